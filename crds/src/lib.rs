@@ -1,0 +1,1 @@
+//! The three kinds: types, schema, parsing.

@@ -1,0 +1,49 @@
+//! What Git says, parsed: nothing here can be malformed.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Timestamp;
+use crate::deployment::DeclaredDeployment;
+use crate::environment::Environment;
+use crate::finding::Location;
+use crate::names::{ObjectName, Revision};
+use crate::training::Training;
+
+/// The desired state of one environment at one revision.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Desired {
+    /// The branch's newest commit.
+    pub revision: Revision,
+    /// The environment's own spec at that commit.
+    pub environment: Environment,
+    /// Whether all of the folder was understood. If not, nothing is removed.
+    pub completeness: Completeness,
+    /// The MLDeployments by name; no two have one model.
+    pub deployments: BTreeMap<ObjectName, Declared<DeclaredDeployment>>,
+    /// The MLTrainingJobs by name; datasets of the commit carry their digest.
+    pub trainings: BTreeMap<ObjectName, Declared<Training>>,
+}
+
+/// Whether all of an environment's folder was understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Completeness {
+    /// Every file was read and parsed.
+    Complete,
+    /// Something was not: what is missing here may only be unreadable.
+    Partial,
+}
+
+/// One manifest's spec and where it comes from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Declared<S> {
+    /// What it says.
+    pub spec: S,
+    /// The newest first-parent commit where the parsed document differs from its parent's.
+    pub revision: Revision,
+    /// That commit's committer time.
+    pub committed_at: Timestamp,
+    /// The start of the document.
+    pub location: Location,
+}

@@ -1,0 +1,99 @@
+//! Something wrong with one manifest: it stops that model, never the others.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Why a finding was made. The text is stable: it is a condition's reason and a metric's label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Reason {
+    /// The environment's folder has no MLEnvironment, or more than one.
+    EnvironmentMissing,
+    /// A file is no YAML, no UTF-8, too large, or passes a limit.
+    Unreadable,
+    /// A document is not one of the three kinds, or breaks its schema.
+    InvalidManifest,
+    /// Two manifests claim one name or one model.
+    Duplicate,
+    /// A link, submodule or other entry that Aurora does not follow.
+    UnsupportedEntry,
+    /// A pinned version has another digest than the pin says.
+    DigestMismatch,
+    /// The registry's artifact is no longer what its record or a pin's resolution says.
+    ArtifactChanged,
+    /// A pinned version does not exist and no training job makes it.
+    VersionMissing,
+    /// A fixed version exists, trained from other inputs.
+    VersionHasOtherInputs,
+    /// A commit removes more than the environment allows.
+    RemovalRefused,
+    /// The file that a job trains on is missing or not what it should be.
+    DatasetUnusable,
+    /// A training run failed in a way that only a person can mend.
+    TrainingFailed,
+    /// A version does not load.
+    LoadFailed,
+    /// The branch was moved to a commit that does not contain the last applied one. A report, it stops nothing.
+    BranchForced,
+    /// The branch is gone, or has no readable commit.
+    SourceUnavailable,
+}
+
+/// Where in the repository a finding was made.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Location {
+    /// Path from the repository's root.
+    pub file: String,
+    /// 1-based line; 0 where the finding is about the whole file.
+    pub line: u64,
+    /// 1-based column; 0 where the finding is about the whole file.
+    pub column: u64,
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.file)?;
+        if self.line > 0 {
+            write!(f, ":{}:{}", self.line, self.column)?;
+        }
+        Ok(())
+    }
+}
+
+/// Something wrong with one manifest.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Finding {
+    /// Where, if it is about a file.
+    pub location: Option<Location>,
+    /// Why, as a stable word.
+    pub reason: Reason,
+    /// What it is about, e.g. `MLDeployment/wine-quality`; empty for a file as a whole.
+    pub subject: String,
+    /// What is wrong, a lower-case fragment without a full stop.
+    pub message: String,
+    /// What to do about it; may be empty.
+    pub hint: String,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(location) = &self.location {
+            write!(f, "{location}: ")?;
+        }
+        write!(f, "{}: ", self.reason)?;
+        if !self.subject.is_empty() {
+            write!(f, "{}: ", self.subject)?;
+        }
+        f.write_str(&self.message)?;
+        if !self.hint.is_empty() {
+            write!(f, "\n  hint: {}", self.hint)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,30 @@
+//! Decides what must change; does nothing.
+//!
+//! Three pure functions decide everything that Aurora does:
+//!
+//! ```text
+//! plan(desired, observed, now)          specs, staged data, aliases, removals    run by the reconciler
+//! runs(job, records, now)               which training run starts, retries, ends run per job by the target
+//! rollout(spec, commands, tracks, …)    tracks, live weight, transitions         run per model by the target
+//! ```
+//!
+//! This crate knows no Git, no file, no clock, no randomness and no Kubernetes type: values in, values out.
+#![forbid(unsafe_code)]
+#![warn(missing_docs, clippy::wildcard_enum_match_arm)]
+
+pub mod deployment;
+pub mod desired;
+pub mod environment;
+pub mod finding;
+pub mod names;
+pub mod observed;
+pub mod plan;
+pub mod rollout;
+pub mod runs;
+pub mod schedule;
+pub mod training;
+
+pub use chrono::{DateTime, Utc};
+
+/// A point in time, UTC.
+pub type Timestamp = DateTime<Utc>;

@@ -1,0 +1,141 @@
+//! From pins to tracks and live weight: one closed state enum, one transition function, all memory in the status.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Timestamp;
+use crate::deployment::{ResolvedDeployment, ResolvedPin};
+use crate::names::{Digest, Weight};
+
+/// How many transitions a status remembers.
+pub const HISTORY_LENGTH_MAX: usize = 10;
+
+/// Where a rollout stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum State {
+    /// Stable serves its pin; the canary, if there is one, serves its pin at the declared weight.
+    Idle,
+    /// A track does not serve its pin yet.
+    Preparing,
+    /// The canary could carry more than it does: why it does not.
+    Holding {
+        /// A PascalCase word, e.g. `Paused`, `CanaryLost`, `LoadFailed`.
+        reason: String,
+        /// One sentence for a person.
+        message: String,
+    },
+    /// Stable becomes what the canary serves; the canary keeps answering until it has.
+    Promoting,
+    /// The canary of this digest serves no request until its pin changes or leaves.
+    Aborted {
+        /// The aborted canary.
+        digest: Digest,
+        /// Who, and why.
+        reason: String,
+    },
+}
+
+/// What people asked of a rollout beside the pins.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Commands {
+    /// The canary digest to abort, and why.
+    pub abort: Option<(Digest, String)>,
+    /// Freezes raises, never a lowering: who and why.
+    pub paused: Option<String>,
+}
+
+/// What one track does now.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TrackState {
+    /// What answers requests: loaded, verified, warm.
+    pub serving: Option<ResolvedPin>,
+    /// What is being loaded beside it.
+    pub loading: Option<ResolvedPin>,
+    /// What could not be loaded, and why.
+    pub failed: Option<(ResolvedPin, String)>,
+}
+
+/// What a model's two tracks do now.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Tracks {
+    /// The stable track.
+    pub stable: TrackState,
+    /// The canary track.
+    pub canary: TrackState,
+    /// The live weight.
+    pub weight: Weight,
+}
+
+/// A rollout's whole memory, kept in the object's status.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Where it stands.
+    pub state: State,
+    /// Since when.
+    pub since: Timestamp,
+    /// What stable serves.
+    pub stable: Option<ResolvedPin>,
+    /// What the canary serves.
+    pub canary: Option<ResolvedPin>,
+    /// The live weight.
+    pub weight: Weight,
+    /// The canary that was lost: its comeback waits for a back-off that doubles.
+    pub lost: Option<Lost>,
+    /// The pause that is in force.
+    pub paused: Option<String>,
+    /// The last transitions, oldest first.
+    pub history: Vec<Transition>,
+}
+
+/// A canary that stopped answering.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lost {
+    /// Which.
+    pub digest: Digest,
+    /// How often since it was first ready.
+    pub count: u32,
+    /// It may carry weight again from here on.
+    pub until: Timestamp,
+}
+
+/// One change of state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transition {
+    /// When.
+    pub at: Timestamp,
+    /// From where.
+    pub from: State,
+    /// To where.
+    pub to: State,
+    /// The live weight after it.
+    pub weight: Weight,
+}
+
+/// What the target does next, in this order: weight down, loads, weight up, unloads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rollout {
+    /// What stable must serve; the target loads it beside the old one and swaps.
+    pub stable: Option<ResolvedPin>,
+    /// What the canary must serve; `None` empties the track.
+    pub canary: Option<ResolvedPin>,
+    /// The live weight from now on.
+    pub weight: Weight,
+    /// The new memory. Equal to the old one where nothing changed.
+    pub status: Status,
+    /// When to ask again although nothing happened.
+    pub wake: Option<Timestamp>,
+}
+
+/// Computes the next step of a model's rollout.
+///
+/// `spec` is `None` when the object is being removed. Never raises the weight above the declared one, nor above 0
+/// unless the canary serves exactly its pin.
+pub fn rollout(
+    spec: Option<&ResolvedDeployment>,
+    commands: &Commands,
+    tracks: &Tracks,
+    status: Option<&Status>,
+    now: Timestamp,
+) -> Rollout {
+    let _unused = (spec, commands, tracks, status, now);
+    unimplemented!()
+}

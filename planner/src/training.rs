@@ -1,0 +1,224 @@
+//! What a training job fits, on which data, and what its result must reach.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::names::{Digest, ModelName, Version};
+use crate::schedule::Schedule;
+
+/// The spec of an MLTrainingJob.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Training {
+    /// The registered model that gets the version.
+    pub model: ModelName,
+    /// When a run starts and what its version is called.
+    pub runs: RunPolicy,
+    /// The rows and what they mean.
+    pub dataset: Dataset,
+    /// What is fitted.
+    pub algorithm: Algorithm,
+    /// The algorithm's settings by name; a name absent here has the algorithm's default.
+    pub hyperparameters: BTreeMap<String, f64>,
+    /// The seed of all randomness of the run.
+    pub seed: u64,
+    /// The metric that decides whether the result is published.
+    pub evaluation: Evaluation,
+    /// The longest that a run may take, in seconds.
+    pub active_deadline_seconds: u64,
+    /// No run starts while true; a run under way goes on.
+    pub suspend: bool,
+}
+
+/// When runs happen: the three ways of DESIGN §11.8.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum RunPolicy {
+    /// Trained once, and only if the registry lacks the version.
+    Fixed(Version),
+    /// One run per set of inputs; the version is the committer time of the job's revision.
+    PerInputs,
+    /// One run per slot of the schedule; the version is the slot in UTC.
+    Scheduled {
+        /// The slots.
+        schedule: Schedule,
+        /// A slot missed by more than this is skipped, in seconds. Absent: any missed slot is caught up with the newest one.
+        starting_deadline_seconds: Option<u64>,
+        /// What a slot does while the run before it goes on.
+        concurrency: Concurrency,
+    },
+}
+
+/// What a slot does while the run before it goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Concurrency {
+    /// The slot is skipped.
+    Forbid,
+    /// The run under way is stopped, the new one starts.
+    Replace,
+    /// Both run.
+    Allow,
+}
+
+/// The rows of a training run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Dataset {
+    /// Where the rows come from.
+    pub source: DataSource,
+    /// The SHA-256 of the file; resolved by the reconciler for a file of the commit, absent for `builtin:` and `synthetic:`.
+    pub sha256: Option<Digest>,
+    /// The model's inputs in order; empty: every column but the target, as it is.
+    pub features: Vec<Feature>,
+    /// What is predicted; absent: the dataset's own (only `builtin:` and `synthetic:` have one).
+    pub target: Option<Target>,
+}
+
+/// Where rows come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DataSource {
+    /// `builtin:NAME`: data that ships in the binary.
+    Builtin(String),
+    /// `synthetic:NAME`: drawn from the job's seed.
+    Synthetic(String),
+    /// A file of the same commit, relative to the manifest's folder.
+    Committed(String),
+    /// An absolute path; its digest is given.
+    Absolute(String),
+}
+
+/// One input of the model and how it derives from raw columns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Feature {
+    /// Its name in the model's signature.
+    pub name: String,
+    /// How it is computed.
+    pub derivation: Derivation,
+}
+
+/// How a feature derives from raw columns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Derivation {
+    /// The column as it is.
+    #[serde(rename = "column")]
+    Column(String),
+    /// The first column divided by the second; a zero denominator is refused.
+    #[serde(rename = "ratio")]
+    Ratio([String; 2]),
+}
+
+/// What is predicted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Target {
+    /// The raw column.
+    pub column: String,
+    /// What its values are divided by; finite, not zero.
+    pub divide_by: Option<f64>,
+    /// What one unit of a prediction means, e.g. `100,000 USD`.
+    pub unit: Option<String>,
+}
+
+/// What is fitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Algorithm {
+    /// Ordinary least squares.
+    LinearRegression,
+    /// Gradient-boosted regression trees, squared loss.
+    GradientBoosting,
+    /// Multinomial logistic regression: the one classifier.
+    LogisticRegression,
+}
+
+impl Algorithm {
+    /// All, in the order in which documentation lists them.
+    pub const ALL: [Self; 3] = [
+        Self::LinearRegression,
+        Self::GradientBoosting,
+        Self::LogisticRegression,
+    ];
+
+    /// Returns the name that a manifest gives it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::LinearRegression => "linear_regression",
+            Self::GradientBoosting => "gradient_boosting",
+            Self::LogisticRegression => "logistic_regression",
+        }
+    }
+
+    /// Says whether predictions are classes rather than numbers.
+    pub const fn is_classifier(self) -> bool {
+        matches!(self, Self::LogisticRegression)
+    }
+}
+
+/// The metric that decides, its bound, and the rows it is measured on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// What is measured.
+    pub metric: Metric,
+    /// The value that must be reached: a minimum or a maximum, as the metric has it. Absent: measured, not enforced.
+    pub bound: Option<f64>,
+    /// The rows it is measured on, which the fit never sees.
+    pub holdout: Holdout,
+}
+
+/// What is measured on the holdout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Metric {
+    /// Coefficient of determination.
+    R2,
+    /// Root of the mean squared error, in the target's unit.
+    Rmse,
+    /// Mean absolute error, in the target's unit.
+    Mae,
+    /// Share of rows whose class is right.
+    Accuracy,
+    /// Mean negative log-probability of the right class, probabilities clipped at 1e-15.
+    LogLoss,
+}
+
+impl Metric {
+    /// All, in the order in which documentation lists them.
+    pub const ALL: [Self; 5] = [Self::R2, Self::Rmse, Self::Mae, Self::Accuracy, Self::LogLoss];
+
+    /// Returns the name that a manifest gives it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::R2 => "r2",
+            Self::Rmse => "rmse",
+            Self::Mae => "mae",
+            Self::Accuracy => "accuracy",
+            Self::LogLoss => "log_loss",
+        }
+    }
+
+    /// Says whether a larger value is better: then a bound is a `minimum`, else a `maximum`.
+    pub const fn larger_is_better(self) -> bool {
+        matches!(self, Self::R2 | Self::Accuracy)
+    }
+
+    /// Says whether the metric is of classes rather than of numbers.
+    pub const fn is_of_classes(self) -> bool {
+        matches!(self, Self::Accuracy | Self::LogLoss)
+    }
+}
+
+/// The rows that the fit never sees.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Holdout {
+    /// The rows whose keyed hash falls below the percentage (DESIGN §11.10).
+    Percent {
+        /// 1 to 99.
+        percent: u8,
+        /// The key of the hash.
+        seed: u64,
+    },
+    /// The rows of a file of the same columns, relative to the manifest's folder or absolute.
+    File {
+        /// The file.
+        source: DataSource,
+        /// Its SHA-256, resolved as the dataset's.
+        sha256: Option<Digest>,
+    },
+}

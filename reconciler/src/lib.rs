@@ -1,0 +1,1 @@
+//! Keeps what serves equal to what Git says.

@@ -1,0 +1,180 @@
+//! `metadata.json`: everything that is known of a version besides its bytes.
+
+use std::collections::BTreeMap;
+
+use planner::Timestamp;
+use planner::names::{Digest, ModelName, ObjectName, Revision, Version};
+use planner::training::Feature;
+use serde::{Deserialize, Serialize};
+
+/// The content of a version's `metadata.json`. Its first keys are the seed's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VersionMetadata {
+    /// The registered model.
+    pub model_name: ModelName,
+    /// The version.
+    pub version: Version,
+    /// What fitted it: `linfa`, `forust`, or what a pushed version names.
+    pub framework: String,
+    /// The algorithm's name in a manifest.
+    pub algorithm: String,
+    /// When the run published it.
+    pub trained_at: Timestamp,
+    /// How many inputs it takes.
+    pub features: usize,
+    /// The metric that its evaluation decided on: one entry, `r2_score` for r2, else the metric's own name.
+    #[serde(flatten)]
+    pub metric: BTreeMap<String, f64>,
+    /// The artifact.
+    pub artifact: Artifact,
+    /// The hash of the declared inputs (DESIGN §11.7); absent for a version that was pushed.
+    pub inputs_hash: Option<Digest>,
+    /// What goes in and comes out.
+    pub signature: Signature,
+    /// What was measured on the holdout.
+    pub metrics: Measured,
+    /// What the pinned stable reached on the same holdout.
+    pub baseline: Option<Baseline>,
+    /// The data that it was fitted on.
+    pub dataset: DatasetRecord,
+    /// The settings in force, defaults included.
+    pub hyperparameters: BTreeMap<String, f64>,
+    /// The seed.
+    pub seed: u64,
+    /// Where it comes from.
+    pub lineage: Lineage,
+    /// How inputs and predictions were distributed over the training rows.
+    pub reference: Reference,
+    /// One held-out row and its prediction: warm-up and self-check on load.
+    pub example: Example,
+}
+
+/// The artifact file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Artifact {
+    /// Its name in the version's folder: `model.onnx`.
+    pub file: String,
+    /// Its digest.
+    pub digest: Digest,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// What goes into a model and comes out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Signature {
+    /// The input tensors: for our trainer one, `input` FP64 `[-1, n]`.
+    pub inputs: Vec<Tensor>,
+    /// The output tensors: `prediction`, or `label` and `probabilities`.
+    pub outputs: Vec<Tensor>,
+    /// The columns of `input` in order, and how each derives from raw columns.
+    pub features: Vec<Feature>,
+    /// The class labels in the order of `probabilities`; empty for a regression.
+    pub labels: Labels,
+    /// What one unit of a prediction means.
+    pub target_unit: Option<String>,
+    /// Whether a missing value (JSON `null`, NaN) is an input that the model was made for.
+    pub missing_values: bool,
+}
+
+/// One tensor of a signature.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tensor {
+    /// Its name.
+    pub name: String,
+    /// The Open Inference Protocol's word: `FP64`, `INT64`, `BYTES`, …
+    pub datatype: String,
+    /// Its shape, -1 where it varies.
+    pub shape: Vec<i64>,
+}
+
+/// Class labels: numbers or words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Labels {
+    /// Whole numbers.
+    Numbers(Vec<i64>),
+    /// Words.
+    Words(Vec<String>),
+}
+
+/// What was measured on a holdout.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// The metrics by name: `r2`, `rmse`, `mae` or `accuracy`, `log_loss`.
+    pub values: BTreeMap<String, f64>,
+    /// The hash of the sorted row hashes of the holdout.
+    pub holdout_digest: Digest,
+    /// How many rows it has.
+    pub holdout_rows: usize,
+}
+
+/// What the pinned stable reached on the same holdout.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Baseline {
+    /// The stable version.
+    pub version: Version,
+    /// Its digest.
+    pub digest: Digest,
+    /// The metrics by name.
+    pub values: BTreeMap<String, f64>,
+}
+
+/// The data of a training run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatasetRecord {
+    /// As the manifest gives it.
+    pub uri: String,
+    /// The digest of the file; of the canonical rows for data that has no file.
+    pub digest: Digest,
+    /// How many rows, the holdout included.
+    pub rows: usize,
+}
+
+/// Where a version comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lineage {
+    /// The commit whose manifest asked for the run; absent for a run or push by hand.
+    pub revision: Option<Revision>,
+    /// The MLTrainingJob.
+    pub job: Option<ObjectName>,
+    /// The trainer's version and the CPU features that its arithmetic used, e.g. `aurora 0.1.0 (x86_64: avx2 fma)`.
+    pub trainer: String,
+}
+
+/// How inputs and predictions were distributed over the training rows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reference {
+    /// One per feature, in the signature's order.
+    pub features: Vec<Distribution>,
+    /// Of the prediction; for a classifier of the right class's index.
+    pub prediction: Distribution,
+}
+
+/// A sketch of one distribution.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Distribution {
+    /// The feature's name, or `prediction`.
+    pub name: String,
+    /// How many values.
+    pub n: u64,
+    /// Their mean.
+    pub mean: f64,
+    /// Their standard deviation (population).
+    pub std: f64,
+    /// The inner edges of at most 10 quantile bins, strictly ascending.
+    pub edges: Vec<f64>,
+    /// How many values fall into each bin, `edges.len() + 1` of them; a value on an edge belongs to the bin above.
+    pub counts: Vec<u64>,
+}
+
+/// One held-out row, what it derives to, and what the model says of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Example {
+    /// Raw column → value, without the target.
+    pub row: BTreeMap<String, f64>,
+    /// The derived inputs, in the signature's order.
+    pub inputs: Vec<f64>,
+    /// The prediction: one number, or the probabilities of the classes.
+    pub prediction: Vec<f64>,
+}

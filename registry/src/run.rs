@@ -1,0 +1,79 @@
+//! `<model>/runs/<version>/`: what a training run was asked, how far it is, and how it ended.
+//!
+//! The target writes `request.json` and starts the trainer on it; the trainer appends to `progress.jsonl` and writes
+//! `result.json` last, by rename.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use planner::Timestamp;
+use planner::names::{Digest, ModelName, ObjectName, Revision, Version};
+use planner::training::Training;
+use serde::{Deserialize, Serialize};
+
+/// `request.json`: everything that a trainer needs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunRequest {
+    /// The store's root: the folder that holds `aurora/`.
+    pub registry: PathBuf,
+    /// The registered model.
+    pub model: ModelName,
+    /// The version to publish.
+    pub version: Version,
+    /// The MLTrainingJob.
+    pub job: ObjectName,
+    /// The commit that last changed the job's manifest.
+    pub revision: Revision,
+    /// What to fit.
+    pub training: Training,
+    /// The hash of the declared inputs.
+    pub inputs_hash: Digest,
+    /// The data file; absent for `builtin:` and `synthetic:`.
+    pub dataset: Option<PathBuf>,
+    /// The holdout's file, where the evaluation names one.
+    pub holdout: Option<PathBuf>,
+    /// The version that the deployment pins as stable, scored on the same holdout if it exists.
+    pub baseline: Option<Version>,
+}
+
+/// One line of `progress.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// When.
+    pub at: Timestamp,
+    /// 0 to 100.
+    pub percent: u8,
+    /// What is being done: `read`, `fit`, `evaluate`, `publish`.
+    pub stage: String,
+}
+
+/// `result.json`: how a run ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunResult {
+    /// When.
+    pub at: Timestamp,
+    /// How.
+    pub ending: Ending,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Ending {
+    /// The version exists.
+    Published {
+        /// Its digest.
+        digest: Digest,
+        /// What was measured on the holdout.
+        metrics: BTreeMap<String, f64>,
+    },
+    /// The inputs are at fault, and would be again: nothing was published.
+    Refused {
+        /// What is wrong, where, and what to do.
+        message: String,
+    },
+    /// Something outside the inputs went wrong: it may be tried again.
+    Failed {
+        /// What.
+        message: String,
+    },
+}

@@ -1,0 +1,1 @@
+//! Answers: inference, control plane, status.

@@ -1,0 +1,1 @@
+//! Turns a dataset into a published model version.
