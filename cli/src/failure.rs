@@ -1,0 +1,131 @@
+//! How a command fails: what went wrong, what to do about it, and the exit code.
+//!
+//! Owns the last line that a person reads. Must never hold a secret: errors of inner crates are printed as they are.
+
+use std::error::Error;
+use std::io;
+use std::process::ExitCode;
+
+use crate::terminal;
+
+/// Exit code of a command that worked and whose answer is "no": findings, damage, changes in a plan.
+pub(crate) const NO: u8 = 1;
+/// Exit code of a command that could not do what it was asked; also clap's for a wrong command line.
+pub(crate) const ERROR: u8 = 2;
+/// Exit code of a training run whose inputs are at fault.
+pub(crate) const REFUSED: u8 = 3;
+
+/// Why a command could not do what it was asked.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    message: String,
+    hint: Option<String>,
+    silent: bool,
+}
+
+impl Failure {
+    /// Fails with `message`, a lower-case fragment.
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            hint: None,
+            silent: false,
+        }
+    }
+
+    /// Adds what to do about it.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Says on standard error what went wrong and returns the exit code.
+    pub(crate) fn report(self) -> ExitCode {
+        if self.silent {
+            return ExitCode::SUCCESS;
+        }
+        terminal::complain(&self.message, self.hint.as_deref());
+        ExitCode::from(ERROR)
+    }
+}
+
+/// Takes an inner crate's error with all that caused it. A closed pipe (`aurora … | head`) is no failure.
+impl<E: Error + 'static> From<E> for Failure {
+    fn from(error: E) -> Self {
+        let silent = (&error as &dyn Error)
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe);
+        Self {
+            message: chain(&error),
+            hint: None,
+            silent,
+        }
+    }
+}
+
+/// Adds words to a failure on its way up.
+pub(crate) trait Context<T> {
+    /// Puts `what` in front: what was being done.
+    fn context(self, what: impl FnOnce() -> String) -> Result<T, Failure>;
+    /// Adds what to do about it.
+    fn hint(self, hint: impl FnOnce() -> String) -> Result<T, Failure>;
+}
+
+impl<T, E: Into<Failure>> Context<T> for Result<T, E> {
+    fn context(self, what: impl FnOnce() -> String) -> Result<T, Failure> {
+        self.map_err(|error| {
+            let mut failure = error.into();
+            failure.message = format!("{}: {}", what(), failure.message);
+            failure
+        })
+    }
+
+    fn hint(self, hint: impl FnOnce() -> String) -> Result<T, Failure> {
+        self.map_err(|error| error.into().hint(hint()))
+    }
+}
+
+/// Joins an error and its sources; a source whose words are already there is not said twice.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let words = error.to_string();
+        if !text.contains(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("read {path}")]
+    struct Outer {
+        path: &'static str,
+        #[source]
+        source: io::Error,
+    }
+
+    #[test]
+    fn a_failure_says_its_causes_once() {
+        let outer = Outer {
+            path: "here",
+            source: io::Error::other("no such luck"),
+        };
+        assert_eq!(chain(&outer), "read here: no such luck");
+        let failure: Result<(), Failure> = Err(outer).context(|| "open".to_owned());
+        assert_eq!(failure.expect_err("it failed").message, "open: read here: no such luck");
+    }
+
+    #[test]
+    fn a_closed_pipe_is_silent() {
+        assert!(Failure::from(io::Error::from(io::ErrorKind::BrokenPipe)).silent);
+        assert!(!Failure::from(io::Error::from(io::ErrorKind::NotFound)).silent);
+    }
+}
