@@ -120,7 +120,10 @@ mod tests {
         };
         assert_eq!(chain(&outer), "read here: no such luck");
         let failure: Result<(), Failure> = Err(outer).context(|| "open".to_owned());
-        assert_eq!(failure.expect_err("it failed").message, "open: read here: no such luck");
+        assert_eq!(
+            failure.expect_err("it failed").message,
+            "open: read here: no such luck"
+        );
     }
 
     #[test]

@@ -1,1 +1,38 @@
-fn main() {}
+//! The recipes of this repository: `cargo xtask generate`, `cargo xtask check`.
+
+mod check;
+mod generate;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+
+use clap::{Parser, Subcommand};
+
+/// The recipes of this repository.
+#[derive(Debug, Parser)]
+#[command(name = "xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    recipe: Recipe,
+}
+
+#[derive(Debug, Subcommand)]
+enum Recipe {
+    /// Write what is generated from the code: crds/yaml
+    Generate,
+    /// Check the tree as CI does: formatting, lints, generated files, tidiness
+    Check(check::CheckArguments),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().recipe {
+        Recipe::Generate => generate::write(&root()),
+        Recipe::Check(arguments) => check::run(&arguments, &root()),
+    }
+}
+
+/// Returns the repository's root.
+fn root() -> PathBuf {
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().unwrap_or(xtask).to_owned()
+}
