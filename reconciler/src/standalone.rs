@@ -1,0 +1,62 @@
+//! The standalone target: one process that reconciles, trains in child processes and serves from slots.
+//!
+//! Objects and their status lie in the data directory; this process is their only writer, so memory is the truth and
+//! the files are what a restart reads. The target knows neither the server nor the trainer: [`Slots`] and [`Trainer`]
+//! are where they begin.
+
+use std::path::Path;
+
+use planner::deployment::ResolvedPin;
+use planner::names::{ModelName, Revision, Track, Weight};
+use planner::rollout::Tracks;
+
+/// What to load into a track.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadRequest {
+    /// The model.
+    pub model: ModelName,
+    /// The track.
+    pub track: Track,
+    /// The version and its digest.
+    pub pin: ResolvedPin,
+    /// The commit that last changed what the track serves, for its answers.
+    pub revision: Revision,
+}
+
+/// What answers requests. No method blocks: a load goes on in the background, and its end shows in [`Slots::tracks`].
+///
+/// After any change of its own the implementation calls [`Wake::wake`].
+pub trait Slots: Send + Sync + 'static {
+    /// Begins to load, verify, warm up and then swap in a version; what the track serves answers until the swap.
+    ///
+    /// A load of another pin that is under way for the track is superseded: its result is dropped.
+    fn begin_load(&self, request: LoadRequest);
+    /// Empties a track, or drops its load under way.
+    fn unload(&self, model: &ModelName, track: Track);
+    /// Sets the share of routed requests that goes to the canary.
+    fn set_weight(&self, model: &ModelName, weight: Weight);
+    /// Sets the commit that a track's answers name.
+    fn set_revision(&self, model: &ModelName, track: Track, revision: &Revision);
+    /// Drops everything about a model.
+    fn forget(&self, model: &ModelName);
+    /// Returns what the model's tracks do now; all empty for a model that is not known.
+    fn tracks(&self, model: &ModelName) -> Tracks;
+}
+
+/// Makes the process of a training run.
+pub trait Trainer: Send + Sync + 'static {
+    /// Returns the command that trains what `request` (a `request.json`) asks; it is started with its standard input
+    /// closed, and killed when its run is stopped.
+    fn command(&self, request: &Path) -> tokio::process::Command;
+}
+
+/// Wakes the loops: something changed that they look at. Cheap, from any thread.
+#[derive(Debug, Clone, Default)]
+pub struct Wake(std::sync::Arc<tokio::sync::Notify>);
+
+impl Wake {
+    /// Wakes the loops; a wake-up while they run is not lost.
+    pub fn wake(&self) {
+        self.0.notify_one();
+    }
+}
