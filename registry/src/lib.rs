@@ -11,5 +11,6 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod artifact;
 pub mod metadata;
 pub mod run;

@@ -1,0 +1,74 @@
+//! Loading for serving: what is wrong with an artifact shows here, not in an answer.
+
+use super::{ArtifactError, Limits, Model};
+use crate::metadata::{Labels, VersionMetadata};
+
+/// How far, relative to the larger magnitude, a prediction may be from the recorded one: another CPU may order sums or
+/// fuse multiplications differently.
+const EXAMPLE_TOLERANCE: f64 = 1e-9;
+
+/// Says why a version is not loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The artifact is unreadable.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    /// The metadata describes another model.
+    #[error("the artifact contradicts its metadata: {problem}")]
+    Signature {
+        /// Where they differ.
+        problem: String,
+    },
+    /// It predicts something else than when it was trained.
+    #[error(
+        "the artifact predicts {got:?} for the recorded example, not {expected:?} (relative 1e-9); retrain the version on this kind of machine, or restore its files"
+    )]
+    Example {
+        /// The prediction now.
+        got: Vec<f64>,
+        /// The recorded one.
+        expected: Vec<f64>,
+    },
+}
+
+/// Decodes an artifact whose digest is already checked, and holds it against its metadata: signature and example.
+pub fn load_bytes(bytes: &[u8], metadata: &VersionMetadata) -> Result<Model, LoadError> {
+    let model = Model::decode(bytes, &Limits::default())?;
+    let signature = &metadata.signature;
+    let differ = |problem: String| Err(LoadError::Signature { problem });
+    if signature.features.len() != model.width() || metadata.example.inputs.len() != model.width() {
+        return differ(format!(
+            "it takes {} inputs, the signature names {} features and the example has {} inputs",
+            model.width(),
+            signature.features.len(),
+            metadata.example.inputs.len()
+        ));
+    }
+    let no_labels = Labels::Numbers(Vec::new());
+    if *model.labels().unwrap_or(&no_labels) != signature.labels {
+        return differ("its labels are not those of the signature".to_owned());
+    }
+    let rebuilt = model
+        .graph()
+        .signature(signature.features.clone(), signature.target_unit.clone());
+    if rebuilt.inputs != signature.inputs || rebuilt.outputs != signature.outputs {
+        return differ("its tensors are not those of the signature".to_owned());
+    }
+    let got = model.predict(&metadata.example.inputs);
+    let expected = &metadata.example.prediction;
+    let same = got.numbers().len() == expected.len()
+        && got.numbers().iter().zip(expected).all(|(a, b)| close(*a, *b));
+    if same {
+        Ok(model)
+    } else {
+        Err(LoadError::Example {
+            got: got.numbers().to_vec(),
+            expected: expected.clone(),
+        })
+    }
+}
+
+fn close(a: f64, b: f64) -> bool {
+    // Probabilities can be as small as they like: below 1e-12 the absolute difference counts.
+    (a - b).abs() <= EXAMPLE_TOLERANCE * a.abs().max(b.abs()).max(1e-3)
+}

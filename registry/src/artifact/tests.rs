@@ -1,0 +1,325 @@
+use expect_test::{Expect, expect};
+use prost::Message as _;
+
+use super::onnx::ModelProto;
+use super::*;
+
+mod hostile;
+
+fn linear() -> Graph {
+    Graph::Linear {
+        weights: vec![2.0, -0.5],
+        intercept: 1.0,
+    }
+}
+
+/// `x0 < 1 ? (x1 < 0 ? 10 : 20) : 30`, then a tree of one leaf.
+fn trees() -> Graph {
+    let split = |threshold, feature, below, otherwise| Split {
+        threshold,
+        feature,
+        below,
+        otherwise,
+    };
+    let leaf = |n| Child::leaf(n).unwrap();
+    Graph::Trees(Trees {
+        width: 2,
+        base: 0.25,
+        roots: vec![Child::split(0).unwrap(), leaf(3)],
+        splits: vec![
+            split(1.0, 0, Child::split(1).unwrap(), leaf(2)),
+            split(0.0, 1, leaf(0), leaf(1)),
+        ],
+        leaves: vec![10.0, 20.0, 30.0, 0.5],
+    })
+}
+
+fn logistic(labels: Labels) -> Graph {
+    Graph::Logistic {
+        weights: vec![1.0, 0.0, -1.0, 0.0, 2.0, 0.0],
+        intercepts: vec![0.0, 0.5, 0.0],
+        labels,
+    }
+}
+
+fn words() -> Labels {
+    Labels::Words(["a", "b", "c"].map(str::to_owned).to_vec())
+}
+
+fn forms() -> Vec<Graph> {
+    vec![
+        linear(),
+        trees(),
+        logistic(words()),
+        logistic(Labels::Numbers(vec![-3, 0, 7])),
+    ]
+}
+
+fn decoded(graph: &Graph) -> Model {
+    Model::decode(&encode(graph), &Limits::default()).unwrap()
+}
+
+#[test]
+fn what_is_written_is_read_back_and_written_the_same() {
+    for graph in forms() {
+        let bytes = encode(&graph);
+        let model = Model::decode(&bytes, &Limits::default()).unwrap();
+        assert_eq!(model.width(), 2);
+        // A tree of one leaf comes back as a split; a second round changes nothing more.
+        let again = encode(model.graph());
+        assert_eq!(bytes, again, "{graph:?}");
+        let rows = [0.0, -1.0, 0.5, 0.0, 1.0, 3.0, f64::NAN, 1.0];
+        let model_of_graph = Model { graph };
+        assert_eq!(
+            format!("{:?}", model.predict(&rows)),
+            format!("{:?}", model_of_graph.predict(&rows))
+        );
+    }
+}
+
+#[test]
+fn linear_models_sum_weighted_inputs() {
+    let predictions = decoded(&linear()).predict(&[0.0, 0.0, 1.0, 4.0]);
+    assert_eq!(predictions, Predictions::Numbers(vec![1.0, 1.0]));
+}
+
+#[test]
+fn trees_branch_below_the_threshold_and_send_nan_the_other_way() {
+    let model = decoded(&trees());
+    let rows = [0.9, -0.1, 0.9, 0.0, 1.0, -0.1, f64::NAN, 0.0];
+    let expected = vec![10.75, 20.75, 30.75, 30.75];
+    assert_eq!(model.predict(&rows), Predictions::Numbers(expected));
+    // More rows than a block.
+    let many: Vec<f64> = rows.repeat(100);
+    let Predictions::Numbers(numbers) = model.predict(&many) else {
+        panic!("a regression")
+    };
+    assert!(
+        numbers
+            .chunks(4)
+            .all(|chunk| chunk == [10.75, 20.75, 30.75, 30.75])
+    );
+    assert_eq!(numbers.len(), 400);
+}
+
+#[test]
+fn logistic_models_answer_probabilities_and_the_first_of_equal_labels() {
+    let model = decoded(&logistic(words()));
+    assert_eq!(model.labels(), Some(&words()));
+    let Predictions::Classes {
+        index,
+        probabilities,
+        k,
+    } = model.predict(&[1.0, 0.0, -1.0, 0.0, 0.0, 0.25, 1000.0, 1000.0])
+    else {
+        panic!("a classifier")
+    };
+    assert_eq!(k, 3);
+    assert_eq!(index, [0, 2, 1, 1]);
+    for row in probabilities.chunks(3) {
+        assert!((row.iter().sum::<f64>() - 1.0).abs() < 1e-12, "{row:?}");
+    }
+    let tie = Graph::Logistic {
+        weights: vec![1.0, 1.0],
+        intercepts: vec![0.0, 0.0],
+        labels: Labels::Numbers(vec![4, 2]),
+    };
+    let Predictions::Classes { index, .. } = decoded(&tie).predict(&[3.0]) else {
+        panic!("a classifier")
+    };
+    assert_eq!(index, [0]);
+}
+
+#[test]
+fn signatures_follow_the_protocol() {
+    let text: Vec<String> = [
+        linear(),
+        logistic(words()),
+        logistic(Labels::Numbers(vec![1, 2, 3])),
+    ]
+    .iter()
+    .flat_map(|graph| {
+        let signature = graph.signature(Vec::new(), None);
+        let tensors: Vec<Tensor> = signature.inputs.into_iter().chain(signature.outputs).collect();
+        tensors
+    })
+    .map(|tensor| format!("{} {} {:?}", tensor.name, tensor.datatype, tensor.shape))
+    .collect();
+    expect![[r"
+        input FP64 [-1, 2]
+        prediction FP64 [-1, 1]
+        input FP64 [-1, 2]
+        label BYTES [-1]
+        probabilities FP64 [-1, 3]
+        input FP64 [-1, 2]
+        label INT64 [-1]
+        probabilities FP64 [-1, 3]"]]
+    .assert_eq(&text.join("\n"));
+}
+
+/// Changes one thing in a written artifact and shows what the reader says.
+fn check(graph: &Graph, change: impl FnOnce(&mut ModelProto), expected: &Expect) {
+    let mut model = ModelProto::decode(encode(graph).as_slice()).unwrap();
+    change(&mut model);
+    let error = Model::decode(&model.encode_to_vec(), &Limits::default()).unwrap_err();
+    expected.assert_eq(&error.to_string());
+}
+
+fn attribute<'a>(model: &'a mut ModelProto, name: &str) -> &'a mut super::onnx::AttributeProto {
+    let nodes = &mut model.graph.as_mut().unwrap().node;
+    let mut attributes = nodes.iter_mut().flat_map(|node| node.attribute.iter_mut());
+    attributes.find(|attribute| attribute.name == name).unwrap()
+}
+
+#[test]
+fn contradictions_are_refused_by_name() {
+    let words = logistic(words());
+    check(
+        &linear(),
+        |m| m.graph = None,
+        &expect!["the artifact is no ONNX file: it has no graph"],
+    );
+    check(
+        &linear(),
+        |m| m.opset_import[0].version = 9,
+        &expect![[r#"the import of operator set "": has version 9; supported: 13 to 25"#]],
+    );
+    check(
+        &trees(),
+        |m| m.opset_import[1].version = 3,
+        &expect![[r#"the import of operator set "ai.onnx.ml": has version 3; supported: 5"#]],
+    );
+    check(
+        &linear(),
+        |m| m.graph.as_mut().unwrap().node[0].op_type = "Gemm".to_owned(),
+        &expect![[r#"node Gemm -> "sum": is of operator "" "Gemm"; supported: MatMul"#]],
+    );
+    check(
+        &linear(),
+        |m| m.graph.as_mut().unwrap().initializer[0].dims = vec![3, 1],
+        &expect![[r#"tensor "weights": has shape [3, 1] and 2 values; expected shape [2, 1]"#]],
+    );
+    check(
+        &linear(),
+        |m| {
+            m.graph.as_mut().unwrap().initializer[0].raw_data.pop();
+        },
+        &expect![[r#"tensor "weights": has 15 bytes of data, no multiple of 8"#]],
+    );
+    check(
+        &linear(),
+        |m| m.graph.as_mut().unwrap().initializer[1].raw_data = f64::NAN.to_le_bytes().to_vec(),
+        &expect![[r#"tensor "intercept": value 0 is not finite"#]],
+    );
+    check(
+        &linear(),
+        |m| m.graph.as_mut().unwrap().initializer[0].data_location = 1,
+        &expect![[
+            r#"tensor "weights": has its data in another file; supported: data in the artifact itself"#
+        ]],
+    );
+    check(
+        &linear(),
+        |m| {
+            let graph = m.graph.as_mut().unwrap();
+            let again = graph.node[0].clone();
+            graph.node.push(again);
+        },
+        &expect![[r#"node MatMul -> "sum": its output has a second source"#]],
+    );
+    check(
+        &linear(),
+        |m| {
+            let graph = m.graph.as_mut().unwrap();
+            let mut more = graph.node[0].clone();
+            more.output = vec!["more".to_owned()];
+            graph.node.push(more);
+        },
+        &expect![[r#"node MatMul -> "more": is not part of a form that is read"#]],
+    );
+    check(
+        &words,
+        |m| attribute(m, "keepdims").i = 1,
+        &expect![[r#"attribute keepdims of node ArgMax -> "index": is 1; supported: 0"#]],
+    );
+    check(
+        &words,
+        |m| m.graph.as_mut().unwrap().initializer[2].string_data[1] = b"a".to_vec(),
+        &expect![[r#"tensor "labels": has 3 labels, 2 of them distinct"#]],
+    );
+    check(
+        &words,
+        |m| m.graph.as_mut().unwrap().output[1].name = "scores".to_owned(),
+        &expect![[
+            r#"the graph's outputs: are ["label", "scores"]; supported: "prediction", or "label" and "probabilities""#
+        ]],
+    );
+}
+
+#[test]
+fn broken_trees_are_refused_by_name() {
+    check(
+        &trees(),
+        |m| attribute(m, "nodes_truenodeids").ints[0] = 0,
+        &expect![[r#"node TreeEnsemble -> "sum": split 0 is reached twice (in tree 0)"#]],
+    );
+    check(
+        &trees(),
+        |m| attribute(m, "nodes_truenodeids").ints[0] = 77,
+        &expect![[r#"node TreeEnsemble -> "sum": tree 0 leads to split 77, and there are 3"#]],
+    );
+    check(
+        &trees(),
+        |m| attribute(m, "nodes_truenodeids").ints[1] = 77,
+        &expect![[r#"node TreeEnsemble -> "sum": tree 0 leads to leaf 77, and there are 4"#]],
+    );
+    check(
+        &trees(),
+        |m| attribute(m, "nodes_truenodeids").ints[1] = -1,
+        &expect![[r#"attribute nodes_truenodeids of node TreeEnsemble -> "sum": has -1, which is no index"#]],
+    );
+    check(
+        &trees(),
+        |m| attribute(m, "nodes_trueleafs").ints[0] = 2,
+        &expect![[r#"attribute nodes_trueleafs of node TreeEnsemble -> "sum": has 2, not 0 or 1"#]],
+    );
+    check(
+        &trees(),
+        |m| attribute(m, "nodes_featureids").ints[1] = 2,
+        &expect![[r#"node TreeEnsemble -> "sum": split 1 looks at input 2, and a row has 2"#]],
+    );
+    check(
+        &trees(),
+        |m| attribute(m, "tree_roots").ints[0] = 9,
+        &expect![[r#"node TreeEnsemble -> "sum": tree 0 leads to split 9, and there are 3"#]],
+    );
+    check(
+        &trees(),
+        |m| attribute(m, "tree_roots").ints[1] = 0,
+        &expect![[r#"node TreeEnsemble -> "sum": split 0 is reached twice (in tree 1)"#]],
+    );
+    check(
+        &trees(),
+        |m| {
+            attribute(m, "nodes_falseleafs").ints.pop();
+        },
+        &expect![[r#"attribute nodes_falseleafs of node TreeEnsemble -> "sum": has 2 values instead of 3"#]],
+    );
+    check(
+        &trees(),
+        |m| attribute(m, "aggregate_function").i = 0,
+        &expect![[r#"attribute aggregate_function of node TreeEnsemble -> "sum": is 0; supported: 1"#]],
+    );
+    check(
+        &trees(),
+        |m| attribute(m, "nodes_modes").t.as_mut().unwrap().raw_data[1] = 0,
+        &expect![[r#"attribute nodes_modes of node TreeEnsemble -> "sum": has 0; supported: 1"#]],
+    );
+    check(
+        &trees(),
+        |m| attribute(m, "post_transform").name = "membership_values".to_owned(),
+        &expect![[
+            r#"attribute membership_values of node TreeEnsemble -> "sum": is not supported, or given twice"#
+        ]],
+    );
+}
