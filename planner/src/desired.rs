@@ -1,6 +1,6 @@
 //! What Git says, parsed: nothing here can be malformed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +24,24 @@ pub struct Desired {
     pub deployments: BTreeMap<ObjectName, Declared<DeclaredDeployment>>,
     /// The MLTrainingJobs by name; datasets of the commit carry their digest.
     pub trainings: BTreeMap<ObjectName, Declared<Training>>,
+    /// What `removal.allow` stands for; absent where it is not given, or names no commit of this branch's first-parent
+    /// history, or one whose folder was not understood.
+    #[serde(default)]
+    pub allowed: Option<AllowedRemovals>,
+}
+
+/// What the commit that `removal.allow` names declares in this environment.
+///
+/// No commit can name itself, so `allow` names an earlier one that took the manifests away: what that commit still
+/// declares is not allowed to go. A standing `allow` thus allows nothing that a later commit takes away.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AllowedRemovals {
+    /// The commit.
+    pub revision: Revision,
+    /// The names of the MLDeployments that it still declares.
+    pub deployments: BTreeSet<ObjectName>,
+    /// The names of the MLTrainingJobs that it still declares.
+    pub trainings: BTreeSet<ObjectName>,
 }
 
 /// Whether all of an environment's folder was understood.

@@ -16,6 +16,7 @@ pub mod deployment;
 pub mod desired;
 pub mod environment;
 pub mod finding;
+pub mod identity;
 pub mod names;
 pub mod observed;
 pub mod plan;

@@ -24,7 +24,7 @@ pub struct Malformed {
 }
 
 impl Malformed {
-    fn new(got: &str, expected: &'static str) -> Self {
+    pub(crate) fn new(got: &str, expected: &'static str) -> Self {
         Self {
             got: got.chars().take(80).collect(),
             expected,

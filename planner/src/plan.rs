@@ -117,6 +117,15 @@ pub enum Waiting {
         /// The track.
         track: Track,
     },
+    /// Another object serves this model and must leave it first (`WaitingForModel`).
+    ForModel {
+        /// The deployment that wants the model.
+        deployment: ObjectName,
+        /// The model.
+        model: ModelName,
+        /// The MLDeployment object that still serves it.
+        holder: ObjectName,
+    },
 }
 
 /// Computes what must change for `observed` to become `desired`.

@@ -82,6 +82,18 @@ pub struct Status {
     pub lost: Option<Lost>,
     /// The pause that is in force.
     pub paused: Option<String>,
+    /// What the pause froze: the canary may carry so much and no more. Survives a restart of the process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ceiling: Option<Ceiling>,
+    /// What a suspension froze. Survives a restart of the process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frozen: Option<Frozen>,
+    /// A stable pin that did not load: the next attempt waits for a back-off that doubles.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stable_retry: Option<Retry>,
+    /// A canary pin that did not load: the next attempt waits for a back-off that doubles.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary_retry: Option<Retry>,
     /// The last transitions, oldest first.
     pub history: Vec<Transition>,
 }
@@ -97,7 +109,38 @@ pub struct Lost {
     pub until: Timestamp,
 }
 
-/// One change of state.
+/// The most that a canary may carry while a pause is in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ceiling {
+    /// The canary.
+    pub digest: Digest,
+    /// The live weight when the pause came; 0 for a canary that came later.
+    pub weight: Weight,
+}
+
+/// What served when a suspension came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Frozen {
+    /// What stable served.
+    pub stable: ResolvedPin,
+    /// What the canary served.
+    pub canary: Option<ResolvedPin>,
+    /// The live weight.
+    pub weight: Weight,
+}
+
+/// A pin that did not load.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retry {
+    /// Which.
+    pub pin: ResolvedPin,
+    /// How often it did not.
+    pub count: u32,
+    /// It is tried again from here on.
+    pub until: Timestamp,
+}
+
+/// One change of state or of the live weight.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transition {
     /// When.
@@ -113,9 +156,11 @@ pub struct Transition {
 /// What the target does next, in this order: weight down, loads, weight up, unloads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rollout {
-    /// What stable must serve; the target loads it beside the old one and swaps.
+    /// What stable must serve; `None` empties the track. The target begins to load it, beside the old one, whenever the
+    /// track neither serves nor loads it, and swaps when it is ready. Between attempts at a pin that does not load
+    /// this is what the track serves. A load that ends after the goal has changed is dropped.
     pub stable: Option<ResolvedPin>,
-    /// What the canary must serve; `None` empties the track.
+    /// What the canary must serve, as for stable.
     pub canary: Option<ResolvedPin>,
     /// The live weight from now on.
     pub weight: Weight,

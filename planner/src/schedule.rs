@@ -1,20 +1,33 @@
 //! Five-field cron schedules in an IANA time zone (DESIGN §11.12).
+//!
+//! Slots are computed in the zone's wall-clock time by the crate `cron` and mapped to UTC here, so that gaps and folds
+//! of daylight saving are decided in one place.
 
+mod fields;
+#[cfg(test)]
+mod tests;
+
+use chrono::{Duration, MappedLocalTime, NaiveDateTime, TimeZone as _};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
 use crate::names::Malformed;
 
+/// The wall clock repeats or skips at most a day (Samoa, Kwajalein), which has so many minutes, and one to be safe.
+const STEPS_MAX: usize = 24 * 60 + 1;
+
 /// A cron expression of five POSIX fields and the time zone in which it is read.
 ///
 /// Day of month and weekday both given mean *or*. In a spring gap the slot is the first valid minute after it; in
-/// autumn it is the first occurrence, once.
+/// autumn it is the first occurrence, once. No slot lies after the year 2099.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "ScheduleText", into = "ScheduleText")]
 pub struct Schedule {
     text: ScheduleText,
     zone: Tz,
+    /// A slot of any of these is a slot: one, or two where day of month and weekday are both given.
+    alternatives: Vec<cron::Schedule>,
 }
 
 /// How a schedule is written.
@@ -30,8 +43,15 @@ impl TryFrom<ScheduleText> for Schedule {
     type Error = Malformed;
 
     fn try_from(text: ScheduleText) -> Result<Self, Malformed> {
-        let _unused = &text;
-        unimplemented!()
+        let zone = text.time_zone.parse().map_err(|_ignored| {
+            Malformed::new(&text.time_zone, "an IANA time zone, e.g. Europe/Paris or UTC")
+        })?;
+        let alternatives = fields::parse(&text.cron)?;
+        Ok(Self {
+            text,
+            zone,
+            alternatives,
+        })
     }
 }
 
@@ -42,9 +62,76 @@ impl From<Schedule> for ScheduleText {
 }
 
 impl Schedule {
-    /// Returns the first slot after `after`.
+    /// Returns how it was written.
+    pub fn text(&self) -> &ScheduleText {
+        &self.text
+    }
+
+    /// Returns the first slot after `after`; `None` where no date ever matches.
     pub fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
-        let _unused = (after, self.zone);
-        unimplemented!()
+        let mut local = self.local(after);
+        // In the second pass through a fold, slots of the first pass lie ahead on the wall clock but not in time.
+        for _ in 0..STEPS_MAX {
+            local = self.next_local(local)?;
+            let slot = self.instant(local)?;
+            if slot > after {
+                return Some(slot);
+            }
+        }
+        None
+    }
+
+    /// Returns the newest slot at or before `at`; `None` where there was none since 1970.
+    pub fn newest_until(&self, at: Timestamp) -> Option<Timestamp> {
+        let local = self.local(at);
+        let mut candidate = self.previous_local(local + Duration::seconds(1));
+        // In the second pass through a fold, slots ahead on the wall clock have been already.
+        if let MappedLocalTime::Ambiguous(..) = self.zone.from_local_datetime(&local) {
+            for _ in 0..STEPS_MAX {
+                let Some(ahead) = self.next_local(candidate.unwrap_or(local)) else {
+                    break;
+                };
+                if self.instant(ahead).is_none_or(|slot| slot > at) {
+                    break;
+                }
+                candidate = Some(ahead);
+            }
+        }
+        self.instant(candidate?)
+    }
+
+    fn local(&self, at: Timestamp) -> NaiveDateTime {
+        at.with_timezone(&self.zone).naive_local()
+    }
+
+    fn next_local(&self, after: NaiveDateTime) -> Option<NaiveDateTime> {
+        // The wall clock is handed over as if it were UTC, which has neither gaps nor folds.
+        let next = |alternative: &cron::Schedule| alternative.after(&after.and_utc()).next();
+        self.alternatives
+            .iter()
+            .filter_map(next)
+            .min()
+            .map(|slot| slot.naive_utc())
+    }
+
+    fn previous_local(&self, before: NaiveDateTime) -> Option<NaiveDateTime> {
+        let previous = |alternative: &cron::Schedule| alternative.after(&before.and_utc()).next_back();
+        self.alternatives
+            .iter()
+            .filter_map(previous)
+            .max()
+            .map(|slot| slot.naive_utc())
+    }
+
+    /// The first occurrence of a wall-clock minute, or of the first valid minute after it.
+    fn instant(&self, local: NaiveDateTime) -> Option<Timestamp> {
+        (0..STEPS_MAX).find_map(|minutes| {
+            let minutes = i64::try_from(minutes).expect("invariant: a day's minutes fit");
+            let local = local.checked_add_signed(Duration::minutes(minutes))?;
+            self.zone
+                .from_local_datetime(&local)
+                .earliest()
+                .map(|slot| slot.to_utc())
+        })
     }
 }
