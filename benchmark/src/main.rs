@@ -1,1 +1,103 @@
-fn main() {}
+//! `benchmark`: prints figures beside the limits that they are held against, and exits 1 when one falls short.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Result;
+use benchmark::figures::Report;
+use benchmark::ground::Place;
+use benchmark::swap::Effort;
+use benchmark::{idle, process, split, start, swap};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Reproduces each published figure (see benchmark/README.md).
+#[derive(Debug, Parser)]
+struct Arguments {
+    #[command(flatten)]
+    place: PlaceArguments,
+    /// How the figures are printed.
+    #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
+    output: Output,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Args)]
+struct PlaceArguments {
+    /// The aurora binary [default: the one beside this program].
+    #[arg(long, global = true)]
+    aurora: Option<PathBuf>,
+    /// The checkout whose environments are used.
+    #[arg(long, global = true, default_value = ".")]
+    checkout: PathBuf,
+    /// The environment.
+    #[arg(long, global = true, default_value = "dev")]
+    environment: String,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Output {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// From the start of the binary to the first correct prediction.
+    Start {
+        /// How often.
+        #[arg(long, default_value_t = 3)]
+        runs: usize,
+    },
+    /// Counts requests after commits that move the weight.
+    Split,
+    /// Promotes and reverts under an open loop.
+    Swap {
+        /// How often.
+        #[arg(long, default_value_t = 3)]
+        runs: usize,
+        /// Commits in each run.
+        #[arg(long, default_value_t = 100)]
+        commits: usize,
+        /// The share of the saturation rate that is sent.
+        #[arg(long, default_value_t = 0.5)]
+        load: f64,
+    },
+    /// Memory and processor time while nobody asks.
+    Idle {
+        /// How long.
+        #[arg(long, default_value_t = 30)]
+        seconds: u64,
+    },
+}
+
+fn main() -> Result<ExitCode> {
+    let arguments = Arguments::parse();
+    let place = Place {
+        aurora: arguments.place.aurora.unwrap_or_else(process::aurora_beside_us),
+        checkout: arguments.place.checkout,
+        environment: arguments.place.environment,
+    };
+    let report = match arguments.command {
+        Command::Start { runs } => start::run(&place, runs)?,
+        Command::Split => split::run(&place)?,
+        Command::Swap { runs, commits, load } => swap::run(&place, Effort { runs, commits, load })?,
+        Command::Idle { seconds } => idle::run(&place, Duration::from_secs(seconds))?,
+    };
+    print(&report, arguments.output)?;
+    Ok(if report.holds() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+#[expect(clippy::print_stdout, reason = "this program's output")]
+fn print(report: &Report, output: Output) -> Result<()> {
+    match output {
+        Output::Text => print!("{report}"),
+        Output::Json => println!("{}", serde_json::to_string_pretty(report)?),
+    }
+    Ok(())
+}

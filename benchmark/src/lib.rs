@@ -1,0 +1,21 @@
+//! Reproduces each published figure, against the real binary, a real repository and real sockets.
+//!
+//! ```text
+//! ground ── a clone, a data directory ──> process (aurora up) <── load (HTTP over epoll) ──> replies ──> figures
+//!    └──── scenario (commits) ──────────────────┘
+//! ```
+//! Knows the product only by what it promises outside: its command line, its protocol and its files.
+
+pub mod figures;
+pub mod ground;
+pub mod http;
+pub mod idle;
+pub mod load;
+pub mod predictions;
+pub mod process;
+pub mod processor;
+pub mod replies;
+pub mod scenario;
+pub mod split;
+pub mod start;
+pub mod swap;
