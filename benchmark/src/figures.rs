@@ -80,36 +80,30 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width = self
-            .figures
-            .iter()
-            .map(|figure| figure.name.len())
-            .max()
-            .unwrap_or(0);
-        let command = self.command;
-        writeln!(
-            f,
-            "{command:width$}  {:>12}  {:>12}  {:>20}",
-            "median", "maximum", "limit"
-        )?;
+        let names = self.figures.iter().map(|figure| figure.name.len());
+        let width = names.max().unwrap_or(0);
+        let mut line = |name: &str, median: &str, maximum: &str, limit: &str| {
+            let line = format!("{name:width$}  {median:>12}  {maximum:>12}  {limit}");
+            writeln!(f, "{}", line.trim_end())
+        };
+        line(self.command, "median", "maximum", "limit")?;
         for figure in &self.figures {
-            let unit = figure.unit;
-            let number = |value: f64| format!("{} {unit}", shortened(value));
+            let number = |value: f64| {
+                format!("{} {}", shortened(value), figure.unit)
+                    .trim_end()
+                    .to_owned()
+            };
+            let verdict = if figure.holds { "holds" } else { "FALLS SHORT" };
             let limit = match figure.limit {
-                Limit::MedianAtMost(limit) => format!("median <= {}", number(limit)),
-                Limit::AtMost(limit) => format!("each <= {}", number(limit)),
+                Limit::MedianAtMost(limit) => format!("median <= {}  {verdict}", number(limit)),
+                Limit::AtMost(limit) => format!("each <= {}  {verdict}", number(limit)),
                 Limit::None => String::new(),
             };
-            let verdict = match (figure.limit, figure.holds) {
-                (Limit::None, _) => "",
-                (_, true) => "  holds",
-                (_, false) => "  FALLS SHORT",
-            };
-            let (median, maximum) = (number(figure.median), number(figure.maximum));
-            writeln!(
-                f,
-                "{:width$}  {median:>12}  {maximum:>12}  {limit:>20}{verdict}",
-                figure.name
+            line(
+                &figure.name,
+                &number(figure.median),
+                &number(figure.maximum),
+                &limit,
             )?;
         }
         for note in &self.notes {
@@ -176,12 +170,12 @@ mod tests {
         report.note("a note");
         assert!(!report.holds());
         expect![[r"
-            benchmark start        median       maximum                 limit
-            first start          2.5 s        3.25 s          each <= 10 s  holds
-            second start        1.12 s         1.5 s         median <= 1 s  FALLS SHORT
-            rate              61235 /s      61235 /s                      
-            unmeasured           NaN s         NaN s           each <= 1 s  FALLS SHORT
-            no number            0.5 s         NaN s           each <= 1 s  FALLS SHORT
+            benchmark start        median       maximum  limit
+            first start          2.5 s        3.25 s  each <= 10 s  holds
+            second start        1.12 s         1.5 s  median <= 1 s  FALLS SHORT
+            rate              61235 /s      61235 /s
+            unmeasured           NaN s         NaN s  each <= 1 s  FALLS SHORT
+            no number            0.5 s         NaN s  each <= 1 s  FALLS SHORT
             a note
         "]]
         .assert_eq(&report.to_string());

@@ -254,3 +254,6 @@ impl Load {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,9 @@ use hdrhistogram::Histogram;
 
 use crate::http::Answer;
 
+/// Durations are counted up to ten minutes.
+const DURATION_MICROS_MAX: u64 = 600_000_000;
+
 /// One request and what became of it. Times count from the load's origin.
 #[derive(Debug, Clone, Copy)]
 pub struct Reply {
@@ -152,7 +155,7 @@ impl Replies {
 }
 
 fn histogram(durations: impl Iterator<Item = Duration>) -> Histogram<u64> {
-    let mut histogram = Histogram::new(3).expect("invariant: three digits are within bounds");
+    let mut histogram = Histogram::new_with_max(DURATION_MICROS_MAX, 3).expect("invariant: valid bounds");
     for duration in durations {
         histogram.saturating_record(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX));
     }

@@ -56,7 +56,10 @@ fn an_open_loop_sends_each_request_when_it_is_due() {
     for (n, reply) in replies.all.iter().enumerate() {
         assert!(reply.due <= reply.sent && reply.sent <= reply.received);
         let gap = due[n].saturating_sub(due[0]).as_secs_f64() * 1000.0;
-        assert!((gap - f64::from(u32::try_from(n).unwrap())).abs() < 1e-3, "request {n} was due after {gap} ms");
+        assert!(
+            (gap - f64::from(u32::try_from(n).unwrap())).abs() < 1e-3,
+            "request {n} was due after {gap} ms"
+        );
     }
 }
 
@@ -85,10 +88,16 @@ fn a_lost_connection_is_a_failure_and_is_made_anew() {
 
 #[test]
 fn a_refusal_is_a_failure_and_its_connection_may_end() {
-    const BUSY: &str = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 4\r\nconnection: close\r\n\r\nbusy";
+    const BUSY: &str =
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 4\r\nconnection: close\r\n\r\nbusy";
     let (mut load, request) = load(serve(|n| (n == 0).then_some(BUSY)), 1);
     let replies = load.closed(&request, Until::Requests(2)).unwrap();
     let (failed, words) = replies.failures();
     assert_eq!(failed, 2);
-    assert!(words.iter().all(|words| words.starts_with("status 503") && words.ends_with("busy")), "{words:?}");
+    assert!(
+        words
+            .iter()
+            .all(|words| words.starts_with("status 503") && words.ends_with("busy")),
+        "{words:?}"
+    );
 }
