@@ -9,8 +9,31 @@
 //!   <model>/history.jsonl
 //!   <model>/runs/<version>/{request.json, progress.jsonl, result.json}
 //! ```
+//!
+//! Several processes use one store at a time: readers take no lock and see the old or the new state of everything;
+//! writers hold `registry/.lock` shared, so that whoever holds it exclusively knows that each `.tmp-*` is a leftover.
+//! A version never changes once it is visible.
 #![forbid(unsafe_code)]
 
+mod alias;
 pub mod artifact;
+mod collect;
+mod dataset;
+mod error;
+mod files;
+pub mod history;
+mod lock;
 pub mod metadata;
+mod publish;
+mod reference;
 pub mod run;
+mod store;
+mod verify;
+
+pub use collect::{Collected, Keep};
+pub use error::{Damage, Disposition, StoreError};
+pub use history::{Event, HistoryEntry};
+pub use publish::Draft;
+pub use reference::{Entry, Reference};
+pub use store::{LAYOUT, Owner, Store};
+pub use verify::VerifyCache;

@@ -7,6 +7,9 @@ use planner::names::{Digest, ModelName, ObjectName, Revision, Version};
 use planner::training::Feature;
 use serde::{Deserialize, Serialize};
 
+use crate::error::Damage;
+use crate::store::{METADATA_FILE, MODEL_FILE};
+
 /// The content of a version's `metadata.json`. Its first keys are the seed's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VersionMetadata {
@@ -47,6 +50,29 @@ pub struct VersionMetadata {
     pub reference: Reference,
     /// One held-out row and its prediction: warm-up and self-check on load.
     pub example: Example,
+}
+
+impl VersionMetadata {
+    /// Reads the record of one version, and refuses that of another.
+    pub(crate) fn read(bytes: &[u8], model: &ModelName, version: &Version) -> Result<Self, Damage> {
+        let malformed = |why: String| Damage::Malformed {
+            file: METADATA_FILE.to_owned(),
+            why,
+        };
+        let metadata: Self =
+            serde_json::from_slice(bytes).map_err(|e| malformed(format!("cannot be read: {e}")))?;
+        if metadata.model_name != *model || metadata.version != *version {
+            let (model, version) = (&metadata.model_name, &metadata.version);
+            return Err(malformed(format!("is that of {model} {version}")));
+        }
+        if metadata.artifact.file != MODEL_FILE {
+            let file: String = metadata.artifact.file.chars().take(80).collect();
+            return Err(malformed(format!(
+                "names the artifact {file:?}, not {MODEL_FILE}"
+            )));
+        }
+        Ok(metadata)
+    }
 }
 
 /// The artifact file.

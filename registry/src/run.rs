@@ -3,6 +3,8 @@
 //! The target writes `request.json` and starts the trainer on it; the trainer appends to `progress.jsonl` and writes
 //! `result.json` last, by rename.
 
+mod folder;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -10,6 +12,8 @@ use planner::Timestamp;
 use planner::names::{Digest, ModelName, ObjectName, Revision, Version};
 use planner::training::Training;
 use serde::{Deserialize, Serialize};
+
+pub use folder::RunFolder;
 
 /// `request.json`: everything that a trainer needs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

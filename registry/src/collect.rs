@@ -1,0 +1,130 @@
+//! Garbage collection: what nothing names any more, old enough that nobody is about to.
+//!
+//! A version leaves by a rename, so readers never see half of it. Holds the store's lock exclusively.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use planner::Timestamp;
+use planner::names::{Digest, ModelName, Version};
+use planner::observed::ObservedAlias;
+
+use crate::error::StoreError;
+use crate::files::{Dir, TEMPORARY};
+use crate::reference::versions_in;
+use crate::store::{Store, VERSIONS};
+
+/// What a collection keeps besides whatever an alias names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keep {
+    /// Versions that a pin, an object or a status names.
+    pub pinned: BTreeSet<(ModelName, Version)>,
+    /// Data files that a job names.
+    pub datasets: BTreeSet<Digest>,
+    /// How many of each model's newest versions.
+    pub last: usize,
+    /// Whatever was written within this time: 24 hours, unless somebody means otherwise.
+    pub minimum_age: Duration,
+}
+
+/// One thing that a collection removed, or would remove.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Collected {
+    /// A version.
+    Version(ModelName, Version),
+    /// A staged data file.
+    Dataset(Digest),
+    /// What an unfinished write left.
+    Leftover(PathBuf),
+    /// Nothing: this model was passed over, because what it keeps is not certain.
+    Skipped(ModelName, String),
+}
+
+impl Store {
+    /// Removes the versions and data files that nothing keeps, and what unfinished writes left.
+    ///
+    /// With `dry_run` it removes nothing and returns what it would remove.
+    pub fn collect(&self, keep: &Keep, now: Timestamp, dry_run: bool) -> Result<Vec<Collected>, StoreError> {
+        let _lock = self.lock_exclusive()?;
+        let mut collected: Vec<Collected> = self
+            .sweep(dry_run)?
+            .into_iter()
+            .map(Collected::Leftover)
+            .collect();
+        for model in self.models()? {
+            match self.collect_model(&model, keep, now, dry_run) {
+                Ok(versions) => {
+                    let versions = versions.into_iter();
+                    collected.extend(versions.map(|version| Collected::Version(model.clone(), version)));
+                }
+                Err(error @ (StoreError::Link { .. } | StoreError::BrokenAlias { .. })) => {
+                    collected.push(Collected::Skipped(model, error.to_string()));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if let Some(dir) = self.datasets_dir()? {
+            for digest in self.datasets()? {
+                let name = digest.hex();
+                if !keep.datasets.contains(&digest) && is_old(&dir, &name, keep, now)? {
+                    if !dry_run {
+                        dir.remove(&name)?;
+                    }
+                    collected.push(Collected::Dataset(digest));
+                }
+            }
+        }
+        Ok(collected)
+    }
+
+    fn collect_model(
+        &self,
+        model: &ModelName,
+        keep: &Keep,
+        now: Timestamp,
+        dry_run: bool,
+    ) -> Result<Vec<Version>, StoreError> {
+        let mut named = BTreeSet::new();
+        for (track, alias) in self.aliases(model)? {
+            match alias {
+                ObservedAlias::To(version) => named.insert(version),
+                ObservedAlias::Broken(why) => {
+                    let path = self.alias_path(model, track);
+                    return Err(StoreError::BrokenAlias { path, why });
+                }
+            };
+        }
+        let Some(dir) = self.model_dir(model)?.map_or(Ok(None), |dir| dir.dir(VERSIONS))? else {
+            return Ok(Vec::new());
+        };
+        let versions = versions_in(&dir)?;
+        let mut collected = Vec::new();
+        for version in versions.iter().rev().skip(keep.last) {
+            let key = (model.clone(), version.clone());
+            if named.contains(version)
+                || keep.pinned.contains(&key)
+                || !is_old(&dir, &version.to_string(), keep, now)?
+            {
+                continue;
+            }
+            if !dry_run {
+                let doomed = format!("{TEMPORARY}gc-{version}");
+                dir.rename(&version.to_string(), &doomed)?;
+                dir.sync()?;
+                dir.remove(&doomed)?;
+            }
+            collected.push(version.clone());
+        }
+        collected.reverse();
+        Ok(collected)
+    }
+}
+
+fn is_old(dir: &Dir, name: &str, keep: &Keep, now: Timestamp) -> Result<bool, StoreError> {
+    let Some(stamp) = dir.stamp(name)? else {
+        return Ok(false);
+    };
+    let age = now.timestamp().saturating_sub(stamp.modified_seconds());
+    Ok(u64::try_from(age).is_ok_and(|age| age >= keep.minimum_age.as_secs()))
+}

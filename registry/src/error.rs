@@ -1,0 +1,260 @@
+//! What can go wrong with a store, sorted by what happens next.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use planner::names::{Digest, ModelName, Version};
+
+use crate::reference::Reference;
+use crate::store::Owner;
+
+/// What happens next after an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disposition {
+    /// A person must act: nothing changes by itself.
+    Invalid,
+    /// Something else must come first, and will by itself.
+    Waiting,
+    /// It may succeed when it is tried again.
+    Transient,
+}
+
+/// Why an operation on a store failed. The message says what, where and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The operating system refused. Names the act and the path, and what to do about a full or read-only disk.
+    #[error("failed to {act} {}: {error}{}", path.display(), hint(error))]
+    Io {
+        /// A verb, and what it was done to.
+        act: &'static str,
+        /// What it was done to.
+        path: PathBuf,
+        /// What the operating system said.
+        error: io::Error,
+    },
+    /// There is no store.
+    #[error("{} holds no registry: make one with `aurora registry init`, or mount the volume that has it", .0.display())]
+    NoStore(PathBuf),
+    /// The store's layout is one that this program does not know.
+    #[error("{} has layout {found:?}, and this aurora reads up to v{}: upgrade aurora", path.display(), crate::store::LAYOUT)]
+    OtherLayout {
+        /// The store's root.
+        path: PathBuf,
+        /// What it says of itself, cut to 40 characters.
+        found: String,
+    },
+    /// The store belongs to somebody else.
+    #[error(
+        "{} belongs to environment {} (installation {}), and this is environment {} (installation {}): \
+         give each environment and installation a registry of its own (`registry.path`)",
+        path.display(), owner.environment, owner.installation, wanted.environment, wanted.installation
+    )]
+    OtherOwner {
+        /// The store's root.
+        path: PathBuf,
+        /// Whose it is.
+        owner: Box<Owner>,
+        /// Who asked.
+        wanted: Box<Owner>,
+    },
+    /// Nothing answers to the reference.
+    #[error("{model} has no {reference}")]
+    NotFound {
+        /// The model.
+        model: ModelName,
+        /// What was asked for.
+        reference: Box<Reference>,
+    },
+    /// The version exists with another artifact or other inputs; versions never change.
+    #[error(
+        "{model} {version} exists already with artifact {there}, not {given}: a version never changes, publish another one"
+    )]
+    Exists {
+        /// The model.
+        model: ModelName,
+        /// The version.
+        version: Version,
+        /// The digest that it has.
+        there: Digest,
+        /// The digest that was to be published.
+        given: Digest,
+    },
+    /// An alias is no link to a version of its model.
+    #[error("alias {} {why}: remove it by hand, the next pass sets it anew", path.display())]
+    BrokenAlias {
+        /// The alias.
+        path: PathBuf,
+        /// What it is instead.
+        why: String,
+    },
+    /// A version is not what its record says.
+    #[error("{model} {version} is damaged: {damage}; restore its files, or publish another version")]
+    Damaged {
+        /// The model.
+        model: ModelName,
+        /// The version.
+        version: Version,
+        /// What is wrong.
+        damage: Damage,
+    },
+    /// A file of the store is not what it should be.
+    #[error("{} {why}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        why: String,
+    },
+    /// Something in the store leads elsewhere.
+    #[error("{} is a symbolic link where {expected} should be: a registry is never read or written through one", path.display())]
+    Link {
+        /// Where.
+        path: PathBuf,
+        /// What should be there, as a noun phrase.
+        expected: &'static str,
+    },
+    /// Something is larger than what is read of its kind.
+    #[error("{} is larger than {limit} bytes, the limit for {what}", path.display())]
+    TooLarge {
+        /// What it is, as a noun phrase.
+        what: &'static str,
+        /// Where it lies.
+        path: PathBuf,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The model's name is one that the layout needs for itself.
+    #[error("a model cannot be called {0}: the registry keeps a folder of its own under this name")]
+    ReservedName(ModelName),
+    /// What was to be published contradicts itself.
+    #[error("{model} {version} cannot be published: {why}")]
+    Draft {
+        /// The model.
+        model: ModelName,
+        /// The version.
+        version: Version,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// An alias was to move to other bytes than the version has.
+    #[error("{model} {version} has artifact {there}, not {given}: its alias stays")]
+    OtherDigest {
+        /// The model.
+        model: ModelName,
+        /// The version.
+        version: Version,
+        /// The digest that it has.
+        there: Digest,
+        /// The digest that was expected.
+        given: Digest,
+    },
+    /// A data file is not the one that it was said to be.
+    #[error("the data has {got}, not {expected}: the file changed, or its sha256 is wrong")]
+    DatasetDigest {
+        /// What was asked for.
+        expected: Digest,
+        /// What was read.
+        got: Digest,
+    },
+    /// Another process works on the store.
+    #[error("{} is held by another process for more than {seconds} s: try again when its work is done", path.display())]
+    Busy {
+        /// The lock file.
+        path: PathBuf,
+        /// How long it was waited for.
+        seconds: u64,
+    },
+}
+
+impl StoreError {
+    /// Says what happens next.
+    pub fn disposition(&self) -> Disposition {
+        match self {
+            Self::Io { error, .. } => match error.kind() {
+                io::ErrorKind::ReadOnlyFilesystem
+                | io::ErrorKind::PermissionDenied
+                | io::ErrorKind::NotADirectory
+                | io::ErrorKind::IsADirectory => Disposition::Invalid,
+                _ => Disposition::Transient,
+            },
+            Self::NotFound { .. } | Self::Busy { .. } => Disposition::Waiting,
+            Self::NoStore(_)
+            | Self::OtherLayout { .. }
+            | Self::OtherOwner { .. }
+            | Self::Exists { .. }
+            | Self::BrokenAlias { .. }
+            | Self::Damaged { .. }
+            | Self::Malformed { .. }
+            | Self::Link { .. }
+            | Self::TooLarge { .. }
+            | Self::ReservedName(_)
+            | Self::Draft { .. }
+            | Self::OtherDigest { .. }
+            | Self::DatasetDigest { .. } => Disposition::Invalid,
+        }
+    }
+
+    pub(crate) fn io(act: &'static str, path: impl Into<PathBuf>, error: impl Into<io::Error>) -> Self {
+        Self::Io {
+            act,
+            path: path.into(),
+            error: error.into(),
+        }
+    }
+
+    pub(crate) fn malformed(path: &Path, why: impl Into<String>) -> Self {
+        Self::Malformed {
+            path: path.to_owned(),
+            why: why.into(),
+        }
+    }
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "; free some space, for instance with `aurora model gc`"
+        }
+        io::ErrorKind::ReadOnlyFilesystem => "; mount the registry writable",
+        io::ErrorKind::PermissionDenied => "; give this user the right to write the registry",
+        _ => "",
+    }
+}
+
+/// What is wrong with a version's files: a phrase that follows "is damaged: ".
+#[derive(Debug, thiserror::Error)]
+pub enum Damage {
+    /// A file is missing.
+    #[error("{0} is missing")]
+    Missing(String),
+    /// A file's bytes are not those that were published.
+    #[error("{file} has {got}, and its record says {expected}")]
+    Changed {
+        /// The file.
+        file: String,
+        /// What its record says.
+        expected: Digest,
+        /// What it has.
+        got: Digest,
+    },
+    /// There is a file that was not published.
+    #[error("{0} does not belong to it")]
+    Unexpected(String),
+    /// A file cannot be understood, or contradicts another one.
+    #[error("{file} {why}")]
+    Malformed {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// It could not be checked: the one damage that may pass by itself.
+    #[error("it cannot be checked: {0}")]
+    Unreadable(Box<StoreError>),
+}
+
+impl From<StoreError> for Damage {
+    fn from(error: StoreError) -> Self {
+        Self::Unreadable(Box::new(error))
+    }
+}

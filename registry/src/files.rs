@@ -1,0 +1,388 @@
+//! Folders held open, and the few durable operations on what lies in them.
+//!
+//! Below the root every step goes through [`Dir`], one component at a time: no symbolic link is followed, so nothing in
+//! a store can lead outside it. Whatever is read has a limit. Nothing here knows what the files mean.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::error::StoreError;
+
+/// What an unfinished write is called until it is renamed. Only the lock's exclusive holder may remove one.
+pub(crate) const TEMPORARY: &str = ".tmp-";
+
+/// How many entries of one folder are read.
+const ENTRIES_MAX: usize = 100_000;
+/// How deep a tree is removed.
+const DEPTH_MAX: usize = 16;
+
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+type Result<T, E = StoreError> = std::result::Result<T, E>;
+
+/// A folder that is held open.
+#[derive(Debug)]
+pub(crate) struct Dir {
+    fd: OwnedFd,
+    path: PathBuf,
+}
+
+/// What identifies the content of a file that nobody may change in place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    device: u64,
+    inode: u64,
+    bytes: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+/// A regular file, opened for reading.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) file: File,
+    pub(crate) bytes: u64,
+    pub(crate) path: PathBuf,
+}
+
+impl Dir {
+    /// Opens the root, where a symbolic link is the owner's business.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let fd =
+            rustix::fs::open(path, DIRECTORY, Mode::empty()).map_err(|e| StoreError::io("open", path, e))?;
+        Ok(Self {
+            fd,
+            path: path.to_owned(),
+        })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens a folder in it; `None` where there is nothing of this name.
+    pub(crate) fn dir(&self, name: &str) -> Result<Option<Self>> {
+        let path = self.path.join(name);
+        match rustix::fs::openat(&self.fd, name, DIRECTORY | OFlags::NOFOLLOW, Mode::empty()) {
+            Ok(fd) => Ok(Some(Self { fd, path })),
+            Err(Errno::NOENT) => Ok(None),
+            Err(Errno::LOOP | Errno::NOTDIR) if self.is_link(name)? => Err(StoreError::Link {
+                path,
+                expected: "a folder",
+            }),
+            Err(e) => Err(StoreError::io("open folder", path, e)),
+        }
+    }
+
+    /// Opens a folder in it and makes it first where it is missing, so that it survives a power loss.
+    pub(crate) fn ensure_dir(&self, name: &str) -> Result<Self> {
+        match rustix::fs::mkdirat(&self.fd, name, Mode::from_raw_mode(0o755)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(e) => return Err(StoreError::io("make folder", self.path.join(name), e)),
+        }
+        // Also where it existed: a crash may have come between its making and this line.
+        self.sync()?;
+        self.dir(name)?
+            .ok_or_else(|| StoreError::io("open folder", self.path.join(name), Errno::NOENT))
+    }
+
+    /// Makes a folder with a temporary name in it.
+    pub(crate) fn make_temporary_dir(&self) -> Result<(String, Self)> {
+        let (name, ()) = self.temporary("make folder", |name| {
+            rustix::fs::mkdirat(&self.fd, name, Mode::from_raw_mode(0o755))
+        })?;
+        let dir = self
+            .dir(&name)?
+            .ok_or_else(|| StoreError::io("open folder", self.path.join(&name), Errno::NOENT))?;
+        Ok((name, dir))
+    }
+
+    /// Makes an empty file with a temporary name in it.
+    pub(crate) fn make_temporary_file(&self) -> Result<(String, File)> {
+        self.temporary("create", |name| self.create(name))
+    }
+
+    /// Makes a symbolic link with a temporary name in it.
+    pub(crate) fn make_temporary_link(&self, target: &str) -> Result<String> {
+        let (name, ()) = self.temporary("create link", |name| {
+            rustix::fs::symlinkat(target, &self.fd, name)
+        })?;
+        Ok(name)
+    }
+
+    fn temporary<T>(
+        &self,
+        act: &'static str,
+        mut make: impl FnMut(&str) -> rustix::io::Result<T>,
+    ) -> Result<(String, T)> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        // A process of another machine on the same volume may have this process's number, but not for ever.
+        for _ in 0..1_000 {
+            let n = NEXT.fetch_add(1, Ordering::Relaxed);
+            let name = format!("{TEMPORARY}{}-{n}", std::process::id());
+            match make(&name) {
+                Ok(value) => return Ok((name, value)),
+                Err(Errno::EXIST) => {}
+                Err(e) => return Err(StoreError::io(act, self.path.join(name), e)),
+            }
+        }
+        Err(StoreError::io(act, self.path.join(TEMPORARY), Errno::EXIST))
+    }
+
+    fn create(&self, name: &str) -> rustix::io::Result<File> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        rustix::fs::openat(&self.fd, name, flags, Mode::from_raw_mode(0o644)).map(File::from)
+    }
+
+    /// Writes a new file; its bytes are on the disk when this returns, its name is not until [`Dir::sync`].
+    pub(crate) fn write_new(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let path = self.path.join(name);
+        let mut file = self
+            .create(name)
+            .map_err(|e| StoreError::io("create", &path, e))?;
+        file.write_all(bytes)
+            .map_err(|e| StoreError::io("write", &path, e))?;
+        sync_file(&file, &path)
+    }
+
+    /// Gives a file new content: readers see the old or the new one, also after a power loss.
+    pub(crate) fn replace(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let (temporary, mut file) = self.make_temporary_file()?;
+        let path = self.path.join(&temporary);
+        let written = file
+            .write_all(bytes)
+            .map_err(|e| StoreError::io("write", &path, e))
+            .and_then(|()| sync_file(&file, &path))
+            .and_then(|()| self.rename(&temporary, name));
+        self.discard_on_error(&temporary, written)?;
+        self.sync()
+    }
+
+    /// Removes a temporary entry where `result` is an error: a full disk should not stay full.
+    pub(crate) fn discard_on_error<T>(&self, temporary: &str, result: Result<T>) -> Result<T> {
+        result.inspect_err(|_| {
+            if let Err(error) = self.remove(temporary) {
+                tracing::debug!(%error, "left for the next start to clean up");
+            }
+        })
+    }
+
+    /// Opens a file to append to, making it where it is missing.
+    pub(crate) fn open_append(&self, name: &str) -> Result<File> {
+        let flags = OFlags::RDWR
+            | OFlags::APPEND
+            | OFlags::CREATE
+            | OFlags::NOFOLLOW
+            | OFlags::NONBLOCK
+            | OFlags::CLOEXEC;
+        rustix::fs::openat(&self.fd, name, flags, Mode::from_raw_mode(0o644))
+            .map(File::from)
+            .map_err(|e| self.open_error(name, e))
+    }
+
+    /// Opens a regular file; `None` where there is nothing of this name.
+    pub(crate) fn file(&self, name: &str) -> Result<Option<Opened>> {
+        // Without NONBLOCK a pipe that somebody put there would hold us for ever.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let path = self.path.join(name);
+        let fd = match rustix::fs::openat(&self.fd, name, flags, Mode::empty()) {
+            Ok(fd) => fd,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(e) => return Err(self.open_error(name, e)),
+        };
+        let stat = rustix::fs::fstat(&fd).map_err(|e| StoreError::io("examine", &path, e))?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(StoreError::malformed(&path, "is no regular file"));
+        }
+        Ok(Some(Opened {
+            file: File::from(fd),
+            bytes: u64::try_from(stat.st_size).unwrap_or(0),
+            path,
+        }))
+    }
+
+    fn open_error(&self, name: &str, errno: Errno) -> StoreError {
+        let path = self.path.join(name);
+        match errno {
+            Errno::LOOP => StoreError::Link {
+                path,
+                expected: "a file",
+            },
+            errno => StoreError::io("open", path, errno),
+        }
+    }
+
+    /// Reads a whole file of at most `limit` bytes, `what` being a noun phrase for its kind.
+    pub(crate) fn read(&self, name: &str, what: &'static str, limit: u64) -> Result<Option<Vec<u8>>> {
+        self.file(name)?
+            .map(|opened| opened.read(what, limit))
+            .transpose()
+    }
+
+    /// Returns the names in it, sorted; bytes that are no UTF-8 are replaced, which makes a name that nothing is called.
+    pub(crate) fn names(&self) -> Result<Vec<String>> {
+        let failed = |e: Errno| StoreError::io("list", &self.path, e);
+        let mut names = Vec::new();
+        for entry in rustix::fs::Dir::read_from(&self.fd).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name().to_string_lossy();
+            if name == "." || name == ".." {
+                continue;
+            }
+            if names.len() == ENTRIES_MAX {
+                return Err(StoreError::malformed(
+                    &self.path,
+                    format!("has more than {ENTRIES_MAX} entries"),
+                ));
+            }
+            names.push(name.into_owned());
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Returns what `name` is, without following it.
+    pub(crate) fn kind(&self, name: &str) -> Result<Option<FileType>> {
+        Ok(self.stat(name)?.map(|stat| FileType::from_raw_mode(stat.st_mode)))
+    }
+
+    /// Returns the stamp of `name`, without following it.
+    pub(crate) fn stamp(&self, name: &str) -> Result<Option<Stamp>> {
+        Ok(self.stat(name)?.map(|stat| Stamp::of(&stat)))
+    }
+
+    fn stat(&self, name: &str) -> Result<Option<rustix::fs::Stat>> {
+        match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(stat)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(e) => Err(StoreError::io("examine", self.path.join(name), e)),
+        }
+    }
+
+    fn is_link(&self, name: &str) -> Result<bool> {
+        Ok(self.kind(name)? == Some(FileType::Symlink))
+    }
+
+    /// Returns where the symbolic link `name` points.
+    pub(crate) fn link_target(&self, name: &str) -> Result<PathBuf> {
+        let target = rustix::fs::readlinkat(&self.fd, name, Vec::new())
+            .map_err(|e| StoreError::io("read link", self.path.join(name), e))?;
+        Ok(PathBuf::from(OsStr::from_bytes(target.as_bytes())))
+    }
+
+    /// Renames within the folder, over what is there if it is of the same kind (a folder: only an empty one).
+    pub(crate) fn rename(&self, from: &str, to: &str) -> Result<()> {
+        rustix::fs::renameat(&self.fd, from, &self.fd, to)
+            .map_err(|e| StoreError::io("rename a finished write to", self.path.join(to), e))
+    }
+
+    /// Makes the names in it survive a power loss.
+    pub(crate) fn sync(&self) -> Result<()> {
+        rustix::fs::fsync(&self.fd).map_err(|e| StoreError::io("sync folder", &self.path, e))
+    }
+
+    /// Removes `name` whatever it is, with all that it holds; links are removed, not followed.
+    pub(crate) fn remove(&self, name: &str) -> Result<()> {
+        self.remove_below(name, DEPTH_MAX)
+    }
+
+    fn remove_below(&self, name: &str, depth: usize) -> Result<()> {
+        let path = || self.path.join(name);
+        let flags = match self.kind(name)? {
+            None => return Ok(()),
+            Some(FileType::Directory) => {
+                if depth == 0 {
+                    return Err(StoreError::malformed(
+                        &path(),
+                        "is nested too deeply to be removed",
+                    ));
+                }
+                if let Some(dir) = self.dir(name)? {
+                    for inner in dir.names()? {
+                        dir.remove_below(&inner, depth - 1)?;
+                    }
+                }
+                AtFlags::REMOVEDIR
+            }
+            Some(_) => AtFlags::empty(),
+        };
+        match rustix::fs::unlinkat(&self.fd, name, flags) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(e) => Err(StoreError::io("remove", path(), e)),
+        }
+    }
+
+    /// Removes what unfinished writes left here, and returns what it was. Only for the lock's exclusive holder.
+    pub(crate) fn sweep(&self, dry_run: bool) -> Result<Vec<PathBuf>> {
+        let mut swept = Vec::new();
+        for name in self.names()? {
+            if name.starts_with(TEMPORARY) {
+                if !dry_run {
+                    self.remove(&name)?;
+                }
+                swept.push(self.path.join(name));
+            }
+        }
+        Ok(swept)
+    }
+}
+
+impl Opened {
+    /// Reads to the end, refusing more than `limit` bytes.
+    pub(crate) fn read(self, what: &'static str, limit: u64) -> Result<Vec<u8>> {
+        let Self { file, bytes, path } = self;
+        let mut content = Vec::with_capacity(usize::try_from(bytes.min(limit)).unwrap_or(0));
+        file.take(limit + 1)
+            .read_to_end(&mut content)
+            .map_err(|e| StoreError::io("read", &path, e))?;
+        if content.len() as u64 > limit {
+            return Err(StoreError::TooLarge { what, path, limit });
+        }
+        Ok(content)
+    }
+}
+
+impl Stamp {
+    fn of(stat: &rustix::fs::Stat) -> Self {
+        #[expect(
+            clippy::useless_conversion,
+            reason = "the widths of these fields differ between architectures"
+        )]
+        Self {
+            device: u64::from(stat.st_dev),
+            inode: u64::from(stat.st_ino),
+            bytes: u64::try_from(stat.st_size).unwrap_or(0),
+            modified: (
+                i64::from(stat.st_mtime),
+                i64::try_from(stat.st_mtime_nsec).unwrap_or(0),
+            ),
+            changed: (
+                i64::from(stat.st_ctime),
+                i64::try_from(stat.st_ctime_nsec).unwrap_or(0),
+            ),
+        }
+    }
+
+    /// Returns the second of the last change to the file or its inode.
+    pub(crate) fn changed_seconds(&self) -> i64 {
+        self.changed.0.max(self.modified.0)
+    }
+
+    /// Returns the second of the last change to the content.
+    pub(crate) fn modified_seconds(&self) -> i64 {
+        self.modified.0
+    }
+}
+
+/// Makes a file's bytes survive a power loss.
+pub(crate) fn sync_file(file: &File, path: &Path) -> Result<()> {
+    rustix::fs::fsync(file).map_err(|e| StoreError::io("sync", path, e))
+}
