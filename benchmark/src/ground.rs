@@ -1,14 +1,12 @@
 //! Where a figure is measured: a temporary folder with a repository made from this checkout and a data directory.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
-use crate::http;
 use crate::predictions::Example;
 use crate::process::{self, Aurora};
 use crate::scenario::Scenario;
@@ -69,11 +67,6 @@ impl Ground {
         self.folder.path().join("data")
     }
 
-    /// Returns the folder that holds `clone`, `data` and `data.log`.
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
-    }
-
     /// Starts `aurora up`, on one core if one is given.
     pub fn start(&self, core: Option<usize>) -> Result<Aurora> {
         Aurora::start(&process::Options {
@@ -82,6 +75,7 @@ impl Ground {
             environment: self.scenario.environment().to_owned(),
             data: self.data(),
             core,
+            wrapper: Vec::new(),
         })
     }
 
@@ -133,31 +127,4 @@ impl Ground {
         }
         bail!("no MLDeployment of {} has a canary", self.scenario.environment())
     }
-
-    /// Removes the data directory.
-    pub fn clear(&self) -> Result<()> {
-        fs::remove_dir_all(self.data()).context("failed to remove the data directory")
-    }
-}
-
-/// Polls `condition` until it gives a value, and returns the time that it took.
-pub fn wait_for<T>(
-    what: &str,
-    deadline: Duration,
-    mut condition: impl FnMut() -> Result<Option<T>>,
-) -> Result<(T, Duration)> {
-    let start = Instant::now();
-    while start.elapsed() < deadline {
-        if let Some(value) = condition()? {
-            return Ok((value, start.elapsed()));
-        }
-        thread::sleep(Duration::from_millis(2));
-    }
-    bail!("{what} did not come within {} s", deadline.as_secs())
-}
-
-/// Returns whether a path of the server answers 200.
-pub fn is_ok(address: std::net::SocketAddr, path: &str) -> bool {
-    let request = http::get(address, path);
-    matches!(http::ask(address, &request, Duration::from_secs(1)), Ok((200, _)))
 }

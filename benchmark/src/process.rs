@@ -32,6 +32,8 @@ pub struct Options {
     pub data: PathBuf,
     /// The core that it is kept on.
     pub core: Option<usize>,
+    /// A program that starts it, with its arguments, such as `strace`; empty: none.
+    pub wrapper: Vec<String>,
 }
 
 /// A running `aurora up`.
@@ -65,7 +67,19 @@ impl Aurora {
         let log = options.data.with_extension("log");
         let output = File::options().create(true).append(true).open(&log)?;
         let (inference, control_plane) = free_addresses()?;
-        let mut command = Command::new(&options.aurora);
+        let mut command = match options.wrapper.split_first() {
+            Some((program, arguments)) => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(&options.aurora);
+                command
+            }
+            None => Command::new(&options.aurora),
+        };
+        for (name, _value) in std::env::vars_os() {
+            if name.as_encoded_bytes().starts_with(b"AURORA_") {
+                command.env_remove(name);
+            }
+        }
         command
             .arg("up")
             .arg("--repo")

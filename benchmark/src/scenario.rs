@@ -50,20 +50,21 @@ impl Scenario {
     pub fn from_checkout(checkout: &Path, environment: &str, folder: &Path) -> Result<Self> {
         let inside = Path::new("environments").join(environment);
         copy(&checkout.join(&inside), &folder.join(&inside))?;
+        Self::from_folder(folder, environment)
+    }
+
+    /// Makes a repository of `folder`, which holds `environments/<environment>`, and commits everything in it.
+    pub fn from_folder(folder: &Path, environment: &str) -> Result<Self> {
         let mut options = RepositoryInitOptions::new();
         let repository = Repository::init_opts(folder, options.initial_head("main"))?;
-        let mut index = repository.index()?;
-        index.add_all(["*"], IndexAddOption::DEFAULT, None)?;
-        index.write()?;
-        let tree = index.write_tree()?;
         let mut scenario = Self {
             repository,
             folder: folder.to_owned(),
             environment: environment.to_owned(),
             files: Vec::new(),
         };
-        scenario.files = scenario.read_manifests(&inside)?;
-        scenario.commit_tree(tree, "environments: declare what this checkout declares")?;
+        scenario.files = scenario.read_manifests(&Path::new("environments").join(environment))?;
+        scenario.commit_all("environments: declare everything")?;
         Ok(scenario)
     }
 
@@ -110,12 +111,17 @@ impl Scenario {
 
     /// Changes what a model pins, in the working tree and by a commit, and returns the commit.
     pub fn commit(&self, model: &str, pins: &Pins, message: &str) -> Result<Oid> {
-        let tree = self.tree(model, pins)?;
         let path = &self.files[self.file_of(model)?].path;
         fs::write(self.folder.join(path), self.file_with(model, pins)?)?;
+        self.commit_all(message)
+    }
+
+    /// Commits what the working tree holds, and returns the commit.
+    pub fn commit_all(&self, message: &str) -> Result<Oid> {
         let mut index = self.repository.index()?;
-        index.add_path(path)?;
+        index.add_all(["*"], IndexAddOption::DEFAULT, None)?;
         index.write()?;
+        let tree = index.write_tree()?;
         self.commit_tree(tree, message)
     }
 

@@ -1,7 +1,8 @@
-//! The recipes of this repository: `cargo xtask generate`, `cargo xtask check`.
+//! The recipes of this repository: `cargo xtask generate`, `cargo xtask check`, `cargo xtask kill`.
 
 mod check;
 mod generate;
+mod kill;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -22,12 +23,15 @@ enum Recipe {
     Generate,
     /// Check the tree as CI does: formatting, lints, generated files, tidiness
     Check(check::CheckArguments),
+    /// Kill `aurora up` in every phase of a commit's way, and see that each restart converges
+    Kill(kill::KillArguments),
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().recipe {
         Recipe::Generate => generate::write(&root()),
         Recipe::Check(arguments) => check::run(&arguments, &root()),
+        Recipe::Kill(arguments) => kill::run(&arguments),
     }
 }
 
