@@ -16,6 +16,7 @@ pub mod process;
 pub mod processor;
 pub mod replies;
 pub mod scenario;
+pub mod server;
 pub mod split;
 pub mod start;
 pub mod swap;

@@ -1,5 +1,6 @@
 //! `benchmark`: prints figures beside the limits that they are held against, and exits 1 when one falls short.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use anyhow::Result;
 use benchmark::figures::Report;
 use benchmark::ground::Place;
 use benchmark::swap::Effort;
-use benchmark::{idle, process, split, start, swap};
+use benchmark::{idle, process, server, split, start, swap};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Reproduces each published figure (see benchmark/README.md).
@@ -70,6 +71,15 @@ enum Command {
         #[arg(long, default_value_t = 30)]
         seconds: u64,
     },
+    /// Single-row inference beside a bare echo.
+    Server {
+        /// How often.
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+    },
+    /// The bare echo that `server` compares with.
+    #[command(hide = true)]
+    Echo,
 }
 
 fn main() -> Result<ExitCode> {
@@ -84,6 +94,11 @@ fn main() -> Result<ExitCode> {
         Command::Split => split::run(&place)?,
         Command::Swap { runs, commits, load } => swap::run(&place, Effort { runs, commits, load })?,
         Command::Idle { seconds } => idle::run(&place, Duration::from_secs(seconds))?,
+        Command::Server { rounds } => server::run(&place, rounds)?,
+        Command::Echo => {
+            server::echo(announce)?;
+            return Ok(ExitCode::SUCCESS);
+        }
     };
     print(&report, arguments.output)?;
     Ok(if report.holds() {
@@ -91,6 +106,11 @@ fn main() -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+#[expect(clippy::print_stdout, reason = "the parent process reads it")]
+fn announce(address: SocketAddr) {
+    println!("{address}");
 }
 
 #[expect(clippy::print_stdout, reason = "this program's output")]

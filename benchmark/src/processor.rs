@@ -5,6 +5,11 @@ use std::thread;
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
+/// The core that a server is kept on where it must not share one with the load.
+pub const SERVER_CORE: usize = 0;
+/// The core that the load is kept on then.
+pub const LOAD_CORE: usize = 1;
+
 /// Keeps the current thread, and what it starts from now on, on one core.
 pub fn pin(core: usize) -> io::Result<()> {
     let mut set = CpuSet::new();

@@ -13,13 +13,11 @@ use crate::figures::{Limit, Report};
 use crate::ground::{Ground, Place};
 use crate::load::{Load, Until};
 use crate::process::Aurora;
-use crate::processor;
+use crate::processor::{self, LOAD_CORE, SERVER_CORE};
 use crate::replies::Replies;
 use crate::scenario::Pins;
 use judge::{CommitLog, Judgement};
 
-const SERVER_CORE: usize = 0;
-const LOAD_CORE: usize = 1;
 const CONNECTIONS: usize = 64;
 
 /// How long the closed loop looks for the saturation rate.

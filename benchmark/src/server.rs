@@ -1,0 +1,98 @@
+//! `benchmark server`: single-row inference beside a bare warp server that parses JSON and sends it back.
+//!
+//! Both run on the server's core and are asked by the same load, in turn, so that the ratio means something on any machine.
+
+use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use warp::Filter;
+
+use crate::figures::{Limit, Report};
+use crate::ground::{Ground, Place};
+use crate::load::{Load, Until};
+use crate::processor::{self, LOAD_CORE, SERVER_CORE};
+
+const CONNECTIONS: usize = 64;
+
+/// How long each server is asked at a time.
+const PERIOD: Duration = Duration::from_secs(3);
+
+/// The echo server as a process; dropping it kills it.
+struct Echo {
+    child: Child,
+    address: SocketAddr,
+}
+
+/// Measures both `rounds` times.
+pub fn run(place: &Place, rounds: usize) -> Result<Report> {
+    processor::pin(LOAD_CORE)?;
+    let ground = Ground::new(place)?;
+    let mut aurora = ground.start(Some(SERVER_CORE))?;
+    ground.wait_until_ready(&mut aurora)?;
+    let model = ground.canary_model()?;
+    let pins = ground.scenario.pins(&model)?;
+    let example = ground.example(&model, &pins.stable)?;
+    let echo = Echo::start()?;
+    let (mut inference, mut echoes, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    let mut failed = 0;
+    for _ in 0..rounds {
+        let mut rate = |address: SocketAddr| -> Result<f64> {
+            let request = example.request(address, Some("stable"));
+            let mut load = Load::connect(address, CONNECTIONS, Instant::now())?;
+            let replies = load.closed(&request, Until::Elapsed(PERIOD))?;
+            failed += replies.failures().0;
+            #[expect(clippy::cast_precision_loss, reason = "counts of a few hundred thousand")]
+            Ok(replies.all.len() as f64 / PERIOD.as_secs_f64())
+        };
+        let (infer, bare) = (rate(aurora.inference)?, rate(echo.address)?);
+        inference.push(infer);
+        echoes.push(bare);
+        ratios.push(infer / bare);
+    }
+    aurora.stop()?;
+    let mut report = Report::new("benchmark server");
+    report.figure("single-row inference", "/s", Limit::None, &inference);
+    report.figure("bare warp JSON echo", "/s", Limit::None, &echoes);
+    report.figure("inference / echo", "", Limit::None, &ratios);
+    #[expect(clippy::cast_precision_loss, reason = "a count that should be 0")]
+    report.figure("failed requests", "", Limit::AtMost(0.0), &[failed as f64]);
+    Ok(report)
+}
+
+/// Serves the echo until the process is killed, after telling its address to `announce`.
+pub fn echo(announce: impl FnOnce(SocketAddr)) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        announce(listener.local_addr()?);
+        let echo = warp::post()
+            .and(warp::body::json())
+            .map(|body: serde_json::Value| warp::reply::json(&body));
+        warp::serve(echo).incoming(listener).run().await;
+        Ok(())
+    })
+}
+
+impl Echo {
+    fn start() -> Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("echo").stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = processor::on_core(Some(SERVER_CORE), || command.spawn())?;
+        let output = child.stdout.take().context("invariant: stdout is piped")?;
+        let mut line = String::new();
+        BufReader::new(output).read_line(&mut line)?;
+        let address = line.trim().parse().context("the echo server names no address")?;
+        Ok(Self { child, address })
+    }
+}
+
+impl Drop for Echo {
+    fn drop(&mut self) {
+        // A process that has ended by itself is what we want too.
+        let _ended = self.child.kill();
+        let _status = self.child.wait();
+    }
+}
