@@ -1,1 +1,41 @@
-//! The three kinds: types, schema, parsing.
+//! The three kinds: their Rust types, the schema generated from them, and the parsing of manifests.
+//!
+//! ```text
+//! file of a commit ──parse──> planner's types        with findings that say file, line, column and what to do
+//! planner's types <─convert─> custom resource        the resolved form of a manifest, as a target keeps it
+//! Rust types ──schema──> crds/yaml/*.yaml            what an API server enforces: the rules that `parse` enforces
+//! ```
+//!
+//! This crate reads no file and talks to no server; nothing here decides what to do about what it parses.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod canonical;
+pub mod convert;
+mod deployment;
+mod environment;
+pub mod identity;
+pub mod parse;
+mod rules;
+pub mod schema;
+pub mod status;
+mod training;
+mod wire;
+
+pub use deployment::{CanarySpec, MLDeployment, MLDeploymentSpec, PinSpec};
+pub use environment::{MLEnvironment, MLEnvironmentSpec, RegistrySpec, RemovalSpec, Target};
+pub use schema::crd_yaml;
+pub use status::{MLDeploymentStatus, MLEnvironmentStatus, MLTrainingJobStatus};
+pub use training::{
+    DatasetSpec, EvaluationSpec, FeatureSpec, HoldoutSpec, MLTrainingJob, MLTrainingJobSpec, ScheduleSpec,
+    TargetSpec,
+};
+
+/// The API group of the three kinds.
+pub const GROUP: &str = "aurora.io";
+
+/// The one version of the API.
+pub const API_VERSION: &str = "aurora.io/v1alpha1";
+
+/// The label that names an object's environment.
+pub const ENVIRONMENT_LABEL: &str = "aurora.io/environment";

@@ -1,11 +1,15 @@
 //! What a training job fits, on which data, and what its result must reach.
 
+mod hyperparameters;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::names::{Digest, ModelName, Version};
 use crate::schedule::Schedule;
+
+pub use hyperparameters::{Hyperparameter, Values};
 
 /// The spec of an MLTrainingJob.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -1,0 +1,153 @@
+//! Wire types ↔ the planner's types.
+//!
+//! A manifest becomes a spec of the planner here, and what the reconciler decides becomes a custom resource. What the
+//! schema cannot check (time zones, paths, hyperparameters) is checked on the way in; each [`Problem`] names its field.
+
+mod dataset;
+mod object;
+mod status;
+#[cfg(test)]
+mod tests;
+mod training;
+
+use planner::deployment::{Canary, DeclaredDeployment, Pin};
+use planner::environment::{Environment, RemovalLimits};
+use planner::names::{EnvironmentName, ObjectName};
+
+use crate::{
+    CanarySpec, MLDeployment, MLDeploymentSpec, MLEnvironment, MLEnvironmentSpec, PinSpec, RegistrySpec,
+    RemovalSpec, Target,
+};
+
+pub use dataset::uri;
+pub use object::{
+    deployment_object, environment_object, read_deployment_object, read_environment_object,
+    read_training_object, training_object,
+};
+pub use status::{deployment_status, read_deployment_status, read_training_phase, training_status};
+pub use training::training;
+
+/// Something wrong with one field of a custom resource.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {message}")]
+pub struct Problem {
+    /// The field's path, e.g. `spec.dataset.uri`.
+    pub field: String,
+    /// What is wrong, a lower-case fragment.
+    pub message: String,
+    /// What to do about it; may be empty.
+    pub hint: String,
+}
+
+impl Problem {
+    pub(crate) fn new(field: impl Into<String>, message: impl ToString, hint: impl Into<String>) -> Self {
+        Self {
+            field: field.into(),
+            message: message.to_string(),
+            hint: hint.into(),
+        }
+    }
+}
+
+/// Returns the name of an object of ours.
+///
+/// # Errors
+///
+/// The name is absent or no [`ObjectName`].
+pub fn object_name(metadata: &kube::core::ObjectMeta) -> Result<ObjectName, Problem> {
+    let name = metadata.name.as_deref().unwrap_or_default();
+    name.parse()
+        .map_err(|malformed| Problem::new("metadata.name", malformed, ""))
+}
+
+/// Returns what an MLEnvironment says.
+///
+/// # Errors
+///
+/// Its name is not an environment's.
+pub fn environment(environment: &MLEnvironment) -> Result<Environment, Vec<Problem>> {
+    let name: EnvironmentName = environment
+        .metadata
+        .name
+        .as_deref()
+        .unwrap_or_default()
+        .parse()
+        .map_err(|malformed| vec![Problem::new("metadata.name", malformed, "")])?;
+    let MLEnvironmentSpec {
+        target: Target::Standalone,
+        suspend,
+        registry,
+        removal: RemovalSpec {
+            max_count,
+            max_percent,
+            allow,
+        },
+    } = &environment.spec;
+    Ok(Environment {
+        name,
+        suspend: suspend.clone(),
+        registry_path: registry.as_ref().and_then(|registry| registry.path.clone()),
+        removal: RemovalLimits {
+            max_count: *max_count,
+            max_percent: *max_percent,
+            allow: allow.clone(),
+        },
+    })
+}
+
+/// Returns an environment in its wire form.
+pub(crate) fn environment_spec(environment: &Environment) -> MLEnvironmentSpec {
+    let Environment {
+        name: _,
+        suspend,
+        registry_path,
+        removal: RemovalLimits {
+            max_count,
+            max_percent,
+            allow,
+        },
+    } = environment;
+    MLEnvironmentSpec {
+        target: Target::Standalone,
+        suspend: suspend.clone(),
+        registry: registry_path
+            .clone()
+            .map(|path| RegistrySpec { path: Some(path) }),
+        removal: RemovalSpec {
+            max_count: *max_count,
+            max_percent: *max_percent,
+            allow: allow.clone(),
+        },
+    }
+}
+
+/// Returns what an MLDeployment says. The rules over two fields are those of the schema; they are not repeated here.
+pub fn deployment(deployment: &MLDeployment) -> DeclaredDeployment {
+    let MLDeploymentSpec {
+        model_name,
+        stable: PinSpec { version, digest },
+        canary,
+        suspend,
+    } = &deployment.spec;
+    DeclaredDeployment {
+        model: model_name.clone(),
+        stable: Pin {
+            version: version.clone(),
+            digest: *digest,
+        },
+        canary: canary.as_ref().map(
+            |CanarySpec {
+                 version,
+                 digest,
+                 weight,
+             }| Canary {
+                pin: Pin {
+                    version: version.clone(),
+                    digest: *digest,
+                },
+                weight: *weight,
+            },
+        ),
+        suspend: suspend.clone(),
+    }
+}

@@ -1,0 +1,226 @@
+//! What the reconciler writes ↔ the custom resource: spec, annotations and the environment's label.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use chrono::SecondsFormat;
+use kube::core::ObjectMeta;
+use planner::Timestamp;
+use planner::deployment::{Canary, Deployment, ResolvedDeployment, ResolvedPin};
+use planner::environment::Environment;
+use planner::names::{Digest, EnvironmentName, ObjectName, Version};
+use planner::observed::{DeploymentObject, TrainingObject};
+
+use super::Problem;
+use crate::{
+    CanarySpec, ENVIRONMENT_LABEL, MLDeployment, MLDeploymentSpec, MLEnvironment, MLTrainingJob, PinSpec,
+};
+
+/// The commit that last changed an object's manifest.
+const REVISION: &str = "aurora.io/revision";
+/// The commit that last changed what stable serves.
+const STABLE_REVISION: &str = "aurora.io/stable-revision";
+/// The commit that last changed what the canary serves.
+const CANARY_REVISION: &str = "aurora.io/canary-revision";
+/// The canary digest that was aborted.
+const ABORT: &str = "aurora.io/abort";
+/// The committer time of [`REVISION`], RFC 3339 in UTC.
+const COMMITTED_AT: &str = "aurora.io/committed-at";
+
+/// Returns the MLDeployment that the reconciler writes.
+pub fn deployment_object(
+    name: &ObjectName,
+    object: &DeploymentObject,
+    environment: &EnvironmentName,
+) -> MLDeployment {
+    let DeploymentObject {
+        spec:
+            Deployment {
+                model,
+                stable,
+                canary,
+                suspend,
+            },
+        revision,
+        stable_revision,
+        canary_revision,
+        abort,
+    } = object;
+    let spec = MLDeploymentSpec {
+        model_name: model.clone(),
+        stable: PinSpec {
+            version: stable.version.clone(),
+            digest: Some(stable.digest),
+        },
+        canary: canary.as_ref().map(|Canary { pin, weight }| CanarySpec {
+            version: pin.version.clone(),
+            digest: Some(pin.digest),
+            weight: *weight,
+        }),
+        suspend: suspend.clone(),
+    };
+    let annotations = [
+        (REVISION, Some(revision.to_string())),
+        (STABLE_REVISION, Some(stable_revision.to_string())),
+        (CANARY_REVISION, canary_revision.as_ref().map(ToString::to_string)),
+        (ABORT, abort.map(|digest| digest.to_string())),
+    ];
+    MLDeployment {
+        metadata: metadata(name.as_str(), environment, annotations),
+        spec,
+        status: None,
+    }
+}
+
+/// Reads an MLDeployment that the reconciler wrote.
+///
+/// # Errors
+///
+/// A pin has no digest, or an annotation is missing or malformed: it was written by somebody else.
+pub fn read_deployment_object(object: &MLDeployment) -> Result<DeploymentObject, Problem> {
+    let MLDeploymentSpec {
+        model_name,
+        stable,
+        canary,
+        suspend,
+    } = &object.spec;
+    let canary = canary
+        .as_ref()
+        .map(
+            |CanarySpec {
+                 version,
+                 digest,
+                 weight,
+             }| {
+                Ok(Canary {
+                    pin: resolved(version, *digest, "spec.canary.digest")?,
+                    weight: *weight,
+                })
+            },
+        )
+        .transpose()?;
+    Ok(DeploymentObject {
+        spec: ResolvedDeployment {
+            model: model_name.clone(),
+            stable: resolved(&stable.version, stable.digest, "spec.stable.digest")?,
+            canary,
+            suspend: suspend.clone(),
+        },
+        revision: required(&object.metadata, REVISION)?,
+        stable_revision: required(&object.metadata, STABLE_REVISION)?,
+        canary_revision: optional(&object.metadata, CANARY_REVISION)?,
+        abort: optional(&object.metadata, ABORT)?,
+    })
+}
+
+/// Returns the MLTrainingJob that the reconciler writes.
+pub fn training_object(
+    name: &ObjectName,
+    object: &TrainingObject,
+    environment: &EnvironmentName,
+) -> MLTrainingJob {
+    let TrainingObject {
+        spec,
+        revision,
+        committed_at,
+    } = object;
+    let annotations = [
+        (REVISION, Some(revision.to_string())),
+        (
+            COMMITTED_AT,
+            Some(committed_at.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
+        ),
+    ];
+    MLTrainingJob {
+        metadata: metadata(name.as_str(), environment, annotations),
+        spec: super::training::training_spec(spec),
+        status: None,
+    }
+}
+
+/// Reads an MLTrainingJob that the reconciler wrote.
+///
+/// # Errors
+///
+/// All that is wrong with its spec, or the annotation that is missing or malformed.
+pub fn read_training_object(object: &MLTrainingJob) -> Result<TrainingObject, Vec<Problem>> {
+    Ok(TrainingObject {
+        spec: super::training(object)?,
+        revision: required(&object.metadata, REVISION).map_err(|problem| vec![problem])?,
+        committed_at: required::<Timestamp>(&object.metadata, COMMITTED_AT)
+            .map_err(|problem| vec![problem])?,
+    })
+}
+
+/// Returns the MLEnvironment that the reconciler writes.
+pub fn environment_object(environment: &Environment) -> MLEnvironment {
+    MLEnvironment {
+        metadata: metadata(environment.name.as_str(), &environment.name, []),
+        spec: super::environment_spec(environment),
+        status: None,
+    }
+}
+
+/// Reads an MLEnvironment that the reconciler wrote.
+///
+/// # Errors
+///
+/// Its name is not an environment's.
+pub fn read_environment_object(object: &MLEnvironment) -> Result<Environment, Vec<Problem>> {
+    super::environment(object)
+}
+
+fn metadata<const N: usize>(
+    name: &str,
+    environment: &EnvironmentName,
+    annotations: [(&str, Option<String>); N],
+) -> ObjectMeta {
+    let annotations: BTreeMap<String, String> = annotations
+        .into_iter()
+        .filter_map(|(key, value)| Some((key.to_owned(), value?)))
+        .collect();
+    ObjectMeta {
+        name: Some(name.to_owned()),
+        labels: Some(BTreeMap::from([(
+            ENVIRONMENT_LABEL.to_owned(),
+            environment.to_string(),
+        )])),
+        annotations: (!annotations.is_empty()).then_some(annotations),
+        ..ObjectMeta::default()
+    }
+}
+
+fn resolved(version: &Version, digest: Option<Digest>, field: &str) -> Result<ResolvedPin, Problem> {
+    let digest =
+        digest.ok_or_else(|| Problem::new(field, "a resolved pin has a digest, this one has none", ""))?;
+    Ok(ResolvedPin {
+        version: version.clone(),
+        digest,
+    })
+}
+
+fn optional<T: FromStr>(metadata: &ObjectMeta, annotation: &str) -> Result<Option<T>, Problem>
+where
+    T::Err: std::fmt::Display,
+{
+    metadata
+        .annotations
+        .as_ref()
+        .and_then(|annotations| annotations.get(annotation))
+        .map(|text| text.parse())
+        .transpose()
+        .map_err(|malformed| Problem::new(format!("metadata.annotations[{annotation}]"), malformed, ""))
+}
+
+fn required<T: FromStr>(metadata: &ObjectMeta, annotation: &str) -> Result<T, Problem>
+where
+    T::Err: std::fmt::Display,
+{
+    optional(metadata, annotation)?.ok_or_else(|| {
+        Problem::new(
+            format!("metadata.annotations[{annotation}]"),
+            "the annotation is missing",
+            "",
+        )
+    })
+}

@@ -1,0 +1,398 @@
+//! MLTrainingJob ↔ [`Training`].
+
+use std::collections::BTreeMap;
+
+use planner::names::Digest;
+use planner::schedule::{Schedule, ScheduleText};
+use planner::training::{
+    Algorithm, DataSource, Dataset, Derivation, Evaluation, Feature, Holdout, RunPolicy, Target, Training,
+};
+
+use super::{Problem, dataset};
+use crate::{
+    DatasetSpec, EvaluationSpec, FeatureSpec, HoldoutSpec, MLTrainingJob, MLTrainingJobSpec, ScheduleSpec,
+    TargetSpec,
+};
+
+/// Returns what an MLTrainingJob says.
+///
+/// # Errors
+///
+/// All that is wrong beyond the schema: cron and time zone, paths, features, hyperparameters.
+pub fn training(job: &MLTrainingJob) -> Result<Training, Vec<Problem>> {
+    let MLTrainingJobSpec {
+        model_name,
+        version,
+        schedule,
+        dataset,
+        algorithm,
+        hyperparameters,
+        seed,
+        evaluation,
+        active_deadline_seconds,
+        suspend,
+    } = &job.spec;
+    let mut problems = Vec::new();
+    let runs = match (version, schedule) {
+        (_, Some(schedule)) => keep(&mut problems, self::schedule(schedule)),
+        (Some(version), None) => Some(RunPolicy::Fixed(version.clone())),
+        (None, None) => Some(RunPolicy::PerInputs),
+    };
+    let source = keep(&mut problems, dataset::parse(&dataset.uri, "spec.dataset.uri"));
+    if let Some(source) = &source {
+        problems.extend(digest_of_no_file(source, dataset));
+        problems.extend(target_missing(source, dataset));
+    }
+    let sha256 = keep(
+        &mut problems,
+        digest(dataset.sha256.as_deref(), "spec.dataset.sha256"),
+    );
+    let features = keep_all(&mut problems, features(&dataset.features));
+    let target = keep(
+        &mut problems,
+        dataset.target.as_ref().map(self::target).transpose(),
+    );
+    problems.extend(hyperparameter_problems(*algorithm, hyperparameters));
+    let evaluation = keep(&mut problems, self::evaluation(evaluation));
+    match (runs, source, sha256, features, target, evaluation) {
+        (Some(runs), Some(source), Some(sha256), Some(features), Some(target), Some(evaluation))
+            if problems.is_empty() =>
+        {
+            Ok(Training {
+                model: model_name.clone(),
+                runs,
+                dataset: Dataset {
+                    source,
+                    sha256,
+                    features,
+                    target,
+                },
+                algorithm: *algorithm,
+                hyperparameters: hyperparameters.clone(),
+                seed: *seed,
+                evaluation,
+                active_deadline_seconds: *active_deadline_seconds,
+                suspend: *suspend,
+            })
+        }
+        _ => Err(problems),
+    }
+}
+
+fn keep<T>(problems: &mut Vec<Problem>, result: Result<T, Problem>) -> Option<T> {
+    result.map_err(|problem| problems.push(problem)).ok()
+}
+
+fn keep_all<T>(problems: &mut Vec<Problem>, result: Result<T, Vec<Problem>>) -> Option<T> {
+    result.map_err(|more| problems.extend(more)).ok()
+}
+
+fn schedule(spec: &ScheduleSpec) -> Result<RunPolicy, Problem> {
+    let ScheduleSpec {
+        cron,
+        time_zone,
+        starting_deadline_seconds,
+        concurrency_policy,
+    } = spec;
+    if time_zone.parse::<chrono_tz::Tz>().is_err() {
+        let zones = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
+        let hint = match crate::parse::nearest(time_zone, zones) {
+            Some(near) => format!("did you mean {near}?"),
+            None => "write an IANA time zone, e.g. Europe/Paris".to_owned(),
+        };
+        let message = format!("{time_zone:?} is no IANA time zone");
+        return Err(Problem::new("spec.schedule.timeZone", message, hint));
+    }
+    let text = ScheduleText {
+        cron: cron.clone(),
+        time_zone: time_zone.clone(),
+    };
+    let schedule = Schedule::try_from(text).map_err(|malformed| {
+        Problem::new(
+            "spec.schedule.cron",
+            malformed,
+            "write minute, hour, day of month, month and weekday, e.g. \"0 3 * * SUN\"",
+        )
+    })?;
+    Ok(RunPolicy::Scheduled {
+        schedule,
+        starting_deadline_seconds: *starting_deadline_seconds,
+        concurrency: *concurrency_policy,
+    })
+}
+
+fn digest(text: Option<&str>, field: &str) -> Result<Option<Digest>, Problem> {
+    text.map(Digest::from_hex)
+        .transpose()
+        .map_err(|malformed| Problem::new(field, malformed, "write the output of `sha256sum FILE`"))
+}
+
+fn digest_of_no_file(source: &DataSource, spec: &DatasetSpec) -> Option<Problem> {
+    let no_file = matches!(source, DataSource::Builtin(_) | DataSource::Synthetic(_));
+    (no_file && spec.sha256.is_some()).then(|| {
+        Problem::new(
+            "spec.dataset.sha256",
+            "data that is no file has no sha256",
+            "remove `sha256`",
+        )
+    })
+}
+
+fn target_missing(source: &DataSource, spec: &DatasetSpec) -> Option<Problem> {
+    let file = matches!(source, DataSource::Committed(_) | DataSource::Absolute(_));
+    (file && spec.target.is_none()).then(|| {
+        Problem::new(
+            "spec.dataset",
+            "`target` is missing: a CSV file does not say which column is predicted",
+            "add `target: { column: COLUMN }`",
+        )
+    })
+}
+
+fn features(specs: &[FeatureSpec]) -> Result<Vec<Feature>, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let mut features: Vec<Feature> = Vec::with_capacity(specs.len());
+    for (index, FeatureSpec { name, column, ratio }) in specs.iter().enumerate() {
+        let field = format!("spec.dataset.features[{index}]");
+        if features.iter().any(|feature| feature.name == *name) {
+            problems.push(Problem::new(
+                format!("{field}.name"),
+                format!("two features are named {name:?}"),
+                "rename or remove one of them",
+            ));
+        }
+        let derivation = match (column, ratio.as_deref()) {
+            (Some(column), None) => Derivation::Column(column.clone()),
+            (None, Some([numerator, denominator])) => {
+                Derivation::Ratio([numerator.clone(), denominator.clone()])
+            }
+            _ => {
+                problems.push(Problem::new(
+                    field,
+                    "a feature is either a `column` or a `ratio` of two",
+                    "",
+                ));
+                continue;
+            }
+        };
+        features.push(Feature {
+            name: name.clone(),
+            derivation,
+        });
+    }
+    if problems.is_empty() {
+        Ok(features)
+    } else {
+        Err(problems)
+    }
+}
+
+fn target(spec: &TargetSpec) -> Result<Target, Problem> {
+    let TargetSpec {
+        column,
+        divide_by,
+        unit,
+    } = spec;
+    if divide_by.is_some_and(|divisor| divisor == 0.0 || !divisor.is_finite()) {
+        return Err(Problem::new(
+            "spec.dataset.target.divideBy",
+            "a target is divided by a number other than 0",
+            "remove `divideBy` to leave the target as it is",
+        ));
+    }
+    Ok(Target {
+        column: column.clone(),
+        divide_by: *divide_by,
+        unit: unit.clone(),
+    })
+}
+
+fn evaluation(spec: &EvaluationSpec) -> Result<Evaluation, Problem> {
+    let EvaluationSpec {
+        metric,
+        minimum,
+        maximum,
+        holdout,
+    } = spec;
+    let bound = if metric.larger_is_better() {
+        minimum
+    } else {
+        maximum
+    };
+    Ok(Evaluation {
+        metric: *metric,
+        bound: *bound,
+        holdout: self::holdout(holdout)?,
+    })
+}
+
+fn holdout(spec: &HoldoutSpec) -> Result<Holdout, Problem> {
+    let HoldoutSpec {
+        percent,
+        seed,
+        file,
+        sha256,
+    } = spec;
+    match (percent, file) {
+        (Some(percent), None) => Ok(Holdout::Percent {
+            percent: *percent,
+            seed: seed.unwrap_or(0),
+        }),
+        (None, Some(file)) => Ok(Holdout::File {
+            source: dataset::path(file, "spec.evaluation.holdout.file")?,
+            sha256: digest(sha256.as_deref(), "spec.evaluation.holdout.sha256")?,
+        }),
+        _ => Err(Problem::new(
+            "spec.evaluation.holdout",
+            "a holdout is either a `percent` of the rows or a `file`",
+            "",
+        )),
+    }
+}
+
+fn hyperparameter_problems(algorithm: Algorithm, given: &BTreeMap<String, f64>) -> Vec<Problem> {
+    given
+        .iter()
+        .filter_map(|(name, value)| {
+            let field = format!("spec.hyperparameters.{name}");
+            let known = algorithm.hyperparameters();
+            let Some(hyperparameter) = known.iter().find(|known| known.name == name) else {
+                let hint = match crate::parse::nearest(name, known.iter().map(|known| known.name)) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None if known.is_empty() => "remove it".to_owned(),
+                    None => {
+                        let names: Vec<_> = known.iter().map(|known| known.name).collect();
+                        format!("it has: {}", names.join(", "))
+                    }
+                };
+                let message = format!("{} has no such hyperparameter", algorithm.as_str());
+                return Some(Problem::new(field, message, hint));
+            };
+            (!hyperparameter.allows(*value)).then(|| {
+                Problem::new(
+                    field,
+                    format!("{value} is not {}", hyperparameter.expected()),
+                    format!("without it, {} is taken", hyperparameter.default),
+                )
+            })
+        })
+        .collect()
+}
+
+/// Returns a training job in its wire form.
+pub(super) fn training_spec(training: &Training) -> MLTrainingJobSpec {
+    let Training {
+        model,
+        runs,
+        dataset:
+            Dataset {
+                source,
+                sha256,
+                features,
+                target,
+            },
+        algorithm,
+        hyperparameters,
+        seed,
+        evaluation,
+        active_deadline_seconds,
+        suspend,
+    } = training;
+    let (version, schedule) = match runs {
+        RunPolicy::Fixed(version) => (Some(version.clone()), None),
+        RunPolicy::PerInputs => (None, None),
+        RunPolicy::Scheduled {
+            schedule,
+            starting_deadline_seconds,
+            concurrency,
+        } => {
+            let ScheduleText { cron, time_zone } = schedule.clone().into();
+            let schedule = ScheduleSpec {
+                cron,
+                time_zone,
+                starting_deadline_seconds: *starting_deadline_seconds,
+                concurrency_policy: *concurrency,
+            };
+            (None, Some(schedule))
+        }
+    };
+    MLTrainingJobSpec {
+        model_name: model.clone(),
+        version,
+        schedule,
+        dataset: DatasetSpec {
+            uri: dataset::uri(source),
+            sha256: sha256.map(|digest| digest.hex()),
+            features: features.iter().map(feature_spec).collect(),
+            target: target.as_ref().map(target_spec),
+        },
+        algorithm: *algorithm,
+        hyperparameters: hyperparameters.clone(),
+        seed: *seed,
+        evaluation: evaluation_spec(evaluation),
+        active_deadline_seconds: *active_deadline_seconds,
+        suspend: *suspend,
+    }
+}
+
+fn feature_spec(Feature { name, derivation }: &Feature) -> FeatureSpec {
+    let (column, ratio) = match derivation {
+        Derivation::Column(column) => (Some(column.clone()), None),
+        Derivation::Ratio(columns) => (None, Some(columns.to_vec())),
+    };
+    FeatureSpec {
+        name: name.clone(),
+        column,
+        ratio,
+    }
+}
+
+fn target_spec(target: &Target) -> TargetSpec {
+    let Target {
+        column,
+        divide_by,
+        unit,
+    } = target.clone();
+    TargetSpec {
+        column,
+        divide_by,
+        unit,
+    }
+}
+
+fn evaluation_spec(evaluation: &Evaluation) -> EvaluationSpec {
+    let Evaluation {
+        metric,
+        bound,
+        holdout,
+    } = evaluation;
+    let (minimum, maximum) = if metric.larger_is_better() {
+        (*bound, None)
+    } else {
+        (None, *bound)
+    };
+    let none = HoldoutSpec {
+        percent: None,
+        seed: None,
+        file: None,
+        sha256: None,
+    };
+    let holdout = match holdout {
+        Holdout::Percent { percent, seed } => HoldoutSpec {
+            percent: Some(*percent),
+            seed: Some(*seed),
+            ..none
+        },
+        Holdout::File { source, sha256 } => HoldoutSpec {
+            file: Some(dataset::uri(source)),
+            sha256: sha256.map(|digest| digest.hex()),
+            ..none
+        },
+    };
+    EvaluationSpec {
+        metric: *metric,
+        minimum,
+        maximum,
+        holdout,
+    }
+}

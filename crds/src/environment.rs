@@ -1,0 +1,105 @@
+//! MLEnvironment: what holds for all models of a folder.
+#![expect(
+    unreachable_pub,
+    reason = "the derive repeats a struct that carries rules in a scope of its own"
+)]
+
+use kube::{CustomResource, KubeSchema};
+use planner::names::Revision;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::status::MLEnvironmentStatus;
+use crate::wire;
+
+/// What holds for all models of an environment. Exactly one per environment, named like its folder.
+#[derive(CustomResource, KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[kube(
+    group = "aurora.io",
+    version = "v1alpha1",
+    kind = "MLEnvironment",
+    plural = "mlenvironments",
+    shortname = "mle",
+    category = "aurora",
+    namespaced,
+    status = "MLEnvironmentStatus",
+    derive = "PartialEq",
+    doc = "What holds for all models of an environment; its status is the report of the last pass.",
+    printcolumn(name = "Target", type_ = "string", json_path = ".spec.target"),
+    printcolumn(name = "Revision", type_ = "string", json_path = ".status.appliedRevision"),
+    printcolumn(name = "Findings", type_ = "integer", json_path = ".status.counts.findings"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+pub struct MLEnvironmentSpec {
+    /// Where models serve.
+    pub target: Target,
+
+    /// While given, nothing in the environment is changed: the reason, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256), title = "text: the reason why nothing may change")]
+    pub suspend: Option<String>,
+
+    /// Where model versions are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registry: Option<RegistrySpec>,
+
+    /// How much one commit may remove.
+    #[serde(default)]
+    pub removal: RemovalSpec,
+}
+
+/// Where models serve.
+#[derive(JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Target {
+    /// In one process that reconciles, trains and serves.
+    Standalone,
+}
+
+/// Where model versions are kept.
+#[derive(JsonSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RegistrySpec {
+    /// The store's folder. Relative: below the data directory. Absent: `registry` there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024), title = "a path")]
+    pub path: Option<String>,
+}
+
+/// How much one commit may remove. One removal is always within the limits.
+#[derive(JsonSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct RemovalSpec {
+    /// At most so many objects.
+    #[schemars(range(min = 0, max = 1_000_000), title = "a whole number from 0 to 1000000")]
+    pub max_count: u32,
+
+    /// At most so many percent of the environment's objects.
+    #[schemars(range(min = 0, max = 100), title = "a whole percent from 0 to 100")]
+    pub max_percent: u8,
+
+    /// The commit whose removals are allowed, however many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(max = 64), regex(pattern = wire::REVISION), title = wire::REVISION_WORDS)]
+    pub allow: Option<Revision>,
+}
+
+impl Default for RemovalSpec {
+    fn default() -> Self {
+        let planner::environment::RemovalLimits {
+            max_count,
+            max_percent,
+            allow,
+        } = planner::environment::RemovalLimits::default();
+        Self {
+            max_count,
+            max_percent,
+            allow,
+        }
+    }
+}

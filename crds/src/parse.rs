@@ -1,0 +1,170 @@
+//! The files of a repository → the planner's types, and findings that say where and what to do.
+//!
+//! ```text
+//! bytes ──document──> positioned tree ──check──> against the schema ──rules──> CEL ──convert──> planner's types
+//! ```
+//!
+//! The schema is the one that an API server gets. A document that fails a stage is not looked at by the next one; the
+//! other documents of the file are. Whatever the bytes are, the answer is findings: never a panic, never a long wait.
+
+mod check;
+mod document;
+mod seed;
+#[cfg(test)]
+mod tests;
+mod words;
+
+use planner::deployment::DeclaredDeployment;
+use planner::environment::Environment;
+use planner::finding::{Finding, Location, Reason};
+use planner::names::ObjectName;
+use planner::training::Training;
+use serde::de::DeserializeOwned;
+
+use crate::convert::{self, Problem};
+use crate::{MLDeployment, MLEnvironment, MLTrainingJob};
+use document::{Node, Position};
+
+/// The largest file, in bytes.
+pub const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// The most values (scalars, lists, mappings) in a file, aliases counted as what they stand for.
+pub const NODES_MAX: usize = 20_000;
+
+/// The most documents in a file.
+pub const DOCUMENTS_MAX: usize = 1_000;
+
+/// The deepest nesting of lists and mappings.
+pub const DEPTH_MAX: usize = 32;
+
+/// One document that is in order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parsed {
+    /// What it says.
+    pub manifest: Manifest,
+    /// The start of the document.
+    pub location: Location,
+    /// Canonical JSON of the document as written: equal if and only if the parsed documents are equal.
+    pub canonical: Vec<u8>,
+}
+
+/// What a document says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Manifest {
+    /// An MLEnvironment.
+    Environment(Environment),
+    /// An MLDeployment.
+    Deployment(ObjectName, DeclaredDeployment),
+    /// An MLTrainingJob.
+    Training(ObjectName, Box<Training>),
+}
+
+/// Parses a file of manifests; `path` is from the repository's root.
+///
+/// Returns the documents that are in order, in the file's order, and what is wrong with the others.
+pub fn parse_file(path: &str, bytes: &[u8]) -> (Vec<Parsed>, Vec<Finding>) {
+    let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    if size > FILE_BYTES_MAX {
+        return (Vec::new(), vec![too_large(path, size)]);
+    }
+    let mut parsed = Vec::new();
+    let mut findings = Vec::new();
+    for document in document::read(path, bytes) {
+        match document.and_then(|root| parse_document(path, &root)) {
+            Ok(document) => parsed.push(document),
+            Err(more) => findings.extend(more),
+        }
+    }
+    (parsed, findings)
+}
+
+/// Returns the finding for a file whose `size` in bytes is over the limit, so that it need not be read.
+pub fn too_large(path: &str, size: u64) -> Finding {
+    Finding {
+        location: Some(Location {
+            file: path.to_owned(),
+            line: 0,
+            column: 0,
+        }),
+        reason: Reason::Unreadable,
+        subject: String::new(),
+        message: format!("the file has {size} bytes, a manifest at most {FILE_BYTES_MAX}"),
+        hint: "split it, or give data a name that does not end in .yaml or .yml".to_owned(),
+    }
+}
+
+/// Returns the candidate that a person most likely meant by `word`, if one is near enough.
+pub fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let near = word.chars().count().max(3) / 3;
+    candidates
+        .map(|candidate| {
+            let distance = strsim::damerau_levenshtein(&word.to_lowercase(), &candidate.to_lowercase());
+            (distance, candidate)
+        })
+        .filter(|(distance, _)| *distance <= near)
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+fn parse_document(path: &str, root: &Node) -> Result<Parsed, Vec<Finding>> {
+    let subject = check::subject(root);
+    let finding = |position: Position, problem: Problem| Finding {
+        location: Some(position.location(path)),
+        reason: Reason::InvalidManifest,
+        subject: subject.clone(),
+        message: if problem.field.is_empty() {
+            problem.message
+        } else {
+            format!("{}: {}", problem.field, problem.message)
+        },
+        hint: problem.hint,
+    };
+    let located = |problem: Problem| finding(root.locate(&problem.field), problem);
+    let kind = check::kind(root).map_err(|(position, problem)| vec![finding(position, problem)])?;
+    let faults = check::against_schema(kind, root);
+    if !faults.is_empty() {
+        return Err(faults
+            .into_iter()
+            .map(|(position, problem)| finding(position, problem))
+            .collect());
+    }
+    let manifest = match kind {
+        check::Kind::Environment => {
+            let object: MLEnvironment = typed(root).map_err(|problem| vec![located(problem)])?;
+            let environment = convert::environment(&object).and_then(|environment| {
+                check::folder(path, &environment.name).map_err(|problem| vec![problem])?;
+                Ok(environment)
+            });
+            environment.map(Manifest::Environment)
+        }
+        check::Kind::Deployment => {
+            let object: MLDeployment = typed(root).map_err(|problem| vec![located(problem)])?;
+            convert::object_name(&object.metadata)
+                .map(|name| Manifest::Deployment(name, convert::deployment(&object)))
+                .map_err(|problem| vec![problem])
+        }
+        check::Kind::Training => {
+            let object: MLTrainingJob = typed(root).map_err(|problem| vec![located(problem)])?;
+            convert::object_name(&object.metadata)
+                .map_err(|problem| vec![problem])
+                .and_then(|name| Ok(Manifest::Training(name, Box::new(convert::training(&object)?))))
+        }
+    };
+    Ok(Parsed {
+        manifest: manifest.map_err(|problems| problems.into_iter().map(located).collect::<Vec<_>>())?,
+        location: root.position.location(path),
+        canonical: crate::canonical::to_vec(&root.to_json()),
+    })
+}
+
+/// Returns a document typed. What the schema's patterns let through, the types refuse: a version on 30 February.
+fn typed<K: DeserializeOwned>(root: &Node) -> Result<K, Problem> {
+    serde_path_to_error::deserialize(root.to_json()).map_err(|error| {
+        let field = error.path().to_string();
+        Problem::new(
+            field,
+            error.into_inner(),
+            "write a value of this form that exists",
+        )
+    })
+}

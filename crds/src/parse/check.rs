@@ -1,0 +1,331 @@
+//! A document against the schema of its kind: every fault, each with the position of the field that is at fault.
+
+use std::sync::LazyLock;
+
+use kube::core::cel::{CompiledSchema, ErrorKind, Validator, compile_schema};
+use planner::names::EnvironmentName;
+use serde_json::{Map, Value as Json, json};
+
+use super::document::{Entry, Node, Position, Value};
+use super::{nearest, seed, words};
+use crate::convert::Problem;
+use crate::schema::object_schema;
+use crate::{API_VERSION, MLDeployment, MLEnvironment, MLTrainingJob, rules, wire};
+
+/// The kinds that Aurora knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Environment,
+    Deployment,
+    Training,
+}
+
+const KINDS: [(&str, Kind); 3] = [
+    ("MLEnvironment", Kind::Environment),
+    ("MLDeployment", Kind::Deployment),
+    ("MLTrainingJob", Kind::Training),
+];
+
+/// What a document of one kind must look like.
+struct Shape {
+    /// The schema of a whole document.
+    schema: Json,
+    /// The rules over more than one field.
+    rules: CompiledSchema,
+}
+
+impl Shape {
+    /// Adds to the schema of a custom resource what the API server checks by itself, and takes out the status.
+    fn new(object: Json) -> Self {
+        let rules = compile_schema(&object);
+        let mut schema = object;
+        if let Some(Json::Object(properties)) = schema.get_mut("properties") {
+            properties.remove("status");
+            for name in ["apiVersion", "kind"] {
+                properties.insert(name.to_owned(), json!({ "type": "string" }));
+            }
+            let name = json!({ "type": "string", "maxLength": 40, "pattern": wire::NAME, "title": wire::NAME_WORDS });
+            let metadata = json!({ "type": "object", "required": ["name"], "properties": { "name": name } });
+            properties.insert("metadata".to_owned(), metadata);
+        }
+        schema["required"] = json!(["metadata", "spec"]);
+        Self { schema, rules }
+    }
+}
+
+impl Kind {
+    fn shape(self) -> &'static Shape {
+        static ENVIRONMENT: LazyLock<Shape> = LazyLock::new(|| Shape::new(object_schema::<MLEnvironment>()));
+        static DEPLOYMENT: LazyLock<Shape> = LazyLock::new(|| Shape::new(object_schema::<MLDeployment>()));
+        static TRAINING: LazyLock<Shape> = LazyLock::new(|| Shape::new(object_schema::<MLTrainingJob>()));
+        match self {
+            Self::Environment => &ENVIRONMENT,
+            Self::Deployment => &DEPLOYMENT,
+            Self::Training => &TRAINING,
+        }
+    }
+}
+
+/// A fault and where it stands.
+pub(super) type Fault = (Position, Problem);
+
+/// Returns what a finding about this document is about: `Kind/name` as far as they are known.
+pub(super) fn subject(root: &Node) -> String {
+    let kind = root
+        .text("kind")
+        .filter(|kind| KINDS.iter().any(|(known, _)| known == kind));
+    let name = root
+        .field("metadata")
+        .and_then(|metadata| metadata.value.text("name"));
+    match (kind, name) {
+        (Some(kind), Some(name)) => format!("{kind}/{}", words::cut(name)),
+        (Some(kind), None) => kind.to_owned(),
+        (None, _) => String::new(),
+    }
+}
+
+/// Returns the kind of a document.
+pub(super) fn kind(root: &Node) -> Result<Kind, Fault> {
+    let all = "MLEnvironment, MLDeployment and MLTrainingJob";
+    let Value::Mapping(_) = root.value else {
+        let message = format!("expected a manifest, got {}", words::describe(root));
+        let hint = format!("a manifest has apiVersion, kind, metadata and spec; the kinds are {all}");
+        return Err((root.position, Problem::new("", message, hint)));
+    };
+    let Some(entry) = root.field("kind") else {
+        let hint = format!("add `kind:` with one of {all}");
+        return Err((root.position, Problem::new("", "`kind` is missing", hint)));
+    };
+    let Value::Text(text) = &entry.value.value else {
+        let message = format!(
+            "expected the name of a kind, got {}",
+            words::describe(&entry.value)
+        );
+        let problem = Problem::new("kind", message, format!("the kinds are {all}"));
+        return Err((entry.value.position, problem));
+    };
+    let Some((_, kind)) = KINDS.iter().find(|(name, _)| name == text) else {
+        let hint = match nearest(text, KINDS.iter().map(|(name, _)| *name)) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!(
+                "the kinds are {all}; other files of the folder may have any name that does not end in .yaml or .yml"
+            ),
+        };
+        let message = format!("{:?} is no kind that Aurora knows", words::cut(text));
+        return Err((entry.value.position, Problem::new("kind", message, hint)));
+    };
+    match root.field("apiVersion") {
+        None => {
+            let problem = Problem::new(
+                "",
+                "`apiVersion` is missing",
+                format!("add `apiVersion: {API_VERSION}`"),
+            );
+            Err((root.position, problem))
+        }
+        Some(entry) if matches!(&entry.value.value, Value::Text(text) if text == API_VERSION) => Ok(*kind),
+        Some(entry) => {
+            let message = format!("expected {API_VERSION}, got {}", words::describe(&entry.value));
+            let problem = Problem::new(
+                "apiVersion",
+                message,
+                format!("write `apiVersion: {API_VERSION}`"),
+            );
+            Err((entry.value.position, problem))
+        }
+    }
+}
+
+/// Checks that an environment is named like its folder.
+pub(super) fn folder(path: &str, name: &EnvironmentName) -> Result<(), Problem> {
+    let folder = path
+        .strip_prefix("environments/")
+        .and_then(|rest| rest.split_once('/'));
+    match folder {
+        Some((folder, _)) if folder != name.as_str() => Err(Problem::new(
+            "metadata.name",
+            format!(
+                "the environment is named {:?}, its folder {folder:?}",
+                name.as_str()
+            ),
+            format!("write `name: {folder}`, or rename the folder"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Checks a document against the schema of its kind, and then against the rules over more than one field.
+pub(super) fn against_schema(kind: Kind, root: &Node) -> Vec<Fault> {
+    let shape = kind.shape();
+    let mut walk = Walk {
+        kind,
+        faults: Vec::new(),
+    };
+    walk.value(&shape.schema, root, root.position, "");
+    if !walk.faults.is_empty() {
+        return walk.faults;
+    }
+    let Err(errors) = Validator::new().validate_compiled(&shape.rules, &root.to_json(), None) else {
+        return Vec::new();
+    };
+    errors
+        .into_vec()
+        .into_iter()
+        .map(|error| {
+            let field = error.field_path.trim_start_matches('.').to_owned();
+            debug_assert_eq!(error.kind, ErrorKind::ValidationFailure, "{error}");
+            (
+                root.locate(&field),
+                Problem::new(field, error.message, rules::hint(&error.rule)),
+            )
+        })
+        .collect()
+}
+
+/// One walk through a document.
+struct Walk {
+    kind: Kind,
+    faults: Vec<Fault>,
+}
+
+impl Walk {
+    fn fault(&mut self, position: Position, field: &str, message: impl ToString, hint: impl Into<String>) {
+        self.faults.push((position, Problem::new(field, message, hint)));
+    }
+
+    /// Checks a value; `key` is where its key stands: the position of what is missing in it.
+    fn value(&mut self, schema: &Json, node: &Node, key: Position, field: &str) {
+        if let Some(Json::Array(allowed)) = schema.get("enum") {
+            return self.choice(allowed, node, field);
+        }
+        match (schema["type"].as_str(), &node.value) {
+            (Some("object"), Value::Mapping(entries)) => self.mapping(schema, entries, key, field),
+            (Some("array"), Value::List(items)) => self.list(schema, items, key, field),
+            (Some("string"), Value::Text(text)) => self.text(schema, text, node.position, field),
+            (Some("boolean"), Value::Bool(_)) => {}
+            (Some("integer"), Value::Number(number)) if number.as_f64().is_some_and(|n| n.fract() != 0.0) => {
+                self.out_of_range(schema, number, node.position, field);
+            }
+            (Some("integer" | "number"), Value::Number(number)) => {
+                self.number(schema, number, node.position, field)
+            }
+            _ => {
+                let (message, hint) = words::mistyped(schema, node);
+                self.fault(node.position, field, message, hint);
+            }
+        }
+    }
+
+    fn mapping(&mut self, schema: &Json, entries: &[Entry], key: Position, field: &str) {
+        let none = Map::new();
+        let properties = schema
+            .get("properties")
+            .and_then(Json::as_object)
+            .unwrap_or(&none);
+        let others = schema
+            .get("additionalProperties")
+            .filter(|others| others.is_object());
+        for entry in entries {
+            let path = if field.is_empty() {
+                entry.key.clone()
+            } else {
+                format!("{field}.{}", entry.key)
+            };
+            match properties.get(&entry.key).or(others) {
+                Some(schema) => self.value(schema, &entry.value, entry.position, &path),
+                None => self.unknown(properties, entries, entry, field),
+            }
+        }
+        for name in schema["required"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Json::as_str)
+        {
+            if entries.iter().all(|entry| entry.key != name) {
+                let hint = words::to_add(name, &properties[name]);
+                self.fault(key, field, format!("`{name}` is missing"), hint);
+            }
+        }
+    }
+
+    fn unknown(&mut self, known: &Map<String, Json>, entries: &[Entry], entry: &Entry, field: &str) {
+        let message = format!("unknown field `{}`", words::cut(&entry.key));
+        let absent = known
+            .keys()
+            .map(String::as_str)
+            .filter(|name| entries.iter().all(|entry| entry.key != *name));
+        let hint = match (seed::hint(self.kind, field, entry), nearest(&entry.key, absent)) {
+            (Some(hint), _) => hint,
+            (None, Some(near)) => format!("did you mean `{near}`?"),
+            (None, None) => {
+                let names: Vec<_> = known.keys().map(String::as_str).collect();
+                format!("remove it; the fields here are {}", names.join(", "))
+            }
+        };
+        self.fault(entry.position, field, message, hint);
+    }
+
+    fn list(&mut self, schema: &Json, items: &[Node], key: Position, field: &str) {
+        let length = items.len() as u64;
+        let limit = |name: &str| schema[name].as_u64();
+        if limit("minItems").is_some_and(|least| length < least)
+            || limit("maxItems").is_some_and(|most| length > most)
+        {
+            let (message, hint) = words::miscounted(schema, items.len());
+            self.fault(key, field, message, hint);
+        }
+        for (index, item) in items.iter().enumerate() {
+            self.value(
+                &schema["items"],
+                item,
+                item.position,
+                &format!("{field}[{index}]"),
+            );
+        }
+    }
+
+    fn text(&mut self, schema: &Json, text: &str, position: Position, field: &str) {
+        let length = text.chars().count() as u64;
+        let fits = schema["minLength"].as_u64().is_none_or(|least| length >= least)
+            && schema["maxLength"].as_u64().is_none_or(|most| length <= most)
+            && schema["pattern"]
+                .as_str()
+                .is_none_or(|pattern| wire::matches(pattern, text));
+        if !fits {
+            let message = format!("{:?} is not {}", words::cut(text), words::expected(schema));
+            self.fault(position, field, message, words::to_write(schema, field));
+        }
+    }
+
+    fn number(&mut self, schema: &Json, number: &serde_json::Number, position: Position, field: &str) {
+        let value = number.as_f64().unwrap_or(f64::NAN);
+        let within = schema["minimum"].as_f64().is_none_or(|least| value >= least)
+            && schema["maximum"].as_f64().is_none_or(|most| value <= most);
+        if !within {
+            self.out_of_range(schema, number, position, field);
+        }
+    }
+
+    fn out_of_range(&mut self, schema: &Json, number: &serde_json::Number, position: Position, field: &str) {
+        let message = format!("{number} is not {}", words::expected(schema));
+        self.fault(position, field, message, words::to_write(schema, field));
+    }
+
+    fn choice(&mut self, allowed: &[Json], node: &Node, field: &str) {
+        let allowed: Vec<&str> = allowed.iter().filter_map(Json::as_str).collect();
+        let text = match &node.value {
+            Value::Text(text) if allowed.contains(&text.as_str()) => return,
+            Value::Text(text) => Some(text),
+            _ => None,
+        };
+        let all = allowed.join(", ");
+        let message = format!("{} is not one of {all}", words::describe(node));
+        let hint = match text.and_then(|text| nearest(text, allowed.iter().copied())) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None if allowed.len() == 1 => format!("write `{all}`"),
+            None => "write one of these".to_owned(),
+        };
+        self.fault(node.position, field, message, hint);
+    }
+}

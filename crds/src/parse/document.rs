@@ -1,0 +1,353 @@
+//! Bytes → YAML documents as trees in which every value knows its position.
+
+use std::fmt;
+
+use planner::finding::{Finding, Location, Reason};
+use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Number, Value as Json};
+use serde_yaml::{Spanned, budget};
+
+use super::{DEPTH_MAX, DOCUMENTS_MAX, NODES_MAX};
+
+/// A place in a file, both 1-based; a column counts characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Position {
+    pub(super) line: u64,
+    pub(super) column: u64,
+}
+
+impl Position {
+    pub(super) fn location(self, path: &str) -> Location {
+        Location {
+            file: path.to_owned(),
+            line: self.line,
+            column: self.column,
+        }
+    }
+}
+
+impl From<serde_yaml::Location> for Position {
+    fn from(location: serde_yaml::Location) -> Self {
+        Self {
+            line: location.line(),
+            column: location.column(),
+        }
+    }
+}
+
+/// A value and where it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Node {
+    pub(super) position: Position,
+    pub(super) value: Value,
+}
+
+/// A YAML value.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Value {
+    Null,
+    Bool(bool),
+    /// A finite number.
+    Number(Number),
+    /// `.nan`, `.inf`, or a whole number beyond 64 bits: its text.
+    Unrepresentable(String),
+    Text(String),
+    List(Vec<Node>),
+    Mapping(Vec<Entry>),
+}
+
+/// A key and its value.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Entry {
+    pub(super) position: Position,
+    pub(super) key: String,
+    pub(super) value: Node,
+}
+
+impl Node {
+    /// Returns the field of a mapping.
+    pub(super) fn field(&self, name: &str) -> Option<&Entry> {
+        match &self.value {
+            Value::Mapping(entries) => entries.iter().find(|entry| entry.key == name),
+            _ => None,
+        }
+    }
+
+    /// Returns the text of a field of a mapping.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        match &self.field(name)?.value.value {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Returns where a field stands, given its path (`spec.dataset.features[0].name`): a scalar's value, the key of a
+    /// list or mapping, or the nearest ancestor that is there.
+    pub(super) fn locate(&self, path: &str) -> Position {
+        let mut at = self.position;
+        let mut node = self;
+        // Invariant: a hyperparameter's name may hold any character, but only as the last part of a path.
+        let mut rest = path;
+        while !rest.is_empty() {
+            if let Some((index, after)) = rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+                let Value::List(items) = &node.value else {
+                    return at;
+                };
+                let Some(item) = index.parse::<usize>().ok().and_then(|index| items.get(index)) else {
+                    return at;
+                };
+                (node, at) = (item, item.position);
+                rest = after.strip_prefix('.').unwrap_or(after);
+                continue;
+            }
+            let Value::Mapping(entries) = &node.value else {
+                return at;
+            };
+            let Some(entry) = entries
+                .iter()
+                .filter(|entry| is_part(rest, &entry.key))
+                .max_by_key(|entry| entry.key.len())
+            else {
+                return at;
+            };
+            node = &entry.value;
+            at = match node.value {
+                Value::List(_) | Value::Mapping(_) => entry.position,
+                _ => node.position,
+            };
+            let after = &rest[entry.key.len()..];
+            rest = after.strip_prefix('.').unwrap_or(after);
+        }
+        at
+    }
+
+    /// Returns the value as JSON; what JSON cannot hold is text there.
+    pub(super) fn to_json(&self) -> Json {
+        match &self.value {
+            Value::Null => Json::Null,
+            Value::Bool(value) => Json::Bool(*value),
+            Value::Number(number) => Json::Number(number.clone()),
+            Value::Unrepresentable(text) | Value::Text(text) => Json::String(text.clone()),
+            Value::List(items) => items.iter().map(Self::to_json).collect(),
+            Value::Mapping(entries) => entries
+                .iter()
+                .map(|entry| (entry.key.clone(), entry.value.to_json()))
+                .collect::<serde_json::Map<_, _>>()
+                .into(),
+        }
+    }
+
+    fn count(&self) -> usize {
+        1 + match &self.value {
+            Value::List(items) => items.iter().map(Self::count).sum(),
+            Value::Mapping(entries) => entries.iter().map(|entry| 1 + entry.value.count()).sum(),
+            _ => 0,
+        }
+    }
+}
+
+fn is_part(path: &str, key: &str) -> bool {
+    path.strip_prefix(key)
+        .is_some_and(|after| after.is_empty() || after.starts_with(['.', '[']))
+}
+
+/// Reads the documents of a file. Empty ones are left out; each that is no YAML is a finding; the last may be a
+/// finding that speaks for the rest of the file.
+pub(super) fn read(path: &str, bytes: &[u8]) -> Vec<Result<Node, Vec<Finding>>> {
+    if let Err(error) = std::str::from_utf8(bytes) {
+        return vec![Err(vec![not_utf8(path, bytes, error.valid_up_to())])];
+    }
+    let mut reader = bytes;
+    let mut documents = Vec::new();
+    let mut nodes = 0;
+    for document in serde_yaml::read_with_options::<_, Node>(&mut reader, options()) {
+        let document = match document {
+            Ok(document) => document,
+            Err(error) => {
+                documents.push(Err(vec![syntax(path, &error)]));
+                continue;
+            }
+        };
+        nodes += document.count();
+        let passed = match (nodes > NODES_MAX, documents.len() >= DOCUMENTS_MAX) {
+            (true, _) => Some(("values", NODES_MAX)),
+            (false, true) => Some(("documents", DOCUMENTS_MAX)),
+            (false, false) => None,
+        };
+        if let Some((what, most)) = passed {
+            documents.push(Err(vec![unreadable(
+                path,
+                document.position,
+                format!("the file holds more than {most} {what}"),
+                "split it into smaller files",
+            )]));
+            break;
+        }
+        documents.push(Ok(document));
+    }
+    documents
+}
+
+fn options() -> serde_yaml::Options {
+    let budget = budget! {
+        max_reader_input_bytes: None,
+        max_depth: DEPTH_MAX,
+        flow_nesting_limit: DEPTH_MAX,
+        max_nodes: NODES_MAX,
+        max_events: 4 * NODES_MAX,
+        max_aliases: 1_000,
+        max_anchors: 1_000,
+        max_recorded_anchor_events: 4 * NODES_MAX,
+        max_recorded_anchor_bytes: 4 * 1024 * 1024,
+        max_merge_keys: 1_000,
+        max_total_scalar_bytes: 4 * 1024 * 1024,
+        max_inclusion_depth: 0,
+        enforce_alias_anchor_ratio: false,
+    };
+    serde_yaml::options! {
+        budget: budget,
+        duplicate_keys: serde_yaml::options::DuplicateKeyPolicy::Error,
+        alias_limits: serde_yaml::alias_limits! {
+            max_total_replayed_events: 2 * NODES_MAX,
+            max_replay_stack_depth: DEPTH_MAX,
+            max_alias_expansions_per_anchor: 1_000,
+        },
+        with_snippet: false,
+    }
+}
+
+fn unreadable(path: &str, position: Position, message: String, hint: &str) -> Finding {
+    Finding {
+        location: Some(position.location(path)),
+        reason: Reason::Unreadable,
+        subject: String::new(),
+        message,
+        hint: hint.to_owned(),
+    }
+}
+
+fn not_utf8(path: &str, bytes: &[u8], offset: usize) -> Finding {
+    let before = &bytes[..offset];
+    let start = before
+        .iter()
+        .rposition(|byte| *byte == b'\n')
+        .map_or(0, |newline| newline + 1);
+    // Counts characters: continuation bytes are 10xxxxxx.
+    let count = |bytes: &[u8], keep: fn(u8) -> bool| bytes.iter().filter(|byte| keep(**byte)).count() as u64;
+    let position = Position {
+        line: 1 + count(before, |byte| byte == b'\n'),
+        column: 1 + count(&before[start..], |byte| byte & 0xC0 != 0x80),
+    };
+    unreadable(
+        path,
+        position,
+        format!("byte 0x{:02x} at offset {offset} is no UTF-8", bytes[offset]),
+        "save the file as UTF-8",
+    )
+}
+
+fn syntax(path: &str, error: &serde_yaml::Error) -> Finding {
+    let position = error
+        .location()
+        .map_or(Position { line: 1, column: 1 }, Position::from);
+    unreadable(
+        path,
+        position,
+        error.to_string(),
+        "mend the YAML here; nothing in this document is applied until then",
+    )
+}
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let spanned = Spanned::<Value>::deserialize(deserializer)?;
+        Ok(Self {
+            position: spanned.referenced.into(),
+            value: spanned.value,
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ValueVisitor)
+    }
+}
+
+struct ValueVisitor;
+
+impl<'de> Visitor<'de> for ValueVisitor {
+    type Value = Value;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a YAML value")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_none<E: de::Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        Value::deserialize(deserializer)
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        Value::deserialize(deserializer)
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_i128<E: de::Error>(self, value: i128) -> Result<Value, E> {
+        Ok(Value::Unrepresentable(value.to_string()))
+    }
+
+    fn visit_u128<E: de::Error>(self, value: u128) -> Result<Value, E> {
+        Ok(Value::Unrepresentable(value.to_string()))
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
+        Ok(Number::from_f64(value).map_or_else(|| Value::Unrepresentable(value.to_string()), Value::Number))
+    }
+
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::Text(value.to_owned()))
+    }
+
+    fn visit_string<E: de::Error>(self, value: String) -> Result<Value, E> {
+        Ok(Value::Text(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Value::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Value, A::Error> {
+        let mut mapping = Vec::new();
+        while let Some(key) = fields.next_key::<Spanned<String>>()? {
+            mapping.push(Entry {
+                position: key.referenced.into(),
+                key: key.value,
+                value: fields.next_value()?,
+            });
+        }
+        Ok(Value::Mapping(mapping))
+    }
+}

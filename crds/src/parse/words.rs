@@ -1,0 +1,112 @@
+//! How findings speak of values and of what a schema expects.
+
+use serde_json::Value as Json;
+
+use super::document::{Node, Value};
+
+/// The longest text of a manifest that a finding repeats, in characters.
+const TEXT_MAX: usize = 60;
+
+/// Cuts a text of a manifest to what a line can carry.
+pub(super) fn cut(text: &str) -> String {
+    match text.char_indices().nth(TEXT_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// Returns a value as a noun phrase.
+pub(super) fn describe(node: &Node) -> String {
+    match &node.value {
+        Value::Null => "nothing".to_owned(),
+        Value::Bool(value) => format!("the boolean {value}"),
+        Value::Number(number) => format!("the number {number}"),
+        Value::Unrepresentable(text) => format!("{}, which is no number that fits", cut(text)),
+        Value::Text(text) => format!("the text {:?}", cut(text)),
+        Value::List(_) => "a list".to_owned(),
+        Value::Mapping(_) => "a mapping".to_owned(),
+    }
+}
+
+/// Returns what a schema expects as a noun phrase.
+pub(super) fn expected(schema: &Json) -> String {
+    match (schema["title"].as_str(), schema["type"].as_str()) {
+        (Some(title), _) => title.to_owned(),
+        (None, Some("object")) => match schema["properties"].as_object() {
+            Some(properties) => {
+                let names: Vec<_> = properties.keys().map(String::as_str).collect();
+                format!("a mapping with {}", names.join(", "))
+            }
+            None => "a mapping".to_owned(),
+        },
+        (None, Some("array")) => "a list".to_owned(),
+        (None, Some("boolean")) => "true or false".to_owned(),
+        (None, Some("number")) => "a number".to_owned(),
+        (None, Some("integer")) => "a whole number".to_owned(),
+        (None, _) => "text".to_owned(),
+    }
+}
+
+/// Returns message and hint for a value of the wrong type.
+pub(super) fn mistyped(schema: &Json, node: &Node) -> (String, String) {
+    let message = format!("expected {}, got {}", expected(schema), describe(node));
+    let hint = match (schema["type"].as_str(), &node.value) {
+        (_, Value::Null) => "give it a value, or remove the line".to_owned(),
+        (Some("string"), Value::Bool(_) | Value::Number(_) | Value::Unrepresentable(_)) => {
+            "put it in quotes if it is meant as text".to_owned()
+        }
+        (Some("integer" | "number"), Value::Text(text)) if text.trim().parse::<f64>().is_ok() => {
+            "remove the quotes".to_owned()
+        }
+        (Some("integer" | "number"), _) => "write it in digits, without quotes or unit".to_owned(),
+        (Some("boolean"), _) => "write true or false, without quotes".to_owned(),
+        (Some("object"), _) => "write its fields below it, indented".to_owned(),
+        (Some("array"), _) => "write its items below it, each after '- '".to_owned(),
+        _ => format!("write {}", expected(schema)),
+    };
+    (message, hint)
+}
+
+/// Returns message and hint for a list of the wrong length.
+pub(super) fn miscounted(schema: &Json, length: usize) -> (String, String) {
+    let hint = match (schema["minItems"].as_u64(), schema["maxItems"].as_u64()) {
+        (Some(least), Some(most)) if least == most => format!("write exactly {most}"),
+        (_, Some(most)) => format!("write at most {most}"),
+        (least, None) => format!("write at least {}", least.unwrap_or(0)),
+    };
+    (format!("expected {}, got {length} items", expected(schema)), hint)
+}
+
+/// Returns the hint for a field that is missing.
+pub(super) fn to_add(name: &str, schema: &Json) -> String {
+    format!(
+        "add `{name}:` with {}",
+        choices(schema).unwrap_or_else(|| expected(schema))
+    )
+}
+
+/// Returns the hint for a value outside of what is allowed.
+pub(super) fn to_write(schema: &Json, field: &str) -> String {
+    match field.rsplit('.').next().unwrap_or(field) {
+        "version" | "digest" => {
+            "`aurora model list` shows the versions that exist, with their digests".to_owned()
+        }
+        "modelName" => "a model's name is also its folder in the registry".to_owned(),
+        "sha256" => "write the output of `sha256sum FILE`".to_owned(),
+        "weight" => "0 sends no request to the canary, 100 sends every one".to_owned(),
+        "allow" => "write the full commit id that `git rev-parse HEAD` prints".to_owned(),
+        _ => format!("write {}", expected(schema)),
+    }
+}
+
+fn choices(schema: &Json) -> Option<String> {
+    let allowed: Vec<_> = schema["enum"]
+        .as_array()?
+        .iter()
+        .filter_map(Json::as_str)
+        .collect();
+    Some(match allowed.as_slice() {
+        [only] => (*only).to_owned(),
+        all => format!("one of {}", all.join(", ")),
+    })
+}

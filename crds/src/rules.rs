@@ -1,0 +1,135 @@
+//! The rules over more than one field: CEL, evaluated by the API server and, on the same text, by [`crate::parse`].
+//!
+//! A rule stands here once, with the hint that only a person at a file needs.
+
+use kube::core::cel::Rule;
+
+/// One rule of a spec.
+#[derive(Debug)]
+pub(crate) struct CrossRule {
+    /// The CEL expression, `self` being the struct that carries the rule. True where the manifest is in order.
+    pub(crate) cel: &'static str,
+    /// What is wrong where it is false: a lower-case fragment.
+    pub(crate) message: &'static str,
+    /// The field that is at fault, from the struct that carries the rule, e.g. `.canary.version`.
+    pub(crate) field: &'static str,
+    /// What to do about it.
+    pub(crate) hint: &'static str,
+}
+
+impl CrossRule {
+    /// Returns the rule as the schema carries it.
+    pub(crate) fn rule(&self) -> Rule {
+        Rule::new(self.cel).message(self.message).field_path(self.field)
+    }
+}
+
+/// Returns the hint of the rule with this CEL text.
+pub(crate) fn hint(cel: &str) -> &'static str {
+    ALL.iter()
+        .find(|rule| rule.cel == cel)
+        .map_or("", |rule| rule.hint)
+}
+
+macro_rules! rules {
+    ($($name:ident { cel: $cel:literal, field: $field:literal, message: $message:literal, hint: $hint:literal $(,)? })*) => {
+        $(pub(crate) const $name: CrossRule =
+            CrossRule { cel: $cel, message: $message, field: $field, hint: $hint };)*
+
+        /// All rules.
+        pub(crate) const ALL: &[CrossRule] = &[$($name),*];
+    };
+}
+
+rules! {
+    CANARY_VERSION {
+        cel: "!has(self.canary) || self.canary.version != self.stable.version",
+        field: ".canary.version",
+        message: "the canary pins the version that stable pins",
+        hint: "pin another version as canary, or remove `canary`",
+    }
+    CANARY_DIGEST {
+        cel: "!has(self.canary) || !has(self.canary.digest) || !has(self.stable.digest) || self.canary.digest != self.stable.digest",
+        field: ".canary.digest",
+        message: "the canary pins the digest that stable pins",
+        hint: "one of the two digests is wrong: `aurora model list` shows each version's",
+    }
+    VERSION_OR_SCHEDULE {
+        cel: "!(has(self.version) && has(self.schedule))",
+        field: ".version",
+        message: "a job has either a version or a schedule, not both",
+        hint: "remove `version`: each scheduled run names its version after its slot; or remove `schedule` to train this version once",
+    }
+    DIGEST_OF_ABSOLUTE_PATH {
+        cel: "!self.dataset.uri.startsWith('/') || has(self.dataset.sha256) || has(self.schedule)",
+        field: ".dataset.uri",
+        message: "a file outside the repository needs its sha256",
+        hint: "add `sha256:` with the output of `sha256sum FILE`, so that what was reviewed is what is trained on",
+    }
+    METRIC_OF_CLASSES {
+        cel: "self.algorithm == 'logistic_regression' || !(self.evaluation.metric in ['accuracy', 'log_loss'])",
+        field: ".evaluation.metric",
+        message: "the metric is one of classes, the algorithm predicts numbers",
+        hint: "use r2, rmse or mae, or the algorithm logistic_regression",
+    }
+    METRIC_OF_NUMBERS {
+        cel: "self.algorithm != 'logistic_regression' || self.evaluation.metric in ['accuracy', 'log_loss']",
+        field: ".evaluation.metric",
+        message: "the metric is one of numbers, the algorithm predicts classes",
+        hint: "use accuracy or log_loss, or a regression algorithm",
+    }
+    UNIT_OF_CLASSES {
+        cel: "self.algorithm != 'logistic_regression' || !has(self.dataset.target) || (!has(self.dataset.target.divideBy) && !has(self.dataset.target.unit))",
+        field: ".dataset.target",
+        message: "classes have no unit and cannot be divided",
+        hint: "remove `divideBy` and `unit`",
+    }
+    ONE_BOUND {
+        cel: "!(has(self.minimum) && has(self.maximum))",
+        field: ".maximum",
+        message: "an evaluation has one bound, not both `minimum` and `maximum`",
+        hint: "keep `minimum` for r2 and accuracy, `maximum` for rmse, mae and log_loss",
+    }
+    NO_MINIMUM {
+        cel: "!has(self.minimum) || self.metric in ['r2', 'accuracy']",
+        field: ".minimum",
+        message: "the metric is better when lower: it has a `maximum`",
+        hint: "write `maximum:` instead of `minimum:`",
+    }
+    NO_MAXIMUM {
+        cel: "!has(self.maximum) || self.metric in ['rmse', 'mae', 'log_loss']",
+        field: ".maximum",
+        message: "the metric is better when higher: it has a `minimum`",
+        hint: "write `minimum:` instead of `maximum:`",
+    }
+    ONE_HOLDOUT {
+        cel: "has(self.percent) != has(self.file)",
+        field: "",
+        message: "a holdout is either a `percent` of the rows or a `file`",
+        hint: "write `{ percent: 20, seed: 0 }` or `{ file: PATH }`",
+    }
+    SEED_OF_FILE {
+        cel: "!(has(self.seed) && has(self.file))",
+        field: ".seed",
+        message: "a holdout file is taken as it is: it has no seed",
+        hint: "remove `seed`",
+    }
+    DIGEST_OF_PERCENT {
+        cel: "!has(self.sha256) || has(self.file)",
+        field: ".sha256",
+        message: "only a holdout `file` has a sha256",
+        hint: "remove `sha256`",
+    }
+    DIGEST_OF_HOLDOUT {
+        cel: "!has(self.file) || !self.file.startsWith('/') || has(self.sha256)",
+        field: ".file",
+        message: "a file outside the repository needs its sha256",
+        hint: "add `sha256:` with the output of `sha256sum FILE`",
+    }
+    ONE_DERIVATION {
+        cel: "has(self.column) != has(self.ratio)",
+        field: "",
+        message: "a feature is either a `column` or a `ratio` of two",
+        hint: "write `{ name: NAME, column: COLUMN }` or `{ name: NAME, ratio: [COLUMN, COLUMN] }`",
+    }
+}
