@@ -24,7 +24,7 @@ pub use object::{
     deployment_object, environment_object, read_deployment_object, read_environment_object,
     read_training_object, training_object,
 };
-pub use status::{deployment_status, read_deployment_status, read_training_phase, training_status};
+pub use status::{deployment_status, read_training_phase, training_status};
 pub use training::training;
 
 /// Something wrong with one field of a custom resource.

@@ -14,7 +14,6 @@ mod canonical;
 pub mod convert;
 mod deployment;
 mod environment;
-pub mod identity;
 pub mod parse;
 mod rules;
 pub mod schema;

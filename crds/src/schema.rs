@@ -1,5 +1,8 @@
 //! The schema of the three kinds, as an API server takes it.
 
+#[cfg(test)]
+mod tests;
+
 use kube::CustomResourceExt;
 use serde_json::Value;
 
@@ -36,18 +39,23 @@ pub(crate) fn definition<K: CustomResourceExt>() -> Value {
     // One writer owns a spec as a whole: a field that left the manifest leaves the object.
     spec["x-kubernetes-map-type"] = "atomic".into();
     // An empty value is no value: `canary:` with nothing behind it is a slip, not a wish to remove the canary.
-    remove_nullable(spec);
+    remove(spec, "nullable", &|_| true);
+    // An API server warns of formats that it does not know; the limits beside them say the same.
+    let unsigned = |format: &Value| format.as_str().is_some_and(|format| format.starts_with("uint"));
+    remove(schema, "format", &unsigned);
     name_rule(schema);
     definition
 }
 
-fn remove_nullable(schema: &mut Value) {
+fn remove(schema: &mut Value, keyword: &str, when: &dyn Fn(&Value) -> bool) {
     match schema {
         Value::Object(fields) => {
-            fields.remove("nullable");
-            fields.values_mut().for_each(remove_nullable);
+            if fields.get(keyword).is_some_and(when) {
+                fields.remove(keyword);
+            }
+            fields.values_mut().for_each(|field| remove(field, keyword, when));
         }
-        Value::Array(items) => items.iter_mut().for_each(remove_nullable),
+        Value::Array(items) => items.iter_mut().for_each(|item| remove(item, keyword, when)),
         _ => {}
     }
 }

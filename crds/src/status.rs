@@ -74,23 +74,22 @@ pub struct MLDeploymentStatus {
     /// Where the rollout stands; absent before its first step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<StateName>,
-    /// Why it stands there, for the states that have a reason.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub state_detail: Option<StateDetail>,
-    /// Since when it stands there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String", extend("format" = "date-time"))]
-    pub since: Option<Timestamp>,
-    /// The canary that was lost and waits for its comeback.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lost: Option<LostStatus>,
-    /// The pause that is in force: who and why.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub paused: Option<String>,
+    /// Why it stands there, for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
     /// The last 10 transitions, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<TransitionStatus>,
+    /// The rollout's whole memory, of which the fields above are the readable part. Only the target reads it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Memory")]
+    pub memory: Option<planner::rollout::Status>,
 }
+
+/// The schema of a rollout's memory: an object whose fields are the target's own business.
+#[derive(JsonSchema)]
+#[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
+struct Memory {}
 
 /// Where a rollout stands, in one word.
 #[derive(JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,37 +106,7 @@ pub enum StateName {
     Aborted,
 }
 
-/// Why a rollout stands where it stands.
-#[derive(JsonSchema, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct StateDetail {
-    /// `Holding`: a PascalCase word; `Aborted`: who and why.
-    #[serde(default)]
-    pub reason: String,
-    /// `Holding`: one sentence for a person.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub message: Option<String>,
-    /// `Aborted`: the canary's digest.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String", regex(pattern = wire::DIGEST))]
-    pub digest: Option<Digest>,
-}
-
-/// A canary that stopped answering.
-#[derive(JsonSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct LostStatus {
-    /// Which.
-    #[schemars(with = "String", regex(pattern = wire::DIGEST))]
-    pub digest: Digest,
-    /// How often since it was first ready.
-    pub count: u32,
-    /// It may carry weight again from here on.
-    #[schemars(with = "String", extend("format" = "date-time"))]
-    pub until: Timestamp,
-}
-
-/// One change of a rollout's state.
+/// One change of a rollout's state or of its live weight.
 #[derive(JsonSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TransitionStatus {
@@ -146,14 +115,11 @@ pub struct TransitionStatus {
     pub at: Timestamp,
     /// From where.
     pub from: StateName,
-    /// Why it stood there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from_detail: Option<StateDetail>,
     /// To where.
     pub to: StateName,
-    /// Why it went there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub to_detail: Option<StateDetail>,
+    /// Why, for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
     /// The live weight after it.
     #[schemars(with = "u8", range(min = 0, max = 100))]
     pub weight: Weight,

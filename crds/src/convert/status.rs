@@ -1,68 +1,28 @@
 //! The planner's statuses ↔ what a custom resource shows.
 
 use planner::deployment::ResolvedPin;
-use planner::rollout::{self, Lost, State, Transition};
+use planner::rollout::{self, State, Transition};
 use planner::runs::Phase;
 
 use crate::status::{
-    LostStatus, MLDeploymentStatus, MLTrainingJobStatus, PhaseName, StateDetail, StateName, TrackStatus,
-    TransitionStatus,
+    MLDeploymentStatus, MLTrainingJobStatus, PhaseName, StateName, TrackStatus, TransitionStatus,
 };
 
 /// Returns a rollout's memory as an MLDeployment's status; `observedGeneration` and `conditions` are the caller's.
+///
+/// What reads it back is `status.memory`.
 pub fn deployment_status(status: &rollout::Status) -> MLDeploymentStatus {
-    let rollout::Status {
-        state,
-        since,
-        stable,
-        canary,
-        weight,
-        lost,
-        paused,
-        history,
-    } = status;
-    let (name, detail) = state_wire(state);
     MLDeploymentStatus {
         observed_generation: None,
         conditions: Vec::new(),
-        stable: stable.as_ref().map(track_status),
-        canary: canary.as_ref().map(track_status),
-        weight: *weight,
-        state: Some(name),
-        state_detail: detail,
-        since: Some(*since),
-        lost: lost.as_ref().map(|Lost { digest, count, until }| LostStatus {
-            digest: *digest,
-            count: *count,
-            until: *until,
-        }),
-        paused: paused.clone(),
-        history: history.iter().map(transition_status).collect(),
-    }
-}
-
-/// Returns the rollout's memory that an MLDeployment's status holds; `None` before its first step.
-///
-/// A status that says less than it should (an aborted rollout without a digest) reads as one that holds the canary
-/// back, never as one that exposes it.
-pub fn read_deployment_status(status: &MLDeploymentStatus) -> Option<rollout::Status> {
-    Some(rollout::Status {
-        state: read_state(status.state?, status.state_detail.as_ref()),
-        since: status.since?,
-        stable: status.stable.as_ref().map(read_track),
-        canary: status.canary.as_ref().map(read_track),
+        stable: status.stable.as_ref().map(track_status),
+        canary: status.canary.as_ref().map(track_status),
         weight: status.weight,
-        lost: status
-            .lost
-            .as_ref()
-            .map(|LostStatus { digest, count, until }| Lost {
-                digest: *digest,
-                count: *count,
-                until: *until,
-            }),
-        paused: status.paused.clone(),
-        history: status.history.iter().map(read_transition).collect(),
-    })
+        state: Some(state_name(&status.state)),
+        message: state_message(&status.state),
+        history: status.history.iter().map(transition_status).collect(),
+        memory: Some(status.clone()),
+    }
 }
 
 /// Returns a job's phase as an MLTrainingJob's status; progress, times and metrics are the caller's.
@@ -134,77 +94,31 @@ fn track_status(ResolvedPin { version, digest }: &ResolvedPin) -> TrackStatus {
     }
 }
 
-fn read_track(TrackStatus { version, digest }: &TrackStatus) -> ResolvedPin {
-    ResolvedPin {
-        version: version.clone(),
-        digest: *digest,
-    }
-}
-
-fn state_wire(state: &State) -> (StateName, Option<StateDetail>) {
+fn state_name(state: &State) -> StateName {
     match state {
-        State::Idle => (StateName::Idle, None),
-        State::Preparing => (StateName::Preparing, None),
-        State::Holding { reason, message } => (
-            StateName::Holding,
-            Some(StateDetail {
-                reason: reason.clone(),
-                message: Some(message.clone()),
-                digest: None,
-            }),
-        ),
-        State::Promoting => (StateName::Promoting, None),
-        State::Aborted { digest, reason } => (
-            StateName::Aborted,
-            Some(StateDetail {
-                reason: reason.clone(),
-                message: None,
-                digest: Some(*digest),
-            }),
-        ),
+        State::Idle => StateName::Idle,
+        State::Preparing => StateName::Preparing,
+        State::Holding { .. } => StateName::Holding,
+        State::Promoting => StateName::Promoting,
+        State::Aborted { .. } => StateName::Aborted,
     }
 }
 
-fn read_state(name: StateName, detail: Option<&StateDetail>) -> State {
-    let reason = || detail.map(|detail| detail.reason.clone()).unwrap_or_default();
-    match (name, detail.and_then(|detail| detail.digest)) {
-        (StateName::Idle, _) => State::Idle,
-        (StateName::Preparing, _) => State::Preparing,
-        (StateName::Promoting, _) => State::Promoting,
-        (StateName::Aborted, Some(digest)) => State::Aborted {
-            digest,
-            reason: reason(),
-        },
-        (StateName::Aborted, None) => State::Holding {
-            reason: "StatusIncomplete".to_owned(),
-            message: "the status names no aborted digest".to_owned(),
-        },
-        (StateName::Holding, _) => State::Holding {
-            reason: reason(),
-            message: detail
-                .and_then(|detail| detail.message.clone())
-                .unwrap_or_default(),
-        },
+fn state_message(state: &State) -> String {
+    match state {
+        State::Idle | State::Preparing | State::Promoting => String::new(),
+        State::Holding { reason, message } => format!("{reason}: {message}"),
+        State::Aborted { digest, reason } => format!("{}: {reason}", digest.short()),
     }
 }
 
-fn transition_status(Transition { at, from, to, weight }: &Transition) -> TransitionStatus {
-    let ((from, from_detail), (to, to_detail)) = (state_wire(from), state_wire(to));
+fn transition_status(transition: &Transition) -> TransitionStatus {
+    let Transition { at, from, to, weight } = transition;
     TransitionStatus {
         at: *at,
-        from,
-        from_detail,
-        to,
-        to_detail,
+        from: state_name(from),
+        to: state_name(to),
+        message: state_message(to),
         weight: *weight,
-    }
-}
-
-fn read_transition(transition: &TransitionStatus) -> Transition {
-    Transition {
-        at: transition.at,
-        from: read_state(transition.from, transition.from_detail.as_ref()),
-        to: read_state(transition.to, transition.to_detail.as_ref()),
-        weight: transition.weight,
     }
 }

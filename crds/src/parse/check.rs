@@ -203,7 +203,7 @@ impl Walk {
             (Some("array"), Value::List(items)) => self.list(schema, items, key, field),
             (Some("string"), Value::Text(text)) => self.text(schema, text, node.position, field),
             (Some("boolean"), Value::Bool(_)) => {}
-            (Some("integer"), Value::Number(number)) if number.as_f64().is_some_and(|n| n.fract() != 0.0) => {
+            (Some("integer"), Value::Number(number)) if number.is_f64() => {
                 self.out_of_range(schema, number, node.position, field);
             }
             (Some("integer" | "number"), Value::Number(number)) => {
