@@ -5,10 +5,10 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
+use std::mem::MaybeUninit;
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::fd::OwnedFd;
 
@@ -169,13 +169,13 @@ impl Load {
 
     /// Takes in the answers that have come, waiting at most `wait` for the first.
     fn receive(&mut self, wait: Duration, replies: &mut Replies) -> io::Result<()> {
-        let mut events = Vec::with_capacity(64);
+        let mut events = [const { MaybeUninit::uninit() }; 64];
         let timeout = Timespec {
             tv_sec: 0,
             tv_nsec: i64::from(wait.subsec_nanos()),
         };
-        epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&timeout))?;
-        for event in &events {
+        let (events, _unused) = epoll::wait(&self.epoll, &mut events, Some(&timeout))?;
+        for event in &*events {
             let index = usize::try_from(event.data.u64()).expect("invariant: we registered an index");
             self.read(index, replies)?;
         }
