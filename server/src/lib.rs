@@ -1,1 +1,28 @@
 //! Answers: inference, control plane, status.
+//!
+//! ```text
+//! runtime     which model answers: two slots and a weight per model, swapped atomically
+//! inference   Open Inference Protocol v2 and /predict over the runtime
+//! control     /models…, /status…, /openapi.json over the registry and a StatusSource
+//! http        connections: limits, time-outs, drain; the shape of answers and errors
+//! keys        who may ask
+//! metrics     what is counted, under the names of DESIGN §10
+//! ```
+//!
+//! Serving reads no alias, no Git and no object: it is told what each slot holds, and answers.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod control;
+mod http;
+pub mod inference;
+pub mod keys;
+pub mod metrics;
+pub mod runtime;
+
+pub use control::{ControlPlane, StatusSource, serve_control_plane};
+pub use http::Limits;
+pub use inference::{InferenceOptions, serve_inference};
+pub use keys::Keys;
+pub use metrics::Metrics;
+pub use runtime::{Artifact, Awaited, Runtime};

@@ -1,0 +1,165 @@
+//! Accepts connections and drives them: bounded in number, in waiting and, on shutdown, in time.
+
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use warp::reply::Response;
+use warp::{Filter, Rejection};
+
+use super::Limits;
+use super::stall::StallLimited;
+
+/// What a client is told that comes when all connections are taken.
+const FULL: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n\
+connection: close\r\ncontent-length: 48\r\n\r\n{\"error\":\"too many connections, try again soon\"}";
+
+/// Headers of a request, the first line included.
+const HEADER_BYTES_MAX: usize = 32 << 10;
+
+/// How long a draining listener still waits for the first byte on a connection that has asked for nothing.
+const DRAIN_IDLE: Duration = Duration::from_millis(250);
+
+/// How long to pause when the process is out of sockets.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves `routes` until `shutdown`, then stops accepting, lets requests under way finish within
+/// [`Limits::drain_timeout`], closes the rest and returns. `draining` runs as soon as `shutdown` has come.
+pub(crate) async fn serve<F>(
+    routes: F,
+    listener: TcpListener,
+    limits: &Limits,
+    shutdown: impl Future<Output = ()>,
+    draining: impl FnOnce(),
+) where
+    F: Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync + 'static,
+    F::Future: Send,
+{
+    let (close, closing) = watch::channel(false);
+    let mut connections = JoinSet::new();
+    let mut shutdown = pin!(shutdown);
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(_ended) = connections.join_next(), if !connections.is_empty() => continue,
+            () = &mut shutdown => break,
+        };
+        match accepted {
+            Ok((stream, _address)) if connections.len() >= limits.connections => refuse(&stream),
+            Ok((stream, _address)) => {
+                connections.spawn(drive(routes.clone(), stream, limits.clone(), closing.clone()));
+            }
+            Err(error) if concerns_one_client(&error) => {}
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "failed to accept a connection"
+                );
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    draining();
+    drop(listener);
+    // The receivers live in the connections: without any there is nobody to tell.
+    let _nobody = close.send(true);
+    let drained = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(limits.drain_timeout, drained).await.is_err() {
+        tracing::warn!(
+            requests = connections.len(),
+            "closed connections whose requests did not finish in time"
+        );
+    }
+}
+
+/// Drives one connection to its end.
+async fn drive<F>(routes: F, stream: TcpStream, limits: Limits, mut closing: watch::Receiver<bool>)
+where
+    F: Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync + 'static,
+    F::Future: Send,
+{
+    // Without it small answers may wait for an acknowledgement; a socket that refuses is about to fail anyway.
+    let _unsupported = stream.set_nodelay(true);
+    let busy = Arc::new(AtomicUsize::new(0));
+    let warp = TowerToHyperService::new(warp::service(routes));
+    let service = service_fn(|request: hyper::Request<Incoming>| {
+        let under_way = UnderWay::new(&busy);
+        let answer = warp.call(request);
+        async move {
+            let answer = answer.await;
+            drop(under_way);
+            answer
+        }
+    });
+    let io = TokioIo::new(StallLimited::new(stream, limits.write_timeout));
+    let mut connection = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.header_timeout)
+            .max_header_size(HEADER_BYTES_MAX)
+            .pipeline_flush(true)
+            .serve_connection(io, service)
+    );
+    tokio::select! {
+        ended = &mut connection => return log(ended),
+        // The sender is gone only when the listener is: the same news.
+        _told = closing.wait_for(|closing| *closing) => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    loop {
+        match tokio::time::timeout(DRAIN_IDLE, &mut connection).await {
+            Ok(ended) => return log(ended),
+            Err(_elapsed) if busy.load(Ordering::Acquire) == 0 => return,
+            Err(_elapsed) => {}
+        }
+    }
+}
+
+/// Counts a request of a connection while it is being answered.
+struct UnderWay(Arc<AtomicUsize>);
+
+impl UnderWay {
+    fn new(busy: &Arc<AtomicUsize>) -> Self {
+        busy.fetch_add(1, Ordering::AcqRel);
+        Self(busy.clone())
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+fn refuse(stream: &TcpStream) {
+    // The client may have gone: it loses nothing then.
+    let _unsent = stream.try_write(FULL);
+}
+
+fn log(ended: hyper::Result<()>) {
+    if let Err(error) = ended {
+        tracing::debug!(
+            error = &error as &dyn std::error::Error,
+            "a connection ended early"
+        );
+    }
+}
+
+fn concerns_one_client(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset
+    )
+}

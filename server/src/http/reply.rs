@@ -1,0 +1,140 @@
+//! Answers: JSON, text, and failures as `{"error": …}` with the status that the protocol gives them.
+
+use std::time::Duration;
+
+use hyper::StatusCode;
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use serde::Serialize;
+use warp::reply::Response;
+
+/// Clients compare the header as text: exactly this.
+pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// A request that gets no answer but a reason.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct Failure {
+    pub(crate) status: StatusCode,
+    pub(crate) message: String,
+    /// The methods that the path knows, with 405.
+    allow: Option<&'static str>,
+    /// Whether to come back in a second, with 429 and 503.
+    retry: bool,
+}
+
+impl Failure {
+    pub(crate) fn new(status: StatusCode, message: String) -> Self {
+        Self {
+            status,
+            message,
+            allow: None,
+            retry: matches!(
+                status,
+                StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+            ),
+        }
+    }
+
+    pub(crate) fn bad_request(message: String) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    pub(crate) fn not_found(message: String) -> Self {
+        Self::new(StatusCode::NOT_FOUND, message)
+    }
+
+    pub(crate) fn internal(message: String) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, message)
+    }
+
+    pub(crate) fn unavailable(message: String) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
+    }
+
+    pub(crate) fn unauthorized() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "the header x-api-key does not carry a known key".to_owned(),
+        )
+    }
+
+    pub(crate) fn method_not_allowed(allow: &'static str) -> Self {
+        Self {
+            allow: Some(allow),
+            ..Self::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                format!("this path takes {allow} only"),
+            )
+        }
+    }
+
+    pub(crate) fn too_large(max: usize) -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("the body is larger than {max} bytes: send fewer rows per request"),
+        )
+    }
+
+    pub(crate) fn body_timeout(timeout: Duration) -> Self {
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            format!("the body did not arrive within {} s", timeout.as_secs_f64()),
+        )
+    }
+
+    pub(crate) fn bodies_full() -> Self {
+        Self::unavailable("too many large requests at once, try again".to_owned())
+    }
+
+    pub(crate) fn too_many_requests(max: usize) -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            format!("{max} requests are under way already, try again"),
+        )
+    }
+
+    pub(crate) fn draining() -> Self {
+        Self::unavailable("the server is shutting down".to_owned())
+    }
+
+    /// Returns the answer that says so.
+    pub(crate) fn response(&self) -> Response {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            error: &'a str,
+        }
+        let mut response = json(self.status, &Body { error: &self.message });
+        let headers = response.headers_mut();
+        if let Some(allow) = self.allow {
+            headers.insert(ALLOW, HeaderValue::from_static(allow));
+        }
+        if self.retry {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+/// Returns `body` as JSON.
+pub(crate) fn json<T: Serialize>(status: StatusCode, body: &T) -> Response {
+    let mut bytes = Vec::with_capacity(256);
+    serde_json::to_writer(&mut bytes, body)
+        .expect("invariant: our answers have text keys and writing to memory works");
+    json_bytes(status, bytes)
+}
+
+/// Returns bytes that are JSON already.
+pub(crate) fn json_bytes(status: StatusCode, bytes: Vec<u8>) -> Response {
+    let mut response = Response::new(bytes.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    response
+}
+
+/// Returns metrics in Prometheus's text format.
+pub(crate) fn metrics(text: String) -> Response {
+    let mut response = Response::new(text.into());
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
+}

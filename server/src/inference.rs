@@ -1,0 +1,277 @@
+//! The inference listener: Open Inference Protocol v2 over JSON, `/predict`, health and metrics.
+//!
+//! ```text
+//! route ── key ── content type ── admission ── body ── parse ── slot ── signature ── evaluate ── answer
+//!                                                              └ from here on the request counts for its slot
+//! ```
+//!
+//! It changes no model: those change by commit.
+
+mod answer;
+mod describe;
+mod evaluate;
+mod predict;
+mod prepare;
+mod protocol;
+mod request_id;
+mod route;
+mod tensor;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Buf;
+use futures_util::Stream;
+use hyper::header::{CONNECTION, HeaderMap, HeaderValue};
+use hyper::{Method, StatusCode};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use warp::path::FullPath;
+use warp::reply::Response;
+use warp::{Filter, Rejection};
+
+use crate::http::body::{Body, BodyLimits};
+use crate::http::budget::Budget;
+use crate::http::reply::{self, Failure};
+use crate::http::{self, Limits};
+use crate::keys::Keys;
+use crate::metrics::RouteMeters;
+use crate::runtime::{Model, Runtime};
+use prepare::Form;
+use request_id::RequestIds;
+use route::{Kind, Route};
+
+/// How often replaced models are freed and the series of versions long gone are removed.
+const SWEEP: Duration = Duration::from_millis(500);
+
+/// What the inference listener is told besides the runtime.
+#[derive(Debug, Clone, Default)]
+pub struct InferenceOptions {
+    /// Who may ask; health is open to everybody.
+    pub keys: Keys,
+    /// What it takes from strangers.
+    pub limits: Limits,
+}
+
+/// Answers inference requests on `listener` until `shutdown`, then drains: not ready, no new connection, requests
+/// under way finish within the limits' drain time-out. The models stay in the runtime.
+pub async fn serve_inference(
+    runtime: Runtime,
+    listener: TcpListener,
+    options: InferenceOptions,
+    shutdown: impl Future<Output = ()>,
+) {
+    let limits = options.limits.clone();
+    let server = Arc::new(Server::new(runtime.clone(), options));
+    let routes = routes(server.clone());
+    let serving = http::serve(routes, listener, &limits, shutdown, || server.drain());
+    let sweeping = async {
+        loop {
+            tokio::time::sleep(SWEEP).await;
+            let runtime = runtime.clone();
+            // Freeing a large model takes milliseconds. A sweep that fails is made up for by the next.
+            let _swept = tokio::task::spawn_blocking(move || runtime.sweep(Instant::now())).await;
+        }
+    };
+    tokio::select! {
+        () = serving => {}
+        () = sweeping => {}
+    }
+}
+
+/// What every request shares.
+#[derive(Debug)]
+struct Server {
+    runtime: Runtime,
+    keys: Keys,
+    limits: Limits,
+    bodies: BodyLimits,
+    /// Requests between their last byte and their answer.
+    admitted: Budget,
+    /// Turns on the threads that evaluate what would stall an async worker.
+    turns: Arc<Semaphore>,
+    ids: RequestIds,
+    meters: [RouteMeters; Kind::ALL.len()],
+    draining: AtomicBool,
+}
+
+impl Server {
+    fn new(runtime: Runtime, options: InferenceOptions) -> Self {
+        let InferenceOptions { keys, limits } = options;
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let metrics = runtime.metrics();
+        Self {
+            meters: Kind::ALL.map(|kind| metrics.route(kind.method(), kind.as_str())),
+            bodies: BodyLimits {
+                bytes: limits.body_bytes,
+                timeout: limits.body_timeout,
+                held: Budget::new(limits.bodies_bytes),
+            },
+            admitted: Budget::new(limits.requests),
+            turns: Arc::new(Semaphore::new(cores)),
+            ids: RequestIds::new(),
+            draining: AtomicBool::new(false),
+            runtime,
+            keys,
+            limits,
+        }
+    }
+
+    fn drain(&self) {
+        self.runtime.drain();
+        self.draining.store(true, Ordering::Release);
+    }
+
+    fn draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Answers one request, whatever it is.
+    async fn answer<S, B>(&self, method: Method, path: FullPath, headers: HeaderMap, body: S) -> Response
+    where
+        S: Stream<Item = Result<B, warp::Error>>,
+        B: Buf,
+    {
+        let since = Instant::now();
+        let route = Route::parse(path.as_str());
+        let kind = route.kind();
+        let mut response = self
+            .dispatch(&method, route, &headers, body)
+            .await
+            .unwrap_or_else(|failure| failure.response());
+        response
+            .headers_mut()
+            .insert(request_id::HEADER, self.ids.of(&headers));
+        if self.draining() {
+            response
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        self.meters[kind as usize].answered(method.as_str(), response.status().as_u16(), since.elapsed());
+        response
+    }
+
+    async fn dispatch<S, B>(
+        &self,
+        method: &Method,
+        route: Route<'_>,
+        headers: &HeaderMap,
+        body: S,
+    ) -> Result<Response, Failure>
+    where
+        S: Stream<Item = Result<B, warp::Error>>,
+        B: Buf,
+    {
+        let kind = route.kind();
+        if !kind.open()
+            && !self
+                .keys
+                .admit(headers.get("x-api-key").map(HeaderValue::as_bytes))
+        {
+            return Err(Failure::unauthorized());
+        }
+        if kind != Kind::Unknown && !kind.allows(method) {
+            return Err(Failure::method_not_allowed(kind.allow()));
+        }
+        match route {
+            Route::Server => Ok(describe::server()),
+            Route::Live => Ok(describe::live()),
+            Route::Ready => Ok(describe::ready(&self.runtime)),
+            Route::Health => Ok(describe::health(&self.runtime)),
+            Route::Metrics => Ok(reply::metrics(self.runtime.metrics().render())),
+            Route::Models => Ok(describe::models(&self.runtime)),
+            Route::Index => Ok(describe::index(&self.runtime)),
+            Route::Model { name, version } => describe::model(&*self.model(name)?, version, headers),
+            Route::ModelReady { name, version } => {
+                describe::model_ready(&*self.model(name)?, version, headers)
+            }
+            Route::ChangeModel => Err(Failure::new(
+                StatusCode::FORBIDDEN,
+                "models are loaded and unloaded by a commit to the environment, not by a request".to_owned(),
+            )),
+            Route::Infer { name, version } => self.infer(name, version, Form::Protocol, headers, body).await,
+            Route::Predict { name: Some(name) } => self.infer(name, None, Form::Plain, headers, body).await,
+            Route::Predict { name: None } => {
+                let name = describe::only_model(&self.runtime)?;
+                self.infer(&name, None, Form::Plain, headers, body).await
+            }
+            Route::Unknown => Err(Failure::not_found(
+                "no such path: the Open Inference Protocol is under /v2, a plain form at POST /predict/MODEL"
+                    .to_owned(),
+            )),
+        }
+    }
+
+    fn model(&self, name: &str) -> Result<Arc<Model>, Failure> {
+        self.runtime
+            .model(name)
+            .ok_or_else(|| describe::unknown_model(&self.runtime))
+    }
+
+    /// Answers a request for predictions; what fails before it has a slot is counted as unrouted.
+    async fn infer<S, B>(
+        &self,
+        name: &str,
+        version: Option<&str>,
+        form: Form,
+        headers: &HeaderMap,
+        body: S,
+    ) -> Result<Response, Failure>
+    where
+        S: Stream<Item = Result<B, warp::Error>>,
+        B: Buf,
+    {
+        let unrouted = |model: Option<&Model>, failure: Failure| {
+            let name = model.map(|model| &model.name);
+            self.runtime.metrics().unrouted(name, failure.status.as_u16());
+            failure
+        };
+        let model = self.model(name).map_err(|failure| unrouted(None, failure))?;
+        self.infer_of(&model, version, form, headers, body)
+            .await
+            .map_err(|failure| unrouted(Some(&model), failure))
+    }
+
+    /// Fails only before the request has a slot; after that, a refusal is an answer of that slot.
+    async fn infer_of<S, B>(
+        &self,
+        model: &Arc<Model>,
+        version: Option<&str>,
+        form: Form,
+        headers: &HeaderMap,
+        body: S,
+    ) -> Result<Response, Failure>
+    where
+        S: Stream<Item = Result<B, warp::Error>>,
+        B: Buf,
+    {
+        if self.draining() {
+            return Err(Failure::draining());
+        }
+        prepare::check_content_type(headers)?;
+        let choice = prepare::choice(version, headers)?;
+        let body = Body::read(body, headers, &self.bodies).await?;
+        let Some(_admitted) = self.admitted.take(1) else {
+            return Err(Failure::too_many_requests(self.limits.requests));
+        };
+        evaluate::run(self, model, choice, form, body).await
+    }
+}
+
+/// Returns the filter that answers every request.
+fn routes(
+    server: Arc<Server>,
+) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync {
+    warp::method()
+        .and(warp::path::full())
+        .and(warp::header::headers_cloned())
+        .and(warp::body::stream())
+        .and_then(move |method, path, headers, body| {
+            let server = server.clone();
+            async move { Ok::<_, Rejection>(server.answer(method, path, headers, body).await) }
+        })
+}
+
+#[cfg(test)]
+mod tests;

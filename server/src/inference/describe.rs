@@ -1,0 +1,180 @@
+//! What the listener says of itself and of its models.
+
+use std::time::Instant;
+
+use hyper::StatusCode;
+use hyper::header::HeaderMap;
+use registry::metadata::Tensor;
+use serde::Serialize;
+use serde_json::json;
+use warp::reply::Response;
+
+use super::evaluate::named;
+use super::prepare::choice;
+use crate::http::reply::{self, Failure};
+use crate::runtime::{Model, NoSlot, Runtime};
+
+/// What our artifacts are, in the protocol's form `<project>_<format>`.
+const PLATFORM: &str = "aurora_onnx";
+/// How many names an error lists.
+const NAMES_SHOWN_MAX: usize = 20;
+
+pub(super) fn server() -> Response {
+    let body = json!({ "name": "aurora", "version": env!("CARGO_PKG_VERSION"), "extensions": [] });
+    reply::json(StatusCode::OK, &body)
+}
+
+pub(super) fn live() -> Response {
+    reply::json(StatusCode::OK, &json!({ "live": true }))
+}
+
+pub(super) fn ready(runtime: &Runtime) -> Response {
+    let ready = runtime.ready(Instant::now());
+    reply::json(status(ready), &json!({ "ready": ready, "live": true }))
+}
+
+/// The seed's `/health`, except that it can fail.
+pub(super) fn health(runtime: &Runtime) -> Response {
+    let ready = runtime.ready(Instant::now());
+    let word = if ready { "ok" } else { "not ready" };
+    let models = served(runtime);
+    reply::json(
+        status(ready),
+        &json!({ "status": word, "service": "aurora-inference", "models": models }),
+    )
+}
+
+pub(super) fn models(runtime: &Runtime) -> Response {
+    reply::json(StatusCode::OK, &json!({ "models": served(runtime) }))
+}
+
+/// The repository index: each loaded version, and models that have none yet.
+pub(super) fn index(runtime: &Runtime) -> Response {
+    #[derive(Serialize)]
+    struct Entry<'a> {
+        name: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        version: Option<String>,
+        state: &'static str,
+        reason: &'static str,
+    }
+    let models = runtime.models();
+    let mut entries = Vec::new();
+    for (name, model) in models.iter() {
+        let snapshot = model.snapshot();
+        if !snapshot.any() {
+            entries.push(Entry {
+                name,
+                version: None,
+                state: "UNAVAILABLE",
+                reason: "no version is loaded",
+            });
+        }
+        entries.extend(snapshot.loaded().map(|loaded| Entry {
+            name,
+            version: Some(loaded.version_text.clone()),
+            state: "READY",
+            reason: "",
+        }));
+    }
+    reply::json(StatusCode::OK, &entries)
+}
+
+pub(super) fn model(model: &Model, version: Option<&str>, headers: &HeaderMap) -> Result<Response, Failure> {
+    #[derive(Serialize)]
+    struct Metadata<'a> {
+        name: &'a str,
+        versions: Vec<&'a str>,
+        platform: &'static str,
+        inputs: &'a [Tensor],
+        outputs: &'a [Tensor],
+    }
+    let choice = choice(version, headers)?;
+    let snapshot = model.snapshot();
+    let loaded = match snapshot.explicit(&choice) {
+        // Nothing was asked for: whatever is loaded describes the model.
+        Err(NoSlot::Track(_)) if choice.track.is_none() => {
+            snapshot.canary.as_ref().ok_or(NoSlot::NotReady)?
+        }
+        found => found?,
+    };
+    let signature = &loaded.slot.metadata.signature;
+    let body = Metadata {
+        name: model.name.as_str(),
+        versions: snapshot
+            .loaded()
+            .map(|loaded| loaded.version_text.as_str())
+            .collect(),
+        platform: PLATFORM,
+        inputs: &signature.inputs,
+        outputs: &signature.outputs,
+    };
+    Ok(named(reply::json(StatusCode::OK, &body), loaded))
+}
+
+/// A model is ready when a request that names no track is answered.
+pub(super) fn model_ready(
+    model: &Model,
+    version: Option<&str>,
+    headers: &HeaderMap,
+) -> Result<Response, Failure> {
+    let choice = choice(version, headers)?;
+    let snapshot = model.snapshot();
+    let loaded = match snapshot.explicit(&choice) {
+        Err(NoSlot::Track(_)) if choice.track.is_none() => None,
+        found => Some(found?),
+    };
+    let body = json!({ "name": model.name.as_str(), "ready": loaded.is_some() });
+    let response = reply::json(status(loaded.is_some()), &body);
+    Ok(match loaded {
+        Some(loaded) => named(response, loaded),
+        None => response,
+    })
+}
+
+/// Returns the one model that is served, for paths that name none.
+pub(super) fn only_model(runtime: &Runtime) -> Result<String, Failure> {
+    let mut served = served(runtime);
+    match served.len() {
+        0 => Err(Failure::unavailable("no model is loaded yet".to_owned())),
+        1 => Ok(served.remove(0)),
+        _ => Err(Failure::bad_request(format!(
+            "several models are served, name one: POST /predict/MODEL with {}",
+            listed(&served)
+        ))),
+    }
+}
+
+pub(super) fn unknown_model(runtime: &Runtime) -> Failure {
+    let served = served(runtime);
+    Failure::not_found(if served.is_empty() {
+        "no such model: none is loaded".to_owned()
+    } else {
+        format!("no such model; served: {}", listed(&served))
+    })
+}
+
+fn listed(names: &[String]) -> String {
+    let shown = names[..names.len().min(NAMES_SHOWN_MAX)].join(", ");
+    match names.len().saturating_sub(NAMES_SHOWN_MAX) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+fn served(runtime: &Runtime) -> Vec<String> {
+    runtime
+        .models()
+        .iter()
+        .filter(|(_, model)| model.snapshot().any())
+        .map(|(name, _)| name.clone())
+        .collect()
+}
+
+fn status(ready: bool) -> StatusCode {
+    if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    }
+}

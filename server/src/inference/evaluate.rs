@@ -1,0 +1,102 @@
+//! Runs a request where it disturbs nobody: small ones at once, large ones on a thread of their own with turns.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hyper::StatusCode;
+use warp::reply::Response;
+
+use super::Server;
+use super::answer::{self, Failed};
+use super::prepare::{Form, Prepared, prepare};
+use crate::http::body::Body;
+use crate::http::reply::{self, Failure};
+use crate::metrics::Outcome;
+use crate::runtime::{Choice, Loaded, Model};
+
+/// The largest body that is parsed on an async worker: about a quarter of a millisecond.
+const INLINE_BODY_BYTES: usize = 128 << 10;
+/// The longest estimated evaluation on an async worker.
+const INLINE_EVALUATION: Duration = Duration::from_micros(300);
+
+/// Answers a request whose body is complete. Fails only while it has no slot.
+pub(super) async fn run(
+    server: &Server,
+    model: &Arc<Model>,
+    choice: Choice,
+    form: Form,
+    body: Body,
+) -> Result<Response, Failure> {
+    let since = Instant::now();
+    let rows_max = server.limits.rows;
+    let prepared = if body.len() <= INLINE_BODY_BYTES {
+        prepare(model, &choice, form, &body, rows_max, since)?
+    } else {
+        let model = model.clone();
+        server
+            .aside(move || prepare(&model, &choice, form, &body, rows_max, since))
+            .await??
+    };
+    let Prepared {
+        loaded,
+        attempt,
+        work,
+    } = prepared;
+    // From here on dropping this future drops `attempt`, which counts the request as cancelled.
+    let result = match work {
+        Err(failure) => Err((Prepared::REFUSED, failure)),
+        Ok(work) if loaded.slot.cost(work.count) <= INLINE_EVALUATION => {
+            answer::evaluate(&loaded, work).map_err(Failed::into_parts)
+        }
+        Ok(work) => {
+            let slot = loaded.clone();
+            match server.aside(move || answer::evaluate(&slot, work)).await {
+                Ok(result) => result.map_err(Failed::into_parts),
+                Err(failure) => Err((Outcome::Error, failure)),
+            }
+        }
+    };
+    let response = match result {
+        Ok(bytes) => {
+            attempt.finish(Outcome::Ok, 200);
+            reply::json_bytes(StatusCode::OK, bytes)
+        }
+        Err((outcome, failure)) => {
+            attempt.finish(outcome, failure.status.as_u16());
+            failure.response()
+        }
+    };
+    Ok(named(response, &loaded))
+}
+
+/// Adds the headers that say who answered.
+pub(super) fn named(mut response: Response, loaded: &Loaded) -> Response {
+    let headers = response.headers_mut();
+    headers.insert("aurora-model-version", loaded.headers.version.clone());
+    headers.insert("aurora-model-digest", loaded.headers.digest.clone());
+    headers.insert("aurora-track", loaded.headers.track.clone());
+    headers.insert("aurora-revision", loaded.headers.revision.clone());
+    response
+}
+
+impl Server {
+    /// Runs `work` on a thread that may block, one per core at a time; 503 when its turn does not come in time.
+    async fn aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Failure> {
+        let turn = tokio::time::timeout(self.limits.queue_timeout, self.turns.clone().acquire_owned())
+            .await
+            .map_err(|_elapsed| Failure::unavailable("too much to evaluate at once, try again".to_owned()))?
+            .expect("invariant: the semaphore is never closed");
+        tokio::task::spawn_blocking(move || {
+            let done = work();
+            drop(turn);
+            done
+        })
+        .await
+        .map_err(|_panicked| {
+            Failure::internal("failed to evaluate the request: a fault of the server".to_owned())
+        })
+    }
+}

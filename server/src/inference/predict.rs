@@ -1,0 +1,261 @@
+//! `/predict`: `{"inputs": [[…]]}` or `{"rows": [{raw column: value}]}`, derived as in training.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use planner::training::Derivation;
+use registry::metadata::Signature;
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::prepare::{Reply, Work, numbers, shown};
+use super::tensor::Data;
+use crate::http::reply::Failure;
+
+/// How alike an unknown column and a known one must be to be worth a hint.
+const ALIKE: f64 = 0.6;
+
+/// The body of a plain request: one of the two.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PlainRequest<'a> {
+    inputs: Option<Data>,
+    #[serde(borrow)]
+    rows: Option<Vec<Row<'a>>>,
+}
+
+/// One row of raw columns.
+#[derive(Debug)]
+struct Row<'a>(Vec<(Cow<'a, str>, Cell)>);
+
+/// The value of a raw column.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Cell {
+    Number(f64),
+    Null,
+    /// What it is instead of a number.
+    Other(&'static str),
+}
+
+/// Checks a plain request against a signature.
+pub(super) fn check(request: PlainRequest<'_>, signature: &Signature, width: usize) -> Result<Work, Failure> {
+    let (rows, count) = match (request.inputs, request.rows) {
+        (Some(inputs), None) => {
+            let count = match inputs.dims[..] {
+                [count, columns] if columns == width && count > 0 => count,
+                _ if inputs.flaw.is_some() => 0,
+                _ => {
+                    return Err(Failure::bad_request(format!(
+                        "inputs: got lists of shape {:?}, expected [-1,{width}]: rows of {width} numbers ({})",
+                        inputs.dims,
+                        names(signature.features.iter().map(|feature| feature.name.as_str())),
+                    )));
+                }
+            };
+            (numbers(inputs, width, signature, None)?, count)
+        }
+        (None, Some(rows)) if !rows.is_empty() => (derive(&rows, signature, width)?, rows.len()),
+        (None, Some(_none)) => {
+            return Err(Failure::bad_request("rows: expected at least one row".to_owned()));
+        }
+        (Some(_), Some(_)) => {
+            return Err(Failure::bad_request(
+                "expected inputs or rows, got both".to_owned(),
+            ));
+        }
+        (None, None) => {
+            return Err(Failure::bad_request(
+                "expected {\"inputs\": [[number, …], …]} or {\"rows\": [{column: number, …}, …]}".to_owned(),
+            ));
+        }
+    };
+    Ok(Work {
+        rows,
+        count,
+        reply: Reply::Plain,
+    })
+}
+
+/// Computes each row's features from its raw columns.
+fn derive(rows: &[Row<'_>], signature: &Signature, width: usize) -> Result<Vec<f64>, Failure> {
+    // Column name → its place in `raw`.
+    let mut columns: BTreeMap<&str, usize> = BTreeMap::new();
+    for feature in &signature.features {
+        let used: &[String] = match &feature.derivation {
+            Derivation::Column(column) => std::slice::from_ref(column),
+            Derivation::Ratio(both) => both,
+        };
+        for column in used {
+            let next = columns.len();
+            columns.entry(column).or_insert(next);
+        }
+    }
+    let mut raw: Vec<Option<f64>> = vec![None; columns.len()];
+    let mut derived = Vec::with_capacity(rows.len() * width);
+    for (number, Row(cells)) in rows.iter().enumerate() {
+        raw.fill(None);
+        for (column, cell) in cells {
+            let place = *columns
+                .get(&**column)
+                .ok_or_else(|| unknown(number, column, &columns))?;
+            let value = match cell {
+                Cell::Number(value) => *value,
+                Cell::Null if signature.missing_values => f64::NAN,
+                Cell::Null => {
+                    return Err(refuse(
+                        number,
+                        column,
+                        "got null, and this model takes no missing value",
+                    ));
+                }
+                Cell::Other(got) => {
+                    return Err(refuse(number, column, &format!("got {got}, expected a number")));
+                }
+            };
+            if raw[place].replace(value).is_some() {
+                return Err(refuse(number, column, "given twice"));
+            }
+        }
+        let value = |column: &String| {
+            raw[columns[column.as_str()]].ok_or_else(|| {
+                let needed = names(columns.keys().copied());
+                Failure::bad_request(format!(
+                    "rows[{number}]: column `{column}` is missing; needed: {needed}"
+                ))
+            })
+        };
+        for feature in &signature.features {
+            derived.push(match &feature.derivation {
+                Derivation::Column(column) => value(column)?,
+                Derivation::Ratio([numerator, denominator]) => {
+                    let (numerator, below) = (value(numerator)?, value(denominator)?);
+                    if below == 0.0 {
+                        let why = format!("is 0, and {} divides by it", feature.name);
+                        return Err(refuse(number, denominator, &why));
+                    }
+                    numerator / below
+                }
+            });
+        }
+    }
+    Ok(derived)
+}
+
+fn refuse(row: usize, column: &str, why: &str) -> Failure {
+    Failure::bad_request(format!("rows[{row}]: column `{}`: {why}", shown(column)))
+}
+
+fn unknown(row: usize, column: &str, columns: &BTreeMap<&str, usize>) -> Failure {
+    let column = shown(column);
+    let nearest = columns
+        .keys()
+        .map(|known| (strsim::jaro_winkler(known, &column), known))
+        .filter(|(alike, _)| *alike >= ALIKE)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b));
+    let hint = match nearest {
+        Some((_, known)) => format!("did you mean `{known}`?"),
+        None => format!("known: {}", names(columns.keys().copied())),
+    };
+    Failure::bad_request(format!("rows[{row}]: column `{column}` is unknown; {hint}"))
+}
+
+/// Lists names, the first few of many.
+fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    const SHOWN_MAX: usize = 30;
+    let mut names: Vec<_> = names.collect();
+    let more = names.len().saturating_sub(SHOWN_MAX);
+    names.truncate(SHOWN_MAX);
+    let listed = names.join(", ");
+    if more == 0 {
+        listed
+    } else {
+        format!("{listed} and {more} more")
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Row<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        /// A key that stays where it is in the body unless it has escapes.
+        #[derive(Deserialize)]
+        struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+
+        struct Cells;
+
+        impl<'de> Visitor<'de> for Cells {
+            type Value = Row<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a row: {column: number, …}")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut cells = Vec::new();
+                while let Some((Key(key), cell)) = map.next_entry()? {
+                    cells.push((key, cell));
+                }
+                Ok(Row(cells))
+            }
+        }
+
+        deserializer.deserialize_map(Cells)
+    }
+}
+
+impl<'de> Deserialize<'de> for Cell {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Value;
+
+        impl<'de> Visitor<'de> for Value {
+            type Value = Cell;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number")
+            }
+
+            fn visit_f64<E>(self, value: f64) -> Result<Cell, E> {
+                Ok(Cell::Number(value))
+            }
+
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "JSON numbers are doubles here: rounded like any other literal"
+            )]
+            fn visit_u64<E>(self, value: u64) -> Result<Cell, E> {
+                Ok(Cell::Number(value as f64))
+            }
+
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "JSON numbers are doubles here: rounded like any other literal"
+            )]
+            fn visit_i64<E>(self, value: i64) -> Result<Cell, E> {
+                Ok(Cell::Number(value as f64))
+            }
+
+            fn visit_unit<E>(self) -> Result<Cell, E> {
+                Ok(Cell::Null)
+            }
+
+            fn visit_bool<E: Error>(self, _value: bool) -> Result<Cell, E> {
+                Ok(Cell::Other("true or false"))
+            }
+
+            fn visit_str<E: Error>(self, _value: &str) -> Result<Cell, E> {
+                Ok(Cell::Other("a text"))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Cell, A::Error> {
+                while list.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Cell::Other("a list"))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Cell, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Cell::Other("an object"))
+            }
+        }
+
+        deserializer.deserialize_any(Value)
+    }
+}

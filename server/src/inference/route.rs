@@ -1,0 +1,173 @@
+//! The listener's paths. Segments are compared as they are: names and versions need no escapes.
+
+use hyper::Method;
+
+/// A path, taken apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Route<'a> {
+    Server,
+    Live,
+    Ready,
+    Models,
+    Model { name: &'a str, version: Option<&'a str> },
+    ModelReady { name: &'a str, version: Option<&'a str> },
+    Infer { name: &'a str, version: Option<&'a str> },
+    Index,
+    ChangeModel,
+    Predict { name: Option<&'a str> },
+    Health,
+    Metrics,
+    Unknown,
+}
+
+impl<'a> Route<'a> {
+    pub(super) fn parse(path: &'a str) -> Self {
+        let mut segments = [""; 8];
+        let mut count = 0;
+        for segment in path.trim_start_matches('/').split('/') {
+            if count == segments.len() {
+                return Self::Unknown;
+            }
+            segments[count] = segment;
+            count += 1;
+        }
+        // `/v2/` is `/v2`: the protocol's OpenAPI file writes the slash, its text does not.
+        if count > 1 && segments[count - 1].is_empty() {
+            count -= 1;
+        }
+        match segments[..count] {
+            ["v2"] => Self::Server,
+            ["v2", "health", "live"] => Self::Live,
+            ["v2", "health", "ready"] => Self::Ready,
+            ["v2", "models"] => Self::Models,
+            ["v2", "models", name] => Self::Model { name, version: None },
+            ["v2", "models", name, "ready"] => Self::ModelReady { name, version: None },
+            ["v2", "models", name, "infer"] => Self::Infer { name, version: None },
+            ["v2", "models", name, "versions", version] => Self::Model {
+                name,
+                version: Some(version),
+            },
+            ["v2", "models", name, "versions", version, "ready"] => Self::ModelReady {
+                name,
+                version: Some(version),
+            },
+            ["v2", "models", name, "versions", version, "infer"] => Self::Infer {
+                name,
+                version: Some(version),
+            },
+            ["v2", "repository", "index"] => Self::Index,
+            ["v2", "repository", "models", _, "load" | "unload"] => Self::ChangeModel,
+            ["predict"] => Self::Predict { name: None },
+            ["predict", name] => Self::Predict { name: Some(name) },
+            ["health"] => Self::Health,
+            ["metrics"] => Self::Metrics,
+            _ => Self::Unknown,
+        }
+    }
+
+    pub(super) fn kind(self) -> Kind {
+        match self {
+            Self::Server => Kind::Server,
+            Self::Live => Kind::Live,
+            Self::Ready => Kind::Ready,
+            Self::Models => Kind::Models,
+            Self::Model { .. } => Kind::Model,
+            Self::ModelReady { .. } => Kind::ModelReady,
+            Self::Infer { .. } => Kind::Infer,
+            Self::Index => Kind::Index,
+            Self::ChangeModel => Kind::ChangeModel,
+            Self::Predict { .. } => Kind::Predict,
+            Self::Health => Kind::Health,
+            Self::Metrics => Kind::Metrics,
+            Self::Unknown => Kind::Unknown,
+        }
+    }
+}
+
+/// A path without what varies in it: the label `route`, the methods, and whether it is open to everybody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Server,
+    Live,
+    Ready,
+    Models,
+    Model,
+    ModelReady,
+    Infer,
+    Index,
+    ChangeModel,
+    Predict,
+    Health,
+    Metrics,
+    Unknown,
+}
+
+impl Kind {
+    pub(super) const ALL: [Self; 13] = [
+        Self::Server,
+        Self::Live,
+        Self::Ready,
+        Self::Models,
+        Self::Model,
+        Self::ModelReady,
+        Self::Infer,
+        Self::Index,
+        Self::ChangeModel,
+        Self::Predict,
+        Self::Health,
+        Self::Metrics,
+        Self::Unknown,
+    ];
+
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Server => "/v2",
+            Self::Live => "/v2/health/live",
+            Self::Ready => "/v2/health/ready",
+            Self::Models => "/v2/models",
+            Self::Model => "/v2/models/{model}",
+            Self::ModelReady => "/v2/models/{model}/ready",
+            Self::Infer => "/v2/models/{model}/infer",
+            Self::Index => "/v2/repository/index",
+            Self::ChangeModel => "/v2/repository/models/{model}",
+            Self::Predict => "/predict/{model}",
+            Self::Health => "/health",
+            Self::Metrics => "/metrics",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Returns the method that the path is made for.
+    pub(super) const fn method(self) -> &'static str {
+        match self {
+            Self::Infer | Self::Index | Self::ChangeModel | Self::Predict => "POST",
+            Self::Server
+            | Self::Live
+            | Self::Ready
+            | Self::Models
+            | Self::Model
+            | Self::ModelReady
+            | Self::Health
+            | Self::Metrics
+            | Self::Unknown => "GET",
+        }
+    }
+
+    /// Returns every method that the path takes, as the header `Allow` lists them.
+    pub(super) fn allow(self) -> &'static str {
+        if self.method() == "POST" {
+            "POST"
+        } else {
+            "GET, HEAD"
+        }
+    }
+
+    pub(super) fn allows(self, method: &Method) -> bool {
+        method == self.method() || (method == Method::HEAD && self.method() == "GET")
+    }
+
+    /// Returns whether it is answered without a key: probes have none.
+    pub(super) const fn open(self) -> bool {
+        matches!(self, Self::Live | Self::Ready | Self::Health)
+    }
+}

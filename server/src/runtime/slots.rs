@@ -1,0 +1,246 @@
+//! One model's slots: the snapshot that a request reads, and what a slot holds.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use hyper::header::HeaderValue;
+use planner::names::{Digest, ModelName, Revision, Track, Version, Weight};
+use registry::metadata::VersionMetadata;
+
+use super::split;
+use crate::metrics::{Routed, SlotLabels, SlotMeters};
+
+/// How many rows a load evaluates to learn what a row costs.
+const MEASURED_ROWS: usize = 16;
+
+/// One registered model: its slots and the counter of its split.
+#[derive(Debug)]
+pub(crate) struct Model {
+    pub(crate) name: ModelName,
+    snapshot: ArcSwap<Snapshot>,
+    /// How many requests the split has routed.
+    routed: AtomicU64,
+}
+
+impl Model {
+    pub(super) fn new(name: ModelName) -> Self {
+        Self {
+            name,
+            snapshot: ArcSwap::default(),
+            routed: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    pub(super) fn store(&self, snapshot: Snapshot) {
+        self.snapshot.store(Arc::new(snapshot));
+    }
+
+    /// Chooses who answers a request, once it is parsed and admitted. Only requests of the split advance its counter.
+    pub(crate) fn route(&self, choice: &Choice) -> Result<(Arc<Loaded>, Routed), NoSlot> {
+        let snapshot = self.snapshot.load();
+        if choice.is_split() {
+            let n = self.routed.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+            let canary = split::to_canary(n, snapshot.weight);
+            let chosen = snapshot.canary.as_ref().filter(|_| canary);
+            return match chosen.or(snapshot.stable.as_ref()) {
+                Some(loaded) => Ok((loaded.clone(), Routed::Split)),
+                None => Err(NoSlot::NotReady),
+            };
+        }
+        snapshot
+            .explicit(choice)
+            .map(|loaded| (loaded.clone(), Routed::Explicit))
+    }
+}
+
+/// What a request asked for. A version stays text: what does not parse is not loaded.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Choice {
+    /// The version in the path.
+    pub(crate) version: Option<String>,
+    /// The header `aurora-track`.
+    pub(crate) track: Option<Track>,
+}
+
+impl Choice {
+    fn is_split(&self) -> bool {
+        self.version.is_none() && self.track.is_none()
+    }
+}
+
+/// Why no slot answers.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NoSlot {
+    #[error("version {0} is not loaded")]
+    Version(String),
+    #[error("there is no {0} track")]
+    Track(Track),
+    #[error("aurora-track is {track}, but version {version} is loaded on {loaded}")]
+    Contradiction {
+        track: Track,
+        version: String,
+        loaded: Track,
+    },
+    #[error("no version is loaded yet")]
+    NotReady,
+}
+
+/// What a model's requests see: never half of a change.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Snapshot {
+    pub(crate) stable: Option<Arc<Loaded>>,
+    pub(crate) canary: Option<Arc<Loaded>>,
+    /// 0 while the canary's slot is empty.
+    pub(crate) weight: Weight,
+}
+
+impl Snapshot {
+    pub(crate) fn slot(&self, track: Track) -> Option<&Arc<Loaded>> {
+        match track {
+            Track::Stable => self.stable.as_ref(),
+            Track::Canary => self.canary.as_ref(),
+        }
+    }
+
+    pub(super) fn slot_mut(&mut self, track: Track) -> &mut Option<Arc<Loaded>> {
+        match track {
+            Track::Stable => &mut self.stable,
+            Track::Canary => &mut self.canary,
+        }
+    }
+
+    pub(crate) fn any(&self) -> bool {
+        self.stable.is_some() || self.canary.is_some()
+    }
+
+    /// Returns what is loaded, stable first.
+    pub(crate) fn loaded(&self) -> impl Iterator<Item = &Arc<Loaded>> {
+        [&self.stable, &self.canary].into_iter().flatten()
+    }
+
+    /// Finds the slot that a request named; where stable and canary hold one version (a promotion under way), the
+    /// track decides, and without a track stable answers.
+    pub(crate) fn explicit(&self, choice: &Choice) -> Result<&Arc<Loaded>, NoSlot> {
+        let Some(version) = &choice.version else {
+            let track = choice.track.unwrap_or(Track::Stable);
+            return self.slot(track).ok_or(NoSlot::Track(track));
+        };
+        let holds = |loaded: &&Arc<Loaded>| loaded.version_text == *version;
+        let Some(first) = self.loaded().find(holds) else {
+            return Err(NoSlot::Version(version.clone()));
+        };
+        match choice.track {
+            None => Ok(first),
+            Some(track) => self
+                .slot(track)
+                .filter(holds)
+                .ok_or_else(|| NoSlot::Contradiction {
+                    track,
+                    version: version.clone(),
+                    loaded: first.slot.labels.track,
+                }),
+        }
+    }
+}
+
+/// What a slot was loaded with; shared when only the revision changes.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) labels: SlotLabels,
+    pub(crate) digest: Digest,
+    pub(crate) model: registry::artifact::Model,
+    pub(crate) metadata: Arc<VersionMetadata>,
+    /// What one row takes, measured when it was loaded.
+    row_cost: Duration,
+}
+
+impl Slot {
+    pub(super) fn new(
+        labels: SlotLabels,
+        digest: Digest,
+        model: registry::artifact::Model,
+        metadata: Arc<VersionMetadata>,
+    ) -> Self {
+        let row_cost = measure(&model, &metadata);
+        Self {
+            labels,
+            digest,
+            model,
+            metadata,
+            row_cost,
+        }
+    }
+
+    /// Estimates what evaluating `rows` rows takes.
+    pub(crate) fn cost(&self, rows: usize) -> Duration {
+        self.row_cost
+            .saturating_mul(u32::try_from(rows).unwrap_or(u32::MAX))
+    }
+}
+
+/// Evaluates the example a few times: warms the model up and tells what a row costs.
+fn measure(model: &registry::artifact::Model, metadata: &VersionMetadata) -> Duration {
+    let mut row = metadata.example.inputs.clone();
+    row.resize(model.width(), 0.0);
+    let rows = row.repeat(MEASURED_ROWS);
+    let once = || {
+        let start = Instant::now();
+        std::hint::black_box(model.predict(&rows));
+        start.elapsed()
+    };
+    let fastest = (0..3).map(|_| once()).min().unwrap_or_default();
+    fastest / u32::try_from(MEASURED_ROWS).unwrap_or(1)
+}
+
+/// A slot's content with everything that an answer of it carries, made once.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) slot: Arc<Slot>,
+    pub(crate) meters: Arc<SlotMeters>,
+    pub(crate) version_text: String,
+    /// The values of the answer headers that name who answered.
+    pub(crate) headers: AnswerHeaders,
+}
+
+#[derive(Debug)]
+pub(crate) struct AnswerHeaders {
+    pub(crate) version: HeaderValue,
+    pub(crate) digest: HeaderValue,
+    pub(crate) track: HeaderValue,
+    pub(crate) revision: HeaderValue,
+}
+
+impl Loaded {
+    pub(super) fn new(slot: Arc<Slot>, revision: &Revision, meters: Arc<SlotMeters>) -> Self {
+        let value = |text: &str| {
+            HeaderValue::from_str(text).expect("invariant: versions, digests and revisions are visible ASCII")
+        };
+        let version_text = slot.labels.version.to_string();
+        Self {
+            headers: AnswerHeaders {
+                version: value(&version_text),
+                digest: value(&slot.digest.to_string()),
+                track: HeaderValue::from_static(slot.labels.track.as_str()),
+                revision: value(revision.as_str()),
+            },
+            version_text,
+            slot,
+            meters,
+        }
+    }
+
+    /// Returns the same model under another revision.
+    pub(super) fn at(&self, revision: &Revision) -> Self {
+        Self::new(self.slot.clone(), revision, self.meters.clone())
+    }
+
+    pub(crate) fn version(&self) -> &Version {
+        &self.slot.labels.version
+    }
+}
