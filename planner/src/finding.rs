@@ -37,6 +37,8 @@ pub enum Reason {
     BranchForced,
     /// The branch is gone, or has no readable commit.
     SourceUnavailable,
+    /// The data directory or the registry cannot be read or written. It is tried again.
+    StorageUnavailable,
 }
 
 /// Where in the repository a finding was made.

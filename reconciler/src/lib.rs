@@ -11,5 +11,12 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod apply;
+pub mod diff;
+mod driver;
+mod observe;
+pub mod report;
+pub mod resolve;
 pub mod source;
 pub mod standalone;
+pub mod words;

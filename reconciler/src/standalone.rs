@@ -4,11 +4,27 @@
 //! the files are what a restart reads. The target knows neither the server nor the trainer: [`Slots`] and [`Trainer`]
 //! are where they begin.
 
+pub mod commands;
+pub(crate) mod data_dir;
+mod deployments;
+pub mod events;
+pub(crate) mod objects;
+mod operator;
+mod reconciler;
+mod run;
+mod trainings;
+
 use std::path::Path;
+use std::sync::Arc;
 
 use planner::deployment::ResolvedPin;
 use planner::names::{ModelName, Revision, Track, Weight};
 use planner::rollout::Tracks;
+use tokio::sync::Notify;
+
+pub use data_dir::{DataDir, DataDirError};
+pub use events::{AwaitedPin, Event, PassSummary};
+pub use run::{Converged, Mode, Options, RunError, Standalone, StartError};
 
 /// What to load into a track.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,13 +66,24 @@ pub trait Trainer: Send + Sync + 'static {
     fn command(&self, request: &Path) -> tokio::process::Command;
 }
 
-/// Wakes the loops: something changed that they look at. Cheap, from any thread.
+/// Wakes the loops: something changed that they look at. Cheap, from any thread; a wake-up while they run is not lost.
 #[derive(Debug, Clone, Default)]
-pub struct Wake(std::sync::Arc<tokio::sync::Notify>);
+pub struct Wake(Arc<Loops>);
+
+#[derive(Debug, Default)]
+struct Loops {
+    operator: Notify,
+    reconciler: Notify,
+}
 
 impl Wake {
-    /// Wakes the loops; a wake-up while they run is not lost.
+    /// Tells that something changed that the operator looks at: a slot, a process.
     pub fn wake(&self) {
-        self.0.notify_one();
+        self.0.operator.notify_one();
+    }
+
+    /// Tells that something changed that a pass looks at.
+    pub(crate) fn reconcile(&self) {
+        self.0.reconciler.notify_one();
     }
 }

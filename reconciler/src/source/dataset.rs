@@ -1,11 +1,9 @@
 //! Data files of a commit: what a training job's relative path stands for.
 
-use std::io::{self, Write};
 use std::path::{Component, Path};
 
 use git2::{FileMode, ObjectType, Oid};
 use planner::names::{Digest, Revision};
-use sha2::Digest as _;
 
 use super::{Source, SourceError, oid_of};
 
@@ -114,20 +112,16 @@ impl Source {
 
     /// Returns the SHA-256 of a data file's content.
     pub fn data_digest(&self, file: &DataFile) -> Result<Digest, SourceError> {
+        self.with_data(file, Digest::of)
+    }
+
+    /// Gives a data file's content to `use_it`.
+    pub fn with_data<R>(&self, file: &DataFile, use_it: impl FnOnce(&[u8]) -> R) -> Result<R, SourceError> {
         let blob = self
             .repository
             .find_blob(file.id)
             .map_err(|error| self.unreadable(&file.path, &error))?;
-        Ok(Digest::from_bytes(sha2::Sha256::digest(blob.content()).into()))
-    }
-
-    /// Writes a data file's content.
-    pub fn copy_data(&self, file: &DataFile, to: &mut dyn Write) -> io::Result<()> {
-        let blob = self
-            .repository
-            .find_blob(file.id)
-            .map_err(|error| io::Error::other(error.message().to_owned()))?;
-        to.write_all(blob.content())
+        Ok(use_it(blob.content()))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use git2::{Commit, Delta, FileMode, Oid};
 use planner::Timestamp;
@@ -30,7 +30,7 @@ impl fmt::Display for ManifestId {
 }
 
 /// The documents of one file: what each is about, and its canonical form (equal exactly if the parsed documents are).
-pub(crate) type Documents = Rc<Vec<(ManifestId, Vec<u8>)>>;
+pub(crate) type Documents = Arc<Vec<(ManifestId, Vec<u8>)>>;
 
 /// The commit that last changed a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +46,42 @@ pub struct Changed {
 pub struct History {
     head: Option<Oid>,
     known: BTreeMap<ManifestId, Changed>,
+}
+
+impl Source {
+    /// Returns a commit with its time.
+    pub fn changed_at(&self, revision: &Revision) -> Result<Changed, SourceError> {
+        oid_of(revision)
+            .and_then(|id| self.repository.find_commit(id))
+            .map(|commit| changed_at(&commit))
+            .map_err(|error| self.unreadable(format!("commit {}", revision.short()), &error))
+    }
+
+    /// Says whether a commit is `head` or one of its first parents, back to at most 10,000 commits.
+    pub(crate) fn is_on_first_parent_line(
+        &self,
+        head: &Revision,
+        revision: &Revision,
+    ) -> Result<bool, SourceError> {
+        let unreadable =
+            |error: &git2::Error| self.unreadable(format!("the history of {}", head.short()), error);
+        let Ok(wanted) = oid_of(revision) else {
+            return Ok(false);
+        };
+        let mut commit = oid_of(head)
+            .and_then(|id| self.repository.find_commit(id))
+            .map_err(|error| unreadable(&error))?;
+        for _ in 0..COMMITS_MAX {
+            if commit.id() == wanted {
+                return Ok(true);
+            }
+            let Ok(parent) = commit.parent(0) else {
+                break;
+            };
+            commit = parent;
+        }
+        Ok(false)
+    }
 }
 
 impl History {

@@ -1,5 +1,6 @@
 //! The files of one environment at one commit, within limits.
 
+use crds::parse::{FILE_BYTES_MAX, too_large};
 use git2::{FileMode, ObjectType, Oid, Tree};
 use planner::finding::{Finding, Location, Reason};
 use planner::names::{EnvironmentName, Revision};
@@ -10,8 +11,6 @@ use super::{ENVIRONMENTS, Source, SourceError, oid_of};
 const ENTRIES_MAX: usize = 10_000;
 /// The most levels of folders below the environment's.
 const DEPTH_MAX: usize = 16;
-/// The largest manifest, in bytes.
-const MANIFEST_BYTES_MAX: usize = 1024 * 1024;
 /// The most that all manifests together may have, in bytes.
 const TOTAL_BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -209,13 +208,9 @@ impl Walk<'_> {
             .odb()
             .and_then(|objects| objects.read_header(id))
             .map_err(|error| self.source.unreadable(path, &error))?;
-        if bytes > MANIFEST_BYTES_MAX {
-            self.refuse(
-                path,
-                Reason::Unreadable,
-                &format!("file has {bytes} bytes; a manifest has at most {MANIFEST_BYTES_MAX}"),
-                "split it, or give data another ending than .yaml",
-            );
+        let size = u64::try_from(bytes).unwrap_or(u64::MAX);
+        if size > FILE_BYTES_MAX {
+            self.snapshot.findings.push(too_large(path, size));
         } else if self.bytes + bytes > TOTAL_BYTES_MAX {
             self.refuse(
                 path,

@@ -1,0 +1,202 @@
+//! Carries out a plan: objects, staged data, aliases, history. The only step that writes what was decided.
+//!
+//! Each action is idempotent, and the process may die after any of them. One that fails stops what depends on it, never
+//! another model.
+
+use std::collections::BTreeSet;
+use std::io;
+
+use planner::Timestamp;
+use planner::desired::Desired;
+use planner::names::Track;
+use planner::observed::ObservedAlias;
+use planner::plan::{Action, Plan};
+use registry::{Disposition, Event, HistoryEntry, Store, StoreError};
+
+use crate::source::{DataFileError, Source, SourceError};
+use crate::standalone::objects::Objects;
+use crate::words;
+
+/// Who the registry's history names for what a pass does.
+const ACTOR: &str = "aurora";
+
+/// What became of a plan.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// The actions that were done, in order.
+    pub done: Vec<Action>,
+    /// The actions that failed, in order. What depends on them was not tried.
+    pub failed: Vec<Failed>,
+}
+
+/// An action that failed.
+#[derive(Debug)]
+pub struct Failed {
+    /// What it is about, e.g. `MLDeployment/wine-quality`.
+    pub subject: String,
+    /// Why.
+    pub error: ApplyError,
+}
+
+/// Why an action failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// An object could not be written.
+    #[error("{0}{advice}", advice = crate::standalone::data_dir::advice(.0))]
+    Object(#[from] io::Error),
+    /// The registry refused.
+    #[error(transparent)]
+    Registry(#[from] StoreError),
+    /// A data file could not be read from the commit.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// A data file is not in the commit any more.
+    #[error(transparent)]
+    DataFile(#[from] DataFileError),
+}
+
+impl ApplyError {
+    /// Says what happens next.
+    pub fn disposition(&self) -> Disposition {
+        match self {
+            Self::Object(_) | Self::Source(_) => Disposition::Transient,
+            Self::Registry(error) => error.disposition(),
+            Self::DataFile(_) => Disposition::Invalid,
+        }
+    }
+}
+
+/// What actions are carried out on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct World<'a> {
+    pub(crate) source: &'a Source,
+    pub(crate) objects: &'a Objects,
+    pub(crate) store: &'a Store,
+}
+
+/// Carries out the plan's actions in their order.
+pub(crate) fn apply(plan: &Plan, desired: &Desired, world: World<'_>, now: Timestamp) -> Applied {
+    let mut applied = Applied::default();
+    let mut stopped = BTreeSet::new();
+    for action in &plan.actions {
+        let subject = subject(action);
+        if stopped.contains(&subject) {
+            continue;
+        }
+        match carry_out(action, desired, world, now) {
+            Ok(()) => {
+                tracing::info!(action = %words::action(action), "applied");
+                applied.done.push(action.clone());
+            }
+            Err(error) => {
+                tracing::warn!(action = %words::action(action), %error, "could not apply");
+                applied.failed.push(Failed {
+                    subject: subject.clone(),
+                    error,
+                });
+                stopped.insert(subject);
+            }
+        }
+    }
+    applied
+}
+
+fn carry_out(action: &Action, desired: &Desired, world: World<'_>, now: Timestamp) -> Result<(), ApplyError> {
+    let World {
+        source,
+        objects,
+        store,
+    } = world;
+    let entry = |event: Event, alias: Track| HistoryEntry {
+        at: now,
+        event,
+        alias,
+        from: None,
+        to: None,
+        digest: None,
+        revision: None,
+        actor: ACTOR.to_owned(),
+        reason: None,
+    };
+    match action {
+        Action::PutEnvironment(environment) => objects.put_environment(environment)?,
+        Action::PutTraining { name, object } => objects.put_training(name, object)?,
+        Action::PutDeployment { name, object } => objects.put_deployment(name, object)?,
+        Action::DeleteDeployment { name } => objects.delete_deployment(name)?,
+        Action::DeleteTraining { name } => objects.delete_training(name)?,
+        Action::StageDataset { job, path, sha256 } => {
+            let manifest = desired
+                .trainings
+                .get(job)
+                .map_or("", |declared| declared.location.file.as_str());
+            let file = source.data_file(&desired.revision, manifest, path)??;
+            source.with_data(&file, |content| store.stage_dataset(sha256, content))??;
+        }
+        Action::MoveAlias {
+            model,
+            track,
+            from,
+            to,
+            revision,
+        } => store.move_alias(
+            model,
+            *track,
+            &to.version,
+            HistoryEntry {
+                from: match from {
+                    Some(ObservedAlias::To(version)) => Some(version.clone()),
+                    Some(ObservedAlias::Broken(_)) | None => None,
+                },
+                to: Some(to.version.clone()),
+                digest: Some(to.digest),
+                revision: Some(revision.clone()),
+                ..entry(Event::Moved, *track)
+            },
+        )?,
+        Action::RemoveAlias {
+            model,
+            track,
+            from: _,
+            revision,
+        } => store.remove_alias(
+            model,
+            *track,
+            HistoryEntry {
+                revision: Some(revision.clone()),
+                ..entry(Event::Removed, *track)
+            },
+        )?,
+        Action::RecordAbort {
+            model,
+            version,
+            digest,
+            reason,
+        } => store.append_history(
+            model,
+            &HistoryEntry {
+                from: Some(version.clone()),
+                digest: Some(*digest),
+                reason: Some(reason.clone()),
+                ..entry(Event::Aborted, Track::Canary)
+            },
+        )?,
+    }
+    Ok(())
+}
+
+/// Actions with one subject depend on each other.
+fn subject(action: &Action) -> String {
+    match action {
+        Action::PutEnvironment(environment) => format!("MLEnvironment/{}", environment.name),
+        Action::StageDataset { job: name, .. }
+        | Action::PutTraining { name, .. }
+        | Action::DeleteTraining { name } => format!("MLTrainingJob/{name}"),
+        Action::PutDeployment { name, .. } | Action::DeleteDeployment { name } => {
+            format!("MLDeployment/{name}")
+        }
+        Action::MoveAlias { model, track, .. } | Action::RemoveAlias { model, track, .. } => {
+            format!("alias {model}@{track}")
+        }
+        Action::RecordAbort { model, .. } => format!("history of {model}"),
+    }
+}

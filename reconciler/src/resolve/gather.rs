@@ -1,0 +1,144 @@
+//! The documents of all files, put together: one MLEnvironment, and no two manifests for one thing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crds::parse::{Manifest, Parsed};
+use planner::deployment::DeclaredDeployment;
+use planner::environment::Environment;
+use planner::finding::{Finding, Location, Reason};
+use planner::names::{EnvironmentName, ObjectName};
+use planner::training::{RunPolicy, Training};
+
+use super::kind;
+use crate::source::{ENVIRONMENTS, ManifestId};
+
+/// One spec and where it was found.
+#[derive(Debug, Clone)]
+pub(super) struct Found<S> {
+    pub(super) spec: S,
+    pub(super) location: Location,
+}
+
+/// The documents of an environment.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    environments: Vec<Found<Environment>>,
+    pub(super) deployments: BTreeMap<ObjectName, Found<DeclaredDeployment>>,
+    pub(super) trainings: BTreeMap<ObjectName, Found<Training>>,
+    /// Who claims what, in words: a name, a model, a version. More than one claim is one too many.
+    claims: BTreeMap<String, Vec<(ManifestId, Location)>>,
+}
+
+impl Gathered {
+    pub(super) fn add(&mut self, document: &Parsed) {
+        let location = document.location.clone();
+        match &document.manifest {
+            Manifest::Environment(environment) => self.environments.push(Found {
+                spec: environment.clone(),
+                location,
+            }),
+            Manifest::Deployment(name, spec) => {
+                let id = ManifestId::deployment(name);
+                self.claim(format!("the name {id}"), &id, &location);
+                self.claim(format!("model {}", spec.model), &id, &location);
+                let spec = spec.clone();
+                self.deployments.insert(name.clone(), Found { spec, location });
+            }
+            Manifest::Training(name, spec) => {
+                let id = ManifestId::training(name);
+                self.claim(format!("the name {id}"), &id, &location);
+                if let RunPolicy::Fixed(version) = &spec.runs {
+                    self.claim(
+                        format!("version {version} of model {}", spec.model),
+                        &id,
+                        &location,
+                    );
+                }
+                let spec = Training::clone(spec);
+                self.trainings.insert(name.clone(), Found { spec, location });
+            }
+        }
+    }
+
+    fn claim(&mut self, what: String, id: &ManifestId, location: &Location) {
+        self.claims
+            .entry(what)
+            .or_default()
+            .push((id.clone(), location.clone()));
+    }
+
+    /// Returns the one MLEnvironment. None, or more than one, is a finding.
+    pub(super) fn environment(
+        &self,
+        name: &EnvironmentName,
+        has_last_good: bool,
+        findings: &mut Vec<Finding>,
+    ) -> Option<Environment> {
+        let goes_on = if has_last_good {
+            "; until then the last good one goes on"
+        } else {
+            ""
+        };
+        let subject = format!("{}/{name}", kind::ENVIRONMENT);
+        match self.environments.as_slice() {
+            [one] => return Some(one.spec.clone()),
+            [] => findings.push(Finding {
+                location: Some(Location {
+                    file: format!("{ENVIRONMENTS}/{name}"),
+                    line: 0,
+                    column: 0,
+                }),
+                reason: Reason::EnvironmentMissing,
+                subject,
+                message: "the folder has no MLEnvironment that can be read".to_owned(),
+                hint: format!("commit exactly one, with metadata.name {name}{goes_on}"),
+            }),
+            [first, rest @ ..] => findings.extend(std::iter::once(first).chain(rest).map(|found| Finding {
+                location: Some(found.location.clone()),
+                reason: Reason::EnvironmentMissing,
+                subject: subject.clone(),
+                message: format!("is one of {} MLEnvironments in the folder", rest.len() + 1),
+                hint: format!("keep exactly one{goes_on}"),
+            })),
+        }
+        None
+    }
+
+    /// Takes out what two manifests claim, with a finding on each of them: neither applies, and what serves stays.
+    pub(super) fn drop_duplicates(&mut self, findings: &mut Vec<Finding>) {
+        let mut dropped = BTreeSet::new();
+        for (what, claims) in std::mem::take(&mut self.claims) {
+            if claims.len() < 2 {
+                continue;
+            }
+            for (at, (id, location)) in claims.iter().enumerate() {
+                let others: Vec<String> = claims
+                    .iter()
+                    .enumerate()
+                    .filter(|(other, _)| *other != at)
+                    .map(|(_, (_, location))| location.to_string())
+                    .take(3)
+                    .collect();
+                findings.push(Finding {
+                    location: Some(location.clone()),
+                    reason: Reason::Duplicate,
+                    subject: id.to_string(),
+                    message: format!("{what} is claimed by {} too", others.join(" and ")),
+                    hint: "keep one of the manifests; none of them is applied".to_owned(),
+                });
+                dropped.insert(id.clone());
+            }
+        }
+        self.deployments
+            .retain(|name, _| !dropped.contains(&ManifestId::deployment(name)));
+        self.trainings
+            .retain(|name, _| !dropped.contains(&ManifestId::training(name)));
+    }
+
+    pub(super) fn ids(&self) -> Vec<ManifestId> {
+        let deployments = self.deployments.keys().map(ManifestId::deployment);
+        deployments
+            .chain(self.trainings.keys().map(ManifestId::training))
+            .collect()
+    }
+}

@@ -1,0 +1,243 @@
+//! The data directory: its layout, its one owner, and writes that leave the old file or the new one.
+//!
+//! ```text
+//! <data-dir>/{lock, heartbeat, installation, .gitignore}
+//! <data-dir>/objects/<kind>/<name>.json     the custom resource without its status
+//! <data-dir>/status/<kind>/<name>.json      its status
+//! <data-dir>/commands/<model>/              what people asked for beside Git
+//! <data-dir>/{registry, git}/
+//! ```
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
+
+use rustix::fs::{FlockOperation, flock};
+
+/// Why the data directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DataDirError {
+    /// Another process holds the lock.
+    #[error(
+        "{} is in use by another aurora{}; stop that one, or give another folder with --data-dir",
+        path.display(), holder.map(|pid| format!(" (process {pid})")).unwrap_or_default()
+    )]
+    InUse {
+        /// The data directory.
+        path: PathBuf,
+        /// The process that holds it, if the lock file tells.
+        holder: Option<u32>,
+    },
+    /// Something could not be read or written.
+    #[error("cannot {what} {}: {source}{}", path.display(), advice(source))]
+    Io {
+        /// What was tried, e.g. `write`.
+        what: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl DataDirError {
+    fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { what, path, source }
+    }
+}
+
+/// Says what a person can do about an error of the operating system, as `; …`, or nothing.
+pub(crate) fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; free some space: it is tried again",
+        io::ErrorKind::ReadOnlyFilesystem => "; make the file system writable: it is tried again",
+        io::ErrorKind::PermissionDenied => "; give this user the right to write there",
+        _ => "",
+    }
+}
+
+/// An open and locked data directory.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    lock: Mutex<File>,
+    installation: String,
+}
+
+impl DataDir {
+    /// Makes the directory if it is missing, and takes its lock, which is held until the value is dropped.
+    ///
+    /// `installation` becomes the installation's id if it has none yet.
+    pub fn open(path: &Path, installation: &str) -> Result<Self, DataDirError> {
+        fs::create_dir_all(path).map_err(DataDirError::io("make", path))?;
+        let path = path.canonicalize().map_err(DataDirError::io("find", path))?;
+        let lock = lock(&path)?;
+        let mut data_dir = Self {
+            path,
+            lock: Mutex::new(lock),
+            installation: installation.to_owned(),
+        };
+        data_dir.lay_out()?;
+        data_dir.installation = data_dir.read_installation()?;
+        Ok(data_dir)
+    }
+
+    /// Returns the absolute path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns the installation's random id.
+    pub fn installation(&self) -> &str {
+        &self.installation
+    }
+
+    /// Returns an object's file.
+    pub fn object_file(&self, kind: &str, name: &str) -> PathBuf {
+        self.path.join(format!("objects/{kind}/{name}.json"))
+    }
+
+    /// Returns a status's file.
+    pub fn status_file(&self, kind: &str, name: &str) -> PathBuf {
+        self.path.join(format!("status/{kind}/{name}.json"))
+    }
+
+    /// Says whether the directory is still the one that was locked: nobody deleted or replaced it.
+    pub fn is_intact(&self) -> bool {
+        let on_disk = fs::metadata(self.path.join("lock"));
+        let ours = self
+            .lock
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .metadata();
+        match (on_disk, ours) {
+            (Ok(on_disk), Ok(ours)) => (on_disk.dev(), on_disk.ino()) == (ours.dev(), ours.ino()),
+            (Err(error), _) => error.kind() != io::ErrorKind::NotFound,
+            (Ok(_), Err(_)) => true,
+        }
+    }
+
+    /// Makes a directory that was deleted anew, empty but for its lock and the same installation id.
+    pub fn remake(&self) -> Result<(), DataDirError> {
+        fs::create_dir_all(&self.path).map_err(DataDirError::io("make", &self.path))?;
+        *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = lock(&self.path)?;
+        self.lay_out()
+    }
+
+    /// Says that the process is alive: touches `heartbeat`.
+    pub fn beat(&self, now: SystemTime) -> io::Result<()> {
+        let path = self.path.join("heartbeat");
+        match File::options().append(true).open(&path) {
+            Ok(file) => file.set_modified(now),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => File::create(path)?.set_modified(now),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn lay_out(&self) -> Result<(), DataDirError> {
+        for folder in ["objects", "status", "commands", "registry", "git"] {
+            let folder = self.path.join(folder);
+            fs::create_dir_all(&folder).map_err(DataDirError::io("make", &folder))?;
+        }
+        let ignore = self.path.join(".gitignore");
+        if !ignore.exists() {
+            write_atomic(&ignore, b"*\n").map_err(DataDirError::io("write", &ignore))?;
+        }
+        let installation = self.path.join("installation");
+        if !installation.exists() {
+            write_atomic(&installation, format!("{}\n", self.installation).as_bytes())
+                .map_err(DataDirError::io("write", &installation))?;
+        }
+        Ok(())
+    }
+
+    fn read_installation(&self) -> Result<String, DataDirError> {
+        let path = self.path.join("installation");
+        read_bounded(&path, 1024)
+            .map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned())
+            .map_err(DataDirError::io("read", &path))
+    }
+}
+
+fn lock(folder: &Path) -> Result<File, DataDirError> {
+    let path = folder.join("lock");
+    let mut file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(DataDirError::io("open", &path))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            let mut text = String::new();
+            let holder = Read::by_ref(&mut file)
+                .take(32)
+                .read_to_string(&mut text)
+                .ok()
+                .and_then(|_bytes| text.trim().parse().ok());
+            return Err(DataDirError::InUse {
+                path: folder.to_owned(),
+                holder,
+            });
+        }
+        Err(error) => return Err(DataDirError::io("lock", &path)(error.into())),
+    }
+    file.set_len(0)
+        .and_then(|()| writeln!(file, "{}", std::process::id()))
+        .map_err(DataDirError::io("write", &path))?;
+    Ok(file)
+}
+
+/// Writes a file so that a reader, and a restart after a crash, finds the old content or the new one. Makes the folder.
+pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let name = path.file_name().unwrap_or(OsStr::new("file")).to_string_lossy();
+    let temporary = folder.join(format!(".tmp-{name}"));
+    let written = match File::create(&temporary) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir_all(folder)?;
+            File::create(&temporary)
+        }
+        created => created,
+    }
+    .and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    })
+    .and_then(|()| fs::rename(&temporary, path))
+    .and_then(|()| File::open(folder)?.sync_all());
+    if written.is_err() {
+        let _half_written = fs::remove_file(&temporary);
+    }
+    written
+}
+
+/// Removes a file for good; one that is not there is removed already.
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Ok(()) => File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads a file of at most `bytes_max` bytes.
+pub(crate) fn read_bounded(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > bytes_max {
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("has more than {bytes_max} bytes"),
+        ));
+    }
+    Ok(bytes)
+}
