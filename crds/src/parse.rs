@@ -12,6 +12,7 @@ mod document;
 mod seed;
 #[cfg(test)]
 mod tests;
+mod unreadable;
 mod words;
 
 use planner::deployment::DeclaredDeployment;
@@ -24,6 +25,8 @@ use serde::de::DeserializeOwned;
 use crate::convert::{self, Problem};
 use crate::{MLDeployment, MLEnvironment, MLTrainingJob};
 use document::{Node, Position};
+
+pub use unreadable::too_large;
 
 /// The largest file, in bytes.
 pub const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -72,25 +75,13 @@ pub fn parse_file(path: &str, bytes: &[u8]) -> (Vec<Parsed>, Vec<Finding>) {
     for document in document::read(path, bytes) {
         match document.and_then(|root| parse_document(path, &root)) {
             Ok(document) => parsed.push(document),
-            Err(more) => findings.extend(more),
+            Err(mut more) => {
+                more.sort_by(|a, b| a.location.cmp(&b.location));
+                findings.extend(more);
+            }
         }
     }
     (parsed, findings)
-}
-
-/// Returns the finding for a file whose `size` in bytes is over the limit, so that it need not be read.
-pub fn too_large(path: &str, size: u64) -> Finding {
-    Finding {
-        location: Some(Location {
-            file: path.to_owned(),
-            line: 0,
-            column: 0,
-        }),
-        reason: Reason::Unreadable,
-        subject: String::new(),
-        message: format!("the file has {size} bytes, a manifest at most {FILE_BYTES_MAX}"),
-        hint: "split it, or give data a name that does not end in .yaml or .yml".to_owned(),
-    }
 }
 
 /// Returns the candidate that a person most likely meant by `word`, if one is near enough.

@@ -11,7 +11,7 @@ pub(crate) struct CrossRule {
     pub(crate) cel: &'static str,
     /// What is wrong where it is false: a lower-case fragment.
     pub(crate) message: &'static str,
-    /// The field that is at fault, from the struct that carries the rule, e.g. `.canary.version`.
+    /// The field that is at fault, from the struct that carries the rule, e.g. `.canary.version`; empty for the struct.
     pub(crate) field: &'static str,
     /// What to do about it.
     pub(crate) hint: &'static str,
@@ -20,7 +20,12 @@ pub(crate) struct CrossRule {
 impl CrossRule {
     /// Returns the rule as the schema carries it.
     pub(crate) fn rule(&self) -> Rule {
-        Rule::new(self.cel).message(self.message).field_path(self.field)
+        let rule = Rule::new(self.cel).message(self.message);
+        if self.field.is_empty() {
+            rule
+        } else {
+            rule.field_path(self.field)
+        }
     }
 }
 
@@ -91,13 +96,13 @@ rules! {
         hint: "keep `minimum` for r2 and accuracy, `maximum` for rmse, mae and log_loss",
     }
     NO_MINIMUM {
-        cel: "!has(self.minimum) || self.metric in ['r2', 'accuracy']",
+        cel: "!has(self.minimum) || has(self.maximum) || self.metric in ['r2', 'accuracy']",
         field: ".minimum",
         message: "the metric is better when lower: it has a `maximum`",
         hint: "write `maximum:` instead of `minimum:`",
     }
     NO_MAXIMUM {
-        cel: "!has(self.maximum) || self.metric in ['rmse', 'mae', 'log_loss']",
+        cel: "!has(self.maximum) || has(self.minimum) || self.metric in ['rmse', 'mae', 'log_loss']",
         field: ".maximum",
         message: "the metric is better when higher: it has a `minimum`",
         hint: "write `minimum:` instead of `maximum:`",

@@ -172,7 +172,7 @@ pub(super) fn against_schema(kind: Kind, root: &Node) -> Vec<Fault> {
         .into_vec()
         .into_iter()
         .map(|error| {
-            let field = error.field_path.trim_start_matches('.').to_owned();
+            let field = error.field_path.trim_matches('.').to_owned();
             debug_assert_eq!(error.kind, ErrorKind::ValidationFailure, "{error}");
             (
                 root.locate(&field),
@@ -211,6 +211,7 @@ impl Walk {
             }
             _ => {
                 let (message, hint) = words::mistyped(schema, node);
+                let hint = seed::value_hint(self.kind, field, node).map_or(hint, str::to_owned);
                 self.fault(node.position, field, message, hint);
             }
         }
@@ -225,6 +226,8 @@ impl Walk {
         let others = schema
             .get("additionalProperties")
             .filter(|others| others.is_object());
+        // A misspelt field is one fault, not an unknown and a missing one.
+        let mut meant = Vec::new();
         for entry in entries {
             let path = if field.is_empty() {
                 entry.key.clone()
@@ -233,7 +236,7 @@ impl Walk {
             };
             match properties.get(&entry.key).or(others) {
                 Some(schema) => self.value(schema, &entry.value, entry.position, &path),
-                None => self.unknown(properties, entries, entry, field),
+                None => meant.extend(self.unknown(properties, entries, entry, field)),
             }
         }
         for name in schema["required"]
@@ -242,28 +245,41 @@ impl Walk {
             .flatten()
             .filter_map(Json::as_str)
         {
-            if entries.iter().all(|entry| entry.key != name) {
+            if entries.iter().all(|entry| entry.key != name) && !meant.contains(&name) {
                 let hint = words::to_add(name, &properties[name]);
                 self.fault(key, field, format!("`{name}` is missing"), hint);
             }
         }
     }
 
-    fn unknown(&mut self, known: &Map<String, Json>, entries: &[Entry], entry: &Entry, field: &str) {
-        let message = format!("unknown field `{}`", words::cut(&entry.key));
+    /// Reports an unknown field and returns the one that was most likely meant.
+    fn unknown<'a>(
+        &mut self,
+        known: &'a Map<String, Json>,
+        entries: &[Entry],
+        entry: &Entry,
+        field: &str,
+    ) -> Option<&'a str> {
         let absent = known
             .keys()
             .map(String::as_str)
             .filter(|name| entries.iter().all(|entry| entry.key != *name));
-        let hint = match (seed::hint(self.kind, field, entry), nearest(&entry.key, absent)) {
-            (Some(hint), _) => hint,
+        let near = nearest(&entry.key, absent);
+        let hint = match (seed::field_hint(self.kind, field, entry), near) {
+            (Some(hint), _) => hint.to_owned(),
             (None, Some(near)) => format!("did you mean `{near}`?"),
             (None, None) => {
                 let names: Vec<_> = known.keys().map(String::as_str).collect();
                 format!("remove it; the fields here are {}", names.join(", "))
             }
         };
-        self.fault(entry.position, field, message, hint);
+        self.fault(
+            entry.position,
+            field,
+            format!("unknown field `{}`", words::cut(&entry.key)),
+            hint,
+        );
+        near
     }
 
     fn list(&mut self, schema: &Json, items: &[Node], key: Position, field: &str) {
@@ -294,7 +310,7 @@ impl Walk {
                 .is_none_or(|pattern| wire::matches(pattern, text));
         if !fits {
             let message = format!("{:?} is not {}", words::cut(text), words::expected(schema));
-            self.fault(position, field, message, words::to_write(schema, field));
+            self.fault(position, field, message, words::to_write(schema, field, text));
         }
     }
 
@@ -309,7 +325,7 @@ impl Walk {
 
     fn out_of_range(&mut self, schema: &Json, number: &serde_json::Number, position: Position, field: &str) {
         let message = format!("{number} is not {}", words::expected(schema));
-        self.fault(position, field, message, words::to_write(schema, field));
+        self.fault(position, field, message, words::to_write(schema, field, ""));
     }
 
     fn choice(&mut self, allowed: &[Json], node: &Node, field: &str) {
@@ -321,10 +337,12 @@ impl Walk {
         };
         let all = allowed.join(", ");
         let message = format!("{} is not one of {all}", words::describe(node));
-        let hint = match text.and_then(|text| nearest(text, allowed.iter().copied())) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None if allowed.len() == 1 => format!("write `{all}`"),
-            None => "write one of these".to_owned(),
+        let near = text.and_then(|text| nearest(text, allowed.iter().copied()));
+        let hint = match (seed::value_hint(self.kind, field, node), near) {
+            (Some(hint), _) => hint.to_owned(),
+            (None, Some(near)) => format!("did you mean `{near}`?"),
+            (None, None) if allowed.len() == 1 => format!("write `{all}`"),
+            (None, None) => "write one of these".to_owned(),
         };
         self.fault(node.position, field, message, hint);
     }

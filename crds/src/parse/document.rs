@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use planner::finding::{Finding, Location, Reason};
+use planner::finding::{Finding, Location};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Number, Value as Json};
 use serde_yaml::{Spanned, budget};
 
-use super::{DEPTH_MAX, DOCUMENTS_MAX, NODES_MAX};
+use super::{DEPTH_MAX, DOCUMENTS_MAX, NODES_MAX, unreadable};
 
 /// A place in a file, both 1-based; a column counts characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,7 +155,7 @@ fn is_part(path: &str, key: &str) -> bool {
 /// finding that speaks for the rest of the file.
 pub(super) fn read(path: &str, bytes: &[u8]) -> Vec<Result<Node, Vec<Finding>>> {
     if let Err(error) = std::str::from_utf8(bytes) {
-        return vec![Err(vec![not_utf8(path, bytes, error.valid_up_to())])];
+        return vec![Err(vec![unreadable::not_utf8(path, bytes, error.valid_up_to())])];
     }
     let mut reader = bytes;
     let mut documents = Vec::new();
@@ -164,7 +164,7 @@ pub(super) fn read(path: &str, bytes: &[u8]) -> Vec<Result<Node, Vec<Finding>>> 
         let document = match document {
             Ok(document) => document,
             Err(error) => {
-                documents.push(Err(vec![syntax(path, &error)]));
+                documents.push(Err(vec![unreadable::no_yaml(path, &error)]));
                 continue;
             }
         };
@@ -175,11 +175,11 @@ pub(super) fn read(path: &str, bytes: &[u8]) -> Vec<Result<Node, Vec<Finding>>> 
             (false, false) => None,
         };
         if let Some((what, most)) = passed {
-            documents.push(Err(vec![unreadable(
+            documents.push(Err(vec![unreadable::too_many(
                 path,
                 document.position,
-                format!("the file holds more than {most} {what}"),
-                "split it into smaller files",
+                what,
+                most,
             )]));
             break;
         }
@@ -212,50 +212,10 @@ fn options() -> serde_yaml::Options {
             max_replay_stack_depth: DEPTH_MAX,
             max_alias_expansions_per_anchor: 1_000,
         },
+        // They get a finding of their own, with the field that cannot hold them.
+        non_finite_float_policy: serde_yaml::NonFiniteFloatPolicy::PassThrough,
         with_snippet: false,
     }
-}
-
-fn unreadable(path: &str, position: Position, message: String, hint: &str) -> Finding {
-    Finding {
-        location: Some(position.location(path)),
-        reason: Reason::Unreadable,
-        subject: String::new(),
-        message,
-        hint: hint.to_owned(),
-    }
-}
-
-fn not_utf8(path: &str, bytes: &[u8], offset: usize) -> Finding {
-    let before = &bytes[..offset];
-    let start = before
-        .iter()
-        .rposition(|byte| *byte == b'\n')
-        .map_or(0, |newline| newline + 1);
-    // Counts characters: continuation bytes are 10xxxxxx.
-    let count = |bytes: &[u8], keep: fn(u8) -> bool| bytes.iter().filter(|byte| keep(**byte)).count() as u64;
-    let position = Position {
-        line: 1 + count(before, |byte| byte == b'\n'),
-        column: 1 + count(&before[start..], |byte| byte & 0xC0 != 0x80),
-    };
-    unreadable(
-        path,
-        position,
-        format!("byte 0x{:02x} at offset {offset} is no UTF-8", bytes[offset]),
-        "save the file as UTF-8",
-    )
-}
-
-fn syntax(path: &str, error: &serde_yaml::Error) -> Finding {
-    let position = error
-        .location()
-        .map_or(Position { line: 1, column: 1 }, Position::from);
-    unreadable(
-        path,
-        position,
-        error.to_string(),
-        "mend the YAML here; nothing in this document is applied until then",
-    )
 }
 
 impl<'de> Deserialize<'de> for Node {

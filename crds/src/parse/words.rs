@@ -79,24 +79,56 @@ pub(super) fn miscounted(schema: &Json, length: usize) -> (String, String) {
 
 /// Returns the hint for a field that is missing.
 pub(super) fn to_add(name: &str, schema: &Json) -> String {
-    format!(
-        "add `{name}:` with {}",
-        choices(schema).unwrap_or_else(|| expected(schema))
-    )
+    let required: Vec<_> = schema["required"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Json::as_str)
+        .collect();
+    if required.is_empty() {
+        format!(
+            "add `{name}:` with {}",
+            choices(schema).unwrap_or_else(|| expected(schema))
+        )
+    } else {
+        format!("add `{name}:` with at least {}", required.join(", "))
+    }
 }
 
 /// Returns the hint for a value outside of what is allowed.
-pub(super) fn to_write(schema: &Json, field: &str) -> String {
-    match field.rsplit('.').next().unwrap_or(field) {
-        "version" | "digest" => {
+pub(super) fn to_write(schema: &Json, field: &str, text: &str) -> String {
+    let last = field.rsplit('.').next().unwrap_or(field);
+    match (last, slug(text)) {
+        ("name" | "modelName", Some(slug)) => format!("write e.g. `{slug}`"),
+        ("modelName", None) => "a model's name is also its folder in the registry".to_owned(),
+        ("version", _) if field == "spec.version" => {
+            "name it after a time in UTC, e.g. v20261101-120000".to_owned()
+        }
+        ("version" | "digest", _) => {
             "`aurora model list` shows the versions that exist, with their digests".to_owned()
         }
-        "modelName" => "a model's name is also its folder in the registry".to_owned(),
-        "sha256" => "write the output of `sha256sum FILE`".to_owned(),
-        "weight" => "0 sends no request to the canary, 100 sends every one".to_owned(),
-        "allow" => "write the full commit id that `git rev-parse HEAD` prints".to_owned(),
+        ("sha256", _) => "write the output of `sha256sum FILE`".to_owned(),
+        ("weight", _) => "0 sends no request to the canary, 100 sends every one".to_owned(),
+        ("allow", _) => "write the full commit id that `git rev-parse HEAD` prints".to_owned(),
         _ => format!("write {}", expected(schema)),
     }
+}
+
+/// Returns the name that a text comes nearest to, if there is one.
+fn slug(text: &str) -> Option<String> {
+    let dashed: String = text
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() {
+                c.to_ascii_lowercase()
+            } else {
+                '-'
+            }
+        })
+        .collect();
+    let words: Vec<_> = dashed.split('-').filter(|word| !word.is_empty()).collect();
+    let name: planner::names::ObjectName = words.join("-").parse().ok()?;
+    Some(name.to_string())
 }
 
 fn choices(schema: &Json) -> Option<String> {
