@@ -20,7 +20,7 @@ mod tests;
 
 pub use encode::encode;
 pub use evaluate::Predictions;
-pub use load::{LoadError, load_bytes};
+pub use load::{LoadError, load, load_bytes};
 pub use trees::{Child, Split, Trees};
 
 use crate::metadata::{Labels, Signature, Tensor};

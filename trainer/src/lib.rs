@@ -1,1 +1,275 @@
 //! Turns a dataset into a published model version.
+//!
+//! ```text
+//! read → derive → split → fit → evaluate → publish
+//! ```
+//!
+//! [`run`] is one file per step. The fit never sees the holdout; nothing is published that misses its bound, or that
+//! the artifact does not predict as the fitted model does. The same inputs and binary give the same artifact, byte for
+//! byte: no clock, thread count or order of a hash map goes into it. Nothing here writes to the terminal.
+#![expect(clippy::cast_precision_loss, reason = "counts of rows are far below 2^53")]
+
+mod algorithm;
+mod baseline;
+mod dataset;
+mod error;
+mod features;
+mod holdout;
+mod metrics;
+pub mod process;
+mod record;
+mod reference;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use planner::Timestamp;
+use planner::training::{Algorithm, DataSource, Holdout, Metric, Training};
+use registry::artifact::{Limits, Model, Predictions, encode};
+use registry::run::{Ending, Progress, RunRequest};
+use registry::{Disposition, Draft, Store};
+
+use crate::baseline::{Stable, by_name};
+use crate::dataset::Table;
+use crate::error::{EvaluateError, TrainError};
+use crate::features::{Answers, Layout, Rows};
+use crate::holdout::Split;
+
+pub use process::run_file;
+
+/// How far a prediction of the artifact may be from the fitted model's, relative to the larger of the prediction and
+/// the root mean square of all: sums are added in another order.
+const SELF_CHECK: f64 = 1e-9;
+
+/// Trains and publishes what `request` asks for, and says how it ended.
+///
+/// `progress` is told of each stage, in percent of the whole. `clock` is read for progress and `trained_at` only.
+pub fn run(
+    request: &RunRequest,
+    progress: &mut dyn FnMut(Progress),
+    clock: &dyn Fn() -> Timestamp,
+) -> Ending {
+    let mut stage = |percent: u8, stage: &str| {
+        progress(Progress {
+            at: clock(),
+            percent,
+            stage: stage.to_owned(),
+        });
+    };
+    train(request, &mut stage, clock).unwrap_or_else(|error| {
+        let message = error.to_string();
+        match error.disposition() {
+            Disposition::Invalid => Ending::Refused { message },
+            Disposition::Waiting | Disposition::Transient => Ending::Failed { message },
+        }
+    })
+}
+
+fn train(
+    request: &RunRequest,
+    stage: &mut dyn FnMut(u8, &str),
+    clock: &dyn Fn() -> Timestamp,
+) -> Result<Ending, TrainError> {
+    let training = &request.training;
+    let settings = algorithm::settings(training.algorithm, &training.hyperparameters)?;
+    check_metric(training)?;
+    let store = Store::open(&request.registry).map_err(TrainError::Open)?;
+
+    stage(0, "read");
+    let stable = Stable::load(&store, request);
+    let data = read(request, stable.as_ref())?;
+    let (layout, split) = (&data.layout, &data.split);
+    let train = features::rows(&data.table, &split.train, layout, None)?;
+    let labels = match &train.answers {
+        Answers::Classes { labels, .. } => Some(labels),
+        Answers::Numbers(_) => None,
+    };
+    let held_out = features::rows(data.held_table(), &split.held_out, layout, labels)?;
+
+    stage(20, "fit");
+    let fitted = algorithm::fit(
+        training.algorithm,
+        &settings,
+        training.seed,
+        &train,
+        &layout.features,
+        &layout.target.column,
+    )?;
+    let artifact = encode(&fitted.graph());
+
+    stage(80, "evaluate");
+    let model = Model::decode(&artifact, &Limits::default()).map_err(EvaluateError::from)?;
+    let predictions = model.predict(&held_out.inputs);
+    self_check(predictions.numbers(), &fitted.predict(&held_out))?;
+    let metrics = evaluate(training, &predictions, &held_out)?;
+    let baseline =
+        stable.and_then(|stable| stable.score(data.held_table(), &split.held_out, layout, &held_out));
+
+    stage(90, "publish");
+    let findings = record::Findings {
+        request,
+        layout,
+        settings,
+        table: &data.table,
+        rows: data.rows(),
+        split,
+        metrics: &metrics,
+        baseline,
+        reference: reference::describe(&layout.features, &train, &model.predict(&train.inputs)),
+        example: record::example(data.held_table(), split, layout, &held_out.inputs, &predictions),
+        model: &model,
+        artifact: &artifact,
+    };
+    let metadata = record::metadata(findings, clock());
+    let draft = Draft { metadata, artifact };
+    let entry = store.publish(draft).map_err(TrainError::Publish)?;
+    stage(100, "publish");
+    Ok(Ending::Published {
+        digest: entry.digest,
+        metrics: by_name(&metrics),
+    })
+}
+
+/// What was read, and how it is split.
+struct Data {
+    table: Table,
+    /// The holdout's own table, where it has one.
+    holdout: Option<Table>,
+    layout: Layout,
+    split: Split,
+}
+
+impl Data {
+    /// Returns the table that the held-out rows are of.
+    fn held_table(&self) -> &Table {
+        self.holdout.as_ref().unwrap_or(&self.table)
+    }
+
+    fn rows(&self) -> usize {
+        self.table.lines.len() + self.holdout.as_ref().map_or(0, |holdout| holdout.lines.len())
+    }
+}
+
+fn read(request: &RunRequest, stable: Option<&Stable>) -> Result<Data, TrainError> {
+    let training = &request.training;
+    let optional = stable.map_or_else(BTreeSet::new, Stable::raw_columns);
+    let resolved = std::cell::OnceCell::new();
+    let resolve = |names: &[String], own| {
+        let target = training.dataset.target.clone().or(own);
+        let layout = Layout::resolve(
+            names,
+            &training.dataset.features,
+            target,
+            training.algorithm.is_classifier(),
+            &optional,
+        )?;
+        Ok(resolved.get_or_init(|| layout).clone())
+    };
+    let hash_key = match &training.evaluation.holdout {
+        Holdout::Percent { seed, .. } => *seed,
+        Holdout::File { .. } => 0,
+    };
+    let of = |source, path, sha256| dataset::Request {
+        source,
+        path,
+        sha256,
+        seed: training.seed,
+        hash_key,
+    };
+    let dataset = &training.dataset;
+    let table = dataset::read(
+        of(
+            &dataset.source,
+            request.dataset.as_deref(),
+            dataset.sha256.as_ref(),
+        ),
+        &resolve,
+    )?;
+    let layout = resolved
+        .get()
+        .cloned()
+        .expect("invariant: a table is read by its layout");
+    let (holdout, split) = match &training.evaluation.holdout {
+        Holdout::Percent { percent, .. } => (None, holdout::by_percent(&table, *percent)?),
+        Holdout::File { source, sha256 } => {
+            let request: (&DataSource, Option<&Path>) = (source, request.holdout.as_deref());
+            let holdout = dataset::read_alike(of(request.0, request.1, sha256.as_ref()), &table, &layout)?;
+            let split = holdout::by_table(&table, &holdout)?;
+            (Some(holdout), split)
+        }
+    };
+    Ok(Data {
+        table,
+        holdout,
+        layout,
+        split,
+    })
+}
+
+/// Refuses a metric of the other kind before anything is read.
+fn check_metric(training: &Training) -> Result<(), EvaluateError> {
+    let metric = training.evaluation.metric;
+    let classifies = training.algorithm.is_classifier();
+    if metric.is_of_classes() == classifies {
+        return Ok(());
+    }
+    let fitting = Metric::ALL
+        .iter()
+        .filter(|metric| metric.is_of_classes() == classifies);
+    let fitting: Vec<&str> = fitting.map(|metric| metric.as_str()).collect();
+    Err(EvaluateError::OtherKind {
+        metric,
+        algorithm: Algorithm::as_str(training.algorithm),
+        fitting: fitting.join(", "),
+    })
+}
+
+/// Measures the held-out rows, and holds the metric against its bound.
+fn evaluate(
+    training: &Training,
+    predictions: &Predictions,
+    held_out: &Rows,
+) -> Result<BTreeMap<Metric, f64>, EvaluateError> {
+    let metrics = metrics::measure(predictions, &held_out.answers)
+        .expect("invariant: a model predicts the kind that it was fitted to");
+    let evaluation = &training.evaluation;
+    let (metric, value) = (evaluation.metric, metrics[&evaluation.metric]);
+    if let Some(bound) = evaluation.bound {
+        let reached = if metric.larger_is_better() {
+            value >= bound
+        } else {
+            value <= bound
+        };
+        // Not `missed`: a NaN reaches nothing.
+        if !reached {
+            return Err(EvaluateError::Missed {
+                metric,
+                value,
+                bound,
+                rows: held_out.len(),
+            });
+        }
+    }
+    Ok(metrics)
+}
+
+/// Checks that the decoded artifact predicts what the fitted model does.
+fn self_check(artifact: &[f64], fitted: &[f64]) -> Result<(), EvaluateError> {
+    assert_eq!(artifact.len(), fitted.len(), "invariant: as many predictions");
+    let squares: f64 = fitted.iter().map(|value| value * value).sum();
+    let typical = (squares / fitted.len() as f64).sqrt();
+    for (row, (&artifact, &fitted)) in artifact.iter().zip(fitted).enumerate() {
+        if !artifact.is_finite() {
+            return Err(EvaluateError::NotFinite { value: artifact, row });
+        }
+        let scale = artifact.abs().max(fitted.abs()).max(typical);
+        if (artifact - fitted).abs() > SELF_CHECK * scale {
+            return Err(EvaluateError::SelfCheck {
+                row,
+                artifact,
+                fitted,
+            });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,241 @@
+//! Rows from wherever a manifest says, as one [`Table`]: hashed, typed and checked cell by cell while they are read.
+//!
+//! ```text
+//! builtin ─┐
+//! csv ─────┼─> Builder (one row at a time) ──> Table
+//! synthetic┘
+//! ```
+//!
+//! Only the columns that someone needs are kept. A cell that is not what its column needs is an error that says where.
+
+mod builder;
+mod builtin;
+mod csv;
+mod synthetic;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use planner::names::Digest;
+use planner::training::{DataSource, Target};
+
+use crate::features::{FeatureError, Layout};
+use crate::holdout::RowHash;
+
+pub(crate) use builder::Cell;
+
+/// The most numbers that a table keeps: 512 MiB of doubles.
+const NUMBERS_MAX: usize = 64 << 20;
+/// The most columns.
+const COLUMNS_MAX: usize = 10_000;
+/// The most classes.
+pub(crate) const CLASSES_MAX: usize = 1_000;
+
+/// The rows of a dataset, as far as they are needed.
+#[derive(Debug)]
+pub(crate) struct Table {
+    /// What a manifest calls it.
+    pub(crate) uri: String,
+    /// All columns, in the order of the data.
+    pub(crate) names: Vec<String>,
+    /// The kept raw columns; each has one finite number per row.
+    pub(crate) columns: BTreeMap<String, Vec<f64>>,
+    /// The target's raw values.
+    pub(crate) target: RawTarget,
+    /// Where each row stands: its line in a file, or its number from 1.
+    pub(crate) lines: Vec<u64>,
+    /// The keyed hash of each row.
+    pub(crate) hashes: Vec<RowHash>,
+    /// Of the file's bytes; of the canonical rows where there is no file.
+    pub(crate) digest: Digest,
+}
+
+/// The raw values of the target's column.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum RawTarget {
+    /// What a regression predicts, before `divideBy`.
+    Numbers(Vec<f64>),
+    /// What a classifier predicts.
+    Labels(Vec<Label>),
+}
+
+/// One class label, as the data has it. Numbers sort before words.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Label {
+    /// A whole number.
+    Number(i64),
+    /// Anything else.
+    Word(std::rc::Rc<str>),
+}
+
+/// Where a cell stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The file, as a manifest names it.
+    pub(crate) uri: String,
+    /// Its line, from 1.
+    pub(crate) line: u64,
+    /// Its column, from 1, and that column's name.
+    pub(crate) column: Option<(usize, String)>,
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}, line {}", self.uri, self.line)?;
+        match &self.column {
+            Some((number, name)) => write!(f, ", column {number} ({})", shown(name)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Cuts text of a dataset to what fits a line, and takes out what would steer a terminal.
+pub(crate) fn shown(text: &str) -> String {
+    let visible = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    let mut cut: String = text.chars().take(40).map(visible).collect();
+    if text.chars().nth(40).is_some() {
+        cut.push('…');
+    }
+    cut
+}
+
+/// Says why rows could not be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReadError {
+    /// A cell, row or header is wrong.
+    #[error("{place}: {problem}")]
+    At { place: Place, problem: String },
+    /// The dataset as a whole is wrong.
+    #[error("{uri}: {problem}")]
+    Dataset { uri: String, problem: String },
+    /// The header does not have what the manifest asks for.
+    #[error("{uri}: {error}")]
+    Layout { uri: String, error: FeatureError },
+    /// The file is not the one that the manifest means.
+    #[error(
+        "{uri}: the file's sha256 is {got}, and {expected} is asked for: the data changed after it was named"
+    )]
+    OtherDigest {
+        uri: String,
+        got: String,
+        expected: String,
+    },
+    /// The operating system refused.
+    #[error("{uri} ({}): {error}", path.display())]
+    Io {
+        uri: String,
+        path: std::path::PathBuf,
+        error: std::io::Error,
+    },
+}
+
+/// One dataset to be read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Request<'a> {
+    /// Where the rows come from.
+    pub(crate) source: &'a DataSource,
+    /// The data file; absent for `builtin:` and `synthetic:`.
+    pub(crate) path: Option<&'a Path>,
+    /// The digest that the file must have.
+    pub(crate) sha256: Option<&'a Digest>,
+    /// The seed of synthetic rows.
+    pub(crate) seed: u64,
+    /// The key of the row hashes.
+    pub(crate) hash_key: u64,
+}
+
+/// Says which columns of a header are needed; gets the dataset's own target, where it has one.
+type Resolve<'a> = dyn Fn(&[String], Option<Target>) -> Result<Layout, FeatureError> + 'a;
+
+/// Reads a dataset; `layout` is asked once the header is known.
+pub(crate) fn read(request: Request<'_>, layout: &Resolve<'_>) -> Result<Table, ReadError> {
+    let uri = uri(request.source);
+    let open = |names: Vec<String>, own: Option<&str>| {
+        let has_file = own.is_none();
+        let own = own.map(|column| Target {
+            column: column.to_owned(),
+            divide_by: None,
+            unit: None,
+        });
+        let layout = layout(&names, own).map_err(|error| ReadError::Layout {
+            uri: uri.clone(),
+            error,
+        })?;
+        Ok(builder::Builder::new(
+            uri.clone(),
+            names,
+            &layout,
+            request.hash_key,
+            has_file,
+        ))
+    };
+    let table = match (request.source, request.path) {
+        (DataSource::Builtin(name), _) => builtin::read(name, &uri, open)?,
+        (DataSource::Synthetic(name), _) => synthetic::read(name, &uri, request.seed, open)?,
+        (DataSource::Committed(_) | DataSource::Absolute(_), Some(path)) => {
+            csv::read(path, request.sha256, &uri, open)?
+        }
+        (DataSource::Committed(_) | DataSource::Absolute(_), None) => {
+            let problem = "the run names no file for it".to_owned();
+            return Err(ReadError::Dataset { uri, problem });
+        }
+    };
+    if table.lines.is_empty() {
+        let problem = "it has no rows".to_owned();
+        return Err(ReadError::Dataset { uri, problem });
+    }
+    Ok(table)
+}
+
+/// Reads a dataset that must have the columns of `table`, in any order, with its layout.
+pub(crate) fn read_alike(request: Request<'_>, table: &Table, layout: &Layout) -> Result<Table, ReadError> {
+    let expected: BTreeSet<&String> = table.names.iter().collect();
+    read(request, &|names, _own| {
+        let got: BTreeSet<&String> = names.iter().collect();
+        let list = |names: Vec<&&String>| {
+            let names: Vec<String> = names.into_iter().take(20).map(|name| shown(name)).collect();
+            names.join(", ")
+        };
+        if got == expected {
+            return Ok(layout.clone());
+        }
+        Err(FeatureError::OtherColumns {
+            missing: list(expected.difference(&got).collect()),
+            unknown: list(got.difference(&expected).collect()),
+        })
+    })
+}
+
+/// Returns what a manifest calls a source.
+pub(crate) fn uri(source: &DataSource) -> String {
+    match source {
+        DataSource::Builtin(name) => format!("builtin:{name}"),
+        DataSource::Synthetic(name) => format!("synthetic:{name}"),
+        DataSource::Committed(path) | DataSource::Absolute(path) => path.clone(),
+    }
+}
+
+/// Checks a header: names, their number, and that each is there once.
+fn check_names(uri: &str, names: &[String]) -> Result<(), ReadError> {
+    let fail = |at: usize, problem: String| {
+        let place = Place {
+            uri: uri.to_owned(),
+            line: 1,
+            column: Some((at + 1, names[at].clone())),
+        };
+        Err(ReadError::At { place, problem })
+    };
+    let mut seen = BTreeSet::new();
+    for (at, name) in names.iter().enumerate() {
+        if at >= COLUMNS_MAX {
+            return fail(at, format!("there are more than {COLUMNS_MAX} columns"));
+        }
+        if name.is_empty() {
+            return fail(at, "the column has no name".to_owned());
+        }
+        if !seen.insert(name) {
+            return fail(at, "the header has this name twice".to_owned());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,213 @@
+//! Builds a [`Table`] row by row: hashes every cell, checks and keeps the needed ones.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use planner::names::Digest;
+
+use super::{CLASSES_MAX, Label, NUMBERS_MAX, Place, RawTarget, ReadError, Table, shown};
+use crate::features::Layout;
+use crate::holdout::{RowHash, RowHasher, RowsHasher};
+
+/// One value of a row.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Cell<'a> {
+    /// A number.
+    Number(f64),
+    /// What is no number.
+    Text(&'a str),
+}
+
+impl<'a> Cell<'a> {
+    /// Reads a cell on its own, so that no other row can change what it is.
+    pub(crate) fn parse(text: &'a str) -> Self {
+        text.parse().map_or(Self::Text(text), Self::Number)
+    }
+}
+
+/// What a column is needed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Need {
+    Nothing,
+    /// A feature: every cell must be a finite number.
+    Feature,
+    /// The baseline's feature: given up when a cell is no finite number.
+    Optional,
+}
+
+#[derive(Debug)]
+pub(super) struct Builder {
+    uri: String,
+    names: Vec<String>,
+    needs: Vec<Need>,
+    target_at: usize,
+    kept: Vec<Vec<f64>>,
+    numbers: usize,
+    target: RawTarget,
+    words: BTreeSet<Rc<str>>,
+    lines: Vec<u64>,
+    hashes: Vec<RowHash>,
+    hasher: RowHasher,
+    /// For data without a file: its rows stand for it.
+    rows: Option<RowsHasher>,
+}
+
+impl Builder {
+    /// Invariant: `layout` was resolved against `names`.
+    pub(super) fn new(
+        uri: String,
+        names: Vec<String>,
+        layout: &Layout,
+        hash_key: u64,
+        has_file: bool,
+    ) -> Self {
+        let features = layout.raw_columns();
+        let needs = names.iter().map(|name| {
+            if features.contains(name.as_str()) {
+                Need::Feature
+            } else if layout.optional.contains(name) {
+                Need::Optional
+            } else {
+                Need::Nothing
+            }
+        });
+        let target_at = names.iter().position(|name| *name == layout.target.column);
+        Self {
+            needs: needs.collect(),
+            target_at: target_at.expect("invariant: the layout's target is a column"),
+            kept: vec![Vec::new(); names.len()],
+            numbers: 0,
+            target: if layout.classifies {
+                RawTarget::Labels(Vec::new())
+            } else {
+                RawTarget::Numbers(Vec::new())
+            },
+            words: BTreeSet::new(),
+            lines: Vec::new(),
+            hashes: Vec::new(),
+            hasher: RowHasher::new(hash_key, &names),
+            rows: (!has_file).then(|| RowsHasher::new(&names)),
+            uri,
+            names,
+        }
+    }
+
+    /// Adds a row of as many cells as there are columns.
+    pub(super) fn push(&mut self, line: u64, cells: &[Cell<'_>]) -> Result<(), ReadError> {
+        for (at, cell) in cells.iter().enumerate() {
+            match (self.needs[at], *cell) {
+                (Need::Nothing, _) => {}
+                (Need::Feature, cell) => {
+                    let value = finite(cell).map_err(|problem| self.error(line, at, problem))?;
+                    self.keep(line, at, value)?;
+                }
+                (Need::Optional, cell) => {
+                    if let Ok(value) = finite(cell) {
+                        self.keep(line, at, value)?;
+                    } else {
+                        self.needs[at] = Need::Nothing;
+                        self.kept[at] = Vec::new();
+                    }
+                }
+            }
+        }
+        self.push_target(line, cells[self.target_at])?;
+        self.lines.push(line);
+        self.hashes.push(self.hasher.hash(cells));
+        if let Some(rows) = &mut self.rows {
+            rows.add(cells);
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, line: u64, at: usize, value: f64) -> Result<(), ReadError> {
+        self.numbers += 1;
+        if self.numbers > NUMBERS_MAX {
+            let problem = format!("more than {NUMBERS_MAX} numbers are needed: give fewer rows or features");
+            return Err(self.error(line, at, problem));
+        }
+        self.kept[at].push(value);
+        Ok(())
+    }
+
+    fn push_target(&mut self, line: u64, cell: Cell<'_>) -> Result<(), ReadError> {
+        let at = self.target_at;
+        match &mut self.target {
+            RawTarget::Numbers(numbers) => match finite(cell) {
+                Ok(value) => numbers.push(value),
+                Err(problem) => return Err(self.error(line, at, problem)),
+            },
+            RawTarget::Labels(labels) => match label(cell, &mut self.words) {
+                Ok(label) => labels.push(label),
+                Err(problem) => return Err(self.error(line, at, problem)),
+            },
+        }
+        if self.words.len() > CLASSES_MAX {
+            let problem = format!("there are more than {CLASSES_MAX} classes: is this a label?");
+            return Err(self.error(line, at, problem));
+        }
+        Ok(())
+    }
+
+    /// Returns the error of a cell, counted from 0.
+    pub(super) fn error(&self, line: u64, at: usize, problem: String) -> ReadError {
+        let column = Some((at + 1, self.names[at].clone()));
+        let uri = self.uri.clone();
+        ReadError::At {
+            place: Place { uri, line, column },
+            problem,
+        }
+    }
+
+    /// Ends the table; `file` is the digest of the file that the rows came from.
+    pub(super) fn finish(self, file: Option<Digest>) -> Table {
+        let digest = file.or_else(|| self.rows.map(RowsHasher::finish));
+        let needed = self.names.iter().zip(self.needs).zip(self.kept);
+        let columns: BTreeMap<String, Vec<f64>> = needed
+            .filter(|((_, need), _)| *need != Need::Nothing)
+            .map(|((name, _), values)| (name.clone(), values))
+            .collect();
+        Table {
+            uri: self.uri,
+            names: self.names,
+            columns,
+            target: self.target,
+            lines: self.lines,
+            hashes: self.hashes,
+            digest: digest.expect("invariant: rows without a file are hashed"),
+        }
+    }
+}
+
+fn finite(cell: Cell<'_>) -> Result<f64, String> {
+    match cell {
+        Cell::Number(value) if value.is_finite() => Ok(value),
+        Cell::Number(value) => Err(format!("{value} is not a finite number")),
+        Cell::Text("") => Err("the cell is empty, and a number is needed".to_owned()),
+        Cell::Text(text) => Err(format!("{:?} is not a number", shown(text))),
+    }
+}
+
+fn label(cell: Cell<'_>, words: &mut BTreeSet<Rc<str>>) -> Result<Label, String> {
+    /// Below this every whole double is one integer.
+    const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
+    match cell {
+        Cell::Number(value) if value.fract() == 0.0 && value.abs() < WHOLE_MAX => {
+            #[expect(clippy::cast_possible_truncation, reason = "whole and below 2^53")]
+            let number = value as i64;
+            Ok(Label::Number(number))
+        }
+        Cell::Number(value) => Err(format!(
+            "{value} is no class label: a label is a whole number or a word"
+        )),
+        Cell::Text("") => Err("the cell is empty, and a class label is needed".to_owned()),
+        Cell::Text(text) => {
+            if let Some(word) = words.get(text) {
+                return Ok(Label::Word(Rc::clone(word)));
+            }
+            let word: Rc<str> = text.into();
+            words.insert(Rc::clone(&word));
+            Ok(Label::Word(word))
+        }
+    }
+}

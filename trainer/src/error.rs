@@ -1,0 +1,87 @@
+//! What can go wrong with a run, one variant per stage, sorted by what happens next.
+
+use planner::training::Metric;
+use registry::artifact::ArtifactError;
+use registry::{Disposition, StoreError};
+
+use crate::algorithm::FitError;
+use crate::dataset::ReadError;
+use crate::features::DeriveError;
+use crate::holdout::SplitError;
+
+/// Why a run did not publish.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TrainError {
+    #[error("failed to open the registry: {0}")]
+    Open(StoreError),
+    #[error("failed to read the data: {0}")]
+    Read(#[from] ReadError),
+    #[error("failed to derive the features: {0}")]
+    Derive(#[from] DeriveError),
+    #[error("failed to split off the holdout: {0}")]
+    Split(#[from] SplitError),
+    #[error("failed to fit: {0}")]
+    Fit(#[from] FitError),
+    #[error(transparent)]
+    Evaluate(#[from] EvaluateError),
+    #[error("failed to publish: {0}")]
+    Publish(StoreError),
+}
+
+/// Why a fitted model is not published.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EvaluateError {
+    /// The bound was missed.
+    #[error(
+        "the {} of {value} on {rows} held-out rows misses the {} of {bound}: nothing was published", metric.as_str(), bound_word(*metric)
+    )]
+    Missed {
+        metric: Metric,
+        value: f64,
+        bound: f64,
+        rows: usize,
+    },
+    /// The metric is of the other kind of target.
+    #[error("{} is no metric of {algorithm}: take {fitting}", metric.as_str())]
+    OtherKind {
+        metric: Metric,
+        algorithm: &'static str,
+        fitting: String,
+    },
+    /// A held-out row is predicted as no finite number.
+    #[error("the model predicts {value} for held-out row {row}: scale the features or the target")]
+    NotFinite { value: f64, row: usize },
+    /// Our own invariant broke: the artifact is not what was fitted.
+    #[error(
+        "the artifact predicts {artifact} for held-out row {row}, and the fitted model {fitted}: this is a defect of aurora, please report it"
+    )]
+    SelfCheck { row: usize, artifact: f64, fitted: f64 },
+    /// Our own invariant broke: the artifact cannot be read back.
+    #[error(
+        "the artifact cannot be read back ({0}): take fewer trees or leaves, or report this as a defect of aurora"
+    )]
+    Unreadable(#[from] ArtifactError),
+}
+
+fn bound_word(metric: Metric) -> &'static str {
+    if metric.larger_is_better() {
+        "minimum"
+    } else {
+        "maximum"
+    }
+}
+
+impl TrainError {
+    /// Says what happens next: whoever is at fault must act, or the run may be tried again.
+    pub(crate) fn disposition(&self) -> Disposition {
+        match self {
+            Self::Read(ReadError::Io { .. }) => Disposition::Transient,
+            Self::Read(_) | Self::Derive(_) | Self::Split(_) | Self::Fit(_) | Self::Evaluate(_) => {
+                Disposition::Invalid
+            }
+            // Whether a store or its disk is at fault, the same inputs may be published once that is repaired.
+            Self::Publish(StoreError::Exists { .. } | StoreError::Draft { .. }) => Disposition::Invalid,
+            Self::Open(_) | Self::Publish(_) => Disposition::Transient,
+        }
+    }
+}

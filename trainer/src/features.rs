@@ -1,0 +1,324 @@
+//! What a model sees of a table: inputs derived from raw columns, and the answers to learn.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use planner::training::{Derivation, Feature, Target};
+use registry::metadata::Labels;
+
+use crate::dataset::{CLASSES_MAX, Label, Place, RawTarget, Table, shown};
+
+/// Which columns a run needs, resolved against a header.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Layout {
+    /// The inputs in order; never empty.
+    pub(crate) features: Vec<Feature>,
+    /// What is predicted.
+    pub(crate) target: Target,
+    /// Whether the target is a class.
+    pub(crate) classifies: bool,
+    /// Raw columns that are kept where they are numbers.
+    pub(crate) optional: BTreeSet<String>,
+}
+
+/// Says why a manifest's features and target do not fit a header.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum FeatureError {
+    /// The dataset has no target of its own.
+    #[error("the manifest names no target column, and the dataset has none of its own; its columns: {0}")]
+    NoTarget(String),
+    /// A column is named that is not there.
+    #[error("there is no column {column:?}, which {wanted} needs; the columns: {columns}")]
+    NoColumn {
+        column: String,
+        wanted: String,
+        columns: String,
+    },
+    /// A holdout of its own has other columns than the dataset.
+    #[error("its columns are not those of the dataset (missing: {missing:?}; unknown: {unknown:?})")]
+    OtherColumns { missing: String, unknown: String },
+    /// The model would see its answer.
+    #[error("feature {0:?} is made of the target's column: a model must not see its answer")]
+    SeesTarget(String),
+    /// Two features have one name.
+    #[error("two features are named {0:?}")]
+    DuplicateName(String),
+    /// There is nothing to learn from.
+    #[error("the target is the only column: there is no feature to learn from")]
+    NoFeatures,
+    /// Only numbers can be divided.
+    #[error(
+        "the target {0:?} is a class for this algorithm and cannot be divided: remove `divideBy`, or take a regression"
+    )]
+    DividesClass(String),
+    /// Dividing by this gives no number.
+    #[error("the target's `divideBy` is {0}; it must be a finite number other than 0")]
+    BadDivisor(String),
+}
+
+impl Layout {
+    /// Resolves the manifest's features and target against a header.
+    pub(crate) fn resolve(
+        names: &[String],
+        features: &[Feature],
+        target: Option<Target>,
+        classifies: bool,
+        optional: &BTreeSet<String>,
+    ) -> Result<Self, FeatureError> {
+        let columns = || {
+            let some: Vec<String> = names.iter().take(20).map(|name| shown(name)).collect();
+            let more = if names.len() > 20 { ", …" } else { "" };
+            format!("{}{more}", some.join(", "))
+        };
+        let target = target.ok_or_else(|| FeatureError::NoTarget(columns()))?;
+        let need = |column: &String, wanted: String| {
+            if names.contains(column) {
+                Ok(())
+            } else {
+                let column = column.clone();
+                let columns = columns();
+                Err(FeatureError::NoColumn {
+                    column,
+                    wanted,
+                    columns,
+                })
+            }
+        };
+        need(&target.column, "the target".to_owned())?;
+        match target.divide_by {
+            Some(divisor) if !divisor.is_finite() || divisor == 0.0 => {
+                return Err(FeatureError::BadDivisor(divisor.to_string()));
+            }
+            Some(_) if classifies => return Err(FeatureError::DividesClass(target.column)),
+            _ => {}
+        }
+        let features = if features.is_empty() {
+            let others = names.iter().filter(|name| **name != target.column);
+            let as_it_is = |name: &String| Feature {
+                name: name.clone(),
+                derivation: Derivation::Column(name.clone()),
+            };
+            others.map(as_it_is).collect()
+        } else {
+            features.to_vec()
+        };
+        if features.is_empty() {
+            return Err(FeatureError::NoFeatures);
+        }
+        let mut seen = BTreeSet::new();
+        for feature in &features {
+            if !seen.insert(&feature.name) {
+                return Err(FeatureError::DuplicateName(feature.name.clone()));
+            }
+            for column in raw_columns(feature) {
+                need(column, format!("feature {:?}", feature.name))?;
+                if *column == target.column {
+                    return Err(FeatureError::SeesTarget(feature.name.clone()));
+                }
+            }
+        }
+        Ok(Self {
+            features,
+            target,
+            classifies,
+            optional: optional.clone(),
+        })
+    }
+
+    /// Returns the raw columns that the features are made of.
+    pub(crate) fn raw_columns(&self) -> BTreeSet<&str> {
+        let columns = self.features.iter().flat_map(raw_columns);
+        columns.map(String::as_str).collect()
+    }
+}
+
+/// Returns the raw columns that a feature is made of.
+pub(crate) fn raw_columns(feature: &Feature) -> &[String] {
+    match &feature.derivation {
+        Derivation::Column(column) => std::slice::from_ref(column),
+        Derivation::Ratio(pair) => pair,
+    }
+}
+
+/// Rows as a model sees them.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Rows {
+    /// How many inputs a row has.
+    pub(crate) width: usize,
+    /// Row-major, rows × `width`; all finite.
+    pub(crate) inputs: Vec<f64>,
+    /// One per row.
+    pub(crate) answers: Answers,
+}
+
+/// What a model is to say of each row.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Answers {
+    /// Numbers in the target's unit.
+    Numbers(Vec<f64>),
+    /// Indices of classes; `None` for one that is not among the labels.
+    Classes {
+        index: Vec<Option<usize>>,
+        labels: Labels,
+    },
+}
+
+impl Rows {
+    /// Returns how many rows there are.
+    pub(crate) fn len(&self) -> usize {
+        self.inputs.len() / self.width
+    }
+
+    /// Iterates over the values of one input.
+    pub(crate) fn column(&self, at: usize) -> impl Iterator<Item = f64> {
+        self.inputs.iter().skip(at).step_by(self.width).copied()
+    }
+}
+
+/// Says why values cannot be derived.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DeriveError {
+    /// A ratio's denominator is zero.
+    #[error("{place}: feature {feature:?} divides by this cell, which is 0")]
+    ZeroDenominator { place: Place, feature: String },
+    /// A derived number overflows.
+    #[error("{place}: {what} is not a finite number")]
+    Overflow { place: Place, what: String },
+    /// There are too many classes to be classes.
+    #[error(
+        "the target {column:?} has {classes} different values, more than the {CLASSES_MAX} classes allowed: is it a number to predict by a regression?"
+    )]
+    TooManyClasses { column: String, classes: usize },
+}
+
+/// Derives the features of some rows, row-major.
+pub(crate) fn inputs(table: &Table, rows: &[usize], features: &[Feature]) -> Result<Vec<f64>, DeriveError> {
+    let column = |name: &String| -> &[f64] { &table.columns[name] };
+    let mut inputs = vec![0.0; rows.len() * features.len()];
+    for (at, feature) in features.iter().enumerate() {
+        let cells = inputs.iter_mut().skip(at).step_by(features.len()).zip(rows);
+        match &feature.derivation {
+            Derivation::Column(name) => {
+                let values = column(name);
+                cells.for_each(|(input, row)| *input = values[*row]);
+            }
+            Derivation::Ratio([above, below]) => {
+                let (above, denominators) = (column(above), column(below));
+                for (input, row) in cells {
+                    let feature = || feature.name.clone();
+                    if denominators[*row] == 0.0 {
+                        return Err(DeriveError::ZeroDenominator {
+                            place: place(table, *row, below),
+                            feature: feature(),
+                        });
+                    }
+                    *input = above[*row] / denominators[*row];
+                    if !input.is_finite() {
+                        return Err(DeriveError::Overflow {
+                            place: place(table, *row, below),
+                            what: format!("feature {:?}", feature()),
+                        });
+                    }
+                }
+            }
+        }
+    }
+    Ok(inputs)
+}
+
+/// Derives the numbers to predict: a true division, for a multiplication by the inverse differs by an ulp.
+pub(crate) fn numbers(
+    table: &Table,
+    raw: &[f64],
+    rows: &[usize],
+    target: &Target,
+) -> Result<Vec<f64>, DeriveError> {
+    let divisor = target.divide_by.unwrap_or(1.0);
+    let divide = |row: &usize| {
+        let number = raw[*row] / divisor;
+        if number.is_finite() {
+            return Ok(number);
+        }
+        Err(DeriveError::Overflow {
+            place: place(table, *row, &target.column),
+            what: "the divided target".to_owned(),
+        })
+    };
+    rows.iter().map(divide).collect()
+}
+
+/// Returns the labels of some rows in order: numbers ascending, or words where any label is one.
+pub(crate) fn labels(raw: &[Label], rows: &[usize], target: &Target) -> Result<Labels, DeriveError> {
+    let distinct: BTreeSet<&Label> = rows.iter().map(|row| &raw[*row]).collect();
+    if distinct.len() > CLASSES_MAX {
+        return Err(DeriveError::TooManyClasses {
+            column: target.column.clone(),
+            classes: distinct.len(),
+        });
+    }
+    let numbers = distinct.iter().map(|label| match label {
+        Label::Number(number) => Some(*number),
+        Label::Word(_) => None,
+    });
+    let numbers: Option<Vec<i64>> = numbers.collect();
+    Ok(numbers.map_or_else(
+        || {
+            let words: BTreeSet<String> = distinct.iter().map(|label| word(label)).collect();
+            Labels::Words(words.into_iter().collect())
+        },
+        Labels::Numbers,
+    ))
+}
+
+/// Finds each row's label among `labels`.
+pub(crate) fn classes(raw: &[Label], rows: &[usize], labels: &Labels) -> Vec<Option<usize>> {
+    let known: BTreeMap<String, usize> = match labels {
+        Labels::Numbers(labels) => labels.iter().map(i64::to_string).zip(0..).collect(),
+        Labels::Words(labels) => labels.iter().cloned().zip(0..).collect(),
+    };
+    rows.iter()
+        .map(|row| known.get(&word(&raw[*row])).copied())
+        .collect()
+}
+
+fn word(label: &Label) -> String {
+    match label {
+        Label::Number(number) => number.to_string(),
+        Label::Word(word) => word.to_string(),
+    }
+}
+
+/// Returns the rows of `table` as a model with these features sees them; `known` are the labels of the training rows.
+pub(crate) fn rows(
+    table: &Table,
+    rows: &[usize],
+    layout: &Layout,
+    known: Option<&Labels>,
+) -> Result<Rows, DeriveError> {
+    let answers = match &table.target {
+        RawTarget::Numbers(raw) => Answers::Numbers(numbers(table, raw, rows, &layout.target)?),
+        RawTarget::Labels(raw) => {
+            let labels = match known {
+                Some(labels) => labels.clone(),
+                None => labels(raw, rows, &layout.target)?,
+            };
+            Answers::Classes {
+                index: classes(raw, rows, &labels),
+                labels,
+            }
+        }
+    };
+    Ok(Rows {
+        width: layout.features.len(),
+        inputs: inputs(table, rows, &layout.features)?,
+        answers,
+    })
+}
+
+fn place(table: &Table, row: usize, column: &str) -> Place {
+    let at = table.names.iter().position(|name| name == column);
+    Place {
+        uri: table.uri.clone(),
+        line: table.lines[row],
+        column: at.map(|at| (at + 1, column.to_owned())),
+    }
+}

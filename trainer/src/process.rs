@@ -1,0 +1,56 @@
+//! The trainer as a process of its own: a request file in, progress and result files out.
+//!
+//! It may be killed at any point: a version appears whole or not at all, and a result is written last.
+
+use std::path::Path;
+
+use planner::Timestamp;
+use registry::StoreError;
+use registry::run::{Ending, Progress, RunFolder, RunResult};
+
+/// Says why a run's own files could not be used. What went wrong with the run itself is its [`Ending`].
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    /// The folder's files cannot be read or written.
+    #[error("failed to use the run's files: {0}")]
+    Files(#[from] StoreError),
+    /// There is no request.
+    #[error("{} asks for nothing: the target writes it before it starts the trainer", .0.display())]
+    NoRequest(std::path::PathBuf),
+}
+
+/// Runs what the file `request.json` in a run's folder asks for, and writes `progress.jsonl` and `result.json` beside it.
+///
+/// `progress` is called for each stage too, for a terminal. Progress that cannot be written does not stop the run.
+pub fn run_file(
+    request_path: &Path,
+    progress: &mut dyn FnMut(&Progress),
+    clock: &dyn Fn() -> Timestamp,
+) -> Result<Ending, ProcessError> {
+    let folder = RunFolder::of_request(request_path)?;
+    let request = folder
+        .request()?
+        .ok_or_else(|| ProcessError::NoRequest(request_path.to_owned()))?;
+    let mut report = |step: Progress| {
+        if let Err(error) = folder.append_progress(&step) {
+            tracing::warn!(%error, "failed to write progress");
+        }
+        progress(&step);
+    };
+    let ending = crate::run(&request, &mut report, clock);
+    folder.write_result(&RunResult {
+        at: clock(),
+        ending: ending.clone(),
+    })?;
+    Ok(ending)
+}
+
+/// Makes the kernel kill this process when its parent ends: a trainer never outlives what started it.
+///
+/// Call it first thing in the child. The kernel means the parent's *thread*: start the child from one that lives as
+/// long as the process does. Does nothing where the operating system is not Linux.
+pub fn die_with_parent() -> std::io::Result<()> {
+    #[cfg(target_os = "linux")]
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+    Ok(())
+}

@@ -1,0 +1,156 @@
+//! `metadata.json` of the version that a run publishes.
+
+use std::collections::BTreeMap;
+
+use planner::Timestamp;
+use planner::names::Digest;
+use planner::training::Metric;
+use registry::artifact::{Model, Predictions};
+use registry::metadata::{
+    Artifact, Baseline, DatasetRecord, Example, Lineage, Measured, Reference, VersionMetadata,
+};
+use registry::run::RunRequest;
+
+use crate::algorithm::{self, Settings};
+use crate::baseline::by_name;
+use crate::dataset::Table;
+use crate::features::Layout;
+use crate::holdout::Split;
+
+/// What a run knows at its end.
+#[derive(Debug)]
+pub(crate) struct Findings<'a> {
+    pub(crate) request: &'a RunRequest,
+    pub(crate) layout: &'a Layout,
+    pub(crate) settings: Settings,
+    pub(crate) table: &'a Table,
+    /// How many rows there are, those of a holdout of its own included.
+    pub(crate) rows: usize,
+    pub(crate) split: &'a Split,
+    pub(crate) metrics: &'a BTreeMap<Metric, f64>,
+    pub(crate) baseline: Option<Baseline>,
+    pub(crate) reference: Reference,
+    pub(crate) example: Example,
+    pub(crate) model: &'a Model,
+    pub(crate) artifact: &'a [u8],
+}
+
+/// Writes down what a run found.
+pub(crate) fn metadata(findings: Findings<'_>, now: Timestamp) -> VersionMetadata {
+    let Findings {
+        request,
+        layout,
+        settings,
+        table,
+        rows,
+        split,
+        metrics,
+        baseline,
+        reference,
+        example,
+        model,
+        artifact,
+    } = findings;
+    let training = &request.training;
+    let decided_on = training.evaluation.metric;
+    let metric = metrics
+        .get(&decided_on)
+        .map(|value| (metric_key(decided_on).to_owned(), *value));
+    VersionMetadata {
+        model_name: request.model.clone(),
+        version: request.version.clone(),
+        framework: algorithm::framework(training.algorithm).to_owned(),
+        algorithm: training.algorithm.as_str().to_owned(),
+        trained_at: now,
+        features: layout.features.len(),
+        metric: metric.into_iter().collect(),
+        artifact: Artifact {
+            file: "model.onnx".to_owned(),
+            digest: Digest::of(artifact),
+            bytes: artifact.len() as u64,
+        },
+        inputs_hash: Some(request.inputs_hash),
+        signature: model
+            .graph()
+            .signature(layout.features.clone(), layout.target.unit.clone()),
+        metrics: Measured {
+            values: by_name(metrics),
+            holdout_digest: split.digest,
+            holdout_rows: split.held_out.len(),
+        },
+        baseline,
+        dataset: DatasetRecord {
+            uri: table.uri.clone(),
+            digest: table.digest,
+            rows,
+        },
+        hyperparameters: settings,
+        seed: training.seed,
+        lineage: Lineage {
+            revision: Some(request.revision.clone()),
+            job: Some(request.job.clone()),
+            trainer: trainer(),
+        },
+        reference,
+        example,
+    }
+}
+
+/// The seed wrote R² as `r2_score`.
+fn metric_key(metric: Metric) -> &'static str {
+    match metric {
+        Metric::R2 => "r2_score",
+        Metric::Rmse | Metric::Mae | Metric::Accuracy | Metric::LogLoss => metric.as_str(),
+    }
+}
+
+/// Makes the example: the held-out row with the smallest hash, and what the artifact says of it.
+pub(crate) fn example(
+    table: &Table,
+    split: &Split,
+    layout: &Layout,
+    inputs: &[f64],
+    predictions: &Predictions,
+) -> Example {
+    let smallest = (0..split.held_out.len()).min_by_key(|at| &table.hashes[split.held_out[*at]]);
+    let at = smallest.expect("invariant: a holdout is never empty");
+    let row = split.held_out[at];
+    let raw = layout.raw_columns().into_iter();
+    let width = layout.features.len();
+    let outputs = predictions.numbers();
+    let k = outputs.len() / predictions.rows();
+    Example {
+        row: raw
+            .map(|column| (column.to_owned(), table.columns[column][row]))
+            .collect(),
+        inputs: inputs[at * width..][..width].to_vec(),
+        prediction: outputs[at * k..][..k].to_vec(),
+    }
+}
+
+/// Names the trainer and the CPU features that decide how its arithmetic rounds.
+fn trainer() -> String {
+    let mut features = Vec::new();
+    #[cfg(target_arch = "x86_64")]
+    {
+        if std::is_x86_feature_detected!("avx2") {
+            features.push("avx2");
+        }
+        if std::is_x86_feature_detected!("fma") {
+            features.push("fma");
+        }
+        if std::is_x86_feature_detected!("avx512f") {
+            features.push("avx512f");
+        }
+    }
+    let features = if features.is_empty() {
+        "baseline".to_owned()
+    } else {
+        features.join(" ")
+    };
+    format!(
+        "aurora {} ({}: {features})",
+        env!("CARGO_PKG_VERSION"),
+        std::env::consts::ARCH
+    )
+}

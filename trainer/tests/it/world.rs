@@ -1,0 +1,153 @@
+//! A store in a temporary folder, and requests to train into it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use planner::Timestamp;
+use planner::names::{Digest, Version};
+use planner::training::{
+    Algorithm, DataSource, Dataset, Derivation, Evaluation, Feature, Holdout, Metric, RunPolicy, Target,
+    Training,
+};
+use registry::run::{Ending, RunRequest};
+use registry::{Entry, Owner, Reference, Store};
+
+pub(crate) struct World {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) store: Store,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let owner = Owner {
+            environment: "dev".parse().unwrap(),
+            installation: "test".to_owned(),
+        };
+        let store = Store::init(&dir.path().join("registry"), &owner, now()).unwrap();
+        Self { dir, store }
+    }
+
+    /// Asks for `algorithm` on `source`, seed 42, a fifth of the rows held out.
+    pub(crate) fn request(&self, algorithm: Algorithm, source: DataSource) -> RunRequest {
+        let version: Version = "v20261101-120000".parse().unwrap();
+        let model = "m".parse().unwrap();
+        RunRequest {
+            registry: self.store.root().to_owned(),
+            model: "m".parse().unwrap(),
+            version: version.clone(),
+            job: "job".parse().unwrap(),
+            revision: "0123456789012345678901234567890123456789".parse().unwrap(),
+            training: Training {
+                model,
+                runs: RunPolicy::Fixed(version),
+                dataset: Dataset {
+                    source,
+                    sha256: None,
+                    features: Vec::new(),
+                    target: None,
+                },
+                algorithm,
+                hyperparameters: BTreeMap::new(),
+                seed: 42,
+                evaluation: Evaluation {
+                    metric: if algorithm.is_classifier() {
+                        Metric::Accuracy
+                    } else {
+                        Metric::R2
+                    },
+                    bound: None,
+                    holdout: Holdout::Percent { percent: 20, seed: 0 },
+                },
+                active_deadline_seconds: 60,
+                suspend: false,
+            },
+            inputs_hash: Digest::of(b"inputs"),
+            dataset: None,
+            holdout: None,
+            baseline: None,
+        }
+    }
+
+    /// Writes a data file.
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.dir.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// Asks for a linear model of column `y` of a CSV file.
+    pub(crate) fn csv(&self, content: impl AsRef<[u8]>) -> RunRequest {
+        let source = DataSource::Committed("data.csv".to_owned());
+        let mut request = self.request(Algorithm::LinearRegression, source);
+        request.dataset = Some(self.write("data.csv", content));
+        request.training.dataset.target = Some(target("y"));
+        request
+    }
+
+    pub(crate) fn entry(&self, request: &RunRequest) -> Entry {
+        let reference = Reference::Version(request.version.clone());
+        self.store.resolve(&request.model, &reference).unwrap()
+    }
+}
+
+pub(crate) fn builtin(name: &str) -> DataSource {
+    DataSource::Builtin(name.to_owned())
+}
+
+pub(crate) fn synthetic(name: &str) -> DataSource {
+    DataSource::Synthetic(name.to_owned())
+}
+
+pub(crate) fn target(column: &str) -> Target {
+    Target {
+        column: column.to_owned(),
+        divide_by: None,
+        unit: None,
+    }
+}
+
+pub(crate) fn column(name: &str, column: &str) -> Feature {
+    Feature {
+        name: name.to_owned(),
+        derivation: Derivation::Column(column.to_owned()),
+    }
+}
+
+pub(crate) fn ratio(name: &str, above: &str, below: &str) -> Feature {
+    Feature {
+        name: name.to_owned(),
+        derivation: Derivation::Ratio([above.to_owned(), below.to_owned()]),
+    }
+}
+
+pub(crate) fn settings(pairs: &[(&str, f64)]) -> BTreeMap<String, f64> {
+    pairs
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), *value))
+        .collect()
+}
+
+pub(crate) fn now() -> Timestamp {
+    "2026-11-01T12:00:00Z".parse().unwrap()
+}
+
+pub(crate) fn run(request: &RunRequest) -> Ending {
+    trainer::run(request, &mut |_| {}, &now)
+}
+
+/// Runs, expecting a published version; returns its metrics.
+pub(crate) fn published(request: &RunRequest) -> BTreeMap<String, f64> {
+    match run(request) {
+        Ending::Published { metrics, .. } => metrics,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Runs, expecting a refusal; returns its words.
+pub(crate) fn refused(request: &RunRequest) -> String {
+    match run(request) {
+        Ending::Refused { message } => message,
+        other => panic!("{other:?}"),
+    }
+}
