@@ -12,7 +12,7 @@ mod training;
 
 use planner::deployment::{Canary, DeclaredDeployment, Pin};
 use planner::environment::{Environment, RemovalLimits};
-use planner::names::{EnvironmentName, ObjectName};
+use planner::names::{EnvironmentName, Malformed, ObjectName};
 
 use crate::{
     CanarySpec, MLDeployment, MLDeploymentSpec, MLEnvironment, MLEnvironmentSpec, PinSpec, RegistrySpec,
@@ -40,10 +40,10 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub(crate) fn new(field: impl Into<String>, message: impl ToString, hint: impl Into<String>) -> Self {
+    pub(crate) fn new(field: impl Into<String>, message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self {
             field: field.into(),
-            message: message.to_string(),
+            message: message.into(),
             hint: hint.into(),
         }
     }
@@ -57,7 +57,7 @@ impl Problem {
 pub fn object_name(metadata: &kube::core::ObjectMeta) -> Result<ObjectName, Problem> {
     let name = metadata.name.as_deref().unwrap_or_default();
     name.parse()
-        .map_err(|malformed| Problem::new("metadata.name", malformed, ""))
+        .map_err(|malformed: Malformed| Problem::new("metadata.name", malformed.to_string(), ""))
 }
 
 /// Returns what an MLEnvironment says.
@@ -72,7 +72,7 @@ pub fn environment(environment: &MLEnvironment) -> Result<Environment, Vec<Probl
         .as_deref()
         .unwrap_or_default()
         .parse()
-        .map_err(|malformed| vec![Problem::new("metadata.name", malformed, "")])?;
+        .map_err(|malformed: Malformed| vec![Problem::new("metadata.name", malformed.to_string(), "")])?;
     let MLEnvironmentSpec {
         target: Target::Standalone,
         suspend,

@@ -9,6 +9,10 @@
 //! This crate reads no file and talks to no server; nothing here decides what to do about what it parses.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
+#![expect(
+    clippy::duplicated_attributes,
+    reason = "each print column has a type, most have the same"
+)]
 
 mod canonical;
 pub mod convert;

@@ -37,6 +37,9 @@ pub const NODES_MAX: usize = 20_000;
 /// The most documents in a file.
 pub const DOCUMENTS_MAX: usize = 1_000;
 
+/// The most findings that a file gets; the last one then says how many there are besides.
+pub const FINDINGS_MAX: usize = 50;
+
 /// The deepest nesting of lists and mappings.
 pub const DEPTH_MAX: usize = 32;
 
@@ -80,6 +83,14 @@ pub fn parse_file(path: &str, bytes: &[u8]) -> (Vec<Parsed>, Vec<Finding>) {
                 findings.extend(more);
             }
         }
+    }
+    if let Some(besides) = findings
+        .len()
+        .checked_sub(FINDINGS_MAX)
+        .filter(|besides| *besides > 0)
+    {
+        findings.truncate(FINDINGS_MAX);
+        findings.extend(findings.last().map(|last| unreadable::and_more(last, besides)));
     }
     (parsed, findings)
 }
@@ -154,7 +165,7 @@ fn typed<K: DeserializeOwned>(root: &Node) -> Result<K, Problem> {
         let field = error.path().to_string();
         Problem::new(
             field,
-            error.into_inner(),
+            error.into_inner().to_string(),
             "write a value of this form that exists",
         )
     })

@@ -207,9 +207,15 @@ where
         .annotations
         .as_ref()
         .and_then(|annotations| annotations.get(annotation))
-        .map(|text| text.parse())
+        .map(|text| text.parse::<T>())
         .transpose()
-        .map_err(|malformed| Problem::new(format!("metadata.annotations[{annotation}]"), malformed, ""))
+        .map_err(|malformed: T::Err| {
+            Problem::new(
+                format!("metadata.annotations[{annotation}]"),
+                malformed.to_string(),
+                "",
+            )
+        })
 }
 
 fn required<T: FromStr>(metadata: &ObjectMeta, annotation: &str) -> Result<T, Problem>

@@ -1,1 +1,429 @@
+//! What the reconciler writes reads back as what it was.
 
+use std::collections::BTreeMap;
+
+use expect_test::expect;
+use planner::Timestamp;
+use planner::deployment::{Canary, Deployment, ResolvedPin};
+use planner::environment::{Environment, RemovalLimits};
+use planner::names::{Digest, EnvironmentName, ObjectName, Weight};
+use planner::observed::{DeploymentObject, TrainingObject};
+use planner::rollout::{self, State, Transition};
+use planner::runs::Phase;
+use planner::schedule::{Schedule, ScheduleText};
+use planner::training::{
+    Algorithm, Concurrency, DataSource, Dataset, Derivation, Evaluation, Feature, Holdout, Metric, RunPolicy,
+    Target as TrainingTarget, Training,
+};
+
+use super::*;
+use crate::{MLTrainingJob, status};
+
+fn name() -> ObjectName {
+    "wine".parse().unwrap()
+}
+
+fn dev() -> EnvironmentName {
+    "dev".parse().unwrap()
+}
+
+fn pin(hour: u32) -> ResolvedPin {
+    ResolvedPin {
+        version: format!("v20261101-{hour:02}0000").parse().unwrap(),
+        digest: Digest::of(&hour.to_be_bytes()),
+    }
+}
+
+fn time(second: i64) -> Timestamp {
+    Timestamp::from_timestamp(1_800_000_000 + second, 0).unwrap()
+}
+
+fn deployment_of(canary: Option<u64>) -> DeploymentObject {
+    DeploymentObject {
+        spec: Deployment {
+            model: "wine".parse().unwrap(),
+            stable: pin(1),
+            canary: canary.map(|weight| Canary {
+                pin: pin(2),
+                weight: Weight::try_from(weight).unwrap(),
+            }),
+            suspend: canary.is_none().then(|| "freeze".to_owned()),
+        },
+        revision: "a".repeat(40).parse().unwrap(),
+        stable_revision: "b".repeat(40).parse().unwrap(),
+        canary_revision: canary.map(|_| "c".repeat(40).parse().unwrap()),
+        abort: canary.map(|_| Digest::of(b"aborted")),
+    }
+}
+
+fn trainings() -> Vec<Training> {
+    let plain = Training {
+        model: "wine".parse().unwrap(),
+        runs: RunPolicy::Fixed("v20261101-120000".parse().unwrap()),
+        dataset: Dataset {
+            source: DataSource::Builtin("wine-quality".to_owned()),
+            sha256: None,
+            features: Vec::new(),
+            target: None,
+        },
+        algorithm: Algorithm::LinearRegression,
+        hyperparameters: BTreeMap::new(),
+        seed: 0,
+        evaluation: Evaluation {
+            metric: Metric::R2,
+            bound: Some(0.2),
+            holdout: Holdout::Percent { percent: 20, seed: 0 },
+        },
+        active_deadline_seconds: 1800,
+        suspend: false,
+    };
+    let text = ScheduleText {
+        cron: "0 3 * * SUN".to_owned(),
+        time_zone: "Europe/Paris".to_owned(),
+    };
+    let scheduled = Training {
+        runs: RunPolicy::Scheduled {
+            schedule: Schedule::try_from(text).unwrap(),
+            starting_deadline_seconds: Some(3600),
+            concurrency: Concurrency::Replace,
+        },
+        dataset: Dataset {
+            source: DataSource::Absolute("/data/wine.csv".to_owned()),
+            sha256: Some(Digest::of(b"wine")),
+            features: vec![
+                Feature {
+                    name: "a".to_owned(),
+                    derivation: Derivation::Column("b".to_owned()),
+                },
+                Feature {
+                    name: "r".to_owned(),
+                    derivation: Derivation::Ratio(["c".to_owned(), "d".to_owned()]),
+                },
+            ],
+            target: Some(TrainingTarget {
+                column: "quality".to_owned(),
+                divide_by: Some(100_000.0),
+                unit: Some("100,000 USD".to_owned()),
+            }),
+        },
+        algorithm: Algorithm::GradientBoosting,
+        hyperparameters: BTreeMap::from([("trees".to_owned(), 100.0), ("learning_rate".to_owned(), 0.05)]),
+        seed: crate::wire::SEED_MAX,
+        evaluation: Evaluation {
+            metric: Metric::Rmse,
+            bound: Some(0.7),
+            holdout: Holdout::File {
+                source: DataSource::Committed("test.csv".to_owned()),
+                sha256: Some(Digest::of(b"test")),
+            },
+        },
+        active_deadline_seconds: 60,
+        suspend: true,
+        ..plain.clone()
+    };
+    let per_inputs = Training {
+        runs: RunPolicy::PerInputs,
+        dataset: Dataset {
+            source: DataSource::Synthetic("blobs".to_owned()),
+            ..plain.dataset.clone()
+        },
+        algorithm: Algorithm::LogisticRegression,
+        evaluation: Evaluation {
+            metric: Metric::LogLoss,
+            bound: None,
+            ..plain.evaluation.clone()
+        },
+        ..plain.clone()
+    };
+    vec![plain, scheduled, per_inputs]
+}
+
+/// Sends an object through the text that a data directory or an API server keeps.
+fn through_json<T: serde::Serialize + serde::de::DeserializeOwned>(object: &T) -> T {
+    serde_json::from_str(&serde_json::to_string(object).unwrap()).unwrap()
+}
+
+#[test]
+fn objects_read_back_as_what_was_written() {
+    for canary in [None, Some(0), Some(100)] {
+        let object = deployment_of(canary);
+        let written = deployment_object(&name(), &object, &dev());
+        assert_eq!(read_deployment_object(&through_json(&written)).unwrap(), object);
+        assert_eq!(object_name(&written.metadata).unwrap(), name());
+    }
+    for spec in trainings() {
+        let object = TrainingObject {
+            spec,
+            revision: "a".repeat(64).parse().unwrap(),
+            committed_at: time(0),
+        };
+        let written = training_object(&name(), &object, &dev());
+        assert_eq!(read_training_object(&through_json(&written)).unwrap(), object);
+    }
+    for registry_path in [None, Some("/shared-models".to_owned())] {
+        let allow = registry_path.as_ref().map(|_| "d".repeat(40).parse().unwrap());
+        let removal = RemovalLimits {
+            max_count: 1,
+            max_percent: 2,
+            allow,
+        };
+        let environment = Environment {
+            name: dev(),
+            suspend: registry_path.clone(),
+            registry_path,
+            removal,
+        };
+        let written = environment_object(&environment);
+        assert_eq!(
+            read_environment_object(&through_json(&written)).unwrap(),
+            environment
+        );
+    }
+}
+
+#[test]
+fn written_objects_keep_the_rules_of_the_schema() {
+    let check = |object: serde_json::Value| {
+        let mut manifest = object;
+        manifest["metadata"] = serde_json::json!({ "name": manifest["metadata"]["name"] });
+        let (parsed, findings) = crate::parse::parse_file("a.yaml", manifest.to_string().as_bytes());
+        assert_eq!((parsed.len(), findings), (1, vec![]), "{manifest}");
+    };
+    for spec in trainings() {
+        let object = TrainingObject {
+            spec,
+            revision: "a".repeat(40).parse().unwrap(),
+            committed_at: time(0),
+        };
+        check(serde_json::to_value(training_object(&name(), &object, &dev())).unwrap());
+    }
+    check(serde_json::to_value(deployment_object(&name(), &deployment_of(Some(10)), &dev())).unwrap());
+}
+
+#[test]
+fn object_file_is_a_custom_resource() {
+    let object = deployment_object(&name(), &deployment_of(Some(10)), &dev());
+    expect![[r#"
+        {
+          "apiVersion": "aurora.io/v1alpha1",
+          "kind": "MLDeployment",
+          "metadata": {
+            "annotations": {
+              "aurora.io/abort": "sha256:a2d1c681df8f5f5a9483a24551ac1e27b535043cf09a8fbf733f8aa195874988",
+              "aurora.io/canary-revision": "cccccccccccccccccccccccccccccccccccccccc",
+              "aurora.io/revision": "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+              "aurora.io/stable-revision": "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+            },
+            "labels": {
+              "aurora.io/environment": "dev"
+            },
+            "name": "wine"
+          },
+          "spec": {
+            "modelName": "wine",
+            "stable": {
+              "version": "v20261101-010000",
+              "digest": "sha256:b40711a88c7039756fb8a73827eabe2c0fe5a0346ca7e0a104adc0fc764f528d"
+            },
+            "canary": {
+              "version": "v20261101-020000",
+              "digest": "sha256:433ebf5bc03dffa38536673207a21281612cef5faa9bc7a4d5b9be2fdb12cf1a",
+              "weight": 10
+            }
+          }
+        }"#]]
+    .assert_eq(&serde_json::to_string_pretty(&object).unwrap());
+}
+
+#[test]
+fn object_of_somebody_else_is_told_apart() {
+    let object = deployment_object(&name(), &deployment_of(Some(10)), &dev());
+    let read = |change: fn(&mut MLDeployment)| {
+        let mut object = object.clone();
+        change(&mut object);
+        read_deployment_object(&object).unwrap_err().to_string()
+    };
+    expect!["metadata.annotations[aurora.io/revision]: the annotation is missing"]
+        .assert_eq(&read(|object| object.metadata.annotations = None));
+    expect!["spec.stable.digest: a resolved pin has a digest, this one has none"]
+        .assert_eq(&read(|object| object.spec.stable.digest = None));
+    expect![[r#"metadata.annotations[aurora.io/abort]: "yes" is not a digest: sha256: and 64 lower-case hex digits"#]].assert_eq(&read(|object| {
+        let annotations = object.metadata.annotations.as_mut().unwrap();
+        annotations.insert("aurora.io/abort".to_owned(), "yes".to_owned());
+    }));
+    let mut job = MLTrainingJob::new("wine", super::training::training_spec(&trainings()[0]));
+    expect!["metadata.annotations[aurora.io/revision]: the annotation is missing"]
+        .assert_eq(&read_training_object(&job).unwrap_err()[0].to_string());
+    job.spec.dataset.uri = "..".to_owned();
+    expect!["spec.dataset.uri: a path has no empty, '.' or '..' part"]
+        .assert_eq(&read_training_object(&job).unwrap_err()[0].to_string());
+}
+
+#[test]
+fn statuses_read_back_as_what_was_written() {
+    let aborted = State::Aborted {
+        digest: pin(2).digest,
+        reason: "eve: errors".to_owned(),
+    };
+    let holding = State::Holding {
+        reason: "Paused".to_owned(),
+        message: "eve: lunch".to_owned(),
+    };
+    let transition = Transition {
+        at: time(1),
+        from: holding,
+        to: aborted.clone(),
+        weight: Weight::ZERO,
+    };
+    let rollout = rollout::Status {
+        state: aborted,
+        since: time(1),
+        stable: Some(pin(1)),
+        canary: Some(pin(2)),
+        weight: Weight::ZERO,
+        lost: Some(rollout::Lost {
+            digest: pin(2).digest,
+            count: 2,
+            until: time(60),
+        }),
+        paused: Some("eve: lunch".to_owned()),
+        ceiling: Some(rollout::Ceiling {
+            digest: pin(2).digest,
+            weight: Weight::FULL,
+        }),
+        frozen: None,
+        stable_retry: None,
+        canary_retry: Some(rollout::Retry {
+            pin: pin(2),
+            count: 1,
+            until: time(2),
+        }),
+        history: vec![transition],
+    };
+    let status: status::MLDeploymentStatus = through_json(&deployment_status(&rollout));
+    assert_eq!(status.memory, Some(rollout));
+    let readable = status::MLDeploymentStatus {
+        memory: None,
+        ..status
+    };
+    expect![[r#"
+        {
+          "stable": {
+            "version": "v20261101-010000",
+            "digest": "sha256:b40711a88c7039756fb8a73827eabe2c0fe5a0346ca7e0a104adc0fc764f528d"
+          },
+          "canary": {
+            "version": "v20261101-020000",
+            "digest": "sha256:433ebf5bc03dffa38536673207a21281612cef5faa9bc7a4d5b9be2fdb12cf1a"
+          },
+          "weight": 0,
+          "state": "Aborted",
+          "message": "433ebf5bc03d: eve: errors",
+          "history": [
+            {
+              "at": "2027-01-15T08:00:01Z",
+              "from": "Holding",
+              "to": "Aborted",
+              "message": "433ebf5bc03d: eve: errors",
+              "weight": 0
+            }
+          ]
+        }"#]]
+    .assert_eq(&serde_json::to_string_pretty(&readable).unwrap());
+
+    let version = pin(1).version;
+    for phase in [
+        Phase::Scheduled { next: Some(time(5)) },
+        Phase::Scheduled { next: None },
+        Phase::Pending {
+            version: version.clone(),
+        },
+        Phase::Running {
+            version: version.clone(),
+        },
+        Phase::Succeeded {
+            version: version.clone(),
+            digest: pin(1).digest,
+        },
+        Phase::Failed {
+            version,
+            message: "no data".to_owned(),
+        },
+        Phase::Suspended,
+    ] {
+        assert_eq!(
+            read_training_phase(&through_json(&training_status(&phase))),
+            Some(phase)
+        );
+    }
+    assert_eq!(read_training_phase(&status::MLTrainingJobStatus::default()), None);
+}
+
+#[test]
+fn paths_stay_in_the_manifests_folder() {
+    let render = |uri: &str| match dataset::parse(uri, "uri") {
+        Ok(source) => {
+            assert_eq!(super::uri(&source), uri);
+            format!("{source:?}")
+        }
+        Err(problem) => problem.message,
+    };
+    let uris = [
+        "builtin:iris",
+        "builtin:",
+        "builtin:Iris",
+        "synthetic:linear",
+        "synthetic:",
+        "synthetic:../x",
+        "wine.csv",
+        "data/wine.csv",
+        "/data/wine.csv",
+        "",
+        "/",
+        ".",
+        "..",
+        "../wine.csv",
+        "data/../wine.csv",
+        "data//wine.csv",
+        "./wine.csv",
+        "data/",
+        "data\\wine.csv",
+        "wine\0.csv",
+        "wine\n.csv",
+        "https://example.org/wine.csv",
+        "s3:bucket",
+        "données/vin.csv",
+        ".git/config",
+    ];
+    let table: Vec<_> = uris
+        .iter()
+        .map(|uri| format!("{uri:?} -> {}", render(uri)))
+        .collect();
+    expect![[r#"
+        "builtin:iris" -> Builtin("iris")
+        "builtin:" -> no dataset "" ships in the binary
+        "builtin:Iris" -> no dataset "Iris" ships in the binary
+        "synthetic:linear" -> Synthetic("linear")
+        "synthetic:" -> "synthetic:" names no synthetic dataset
+        "synthetic:../x" -> "synthetic:../x" names no synthetic dataset
+        "wine.csv" -> Committed("wine.csv")
+        "data/wine.csv" -> Committed("data/wine.csv")
+        "/data/wine.csv" -> Absolute("/data/wine.csv")
+        "" -> a path has no empty, '.' or '..' part
+        "/" -> a path has no empty, '.' or '..' part
+        "." -> a path has no empty, '.' or '..' part
+        ".." -> a path has no empty, '.' or '..' part
+        "../wine.csv" -> a path has no empty, '.' or '..' part
+        "data/../wine.csv" -> a path has no empty, '.' or '..' part
+        "data//wine.csv" -> a path has no empty, '.' or '..' part
+        "./wine.csv" -> a path has no empty, '.' or '..' part
+        "data/" -> a path has no empty, '.' or '..' part
+        "data\\wine.csv" -> a path holds no backslash and no control character
+        "wine\0.csv" -> a path holds no backslash and no control character
+        "wine\n.csv" -> a path holds no backslash and no control character
+        "https://example.org/wine.csv" -> data is not fetched over https
+        "s3:bucket" -> "s3" is no kind of dataset
+        "données/vin.csv" -> Committed("données/vin.csv")
+        ".git/config" -> Committed(".git/config")"#]]
+    .assert_eq(&table.join("\n"));
+}

@@ -110,7 +110,7 @@ fn schedule(spec: &ScheduleSpec) -> Result<RunPolicy, Problem> {
     let schedule = Schedule::try_from(text).map_err(|malformed| {
         Problem::new(
             "spec.schedule.cron",
-            malformed,
+            malformed.to_string(),
             "write minute, hour, day of month, month and weekday, e.g. \"0 3 * * SUN\"",
         )
     })?;
@@ -122,9 +122,13 @@ fn schedule(spec: &ScheduleSpec) -> Result<RunPolicy, Problem> {
 }
 
 fn digest(text: Option<&str>, field: &str) -> Result<Option<Digest>, Problem> {
-    text.map(Digest::from_hex)
-        .transpose()
-        .map_err(|malformed| Problem::new(field, malformed, "write the output of `sha256sum FILE`"))
+    text.map(Digest::from_hex).transpose().map_err(|malformed| {
+        Problem::new(
+            field,
+            malformed.to_string(),
+            "write the output of `sha256sum FILE`",
+        )
+    })
 }
 
 fn digest_of_no_file(source: &DataSource, spec: &DatasetSpec) -> Option<Problem> {

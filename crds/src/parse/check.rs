@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use kube::core::cel::{CompiledSchema, ErrorKind, Validator, compile_schema};
+use kube::core::cel::{CompiledSchema, Validator, compile_schema};
 use planner::names::EnvironmentName;
 use serde_json::{Map, Value as Json, json};
 
@@ -173,7 +173,6 @@ pub(super) fn against_schema(kind: Kind, root: &Node) -> Vec<Fault> {
         .into_iter()
         .map(|error| {
             let field = error.field_path.trim_matches('.').to_owned();
-            debug_assert_eq!(error.kind, ErrorKind::ValidationFailure, "{error}");
             (
                 root.locate(&field),
                 Problem::new(field, error.message, rules::hint(&error.rule)),
@@ -189,7 +188,13 @@ struct Walk {
 }
 
 impl Walk {
-    fn fault(&mut self, position: Position, field: &str, message: impl ToString, hint: impl Into<String>) {
+    fn fault(
+        &mut self,
+        position: Position,
+        field: &str,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
         self.faults.push((position, Problem::new(field, message, hint)));
     }
 
@@ -207,7 +212,7 @@ impl Walk {
                 self.out_of_range(schema, number, node.position, field);
             }
             (Some("integer" | "number"), Value::Number(number)) => {
-                self.number(schema, number, node.position, field)
+                self.number(schema, number, node.position, field);
             }
             _ => {
                 let (message, hint) = words::mistyped(schema, node);

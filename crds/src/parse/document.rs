@@ -214,6 +214,7 @@ fn options() -> serde_yaml::Options {
         },
         // They get a finding of their own, with the field that cannot hold them.
         non_finite_float_policy: serde_yaml::NonFiniteFloatPolicy::PassThrough,
+        reject_unsupported_tags: true,
         with_snippet: false,
     }
 }

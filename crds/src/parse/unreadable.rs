@@ -26,6 +26,16 @@ pub(super) fn too_many(path: &str, position: Position, what: &str, most: usize) 
     )
 }
 
+/// Returns the finding that speaks for those left out after `last`.
+pub(super) fn and_more(last: &Finding, besides: usize) -> Finding {
+    Finding {
+        subject: String::new(),
+        message: format!("there are {besides} more findings in this file"),
+        hint: "mend those above first".to_owned(),
+        ..last.clone()
+    }
+}
+
 /// Returns the finding for bytes that stop being UTF-8 at `offset`.
 pub(super) fn not_utf8(path: &str, bytes: &[u8], offset: usize) -> Finding {
     let before = &bytes[..offset];
@@ -68,19 +78,25 @@ fn explain(error: &Error) -> (String, &'static str) {
             format!("its aliases stand for more than {NODES_MAX} values"),
             "write the values out: a manifest needs few aliases",
         ),
-        other => (
-            UserMessageFormatter.format_message(other).into_owned(),
-            "mend the YAML here: what follows in this file may not have been read",
-        ),
+        other => match UserMessageFormatter.format_message(other).into_owned() {
+            // The parser's own limit on `[` and `{`, which it reports as text only.
+            message if message == "recursion limit exceeded" => too_deep(),
+            message => (
+                message,
+                "mend the YAML here: what follows in this file may not have been read",
+            ),
+        },
     }
+}
+
+fn too_deep() -> (String, &'static str) {
+    let message = format!("lists and mappings are nested deeper than {DEPTH_MAX}");
+    (message, "a manifest is never that deep")
 }
 
 fn too_much(breach: &BudgetBreach) -> (String, &'static str) {
     match breach {
-        BudgetBreach::Depth { .. } => (
-            format!("lists and mappings are nested deeper than {DEPTH_MAX}"),
-            "a manifest is never that deep",
-        ),
+        BudgetBreach::Depth { .. } => too_deep(),
         BudgetBreach::Nodes { .. } | BudgetBreach::Events { .. } => (
             format!("the document holds more than {NODES_MAX} values"),
             "split it into smaller documents; aliases count as what they stand for",

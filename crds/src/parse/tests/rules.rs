@@ -1,0 +1,280 @@
+//! What no field says by itself.
+
+use expect_test::expect;
+
+use super::*;
+
+#[test]
+fn rules_over_two_fields_point_at_one_of_them() {
+    check_with(
+        DEPLOYMENT,
+        "v20261120-093000",
+        "v20261101-120000",
+        expect![[r#"
+        environments/dev/wine.yaml:9:14: InvalidManifest: MLDeployment/wine-quality: spec.canary.version: the canary pins the version that stable pins
+          hint: pin another version as canary, or remove `canary`
+    "#]],
+    );
+    let digest = format!("digest: 'sha256:{}'", "a".repeat(64));
+    let both = DEPLOYMENT
+        .replace(
+            "version: v20261101-120000 }",
+            &format!("version: v20261101-120000, {digest} }}"),
+        )
+        .replace("    weight", &format!("    {digest}\n    weight"));
+    check(
+        &both,
+        expect![[r#"
+        environments/dev/wine.yaml:10:13: InvalidManifest: MLDeployment/wine-quality: spec.canary.digest: the canary pins the digest that stable pins
+          hint: one of the two digests is wrong: `aurora model list` shows each version's
+    "#]],
+    );
+    let schedule = "version: v20261101-120000\n  schedule: { cron: '0 3 * * SUN' }";
+    check_with(
+        TRAINING,
+        "version: v20261101-120000",
+        schedule,
+        expect![[r#"
+        environments/dev/wine.yaml:7:12: InvalidManifest: MLTrainingJob/wine-quality: spec.version: a job has either a version or a schedule, not both
+          hint: remove `version`: each scheduled run names its version after its slot; or remove `schedule` to train this version once
+    "#]],
+    );
+    check_with(
+        TRAINING,
+        "metric: r2",
+        "metric: rmse",
+        expect![[r#"
+        environments/dev/wine.yaml:16:14: InvalidManifest: MLTrainingJob/wine-quality: spec.evaluation.minimum: the metric is better when lower: it has a `maximum`
+          hint: write `maximum:` instead of `minimum:`
+    "#]],
+    );
+    check_with(
+        TRAINING,
+        "minimum: 0.2",
+        "maximum: 0.2",
+        expect![[r#"
+        environments/dev/wine.yaml:16:14: InvalidManifest: MLTrainingJob/wine-quality: spec.evaluation.maximum: the metric is better when higher: it has a `minimum`
+          hint: write `minimum:` instead of `maximum:`
+    "#]],
+    );
+    check_with(
+        TRAINING,
+        "minimum: 0.2",
+        "minimum: 0.2\n    maximum: 0.4",
+        expect![[r#"
+            environments/dev/wine.yaml:17:14: InvalidManifest: MLTrainingJob/wine-quality: spec.evaluation.maximum: an evaluation has one bound, not both `minimum` and `maximum`
+              hint: keep `minimum` for r2 and accuracy, `maximum` for rmse, mae and log_loss
+        "#]],
+    );
+    check_with(
+        TRAINING,
+        "metric: r2",
+        "metric: accuracy",
+        expect![[r#"
+        environments/dev/wine.yaml:15:13: InvalidManifest: MLTrainingJob/wine-quality: spec.evaluation.metric: the metric is one of classes, the algorithm predicts numbers
+          hint: use r2, rmse or mae, or the algorithm logistic_regression
+    "#]],
+    );
+    check_with(
+        TRAINING,
+        "gradient_boosting\n  hyperparameters:\n    trees: 100",
+        "logistic_regression",
+        expect![[r#"
+            environments/dev/wine.yaml:13:13: InvalidManifest: MLTrainingJob/wine-quality: spec.evaluation.metric: the metric is one of numbers, the algorithm predicts classes
+              hint: use accuracy or log_loss, or a regression algorithm
+        "#]],
+    );
+    check_with(
+        TRAINING,
+        "uri: builtin:wine-quality",
+        "uri: /data/wine.csv\n    target: { column: quality }",
+        expect![[r#"
+            environments/dev/wine.yaml:9:10: InvalidManifest: MLTrainingJob/wine-quality: spec.dataset.uri: a file outside the repository needs its sha256
+              hint: add `sha256:` with the output of `sha256sum FILE`, so that what was reviewed is what is trained on
+        "#]],
+    );
+    check_with(
+        TRAINING,
+        "{ percent: 20, seed: 0 }",
+        "{ seed: 0 }",
+        expect![[r#"
+            environments/dev/wine.yaml:17:5: InvalidManifest: MLTrainingJob/wine-quality: spec.evaluation.holdout: a holdout is either a `percent` of the rows or a `file`
+              hint: write `{ percent: 20, seed: 0 }` or `{ file: PATH }`
+        "#]],
+    );
+    check_with(
+        TRAINING,
+        "{ percent: 20, seed: 0 }",
+        "{ file: test.csv, seed: 0 }",
+        expect![[r#"
+            environments/dev/wine.yaml:17:38: InvalidManifest: MLTrainingJob/wine-quality: spec.evaluation.holdout.seed: a holdout file is taken as it is: it has no seed
+              hint: remove `seed`
+        "#]],
+    );
+    check_with(
+        TRAINING,
+        "uri: builtin:wine-quality",
+        "uri: wine.csv\n    target: { column: quality }\n    features: [ { name: a }, { name: b, column: b } ]",
+        expect![[r#"
+            environments/dev/wine.yaml:11:17: InvalidManifest: MLTrainingJob/wine-quality: spec.dataset.features[0]: a feature is either a `column` or a `ratio` of two
+              hint: write `{ name: NAME, column: COLUMN }` or `{ name: NAME, ratio: [COLUMN, COLUMN] }`
+        "#]],
+    );
+}
+
+#[test]
+fn training_says_what_it_cannot_do() {
+    check_with(
+        TRAINING,
+        "gradient_boosting",
+        "random_forest",
+        expect![[r#"
+            environments/dev/wine.yaml:10:14: InvalidManifest: MLTrainingJob/wine-quality: spec.algorithm: the text "random_forest" is not one of linear_regression, gradient_boosting, logistic_regression
+              hint: write one of these; gradient_boosting is the one of trees
+        "#]],
+    );
+    check_with(
+        TRAINING,
+        "trees: 100",
+        "treees: 100",
+        expect![[r#"
+        environments/dev/wine.yaml:12:13: InvalidManifest: MLTrainingJob/wine-quality: spec.hyperparameters.treees: gradient_boosting has no such hyperparameter
+          hint: did you mean `trees`?
+    "#]],
+    );
+    check_with(
+        TRAINING,
+        "trees: 100",
+        "trees: 0.5\n    learning_rate: 0\n    boosting: dart",
+        expect![[r#"
+            environments/dev/wine.yaml:14:15: InvalidManifest: MLTrainingJob/wine-quality: spec.hyperparameters.boosting: expected a number, got the text "dart"
+              hint: write it in digits, without quotes or unit
+        "#]],
+    );
+    check_with(
+        TRAINING,
+        "trees: 100",
+        "trees: 0.5\n    learning_rate: 0",
+        expect![[r#"
+            environments/dev/wine.yaml:12:12: InvalidManifest: MLTrainingJob/wine-quality: spec.hyperparameters.trees: 0.5 is not a whole number from 1 to 5000
+              hint: without it, 100 is taken
+            environments/dev/wine.yaml:13:20: InvalidManifest: MLTrainingJob/wine-quality: spec.hyperparameters.learning_rate: 0 is not a number above 0, at most 1
+              hint: without it, 0.1 is taken
+        "#]],
+    );
+    check_with(
+        TRAINING,
+        "builtin:wine-quality",
+        "builtin:wine",
+        expect![[r#"
+        environments/dev/wine.yaml:9:10: InvalidManifest: MLTrainingJob/wine-quality: spec.dataset.uri: no dataset "wine" ships in the binary
+          hint: these ship in the binary: iris, wine-quality
+    "#]],
+    );
+    check_with(
+        TRAINING,
+        "builtin:wine-quality",
+        "https://example.org/wine.csv",
+        expect![[r#"
+            environments/dev/wine.yaml:9:10: InvalidManifest: MLTrainingJob/wine-quality: spec.dataset.uri: data is not fetched over https
+              hint: commit the file beside the manifest, or give an absolute path and its sha256
+        "#]],
+    );
+    check_with(
+        TRAINING,
+        "builtin:wine-quality",
+        "../secret.csv",
+        expect![[r#"
+        environments/dev/wine.yaml:9:10: InvalidManifest: MLTrainingJob/wine-quality: spec.dataset.uri: a path has no empty, '.' or '..' part
+          hint: data of the commit lies in the manifest's folder or below it; other files have an absolute path and a sha256
+    "#]],
+    );
+    check_with(
+        TRAINING,
+        "builtin:wine-quality",
+        "wine.csv",
+        expect![[r#"
+        environments/dev/wine.yaml:8:3: InvalidManifest: MLTrainingJob/wine-quality: spec.dataset: `target` is missing: a CSV file does not say which column is predicted
+          hint: add `target: { column: COLUMN }`
+    "#]],
+    );
+    check_with(
+        TRAINING,
+        "percent: 20",
+        "percent: 100",
+        expect![[r#"
+        environments/dev/wine.yaml:17:25: InvalidManifest: MLTrainingJob/wine-quality: spec.evaluation.holdout.percent: 100 is not a whole percent from 1 to 99
+          hint: write a whole percent from 1 to 99
+    "#]],
+    );
+    let schedule = |fields: &str| format!("schedule: {{ {fields} }}");
+    let version = "version: v20261101-120000";
+    check_with(
+        TRAINING,
+        version,
+        &schedule("cron: '0 3 * * SUN', timeZone: Europe/Pariss"),
+        expect![[r#"
+            environments/dev/wine.yaml:7:46: InvalidManifest: MLTrainingJob/wine-quality: spec.schedule.timeZone: "Europe/Pariss" is no IANA time zone
+              hint: did you mean Europe/Paris?
+        "#]],
+    );
+    check_with(
+        TRAINING,
+        version,
+        &schedule("cron: '0 30 * * SUN'"),
+        expect![[r#"
+            environments/dev/wine.yaml:7:21: InvalidManifest: MLTrainingJob/wine-quality: spec.schedule.cron: "30" is not a cron hour (second field): 0-23, lists (6,18), ranges (9-17), steps (*/6) or *
+              hint: write minute, hour, day of month, month and weekday, e.g. "0 3 * * SUN"
+        "#]],
+    );
+    check_with(
+        TRAINING,
+        version,
+        &schedule("cron: '0 3 * * SUN', concurrencyPolicy: Queue"),
+        expect![[r#"
+            environments/dev/wine.yaml:7:55: InvalidManifest: MLTrainingJob/wine-quality: spec.schedule.concurrencyPolicy: the text "Queue" is not one of Forbid, Replace, Allow
+              hint: write one of these
+        "#]],
+    );
+}
+
+#[test]
+fn environment_is_named_like_its_folder() {
+    let environment = "apiVersion: aurora.io/v1alpha1\nkind: MLEnvironment\nmetadata: { name: prod }\nspec: { target: Standalone }\n";
+    check(
+        environment,
+        expect![[r#"
+        environments/dev/wine.yaml:3:19: InvalidManifest: MLEnvironment/prod: metadata.name: the environment is named "prod", its folder "dev"
+          hint: write `name: dev`, or rename the folder
+    "#]],
+    );
+    check(
+        &environment.replace("prod", "dev"),
+        expect![[r#"
+        environments/dev/wine.yaml:1:1: MLEnvironment/dev
+    "#]],
+    );
+    check(
+        &environment
+            .replace("prod", "dev")
+            .replace("Standalone", "Kubernetes"),
+        expect![[r#"
+            environments/dev/wine.yaml:4:17: InvalidManifest: MLEnvironment/dev: spec.target: the text "Kubernetes" is not one of Standalone
+              hint: write `Standalone`
+        "#]],
+    );
+    check(
+        &environment.replace("prod", "dev").replace(
+            "Standalone",
+            "Standalone, removal: { maxCount: -1, allow: HEAD }, windows: []",
+        ),
+        expect![[r#"
+            environments/dev/wine.yaml:4:50: InvalidManifest: MLEnvironment/dev: spec.removal.maxCount: -1 is not a whole number from 0 to 1000000
+              hint: write a whole number from 0 to 1000000
+            environments/dev/wine.yaml:4:61: InvalidManifest: MLEnvironment/dev: spec.removal.allow: "HEAD" is not a revision: the 40 or 64 hex digits of a commit
+              hint: write the full commit id that `git rev-parse HEAD` prints
+            environments/dev/wine.yaml:4:69: InvalidManifest: MLEnvironment/dev: spec: unknown field `windows`
+              hint: remove it; the fields here are registry, removal, suspend, target
+        "#]],
+    );
+}
