@@ -1,5 +1,7 @@
 //! From pins to tracks and live weight: one closed state enum, one transition function, all memory in the status.
 
+mod step;
+
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
@@ -10,15 +12,16 @@ use crate::names::{Digest, Weight};
 pub const HISTORY_LENGTH_MAX: usize = 10;
 
 /// Where a rollout stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum State {
     /// Stable serves its pin; the canary, if there is one, serves its pin at the declared weight.
+    #[default]
     Idle,
-    /// A track does not serve its pin yet.
+    /// A track does not serve its pin yet, or still serves one that has left.
     Preparing,
-    /// The canary could carry more than it does: why it does not.
+    /// Something keeps a track from its pin, or the canary from its declared weight: what.
     Holding {
-        /// A PascalCase word, e.g. `Paused`, `CanaryLost`, `LoadFailed`.
+        /// `Suspended`, `LoadFailed`, `CanaryLost` or `Paused`; where several hold, the first of these.
         reason: String,
         /// One sentence for a person.
         message: String,
@@ -172,8 +175,9 @@ pub struct Rollout {
 
 /// Computes the next step of a model's rollout.
 ///
-/// `spec` is `None` when the object is being removed. Never raises the weight above the declared one, nor above 0
-/// unless the canary serves exactly its pin.
+/// `spec` is `None` when the object is being removed. The weight is never above the declared one, and above 0 only
+/// while the canary serves exactly its pin and stable serves something. One exception: in a promotion the canary keeps
+/// the weight that it has until stable serves the same digest, so that nobody is sent back to the old version.
 pub fn rollout(
     spec: Option<&ResolvedDeployment>,
     commands: &Commands,
@@ -181,6 +185,5 @@ pub fn rollout(
     status: Option<&Status>,
     now: Timestamp,
 ) -> Rollout {
-    let _unused = (spec, commands, tracks, status, now);
-    unimplemented!()
+    step::step(spec, commands, tracks, status, now)
 }

@@ -1,5 +1,9 @@
 //! Which training run starts, is retried, skipped or stopped, and what its version is called.
 
+mod attempt;
+mod scheduled;
+mod unscheduled;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -7,7 +11,11 @@ use serde::{Deserialize, Serialize};
 use crate::Timestamp;
 use crate::names::{Digest, Version};
 use crate::observed::ObservedVersion;
-use crate::training::Training;
+use crate::training::{RunPolicy, Training};
+use attempt::Decision;
+
+/// A run that fails for a reason outside its inputs is started so often.
+pub const ATTEMPTS_MAX: u32 = 3;
 
 /// What is known of a job besides its runs.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,21 +70,21 @@ pub enum Outcome {
         /// What a person should know.
         message: String,
     },
-    /// It failed and may succeed: killed, no space, deadline.
+    /// It failed and may succeed: killed, no space.
     Transient {
         /// When.
         at: Timestamp,
         /// What a person should know.
         message: String,
     },
-    /// It was skipped before it started: `SameInputs`, `Forbid`, `MissedDeadline`.
+    /// It was skipped before it started: `SameInputs`, `Forbid`, `MissedDeadline`, `LastRunInvalid`.
     Skipped {
         /// When.
         at: Timestamp,
         /// A PascalCase word.
         reason: String,
     },
-    /// It was stopped by a newer spec, a newer slot or the job's removal.
+    /// It was stopped: `SpecChanged`, `Replaced`, `DeadlineExceeded`, or what the target says of a job's removal.
     Stopped {
         /// When.
         at: Timestamp,
@@ -97,7 +105,7 @@ pub enum RunAction {
         /// 1 for the first attempt.
         attempt: u32,
     },
-    /// Ends a run that is under way and records it as stopped.
+    /// Ends a run that is under way and records it as stopped. What follows it starts at the next call.
     Stop {
         /// Which.
         version: Version,
@@ -164,8 +172,77 @@ pub struct Runs {
 
 /// Decides which runs of a job start, are retried, skipped or stopped.
 ///
-/// `records` are the job's runs, oldest first; the target keeps the last 20.
+/// `records` are the job's runs, oldest first; the target keeps the last 20. A run that its deadline stopped is not
+/// tried again until the spec changes, or until the next slot. A job runs the slots after its revision's commit; of
+/// those missed, only the newest is caught up.
 pub fn runs(job: &Job<'_>, records: &[Record], now: Timestamp) -> Runs {
-    let _unused = (job, records, now);
-    unimplemented!()
+    let (stops, records, mut wakes) = stop(job, records, now);
+    let mut decision = match &job.training.runs {
+        _ if job.training.suspend => Decision::of(attempt::running(&records).unwrap_or(Phase::Suspended)),
+        RunPolicy::Fixed(version) => unscheduled::fixed(job, version, &records, now),
+        RunPolicy::PerInputs => unscheduled::per_inputs(job, &records, now),
+        RunPolicy::Scheduled {
+            schedule,
+            starting_deadline_seconds,
+            concurrency,
+        } => {
+            let policy = scheduled::Policy {
+                schedule,
+                starting_deadline_seconds: *starting_deadline_seconds,
+                concurrency: *concurrency,
+            };
+            scheduled::scheduled(job, &policy, &records, now)
+        }
+    };
+    // A run that is being stopped may still write: what takes its place starts once that is recorded.
+    let stops_any = !stops.is_empty()
+        || decision
+            .actions
+            .iter()
+            .any(|a| matches!(a, RunAction::Stop { .. }));
+    if let Some(version) = decision.start().filter(|_| stops_any) {
+        decision
+            .actions
+            .retain(|action| !matches!(action, RunAction::Start { .. }));
+        decision.phase = Phase::Pending { version };
+        wakes.push(now);
+    }
+    wakes.extend(decision.wake);
+    let mut actions = stops;
+    actions.extend(decision.actions);
+    Runs {
+        actions,
+        phase: decision.phase,
+        wake: wakes.into_iter().min(),
+    }
+}
+
+/// Stops what runs too long, or for a spec that is no more, and returns the records as they are after that.
+fn stop(job: &Job<'_>, records: &[Record], now: Timestamp) -> (Vec<RunAction>, Vec<Record>, Vec<Timestamp>) {
+    let mut stops = Vec::new();
+    let mut deadlines = Vec::new();
+    let mut after = records.to_vec();
+    for record in after
+        .iter_mut()
+        .filter(|record| record.outcome == Outcome::Running)
+    {
+        let deadline = attempt::deadline(job, record);
+        let reason = if deadline <= now {
+            attempt::DEADLINE_EXCEEDED
+        } else if record.spec_hash != job.spec_hash && !job.training.suspend {
+            attempt::SPEC_CHANGED
+        } else {
+            deadlines.push(deadline);
+            continue;
+        };
+        stops.push(RunAction::Stop {
+            version: record.version.clone(),
+            reason,
+        });
+        record.outcome = Outcome::Stopped {
+            at: now,
+            reason: reason.to_owned(),
+        };
+    }
+    (stops, after, deadlines)
 }

@@ -1,0 +1,153 @@
+//! One run from its first attempt to its end: what every way of running has in common.
+
+use chrono::Duration;
+
+use super::{ATTEMPTS_MAX, Job, Outcome, Phase, Record, RunAction};
+use crate::Timestamp;
+use crate::names::Version;
+
+pub(super) const DEADLINE_EXCEEDED: &str = "DeadlineExceeded";
+pub(super) const SPEC_CHANGED: &str = "SpecChanged";
+
+/// How long a registry may take to show what a run published, in seconds.
+const VISIBLE_AFTER_SECONDS: i64 = 10;
+
+/// What is decided about a job, the stops before it aside.
+pub(super) struct Decision {
+    pub(super) actions: Vec<RunAction>,
+    pub(super) phase: Phase,
+    pub(super) wake: Option<Timestamp>,
+}
+
+impl Decision {
+    pub(super) fn of(phase: Phase) -> Self {
+        Self {
+            actions: Vec::new(),
+            phase,
+            wake: None,
+        }
+    }
+
+    pub(super) fn wake_at(self, at: Timestamp) -> Self {
+        Self {
+            wake: Some(self.wake.map_or(at, |wake| wake.min(at))),
+            ..self
+        }
+    }
+
+    fn started(
+        job: &Job<'_>,
+        version: &Version,
+        slot: Option<Timestamp>,
+        attempt: u32,
+        now: Timestamp,
+    ) -> Self {
+        let start = RunAction::Start {
+            version: version.clone(),
+            slot,
+            attempt,
+        };
+        let phase = Phase::Running {
+            version: version.clone(),
+        };
+        Self {
+            actions: vec![start],
+            phase,
+            wake: Some(now + active_deadline(job)),
+        }
+    }
+
+    /// Returns the version of the run that it starts.
+    pub(super) fn start(&self) -> Option<Version> {
+        self.actions.iter().find_map(|action| match action {
+            RunAction::Start { version, .. } => Some(version.clone()),
+            RunAction::Stop { .. } | RunAction::Skip { .. } => None,
+        })
+    }
+}
+
+/// Returns when a run that is under way is stopped.
+pub(super) fn deadline(job: &Job<'_>, record: &Record) -> Timestamp {
+    record.started_at + active_deadline(job)
+}
+
+fn active_deadline(job: &Job<'_>) -> Duration {
+    seconds(job.training.active_deadline_seconds)
+}
+
+/// A century stands for anything longer.
+pub(super) fn seconds(seconds: u64) -> Duration {
+    const CENTURY: i64 = 100 * 366 * 24 * 3600;
+    Duration::seconds(i64::try_from(seconds).unwrap_or(CENTURY).min(CENTURY))
+}
+
+/// Returns the phase of a job with a run under way: the newest.
+pub(super) fn running(records: &[Record]) -> Option<Phase> {
+    let running = records
+        .iter()
+        .rev()
+        .find(|record| record.outcome == Outcome::Running)?;
+    Some(Phase::Running {
+        version: running.version.clone(),
+    })
+}
+
+/// Decides about a run whose version does not exist, `last` being its newest attempt for this spec.
+pub(super) fn continue_run(
+    job: &Job<'_>,
+    version: &Version,
+    slot: Option<Timestamp>,
+    last: Option<&Record>,
+    now: Timestamp,
+) -> Decision {
+    let start = |attempt| Decision::started(job, version, slot, attempt, now);
+    let failed = |message| {
+        Decision::of(Phase::Failed {
+            version: version.clone(),
+            message,
+        })
+    };
+    let Some(last) = last else { return start(1) };
+    match &last.outcome {
+        Outcome::Running => Decision::of(Phase::Running {
+            version: version.clone(),
+        }),
+        Outcome::Succeeded { at, digest } => {
+            let visible = *at + Duration::seconds(VISIBLE_AFTER_SECONDS);
+            if now < visible {
+                let phase = Phase::Succeeded {
+                    version: version.clone(),
+                    digest: *digest,
+                };
+                Decision::of(phase).wake_at(visible)
+            } else {
+                start(1)
+            }
+        }
+        Outcome::Invalid { message, .. } => failed(message.clone()),
+        Outcome::Transient { message, .. } if last.attempt >= ATTEMPTS_MAX => {
+            failed(format!("{message} (after {} attempts)", last.attempt))
+        }
+        Outcome::Transient { at, .. } => {
+            let due = *at + back_off(last.attempt);
+            if now < due {
+                Decision::of(Phase::Pending {
+                    version: version.clone(),
+                })
+                .wake_at(due)
+            } else {
+                start(last.attempt + 1)
+            }
+        }
+        Outcome::Stopped { reason, .. } if reason == DEADLINE_EXCEEDED => failed(format!(
+            "stopped after activeDeadlineSeconds ({} s); it is not tried again until the spec changes",
+            job.training.active_deadline_seconds,
+        )),
+        Outcome::Stopped { .. } | Outcome::Skipped { .. } => start(1),
+    }
+}
+
+/// 10 s, 40 s, …
+fn back_off(attempt: u32) -> Duration {
+    Duration::seconds(10 * 4_i64.pow(attempt.saturating_sub(1).min(8)))
+}

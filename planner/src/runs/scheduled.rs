@@ -1,0 +1,201 @@
+//! Jobs with a schedule: one run per slot, its version being the slot in UTC.
+
+use super::attempt::{self, Decision, continue_run};
+use super::{ATTEMPTS_MAX, Job, Outcome, Phase, Record, RunAction};
+use crate::Timestamp;
+use crate::names::{Digest, Version};
+use crate::observed::ObservedVersion;
+use crate::schedule::Schedule;
+use crate::training::Concurrency;
+
+const SAME_INPUTS: &str = "SameInputs";
+
+/// When runs happen.
+pub(super) struct Policy<'a> {
+    pub(super) schedule: &'a Schedule,
+    pub(super) starting_deadline_seconds: Option<u64>,
+    pub(super) concurrency: Concurrency,
+}
+
+pub(super) fn scheduled(job: &Job<'_>, policy: &Policy<'_>, records: &[Record], now: Timestamp) -> Decision {
+    let newest_recorded = records.iter().filter_map(|record| record.slot).max();
+    let since = newest_recorded.map_or(job.committed_at, |slot| slot.max(job.committed_at));
+    let next = policy.schedule.next_after(now);
+    // Only the newest slot counts: of those that were missed, the others are not caught up.
+    let due = policy.schedule.newest_until(now).filter(|slot| *slot > since);
+    let decision = match due {
+        Some(slot) => due_slot(job, policy, records, slot, now),
+        None => Due::Nothing,
+    };
+    let decision = match decision {
+        Due::Start(slot) => continue_run(job, &version_of(job, records, slot), Some(slot), None, now),
+        Due::Replace(slot) => replace(job, records, slot, now),
+        Due::Skip(slot, reason) => {
+            let version = version_of(job, records, slot);
+            let mut decision = Decision::of(at_rest(job, records, next));
+            decision.actions.push(RunAction::Skip {
+                version,
+                slot,
+                reason,
+            });
+            decision
+        }
+        Due::Nothing => between_slots(job, records, next, now),
+    };
+    match next {
+        Some(next) => decision.wake_at(next),
+        None => decision,
+    }
+}
+
+/// What a slot that is due comes to.
+enum Due {
+    Start(Timestamp),
+    /// Stops what runs, and starts at the next call.
+    Replace(Timestamp),
+    Skip(Timestamp, &'static str),
+    Nothing,
+}
+
+fn due_slot(job: &Job<'_>, policy: &Policy<'_>, records: &[Record], slot: Timestamp, now: Timestamp) -> Due {
+    let is_late = policy
+        .starting_deadline_seconds
+        .is_some_and(|limit| now - slot > attempt::seconds(limit));
+    if is_late {
+        return Due::Skip(slot, "MissedDeadline");
+    }
+    let is_running = records.iter().any(|record| record.outcome == Outcome::Running);
+    match policy.concurrency {
+        Concurrency::Forbid if is_running => return Due::Skip(slot, "Forbid"),
+        Concurrency::Forbid | Concurrency::Replace | Concurrency::Allow => {}
+    }
+    if last_inputs(job, records) == Some(job.inputs) {
+        return Due::Skip(slot, SAME_INPUTS);
+    }
+    let is_known_invalid = last_run(records).is_some_and(|last| {
+        last.spec_hash == job.spec_hash && matches!(last.outcome, Outcome::Invalid { .. })
+    });
+    if is_known_invalid {
+        return Due::Skip(slot, "LastRunInvalid");
+    }
+    match policy.concurrency {
+        Concurrency::Replace if is_running => Due::Replace(slot),
+        Concurrency::Forbid | Concurrency::Replace | Concurrency::Allow => Due::Start(slot),
+    }
+}
+
+fn replace(job: &Job<'_>, records: &[Record], slot: Timestamp, now: Timestamp) -> Decision {
+    let running = records.iter().filter(|record| record.outcome == Outcome::Running);
+    let mut decision = Decision::of(Phase::Pending {
+        version: version_of(job, records, slot),
+    })
+    .wake_at(now);
+    decision.actions = running
+        .map(|record| RunAction::Stop {
+            version: record.version.clone(),
+            reason: "Replaced",
+        })
+        .collect();
+    decision
+}
+
+/// No slot is due: a run of the newest slot may have to be tried again, or anew for a changed spec.
+fn between_slots(job: &Job<'_>, records: &[Record], next: Option<Timestamp>, now: Timestamp) -> Decision {
+    if let Some(running) = attempt::running(records) {
+        return Decision::of(running);
+    }
+    let rest = || Decision::of(at_rest(job, records, next));
+    let Some(last) = last_run(records) else {
+        return rest();
+    };
+    let Some(slot) = last.slot else { return rest() };
+    match &last.outcome {
+        Outcome::Transient { .. } if last.spec_hash == job.spec_hash && last.attempt < ATTEMPTS_MAX => {
+            continue_run(job, &last.version, Some(slot), Some(last), now)
+        }
+        Outcome::Stopped { reason, .. } if reason == attempt::SPEC_CHANGED => {
+            let version = if job.existing.contains_key(&last.version) {
+                version_of(job, records, slot)
+            } else {
+                last.version.clone()
+            };
+            continue_run(job, &version, Some(slot), None, now)
+        }
+        Outcome::Running
+        | Outcome::Succeeded { .. }
+        | Outcome::Invalid { .. }
+        | Outcome::Transient { .. }
+        | Outcome::Skipped { .. }
+        | Outcome::Stopped { .. } => rest(),
+    }
+}
+
+/// Where a job stands that has nothing to do until its next slot.
+fn at_rest(job: &Job<'_>, records: &[Record], next: Option<Timestamp>) -> Phase {
+    if let Some(running) = attempt::running(records) {
+        return running;
+    }
+    let scheduled = Phase::Scheduled { next };
+    let Some(last) = last_run(records) else {
+        return scheduled;
+    };
+    let failed = |message: String| Phase::Failed {
+        version: last.version.clone(),
+        message,
+    };
+    let is_of_this_spec = last.spec_hash == job.spec_hash;
+    match &last.outcome {
+        Outcome::Succeeded { digest, .. } => Phase::Succeeded {
+            version: last.version.clone(),
+            digest: *digest,
+        },
+        Outcome::Invalid { message, .. } if is_of_this_spec => failed(message.clone()),
+        Outcome::Transient { message, .. } if is_of_this_spec => failed(format!(
+            "{message} (after {} attempts); the next slot tries again",
+            last.attempt
+        )),
+        Outcome::Stopped { reason, .. } if is_of_this_spec && reason == attempt::DEADLINE_EXCEEDED => {
+            failed(format!(
+                "stopped after activeDeadlineSeconds ({} s); the next slot tries again",
+                job.training.active_deadline_seconds,
+            ))
+        }
+        Outcome::Running
+        | Outcome::Invalid { .. }
+        | Outcome::Transient { .. }
+        | Outcome::Skipped { .. }
+        | Outcome::Stopped { .. } => scheduled,
+    }
+}
+
+/// The newest run that was started.
+fn last_run(records: &[Record]) -> Option<&Record> {
+    records
+        .iter()
+        .rev()
+        .find(|record| !matches!(record.outcome, Outcome::Skipped { .. }))
+}
+
+/// The inputs of the newest run that succeeded. A slot skipped for having the same ones stands for it, and where no
+/// record does, the newest version that was trained.
+fn last_inputs(job: &Job<'_>, records: &[Record]) -> Option<Digest> {
+    let succeeded = records.iter().rev().find(|record| match &record.outcome {
+        Outcome::Succeeded { .. } => true,
+        Outcome::Skipped { reason, .. } => reason == SAME_INPUTS,
+        Outcome::Running | Outcome::Invalid { .. } | Outcome::Transient { .. } | Outcome::Stopped { .. } => {
+            false
+        }
+    });
+    succeeded.map(|record| record.inputs).or_else(|| {
+        job.existing.values().rev().find_map(|existing| match existing {
+            ObservedVersion::Sound { inputs, .. } => *inputs,
+            ObservedVersion::Damaged(_) => None,
+        })
+    })
+}
+
+fn version_of(job: &Job<'_>, records: &[Record], slot: Timestamp) -> Version {
+    Version::at(slot, |version| {
+        job.existing.contains_key(version) || records.iter().any(|record| record.version == *version)
+    })
+}
