@@ -4,6 +4,9 @@ mod boosting;
 mod linear;
 mod logistic;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use planner::training::{Algorithm, Feature};

@@ -13,6 +13,9 @@ mod builtin;
 mod csv;
 mod synthetic;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 

@@ -3,6 +3,9 @@
 //! A row's side depends on the key and on its own raw values alone: duplicates stay together, rows that are added later
 //! never move others, and the choice of features does not matter.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 
 use planner::names::Digest;

@@ -1,6 +1,7 @@
 //! `gradient_boosting`: regression trees on squared loss by forust, copied into our own flat trees.
 //!
-//! The base is the mean of the answers. There is no branch for missing values: it would not map to an artifact.
+//! The base is the mean of the answers. There is no branch for missing values: it would not map to an artifact. One
+//! thread: as fast as two on 16,000 rows, and what else runs on the machine keeps its cores.
 
 use forust_ml::gradientbooster::GrowPolicy;
 use forust_ml::objective::ObjectiveType;
@@ -57,6 +58,7 @@ fn booster(settings: &Settings, seed: u64, answers: &[f64]) -> GradientBooster {
         .set_l2(settings["l2"] as f32)
         .set_colsample_bytree(settings["column_sample"])
         .set_subsample(subsample as f32)
+        .set_parallel(false)
         .set_seed(seed)
         .set_base_score(mean)
         .set_initialize_base_score(false)

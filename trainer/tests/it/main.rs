@@ -8,6 +8,7 @@
 
 mod bad_data;
 mod california;
+mod holdouts;
 mod onnxruntime;
 mod published;
 mod world;

@@ -4,14 +4,11 @@ use std::fmt::Write as _;
 
 use expect_test::expect;
 use planner::training::Algorithm;
+use registry::artifact;
+use registry::metadata::{Labels, VersionMetadata};
 use registry::run::{Ending, Progress};
 
-use crate::world::{World, builtin, now, published, run, settings, synthetic};
-
-/// Wine quality's canary: 100 trees of 8 leaves.
-fn small_boosting() -> std::collections::BTreeMap<String, f64> {
-    settings(&[("max_leaves", 8.0), ("learning_rate", 0.05)])
-}
+use crate::world::{World, builtin, now, published, run, settings, small_boosting, synthetic};
 
 #[test]
 fn each_dataset_that_ships_is_learnt() {
@@ -110,4 +107,228 @@ fn progress_is_told_in_order() {
         .map(|step| format!("{} {}", step.percent, step.stage))
         .collect();
     expect!["0 read, 20 fit, 80 evaluate, 90 publish, 100 publish"].assert_eq(&text.join(", "));
+}
+
+#[test]
+fn metadata_tells_the_whole_story() {
+    let world = World::new();
+    let mut request = world.request(Algorithm::LogisticRegression, builtin("iris"));
+    request.training.hyperparameters = settings(&[("l2", 2.0)]);
+    published(&request);
+    let mut metadata = serde_json::to_value(world.entry(&request).metadata).unwrap();
+    // What depends on the machine's arithmetic, and what is long.
+    for pointer in [
+        "/artifact/digest",
+        "/lineage/trainer",
+        "/reference/features",
+        "/reference/prediction",
+    ] {
+        *metadata.pointer_mut(pointer).unwrap() = "…".into();
+    }
+    round(&mut metadata);
+    expect![[r#"
+        {
+          "accuracy": 0.968,
+          "algorithm": "logistic_regression",
+          "artifact": {
+            "bytes": 592,
+            "digest": "…",
+            "file": "model.onnx"
+          },
+          "baseline": null,
+          "dataset": {
+            "digest": "sha256:baab197214941e4332162f1a75ba0bb7b3ac2164a3ddab19edf6cdc8920ee3fc",
+            "rows": 150,
+            "uri": "builtin:iris"
+          },
+          "example": {
+            "inputs": [
+              6.7,
+              3.1,
+              5.6,
+              2.4
+            ],
+            "prediction": [
+              0.0,
+              0.047,
+              0.953
+            ],
+            "row": {
+              "petal length": 5.6,
+              "petal width": 2.4,
+              "sepal length": 6.7,
+              "sepal width": 3.1
+            }
+          },
+          "features": 4,
+          "framework": "linfa",
+          "hyperparameters": {
+            "iterations": 500.0,
+            "l2": 2.0
+          },
+          "inputs_hash": "sha256:32381523e63197c929b67f793a8098bed0ae3a6fa902634fdbcc6fa4567f3346",
+          "lineage": {
+            "job": "job",
+            "revision": "0123456789012345678901234567890123456789",
+            "trainer": "…"
+          },
+          "metrics": {
+            "holdout_digest": "sha256:dbc05185a319e2e518bb8132989148ed2beec8f7e1304d217cb37e1fea9afc45",
+            "holdout_rows": 31,
+            "values": {
+              "accuracy": 0.968,
+              "log_loss": 0.204
+            }
+          },
+          "model_name": "m",
+          "reference": {
+            "features": "…",
+            "prediction": "…"
+          },
+          "seed": 42,
+          "signature": {
+            "features": [
+              {
+                "derivation": {
+                  "column": "sepal length"
+                },
+                "name": "sepal length"
+              },
+              {
+                "derivation": {
+                  "column": "sepal width"
+                },
+                "name": "sepal width"
+              },
+              {
+                "derivation": {
+                  "column": "petal length"
+                },
+                "name": "petal length"
+              },
+              {
+                "derivation": {
+                  "column": "petal width"
+                },
+                "name": "petal width"
+              }
+            ],
+            "inputs": [
+              {
+                "datatype": "FP64",
+                "name": "input",
+                "shape": [
+                  -1,
+                  4
+                ]
+              }
+            ],
+            "labels": [
+              "setosa",
+              "versicolor",
+              "virginica"
+            ],
+            "missing_values": false,
+            "outputs": [
+              {
+                "datatype": "BYTES",
+                "name": "label",
+                "shape": [
+                  -1
+                ]
+              },
+              {
+                "datatype": "FP64",
+                "name": "probabilities",
+                "shape": [
+                  -1,
+                  3
+                ]
+              }
+            ],
+            "target_unit": null
+          },
+          "trained_at": "2026-11-01T12:00:00Z",
+          "version": "v20261101-120000"
+        }"#]]
+    .assert_eq(&serde_json::to_string_pretty(&metadata).unwrap());
+}
+
+/// Rounds every fraction to three places.
+fn round(value: &mut serde_json::Value) {
+    match value {
+        serde_json::Value::Number(number) if number.is_f64() => {
+            let rounded = (number.as_f64().unwrap() * 1e3).round() / 1e3;
+            *value = rounded.into();
+        }
+        serde_json::Value::Array(items) => items.iter_mut().for_each(round),
+        serde_json::Value::Object(fields) => fields.values_mut().for_each(round),
+        _ => {}
+    }
+}
+
+#[test]
+fn a_version_loads_and_a_tampered_one_does_not() {
+    let world = World::new();
+    let request = world.request(Algorithm::GradientBoosting, synthetic("friedman1"));
+    published(&request);
+    let entry = world.entry(&request);
+    let model = artifact::load(&world.store, &entry).unwrap();
+    assert_eq!(model.width(), 10);
+
+    let bytes = world.store.read_artifact(&entry).unwrap();
+    let refusal = |change: fn(&mut VersionMetadata)| {
+        let mut metadata = entry.metadata.clone();
+        change(&mut metadata);
+        artifact::load_bytes(&bytes, &metadata).unwrap_err().to_string()
+    };
+    let refusals = [
+        refusal(|metadata| {
+            metadata.signature.features.pop();
+        }),
+        refusal(|metadata| {
+            metadata.example.inputs.pop();
+        }),
+        refusal(|metadata| metadata.signature.labels = Labels::Numbers(vec![1, 2])),
+        refusal(|metadata| metadata.signature.outputs[0].name = "score".to_owned()),
+        refusal(|metadata| metadata.example.prediction = vec![1.5; 2]),
+    ];
+    expect![[r#"
+        the artifact contradicts its metadata: it takes 10 inputs, the signature names 9 features and the example has 10 inputs
+        the artifact contradicts its metadata: it takes 10 inputs, the signature names 10 features and the example has 9 inputs
+        the artifact contradicts its metadata: its labels are not those of the signature
+        the artifact contradicts its metadata: its tensors are not those of the signature
+        the artifact predicts [22.223097487973995] for the recorded example, not [1.5, 1.5] (relative 1e-9); retrain the version on this kind of machine, or restore its files"#]].assert_eq(&refusals.join("\n"));
+    assert!(refusal(|metadata| metadata.example.prediction[0] *= 1.0 + 1e-8).contains("relative 1e-9"));
+    let mut near = entry.metadata.clone();
+    near.example.prediction[0] *= 1.0 + 1e-10;
+    assert!(artifact::load_bytes(&bytes, &near).is_ok());
+
+    let path = entry.dir.join("model.onnx");
+    let mut tampered = bytes.clone();
+    *tampered.last_mut().unwrap() ^= 1;
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    std::fs::write(&path, tampered).unwrap();
+    assert!(matches!(
+        artifact::load(&world.store, &entry),
+        Err(artifact::LoadError::Store(_))
+    ));
+}
+
+#[test]
+fn a_request_file_is_run_and_answered() {
+    let world = World::new();
+    let request = world.request(Algorithm::LogisticRegression, builtin("iris"));
+    let folder = world.store.ensure_run(&request.model, &request.version).unwrap();
+    let path = folder.request_path();
+    let error = trainer::run_file(&path, &mut |_| {}, &now).unwrap_err();
+    assert!(error.to_string().contains("asks for nothing"), "{error}");
+    folder.begin(&request).unwrap();
+    let mut stages = 0;
+    let ending = trainer::run_file(&path, &mut |_| stages += 1, &now).unwrap();
+    assert!(matches!(ending, Ending::Published { .. }));
+    let result = folder.result().unwrap().unwrap();
+    assert_eq!((result.ending, result.at), (ending, now()));
+    assert_eq!(folder.progress().unwrap().unwrap().percent, 100);
+    assert_eq!(stages, 5);
 }

@@ -128,6 +128,11 @@ pub(crate) fn settings(pairs: &[(&str, f64)]) -> BTreeMap<String, f64> {
         .collect()
 }
 
+/// Wine quality's canary: 100 trees of 8 leaves.
+pub(crate) fn small_boosting() -> BTreeMap<String, f64> {
+    settings(&[("max_leaves", 8.0), ("learning_rate", 0.05)])
+}
+
 pub(crate) fn now() -> Timestamp {
     "2026-11-01T12:00:00Z".parse().unwrap()
 }
