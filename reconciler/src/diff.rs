@@ -4,8 +4,6 @@
 //! not compute" is never "no change".
 
 mod render;
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeMap;
 
@@ -50,12 +48,13 @@ pub struct Intents {
 /// Computes what `head` means to change against `base`; `findings` are those of `head`, shown and not hashed.
 pub fn intents(base: &Desired, head: &Desired, findings: &[Finding]) -> Intents {
     let mut intents = Vec::new();
+    let is_removal = head.completeness == Completeness::Complete;
     environment(&base.environment, &head.environment, &mut intents);
     for (name, before, after) in pairs(&base.deployments, &head.deployments) {
-        deployment(name, before, after, &mut intents);
+        deployment(name, before, after, is_removal, &mut intents);
     }
     for (name, before, after) in pairs(&base.trainings, &head.trainings) {
-        training(name, before, after, &mut intents);
+        training(name, before, after, is_removal, &mut intents);
     }
     intents.sort_by(|a, b| a.subject.cmp(&b.subject));
     Intents {
@@ -69,6 +68,9 @@ pub fn intents(base: &Desired, head: &Desired, findings: &[Finding]) -> Intents 
         hash: plan_hash(head),
     }
 }
+
+/// What is said of a manifest that may only be unreadable.
+const NOT_UNDERSTOOD: &str = "is not among what was understood: it stays as it is";
 
 /// Pairs two maps by name, in the names' order.
 fn pairs<'a, S>(
@@ -118,6 +120,7 @@ fn deployment(
     name: &ObjectName,
     before: Option<&DeclaredDeployment>,
     after: Option<&DeclaredDeployment>,
+    is_removal: bool,
     intents: &mut Vec<Intent>,
 ) {
     let Some(subject) = after.or(before).map(|deployment| deployment.model.to_string()) else {
@@ -146,7 +149,11 @@ fn deployment(
             return;
         }
         (Some(_), None) => {
-            say("is no longer served; its versions stay".to_owned());
+            say(if is_removal {
+                "is no longer served; its versions stay".to_owned()
+            } else {
+                format!("MLDeployment/{name} {NOT_UNDERSTOOD}")
+            });
             return;
         }
         (None, None) => return,
@@ -231,6 +238,7 @@ fn training(
     name: &ObjectName,
     before: Option<&Training>,
     after: Option<&Training>,
+    is_removal: bool,
     intents: &mut Vec<Intent>,
 ) {
     let Some(subject) = after.or(before).map(|training| training.model.to_string()) else {
@@ -249,7 +257,8 @@ fn training(
             made(&after.runs),
             after.algorithm.as_str()
         )),
-        (Some(_), None) => say(format!("MLTrainingJob/{name} goes; what it made stays")),
+        (Some(_), None) if is_removal => say(format!("MLTrainingJob/{name} goes; what it made stays")),
+        (Some(_), None) => say(format!("MLTrainingJob/{name} {NOT_UNDERSTOOD}")),
         (Some(before), Some(after)) => {
             let mut changed = Vec::new();
             let value = |training| {

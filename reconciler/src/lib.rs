@@ -15,6 +15,7 @@ mod apply;
 pub mod diff;
 mod driver;
 mod observe;
+pub mod preview;
 pub mod report;
 pub mod resolve;
 pub mod source;

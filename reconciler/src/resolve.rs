@@ -5,8 +5,6 @@
 
 mod datasets;
 mod gather;
-#[cfg(test)]
-mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;

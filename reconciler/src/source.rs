@@ -175,6 +175,16 @@ impl Source {
         })
     }
 
+    /// Opens the repository that `path` lies in to read commits by name, whatever is checked out: for looking, not for
+    /// following.
+    pub fn open_any(path: &Path) -> Result<Self, SourceError> {
+        Ok(Self {
+            repository: open_repository(path)?,
+            path: path.to_owned(),
+            branch: "HEAD".to_owned(),
+        })
+    }
+
     /// Returns the branch's name, e.g. `main`.
     pub fn branch(&self) -> &str {
         self.branch.strip_prefix("refs/heads/").unwrap_or(&self.branch)

@@ -11,7 +11,7 @@ pub mod events;
 pub(crate) mod objects;
 mod operator;
 mod reconciler;
-mod run;
+pub(crate) mod run;
 mod trainings;
 
 use std::path::Path;
@@ -24,6 +24,7 @@ use tokio::sync::Notify;
 
 pub use data_dir::{DataDir, DataDirError};
 pub use events::{AwaitedPin, Event, PassSummary};
+pub(crate) use run::registry_root;
 pub use run::{Converged, Mode, Options, RunError, Standalone, StartError};
 
 /// What to load into a track.

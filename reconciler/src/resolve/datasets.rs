@@ -44,7 +44,7 @@ impl Digests {
                         used.insert(file, digest);
                         match sha256.replace(digest) {
                             Some(given) if given != digest => Some((
-                                format!("{field}: {path} has {digest}, not {given}"),
+                                format!("{field}: {path} has {}, not {}", digest.hex(), given.hex()),
                                 "correct sha256, or leave it out: a file of the commit needs none".to_owned(),
                             )),
                             Some(_) | None => None,

@@ -1,12 +1,13 @@
 //! The documents of all files, put together: one MLEnvironment, and no two manifests for one thing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use crds::parse::{Manifest, Parsed};
 use planner::deployment::DeclaredDeployment;
 use planner::environment::Environment;
 use planner::finding::{Finding, Location, Reason};
-use planner::names::{EnvironmentName, ObjectName};
+use planner::names::{EnvironmentName, ModelName, ObjectName, Version};
 use planner::training::{RunPolicy, Training};
 
 use super::kind;
@@ -19,14 +20,32 @@ pub(super) struct Found<S> {
     pub(super) location: Location,
 }
 
+/// What only one manifest may claim.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Claim {
+    Name(ManifestId),
+    Model(ModelName),
+    Version(ModelName, Version),
+}
+
+impl fmt::Display for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(id) => write!(f, "the name {id}"),
+            Self::Model(model) => write!(f, "model {model}"),
+            Self::Version(model, version) => write!(f, "version {version} of model {model}"),
+        }
+    }
+}
+
 /// The documents of an environment.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
     environments: Vec<Found<Environment>>,
     pub(super) deployments: BTreeMap<ObjectName, Found<DeclaredDeployment>>,
     pub(super) trainings: BTreeMap<ObjectName, Found<Training>>,
-    /// Who claims what, in words: a name, a model, a version. More than one claim is one too many.
-    claims: BTreeMap<String, Vec<(ManifestId, Location)>>,
+    /// Who claims what. More than one claim is one too many.
+    claims: BTreeMap<Claim, Vec<(ManifestId, Location)>>,
 }
 
 impl Gathered {
@@ -39,17 +58,17 @@ impl Gathered {
             }),
             Manifest::Deployment(name, spec) => {
                 let id = ManifestId::deployment(name);
-                self.claim(format!("the name {id}"), &id, &location);
-                self.claim(format!("model {}", spec.model), &id, &location);
+                self.claim(Claim::Name(id.clone()), &id, &location);
+                self.claim(Claim::Model(spec.model.clone()), &id, &location);
                 let spec = spec.clone();
                 self.deployments.insert(name.clone(), Found { spec, location });
             }
             Manifest::Training(name, spec) => {
                 let id = ManifestId::training(name);
-                self.claim(format!("the name {id}"), &id, &location);
+                self.claim(Claim::Name(id.clone()), &id, &location);
                 if let RunPolicy::Fixed(version) = &spec.runs {
                     self.claim(
-                        format!("version {version} of model {}", spec.model),
+                        Claim::Version(spec.model.clone(), version.clone()),
                         &id,
                         &location,
                     );
@@ -60,7 +79,7 @@ impl Gathered {
         }
     }
 
-    fn claim(&mut self, what: String, id: &ManifestId, location: &Location) {
+    fn claim(&mut self, what: Claim, id: &ManifestId, location: &Location) {
         self.claims
             .entry(what)
             .or_default()
@@ -107,8 +126,10 @@ impl Gathered {
     /// Takes out what two manifests claim, with a finding on each of them: neither applies, and what serves stays.
     pub(super) fn drop_duplicates(&mut self, findings: &mut Vec<Finding>) {
         let mut dropped = BTreeSet::new();
+        let mut told = BTreeSet::new();
         for (what, claims) in std::mem::take(&mut self.claims) {
-            if claims.len() < 2 {
+            // Two manifests with one name mostly have one model too: one finding says enough.
+            if claims.len() < 2 || !told.insert(claims.clone()) {
                 continue;
             }
             for (at, (id, location)) in claims.iter().enumerate() {

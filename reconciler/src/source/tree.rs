@@ -93,6 +93,12 @@ impl Source {
             .collect())
     }
 
+    /// Lists the environments at a commit, at most 100; a folder whose name no environment can have is left out.
+    pub fn environment_names(&self, revision: &Revision) -> Result<Vec<EnvironmentName>, SourceError> {
+        let names = self.environments(revision)?;
+        Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
+    }
+
     /// Returns the id and kind of what lies at a path of a commit.
     pub(super) fn entry(
         &self,

@@ -66,7 +66,8 @@ pub(crate) fn advice(error: &io::Error) -> &'static str {
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
-    lock: Mutex<File>,
+    /// Absent where the directory is only looked at.
+    lock: Option<Mutex<File>>,
     installation: String,
 }
 
@@ -80,12 +81,29 @@ impl DataDir {
         let lock = lock(&path)?;
         let mut data_dir = Self {
             path,
-            lock: Mutex::new(lock),
+            lock: Some(Mutex::new(lock)),
             installation: installation.to_owned(),
         };
         data_dir.lay_out()?;
         data_dir.installation = data_dir.read_installation()?;
         Ok(data_dir)
+    }
+
+    /// Opens the directory to look at it: takes no lock, makes and removes nothing.
+    pub fn peek(path: &Path) -> Result<Self, DataDirError> {
+        let path = path.canonicalize().map_err(DataDirError::io("find", path))?;
+        let mut data_dir = Self {
+            path,
+            lock: None,
+            installation: String::new(),
+        };
+        data_dir.installation = data_dir.read_installation()?;
+        Ok(data_dir)
+    }
+
+    /// Says whether this value holds the lock, and so may write.
+    pub fn is_locked(&self) -> bool {
+        self.lock.is_some()
     }
 
     /// Returns the absolute path.
@@ -110,12 +128,11 @@ impl DataDir {
 
     /// Says whether the directory is still the one that was locked: nobody deleted or replaced it.
     pub fn is_intact(&self) -> bool {
+        let Some(lock) = &self.lock else {
+            return true;
+        };
         let on_disk = fs::metadata(self.path.join("lock"));
-        let ours = self
-            .lock
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .metadata();
+        let ours = lock.lock().unwrap_or_else(PoisonError::into_inner).metadata();
         match (on_disk, ours) {
             (Ok(on_disk), Ok(ours)) => (on_disk.dev(), on_disk.ino()) == (ours.dev(), ours.ino()),
             (Err(error), _) => error.kind() != io::ErrorKind::NotFound,
@@ -126,7 +143,10 @@ impl DataDir {
     /// Makes a directory that was deleted anew, empty but for its lock and the same installation id.
     pub fn remake(&self) -> Result<(), DataDirError> {
         fs::create_dir_all(&self.path).map_err(DataDirError::io("make", &self.path))?;
-        *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = lock(&self.path)?;
+        let new = lock(&self.path)?;
+        if let Some(held) = &self.lock {
+            *held.lock().unwrap_or_else(PoisonError::into_inner) = new;
+        }
         self.lay_out()
     }
 

@@ -199,32 +199,9 @@ impl Standalone {
         mode: Mode,
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<Converged, RunError> {
-        let Self {
-            source,
-            environment,
-            objects,
-            store,
-            owner,
-            wake,
-            events,
-        } = self;
-        let deployments = Deployments::new(objects.clone(), slots, events.clone());
-        let trainings = Trainings::new(
-            objects.clone(),
-            store.clone(),
-            trainer,
-            events.clone(),
-            wake.clone(),
-        );
-        let operator = Operator::new(
-            objects.clone(),
-            deployments,
-            trainings,
-            wake.clone(),
-            events.clone(),
-        );
-        let driver = Driver::new(source, environment, objects.clone(), store);
-        let reconciler = Reconciler::new(driver, objects, owner, wake.clone(), events.clone());
+        let wake = self.wake.clone();
+        let events = self.events.clone();
+        let (reconciler, operator) = self.assemble(slots, trainer);
 
         let (stop, stopped) = watch::channel(false);
         let (rest, resting) = watch::channel(false);
@@ -256,6 +233,38 @@ impl Standalone {
                 which: "reconciler",
                 source,
             })
+    }
+}
+
+impl Standalone {
+    pub(super) fn assemble(self, slots: Arc<dyn Slots>, trainer: Arc<dyn Trainer>) -> (Reconciler, Operator) {
+        let Self {
+            source,
+            environment,
+            objects,
+            store,
+            owner,
+            wake,
+            events,
+        } = self;
+        let deployments = Deployments::new(objects.clone(), slots, events.clone());
+        let trainings = Trainings::new(
+            objects.clone(),
+            store.clone(),
+            trainer,
+            events.clone(),
+            wake.clone(),
+        );
+        let operator = Operator::new(
+            objects.clone(),
+            deployments,
+            trainings,
+            wake.clone(),
+            events.clone(),
+        );
+        let driver = Driver::new(source, environment, objects.clone(), store);
+        let reconciler = Reconciler::new(driver, objects, owner, wake, events);
+        (reconciler, operator)
     }
 }
 
@@ -358,7 +367,8 @@ fn first_environment(
     }
 }
 
-fn registry_root(data_dir: &DataDir, environment: &Environment) -> PathBuf {
+/// Returns where an environment's registry lies.
+pub(crate) fn registry_root(data_dir: &DataDir, environment: &Environment) -> PathBuf {
     match &environment.registry_path {
         None => data_dir.path().join("registry"),
         Some(path) => data_dir.path().join(path),

@@ -58,7 +58,9 @@ pub(super) fn load(data_dir: &DataDir, name: &EnvironmentName) -> Result<State, 
         let status = file.map(read_training).unwrap_or_default();
         state.trainings.insert(name, TrainingEntry { object, status });
     }
-    remember_written(data_dir, &mut state);
+    if data_dir.is_locked() {
+        remember_written(data_dir, &mut state);
+    }
     Ok(state)
 }
 
@@ -171,7 +173,9 @@ fn read_all<T: DeserializeOwned>(
             .to_string_lossy()
             .into_owned();
         if file_name.starts_with(".tmp-") {
-            let _half_written = fs::remove_file(&path);
+            if data_dir.is_locked() {
+                let _half_written = fs::remove_file(&path);
+            }
         } else if let Some(name) = file_name.strip_suffix(".json").and_then(|name| name.parse().ok())
             && let Some(object) = read_json(&path)
         {

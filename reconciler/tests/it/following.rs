@@ -1,0 +1,194 @@
+//! Which commits a source finds: branch, tag, detached HEAD, force, deletion.
+
+use std::process::Command;
+
+use expect_test::{Expect, expect};
+use reconciler::source::{Relation, Source};
+
+use crate::repository::{Repo, V1, V2, deployment, dev};
+
+/// Opens the source, and shows an error with the repository's path and commit ids made stable.
+fn check_open(repo: &Repo, branch: Option<&str>, expected: &Expect) {
+    let error = Source::open(repo.path(), branch).unwrap_err().to_string();
+    expected.assert_eq(&stable(repo, &error));
+}
+
+fn stable(repo: &Repo, text: &str) -> String {
+    let text = text.replace(&repo.path().display().to_string(), "REPO");
+    match repo.git().refname_to_id("refs/heads/main") {
+        Ok(head) => text.replace(&head.to_string()[..10], "HEAD"),
+        Err(_) => text,
+    }
+}
+
+#[test]
+fn the_checked_out_branch_is_followed_and_a_later_checkout_is_not() {
+    let mut repo = Repo::with(&[]);
+    let mut source = Source::open(repo.path(), None).unwrap();
+    assert_eq!(source.branch(), "main");
+    let first = source.head().unwrap();
+    let head = repo
+        .git()
+        .find_commit(repo.git().refname_to_id("HEAD").unwrap())
+        .unwrap()
+        .id();
+    repo.git().reference("refs/heads/other", head, false, "").unwrap();
+    repo.git().set_head("refs/heads/other").unwrap();
+    assert_eq!(source.head().unwrap(), first);
+    let second = repo.change("m.yaml", &deployment("m", V1, None));
+    assert_eq!(source.head().unwrap(), second);
+    assert_eq!(source.relation(&first, &second), Relation::Ahead);
+    assert_eq!(source.relation(&second, &second), Relation::Same);
+}
+
+#[test]
+fn a_packed_and_a_worktree_s_branch_is_found() {
+    let mut repo = Repo::with(&[]);
+    let mut source = Source::open(repo.path(), None).unwrap();
+    let git = |arguments: &[&str]| {
+        let status = Command::new("git")
+            .arg("-C")
+            .arg(repo.path())
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert!(status.status.success(), "{status:?}");
+    };
+    git(&["pack-refs", "--all"]);
+    git(&["gc", "-q"]);
+    let first = source.head().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let tree = folder.path().join("tree");
+    git(&["worktree", "add", "-q", tree.to_str().unwrap(), "-b", "side"]);
+    let mut side = Source::open(&tree, None).unwrap();
+    assert_eq!(side.branch(), "side");
+    assert_eq!(side.head().unwrap(), first);
+    let second = repo.change("m.yaml", &deployment("m", V1, None));
+    assert_eq!(source.head().unwrap(), second);
+    assert_eq!(side.head().unwrap(), first);
+}
+
+#[test]
+fn a_branch_forced_back_is_followed() {
+    let mut repo = Repo::with(&[]);
+    let mut source = Source::open(repo.path(), None).unwrap();
+    let first = source.head().unwrap();
+    let second = repo.change("m.yaml", &deployment("m", V2, None));
+    repo.force(&first);
+    assert_eq!(source.head().unwrap(), first);
+    assert_eq!(source.relation(&second, &first), Relation::Forced);
+}
+
+#[test]
+fn a_deleted_branch_is_an_error_until_it_is_back() {
+    let repo = Repo::with(&[]);
+    let mut source = Source::open(repo.path(), None).unwrap();
+    let head = source.head().unwrap();
+    let mut branch = repo.git().find_reference("refs/heads/main").unwrap();
+    let id = branch.target().unwrap();
+    branch.delete().unwrap();
+    let error = stable(&repo, &source.head().unwrap_err().to_string());
+    expect!["branch main of REPO is gone; what was applied stays until it is back: git branch main COMMIT"]
+        .assert_eq(&error);
+    repo.git().reference("refs/heads/main", id, false, "").unwrap();
+    assert_eq!(source.head().unwrap(), head);
+}
+
+#[test]
+fn what_is_no_branch_is_refused_with_what_to_do() {
+    let repo = Repo::with(&[]);
+    let head = repo.git().refname_to_id("HEAD").unwrap();
+    let commit = repo.git().find_object(head, None).unwrap();
+    repo.git().tag_lightweight("release", &commit, false).unwrap();
+    check_open(
+        &repo,
+        Some("release"),
+        &expect![
+            "release is a tag, which never moves; --branch takes a branch, one of: main; to follow that commit: git branch NAME release"
+        ],
+    );
+    check_open(
+        &repo,
+        Some("HEAD~0"),
+        &expect![
+            "HEAD~0 is a commit, which never moves; --branch takes a branch, one of: main; to follow that commit: git branch NAME HEAD~0"
+        ],
+    );
+    check_open(
+        &repo,
+        Some("nonsense"),
+        &expect!["REPO has no branch nonsense; it has: main"],
+    );
+    repo.git().set_head_detached(head).unwrap();
+    check_open(
+        &repo,
+        None,
+        &expect![
+            "HEAD of REPO is detached at HEAD: no branch is checked out; give the branch to follow with --branch, one of: main"
+        ],
+    );
+    assert_eq!(Source::open(repo.path(), Some("main")).unwrap().branch(), "main");
+}
+
+#[test]
+fn a_folder_or_a_repository_without_commits_is_refused_with_what_to_do() {
+    let repo = Repo::new();
+    check_open(
+        &repo,
+        None,
+        &expect![
+            "branch main of REPO has no commit yet; commit the environments folder: git add environments && git commit"
+        ],
+    );
+    check_open(
+        &repo,
+        Some("main"),
+        &expect![
+            "branch main of REPO has no commit yet; commit the environments folder: git add environments && git commit"
+        ],
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let error = Source::open(folder.path(), None).unwrap_err().to_string();
+    expect!["FOLDER is no Git repository; give one with --repo, or make one there: git init && git add environments && git commit"].assert_eq(&error.replace(&folder.path().display().to_string(), "FOLDER"));
+}
+
+#[test]
+fn an_environment_that_is_not_there_is_told_with_those_that_are() {
+    let repo = Repo::with(&[]);
+    let source = Source::open(repo.path(), None).unwrap();
+    let head = source.find("HEAD").unwrap();
+    let error = source.snapshot(&head, &"prod".parse().unwrap()).unwrap_err();
+    expect!["HEAD has no folder environments/prod; give another with --environment, one of: dev"]
+        .assert_eq(&stable(&repo, &error.to_string()));
+}
+
+#[test]
+fn uncommitted_manifests_are_named_and_other_files_are_not() {
+    let repo = Repo::with(&[("m.yaml", &deployment("m", V1, None))]);
+    let folder = repo.path().join("environments/dev");
+    let checkout = |source: &Source| source.uncommitted(&dev());
+    let source = Source::open(repo.path(), None).unwrap();
+    // The work tree has none of the files yet: all are deleted there.
+    expect![[r#"
+        [
+            "environments/dev/environment.yaml",
+            "environments/dev/m.yaml",
+        ]
+    "#]]
+    .assert_debug_eq(&checkout(&source));
+    std::fs::create_dir_all(&folder).unwrap();
+    repo.git()
+        .checkout_head(Some(git2::build::CheckoutBuilder::new().force()))
+        .unwrap();
+    assert_eq!(checkout(&source), Vec::<String>::new());
+    std::fs::write(folder.join("new.yaml"), "x").unwrap();
+    std::fs::write(folder.join("notes.txt"), "x").unwrap();
+    std::fs::write(folder.join("m.yaml"), "x").unwrap();
+    expect![[r#"
+        [
+            "environments/dev/m.yaml",
+            "environments/dev/new.yaml",
+        ]
+    "#]]
+    .assert_debug_eq(&checkout(&source));
+}

@@ -1,0 +1,148 @@
+//! Two commits compared.
+
+use expect_test::{Expect, expect};
+use planner::names::Revision;
+use reconciler::preview;
+
+use crate::repository::{Repo, V1, V2, deployment, dev, training};
+
+fn check(repo: &Repo, base: &Revision, head: &Revision, expected: &Expect) {
+    let intents = preview::between(repo.path(), base.as_str(), head.as_str(), &dev()).unwrap();
+    let text = intents
+        .text()
+        .replace(base.short(), "BASE")
+        .replace(head.short(), "HEAD");
+    // The hash is compared by itself.
+    let text: String = text
+        .lines()
+        .filter(|line| !line.starts_with("plan "))
+        .collect::<Vec<_>>()
+        .join("\n");
+    expected.assert_eq(&text);
+}
+
+#[test]
+fn changes_are_told_as_a_reviewer_would() {
+    let mut repo = Repo::with(&[("m.yaml", &deployment("m", V1, None))]);
+    let first = repo.commit("nothing");
+    let canary = repo.change("m.yaml", &deployment("m", V1, Some((V2, 10))));
+    check(
+        &repo,
+        &first,
+        &canary,
+        &expect![[r#"
+        dev: BASE -> HEAD
+        m
+          canary v20261120-093000 gets 10% of the traffic"#]],
+    );
+    let raised = repo.change("m.yaml", &deployment("m", V1, Some((V2, 50))));
+    check(
+        &repo,
+        &canary,
+        &raised,
+        &expect![[r#"
+        dev: BASE -> HEAD
+        m
+          canary v20261120-093000: 10% -> 50% of the traffic"#]],
+    );
+    let promoted = repo.change("m.yaml", &deployment("m", V2, None));
+    check(
+        &repo,
+        &raised,
+        &promoted,
+        &expect![[r#"
+        dev: BASE -> HEAD
+        m
+          promotes canary v20261120-093000 to stable (was v20261101-120000)"#]],
+    );
+    check(
+        &repo,
+        &promoted,
+        &raised,
+        &expect![[r#"
+        dev: BASE -> HEAD
+        m
+          stable: v20261120-093000 -> v20261101-120000
+          canary v20261120-093000 gets 50% of the traffic"#]],
+    );
+    repo.write(
+        "environments/dev/other.yaml",
+        &training("other", V1, "builtin:iris"),
+    );
+    repo.remove("environments/dev/m.yaml");
+    let other = repo.commit("other");
+    check(
+        &repo,
+        &promoted,
+        &other,
+        &expect![[r#"
+            dev: BASE -> HEAD
+            m
+              is no longer served; its versions stay
+            other
+              MLTrainingJob/other-20261101-120000 trains v20261101-120000 by linear_regression"#]],
+    );
+    check(
+        &repo,
+        &other,
+        &other,
+        &expect![[r#"
+            dev: BASE -> BASE
+            no change"#]],
+    );
+    let broken = repo.change("other.yaml", "kind: Nonsense\n");
+    check(
+        &repo,
+        &other,
+        &broken,
+        &expect![[r#"
+            dev: BASE -> HEAD
+            other
+              MLTrainingJob/other-20261101-120000 is not among what was understood: it stays as it is
+            not everything was understood: more may change than is listed, and nothing is removed
+            environments/dev/other.yaml:1:7: InvalidManifest: kind: "Nonsense" is no kind that Aurora knows
+              hint: the kinds are MLEnvironment, MLDeployment and MLTrainingJob; other files of the folder may have any name that does not end in .yaml or .yml"#]],
+    );
+}
+
+#[test]
+fn the_hash_is_of_what_is_declared() {
+    let mut repo = Repo::with(&[("m.yaml", &deployment("m", V1, None))]);
+    let first = repo.commit("first");
+    let changed = repo.change("m.yaml", &deployment("m", V2, None));
+    let back = repo.change("m.yaml", &format!("# as it was\n{}", deployment("m", V1, None)));
+    let hash = |base: &Revision, head: &Revision| {
+        preview::between(repo.path(), base.as_str(), head.as_str(), &dev())
+            .unwrap()
+            .hash
+    };
+    assert_eq!(hash(&first, &first), hash(&changed, &back));
+    assert_ne!(hash(&first, &first), hash(&first, &changed));
+}
+
+#[test]
+fn markup_in_a_manifest_stays_text() {
+    let mut repo = Repo::with(&[("m.yaml", &deployment("m", V1, None))]);
+    let base = repo.commit("base");
+    let head = repo.change(
+        "m.yaml",
+        &format!("{}  suspend: \"a | <b> [c](d) @e\"\n", deployment("m", V1, None)),
+    );
+    let intents = preview::between(repo.path(), base.as_str(), head.as_str(), &dev()).unwrap();
+    let markdown = intents
+        .markdown()
+        .replace(base.short(), "BASE")
+        .replace(head.short(), "HEAD");
+    let markdown: Vec<&str> = markdown
+        .lines()
+        .filter(|line| !line.starts_with("`plan"))
+        .collect();
+    expect![[r#"
+        ### Aurora: `dev` BASE → HEAD
+
+        | model | change |
+        |---|---|
+        | m | is suspended: a \| \<b\> \[c\](d) \@e |
+    "#]]
+    .assert_eq(&markdown.join("\n"));
+}

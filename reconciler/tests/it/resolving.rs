@@ -1,0 +1,273 @@
+//! A commit's files → desired state and findings.
+
+use std::fmt::Write as _;
+
+use expect_test::{Expect, expect};
+use git2::Oid;
+use planner::environment::Environment;
+use reconciler::resolve::{Resolution, Resolver};
+use reconciler::source::Source;
+
+use crate::repository::{ENVIRONMENT, Repo, V1, V2, deployment, dev, training};
+
+fn resolve(repo: &Repo, last_good: Option<&Environment>) -> Resolution {
+    let mut source = Source::open(repo.path(), None).unwrap();
+    let head = source.head().unwrap();
+    Resolver::default()
+        .resolve(&source, &head, &dev(), last_good)
+        .unwrap()
+}
+
+fn good() -> Environment {
+    resolve(&Repo::with(&[]), None).desired.unwrap().environment
+}
+
+/// Shows what is declared, whether all was understood, and the findings; ids are cut out.
+fn check(repo: &Repo, expected: &Expect) {
+    let Resolution { desired, findings } = resolve(repo, Some(&good()));
+    let desired = desired.unwrap();
+    let mut shown = format!("{:?}\n", desired.completeness);
+    for name in desired.deployments.keys() {
+        writeln!(shown, "MLDeployment/{name}").unwrap();
+    }
+    for (name, declared) in &desired.trainings {
+        let sha256 = declared
+            .spec
+            .dataset
+            .sha256
+            .map_or(String::new(), |digest| format!(" {}", digest.short()));
+        writeln!(shown, "MLTrainingJob/{name}{sha256}").unwrap();
+    }
+    for finding in findings {
+        writeln!(shown, "{finding}").unwrap();
+    }
+    let head = repo.git().refname_to_id("refs/heads/main").unwrap().to_string();
+    expected.assert_eq(&shown.replace(&head[..10], "HEAD"));
+}
+
+#[test]
+fn good_files_are_declared_and_others_ignored() {
+    let mut repo = Repo::with(&[
+        ("a.yaml", &deployment("a", V1, Some((V2, 10)))),
+        ("deep/er/b.yml", &deployment("b", V1, None)),
+        ("job.yaml", &training("a", V1, "data/rows.csv")),
+        ("data/rows.csv", "x,quality\n1,2\n"),
+        ("README.md", "kind: ["),
+    ]);
+    repo.entry(b"environments/dev/latest.csv", 0o120_000, b"data/rows.csv");
+    repo.entry(b"environments/dev/script.sh", 0o100_755, b"exit 1");
+    repo.commit("more");
+    check(
+        &repo,
+        &expect![[r#"
+            Complete
+            MLDeployment/a
+            MLDeployment/b
+            MLTrainingJob/a-20261101-120000 0f766484b632
+        "#]],
+    );
+}
+
+#[test]
+fn entries_that_are_no_files_are_findings() {
+    let mut repo = Repo::with(&[("a.yaml", &deployment("a", V1, None))]);
+    repo.entry(b"environments/dev/b.yaml", 0o120_000, b"../../secret.yaml");
+    repo.entry(b"environments/dev/shared", 0o120_000, b"../shared");
+    repo.entry(b"environments/dev/caf\xe9.yaml", 0o100_644, b"x");
+    let commit = repo.git().refname_to_id("HEAD").unwrap();
+    repo.entry_of(b"environments/dev/sub", 0o160_000, commit);
+    repo.commit("more");
+    check(
+        &repo,
+        &expect![[r#"
+        Partial
+        MLDeployment/a
+        environments/dev/b.yaml: UnsupportedEntry: is a symbolic link, which Aurora does not follow
+          hint: commit a copy of the file, or move the file here
+        environments/dev/caf�.yaml: UnsupportedEntry: name is not UTF-8
+          hint: rename it
+        environments/dev/shared: UnsupportedEntry: is a symbolic link, which Aurora does not follow
+          hint: commit a copy of the file, or move the file here
+        environments/dev/sub: UnsupportedEntry: is a submodule, which Aurora does not follow
+          hint: commit its manifests into this repository
+    "#]],
+    );
+}
+
+#[test]
+fn large_and_deep_files_are_findings() {
+    let deep = "d/".repeat(18);
+    let mut repo = Repo::with(&[
+        ("a.yaml", &deployment("a", V1, None)),
+        ("big.yaml", &"# padding\n".repeat(210_000)),
+        ("data.csv", &"1,2\n".repeat(300_000)),
+    ]);
+    repo.change(&format!("{deep}z.yaml"), &deployment("z", V1, None));
+    check(
+        &repo,
+        &expect![[r#"
+        Partial
+        MLDeployment/a
+        environments/dev/big.yaml: Unreadable: the file has 2100000 bytes, a manifest at most 1048576
+          hint: split it, or give data a name that does not end in .yaml or .yml
+        environments/dev/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d: Unreadable: folder lies more than 16 levels below the environment
+          hint: move its manifests up
+    "#]],
+    );
+}
+
+#[test]
+fn two_manifests_for_one_thing_both_stay_out() {
+    let repo = Repo::with(&[
+        ("a.yaml", &deployment("a", V1, None)),
+        ("a-again.yaml", &deployment("a", V2, None)),
+        ("b.yaml", &deployment("b", V1, None)),
+        ("c.yaml", &deployment("c", V1, None)),
+        ("d.yaml", &deployment("c", V1, None).replace("name: c", "name: d")),
+        ("job.yaml", &training("b", V1, "builtin:iris")),
+        (
+            "job-again.yaml",
+            &training("b", V1, "builtin:iris").replace("name: b-", "name: other-"),
+        ),
+    ]);
+    check(
+        &repo,
+        &expect![[r#"
+            Partial
+            MLDeployment/b
+            environments/dev/a-again.yaml:1:1: Duplicate: MLDeployment/a: the name MLDeployment/a is claimed by environments/dev/a.yaml:1:1 too
+              hint: keep one of the manifests; none of them is applied
+            environments/dev/a.yaml:1:1: Duplicate: MLDeployment/a: the name MLDeployment/a is claimed by environments/dev/a-again.yaml:1:1 too
+              hint: keep one of the manifests; none of them is applied
+            environments/dev/c.yaml:1:1: Duplicate: MLDeployment/c: model c is claimed by environments/dev/d.yaml:1:1 too
+              hint: keep one of the manifests; none of them is applied
+            environments/dev/d.yaml:1:1: Duplicate: MLDeployment/d: model c is claimed by environments/dev/c.yaml:1:1 too
+              hint: keep one of the manifests; none of them is applied
+            environments/dev/job-again.yaml:1:1: Duplicate: MLTrainingJob/other-20261101-120000: version v20261101-120000 of model b is claimed by environments/dev/job.yaml:1:1 too
+              hint: keep one of the manifests; none of them is applied
+            environments/dev/job.yaml:1:1: Duplicate: MLTrainingJob/b-20261101-120000: version v20261101-120000 of model b is claimed by environments/dev/job-again.yaml:1:1 too
+              hint: keep one of the manifests; none of them is applied
+        "#]],
+    );
+}
+
+#[test]
+fn an_environment_that_is_missing_doubled_or_broken_leaves_the_last_good_one() {
+    let mut repo = Repo::with(&[("a.yaml", &deployment("a", V1, None))]);
+    repo.change("environment.yaml", "apiVersion: aurora.io/v1alpha1\nkind: MLEnvironment\nmetadata: { name: dev }\nspec: { targt: Standalone }\n");
+    check(
+        &repo,
+        &expect![[r#"
+        Partial
+        MLDeployment/a
+        environments/dev: EnvironmentMissing: MLEnvironment/dev: the folder has no MLEnvironment that can be read
+          hint: commit exactly one, with metadata.name dev; until then the last good one goes on
+        environments/dev/environment.yaml:4:9: InvalidManifest: MLEnvironment/dev: spec: unknown field `targt`
+          hint: did you mean `target`?
+    "#]],
+    );
+    repo.remove("environments/dev/environment.yaml");
+    repo.commit("gone");
+    check(
+        &repo,
+        &expect![[r#"
+        Partial
+        MLDeployment/a
+        environments/dev: EnvironmentMissing: MLEnvironment/dev: the folder has no MLEnvironment that can be read
+          hint: commit exactly one, with metadata.name dev; until then the last good one goes on
+    "#]],
+    );
+    assert_eq!(resolve(&repo, None).desired, None);
+    repo.write("environments/dev/environment.yaml", ENVIRONMENT);
+    repo.change("other.yaml", ENVIRONMENT);
+    check(
+        &repo,
+        &expect![[r#"
+        Partial
+        MLDeployment/a
+        environments/dev/environment.yaml:1:1: EnvironmentMissing: MLEnvironment/dev: is one of 2 MLEnvironments in the folder
+          hint: keep exactly one; until then the last good one goes on
+        environments/dev/other.yaml:1:1: EnvironmentMissing: MLEnvironment/dev: is one of 2 MLEnvironments in the folder
+          hint: keep exactly one; until then the last good one goes on
+    "#]],
+    );
+    repo.remove("environments/dev");
+    repo.write("README.md", "empty");
+    repo.commit("folder gone");
+    check(
+        &repo,
+        &expect![[r#"
+        Partial
+        environments/dev: EnvironmentMissing: MLEnvironment/dev: HEAD has no folder environments/dev; commit one with an MLEnvironment and the models' manifests
+          hint: what was applied stays; to remove models, commit the folder with its MLEnvironment and without their manifests
+    "#]],
+    );
+}
+
+#[test]
+fn data_files_must_lie_in_the_commit() {
+    let with_digest = training("m", V1, "rows.csv").replace(
+        "rows.csv\"",
+        &format!("rows.csv\", sha256: \"{}\"", "0".repeat(64)),
+    );
+    let mut repo = Repo::with(&[
+        ("rows.csv", "x,quality\n1,2\n"),
+        ("good.yaml", &training("good", V1, "rows.csv")),
+        ("sub/rows.csv", "1"),
+        ("missing.yaml", &training("missing", V1, "nothing.csv")),
+        ("folder.yaml", &training("folder", V1, "sub")),
+        ("link.yaml", &training("link", V1, "link.csv")),
+        ("pointer.yaml", &training("pointer", V1, "pointer.csv")),
+        (
+            "pointer.csv",
+            "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
+        ),
+        ("digest.yaml", &with_digest),
+    ]);
+    repo.entry(b"environments/dev/link.csv", 0o120_000, b"rows.csv");
+    repo.commit("link");
+    check(
+        &repo,
+        &expect![[r#"
+            Partial
+            MLTrainingJob/good-20261101-120000 0f766484b632
+            environments/dev/digest.yaml:1:1: DatasetUnusable: MLTrainingJob/m-20261101-120000: spec.dataset: rows.csv has 0f766484b632600311fc813826029802600ea09f8827b979ec851e2e16467e12, not 0000000000000000000000000000000000000000000000000000000000000000
+              hint: correct sha256, or leave it out: a file of the commit needs none
+            environments/dev/folder.yaml:1:1: DatasetUnusable: MLTrainingJob/folder-20261101-120000: spec.dataset: environments/dev/sub is a folder; commit the file itself
+            environments/dev/link.yaml:1:1: DatasetUnusable: MLTrainingJob/link-20261101-120000: spec.dataset: environments/dev/link.csv is a symbolic link; commit the file itself
+            environments/dev/missing.yaml:1:1: DatasetUnusable: MLTrainingJob/missing-20261101-120000: spec.dataset: environments/dev/nothing.csv is not in the commit; commit it, with a path relative to the manifest's folder
+            environments/dev/pointer.yaml:1:1: DatasetUnusable: MLTrainingJob/pointer-20261101-120000: spec.dataset: environments/dev/pointer.csv is a Git LFS pointer, whose content is not in the commit; commit the file itself, or give an absolute path with sha256
+        "#]],
+    );
+}
+
+#[test]
+fn removals_are_allowed_by_a_commit_of_the_branch() {
+    let allowing = |allow: &str| {
+        ENVIRONMENT.replace(
+            "Standalone }",
+            &format!("Standalone, removal: {{ allow: \"{allow}\" }} }}"),
+        )
+    };
+    let mut repo = Repo::with(&[
+        ("a.yaml", &deployment("a", V1, None)),
+        ("b.yaml", &deployment("b", V1, None)),
+    ]);
+    repo.remove("environments/dev/a.yaml");
+    let removed = repo.commit("a goes");
+    repo.change("environment.yaml", &allowing(removed.as_str()));
+    let allowed = resolve(&repo, None).desired.unwrap().allowed.unwrap();
+    assert_eq!(allowed.revision, removed);
+    assert_eq!(
+        allowed
+            .deployments
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>(),
+        ["b"]
+    );
+
+    let unknown = Oid::from_bytes(&[7; 20]).unwrap();
+    repo.change("environment.yaml", &allowing(&unknown.to_string()));
+    assert_eq!(resolve(&repo, None).desired.unwrap().allowed, None);
+}
