@@ -1,5 +1,6 @@
 //! What people write, and what Aurora tells them.
 
+mod bad_commits;
 mod documents;
 mod fields;
 mod limits;
