@@ -3,6 +3,7 @@
 mod boosting;
 mod linear;
 mod logistic;
+mod scale;
 
 #[cfg(test)]
 mod tests;
@@ -65,6 +66,9 @@ pub(crate) enum FitError {
     /// Targets and the algorithm are of different kinds.
     #[error("{0} does not predict this kind of target")]
     OtherKind(&'static str),
+    /// Squares of a feature's values are no finite numbers above 0.
+    #[error("the values of feature {0:?} are too large or too close together to compute with: scale it")]
+    Unscalable(String),
     /// The library gave up.
     #[error("{algorithm} failed: {reason}")]
     Library { algorithm: &'static str, reason: String },
@@ -133,7 +137,7 @@ pub(crate) fn fit(
         (Answers::Classes { index, labels }, Algorithm::LogisticRegression) => {
             // Invariant: the labels are those of the training rows.
             let index: Vec<usize> = index.iter().copied().flatten().collect();
-            logistic::fit(train, &index, labels, settings)
+            logistic::fit(train, &index, labels, settings, features)
         }
         _ => Err(FitError::OtherKind(algorithm.as_str())),
     }
@@ -169,36 +173,4 @@ fn check_rows(train: &Rows, features: &[Feature], target: &str) -> Result<(), Fi
         }
     }
     Ok(())
-}
-
-/// Mean and standard deviation of each feature; the deviation of a column that is not constant is above 0.
-struct Scale {
-    mean: Vec<f64>,
-    deviation: Vec<f64>,
-}
-
-impl Scale {
-    fn of(rows: &Rows) -> Self {
-        let n = rows.len() as f64;
-        let mut mean = Vec::with_capacity(rows.width);
-        let mut deviation = Vec::with_capacity(rows.width);
-        for at in 0..rows.width {
-            let average = rows.column(at).sum::<f64>() / n;
-            let squares: f64 = rows.column(at).map(|value| (value - average).powi(2)).sum();
-            mean.push(average);
-            deviation.push((squares / n).sqrt());
-        }
-        Self { mean, deviation }
-    }
-
-    /// Returns (value − mean) / deviation, row-major.
-    fn apply(&self, rows: &Rows) -> Vec<f64> {
-        let mut scaled = rows.inputs.clone();
-        for row in scaled.chunks_exact_mut(rows.width) {
-            for (at, value) in row.iter_mut().enumerate() {
-                *value = (*value - self.mean[at]) / self.deviation[at];
-            }
-        }
-        scaled
-    }
 }

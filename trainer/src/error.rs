@@ -33,7 +33,7 @@ pub(crate) enum TrainError {
 pub(crate) enum EvaluateError {
     /// The bound was missed.
     #[error(
-        "the {} of {value} on {rows} held-out rows misses the {} of {bound}: nothing was published", metric.as_str(), bound_word(*metric)
+        "the {} of {value:.6} on {rows} held-out rows misses the {} of {bound}: nothing was published", metric.as_str(), bound_word(*metric)
     )]
     Missed {
         metric: Metric,
@@ -51,9 +51,13 @@ pub(crate) enum EvaluateError {
     /// A held-out row is predicted as no finite number.
     #[error("the model predicts {value} for held-out row {row}: scale the features or the target")]
     NotFinite { value: f64, row: usize },
+    /// The errors are too large to be measured.
+    #[error("the {} on the holdout is {value}: scale the target", metric.as_str())]
+    Immeasurable { metric: Metric, value: f64 },
     /// Our own invariant broke: the artifact is not what was fitted.
     #[error(
-        "the artifact predicts {artifact} for held-out row {row}, and the fitted model {fitted}: this is a defect of aurora, please report it"
+        "the artifact predicts {artifact} for held-out row {row}, and the fitted model {fitted}: \
+         move the features closer to 0 (an offset takes their digits), or report a defect of aurora"
     )]
     SelfCheck { row: usize, artifact: f64, fitted: f64 },
     /// Our own invariant broke: the artifact cannot be read back.

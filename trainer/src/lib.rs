@@ -232,6 +232,9 @@ fn evaluate(
 ) -> Result<BTreeMap<Metric, f64>, EvaluateError> {
     let metrics = metrics::measure(predictions, &held_out.answers)
         .expect("invariant: a model predicts the kind that it was fitted to");
+    if let Some((&metric, &value)) = metrics.iter().find(|(_, value)| !value.is_finite()) {
+        return Err(EvaluateError::Immeasurable { metric, value });
+    }
     let evaluation = &training.evaluation;
     let (metric, value) = (evaluation.metric, metrics[&evaluation.metric]);
     if let Some(bound) = evaluation.bound {
@@ -240,7 +243,6 @@ fn evaluate(
         } else {
             value <= bound
         };
-        // Not `missed`: a NaN reaches nothing.
         if !reached {
             return Err(EvaluateError::Missed {
                 metric,

@@ -1,13 +1,16 @@
-//! `linear_regression`: ordinary least squares by linfa.
+//! `linear_regression`: ordinary least squares by linfa on standardised features, the scale folded in afterwards.
+//!
+//! On raw features far from 0, a time stamp for one, the solver would lose most of its digits.
 
 use linfa::DatasetBase;
 use linfa::traits::{Fit as _, Predict as _};
 use linfa_linear::{FittedLinearRegression, LinearRegression};
-use ndarray::{Array1, ArrayView2};
+use ndarray::{Array1, Array2};
 use planner::training::Feature;
 use registry::artifact::Graph;
 
-use super::{FitError, Fitted, Rows, Scale};
+use super::scale::Scale;
+use super::{FitError, Fitted, Rows};
 
 const NAME: &str = "linear_regression";
 /// A standardised feature of which the others leave less than this share of its squared length is one of their
@@ -23,69 +26,65 @@ pub(super) fn fit(train: &Rows, answers: &[f64], features: &[Feature]) -> Result
             needed,
         });
     }
-    if let Some(at) = dependent_column(train) {
+    let scale = Scale::of(train, features)?;
+    let records = scale.records(train);
+    if let Some(at) = dependent_column(&records) {
         return Err(FitError::DependentFeature(features[at].name.clone()));
     }
-    let data = DatasetBase::new(records(train), Array1::from(answers.to_vec()));
+    let data = DatasetBase::new(records, Array1::from(answers.to_vec()));
     let fitted = LinearRegression::new()
         .fit(&data)
         .map_err(|error| FitError::Library {
             algorithm: NAME,
             reason: error.to_string(),
         })?;
-    if fitted.intercept().is_finite() && fitted.params().iter().all(|weight| weight.is_finite()) {
-        Ok(Box::new(Linear(fitted)))
-    } else {
-        Err(FitError::NotFinite { algorithm: NAME })
+    let linear = Linear { fitted, scale };
+    match linear.graph() {
+        Graph::Linear { weights, intercept }
+            if intercept.is_finite() && weights.iter().all(|weight| weight.is_finite()) =>
+        {
+            Ok(Box::new(linear))
+        }
+        _ => Err(FitError::NotFinite { algorithm: NAME }),
     }
 }
 
-struct Linear(FittedLinearRegression<f64>);
+struct Linear {
+    fitted: FittedLinearRegression<f64>,
+    scale: Scale,
+}
 
 impl Fitted for Linear {
     fn graph(&self) -> Graph {
+        let mut intercept = self.fitted.intercept();
+        let params = self.fitted.params().iter().enumerate();
+        let weights = params.map(|(at, weight)| self.scale.fold(at, *weight, &mut intercept));
         Graph::Linear {
-            weights: self.0.params().to_vec(),
-            intercept: self.0.intercept(),
+            weights: weights.collect(),
+            intercept,
         }
     }
 
     fn predict(&self, rows: &Rows) -> Vec<f64> {
-        self.0.predict(&records(rows)).to_vec()
+        self.fitted.predict(&self.scale.records(rows)).to_vec()
     }
 }
 
-fn records(rows: &Rows) -> ArrayView2<'_, f64> {
-    ArrayView2::from_shape((rows.len(), rows.width), &rows.inputs)
-        .expect("invariant: inputs are rows × width")
-}
-
-/// Returns the first column that those before it and the intercept make up, by orthogonalising them in turn.
-fn dependent_column(rows: &Rows) -> Option<usize> {
-    let n = rows.len();
-    let scaled = Scale::of(rows).apply(rows);
-    let mut basis: Vec<Vec<f64>> = Vec::with_capacity(rows.width);
-    for at in 0..rows.width {
-        let mut column: Vec<f64> = scaled.iter().skip(at).step_by(rows.width).copied().collect();
+/// Returns the first standardised column that those before it make up, by orthogonalising them in turn.
+fn dependent_column(records: &Array2<f64>) -> Option<usize> {
+    let mut basis: Vec<Array1<f64>> = Vec::with_capacity(records.ncols());
+    for (at, column) in records.columns().into_iter().enumerate() {
+        let mut column = column.to_owned();
         for other in &basis {
-            let share = dot(&column, other);
-            for (value, other) in column.iter_mut().zip(other) {
-                *value -= share * other;
-            }
+            let share = column.dot(other);
+            column.scaled_add(-share, other);
         }
-        let left = dot(&column, &column);
-        if left < DEPENDENT * n as f64 {
+        let left = column.dot(&column);
+        if left < DEPENDENT * records.nrows() as f64 {
             return Some(at);
         }
-        let length = left.sqrt();
-        for value in &mut column {
-            *value /= length;
-        }
+        column /= left.sqrt();
         basis.push(column);
     }
     None
-}
-
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }

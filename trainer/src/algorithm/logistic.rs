@@ -6,11 +6,13 @@
 use linfa::DatasetBase;
 use linfa::traits::Fit as _;
 use linfa_logistic::{MultiFittedLogisticRegression, MultiLogisticRegression};
-use ndarray::{Array1, Array2};
+use ndarray::Array1;
+use planner::training::Feature;
 use registry::artifact::Graph;
 use registry::metadata::Labels;
 
-use super::{FitError, Fitted, Rows, Scale, Settings};
+use super::scale::Scale;
+use super::{FitError, Fitted, Rows, Settings};
 
 const NAME: &str = "logistic_regression";
 /// L-BFGS stops where the gradient is shorter than this.
@@ -21,9 +23,10 @@ pub(super) fn fit(
     classes: &[usize],
     labels: &Labels,
     settings: &Settings,
+    features: &[Feature],
 ) -> Result<Box<dyn Fitted>, FitError> {
-    let scale = Scale::of(train);
-    let data = DatasetBase::new(records(&scale, train), Array1::from(classes.to_vec()));
+    let scale = Scale::of(train, features)?;
+    let data = DatasetBase::new(scale.records(train), Array1::from(classes.to_vec()));
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -39,19 +42,16 @@ pub(super) fn fit(
             algorithm: NAME,
             reason: error.to_string(),
         })?;
-    let finite = fitted
-        .params()
-        .iter()
-        .chain(fitted.intercept())
-        .all(|n| n.is_finite());
-    if finite {
-        Ok(Box::new(Logistic {
-            fitted,
-            scale,
-            labels: labels.clone(),
-        }))
-    } else {
-        Err(FitError::NotFinite { algorithm: NAME })
+    let logistic = Logistic {
+        fitted,
+        scale,
+        labels: labels.clone(),
+    };
+    match logistic.graph() {
+        Graph::Logistic {
+            weights, intercepts, ..
+        } if weights.iter().chain(&intercepts).all(|number| number.is_finite()) => Ok(Box::new(logistic)),
+        _ => Err(FitError::NotFinite { algorithm: NAME }),
     }
 }
 
@@ -67,10 +67,8 @@ impl Fitted for Logistic {
         let mut intercepts = self.fitted.intercept().to_vec();
         let mut weights = Vec::with_capacity(params.len());
         for (at, row) in params.rows().into_iter().enumerate() {
-            for (class, weight) in row.iter().enumerate() {
-                let weight = weight / self.scale.deviation[at];
-                intercepts[class] -= weight * self.scale.mean[at];
-                weights.push(weight);
+            for (weight, intercept) in row.iter().zip(&mut intercepts) {
+                weights.push(self.scale.fold(at, *weight, intercept));
             }
         }
         Graph::Logistic {
@@ -81,12 +79,7 @@ impl Fitted for Logistic {
     }
 
     fn predict(&self, rows: &Rows) -> Vec<f64> {
-        let probabilities = self.fitted.predict_probabilities(&records(&self.scale, rows));
+        let probabilities = self.fitted.predict_probabilities(&self.scale.records(rows));
         probabilities.iter().copied().collect()
     }
-}
-
-fn records(scale: &Scale, rows: &Rows) -> Array2<f64> {
-    Array2::from_shape_vec((rows.len(), rows.width), scale.apply(rows))
-        .expect("invariant: inputs are rows × width")
 }

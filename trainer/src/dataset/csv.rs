@@ -26,6 +26,13 @@ pub(super) fn read(
         path: path.to_owned(),
         error,
     };
+    // Looked at before it is opened: opening a pipe waits for its writer.
+    if !std::fs::metadata(path).map_err(io)?.is_file() {
+        return Err(ReadError::Dataset {
+            uri: uri.to_owned(),
+            problem: "it is no regular file".to_owned(),
+        });
+    }
     let mut guard = Guard::new(File::open(path).map_err(io)?);
     let rows = read_rows(&mut guard, uri, &open);
     // The file's digest comes first: rows of another file are no one's fault.
