@@ -64,7 +64,7 @@ pub fn object_name(metadata: &kube::core::ObjectMeta) -> Result<ObjectName, Prob
 ///
 /// # Errors
 ///
-/// Its name is not an environment's.
+/// Its name is not an environment's, or its registry's path leaves the data directory without being absolute.
 pub fn environment(environment: &MLEnvironment) -> Result<Environment, Vec<Problem>> {
     let name: EnvironmentName = environment
         .metadata
@@ -83,10 +83,20 @@ pub fn environment(environment: &MLEnvironment) -> Result<Environment, Vec<Probl
             allow,
         },
     } = &environment.spec;
+    let registry_path = registry.as_ref().and_then(|registry| registry.path.clone());
+    if let Some(path) = &registry_path {
+        dataset::path(path, "spec.registry.path").map_err(|problem| {
+            let hint = "write an absolute path, or one below the data directory";
+            vec![Problem {
+                hint: hint.to_owned(),
+                ..problem
+            }]
+        })?;
+    }
     Ok(Environment {
         name,
         suspend: suspend.clone(),
-        registry_path: registry.as_ref().and_then(|registry| registry.path.clone()),
+        registry_path,
         removal: RemovalLimits {
             max_count: *max_count,
             max_percent: *max_percent,

@@ -12,7 +12,7 @@ pub(crate) const NAME_WORDS: &str =
     "a name: at most 40 lower-case letters, digits and '-', a letter or digit at each end";
 
 /// What a version looks like.
-pub(crate) const VERSION: &str = "^v[0-9]{8}-[0-9]{6}(-[1-9][0-9]*)?$";
+pub(crate) const VERSION: &str = "^v[0-9]{8}-[0-9]{6}(-([2-9]|[1-9][0-9]{1,8}))?$";
 /// A version in words.
 pub(crate) const VERSION_WORDS: &str = "a version: vYYYYMMDD-HHMMSS in UTC, e.g. v20261101-120000";
 

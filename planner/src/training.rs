@@ -89,6 +89,14 @@ pub enum DataSource {
     Absolute(String),
 }
 
+impl DataSource {
+    /// The names behind `builtin:`.
+    pub const BUILTIN: [&str; 2] = ["iris", "wine-quality"];
+
+    /// The names behind `synthetic:`.
+    pub const SYNTHETIC: [&str; 3] = ["blobs", "friedman1", "linear"];
+}
+
 /// One input of the model and how it derives from raw columns.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Feature {

@@ -4,9 +4,6 @@ use planner::training::DataSource;
 
 use super::Problem;
 
-/// The data that ships in the binary.
-const BUILTIN: [&str; 2] = ["iris", "wine-quality"];
-
 /// Returns the text that a manifest gives a source.
 pub fn uri(source: &DataSource) -> String {
     match source {
@@ -19,38 +16,25 @@ pub fn uri(source: &DataSource) -> String {
 /// Parses a source. A path of the commit has neither `..` nor anything else that could leave the manifest's folder.
 pub(super) fn parse(text: &str, field: &str) -> Result<DataSource, Problem> {
     if let Some(name) = text.strip_prefix("builtin:") {
-        return builtin(name, field);
+        return known(name, &DataSource::BUILTIN, "builtin", field).map(DataSource::Builtin);
     }
     if let Some(name) = text.strip_prefix("synthetic:") {
-        let word = !name.is_empty()
-            && name.len() <= 40
-            && name
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-        return if word {
-            Ok(DataSource::Synthetic(name.to_owned()))
-        } else {
-            Err(Problem::new(
-                field,
-                format!("{text:?} names no synthetic dataset"),
-                "write `synthetic:` and a word of lower-case letters, digits and '-'",
-            ))
-        };
+        return known(name, &DataSource::SYNTHETIC, "synthetic", field).map(DataSource::Synthetic);
     }
     path(text, field)
 }
 
-fn builtin(name: &str, field: &str) -> Result<DataSource, Problem> {
-    if BUILTIN.contains(&name) {
-        return Ok(DataSource::Builtin(name.to_owned()));
+fn known(name: &str, names: &[&str], scheme: &str, field: &str) -> Result<String, Problem> {
+    if names.contains(&name) {
+        return Ok(name.to_owned());
     }
-    let hint = match crate::parse::nearest(name, BUILTIN.iter().copied()) {
-        Some(near) => format!("did you mean `builtin:{near}`?"),
-        None => format!("these ship in the binary: {}", BUILTIN.join(", ")),
+    let hint = match crate::parse::nearest(name, names.iter().copied()) {
+        Some(near) => format!("did you mean `{scheme}:{near}`?"),
+        None => format!("there are {}", names.join(", ")),
     };
     Err(Problem::new(
         field,
-        format!("no dataset {name:?} ships in the binary"),
+        format!("there is no {scheme} dataset {name:?}"),
         hint,
     ))
 }

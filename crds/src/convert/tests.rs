@@ -401,11 +401,11 @@ fn paths_stay_in_the_manifests_folder() {
         .collect();
     expect![[r#"
         "builtin:iris" -> Builtin("iris")
-        "builtin:" -> no dataset "" ships in the binary
-        "builtin:Iris" -> no dataset "Iris" ships in the binary
+        "builtin:" -> there is no builtin dataset ""
+        "builtin:Iris" -> there is no builtin dataset "Iris"
         "synthetic:linear" -> Synthetic("linear")
-        "synthetic:" -> "synthetic:" names no synthetic dataset
-        "synthetic:../x" -> "synthetic:../x" names no synthetic dataset
+        "synthetic:" -> there is no synthetic dataset ""
+        "synthetic:../x" -> there is no synthetic dataset "../x"
         "wine.csv" -> Committed("wine.csv")
         "data/wine.csv" -> Committed("data/wine.csv")
         "/data/wine.csv" -> Absolute("/data/wine.csv")

@@ -66,3 +66,61 @@ fn every_rule_compiles_and_names_a_field() {
         );
     }
 }
+
+/// Asks the API server's regular expressions what the parser asks the types.
+#[test]
+fn patterns_and_types_accept_the_same_texts() {
+    use crate::wire::{DIGEST, NAME, REVISION, SHA256, VERSION, matches};
+    let hex = |digit: &str, length: usize| digit.repeat(length);
+    let texts = [
+        "",
+        "a",
+        "-",
+        "a-",
+        "-a",
+        "a-b",
+        "A",
+        "a.b",
+        "a/b",
+        "a b",
+        "a\n",
+        "ä",
+        "9",
+        "v20261101-120000",
+        "v20261101-120000-1",
+        "v20261101-120000-2",
+        "v20261101-120000-10",
+        "v20261101-120000-02",
+        "v20261101-120000-0",
+        "v20261101-120000-x",
+        "v20261101",
+        "20261101-120000",
+        "V20261101-120000",
+        "v20261101-120000\n",
+    ];
+    let digests = [
+        hex("a", 64),
+        hex("A", 64),
+        hex("g", 64),
+        hex("a", 63),
+        hex("a", 65),
+        hex("a", 40),
+        hex("a", 41),
+        format!("sha256:{}", hex("0", 64)),
+        format!("sha256:{}", hex("0", 63)),
+        format!("sha512:{}", hex("0", 64)),
+        format!("sha256:{}", hex("F", 64)),
+        format!("{}\n", hex("a", 64)),
+    ];
+    for pattern in [NAME, VERSION, DIGEST, SHA256, REVISION] {
+        let length = if pattern == NAME { 40 } else { 80 };
+        let rule = format!("self.size() <= {length} && self.matches(r'{pattern}')");
+        let schema = serde_json::json!({ "type": "string", "x-kubernetes-validations": [{ "rule": rule }] });
+        for text in texts.iter().copied().chain(digests.iter().map(String::as_str)) {
+            let accepted = kube::core::cel::Validator::new()
+                .validate(&schema, &text.into(), None)
+                .is_ok();
+            assert_eq!(accepted, matches(pattern, text), "{pattern} {text:?}");
+        }
+    }
+}

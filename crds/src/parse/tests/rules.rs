@@ -167,9 +167,9 @@ fn training_says_what_it_cannot_do() {
         "builtin:wine-quality",
         "builtin:wine",
         expect![[r#"
-        environments/dev/wine.yaml:9:10: InvalidManifest: MLTrainingJob/wine-quality: spec.dataset.uri: no dataset "wine" ships in the binary
-          hint: these ship in the binary: iris, wine-quality
-    "#]],
+            environments/dev/wine.yaml:9:10: InvalidManifest: MLTrainingJob/wine-quality: spec.dataset.uri: there is no builtin dataset "wine"
+              hint: there are iris, wine-quality
+        "#]],
     );
     check_with(
         TRAINING,
@@ -275,6 +275,15 @@ fn environment_is_named_like_its_folder() {
               hint: write the full commit id that `git rev-parse HEAD` prints
             environments/dev/wine.yaml:4:69: InvalidManifest: MLEnvironment/dev: spec: unknown field `windows`
               hint: remove it; the fields here are registry, removal, suspend, target
+        "#]],
+    );
+    check(
+        &environment
+            .replace("prod", "dev")
+            .replace("Standalone", "Standalone, registry: { path: ../shared }"),
+        expect![[r#"
+            environments/dev/wine.yaml:4:47: InvalidManifest: MLEnvironment/dev: spec.registry.path: a path has no empty, '.' or '..' part
+              hint: write an absolute path, or one below the data directory
         "#]],
     );
 }
