@@ -2,12 +2,14 @@
 //!
 //! Every flag can also be given as `AURORA_…`; none of them holds a secret.
 
+use std::io;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, ValueEnum};
 use planner::names::EnvironmentName;
 
 use crate::commands::Command;
+use crate::view::View;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -52,6 +54,17 @@ pub(crate) struct DataArguments {
     /// The data directory of the standalone environment
     #[arg(long, env = "AURORA_DATA_DIR", value_name = "PATH", default_value = ".aurora")]
     pub(crate) data_dir: PathBuf,
+}
+
+impl DataArguments {
+    /// Returns where the environment's registry lies.
+    pub(crate) fn registry_root(&self) -> io::Result<PathBuf> {
+        let path = View::read(&self.data_dir)?
+            .environment
+            .and_then(|environment| environment.spec.registry)
+            .and_then(|registry| registry.path);
+        Ok(self.data_dir.join(path.as_deref().unwrap_or("registry")))
+    }
 }
 
 /// In which form the result is written.

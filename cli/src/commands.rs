@@ -1,7 +1,18 @@
 //! The commands, one file each: they read flags, call the crate that does the work and say what came of it.
 
+mod control_plane;
 mod crds;
 mod key;
+pub(crate) mod model;
+mod plan;
+mod reconcile;
+pub(crate) mod registry;
+mod rollout;
+mod serve;
+pub(crate) mod status;
+mod train;
+mod up;
+mod validate;
 
 use std::process::ExitCode;
 
@@ -12,18 +23,51 @@ use crate::failure::Failure;
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Print the custom resource definitions as YAML
-    Crds(crds::CrdsArguments),
+    /// Serve an environment: follow its branch, train what is missing, apply each commit to live traffic
+    Up(up::UpArguments),
+    /// Say what is wrong with the manifests of a commit; exits 1 if something is
+    Validate(validate::ValidateArguments),
+    /// Say what a commit would change; exits 0 if nothing, 1 if something, 2 if that cannot be said
+    Plan(plan::PlanArguments),
+    /// Apply a commit to a data directory without serving it: train, publish, move aliases
+    Reconcile(reconcile::ReconcileArguments),
+    /// Show how an environment stands
+    Status(status::StatusArguments),
+    /// Watch or stop the rollout of one model
+    Rollout(rollout::RolloutArguments),
+    /// Look into the registry, check it, clean it up
+    Model(model::ModelArguments),
+    /// Make a registry
+    Registry(registry::RegistryArguments),
+    /// Run one training job
+    Train(train::TrainArguments),
+    /// Serve what a data directory says, without following a branch
+    Serve(serve::ServeArguments),
+    /// Answer the control plane's requests from a data directory
+    ControlPlane(control_plane::ControlPlaneCommandArguments),
     /// Make keys for the APIs
     Key(key::KeyArguments),
+    /// Print the custom resource definitions as YAML
+    Crds(crds::CrdsArguments),
 }
 
 impl Command {
     /// Does it and returns the exit code.
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         match self {
-            Self::Crds(arguments) => crds::run(&arguments),
+            Self::Up(arguments) => up::run(&arguments),
+            Self::Validate(arguments) => validate::run(&arguments),
+            Self::Plan(arguments) => plan::run(&arguments),
+            Self::Reconcile(arguments) => reconcile::run(&arguments),
+            Self::Status(arguments) => status::run(&arguments),
+            Self::Rollout(arguments) => rollout::run(&arguments),
+            Self::Model(arguments) => model::run(arguments),
+            Self::Registry(arguments) => registry::run(arguments),
+            Self::Train(arguments) => train::run(&arguments),
+            Self::Serve(arguments) => serve::run(&arguments),
+            Self::ControlPlane(arguments) => control_plane::run(&arguments),
             Self::Key(arguments) => key::run(&arguments),
+            Self::Crds(arguments) => crds::run(&arguments),
         }
     }
 }

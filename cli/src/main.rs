@@ -1,10 +1,19 @@
 //! The `aurora` binary: reads the command line, runs one command, says how it ended.
 
 mod arguments;
+mod clock;
 mod commands;
 mod failure;
+mod listeners;
 mod logging;
+mod news;
+mod serving;
+mod signals;
+mod slots;
+mod status_files;
 mod terminal;
+mod trainer;
+mod view;
 
 use std::process::ExitCode;
 

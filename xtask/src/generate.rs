@@ -7,7 +7,10 @@ use anyhow::{Context as _, bail};
 
 /// Returns each generated file with its content, paths from the repository's root.
 fn files() -> Vec<(PathBuf, String)> {
-    Vec::new()
+    crds::crd_yaml()
+        .into_iter()
+        .map(|(name, text)| (Path::new("crds/yaml").join(name), text))
+        .collect()
 }
 
 /// Writes all generated files.

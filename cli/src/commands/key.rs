@@ -1,9 +1,9 @@
-//! `aurora key new`: makes a key for the APIs. The key is printed once and stored nowhere; a keys file holds its hash.
+//! `aurora key new`: makes a key for the APIs. It is printed once and stored nowhere; a keys file holds its hash.
 
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use planner::names::{Digest, ObjectName};
+use planner::names::ObjectName;
 use serde_json::json;
 
 use crate::arguments::OutputArguments;
@@ -31,18 +31,16 @@ enum KeyCommand {
 
 pub(crate) fn run(arguments: &KeyArguments) -> Result<ExitCode, Failure> {
     let KeyCommand::New { name, output } = &arguments.command;
-    let mut random = [0; 32];
-    getrandom::fill(&mut random)
-        .map_err(|error| Failure::new(format!("the system gives no random bytes: {error}")))?;
-    let key = format!("aurora_{}", hex::encode(random));
-    let line = format!("{name}:{}", Digest::of(key.as_bytes()).hex());
+    let (key, line) = server::keys::generate(name.as_str())?;
     let terminal = Terminal::new(output.output);
     if terminal.is_json() {
         terminal.document(&json!({ "name": name, "key": key, "line": line }))?;
     } else {
         terminal.line(format!("key   {key}"))?;
         terminal.line(format!("line  {line}"))?;
-        terminal.line("The key is not shown again. Clients send it as the header x-api-key; the line goes into the keys file.")?;
+        terminal.line(
+            "The key is not shown again: clients send it as x-api-key. The line goes into the keys file.",
+        )?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -207,6 +207,7 @@ spec:
   version: {}
   dataset: {{ uri: \"builtin:wine-quality\" }}
   algorithm: gradient_boosting
+  hyperparameters: {{ trees: 400, max_leaves: 8 }}
   evaluation: {{ metric: r2, holdout: {{ percent: 20, seed: {newest} }} }}
 ",
         pins.stable,

@@ -1,0 +1,54 @@
+//! `aurora control-plane`: the registry's and the status's read API from a data directory, beside or without `up`.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Args;
+use registry::Store;
+use serde_json::json;
+use server::Metrics;
+
+use crate::arguments::{DataArguments, OutputArguments};
+use crate::commands::model::StoreArguments;
+use crate::failure::Failure;
+use crate::listeners::{Bound, ControlPlaneArguments};
+use crate::serving::{self, Parts};
+use crate::status_files::StatusFiles;
+use crate::terminal::Terminal;
+
+/// Flags of `aurora control-plane`.
+#[derive(Debug, Args)]
+pub(crate) struct ControlPlaneCommandArguments {
+    #[command(flatten)]
+    store: StoreArguments,
+    #[command(flatten)]
+    control_plane: ControlPlaneArguments,
+    #[command(flatten)]
+    output: OutputArguments,
+}
+
+pub(crate) fn run(arguments: &ControlPlaneCommandArguments) -> Result<ExitCode, Failure> {
+    let bound = arguments.control_plane.bind()?;
+    let store = arguments.store.open()?;
+    let terminal = Terminal::new(arguments.output.output);
+    serving::block_on(serve(store, arguments.store.data(), &bound, terminal))?
+}
+
+async fn serve(
+    store: Store,
+    data: &DataArguments,
+    bound: &Bound,
+    terminal: Terminal,
+) -> Result<ExitCode, Failure> {
+    let mut parts = Parts::new()?;
+    let status = Arc::new(StatusFiles::new(data.data_dir.clone()));
+    parts.control_plane(store, status, Metrics::new(), bound)?;
+    if terminal.is_json() {
+        terminal.event(&json!({ "event": "listening", "control_plane": bound.address }))?;
+    } else {
+        terminal.line(format!("control plane  http://{}", bound.address))?;
+    }
+    parts.wait().await?;
+    parts.stop().await?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,257 @@
+//! `aurora model`: what a registry holds. Reads; only `gc` removes, and it says what.
+
+mod gc;
+mod show;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use planner::names::{ModelName, Track, Version};
+use planner::observed::ObservedAlias;
+use registry::metadata::VersionMetadata;
+use registry::{Entry, Reference, Store};
+use serde_json::{Value, json};
+
+use crate::arguments::{DataArguments, OutputArguments};
+use crate::failure::{Context as _, Failure, NO, chain};
+use crate::slots::load;
+use crate::terminal::{Colour, Terminal, table};
+
+/// Flags of `aurora model`.
+#[derive(Debug, Args)]
+pub(crate) struct ModelArguments {
+    #[command(subcommand)]
+    command: ModelCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum ModelCommand {
+    /// List the versions of all models, or of one
+    List {
+        /// Only this model
+        model: Option<ModelName>,
+        #[command(flatten)]
+        store: StoreArguments,
+        #[command(flatten)]
+        output: OutputArguments,
+    },
+    /// Show what is known of a version
+    Show(show::ShowArguments),
+    /// Check digests, checksums and examples; exits 1 if a version is damaged
+    Verify {
+        /// Only this model
+        model: Option<ModelName>,
+        /// Only this version: stable, canary, a version or a digest
+        reference: Option<Reference>,
+        #[command(flatten)]
+        store: StoreArguments,
+        #[command(flatten)]
+        output: OutputArguments,
+    },
+    /// Remove versions that nothing names and that are not among the newest
+    Gc(gc::GcArguments),
+}
+
+/// Which registry.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StoreArguments {
+    /// The registry: the folder that holds aurora/ [default: that of the data directory]
+    #[arg(long, env = "AURORA_REGISTRY", value_name = "PATH")]
+    registry: Option<PathBuf>,
+    #[command(flatten)]
+    data: DataArguments,
+}
+
+impl StoreArguments {
+    /// Returns the data directory.
+    pub(crate) fn data(&self) -> &DataArguments {
+        &self.data
+    }
+
+    /// Opens the store to read it.
+    pub(crate) fn open(&self) -> Result<Store, Failure> {
+        let root = match &self.registry {
+            Some(root) => root.clone(),
+            None => self.data.registry_root()?,
+        };
+        Store::open(&root)
+            .hint(|| "give the registry with --registry, or the data directory with --data-dir".to_owned())
+    }
+}
+
+pub(crate) fn run(arguments: ModelArguments) -> Result<ExitCode, Failure> {
+    match arguments.command {
+        ModelCommand::List { model, store, output } => {
+            list(model.as_ref(), &store.open()?, Terminal::new(output.output))
+        }
+        ModelCommand::Show(arguments) => show::run(&arguments),
+        ModelCommand::Verify {
+            model,
+            reference,
+            store,
+            output,
+        } => verify(model, reference, &store.open()?, Terminal::new(output.output)),
+        ModelCommand::Gc(arguments) => gc::run(&arguments),
+    }
+}
+
+fn models(store: &Store, model: Option<&ModelName>) -> Result<Vec<ModelName>, Failure> {
+    let known = store.models()?;
+    match model {
+        Some(model) if !known.contains(model) => Err(unknown(model, &known)),
+        Some(model) => Ok(vec![model.clone()]),
+        None => Ok(known),
+    }
+}
+
+fn unknown(model: &ModelName, known: &[ModelName]) -> Failure {
+    let known: Vec<_> = known.iter().map(ModelName::as_str).collect();
+    let failure = Failure::new(format!("the registry has no model {model}"));
+    if known.is_empty() {
+        failure.hint("it is empty: `aurora up` trains what an environment declares")
+    } else {
+        failure.hint(format!("it has {}", known.join(", ")))
+    }
+}
+
+/// Returns the tracks whose alias names a version.
+fn tracks(store: &Store, model: &ModelName, version: &Version) -> Result<Vec<Track>, Failure> {
+    Ok(store
+        .aliases(model)?
+        .into_iter()
+        .filter(|(_track, alias)| *alias == ObservedAlias::To(version.clone()))
+        .map(|(track, _alias)| track)
+        .collect())
+}
+
+/// Renders the metric that a version's evaluation decided on, e.g. `r2 0.353`.
+pub(crate) fn metric(metadata: &VersionMetadata) -> String {
+    metadata
+        .metric
+        .iter()
+        .next()
+        .map(|(name, value)| format!("{} {value:.3}", name.trim_end_matches("_score")))
+        .unwrap_or_default()
+}
+
+fn list(model: Option<&ModelName>, store: &Store, terminal: Terminal) -> Result<ExitCode, Failure> {
+    let mut rows = vec![
+        [
+            "model",
+            "version",
+            "alias",
+            "digest",
+            "algorithm",
+            "metric",
+            "trained",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
+    ];
+    let mut values: Vec<Value> = Vec::new();
+    for model in models(store, model)? {
+        for version in store.versions(&model)? {
+            let tracks = tracks(store, &model, &version)?;
+            let names: Vec<_> = tracks.iter().map(|track| track.as_str()).collect();
+            match store.resolve(&model, &Reference::Version(version.clone())) {
+                Ok(entry) => {
+                    let Entry { digest, metadata, .. } = &entry;
+                    rows.push(vec![
+                        model.to_string(),
+                        version.to_string(),
+                        names.join(","),
+                        digest.short(),
+                        metadata.algorithm.clone(),
+                        metric(metadata),
+                        metadata.trained_at.format("%F %T").to_string(),
+                    ]);
+                    values.push(json!({
+                        "model": model, "version": version, "aliases": tracks, "digest": digest,
+                        "algorithm": metadata.algorithm, "metrics": metadata.metrics.values, "trained_at": metadata.trained_at,
+                    }));
+                }
+                // One damaged version must not hide the others.
+                Err(error) => {
+                    let error = chain(&error);
+                    rows.push(vec![
+                        model.to_string(),
+                        version.to_string(),
+                        names.join(","),
+                        error.clone(),
+                    ]);
+                    values.push(
+                        json!({ "model": model, "version": version, "aliases": tracks, "error": error }),
+                    );
+                }
+            }
+        }
+    }
+    if terminal.is_json() {
+        terminal.document(&values)?;
+    } else if values.is_empty() {
+        terminal.line("the registry holds no version")?;
+    } else {
+        terminal.line(table(&rows))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn verify(
+    model: Option<ModelName>,
+    reference: Option<Reference>,
+    store: &Store,
+    terminal: Terminal,
+) -> Result<ExitCode, Failure> {
+    let mut damaged = false;
+    let mut values = Vec::new();
+    for model in models(store, model.as_ref())? {
+        let references = match &reference {
+            Some(reference) => vec![reference.clone()],
+            None => store
+                .versions(&model)?
+                .into_iter()
+                .map(Reference::Version)
+                .collect(),
+        };
+        for reference in references {
+            let checked = store
+                .resolve(&model, &reference)
+                .map_err(|error| chain(&error))
+                .and_then(|entry| {
+                    store.verify(&entry).map_err(|error| chain(&error))?;
+                    load(store, &entry)?;
+                    Ok(entry)
+                });
+            match checked {
+                Ok(entry) => {
+                    let line = format!("{model} {}: {}", entry.version, entry.digest);
+                    values.push(json!({ "model": model, "version": entry.version, "digest": entry.digest, "sound": true }));
+                    if !terminal.is_json() {
+                        terminal.line(format!("{} {line}", terminal.paint(Colour::Green, "ok")))?;
+                    }
+                }
+                Err(error) => {
+                    damaged = true;
+                    values.push(
+                        json!({ "model": model, "reference": reference.to_string(), "sound": false, "error": error }),
+                    );
+                    if !terminal.is_json() {
+                        terminal.line(format!(
+                            "{} {model} {reference}: {error}",
+                            terminal.paint(Colour::Red, "damaged")
+                        ))?;
+                    }
+                }
+            }
+        }
+    }
+    if terminal.is_json() {
+        terminal.document(&values)?;
+    }
+    Ok(if damaged {
+        ExitCode::from(NO)
+    } else {
+        ExitCode::SUCCESS
+    })
+}

@@ -1,0 +1,184 @@
+//! `aurora model show`: all that is known of one version, and what happened to the model's aliases.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use planner::names::ModelName;
+use registry::metadata::VersionMetadata;
+use registry::{Reference, Store};
+use serde_json::json;
+
+use super::{StoreArguments, models, tracks};
+use crate::arguments::OutputArguments;
+use crate::failure::Failure;
+use crate::terminal::{Terminal, table};
+
+/// How many lines of the model's history are shown.
+const HISTORY_LENGTH: usize = 10;
+
+/// Flags of `aurora model show`.
+#[derive(Debug, Args)]
+pub(crate) struct ShowArguments {
+    /// The model
+    model: ModelName,
+    /// Which version: stable, canary, a version or a digest
+    #[arg(default_value = "stable")]
+    reference: Reference,
+    #[command(flatten)]
+    store: StoreArguments,
+    #[command(flatten)]
+    output: OutputArguments,
+}
+
+pub(crate) fn run(arguments: &ShowArguments) -> Result<ExitCode, Failure> {
+    let store = arguments.store.open()?;
+    let model = &arguments.model;
+    models(&store, Some(model))?;
+    let entry = store.resolve(model, &arguments.reference)?;
+    let aliases = tracks(&store, model, &entry.version)?;
+    let terminal = Terminal::new(arguments.output.output);
+    if terminal.is_json() {
+        terminal.document(&json!({ "aliases": aliases, "dir": entry.dir, "metadata": entry.metadata }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut rows = facts(&entry.metadata);
+    let aliases: Vec<_> = aliases.iter().map(|track| track.as_str()).collect();
+    rows.insert(2, ["alias".to_owned(), aliases.join(", ")]);
+    rows.push(["files".to_owned(), entry.dir.display().to_string()]);
+    let rows: Vec<_> = rows
+        .into_iter()
+        .filter(|[_name, value]| !value.is_empty())
+        .map(|row| row.to_vec())
+        .collect();
+    terminal.line(table(&rows))?;
+    let history = history(&store, model)?;
+    if history.len() > 1 {
+        terminal.line(format!("\n{}", table(&history)))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn facts(metadata: &VersionMetadata) -> Vec<[String; 2]> {
+    let VersionMetadata {
+        model_name,
+        version,
+        framework,
+        algorithm,
+        trained_at,
+        features: _,
+        metric: _,
+        artifact,
+        inputs_hash,
+        signature,
+        metrics,
+        baseline,
+        dataset,
+        hyperparameters,
+        seed,
+        lineage,
+        reference: _,
+        example: _,
+    } = metadata;
+    let values = |values: &std::collections::BTreeMap<String, f64>| {
+        let values: Vec<_> = values
+            .iter()
+            .map(|(name, value)| format!("{name} {value:.4}"))
+            .collect();
+        values.join(", ")
+    };
+    let settings: Vec<_> = hyperparameters
+        .iter()
+        .map(|(name, value)| format!("{name} {value}"))
+        .collect();
+    let features: Vec<_> = signature
+        .features
+        .iter()
+        .map(|feature| feature.name.as_str())
+        .collect();
+    vec![
+        ["model".to_owned(), model_name.to_string()],
+        ["version".to_owned(), version.to_string()],
+        [
+            "digest".to_owned(),
+            format!("{} ({} bytes)", artifact.digest, artifact.bytes),
+        ],
+        [
+            "algorithm".to_owned(),
+            format!("{algorithm} ({framework}), seed {seed}"),
+        ],
+        ["settings".to_owned(), settings.join(", ")],
+        [
+            "holdout".to_owned(),
+            format!("{} ({} rows)", values(&metrics.values), metrics.holdout_rows),
+        ],
+        [
+            "baseline".to_owned(),
+            baseline
+                .as_ref()
+                .map(|baseline| {
+                    format!(
+                        "{} on the same rows: {}",
+                        baseline.version,
+                        values(&baseline.values)
+                    )
+                })
+                .unwrap_or_default(),
+        ],
+        [
+            "data".to_owned(),
+            format!("{} ({} rows, {})", dataset.uri, dataset.rows, dataset.digest),
+        ],
+        ["features".to_owned(), features.join(", ")],
+        [
+            "unit".to_owned(),
+            signature.target_unit.clone().unwrap_or_default(),
+        ],
+        [
+            "trained".to_owned(),
+            format!("{} by {}", trained_at.format("%F %T UTC"), lineage.trainer),
+        ],
+        [
+            "revision".to_owned(),
+            lineage
+                .revision
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+        ],
+        [
+            "job".to_owned(),
+            lineage.job.as_ref().map(ToString::to_string).unwrap_or_default(),
+        ],
+        [
+            "inputs".to_owned(),
+            inputs_hash.map(|hash| hash.to_string()).unwrap_or_default(),
+        ],
+    ]
+}
+
+fn history(store: &Store, model: &ModelName) -> Result<Vec<Vec<String>>, Failure> {
+    let entries = store.history(model)?;
+    let mut rows = vec![
+        ["at", "alias", "event", "from", "to", "revision", "by", "reason"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
+    for entry in entries.iter().skip(entries.len().saturating_sub(HISTORY_LENGTH)) {
+        let event = serde_json::to_value(entry.event)?;
+        rows.push(vec![
+            entry.at.format("%F %T").to_string(),
+            entry.alias.to_string(),
+            event.as_str().unwrap_or_default().to_owned(),
+            entry.from.as_ref().map(ToString::to_string).unwrap_or_default(),
+            entry.to.as_ref().map(ToString::to_string).unwrap_or_default(),
+            entry
+                .revision
+                .as_ref()
+                .map(|revision| revision.short().to_owned())
+                .unwrap_or_default(),
+            entry.actor.clone(),
+            entry.reason.clone().unwrap_or_default(),
+        ]);
+    }
+    Ok(rows)
+}

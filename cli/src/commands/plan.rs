@@ -1,0 +1,141 @@
+//! `aurora plan`: what a commit would change. Exits 0 if nothing, 1 if something, 2 if that cannot be said.
+//!
+//! Without `--base`: what the branch's newest commit would do to a data directory. With `--base` and `--head`: what one
+//! commit means to change against another, as intents; needs no data directory.
+
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use reconciler::diff::Intents;
+use reconciler::preview::{self, Preview};
+use reconciler::words;
+use serde_json::json;
+
+use crate::arguments::{BranchArguments, DataArguments, Format, RepositoryArguments};
+use crate::clock;
+use crate::commands::validate::mark;
+use crate::failure::{Failure, NO};
+use crate::terminal::Terminal;
+
+/// Flags of `aurora plan`.
+#[derive(Debug, Args)]
+pub(crate) struct PlanArguments {
+    #[command(flatten)]
+    repository: RepositoryArguments,
+    #[command(flatten)]
+    branch: BranchArguments,
+    #[command(flatten)]
+    data: DataArguments,
+
+    /// Compare with this commit instead of the data directory
+    #[arg(long, env = "AURORA_BASE", value_name = "REV")]
+    base: Option<String>,
+
+    /// The commit that is compared with --base
+    #[arg(
+        long,
+        env = "AURORA_HEAD",
+        value_name = "REV",
+        default_value = "HEAD",
+        requires = "base"
+    )]
+    head: String,
+
+    /// The form of the output
+    #[arg(long, env = "AURORA_OUTPUT", value_name = "FORM", default_value = "text")]
+    output: PlanFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum PlanFormat {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+    /// For a pull request.
+    Markdown,
+}
+
+pub(crate) fn run(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
+    let RepositoryArguments { repo, environment } = &arguments.repository;
+    let changes = if let Some(base) = &arguments.base {
+        let intents = preview::between(repo, base, &arguments.head, environment)?;
+        say_intents(arguments.output, &intents)?;
+        !intents.intents.is_empty() || !intents.is_complete
+    } else {
+        let branch = arguments.branch.branch.as_deref();
+        let preview =
+            preview::against_data_dir(repo, branch, environment, &arguments.data.data_dir, clock::now())?;
+        say_preview(arguments.output, &preview)?;
+        !preview.plan.actions.is_empty()
+    };
+    Ok(if changes {
+        ExitCode::from(NO)
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+impl PlanFormat {
+    fn terminal(self) -> Terminal {
+        Terminal::new(match self {
+            Self::Json => Format::Json,
+            Self::Text | Self::Markdown => Format::Text,
+        })
+    }
+}
+
+fn say_intents(format: PlanFormat, intents: &Intents) -> Result<(), Failure> {
+    let terminal = format.terminal();
+    match format {
+        PlanFormat::Text => terminal.line(intents.text().trim_end())?,
+        PlanFormat::Json => terminal.document(intents)?,
+        PlanFormat::Markdown => terminal.line(intents.markdown().trim_end())?,
+    }
+    Ok(())
+}
+
+fn say_preview(format: PlanFormat, preview: &Preview) -> Result<(), Failure> {
+    let terminal = format.terminal();
+    let Preview { revision, plan, hash } = preview;
+    let actions: Vec<_> = plan.actions.iter().map(words::action).collect();
+    let waiting: Vec<_> = plan.waiting.iter().map(words::waiting).collect();
+    match format {
+        PlanFormat::Json => terminal.document(&json!({
+            "revision": revision, "hash": hash, "actions": plan.actions, "changes": actions,
+            "waiting": waiting, "findings": plan.findings,
+        }))?,
+        PlanFormat::Text => {
+            if actions.is_empty() {
+                terminal.line(format!("{}: no change", revision.short()))?;
+            } else {
+                terminal.line(format!("{}:", revision.short()))?;
+            }
+            for action in actions {
+                terminal.line(format!("  {action}"))?;
+            }
+            for waiting in waiting {
+                terminal.line(format!("  waiting: {waiting}"))?;
+            }
+            for finding in &plan.findings {
+                terminal.line(mark(terminal, finding))?;
+            }
+            terminal.line(format!("plan {hash}"))?;
+        }
+        PlanFormat::Markdown => {
+            terminal.line(format!("### Aurora: {}\n", revision.short()))?;
+            if actions.is_empty() {
+                terminal.line("No change.")?;
+            }
+            let waiting = waiting.into_iter().map(|waiting| format!("waiting: {waiting}"));
+            for line in actions.into_iter().chain(waiting) {
+                terminal.line(format!("- {line}"))?;
+            }
+            for finding in &plan.findings {
+                terminal.line(format!("- **{}**", finding.to_string().replace('\n', " ")))?;
+            }
+            terminal.line(format!("\n`plan {hash}`"))?;
+        }
+    }
+    Ok(())
+}

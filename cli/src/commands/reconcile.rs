@@ -1,0 +1,116 @@
+//! `aurora reconcile --once`: brings a data directory to what a commit says, then ends. Trains, publishes, checks that
+//! each pinned version loads, and moves the aliases; answers no request.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use reconciler::standalone::{Converged, Mode, Options, Standalone};
+use serde_json::json;
+use server::{Metrics, Runtime};
+
+use crate::arguments::{BranchArguments, DataArguments, OutputArguments, RepositoryArguments};
+use crate::clock;
+use crate::commands::registry::random_id;
+use crate::failure::{Failure, NO};
+use crate::serving::{self, Parts};
+use crate::slots::ServerSlots;
+use crate::terminal::{Colour, Terminal};
+use crate::trainer::ChildTrainer;
+
+/// Flags of `aurora reconcile`.
+#[derive(Debug, Args)]
+pub(crate) struct ReconcileArguments {
+    /// End when nothing is left to do; `aurora up` is what goes on
+    #[arg(long, required = true)]
+    once: bool,
+
+    /// The longest that it may take, in seconds
+    #[arg(long, env = "AURORA_TIMEOUT", value_name = "SECONDS", default_value_t = 3600)]
+    timeout: u64,
+
+    #[command(flatten)]
+    repository: RepositoryArguments,
+    #[command(flatten)]
+    branch: BranchArguments,
+    #[command(flatten)]
+    data: DataArguments,
+    #[command(flatten)]
+    output: OutputArguments,
+}
+
+pub(crate) fn run(arguments: &ReconcileArguments) -> Result<ExitCode, Failure> {
+    let options = Options {
+        repository: arguments.repository.repo.clone(),
+        branch: arguments.branch.branch.clone(),
+        environment: arguments.repository.environment.clone(),
+        data_dir: arguments.data.data_dir.clone(),
+        installation: random_id()?,
+    };
+    let standalone = Standalone::open(&options, clock::now())?;
+    let timeout = Duration::from_secs(arguments.timeout);
+    let converged = serving::block_on(once(standalone, timeout))??;
+    say(Terminal::new(arguments.output.output), &converged)?;
+    Ok(if converged.is_converged() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(NO)
+    })
+}
+
+async fn once(standalone: Standalone, timeout: Duration) -> Result<Converged, Failure> {
+    let mut parts = Parts::new()?;
+    let runtime = Runtime::new(Metrics::new());
+    let slots = ServerSlots::new(runtime, standalone.store().clone(), standalone.wake());
+    let trainer = Arc::new(ChildTrainer::new()?);
+    let stopped = parts.stopped();
+    let converged = tokio::select! {
+        converged = standalone.run(Arc::new(slots), trainer, Mode::Once { timeout }, stopped) => Some(converged?),
+        asked = parts.wait() => {
+            asked?;
+            None
+        }
+    };
+    converged.ok_or_else(|| Failure::new("stopped by a signal").hint("the next run goes on from here"))
+}
+
+fn say(terminal: Terminal, converged: &Converged) -> Result<(), Failure> {
+    let Converged {
+        is_settled,
+        revision,
+        findings,
+        waiting,
+    } = converged;
+    if terminal.is_json() {
+        terminal.document(&json!({
+            "converged": converged.is_converged(), "settled": is_settled, "revision": revision,
+            "findings": findings, "waiting": waiting,
+        }))?;
+        return Ok(());
+    }
+    let revision = revision.as_ref().map_or("no commit", |revision| revision.short());
+    if converged.is_converged() {
+        terminal.line(format!(
+            "{} at {revision}",
+            terminal.paint(Colour::Green, "converged")
+        ))?;
+    } else if *is_settled {
+        terminal.line(format!(
+            "{} at {revision}",
+            terminal.paint(Colour::Yellow, "not all of it could be applied")
+        ))?;
+    } else {
+        terminal.line(format!(
+            "{} at {revision}",
+            terminal.paint(Colour::Yellow, "not settled in time")
+        ))?;
+    }
+    for finding in findings {
+        terminal.line(finding)?;
+    }
+    for waiting in waiting {
+        terminal.line(format!("waiting: {waiting}"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,187 @@
+//! `aurora status`: how an environment stands, read from its data directory, whether it runs or not.
+
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use clap::Args;
+use crds::MLDeployment;
+use crds::status::{FindingStatus, TrackStatus};
+use serde_json::json;
+
+use crate::arguments::{DataArguments, OutputArguments};
+use crate::failure::{Context as _, Failure};
+use crate::terminal::{Colour, Terminal, table};
+use crate::view::View;
+
+/// Flags of `aurora status`.
+#[derive(Debug, Args)]
+pub(crate) struct StatusArguments {
+    #[command(flatten)]
+    data: DataArguments,
+    #[command(flatten)]
+    output: OutputArguments,
+}
+
+pub(crate) fn run(arguments: &StatusArguments) -> Result<ExitCode, Failure> {
+    let data_dir = &arguments.data.data_dir;
+    let view = read(data_dir)?;
+    let age = age(data_dir);
+    let terminal = Terminal::new(arguments.output.output);
+    if terminal.is_json() {
+        let mut value = view.to_json();
+        value["age_seconds"] = json!(age.map(|age| age.as_secs()));
+        terminal.document(&value)?;
+    } else {
+        terminal.line(render(terminal, &view, age))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Reads a data directory that must be one.
+pub(crate) fn read(data_dir: &Path) -> Result<View, Failure> {
+    if !data_dir.join("objects").is_dir() {
+        return Err(
+            Failure::new(format!("{} is no data directory", data_dir.display()))
+                .hint("`aurora up` makes one; give another one with --data-dir"),
+        );
+    }
+    View::read(data_dir).context(|| format!("cannot read {}", data_dir.display()))
+}
+
+/// Returns how long ago the process that owns the data directory was last alive.
+pub(crate) fn age(data_dir: &Path) -> Option<Duration> {
+    let beat = fs::metadata(data_dir.join("heartbeat"))
+        .and_then(|metadata| metadata.modified())
+        .ok()?;
+    Some(SystemTime::now().duration_since(beat).unwrap_or_default())
+}
+
+fn render(terminal: Terminal, view: &View, age: Option<Duration>) -> String {
+    let mut text = String::new();
+    let status = view
+        .environment
+        .as_ref()
+        .and_then(|environment| environment.status.as_ref());
+    if let Some(environment) = &view.environment {
+        let revision = status
+            .and_then(|status| status.applied_revision.as_ref())
+            .map_or("none", |revision| revision.short());
+        text.push_str(&format!(
+            "environment {}, applied revision {revision}, {}\n",
+            environment.metadata.name.as_deref().unwrap_or_default(),
+            age.map_or_else(
+                || "never run".to_owned(),
+                |age| format!("seen alive {} s ago", age.as_secs())
+            ),
+        ));
+    }
+    if !view.deployments.is_empty() {
+        text.push_str(&format!("\n{}\n", deployments(view)));
+    }
+    if !view.trainings.is_empty() {
+        text.push_str(&format!("\n{}\n", trainings(view)));
+    }
+    let findings: &[FindingStatus] = status
+        .map(|status| status.findings.as_slice())
+        .unwrap_or_default();
+    for finding in findings {
+        text.push_str(&format!(
+            "\n{}\n",
+            terminal.paint(Colour::Red, finding_text(finding))
+        ));
+    }
+    for waiting in status.map(|status| status.waiting.as_slice()).unwrap_or_default() {
+        text.push_str(&format!("\nwaiting: {waiting}\n"));
+    }
+    text.truncate(text.trim_end().len());
+    text
+}
+
+fn finding_text(finding: &FindingStatus) -> String {
+    let FindingStatus {
+        location,
+        reason,
+        subject,
+        message,
+        hint,
+    } = finding;
+    let place: Vec<_> = location
+        .iter()
+        .chain([reason])
+        .chain([subject])
+        .filter(|part| !part.is_empty())
+        .collect();
+    let place: Vec<_> = place.into_iter().map(String::as_str).collect();
+    let mut text = format!("{}: {message}", place.join(": "));
+    if !hint.is_empty() {
+        text.push_str(&format!("\n  hint: {hint}"));
+    }
+    text
+}
+
+fn served(track: Option<&TrackStatus>) -> String {
+    track.map_or_else(|| "-".to_owned(), |track| track.version.to_string())
+}
+
+fn deployments(view: &View) -> String {
+    let mut rows = vec![
+        ["model", "stable", "canary", "weight", "declared", "state"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
+    for MLDeployment { spec, status, .. } in view.deployments.values() {
+        let status = status.clone().unwrap_or_default();
+        let declared = spec.canary.as_ref().map(|canary| canary.weight.to_string());
+        let mut state = status
+            .state
+            .map_or_else(|| "-".to_owned(), |state| format!("{state:?}"));
+        if !status.message.is_empty() {
+            state.push_str(&format!(" ({})", status.message));
+        }
+        rows.push(vec![
+            spec.model_name.to_string(),
+            served(status.stable.as_ref()),
+            served(status.canary.as_ref()),
+            status.weight.to_string(),
+            declared.unwrap_or_else(|| "-".to_owned()),
+            state,
+        ]);
+    }
+    table(&rows)
+}
+
+fn trainings(view: &View) -> String {
+    let mut rows = vec![
+        ["job", "model", "version", "phase", "note"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
+    for (name, training) in &view.trainings {
+        let status = training.status.clone().unwrap_or_default();
+        let note = match (&status.message, status.progress_percent) {
+            (Some(message), _) => message.clone(),
+            (None, Some(percent)) if status.finished_at.is_none() => format!("{percent}%"),
+            _ => status
+                .metrics
+                .iter()
+                .map(|(name, value)| format!("{name} {value:.3}"))
+                .collect::<Vec<_>>()
+                .join(", "),
+        };
+        rows.push(vec![
+            name.clone(),
+            training.spec.model_name.to_string(),
+            status
+                .version
+                .as_ref()
+                .map_or_else(|| "-".to_owned(), ToString::to_string),
+            status
+                .phase
+                .map_or_else(|| "-".to_owned(), |phase| format!("{phase:?}")),
+            note,
+        ]);
+    }
+    table(&rows)
+}

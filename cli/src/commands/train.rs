@@ -1,0 +1,55 @@
+//! `aurora train`: one training run, in this process. `--request` is how `up` starts it as a child; with a job's name a
+//! person trains what a repository declares.
+
+mod job;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{ArgGroup, Args};
+use planner::names::ObjectName;
+use registry::run::Ending;
+
+use crate::arguments::{BranchArguments, OutputArguments, RepositoryArguments};
+use crate::clock;
+use crate::commands::model::StoreArguments;
+use crate::failure::{Failure, NO, REFUSED};
+use crate::trainer::end_with_parent;
+
+/// Flags of `aurora train`.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("what").required(true).args(["job", "request"]))]
+pub(crate) struct TrainArguments {
+    /// The MLTrainingJob of the environment to run
+    #[arg(value_name = "JOB")]
+    job: Option<ObjectName>,
+
+    /// Run what this request file asks, and write progress and result beside it
+    #[arg(long, value_name = "FILE", conflicts_with = "job")]
+    request: Option<PathBuf>,
+
+    #[command(flatten)]
+    repository: RepositoryArguments,
+    #[command(flatten)]
+    branch: BranchArguments,
+    #[command(flatten)]
+    store: StoreArguments,
+    #[command(flatten)]
+    output: OutputArguments,
+}
+
+pub(crate) fn run(arguments: &TrainArguments) -> Result<ExitCode, Failure> {
+    let ending = match (&arguments.request, &arguments.job) {
+        (Some(request), _) => {
+            end_with_parent();
+            trainer::run_file(request, &mut |_progress| {}, &clock::now)?
+        }
+        (None, Some(job)) => job::run(job, arguments)?,
+        (None, None) => return Err(Failure::new("neither a job nor --request was given")),
+    };
+    Ok(match ending {
+        Ending::Published { .. } => ExitCode::SUCCESS,
+        Ending::Refused { .. } => ExitCode::from(REFUSED),
+        Ending::Failed { .. } => ExitCode::from(NO),
+    })
+}

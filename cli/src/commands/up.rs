@@ -1,0 +1,183 @@
+//! `aurora up`: everything for one standalone environment in one process.
+//!
+//! Wires the reconciler to the server's slots and to training as child processes; decides nothing. A part that ends by
+//! itself ends the process.
+
+mod banner;
+mod presenter;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use planner::names::EnvironmentName;
+use reconciler::standalone::{Event, Mode, Options, Standalone};
+use registry::Store;
+use server::{Awaited, Metrics, Runtime};
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::MissedTickBehavior;
+
+use self::banner::Addresses;
+use self::presenter::Presenter;
+use crate::arguments::{BranchArguments, DataArguments, OutputArguments, RepositoryArguments};
+use crate::clock;
+use crate::commands::registry::random_id;
+use crate::failure::Failure;
+use crate::listeners::{Bound, ControlPlaneArguments, InferenceArguments};
+use crate::news::Teller;
+use crate::serving::{self, Parts};
+use crate::slots::ServerSlots;
+use crate::status_files::StatusFiles;
+use crate::terminal::Terminal;
+use crate::trainer::ChildTrainer;
+use crate::view::View;
+
+/// How often it is looked whether everything serves, until it does.
+const READY_POLL: Duration = Duration::from_millis(10);
+
+/// Flags of `aurora up`.
+#[derive(Debug, Args)]
+pub(crate) struct UpArguments {
+    #[command(flatten)]
+    repository: RepositoryArguments,
+    #[command(flatten)]
+    branch: BranchArguments,
+    #[command(flatten)]
+    data: DataArguments,
+    #[command(flatten)]
+    inference: InferenceArguments,
+    #[command(flatten)]
+    control_plane: ControlPlaneArguments,
+    #[command(flatten)]
+    output: OutputArguments,
+}
+
+pub(crate) fn run(arguments: &UpArguments) -> Result<ExitCode, Failure> {
+    // Ports first: a start that is refused leaves nothing behind.
+    let inference = arguments.inference.bind()?;
+    let control_plane = arguments.control_plane.bind()?;
+    let RepositoryArguments { repo, environment } = &arguments.repository;
+    let options = Options {
+        repository: repo.clone(),
+        branch: arguments.branch.branch.clone(),
+        environment: environment.clone(),
+        data_dir: arguments.data.data_dir.clone(),
+        installation: random_id()?,
+    };
+    let standalone = Standalone::open(&options, clock::now())?;
+    let presenter = Presenter::new(Terminal::new(arguments.output.output));
+    serving::block_on(serve(
+        standalone,
+        environment,
+        &inference,
+        &control_plane,
+        presenter,
+    ))?
+}
+
+async fn serve(
+    standalone: Standalone,
+    environment: &EnvironmentName,
+    inference: &Bound,
+    control_plane: &Bound,
+    presenter: Presenter,
+) -> Result<ExitCode, Failure> {
+    let mut parts = Parts::new()?;
+    let metrics = Metrics::new();
+    let runtime = Runtime::new(metrics.clone());
+    let slots = ServerSlots::new(runtime.clone(), standalone.store().clone(), standalone.wake());
+    let mut telling = Telling {
+        environment: environment.clone(),
+        events: standalone.events(),
+        teller: Teller::default(),
+        presenter,
+        runtime: runtime.clone(),
+        store: standalone.store().clone(),
+        data_dir: standalone.data_dir().to_owned(),
+        addresses: Addresses::new(inference, control_plane),
+        is_ready: false,
+    };
+    telling
+        .presenter
+        .listening(inference.address, control_plane.address);
+    telling.presenter.uncommitted(&standalone.uncommitted());
+
+    let status = Arc::new(StatusFiles::new(standalone.data_dir().to_owned()));
+    parts.inference(&runtime, inference)?;
+    parts.control_plane(standalone.store().clone(), status, metrics, control_plane)?;
+    let trainer = Arc::new(ChildTrainer::new()?);
+    let stopped = parts.stopped();
+    parts.spawn("reconciler", async move {
+        standalone
+            .run(Arc::new(slots), trainer, Mode::Follow, stopped)
+            .await
+            .map(|_converged| ())
+    });
+
+    tokio::select! {
+        ended = parts.wait() => ended?,
+        () = telling.run() => {}
+    }
+    telling.presenter.stopping();
+    parts.stop().await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Tells what happens, and the server what it should wait for.
+struct Telling {
+    environment: EnvironmentName,
+    events: Receiver<Event>,
+    teller: Teller,
+    presenter: Presenter,
+    runtime: Runtime,
+    store: Store,
+    data_dir: std::path::PathBuf,
+    addresses: Addresses,
+    is_ready: bool,
+}
+
+impl Telling {
+    async fn run(&mut self) {
+        let mut look = tokio::time::interval(READY_POLL);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                event = self.events.recv() => match event {
+                    Ok(event) => self.hear(event),
+                    Err(RecvError::Lagged(missed)) => tracing::warn!(missed, "too much happened to tell all of it"),
+                    // The reconciler ended; whoever waits for it says so.
+                    Err(RecvError::Closed) => return std::future::pending().await,
+                },
+                _now = look.tick(), if !self.is_ready => self.look(),
+            }
+        }
+    }
+
+    fn hear(&mut self, event: Event) {
+        if let Event::Pass(pass) = &event {
+            let awaited = pass.awaited.iter().map(|pin| Awaited {
+                model: pin.model.clone(),
+                track: pin.track,
+                version: pin.version.clone(),
+                training: pin.is_in_training,
+            });
+            self.runtime.set_expected(awaited.collect(), Instant::now());
+        }
+        let news = self.teller.hear(event);
+        self.presenter.news(&news);
+    }
+
+    /// Says what serves as soon as everything does.
+    fn look(&mut self) {
+        if !self.runtime.ready(Instant::now()) {
+            return;
+        }
+        self.is_ready = true;
+        let view = View::read(&self.data_dir).unwrap_or_default();
+        let served = banner::served(&view, &self.runtime, &self.store);
+        let folder = format!("environments/{}", self.environment);
+        self.presenter.ready(&served, &self.addresses, &folder);
+    }
+}

@@ -1,0 +1,145 @@
+//! What is said once everything serves: what answers, where, and a request to try.
+
+use planner::names::{Digest, ModelName, Track, Version, Weight};
+use registry::{Entry, Reference, Store};
+use serde::Serialize;
+use serde_json::json;
+use server::Runtime;
+
+use crate::commands::model::metric;
+use crate::listeners::Bound;
+use crate::terminal::{Terminal, table};
+use crate::view::View;
+
+/// One track that answers.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Served {
+    model: ModelName,
+    track: Track,
+    version: Version,
+    digest: Digest,
+    /// Percent of the model's requests that come here.
+    weight: u8,
+    metric: String,
+    #[serde(skip)]
+    example: Option<String>,
+}
+
+/// Where a process answers, as URLs.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Addresses {
+    /// Predictions.
+    pub(crate) inference: String,
+    /// The control plane.
+    pub(crate) control_plane: String,
+}
+
+impl Addresses {
+    /// Returns the URLs of two bound listeners.
+    pub(crate) fn new(inference: &Bound, control_plane: &Bound) -> Self {
+        Self {
+            inference: format!("http://{}", inference.address),
+            control_plane: format!("http://{}", control_plane.address),
+        }
+    }
+}
+
+/// Returns each track of each declared model that answers now.
+pub(crate) fn served(view: &View, runtime: &Runtime, store: &Store) -> Vec<Served> {
+    let mut served = Vec::new();
+    for deployment in view.deployments.values() {
+        let model = &deployment.spec.model_name;
+        let tracks = runtime.tracks(model);
+        let canary = tracks.weight.percent();
+        for (track, state, weight) in [
+            (Track::Stable, &tracks.stable, Weight::FULL.percent() - canary),
+            (Track::Canary, &tracks.canary, canary),
+        ] {
+            let Some(pin) = &state.serving else { continue };
+            // What a version measured is an ornament here: a registry that cannot be read must not silence the rest.
+            let entry = store
+                .resolve(model, &Reference::Version(pin.version.clone()))
+                .ok();
+            served.push(Served {
+                model: model.clone(),
+                track,
+                version: pin.version.clone(),
+                digest: pin.digest,
+                weight,
+                metric: entry
+                    .as_ref()
+                    .map(|entry| metric(&entry.metadata))
+                    .unwrap_or_default(),
+                example: entry.as_ref().map(body),
+            });
+        }
+    }
+    served.sort_by(|a, b| (&a.model, a.track).cmp(&(&b.model, b.track)));
+    served
+}
+
+/// Returns the body of a request for the version's example row.
+fn body(entry: &Entry) -> String {
+    json!({ "rows": [entry.metadata.example.row] }).to_string()
+}
+
+/// Returns a command line that asks a model with a canary, else the first one, for a prediction.
+pub(crate) fn curl(served: &[Served], addresses: &Addresses) -> Option<String> {
+    let asked = served
+        .iter()
+        .find(|served| served.track == Track::Canary)
+        .or(served.first())?;
+    let body = asked.example.as_ref()?.replace('\'', r"'\''");
+    Some(format!(
+        "curl -s {}/predict/{} -H 'content-type: application/json' -d '{body}'",
+        addresses.inference, asked.model
+    ))
+}
+
+/// Renders what serves as a table.
+pub(crate) fn render(served: &[Served]) -> String {
+    let mut rows = vec![
+        ["model", "track", "version", "digest", "weight", "metric"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
+    for Served {
+        model,
+        track,
+        version,
+        digest,
+        weight,
+        metric,
+        example: _,
+    } in served
+    {
+        rows.push(vec![
+            model.to_string(),
+            track.to_string(),
+            version.to_string(),
+            digest.short(),
+            format!("{weight}%"),
+            metric.clone(),
+        ]);
+    }
+    table(&rows)
+}
+
+/// Says what serves, where, and what to try.
+pub(crate) fn print(
+    terminal: Terminal,
+    served: &[Served],
+    addresses: &Addresses,
+    folder: &str,
+) -> std::io::Result<()> {
+    let mut text = format!("\n{}\n\n", render(served));
+    text.push_str(&format!("inference      {}\n", addresses.inference));
+    text.push_str(&format!("control plane  {}\n", addresses.control_plane));
+    if let Some(curl) = curl(served, addresses) {
+        text.push_str(&format!("\nTry it:\n  {curl}\n"));
+    }
+    text.push_str(&format!(
+        "\nCommit a change below {folder} and watch it arrive; Ctrl-C stops.\n"
+    ));
+    terminal.line(text)
+}

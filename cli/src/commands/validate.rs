@@ -1,0 +1,168 @@
+//! `aurora validate`: what is wrong with the manifests of a commit, as `up` would say it. Exits 1 if something is.
+//!
+//! Where the data directory holds applied state of the environment, pins are checked against its registry too.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use planner::finding::Finding;
+use planner::names::{EnvironmentName, Revision};
+use reconciler::preview::{self, Preview, PreviewError, Validated};
+use serde_json::{Value, json};
+
+use crate::arguments::{DataArguments, OutputArguments};
+use crate::clock;
+use crate::failure::{Failure, NO};
+use crate::terminal::{Colour, Terminal};
+
+/// What is checked unless something else is asked for.
+const NEWEST: &str = "HEAD";
+
+/// Flags of `aurora validate`.
+#[derive(Debug, Args)]
+pub(crate) struct ValidateArguments {
+    /// The desired-state repository: a folder inside a Git work tree, or a bare repository
+    #[arg(long, env = "AURORA_REPO", value_name = "PATH", default_value = ".")]
+    repo: PathBuf,
+
+    /// Only this environment: a folder below environments/ [default: all]
+    #[arg(long, env = "AURORA_ENVIRONMENT", value_name = "NAME")]
+    environment: Option<EnvironmentName>,
+
+    /// The commit, tag or branch
+    #[arg(long, env = "AURORA_REVISION", value_name = "REV", default_value = NEWEST)]
+    revision: String,
+
+    #[command(flatten)]
+    data: DataArguments,
+    #[command(flatten)]
+    output: OutputArguments,
+}
+
+/// One environment's findings at one commit.
+struct Checked {
+    environment: EnvironmentName,
+    revision: Revision,
+    findings: Vec<Finding>,
+    /// Whether pins were checked against a registry.
+    registry: bool,
+}
+
+pub(crate) fn run(arguments: &ValidateArguments) -> Result<ExitCode, Failure> {
+    let all = match &arguments.environment {
+        // An environment that was applied is known although the commit has lost its folder.
+        Some(environment) => match applied(arguments, environment)? {
+            Some(checked) => vec![checked],
+            None => by_git_alone(arguments)?,
+        },
+        None => by_git_alone(arguments)?
+            .into_iter()
+            .map(|checked| Ok(applied(arguments, &checked.environment)?.unwrap_or(checked)))
+            .collect::<Result<_, Failure>>()?,
+    };
+    let terminal = Terminal::new(arguments.output.output);
+    if terminal.is_json() {
+        terminal.document(&all.iter().map(to_json).collect::<Vec<_>>())?;
+    } else {
+        for checked in &all {
+            say(terminal, checked)?;
+        }
+    }
+    let sound = all.iter().all(|checked| checked.findings.is_empty());
+    Ok(if sound {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(NO)
+    })
+}
+
+fn by_git_alone(arguments: &ValidateArguments) -> Result<Vec<Checked>, Failure> {
+    let validated = preview::validate(
+        &arguments.repo,
+        &arguments.revision,
+        arguments.environment.as_ref(),
+    )?;
+    Ok(validated
+        .into_iter()
+        .map(|validated| {
+            let Validated {
+                environment,
+                revision,
+                manifests: _,
+                findings,
+            } = validated;
+            Checked {
+                environment,
+                revision,
+                findings,
+                registry: false,
+            }
+        })
+        .collect())
+}
+
+/// Checks the branch's newest commit against the data directory, if that is what is asked for and it holds the
+/// environment's applied state: then the findings are those of a running `up`.
+fn applied(arguments: &ValidateArguments, environment: &EnvironmentName) -> Result<Option<Checked>, Failure> {
+    if arguments.revision != NEWEST {
+        return Ok(None);
+    }
+    let data_dir = &arguments.data.data_dir;
+    match preview::against_data_dir(&arguments.repo, None, environment, data_dir, clock::now()) {
+        Ok(Preview { revision, plan, .. }) => Ok(Some(Checked {
+            environment: environment.clone(),
+            revision,
+            findings: plan.findings,
+            registry: true,
+        })),
+        // Nothing was applied there, or there is no branch to follow: Git alone is checked.
+        Err(PreviewError::NotApplied { .. } | PreviewError::Source(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn to_json(checked: &Checked) -> Value {
+    let Checked {
+        environment,
+        revision,
+        findings,
+        registry,
+    } = checked;
+    json!({ "environment": environment, "revision": revision, "registry_checked": registry, "findings": findings })
+}
+
+fn say(terminal: Terminal, checked: &Checked) -> Result<(), Failure> {
+    let Checked {
+        environment,
+        revision,
+        findings,
+        registry,
+    } = checked;
+    for finding in findings {
+        terminal.line(mark(terminal, finding))?;
+    }
+    let verdict = match findings.len() {
+        0 => terminal.paint(Colour::Green, "no finding"),
+        1 => terminal.paint(Colour::Red, "1 finding"),
+        count => terminal.paint(Colour::Red, format!("{count} findings")),
+    };
+    let note = if *registry {
+        ""
+    } else {
+        " (pins were not checked against a registry)"
+    };
+    terminal.line(format!("{environment} at {}: {verdict}{note}", revision.short()))?;
+    Ok(())
+}
+
+/// Colours the reason, and nothing else.
+pub(crate) fn mark(terminal: Terminal, finding: &Finding) -> String {
+    let text = finding.to_string();
+    let reason = finding.reason.to_string();
+    text.replacen(
+        &format!("{reason}: "),
+        &format!("{}: ", terminal.paint(Colour::Red, &reason)),
+        1,
+    )
+}

@@ -1,0 +1,319 @@
+//! What happened, as lines for people and events for programs: the reconciler's events, told by what changed.
+//!
+//! Pure: the same events give the same news, in the same order.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use planner::deployment::ResolvedPin;
+use planner::finding::Finding;
+use planner::names::{ModelName, ObjectName, Revision, Track, Version, Weight};
+use planner::rollout::{State, Status};
+use planner::runs::Outcome;
+use reconciler::standalone::Event;
+use serde::Serialize;
+
+/// One change that a person wants to hear of.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub(crate) enum News {
+    /// A pass changed something.
+    Applied {
+        /// The commit that it looked at.
+        revision: Option<Revision>,
+        /// What it did.
+        changes: Vec<String>,
+    },
+    /// A training run started, got further or ended.
+    Training {
+        /// The job.
+        job: ObjectName,
+        /// The version that it makes.
+        version: Version,
+        /// Where it stands.
+        phase: Phase,
+        /// How far it is, where it is under way.
+        percent: Option<u8>,
+        /// What went wrong.
+        message: Option<String>,
+    },
+    /// A track serves something else.
+    Serving {
+        /// The model.
+        model: ModelName,
+        /// The track.
+        track: Track,
+        /// What it served.
+        from: Option<ResolvedPin>,
+        /// What it serves now.
+        to: Option<ResolvedPin>,
+    },
+    /// The canary gets another share.
+    Weight {
+        /// The model.
+        model: ModelName,
+        /// Percent before.
+        from: Weight,
+        /// Percent now.
+        to: Weight,
+    },
+    /// A rollout stands where a person should know of it.
+    Rollout {
+        /// The model.
+        model: ModelName,
+        /// `Holding` or `Aborted`.
+        state: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// A model is gone.
+    Removed {
+        /// The model.
+        model: ModelName,
+    },
+    /// Something is wrong with a manifest.
+    Finding(Finding),
+    /// It is not any more.
+    Resolved(Finding),
+    /// All that can be done for this commit is done.
+    Settled {
+        /// The commit.
+        revision: Option<Revision>,
+    },
+    /// Something could not be read or written; it is tried again.
+    Trouble {
+        /// What.
+        message: String,
+    },
+    /// It works again.
+    Recovered,
+}
+
+/// Where a training run stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(crate) enum Phase {
+    /// It is under way.
+    Running,
+    /// It published its version.
+    Succeeded,
+    /// It did not.
+    Failed,
+    /// It did not start, or was stopped.
+    Ended,
+}
+
+/// Remembers what was told, so that only changes are news.
+#[derive(Debug, Default)]
+pub(crate) struct Teller {
+    findings: Vec<Finding>,
+    rollouts: BTreeMap<ModelName, Status>,
+}
+
+impl Teller {
+    /// Returns what an event brings that was not told yet.
+    pub(crate) fn hear(&mut self, event: Event) -> Vec<News> {
+        match event {
+            Event::Pass(pass) => {
+                let mut news = Vec::new();
+                if !pass.changes.is_empty() {
+                    news.push(News::Applied {
+                        revision: pass.revision,
+                        changes: pass.changes,
+                    });
+                }
+                news.extend(self.findings(pass.findings));
+                news
+            }
+            Event::TrainingStarted { job, version, .. } => {
+                vec![training(job, version, Phase::Running, Some(0), None)]
+            }
+            Event::TrainingProgress {
+                job,
+                version,
+                percent,
+                ..
+            } => vec![training(job, version, Phase::Running, Some(percent), None)],
+            Event::TrainingEnded {
+                job,
+                version,
+                outcome,
+                ..
+            } => {
+                let (phase, message) = match outcome {
+                    Outcome::Succeeded { .. } => (Phase::Succeeded, None),
+                    Outcome::Invalid { message, .. } | Outcome::Transient { message, .. } => {
+                        (Phase::Failed, Some(message))
+                    }
+                    Outcome::Skipped { reason, .. } | Outcome::Stopped { reason, .. } => {
+                        (Phase::Ended, Some(reason))
+                    }
+                    Outcome::Running => (Phase::Running, None),
+                };
+                vec![training(job, version, phase, None, message)]
+            }
+            Event::Rollout { model, status, .. } => self.rollout(model, *status),
+            Event::Removed { model } => {
+                self.rollouts.remove(&model);
+                vec![News::Removed { model }]
+            }
+            Event::Settled { revision } => vec![News::Settled { revision }],
+            Event::Trouble(message) => vec![News::Trouble { message }],
+            Event::Recovered => vec![News::Recovered],
+        }
+    }
+
+    fn findings(&mut self, now: Vec<Finding>) -> Vec<News> {
+        let before = std::mem::replace(&mut self.findings, now);
+        let gone = |finding: &&Finding| !self.findings.contains(finding);
+        let new = |finding: &&Finding| !before.contains(finding);
+        let resolved = before.iter().filter(gone).cloned().map(News::Resolved);
+        let found = self.findings.iter().filter(new).cloned().map(News::Finding);
+        found.chain(resolved).collect()
+    }
+
+    fn rollout(&mut self, model: ModelName, now: Status) -> Vec<News> {
+        let mut news = Vec::new();
+        let before = self.rollouts.get(&model);
+        for (track, from, to) in [
+            (
+                Track::Stable,
+                before.and_then(|before| before.stable.clone()),
+                &now.stable,
+            ),
+            (
+                Track::Canary,
+                before.and_then(|before| before.canary.clone()),
+                &now.canary,
+            ),
+        ] {
+            if from != *to {
+                news.push(News::Serving {
+                    model: model.clone(),
+                    track,
+                    from,
+                    to: to.clone(),
+                });
+            }
+        }
+        let from = before.map_or(Weight::ZERO, |before| before.weight);
+        if from != now.weight {
+            news.push(News::Weight {
+                model: model.clone(),
+                from,
+                to: now.weight,
+            });
+        }
+        if before.map(|before| &before.state) != Some(&now.state) {
+            let standing = match &now.state {
+                State::Holding { reason, message } => Some(("Holding", format!("{reason}: {message}"))),
+                State::Aborted { digest, reason } => {
+                    Some(("Aborted", format!("{}: {reason}", digest.short())))
+                }
+                State::Idle | State::Preparing | State::Promoting => None,
+            };
+            news.extend(standing.map(|(state, reason)| News::Rollout {
+                model: model.clone(),
+                state,
+                reason,
+            }));
+        }
+        self.rollouts.insert(model, now);
+        news
+    }
+}
+
+fn training(
+    job: ObjectName,
+    version: Version,
+    phase: Phase,
+    percent: Option<u8>,
+    message: Option<String>,
+) -> News {
+    News::Training {
+        job,
+        version,
+        phase,
+        percent,
+        message,
+    }
+}
+
+impl News {
+    /// Says whether a person must look.
+    pub(crate) fn is_bad(&self) -> bool {
+        match self {
+            Self::Finding(_) | Self::Rollout { .. } | Self::Trouble { .. } => true,
+            Self::Training { phase, .. } => *phase == Phase::Failed,
+            Self::Applied { .. }
+            | Self::Serving { .. }
+            | Self::Weight { .. }
+            | Self::Removed { .. }
+            | Self::Resolved(_)
+            | Self::Settled { .. }
+            | Self::Recovered => false,
+        }
+    }
+}
+
+fn served(pin: Option<&ResolvedPin>) -> String {
+    pin.map_or_else(|| "nothing".to_owned(), |pin| pin.version.to_string())
+}
+
+impl fmt::Display for News {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Applied { revision, changes } => {
+                let revision = revision.as_ref().map_or("no commit", |revision| revision.short());
+                write!(f, "{revision} {}", changes.join(", "))
+            }
+            Self::Training {
+                job,
+                version,
+                phase,
+                percent,
+                message,
+            } => {
+                let message = message.as_deref().unwrap_or("no reason given");
+                match phase {
+                    Phase::Running => write!(f, "training {job} {version} {}%", percent.unwrap_or(0)),
+                    Phase::Succeeded => write!(f, "trained {job} {version}"),
+                    Phase::Failed => write!(f, "training {job} {version} failed: {message}"),
+                    Phase::Ended => write!(f, "training {job} {version}: {message}"),
+                }
+            }
+            Self::Serving {
+                model,
+                track,
+                from,
+                to,
+            } => {
+                write!(
+                    f,
+                    "{model} {track}: {} -> {}",
+                    served(from.as_ref()),
+                    served(to.as_ref())
+                )
+            }
+            Self::Weight { model, from, to } => write!(f, "{model} canary weight: {from} -> {to}"),
+            Self::Rollout { model, state, reason } => write!(f, "{model} {state}: {reason}"),
+            Self::Removed { model } => write!(f, "{model} removed"),
+            Self::Finding(finding) => write!(f, "{finding}"),
+            Self::Resolved(finding) if finding.subject.is_empty() => {
+                write!(f, "resolved: {}", finding.reason)
+            }
+            Self::Resolved(finding) => write!(f, "resolved: {} {}", finding.reason, finding.subject),
+            Self::Settled { revision } => {
+                write!(
+                    f,
+                    "settled at {}",
+                    revision.as_ref().map_or("no commit", |revision| revision.short())
+                )
+            }
+            Self::Trouble { message } => f.write_str(message),
+            Self::Recovered => f.write_str("works again"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,133 @@
+use expect_test::{Expect, expect};
+use planner::Timestamp;
+use planner::finding::{Location, Reason};
+use planner::names::Digest;
+use planner::rollout::Transition;
+use reconciler::standalone::PassSummary;
+
+use super::*;
+
+fn time() -> Timestamp {
+    Timestamp::from_timestamp(1_800_000_000, 0).unwrap()
+}
+
+fn pin(version: &str) -> ResolvedPin {
+    ResolvedPin {
+        version: version.parse().unwrap(),
+        digest: Digest::of(version.as_bytes()),
+    }
+}
+
+fn rollout(stable: &str, canary: Option<&str>, weight: u64, state: State) -> Event {
+    Event::Rollout {
+        deployment: "wine".parse().unwrap(),
+        model: "wine".parse().unwrap(),
+        status: Box::new(Status {
+            state,
+            since: time(),
+            stable: Some(pin(stable)),
+            canary: canary.map(pin),
+            weight: Weight::try_from(weight).unwrap(),
+            lost: None,
+            paused: None,
+            ceiling: None,
+            frozen: None,
+            stable_retry: None,
+            canary_retry: None,
+            history: Vec::<Transition>::new(),
+        }),
+    }
+}
+
+fn pass(changes: &[&str], findings: &[&str]) -> Event {
+    Event::Pass(Box::new(PassSummary {
+        revision: Some("a".repeat(40).parse().unwrap()),
+        is_first: false,
+        changes: changes.iter().map(|change| (*change).to_owned()).collect(),
+        findings: findings
+            .iter()
+            .map(|message| Finding {
+                location: Some(Location {
+                    file: "environments/dev/wine.yaml".to_owned(),
+                    line: 3,
+                    column: 5,
+                }),
+                reason: Reason::InvalidManifest,
+                subject: "MLDeployment/wine".to_owned(),
+                message: (*message).to_owned(),
+                hint: "write 50".to_owned(),
+            })
+            .collect(),
+        waiting: Vec::new(),
+        awaited: Vec::new(),
+    }))
+}
+
+fn check(events: Vec<Event>, expected: &Expect) {
+    let mut teller = Teller::default();
+    let lines: Vec<String> = events
+        .into_iter()
+        .flat_map(|event| teller.hear(event))
+        .map(|news| format!("{} {news}", if news.is_bad() { "!" } else { "*" }))
+        .collect();
+    expected.assert_eq(&lines.join("\n"));
+}
+
+#[test]
+fn a_promotion_is_told_by_what_changes() {
+    let (old, new) = ("v20260101-000000", "v20260202-000000");
+    check(
+        vec![
+            rollout(old, Some(new), 10, State::Idle),
+            rollout(old, Some(new), 10, State::Idle),
+            rollout(old, Some(new), 10, State::Promoting),
+            rollout(new, Some(new), 10, State::Promoting),
+            rollout(new, None, 0, State::Idle),
+        ],
+        &expect![[r#"
+            * wine stable: nothing -> v20260101-000000
+            * wine canary: nothing -> v20260202-000000
+            * wine canary weight: 0% -> 10%
+            * wine stable: v20260101-000000 -> v20260202-000000
+            * wine canary: v20260202-000000 -> nothing
+            * wine canary weight: 10% -> 0%"#]],
+    );
+}
+
+#[test]
+fn a_finding_is_told_once_and_once_more_when_it_is_gone() {
+    check(
+        vec![
+            pass(&["MLDeployment/wine: stable v20260101-000000"], &[]),
+            pass(&[], &["weight is a word"]),
+            pass(&[], &["weight is a word"]),
+            pass(&[], &[]),
+        ],
+        &expect![[r#"
+            * aaaaaaaaaa MLDeployment/wine: stable v20260101-000000
+            ! environments/dev/wine.yaml:3:5: InvalidManifest: MLDeployment/wine: weight is a word
+              hint: write 50
+            * resolved: InvalidManifest MLDeployment/wine"#]],
+    );
+}
+
+#[test]
+fn a_canary_that_is_held_back_is_told() {
+    let (old, new) = ("v20260101-000000", "v20260202-000000");
+    let held = |message: &str| State::Holding {
+        reason: "LoadFailed".to_owned(),
+        message: message.to_owned(),
+    };
+    check(
+        vec![
+            rollout(old, None, 0, State::Idle),
+            rollout(old, None, 0, held("no such file")),
+            rollout(old, Some(new), 5, State::Idle),
+        ],
+        &expect![[r#"
+            * wine stable: nothing -> v20260101-000000
+            ! wine Holding: LoadFailed: no such file
+            * wine canary: nothing -> v20260202-000000
+            * wine canary weight: 0% -> 5%"#]],
+    );
+}

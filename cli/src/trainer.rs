@@ -1,0 +1,67 @@
+//! Trains in a child process: this same binary with `train --request`.
+//!
+//! The child outlives no parent: it ends itself when the process that started it is gone, however that ended.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+use std::{env, io, thread};
+
+use reconciler::standalone::Trainer;
+use rustix::process::{Pid, getpid, getppid};
+use tokio::process::Command;
+
+/// Tells the child whose child it is.
+const PARENT: &str = "AURORA_TRAIN_PARENT";
+/// How often the child looks whether its parent is there.
+const PARENT_POLL: Duration = Duration::from_millis(250);
+
+/// Starts training runs as children of this process.
+#[derive(Debug)]
+pub(crate) struct ChildTrainer {
+    program: PathBuf,
+}
+
+impl ChildTrainer {
+    /// Finds this binary.
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self {
+            program: env::current_exe()?,
+        })
+    }
+}
+
+impl Trainer for ChildTrainer {
+    fn command(&self, request: &Path) -> Command {
+        let mut command = Command::new(&self.program);
+        command
+            .arg("train")
+            .arg("--request")
+            .arg(request)
+            .env(PARENT, getpid().to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
+        command
+    }
+}
+
+/// Ends this process once the one that started it as a training run is gone. Does nothing in any other process.
+pub(crate) fn end_with_parent() {
+    let Some(parent) = env::var(PARENT)
+        .ok()
+        .and_then(|id| id.parse().ok())
+        .and_then(Pid::from_raw)
+    else {
+        return;
+    };
+    thread::spawn(move || {
+        while getppid() == Some(parent) {
+            thread::sleep(PARENT_POLL);
+        }
+        #[expect(
+            clippy::exit,
+            reason = "nobody waits for this run any more, and a publish is atomic"
+        )]
+        std::process::exit(1);
+    });
+}

@@ -1,0 +1,106 @@
+//! What a data directory says now: the objects with their status. Read from its files, so it works beside a running
+//! process as well as inside it, and while none runs.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use crds::{MLDeployment, MLEnvironment, MLTrainingJob};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+/// The largest object or status file, in bytes.
+const FILE_BYTES_MAX: u64 = 4 << 20;
+/// The kinds, as the data directory's folders are called.
+const ENVIRONMENT: &str = "MLEnvironment";
+const DEPLOYMENT: &str = "MLDeployment";
+const TRAINING: &str = "MLTrainingJob";
+
+/// The objects of one environment, each with its status where it has one.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct View {
+    /// Absent before the first pass.
+    pub(crate) environment: Option<MLEnvironment>,
+    /// By name.
+    pub(crate) deployments: BTreeMap<String, MLDeployment>,
+    /// By name.
+    pub(crate) trainings: BTreeMap<String, MLTrainingJob>,
+}
+
+impl View {
+    /// Reads the view; empty for a folder that is no data directory.
+    pub(crate) fn read(data_dir: &Path) -> io::Result<Self> {
+        Ok(Self {
+            environment: objects(data_dir, ENVIRONMENT)?.into_values().next(),
+            deployments: objects(data_dir, DEPLOYMENT)?,
+            trainings: objects(data_dir, TRAINING)?,
+        })
+    }
+
+    /// Returns it as the status API shows it.
+    pub(crate) fn to_json(&self) -> Value {
+        let Self {
+            environment,
+            deployments,
+            trainings,
+        } = self;
+        json!({
+            "environment": environment,
+            "deployments": deployments.values().collect::<Vec<_>>(),
+            "trainings": trainings.values().collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// Reads a kind's objects and puts each one's status into it.
+fn objects<T: DeserializeOwned>(data_dir: &Path, kind: &str) -> io::Result<BTreeMap<String, T>> {
+    let folder = data_dir.join("objects").join(kind);
+    let mut objects = BTreeMap::new();
+    for name in names(&folder)? {
+        // A file that is replaced or removed meanwhile is read next time.
+        let Some(mut object) = document(&folder.join(&name))? else {
+            continue;
+        };
+        let status = document(&data_dir.join("status").join(kind).join(&name))?;
+        if let (Some(object), Some(status)) = (object.as_object_mut(), status) {
+            object.insert("status".to_owned(), status);
+        }
+        let object = serde_json::from_value(object)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("{kind}/{name}: {error}")))?;
+        objects.insert(name.trim_end_matches(".json").to_owned(), object);
+    }
+    Ok(objects)
+}
+
+fn names(folder: &Path) -> io::Result<Vec<String>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        if let Ok(name) = entry?.file_name().into_string()
+            && name.ends_with(".json")
+            && !name.starts_with('.')
+        {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+fn document(path: &Path) -> io::Result<Option<Value>> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut bytes = Vec::new();
+    file.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;
+    let value = serde_json::from_slice(&bytes).map_err(|error| {
+        io::Error::new(io::ErrorKind::InvalidData, format!("{}: {error}", path.display()))
+    })?;
+    Ok(Some(value))
+}

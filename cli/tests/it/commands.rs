@@ -1,0 +1,60 @@
+//! The commands that end by themselves.
+
+use crate::harness::{Repository, aurora, run, text};
+
+#[test]
+fn a_key_is_shown_once_and_its_hash_goes_into_the_file() {
+    let output = run(aurora().args(["key", "new", "ann", "--output", "json"]));
+    assert!(output.status.success());
+    let key: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let hash = planner::names::Digest::of(key["key"].as_str().unwrap().as_bytes());
+    assert_eq!(key["line"], format!("ann:{}", hash.hex()));
+    let other = run(aurora().args(["key", "new", "ann", "--output", "json"]));
+    assert_ne!(output.stdout, other.stdout);
+}
+
+#[test]
+fn the_crds_are_those_that_are_committed() {
+    let output = run(aurora().arg("crds"));
+    assert!(output.status.success());
+    let printed = text(&output);
+    for entry in std::fs::read_dir(crate::harness::root().join("crds/yaml")).unwrap() {
+        let committed = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        assert!(printed.contains(committed.trim_end()), "{committed}");
+    }
+}
+
+#[test]
+fn a_closed_pipe_is_no_error() {
+    use std::process::Stdio;
+    let mut child = aurora()
+        .arg("crds")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    assert!(output.stderr.is_empty(), "{}", text(&output));
+}
+
+#[test]
+fn a_sound_repository_validates() {
+    let repository = Repository::dev();
+    let output = run(aurora().arg("validate").arg("--repo").arg(repository.path()));
+    assert!(output.status.success(), "{}", text(&output));
+}
+
+#[test]
+fn a_wrong_command_line_exits_2() {
+    for arguments in [
+        &["up", "--nonsense"][..],
+        &["model", "show"],
+        &["key", "new", "Not A Name"],
+    ] {
+        let output = run(aurora().args(arguments));
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", text(&output));
+        assert!(text(&output).starts_with("error: "), "{}", text(&output));
+    }
+}

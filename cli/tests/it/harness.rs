@@ -1,0 +1,62 @@
+//! A desired-state repository, a running `aurora up`, and requests to it.
+
+mod http;
+mod repository;
+mod up;
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::thread;
+use std::time::{Duration, Instant};
+
+pub(crate) use http::{Answer, get, post};
+pub(crate) use repository::Repository;
+pub(crate) use up::{FREE_PORTS, Ground, Up, command as up_command};
+
+/// How long a condition may take to come true: generous, since tests share their machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Returns a command of the built binary, in an environment without settings of its own.
+pub(crate) fn aurora() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_aurora"));
+    for (name, _value) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("AURORA_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// Runs a command to its end.
+pub(crate) fn run(command: &mut Command) -> Output {
+    command.output().expect("the binary starts")
+}
+
+/// Returns what a command wrote to both streams, standard output first.
+pub(crate) fn text(output: &Output) -> String {
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+/// Returns the root of this repository.
+pub(crate) fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("a crate lies in the workspace")
+        .to_owned()
+}
+
+/// Waits until `condition` gives a value.
+pub(crate) fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(value) = condition() {
+            return value;
+        }
+        assert!(started.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}

@@ -1,0 +1,178 @@
+//! A running `aurora up` on free ports, its events, and its end.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{Answer, Repository, aurora, eventually, get, post};
+
+/// A running `aurora up`; dropping it kills it.
+pub(crate) struct Up {
+    child: Child,
+    events: Arc<Mutex<Vec<Value>>>,
+    /// Where it answers inference.
+    pub(crate) inference: SocketAddr,
+    /// Where its control plane answers.
+    pub(crate) control_plane: SocketAddr,
+}
+
+/// Lets `up` listen where nobody else does.
+pub(crate) const FREE_PORTS: [&str; 4] = ["--inference", "127.0.0.1:0", "--control-plane", "127.0.0.1:0"];
+
+/// Returns `aurora up` on a repository and a data directory; its addresses are still to be given.
+pub(crate) fn command(repository: &Path, data_dir: &Path) -> Command {
+    let mut command = aurora();
+    command
+        .arg("up")
+        .arg("--repo")
+        .arg(repository)
+        .arg("--data-dir")
+        .arg(data_dir);
+    command
+}
+
+impl Up {
+    /// Starts it and waits until it listens.
+    pub(crate) fn start(repository: &Path, data_dir: &Path) -> Self {
+        let mut command = command(repository, data_dir);
+        command
+            .args(FREE_PORTS)
+            .args(["--output", "json"])
+            .stdout(Stdio::piped())
+            .stdin(Stdio::null());
+        let mut child = command.spawn().expect("the binary starts");
+        let lines = BufReader::new(child.stdout.take().expect("standard output is piped")).lines();
+        let events: Arc<Mutex<Vec<Value>>> = Arc::default();
+        let written = events.clone();
+        thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let event = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+                written.lock().expect("no panic under the lock").push(event);
+            }
+        });
+        let mut up = Self {
+            child,
+            events,
+            inference: ([127, 0, 0, 1], 0).into(),
+            control_plane: ([127, 0, 0, 1], 0).into(),
+        };
+        let listening = up.event("it listens", |event| event["event"] == "listening");
+        let address = |name: &str| {
+            listening[name]
+                .as_str()
+                .expect("an address")
+                .parse()
+                .expect("an address")
+        };
+        up.inference = address("inference");
+        up.control_plane = address("control_plane");
+        up
+    }
+
+    /// Starts it and waits until it is ready.
+    pub(crate) fn ready(repository: &Path, data_dir: &Path) -> Self {
+        let mut up = Self::start(repository, data_dir);
+        up.event("it is ready", |event| event["event"] == "ready");
+        up
+    }
+
+    /// Returns the process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Returns all events so far.
+    pub(crate) fn events(&self) -> Vec<Value> {
+        self.events.lock().expect("no panic under the lock").clone()
+    }
+
+    /// Waits for an event, which may have come already.
+    pub(crate) fn event(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let events = self.events.clone();
+        let child = &mut self.child;
+        eventually(what, || {
+            let found = events
+                .lock()
+                .expect("no panic under the lock")
+                .iter()
+                .find(|event| wanted(event))
+                .cloned();
+            if found.is_none()
+                && let Some(status) = child.try_wait().expect("a child")
+            {
+                panic!("{what}: aurora up ended with {status}");
+            }
+            found
+        })
+    }
+
+    /// Asks a model for a prediction, with further headers.
+    pub(crate) fn predict(&self, model: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        post(self.inference, &format!("/predict/{model}"), headers, body)
+    }
+
+    /// Returns the environment, the deployments and the trainings as the status API shows them.
+    pub(crate) fn status(&self) -> Value {
+        let answer = get(self.control_plane, "/status");
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()
+    }
+
+    /// Returns how it ended, if it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child")
+    }
+
+    /// Asks it to end and waits for that.
+    pub(crate) fn stop(mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        eventually("it ends after SIGTERM", || self.ended())
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let id = Pid::from_child(&self.child);
+        kill_process(id, signal).expect("it runs");
+    }
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        let _ended = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+/// `environments/dev` in a repository of its own, and an empty data directory.
+pub(crate) struct Ground {
+    /// The repository.
+    pub(crate) repository: Repository,
+    data: TempDir,
+}
+
+impl Ground {
+    /// Makes both.
+    pub(crate) fn dev() -> Self {
+        Self {
+            repository: Repository::dev(),
+            data: TempDir::new().expect("a temporary folder"),
+        }
+    }
+
+    /// Returns the data directory, which `up` makes.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.data.path().join("data")
+    }
+
+    /// Starts `aurora up` and waits until it is ready.
+    pub(crate) fn up(&self) -> Up {
+        Up::ready(self.repository.path(), &self.data())
+    }
+}

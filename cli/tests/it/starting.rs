@@ -1,0 +1,152 @@
+//! What stands in the way of a start: each an error that says what to do, on standard error, with exit code 2.
+
+use std::net::TcpListener;
+use std::path::Path;
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::harness::{FREE_PORTS, Ground, Repository, Up, eventually, get, run, text, up_command};
+
+/// Starts `up` where it cannot start; what it says must hold all of `words`.
+#[track_caller]
+fn refused(repository: &Path, flags: &[&str], words: &[&str]) {
+    let data = TempDir::new().unwrap();
+    let data_dir = data.path().join("data");
+    let output = run(up_command(repository, &data_dir).args(flags));
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(output.stdout.is_empty(), "{said}");
+    assert!(said.starts_with("error: "), "{said}");
+    for word in words {
+        assert!(said.contains(word), "{word:?} is missing in: {said}");
+    }
+}
+
+#[test]
+fn a_taken_port_names_its_flag() {
+    let repository = Repository::dev();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    refused(
+        repository.path(),
+        &["--inference", &address, "--control-plane", "127.0.0.1:0"],
+        &[&address, "in use", "--inference"],
+    );
+    refused(
+        repository.path(),
+        &["--control-plane", &address, "--inference", "127.0.0.1:0"],
+        &[&address, "in use", "--control-plane"],
+    );
+}
+
+#[test]
+fn a_listener_beyond_this_machine_wants_keys() {
+    let repository = Repository::dev();
+    refused(
+        repository.path(),
+        &["--inference", "0.0.0.0:0", "--control-plane", "127.0.0.1:0"],
+        &["--inference-keys-file", "--insecure-inference"],
+    );
+    refused(
+        repository.path(),
+        &["--control-plane", "0.0.0.0:0", "--inference", "127.0.0.1:0"],
+        &["--api-keys-file"],
+    );
+}
+
+#[test]
+fn a_repository_that_gives_nothing_to_follow_is_refused() {
+    let folder = TempDir::new().unwrap();
+    refused(folder.path(), &FREE_PORTS, &["no Git repository", "--repo"]);
+
+    let repository = Repository::empty();
+    refused(repository.path(), &FREE_PORTS, &["no commit"]);
+
+    repository.write("README.md", "nothing to serve");
+    repository.commit("no environment");
+    refused(repository.path(), &FREE_PORTS, &["environments"]);
+
+    let repository = Repository::dev();
+    let flags = [FREE_PORTS.as_slice(), &["--environment", "production"]].concat();
+    refused(repository.path(), &flags, &["production", "dev"]);
+    let flags = [FREE_PORTS.as_slice(), &["--branch", "release"]].concat();
+    refused(repository.path(), &flags, &["release", "main"]);
+
+    let head = repository.head();
+    repository.git().set_head_detached(head).unwrap();
+    refused(repository.path(), &FREE_PORTS, &["detached", "--branch", "main"]);
+
+    repository.git().set_head("refs/heads/main").unwrap();
+    let commit = repository.git().find_object(head, None).unwrap();
+    repository.git().tag_lightweight("v1", &commit, false).unwrap();
+    let flags = [FREE_PORTS.as_slice(), &["--branch", "v1"]].concat();
+    refused(repository.path(), &flags, &["tag", "main"]);
+}
+
+#[test]
+fn a_first_commit_without_an_environment_manifest_is_refused() {
+    let repository = Repository::empty();
+    repository.write("environments/dev/notes.txt", "no manifest");
+    repository.commit("no MLEnvironment");
+    refused(
+        repository.path(),
+        &FREE_PORTS,
+        &["MLEnvironment", "environments/dev"],
+    );
+}
+
+#[test]
+fn a_data_directory_that_cannot_be_written_is_refused() {
+    let repository = Repository::dev();
+    let blocked = TempDir::new().unwrap();
+    // A file where the folder should be: refused whoever runs the test.
+    std::fs::write(blocked.path().join("data"), "").unwrap();
+    let output = run(up_command(repository.path(), &blocked.path().join("data")).args(FREE_PORTS));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output).contains("data"), "{}", text(&output));
+}
+
+#[test]
+fn a_second_up_is_refused_and_the_first_goes_on() {
+    let ground = Ground::dev();
+    let up = Up::start(ground.repository.path(), &ground.data());
+    let output = run(up_command(ground.repository.path(), &ground.data()).args(FREE_PORTS));
+    assert_eq!(output.status.code(), Some(2));
+    let said = text(&output);
+    for words in ["in use", &up.id().to_string(), "--data-dir"] {
+        assert!(said.contains(words), "{words:?} is missing in: {said}");
+    }
+    assert_eq!(get(up.inference, "/health").status, 200);
+    assert!(up.stop().success());
+}
+
+#[test]
+fn the_first_signal_drains_and_the_second_ends_at_once() {
+    let ground = Ground::dev();
+    let mut up = ground.up();
+    // An open connection with half a request keeps the drain waiting.
+    let mut half = std::net::TcpStream::connect(up.inference).unwrap();
+    std::io::Write::write_all(
+        &mut half,
+        b"POST /predict/iris HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{",
+    )
+    .unwrap();
+    up.signal(Signal::INT);
+    up.event("it says that it stops", |event| event["event"] == "stopping");
+    up.signal(Signal::INT);
+    let status = eventually("the second signal ends it", || up.ended());
+    assert!(!status.success(), "{status}");
+}
+
+#[test]
+fn uncommitted_manifests_are_said_and_do_not_count() {
+    let ground = Ground::dev();
+    ground
+        .repository
+        .write("environments/dev/iris.yaml", "not: committed");
+    let mut up = ground.up();
+    let note = up.event("it says so", |event| event["event"] == "uncommitted");
+    assert_eq!(note["files"], serde_json::json!(["environments/dev/iris.yaml"]));
+    assert_eq!(get(up.inference, "/v2/models/iris/ready").status, 200);
+}
