@@ -1,5 +1,12 @@
 //! The ordered actions that turn the observed state into the desired state.
 
+mod aliases;
+mod deployments;
+mod pins;
+mod removals;
+mod render;
+mod trainings;
+
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
@@ -8,7 +15,7 @@ use crate::desired::Desired;
 use crate::environment::Environment;
 use crate::finding::Finding;
 use crate::names::{Digest, ModelName, ObjectName, Revision, Track, Version};
-use crate::observed::{DeploymentObject, Observed, ObservedAlias, TrainingObject};
+use crate::observed::{DeploymentObject, Observed, ObservedAlias, ObservedDeployment, TrainingObject};
 
 /// What must change, in the order in which it is done, and what stands in the way.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -39,6 +46,8 @@ pub enum Action {
     PutTraining {
         /// Its name.
         name: ObjectName,
+        /// What it was, for people.
+        from: Option<Box<TrainingObject>>,
         /// What it becomes.
         object: Box<TrainingObject>,
     },
@@ -46,6 +55,8 @@ pub enum Action {
     PutDeployment {
         /// Its name.
         name: ObjectName,
+        /// What it was, for people.
+        from: Option<Box<DeploymentObject>>,
         /// What it becomes.
         object: Box<DeploymentObject>,
     },
@@ -129,7 +140,69 @@ pub enum Waiting {
 }
 
 /// Computes what must change for `observed` to become `desired`.
+///
+/// A finding stops its manifest's object where it stands; aborts are recorded and aliases follow all the same, for they
+/// record what is. `now` tells slots to come from slots that have passed. Applying the actions in order, and asking
+/// again until there are none, converges from wherever the process died.
 pub fn plan(desired: &Desired, observed: &Observed, now: Timestamp) -> Plan {
-    let _unused = (desired, observed, now);
-    Plan::default()
+    if desired.environment.suspend.is_some() {
+        let actions = put_environment(&desired.environment, observed);
+        return Plan {
+            actions: actions.into_iter().collect(),
+            ..Plan::default()
+        };
+    }
+    let trainings = trainings::decide(desired, observed);
+    let deployments = deployments::decide(desired, observed, now);
+    let removals = removals::decide(desired, observed, &deployments);
+    let aliases = aliases::decide(desired, observed, &deployments, &removals);
+
+    let mut environment = desired.environment.clone();
+    if let (Some(_), Some(last)) = (&removals.refused, &observed.environment) {
+        // A commit is judged by the policy before it, and stays the commit that is judged until it removes nothing
+        // more or is allowed: limits that it brought along must not count at the next pass.
+        environment.removal.max_count = last.removal.max_count;
+        environment.removal.max_percent = last.removal.max_percent;
+    }
+
+    let mut plan = Plan::default();
+    plan.actions.extend(put_environment(&environment, observed));
+    plan.actions.extend(trainings.actions);
+    for deployment in deployments {
+        plan.actions.extend(deployment.put);
+        plan.findings.extend(deployment.findings);
+        plan.waiting.extend(deployment.waiting);
+    }
+    plan.actions.extend(aborts(observed));
+    plan.actions.extend(aliases.actions);
+    plan.actions.extend(removals.actions);
+    plan.findings.extend(trainings.findings);
+    plan.findings.extend(removals.refused);
+    plan.findings.sort();
+    plan.waiting.extend(aliases.waiting);
+    plan
+}
+
+fn put_environment(environment: &Environment, observed: &Observed) -> Option<Action> {
+    (observed.environment.as_ref() != Some(environment)).then(|| Action::PutEnvironment(environment.clone()))
+}
+
+/// Appends to the history each abort that only an object or a status knows of.
+fn aborts(observed: &Observed) -> Vec<Action> {
+    let record = |deployment: &ObservedDeployment| {
+        let spec = &deployment.object.spec;
+        let canary = spec.canary.as_ref()?;
+        let (digest, reason) = deployments::abort_in_force(deployment)?;
+        let is_recorded = observed
+            .models
+            .get(&spec.model)
+            .is_some_and(|model| model.aborted.contains(&digest));
+        (canary.pin.digest == digest && !is_recorded).then(|| Action::RecordAbort {
+            model: spec.model.clone(),
+            version: canary.pin.version.clone(),
+            digest,
+            reason,
+        })
+    };
+    observed.deployments.values().filter_map(record).collect()
 }

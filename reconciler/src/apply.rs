@@ -120,8 +120,8 @@ fn carry_out(action: &Action, desired: &Desired, world: World<'_>, now: Timestam
     };
     match action {
         Action::PutEnvironment(environment) => objects.put_environment(environment)?,
-        Action::PutTraining { name, object } => objects.put_training(name, object)?,
-        Action::PutDeployment { name, object } => objects.put_deployment(name, object)?,
+        Action::PutTraining { name, object, .. } => objects.put_training(name, object)?,
+        Action::PutDeployment { name, object, .. } => objects.put_deployment(name, object)?,
         Action::DeleteDeployment { name } => objects.delete_deployment(name)?,
         Action::DeleteTraining { name } => objects.delete_training(name)?,
         Action::StageDataset { job, path, sha256 } => {

@@ -1,0 +1,149 @@
+//! Aliases follow what the tracks serve. Nothing that serves reads them.
+
+use super::deployments::Decided as Deployment;
+use super::removals::Decided as Removals;
+use super::{Action, Waiting};
+use crate::deployment::ResolvedPin;
+use crate::desired::Desired;
+use crate::names::{ModelName, Revision, Track};
+use crate::observed::{Observed, ObservedAlias, ObservedDeployment, ObservedModel, ObservedVersion};
+use crate::rollout::State;
+
+/// What was decided about all aliases.
+#[derive(Default)]
+pub(super) struct Decided {
+    pub(super) actions: Vec<Action>,
+    pub(super) waiting: Vec<Waiting>,
+}
+
+pub(super) fn decide(
+    desired: &Desired,
+    observed: &Observed,
+    deployments: &[Deployment<'_>],
+    removals: &Removals<'_>,
+) -> Decided {
+    let mut decided = Decided::default();
+    for deployment in deployments {
+        let is_suspended = desired
+            .deployments
+            .get(deployment.name)
+            .is_none_or(|declared| declared.spec.suspend.is_some());
+        let Some(before) = deployment.before.filter(|_| !is_suspended) else {
+            continue;
+        };
+        let model = &before.object.spec.model;
+        if !deployment.serves(model) {
+            // The object turns to another model: nothing serves this one any more.
+            if !deployments.iter().any(|other| other.serves(model)) {
+                decided.actions.extend(leave(model, observed, &desired.revision));
+            }
+            continue;
+        }
+        if let Some(registered) = observed.models.get(model) {
+            follow(deployment, before, registered, &mut decided);
+        }
+    }
+    for name in &removals.deployments {
+        if let Some(before) = observed.deployments.get(*name) {
+            decided
+                .actions
+                .extend(leave(&before.object.spec.model, observed, &desired.revision));
+        }
+    }
+    decided
+}
+
+/// Takes both aliases of a model away.
+fn leave(model: &ModelName, observed: &Observed, revision: &Revision) -> Vec<Action> {
+    let aliases = observed.models.get(model).map(|model| &model.aliases);
+    let remove = |(track, from): (&Track, &ObservedAlias)| Action::RemoveAlias {
+        model: model.clone(),
+        track: *track,
+        from: from.clone(),
+        revision: revision.clone(),
+    };
+    aliases.into_iter().flatten().map(remove).collect()
+}
+
+fn follow(
+    deployment: &Deployment<'_>,
+    before: &ObservedDeployment,
+    registered: &ObservedModel,
+    decided: &mut Decided,
+) {
+    let object = &before.object;
+    let model = &object.spec.model;
+    let canary = object
+        .spec
+        .canary
+        .as_ref()
+        .map(|canary| &canary.pin)
+        .zip(object.canary_revision.as_ref());
+    let serving = before.status.as_ref();
+    for (track, pinned, serves) in [
+        (
+            Track::Stable,
+            Some((&object.spec.stable, &object.stable_revision)),
+            serving.and_then(|status| status.stable.as_ref()),
+        ),
+        (
+            Track::Canary,
+            canary,
+            serving.and_then(|status| status.canary.as_ref()),
+        ),
+    ] {
+        let alias = registered.aliases.get(&track);
+        if let Some((pin, revision)) = pinned
+            && serves == Some(pin)
+            && !names(alias, pin)
+            && is_sound(registered, pin)
+        {
+            decided.actions.push(Action::MoveAlias {
+                model: model.clone(),
+                track,
+                from: alias.cloned(),
+                to: pin.clone(),
+                revision: revision.clone(),
+            });
+        }
+        let goal = deployment.pin(track);
+        if let (None, None, Some(from)) = (pinned, goal, alias)
+            && serving.is_some_and(|status| status.canary.is_none())
+        {
+            decided.actions.push(Action::RemoveAlias {
+                model: model.clone(),
+                track,
+                from: from.clone(),
+                revision: object.revision.clone(),
+            });
+        }
+        if let Some(goal) = goal
+            && serves != Some(goal)
+            && !names(alias, goal)
+            && !is_stuck(before)
+        {
+            decided.waiting.push(Waiting::ForTrack {
+                deployment: deployment.name.clone(),
+                track,
+            });
+        }
+    }
+}
+
+fn names(alias: Option<&ObservedAlias>, pin: &ResolvedPin) -> bool {
+    matches!(alias, Some(ObservedAlias::To(version)) if *version == pin.version)
+}
+
+fn is_sound(registered: &ObservedModel, pin: &ResolvedPin) -> bool {
+    let version = registered.versions.get(&pin.version);
+    matches!(version, Some(ObservedVersion::Sound { digest, .. }) if *digest == pin.digest)
+}
+
+/// Nothing goes on by itself: an aborted canary that never served never will, and a load that fails is a finding.
+fn is_stuck(before: &ObservedDeployment) -> bool {
+    before.status.as_ref().is_some_and(|status| match &status.state {
+        State::Aborted { .. } => true,
+        State::Holding { reason, .. } => reason == "LoadFailed",
+        State::Idle | State::Preparing | State::Promoting => false,
+    })
+}

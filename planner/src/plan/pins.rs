@@ -1,0 +1,179 @@
+//! From a pin to the bytes that it stands for.
+
+use crate::Timestamp;
+use crate::deployment::{Pin, ResolvedPin};
+use crate::desired::{Completeness, Declared, Desired};
+use crate::finding::Reason;
+use crate::identity::inputs_hash;
+use crate::names::{Digest, ModelName, ObjectName, Version};
+use crate::observed::{DeploymentObject, Observed, ObservedModel, ObservedVersion};
+use crate::runs::Phase;
+use crate::training::{RunPolicy, Training};
+
+/// How many existing versions a hint names.
+const NEAREST_COUNT: usize = 3;
+
+/// What became of a pin.
+pub(super) enum Resolution {
+    /// The bytes that it stands for are there.
+    Resolved(ResolvedPin),
+    /// The version does not exist yet: the job that makes it.
+    Waiting(ObjectName),
+    /// A person must act.
+    Refused(Refusal),
+}
+
+/// Why a pin is refused.
+pub(super) struct Refusal {
+    pub(super) reason: Reason,
+    pub(super) message: String,
+    pub(super) hint: String,
+}
+
+/// What pins are resolved against.
+pub(super) struct Context<'a> {
+    pub(super) desired: &'a Desired,
+    pub(super) observed: &'a Observed,
+    pub(super) model: &'a ModelName,
+    pub(super) registered: &'a ObservedModel,
+    /// The object so far, if it is of this model.
+    pub(super) object: Option<&'a DeploymentObject>,
+    pub(super) now: Timestamp,
+}
+
+impl Context<'_> {
+    /// Resolves a pin: its own digest, else the object's, else the history's newest, else the registry's.
+    pub(super) fn resolve(&self, pin: &Pin) -> Resolution {
+        let version = &pin.version;
+        let remembered = self.remembered(version);
+        let expected = pin.digest.or(remembered);
+        match self.registered.versions.get(version) {
+            None => self.missing(version),
+            Some(ObservedVersion::Damaged(what)) => Resolution::Refused(Refusal {
+                reason: Reason::ArtifactChanged,
+                message: format!("version {version} of {} is damaged: {what}", self.model),
+                hint: "what serves stays; restore the version's files, or pin another version".to_owned(),
+            }),
+            Some(ObservedVersion::Sound { digest, .. }) => match expected {
+                Some(expected) if expected != *digest => {
+                    Resolution::Refused(self.disagreement(version, expected, *digest, remembered))
+                }
+                Some(_) | None => Resolution::Resolved(ResolvedPin {
+                    version: version.clone(),
+                    digest: *digest,
+                }),
+            },
+        }
+    }
+
+    /// What the version was when it was last resolved.
+    fn remembered(&self, version: &Version) -> Option<Digest> {
+        let spec = self.object.map(|object| &object.spec);
+        let pins = spec.into_iter().flat_map(|spec| {
+            std::iter::once(&spec.stable).chain(spec.canary.as_ref().map(|canary| &canary.pin))
+        });
+        pins.filter(|pin| pin.version == *version)
+            .map(|pin| pin.digest)
+            .next()
+            .or_else(|| self.registered.history_digests.get(version).copied())
+    }
+
+    fn disagreement(
+        &self,
+        version: &Version,
+        expected: Digest,
+        registry: Digest,
+        remembered: Option<Digest>,
+    ) -> Refusal {
+        let model = self.model;
+        if remembered == Some(expected) {
+            return Refusal {
+                reason: Reason::ArtifactChanged,
+                message: format!("version {version} of {model} was {expected} and is now {registry}"),
+                hint: "what serves stays; restore the version's files, or pin another version".to_owned(),
+            };
+        }
+        Refusal {
+            reason: Reason::DigestMismatch,
+            message: format!("version {version} of {model} is {registry}, the pin says {expected}"),
+            hint: format!(
+                "if {version} is what you mean, write `digest: {registry}` or leave the digest out"
+            ),
+        }
+    }
+
+    fn missing(&self, version: &Version) -> Resolution {
+        let mut jobs = self.desired.trainings.iter();
+        if let Some((job, _)) = jobs.find(|(name, job)| self.makes(name, job, version)) {
+            return Resolution::Waiting(job.clone());
+        }
+        let nearest = self.nearest(version);
+        let mut hint = if nearest.is_empty() {
+            format!(
+                "the registry holds no version of {}: add an MLTrainingJob with `version: {version}`",
+                self.model
+            )
+        } else {
+            format!("nearest existing versions: {}", nearest.join(", "))
+        };
+        if self.desired.completeness == Completeness::Partial {
+            hint.push_str("; a manifest that could not be read may make it");
+        }
+        Resolution::Refused(Refusal {
+            reason: Reason::VersionMissing,
+            message: format!(
+                "version {version} of {} does not exist and no training job makes it",
+                self.model
+            ),
+            hint,
+        })
+    }
+
+    fn makes(&self, name: &ObjectName, job: &Declared<Training>, version: &Version) -> bool {
+        if job.spec.model != *self.model {
+            return false;
+        }
+        let is_under_way = self.observed.trainings.get(name).is_some_and(|observed| {
+            let at_work = match &observed.phase {
+                Some(Phase::Pending { version } | Phase::Running { version }) => Some(version),
+                Some(
+                    Phase::Scheduled { .. }
+                    | Phase::Succeeded { .. }
+                    | Phase::Failed { .. }
+                    | Phase::Suspended,
+                )
+                | None => None,
+            };
+            at_work == Some(version) && observed.object.spec == job.spec
+        });
+        is_under_way
+            || match &job.spec.runs {
+                RunPolicy::Fixed(fixed) => fixed == version,
+                RunPolicy::PerInputs => {
+                    let stamp = Version::at(job.committed_at, |_| false);
+                    stamp.time() == version.time() && !self.has_trained(inputs_hash(&job.spec))
+                }
+                RunPolicy::Scheduled { schedule, .. } => {
+                    let slot = version.time();
+                    self.now < slot && schedule.newest_until(slot) == Some(slot)
+                }
+            }
+    }
+
+    fn has_trained(&self, wanted: Digest) -> bool {
+        self.registered.versions.values().any(|version| match version {
+            ObservedVersion::Sound { inputs, .. } => *inputs == Some(wanted),
+            ObservedVersion::Damaged(_) => false,
+        })
+    }
+
+    fn nearest(&self, version: &Version) -> Vec<String> {
+        let mut existing: Vec<&Version> = self.registered.versions.keys().collect();
+        existing.sort_by_key(|existing| (existing.time() - version.time()).abs());
+        existing
+            .iter()
+            .take(NEAREST_COUNT)
+            .map(ToString::to_string)
+            .collect()
+    }
+}

@@ -1,0 +1,200 @@
+//! A plan as text that a reviewer can read: one line per action, then what waits, then findings.
+
+use std::fmt;
+
+use super::{Action, Plan, Waiting};
+use crate::deployment::{ResolvedDeployment, ResolvedPin};
+use crate::names::Weight;
+use crate::observed::{DeploymentObject, ObservedAlias, TrainingObject};
+use crate::training::{RunPolicy, Training};
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.actions.is_empty() {
+            writeln!(f, "no changes")?;
+        }
+        for action in &self.actions {
+            writeln!(f, "{action}")?;
+        }
+        for waiting in &self.waiting {
+            writeln!(f, "waiting: {waiting}")?;
+        }
+        for finding in &self.findings {
+            writeln!(f, "{finding}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PutEnvironment(environment) => write!(f, "MLEnvironment/{}: apply", environment.name),
+            Self::StageDataset { job, path, sha256 } => {
+                write!(f, "MLTrainingJob/{job}: stage {path} ({})", sha256.short())
+            }
+            Self::PutTraining { name, from, object } => {
+                write!(f, "MLTrainingJob/{name}: {}", training(from.as_deref(), object))
+            }
+            Self::PutDeployment { name, from, object } => {
+                write!(f, "MLDeployment/{name}: {}", deployment(from.as_deref(), object))
+            }
+            Self::MoveAlias {
+                model,
+                track,
+                from,
+                to,
+                revision: _,
+            } => {
+                write!(
+                    f,
+                    "alias {model}@{track}: {} -> {}",
+                    alias(from.as_ref()),
+                    pin(to)
+                )
+            }
+            Self::RemoveAlias {
+                model,
+                track,
+                from,
+                revision: _,
+            } => {
+                write!(f, "alias {model}@{track}: {} -> none", alias(Some(from)))
+            }
+            Self::RecordAbort {
+                model,
+                version,
+                digest,
+                reason,
+            } => {
+                write!(
+                    f,
+                    "{model}: record the abort of canary {version} ({}): {reason}",
+                    digest.short()
+                )
+            }
+            Self::DeleteDeployment { name } => write!(f, "MLDeployment/{name}: remove"),
+            Self::DeleteTraining { name } => write!(f, "MLTrainingJob/{name}: remove"),
+        }
+    }
+}
+
+impl fmt::Display for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ForVersion {
+                deployment,
+                track,
+                version,
+                job,
+            } => write!(
+                f,
+                "MLDeployment/{deployment}: {track} waits for {version}, which MLTrainingJob/{job} makes"
+            ),
+            Self::ForTrack { deployment, track } => write!(
+                f,
+                "MLDeployment/{deployment}: the alias {track} waits until the track serves its pin"
+            ),
+            Self::ForModel {
+                deployment,
+                model,
+                holder,
+            } => write!(
+                f,
+                "MLDeployment/{deployment}: waits until MLDeployment/{holder} has left model {model}"
+            ),
+        }
+    }
+}
+
+fn pin(pin: &ResolvedPin) -> String {
+    format!("{} ({})", pin.version, pin.digest.short())
+}
+
+fn alias(alias: Option<&ObservedAlias>) -> String {
+    match alias {
+        None => "none".to_owned(),
+        Some(ObservedAlias::To(version)) => version.to_string(),
+        Some(ObservedAlias::Broken(what)) => format!("broken ({what})"),
+    }
+}
+
+/// Says what an object becomes; of what stays the same, nothing but stable.
+fn deployment(from: Option<&DeploymentObject>, to: &DeploymentObject) -> String {
+    let old = from.map(|from| &from.spec);
+    let mut parts = Vec::new();
+    if let Some(old) = old.filter(|old| old.model != to.spec.model) {
+        parts.push(format!("model {} -> {}", old.model, to.spec.model));
+    }
+    parts.push(match old.map(|old| &old.stable) {
+        Some(old) if *old != to.spec.stable => format!("stable {} -> {}", pin(old), pin(&to.spec.stable)),
+        Some(_) | None => format!("stable {}", pin(&to.spec.stable)),
+    });
+    parts.extend(canary(old, &to.spec));
+    match (
+        old.and_then(|old| old.suspend.as_deref()),
+        to.spec.suspend.as_deref(),
+    ) {
+        (old, Some(reason)) if old != Some(reason) => parts.push(format!("suspend: {reason}")),
+        (Some(_), None) => parts.push("resume".to_owned()),
+        (_, Some(_) | None) => {}
+    }
+    match (from.and_then(|from| from.abort), to.abort) {
+        (old, Some(digest)) if old != Some(digest) => parts.push(format!("abort {}", digest.short())),
+        (Some(_), None) => parts.push("abort lifted".to_owned()),
+        (_, Some(_) | None) => {}
+    }
+    let verb = if from.is_some() { "" } else { "create: " };
+    format!("{verb}{} [{}]", parts.join(", "), to.revision.short())
+}
+
+fn canary(from: Option<&ResolvedDeployment>, to: &ResolvedDeployment) -> Option<String> {
+    let weight = |old: Weight, new: Weight| match old == new {
+        true => format!("at {new}"),
+        false => format!("at {old} -> {new}"),
+    };
+    Some(
+        match (from.and_then(|from| from.canary.as_ref()), to.canary.as_ref()) {
+            (None, None) => return None,
+            (Some(old), None) if old.pin.digest == to.stable.digest => {
+                format!("canary {} promoted", old.pin.version)
+            }
+            (Some(old), None) => format!("canary {} -> none", pin(&old.pin)),
+            (None, Some(new)) if from.is_none() => format!("canary {} at {}", pin(&new.pin), new.weight),
+            (None, Some(new)) => format!("canary none -> {} at {}", pin(&new.pin), new.weight),
+            (Some(old), Some(new)) if old.pin == new.pin => {
+                format!("canary {} {}", pin(&new.pin), weight(old.weight, new.weight))
+            }
+            (Some(old), Some(new)) => {
+                format!(
+                    "canary {} -> {} {}",
+                    pin(&old.pin),
+                    pin(&new.pin),
+                    weight(old.weight, new.weight)
+                )
+            }
+        },
+    )
+}
+
+fn training(from: Option<&TrainingObject>, to: &TrainingObject) -> String {
+    let verb = if from.is_some() { "change" } else { "create" };
+    let revision = to.revision.short();
+    format!(
+        "{verb}: {} with {}, {} [{revision}]",
+        runs(&to.spec),
+        to.spec.algorithm.as_str(),
+        to.spec.model
+    )
+}
+
+fn runs(training: &Training) -> String {
+    match &training.runs {
+        RunPolicy::Fixed(version) => format!("train {version}"),
+        RunPolicy::PerInputs => "train when the inputs change".to_owned(),
+        RunPolicy::Scheduled { schedule, .. } => {
+            let text = schedule.text();
+            format!("train at `{}` {}", text.cron, text.time_zone)
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! What each MLTrainingJob object becomes, and the data files that it needs.
+
+use std::collections::BTreeSet;
+
+use super::Action;
+use crate::desired::{Declared, Desired};
+use crate::finding::{Finding, Reason};
+use crate::identity::inputs_hash;
+use crate::names::{Digest, ObjectName};
+use crate::observed::{Observed, ObservedTraining, ObservedVersion, TrainingObject};
+use crate::runs::Phase;
+use crate::training::{DataSource, Holdout, RunPolicy, Training};
+
+/// What was decided about all jobs.
+#[derive(Default)]
+pub(super) struct Decided {
+    /// Data files first, then objects.
+    pub(super) actions: Vec<Action>,
+    pub(super) findings: Vec<Finding>,
+}
+
+pub(super) fn decide(desired: &Desired, observed: &Observed) -> Decided {
+    let mut decided = Decided::default();
+    let mut puts = Vec::new();
+    let mut staged = observed.datasets.clone();
+    for (name, declared) in &desired.trainings {
+        if let Some(finding) = other_inputs(name, declared, observed) {
+            decided.findings.push(finding);
+            continue;
+        }
+        decided.actions.extend(stage(name, &declared.spec, &mut staged));
+        let before = observed.trainings.get(name);
+        let object = TrainingObject {
+            spec: declared.spec.clone(),
+            revision: declared.revision.clone(),
+            committed_at: declared.committed_at,
+        };
+        if before.map(|before| &before.object) == Some(&object) {
+            decided.findings.extend(failed(name, declared, before));
+        } else {
+            puts.push(Action::PutTraining {
+                name: name.clone(),
+                from: before.map(|before| Box::new(before.object.clone())),
+                object: Box::new(object),
+            });
+        }
+    }
+    decided.actions.extend(puts);
+    decided
+}
+
+/// The files of the commit that the registry lacks, each once.
+fn stage(job: &ObjectName, training: &Training, staged: &mut BTreeSet<Digest>) -> Vec<Action> {
+    let dataset = (&training.dataset.source, training.dataset.sha256);
+    let holdout = match &training.evaluation.holdout {
+        Holdout::File { source, sha256 } => Some((source, *sha256)),
+        Holdout::Percent { .. } => None,
+    };
+    let mut actions = Vec::new();
+    for (source, sha256) in std::iter::once(dataset).chain(holdout) {
+        let (DataSource::Committed(path), Some(sha256)) = (source, sha256) else {
+            continue;
+        };
+        if staged.insert(sha256) {
+            actions.push(Action::StageDataset {
+                job: job.clone(),
+                path: path.clone(),
+                sha256,
+            });
+        }
+    }
+    actions
+}
+
+/// The fixed version exists and was trained from something else.
+fn other_inputs(name: &ObjectName, declared: &Declared<Training>, observed: &Observed) -> Option<Finding> {
+    let RunPolicy::Fixed(version) = &declared.spec.runs else {
+        return None;
+    };
+    let existing = observed.models.get(&declared.spec.model)?.versions.get(version)?;
+    let ObservedVersion::Sound {
+        inputs: Some(inputs), ..
+    } = existing
+    else {
+        return None;
+    };
+    (*inputs != inputs_hash(&declared.spec)).then(|| Finding {
+        location: Some(declared.location.clone()),
+        reason: Reason::VersionHasOtherInputs,
+        subject: format!("MLTrainingJob/{name}"),
+        message: format!(
+            "version {version} of {} exists, trained from other inputs",
+            declared.spec.model
+        ),
+        hint: "give the changed training a new version; versions never change".to_owned(),
+    })
+}
+
+/// The job is as it should be, and its run failed for good.
+fn failed(
+    name: &ObjectName,
+    declared: &Declared<Training>,
+    before: Option<&ObservedTraining>,
+) -> Option<Finding> {
+    let Some(Phase::Failed { version, message }) = &before?.phase else {
+        return None;
+    };
+    Some(Finding {
+        location: Some(declared.location.clone()),
+        reason: Reason::TrainingFailed,
+        subject: format!("MLTrainingJob/{name}"),
+        message: format!("{version} was not published: {message}"),
+        hint: "nothing retries it until the job's spec changes".to_owned(),
+    })
+}
