@@ -157,12 +157,17 @@ fn signatures_follow_the_protocol() {
     .assert_eq(&text.join("\n"));
 }
 
-/// Changes one thing in a written artifact and shows what the reader says.
-fn check(graph: &Graph, change: impl FnOnce(&mut ModelProto), expected: &Expect) {
+/// Changes one thing in a written artifact and returns what the reader says.
+fn refusal(graph: &Graph, change: impl FnOnce(&mut ModelProto)) -> String {
     let mut model = ModelProto::decode(encode(graph).as_slice()).unwrap();
     change(&mut model);
     let error = Model::decode(&model.encode_to_vec(), &Limits::default()).unwrap_err();
-    expected.assert_eq(&error.to_string());
+    error.to_string()
+}
+
+/// Compares refusals, one a line.
+fn check(refusals: &[String], expected: &Expect) {
+    expected.assert_eq(&(refusals.join("\n") + "\n"));
 }
 
 fn attribute<'a>(model: &'a mut ModelProto, name: &str) -> &'a mut super::onnx::AttributeProto {
@@ -175,151 +180,98 @@ fn attribute<'a>(model: &'a mut ModelProto, name: &str) -> &'a mut super::onnx::
 fn contradictions_are_refused_by_name() {
     let words = logistic(words());
     check(
-        &linear(),
-        |m| m.graph = None,
-        &expect!["the artifact is no ONNX file: it has no graph"],
-    );
-    check(
-        &linear(),
-        |m| m.opset_import[0].version = 9,
-        &expect![[r#"the import of operator set "": has version 9; supported: 13 to 25"#]],
-    );
-    check(
-        &trees(),
-        |m| m.opset_import[1].version = 3,
-        &expect![[r#"the import of operator set "ai.onnx.ml": has version 3; supported: 5"#]],
-    );
-    check(
-        &linear(),
-        |m| m.graph.as_mut().unwrap().node[0].op_type = "Gemm".to_owned(),
-        &expect![[r#"node Gemm -> "sum": is of operator "" "Gemm"; supported: MatMul"#]],
-    );
-    check(
-        &linear(),
-        |m| m.graph.as_mut().unwrap().initializer[0].dims = vec![3, 1],
-        &expect![[r#"tensor "weights": has shape [3, 1] and 2 values; expected shape [2, 1]"#]],
-    );
-    check(
-        &linear(),
-        |m| {
-            m.graph.as_mut().unwrap().initializer[0].raw_data.pop();
-        },
-        &expect![[r#"tensor "weights": has 15 bytes of data, no multiple of 8"#]],
-    );
-    check(
-        &linear(),
-        |m| m.graph.as_mut().unwrap().initializer[1].raw_data = f64::NAN.to_le_bytes().to_vec(),
-        &expect![[r#"tensor "intercept": value 0 is not finite"#]],
-    );
-    check(
-        &linear(),
-        |m| m.graph.as_mut().unwrap().initializer[0].data_location = 1,
-        &expect![[
-            r#"tensor "weights": has its data in another file; supported: data in the artifact itself"#
-        ]],
-    );
-    check(
-        &linear(),
-        |m| {
-            let graph = m.graph.as_mut().unwrap();
-            let again = graph.node[0].clone();
-            graph.node.push(again);
-        },
-        &expect![[r#"node MatMul -> "sum": its output has a second source"#]],
-    );
-    check(
-        &linear(),
-        |m| {
-            let graph = m.graph.as_mut().unwrap();
-            let mut more = graph.node[0].clone();
-            more.output = vec!["more".to_owned()];
-            graph.node.push(more);
-        },
-        &expect![[r#"node MatMul -> "more": is not part of a form that is read"#]],
-    );
-    check(
-        &words,
-        |m| attribute(m, "keepdims").i = 1,
-        &expect![[r#"attribute keepdims of node ArgMax -> "index": is 1; supported: 0"#]],
-    );
-    check(
-        &words,
-        |m| m.graph.as_mut().unwrap().initializer[2].string_data[1] = b"a".to_vec(),
-        &expect![[r#"tensor "labels": has 3 labels, 2 of them distinct"#]],
-    );
-    check(
-        &words,
-        |m| m.graph.as_mut().unwrap().output[1].name = "scores".to_owned(),
-        &expect![[
-            r#"the graph's outputs: are ["label", "scores"]; supported: "prediction", or "label" and "probabilities""#
-        ]],
+        &[
+            refusal(&linear(), |m| m.graph = None),
+            refusal(&linear(), |m| m.opset_import[0].version = 9),
+            refusal(&trees(), |m| m.opset_import[1].version = 3),
+            refusal(&linear(), |m| {
+                m.graph.as_mut().unwrap().node[0].op_type = "Gemm".to_owned()
+            }),
+            refusal(&linear(), |m| {
+                m.graph.as_mut().unwrap().initializer[0].dims = vec![3, 1]
+            }),
+            refusal(&linear(), |m| {
+                m.graph.as_mut().unwrap().initializer[0].raw_data.pop();
+            }),
+            refusal(&linear(), |m| {
+                m.graph.as_mut().unwrap().initializer[1].raw_data = f64::NAN.to_le_bytes().to_vec()
+            }),
+            refusal(&linear(), |m| {
+                m.graph.as_mut().unwrap().initializer[0].data_location = 1
+            }),
+            refusal(&linear(), |m| {
+                let graph = m.graph.as_mut().unwrap();
+                let again = graph.node[0].clone();
+                graph.node.push(again);
+            }),
+            refusal(&linear(), |m| {
+                let graph = m.graph.as_mut().unwrap();
+                let mut more = graph.node[0].clone();
+                more.output = vec!["more".to_owned()];
+                graph.node.push(more);
+            }),
+            refusal(&words, |m| attribute(m, "keepdims").i = 1),
+            refusal(&words, |m| {
+                m.graph.as_mut().unwrap().initializer[2].string_data[1] = b"a".to_vec()
+            }),
+            refusal(&words, |m| {
+                m.graph.as_mut().unwrap().output[1].name = "scores".to_owned()
+            }),
+        ],
+        &expect![[r#"
+            the artifact is no ONNX file: it has no graph
+            the import of operator set "": has version 9; supported: 13 to 25
+            the import of operator set "ai.onnx.ml": has version 3; supported: 5
+            node Gemm -> "sum": is of operator "" "Gemm"; supported: MatMul
+            tensor "weights": has shape [3, 1] and 2 values; expected shape [2, 1]
+            tensor "weights": has 15 bytes of data, no multiple of 8
+            tensor "intercept": value 0 is not finite
+            tensor "weights": has its data in another file; supported: data in the artifact itself
+            node MatMul -> "sum": its output has a second source
+            node MatMul -> "more": is not part of a form that is read
+            attribute keepdims of node ArgMax -> "index": is 1; supported: 0
+            tensor "labels": has 3 labels, 2 of them distinct
+            the graph's outputs: are ["label", "scores"]; supported: "prediction", or "label" and "probabilities"
+        "#]],
     );
 }
 
 #[test]
 fn broken_trees_are_refused_by_name() {
     check(
-        &trees(),
-        |m| attribute(m, "nodes_truenodeids").ints[0] = 0,
-        &expect![[r#"node TreeEnsemble -> "sum": split 0 is reached twice (in tree 0)"#]],
-    );
-    check(
-        &trees(),
-        |m| attribute(m, "nodes_truenodeids").ints[0] = 77,
-        &expect![[r#"node TreeEnsemble -> "sum": tree 0 leads to split 77, and there are 3"#]],
-    );
-    check(
-        &trees(),
-        |m| attribute(m, "nodes_truenodeids").ints[1] = 77,
-        &expect![[r#"node TreeEnsemble -> "sum": tree 0 leads to leaf 77, and there are 4"#]],
-    );
-    check(
-        &trees(),
-        |m| attribute(m, "nodes_truenodeids").ints[1] = -1,
-        &expect![[r#"attribute nodes_truenodeids of node TreeEnsemble -> "sum": has -1, which is no index"#]],
-    );
-    check(
-        &trees(),
-        |m| attribute(m, "nodes_trueleafs").ints[0] = 2,
-        &expect![[r#"attribute nodes_trueleafs of node TreeEnsemble -> "sum": has 2, not 0 or 1"#]],
-    );
-    check(
-        &trees(),
-        |m| attribute(m, "nodes_featureids").ints[1] = 2,
-        &expect![[r#"node TreeEnsemble -> "sum": split 1 looks at input 2, and a row has 2"#]],
-    );
-    check(
-        &trees(),
-        |m| attribute(m, "tree_roots").ints[0] = 9,
-        &expect![[r#"node TreeEnsemble -> "sum": tree 0 leads to split 9, and there are 3"#]],
-    );
-    check(
-        &trees(),
-        |m| attribute(m, "tree_roots").ints[1] = 0,
-        &expect![[r#"node TreeEnsemble -> "sum": split 0 is reached twice (in tree 1)"#]],
-    );
-    check(
-        &trees(),
-        |m| {
-            attribute(m, "nodes_falseleafs").ints.pop();
-        },
-        &expect![[r#"attribute nodes_falseleafs of node TreeEnsemble -> "sum": has 2 values instead of 3"#]],
-    );
-    check(
-        &trees(),
-        |m| attribute(m, "aggregate_function").i = 0,
-        &expect![[r#"attribute aggregate_function of node TreeEnsemble -> "sum": is 0; supported: 1"#]],
-    );
-    check(
-        &trees(),
-        |m| attribute(m, "nodes_modes").t.as_mut().unwrap().raw_data[1] = 0,
-        &expect![[r#"attribute nodes_modes of node TreeEnsemble -> "sum": has 0; supported: 1"#]],
-    );
-    check(
-        &trees(),
-        |m| attribute(m, "post_transform").name = "membership_values".to_owned(),
-        &expect![[
-            r#"attribute membership_values of node TreeEnsemble -> "sum": is not supported, or given twice"#
-        ]],
+        &[
+            refusal(&trees(), |m| attribute(m, "nodes_truenodeids").ints[0] = 0),
+            refusal(&trees(), |m| attribute(m, "nodes_truenodeids").ints[0] = 77),
+            refusal(&trees(), |m| attribute(m, "nodes_truenodeids").ints[1] = 77),
+            refusal(&trees(), |m| attribute(m, "nodes_truenodeids").ints[1] = -1),
+            refusal(&trees(), |m| attribute(m, "nodes_trueleafs").ints[0] = 2),
+            refusal(&trees(), |m| attribute(m, "nodes_featureids").ints[1] = 2),
+            refusal(&trees(), |m| attribute(m, "tree_roots").ints[0] = 9),
+            refusal(&trees(), |m| attribute(m, "tree_roots").ints[1] = 0),
+            refusal(&trees(), |m| {
+                attribute(m, "nodes_falseleafs").ints.pop();
+            }),
+            refusal(&trees(), |m| attribute(m, "aggregate_function").i = 0),
+            refusal(&trees(), |m| {
+                attribute(m, "nodes_modes").t.as_mut().unwrap().raw_data[1] = 0
+            }),
+            refusal(&trees(), |m| {
+                attribute(m, "post_transform").name = "membership_values".to_owned()
+            }),
+        ],
+        &expect![[r#"
+            node TreeEnsemble -> "sum": split 0 is reached twice (in tree 0)
+            node TreeEnsemble -> "sum": tree 0 leads to split 77, and there are 3
+            node TreeEnsemble -> "sum": tree 0 leads to leaf 77, and there are 4
+            attribute nodes_truenodeids of node TreeEnsemble -> "sum": has -1, which is no index
+            attribute nodes_trueleafs of node TreeEnsemble -> "sum": has 2, not 0 or 1
+            node TreeEnsemble -> "sum": split 1 looks at input 2, and a row has 2
+            node TreeEnsemble -> "sum": tree 0 leads to split 9, and there are 3
+            node TreeEnsemble -> "sum": split 0 is reached twice (in tree 1)
+            attribute nodes_falseleafs of node TreeEnsemble -> "sum": has 2 values instead of 3
+            attribute aggregate_function of node TreeEnsemble -> "sum": is 0; supported: 1
+            attribute nodes_modes of node TreeEnsemble -> "sum": has 0; supported: 1
+            attribute membership_values of node TreeEnsemble -> "sum": is not supported, or given twice
+        "#]],
     );
 }
