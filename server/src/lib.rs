@@ -19,6 +19,8 @@ pub mod inference;
 pub mod keys;
 pub mod metrics;
 pub mod runtime;
+#[cfg(test)]
+mod testing;
 
 pub use control::{ControlPlane, StatusSource, serve_control_plane};
 pub use http::Limits;

@@ -219,7 +219,7 @@ mod tests {
         );
         check(
             r#"[{"a": 1}]"#,
-            expect!["invalid type: map, expected a list of numbers, nested or flat at line 1 column 1"],
+            expect!["invalid type: map, expected a list of numbers, nested or flat at line 1 column 2"],
         );
         check("[1e999]", expect!["number out of range at line 1 column 6"]);
         check(

@@ -1,1 +1,236 @@
+use std::sync::Weak;
 
+use expect_test::{Expect, expect};
+
+use super::*;
+use crate::metrics::{RETIRED_SERIES_KEPT, Routed};
+use crate::testing::{V1, V2, artifact, linear, model, series, version, wine};
+
+fn weight(percent: u64) -> Weight {
+    Weight::try_from(percent).expect("a percent")
+}
+
+fn ask(runtime: &Runtime, version: Option<&str>, track: Option<Track>) -> Result<String, NoSlot> {
+    let choice = Choice {
+        version: version.map(str::to_owned),
+        track,
+    };
+    let model = runtime.model("wine").expect("wine is known");
+    let (loaded, routed) = model.route(&choice)?;
+    let how = match routed {
+        Routed::Split => "split",
+        Routed::Explicit => "explicit",
+    };
+    Ok(format!(
+        "{} {} {how}",
+        loaded.slot.labels.track, loaded.version_text
+    ))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "expect! makes a value")]
+fn check(runtime: &Runtime, version: Option<&str>, track: Option<Track>, expected: Expect) {
+    let shown = ask(runtime, version, track).unwrap_or_else(|reason| format!("refused: {reason}"));
+    expected.assert_eq(&shown);
+}
+
+#[test]
+fn a_request_that_names_its_slot_gets_it_or_hears_why_not() {
+    let runtime = wine();
+    check(&runtime, None, None, expect!["stable v20260101-000000 split"]);
+    check(
+        &runtime,
+        None,
+        Some(Track::Stable),
+        expect!["stable v20260101-000000 explicit"],
+    );
+    check(
+        &runtime,
+        None,
+        Some(Track::Canary),
+        expect!["canary v20260202-000000 explicit"],
+    );
+    check(
+        &runtime,
+        Some(V2),
+        None,
+        expect!["canary v20260202-000000 explicit"],
+    );
+    check(
+        &runtime,
+        Some(V2),
+        Some(Track::Canary),
+        expect!["canary v20260202-000000 explicit"],
+    );
+    check(
+        &runtime,
+        Some(V2),
+        Some(Track::Stable),
+        expect!["refused: aurora-track is stable, but version v20260202-000000 is loaded on canary"],
+    );
+    check(
+        &runtime,
+        Some("v1"),
+        None,
+        expect!["refused: version v1 is not loaded"],
+    );
+    runtime.unload(&model("wine"), Track::Canary);
+    check(
+        &runtime,
+        None,
+        Some(Track::Canary),
+        expect!["refused: there is no canary track"],
+    );
+    check(
+        &runtime,
+        Some(V2),
+        None,
+        expect!["refused: version v20260202-000000 is not loaded"],
+    );
+    runtime.unload(&model("wine"), Track::Stable);
+    check(&runtime, None, None, expect!["refused: no version is loaded yet"]);
+}
+
+#[test]
+fn during_a_promotion_a_version_on_both_tracks_answers_as_either() {
+    let runtime = wine();
+    runtime.load(artifact("wine", V2, Track::Stable, &linear(1000.0)));
+    check(
+        &runtime,
+        Some(V2),
+        None,
+        expect!["stable v20260202-000000 explicit"],
+    );
+    check(
+        &runtime,
+        Some(V2),
+        Some(Track::Canary),
+        expect!["canary v20260202-000000 explicit"],
+    );
+    check(
+        &runtime,
+        Some(V2),
+        Some(Track::Stable),
+        expect!["stable v20260202-000000 explicit"],
+    );
+}
+
+#[test]
+fn explicit_requests_do_not_advance_the_split() {
+    let runtime = wine();
+    runtime.set_weight(&model("wine"), weight(37));
+    let mut canary = 0;
+    for _ in 0..1000 {
+        let answer = ask(&runtime, None, None).expect("served");
+        canary += u64::from(answer.starts_with("canary"));
+        for _ in 0..3 {
+            ask(&runtime, Some(V2), None).expect("served");
+            ask(&runtime, None, Some(Track::Stable)).expect("served");
+            ask(&runtime, Some("v1"), None).expect_err("not loaded");
+        }
+    }
+    assert!(canary.abs_diff(370) <= 2, "{canary}");
+}
+
+#[test]
+fn the_weight_is_zero_without_a_canary_and_does_not_come_back_with_one() {
+    let runtime = wine();
+    let wine = model("wine");
+    runtime.set_weight(&wine, weight(100));
+    assert_eq!(runtime.tracks(&wine).weight, weight(100));
+    runtime.unload(&wine, Track::Canary);
+    assert_eq!(runtime.tracks(&wine).weight, Weight::ZERO);
+    runtime.set_weight(&wine, weight(50));
+    assert_eq!(runtime.tracks(&wine).weight, Weight::ZERO);
+    runtime.load(artifact("wine", V2, Track::Canary, &linear(0.0)));
+    check(&runtime, None, None, expect!["stable v20260101-000000 split"]);
+}
+
+#[test]
+fn tracks_tell_what_serves() {
+    let runtime = wine();
+    let tracks = runtime.tracks(&model("wine"));
+    let serving = |state: &TrackState| state.serving.as_ref().map(|pin| pin.version.clone());
+    assert_eq!(serving(&tracks.stable), Some(version(V1)));
+    assert_eq!(serving(&tracks.canary), Some(version(V2)));
+    assert_eq!(runtime.tracks(&model("other")), Tracks::default());
+    runtime.remove(&model("wine"));
+    assert_eq!(runtime.tracks(&model("wine")), Tracks::default());
+    assert!(runtime.model("wine").is_none());
+}
+
+#[test]
+fn a_new_revision_loads_nothing_anew() {
+    let runtime = wine();
+    let slot = |runtime: &Runtime| {
+        let snapshot = runtime.model("wine").expect("known").snapshot();
+        let loaded = snapshot.stable.clone().expect("stable is loaded");
+        (loaded.slot.clone(), loaded.headers.revision.clone())
+    };
+    let (before, _) = slot(&runtime);
+    let revision = "a".repeat(40).parse().expect("a revision");
+    runtime.set_revision(&model("wine"), Track::Stable, &revision);
+    let (after, shown) = slot(&runtime);
+    assert!(Arc::ptr_eq(&before, &after));
+    assert_eq!(shown, "a".repeat(40));
+    let loaded =
+        "aurora_inference_model_loaded{model=\"wine\",track=\"stable\",version=\"v20260101-000000\"}";
+    assert!((series(runtime.metrics(), loaded) - 1.0).abs() < f64::EPSILON);
+}
+
+#[test]
+fn a_replaced_model_is_freed_by_the_sweep_once_no_request_holds_it() {
+    let runtime = wine();
+    let held = runtime.model("wine").expect("known").snapshot();
+    let old: Weak<Loaded> = Arc::downgrade(held.stable.as_ref().expect("stable is loaded"));
+    runtime.load(artifact("wine", V2, Track::Stable, &linear(1.0)));
+    runtime.sweep(Instant::now());
+    assert!(old.upgrade().is_some(), "a request still holds it");
+    drop(held);
+    assert!(old.upgrade().is_some(), "the request itself must not free it");
+    runtime.sweep(Instant::now());
+    assert!(old.upgrade().is_none());
+}
+
+#[test]
+fn series_of_a_version_outlive_it_for_a_while_and_go_on_when_it_comes_back() {
+    let runtime = wine();
+    let metrics = runtime.metrics().clone();
+    let shown = || metrics.render().contains("version=\"v20260101-000000\"");
+    let now = Instant::now();
+    runtime.load(artifact("wine", V2, Track::Stable, &linear(0.0)));
+    runtime.sweep(now + RETIRED_SERIES_KEPT / 2);
+    assert!(shown());
+    // It is reverted to: nothing is removed however long it serves.
+    runtime.load(artifact("wine", V1, Track::Stable, &linear(0.0)));
+    runtime.sweep(now + RETIRED_SERIES_KEPT * 4);
+    assert!(shown());
+    runtime.unload(&model("wine"), Track::Stable);
+    runtime.sweep(now + RETIRED_SERIES_KEPT * 2);
+    assert!(!shown(), "{}", metrics.render());
+}
+
+#[test]
+fn a_swap_is_never_seen_half() {
+    let runtime = wine();
+    let wine = model("wine");
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..50 {
+                runtime.load(artifact("wine", V2, Track::Stable, &linear(1.0)));
+                runtime.set_weight(&wine, weight(50));
+                runtime.unload(&wine, Track::Canary);
+                runtime.load(artifact("wine", V1, Track::Stable, &linear(0.0)));
+                runtime.load(artifact("wine", V2, Track::Canary, &linear(1.0)));
+                runtime.sweep(Instant::now());
+            }
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+            let snapshot = runtime.model("wine").expect("known").snapshot();
+            assert!(snapshot.stable.is_some());
+            assert!(snapshot.canary.is_some() || snapshot.weight == Weight::ZERO);
+            ask(&runtime, None, None).expect("served throughout");
+        }
+    });
+}
