@@ -193,7 +193,8 @@ impl Server {
             Route::Infer { name, version } => self.infer(name, version, Form::Protocol, headers, body).await,
             Route::Predict { name: Some(name) } => self.infer(name, None, Form::Plain, headers, body).await,
             Route::Predict { name: None } => {
-                let name = describe::only_model(&self.runtime)?;
+                let name =
+                    describe::only_model(&self.runtime).map_err(|failure| self.unrouted(None, failure))?;
                 self.infer(&name, None, Form::Plain, headers, body).await
             }
             Route::Unknown => Err(Failure::not_found(
@@ -222,15 +223,17 @@ impl Server {
         S: Stream<Item = Result<B, warp::Error>>,
         B: Buf,
     {
-        let unrouted = |model: Option<&Model>, failure: Failure| {
-            let name = model.map(|model| &model.name);
-            self.runtime.metrics().unrouted(name, failure.status.as_u16());
-            failure
-        };
-        let model = self.model(name).map_err(|failure| unrouted(None, failure))?;
+        let model = self.model(name).map_err(|failure| self.unrouted(None, failure))?;
         self.infer_of(&model, version, form, headers, body)
             .await
-            .map_err(|failure| unrouted(Some(&model), failure))
+            .map_err(|failure| self.unrouted(Some(&model), failure))
+    }
+
+    /// Counts a request for predictions that got no slot.
+    fn unrouted(&self, model: Option<&Model>, failure: Failure) -> Failure {
+        let name = model.map(|model| &model.name);
+        self.runtime.metrics().unrouted(name, failure.status.as_u16());
+        failure
     }
 
     /// Fails only before the request has a slot; after that, a refusal is an answer of that slot.

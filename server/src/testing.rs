@@ -152,8 +152,8 @@ pub(crate) fn add_iris(runtime: &Runtime) {
     ));
 }
 
-/// Returns the value of one series as `/metrics` shows it; 0 where there is none.
-pub(crate) fn series(metrics: &Metrics, name_and_labels: &str) -> f64 {
+/// Returns the count of one series as `/metrics` shows it; 0 where there is none.
+pub(crate) fn series(metrics: &Metrics, name_and_labels: &str) -> u64 {
     metrics
         .render()
         .lines()
@@ -163,5 +163,5 @@ pub(crate) fn series(metrics: &Metrics, name_and_labels: &str) -> f64 {
                 .parse()
                 .ok()
         })
-        .unwrap_or(0.0)
+        .unwrap_or(0)
 }

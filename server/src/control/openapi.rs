@@ -43,16 +43,16 @@ const REF: (&str, &str) = (
 fn operation(summary: &str, parameters: &[(&str, &str)], errors: &[&str]) -> Value {
     let ok =
         json!({ "description": "OK", "content": { "application/json": { "schema": { "type": "object" } } } });
-    described(summary, parameters, errors, ok)
+    described(summary, parameters, errors, &ok)
 }
 
 fn text(summary: &str) -> Value {
-    let ok = json!({ "description": "OK", "content": { "text/plain": { "schema": { "type": "string" } } } });
+    let ok = &json!({ "description": "OK", "content": { "text/plain": { "schema": { "type": "string" } } } });
     described(summary, &[], &[], ok)
 }
 
 fn artifact() -> Value {
-    let ok = json!({
+    let ok = &json!({
         "description": "The ONNX file; ETag is its digest.",
         "content": { "application/octet-stream": { "schema": { "type": "string", "format": "binary" } } },
     });
@@ -68,7 +68,7 @@ fn artifact() -> Value {
     artifact
 }
 
-fn described(summary: &str, parameters: &[(&str, &str)], errors: &[&str], ok: Value) -> Value {
+fn described(summary: &str, parameters: &[(&str, &str)], errors: &[&str], ok: &Value) -> Value {
     let parameters: Vec<Value> = parameters
         .iter()
         .map(|(name, description)| {

@@ -1,1 +1,347 @@
+//! The control plane's answers as clients see them, over a registry in a temporary folder.
 
+use expect_test::{Expect, expect};
+use planner::Timestamp;
+use planner::names::{Digest, Track};
+use registry::artifact::Graph;
+use registry::{Draft, Event, HistoryEntry, Owner};
+use serde_json::Value;
+
+use super::*;
+use crate::testing::{V1, V2, draft, linear, model, version};
+
+struct Known;
+
+impl StatusSource for Known {
+    fn status(&self) -> Value {
+        json!({
+            "environment": { "metadata": { "name": "dev" } },
+            "deployments": [{ "spec": { "modelName": "wine" } }, { "spec": { "modelName": "iris" } }],
+            "trainings": [{ "spec": { "modelName": "wine" } }],
+        })
+    }
+
+    fn age_seconds(&self) -> Option<f64> {
+        Some(1.5)
+    }
+}
+
+struct Fixture {
+    folder: tempfile::TempDir,
+    server: Arc<Server>,
+}
+
+fn moment() -> Timestamp {
+    version(V1).time()
+}
+
+fn fixture() -> Fixture {
+    fixture_with(Keys::none())
+}
+
+fn fixture_with(keys: Keys) -> Fixture {
+    let folder = tempfile::tempdir().expect("a folder");
+    let owner = Owner {
+        environment: "dev".parse().expect("a name"),
+        installation: "1".to_owned(),
+    };
+    let store = Store::init(folder.path(), &owner, moment()).expect("a store");
+    for (number, intercept) in [(V1, 0.0), (V2, 1000.0)] {
+        let (metadata, artifact) = draft("wine", number, &linear(intercept));
+        store.publish(Draft { metadata, artifact }).expect("published");
+    }
+    let entry = HistoryEntry {
+        at: moment(),
+        event: Event::Moved,
+        alias: Track::Stable,
+        from: None,
+        to: None,
+        digest: None,
+        revision: None,
+        actor: "test".to_owned(),
+        reason: None,
+    };
+    store
+        .move_alias(&model("wine"), Track::Stable, &version(V1), entry)
+        .expect("moved");
+    let control = ControlPlane {
+        store,
+        status: Arc::new(Known),
+        keys,
+        metrics: Metrics::new(),
+    };
+    Fixture {
+        folder,
+        server: Arc::new(Server::new(control, &Limits::default())),
+    }
+}
+
+impl Fixture {
+    fn send(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> hyper::Response<bytes::Bytes> {
+        let mut request = warp::test::request().method(method).path(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime")
+            .block_on(request.reply(&routes(self.server.clone())))
+    }
+
+    fn get(&self, path: &str) -> hyper::Response<bytes::Bytes> {
+        self.send("GET", path, &[])
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "expect! makes a value")]
+    fn check(&self, method: &str, path: &str, expected: Expect) {
+        let response = self.send(method, path, &[]);
+        let allow = response
+            .headers()
+            .get("allow")
+            .map(|value| value.to_str().expect("ASCII"));
+        let body = String::from_utf8_lossy(response.body());
+        expected.assert_eq(&format!(
+            "{}{} {body}",
+            response.status().as_u16(),
+            allow.map(|allow| format!(" allow={allow}")).unwrap_or_default()
+        ));
+    }
+
+    fn artifact_path(&self, number: &str) -> std::path::PathBuf {
+        self.folder
+            .path()
+            .join("aurora/wine/versions")
+            .join(number)
+            .join("model.onnx")
+    }
+}
+
+fn bytes_of(intercept: f64) -> Vec<u8> {
+    draft("wine", V1, &linear(intercept)).1
+}
+
+#[test]
+fn it_shows_what_the_registry_holds() {
+    let fixture = fixture();
+    fixture.check(
+        "GET",
+        "/health",
+        expect![[r#"200 {"service":"aurora-control-plane","status":"ok"}"#]],
+    );
+    fixture.check(
+        "GET",
+        "/platform/info",
+        expect![[
+            r#"200 {"aurora":"0.1.0","control_plane":true,"platform":"AURORA Control Plane","version":"v1"}"#
+        ]],
+    );
+    fixture.check("GET", "/models", expect![[r#"200 {"models":[{"aliases":{"stable":"v20260101-000000"},"name":"wine","versions":["v20260202-000000","v20260101-000000"],"versions_count":2}]}"#]]);
+    fixture.check("GET", "/models/wine", expect![[r#"200 {"aliases":{"stable":"v20260101-000000"},"history":[{"actor":"test","alias":"stable","at":"2026-01-01T00:00:00Z","digest":"sha256:b9615b97799a2ee1fbdfb2e1cca5157572e70773d4ccf7c3a8079f5a14e338fc","event":"moved","from":null,"reason":null,"revision":null,"to":"v20260101-000000"}],"name":"wine","versions":["v20260202-000000","v20260101-000000"]}"#]]);
+    fixture.check(
+        "GET",
+        "/models/other",
+        expect![[r#"404 {"error":"no such model: other"}"#]],
+    );
+    fixture.check("GET", "/models/..%2Fwine", expect![[r#"404 {"error":"no such model: \"..%2Fwine\" is not a name: at most 40 lower-case letters, digits and '-', a letter or digit at each end"}"#]]);
+    fixture.check(
+        "GET",
+        "/models/wine/v20260303-000000",
+        expect![[r#"404 {"error":"wine has no version v20260303-000000"}"#]],
+    );
+    fixture.check(
+        "GET",
+        "/models/wine/canary",
+        expect![[r#"404 {"error":"wine has no alias canary"}"#]],
+    );
+    fixture.check("GET", "/models/wine/latest", expect![[r#"404 {"error":"no such version: \"latest\" is not stable, canary, a version (v20261101-120000) or a digest (sha256:…)"}"#]]);
+    fixture.check(
+        "GET",
+        "/nowhere",
+        expect![[r#"404 {"error":"no such path: GET /openapi.json lists them"}"#]],
+    );
+    fixture.check(
+        "POST",
+        "/models/wine",
+        expect![[r#"405 allow=GET, HEAD {"error":"this path takes GET, HEAD only"}"#]],
+    );
+    fixture.check(
+        "DELETE",
+        "/models/wine/stable/artifact",
+        expect![[r#"405 allow=GET, HEAD {"error":"this path takes GET, HEAD only"}"#]],
+    );
+    fixture.check(
+        "POST",
+        "/status",
+        expect![[r#"405 allow=GET, HEAD {"error":"this path takes GET, HEAD only"}"#]],
+    );
+}
+
+#[test]
+fn a_version_is_found_by_its_name_its_alias_and_its_digest() {
+    let fixture = fixture();
+    let digest = Digest::of(&bytes_of(0.0)).to_string();
+    let escaped = digest.replace(':', "%3A");
+    for reference in [V1, "stable", &digest, &escaped] {
+        let response = fixture.get(&format!("/models/wine/{reference}"));
+        assert_eq!(response.status(), 200, "{reference}");
+        let metadata: Value = serde_json::from_slice(response.body()).expect("JSON");
+        assert_eq!(metadata["version"], V1);
+        assert_eq!(metadata["artifact"]["digest"], digest.as_str());
+    }
+}
+
+#[test]
+fn an_artifact_is_handed_out_whole_in_parts_or_not_again() {
+    let fixture = fixture();
+    let whole = bytes_of(0.0);
+    let path = "/models/wine/stable/artifact";
+    let etag = format!("\"{}\"", Digest::of(&whole));
+    let response = fixture.get(path);
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.body(), &whole);
+    assert_eq!(response.headers()["etag"], etag.as_str());
+    assert_eq!(
+        response.headers()["content-length"],
+        whole.len().to_string().as_str()
+    );
+    let part = fixture.send("GET", path, &[("range", "bytes=3-9")]);
+    assert_eq!(part.status(), 206);
+    assert_eq!(part.body(), &whole[3..10]);
+    assert_eq!(
+        part.headers()["content-range"],
+        format!("bytes 3-9/{}", whole.len()).as_str()
+    );
+    let rest = fixture.send("GET", path, &[("range", "bytes=10-"), ("if-range", &etag)]);
+    assert_eq!(
+        (rest.status().as_u16(), rest.body().as_ref()),
+        (206, &whole[10..])
+    );
+    let other = fixture.send(
+        "GET",
+        path,
+        &[("range", "bytes=10-"), ("if-range", "\"sha256:00\"")],
+    );
+    assert_eq!(
+        (other.status().as_u16(), other.body().as_ref()),
+        (200, &whole[..])
+    );
+    let beyond = fixture.send("GET", path, &[("range", "bytes=99999999-")]);
+    assert_eq!(beyond.status(), 416);
+    assert_eq!(
+        beyond.headers()["content-range"],
+        format!("bytes */{}", whole.len()).as_str()
+    );
+    let known = fixture.send("GET", path, &[("if-none-match", &etag)]);
+    assert_eq!((known.status().as_u16(), known.body().len()), (304, 0));
+}
+
+#[test]
+fn a_damaged_artifact_is_not_handed_out() {
+    let fixture = fixture();
+    let path = format!("/models/wine/{V1}/artifact");
+    assert_eq!(fixture.get(&path).status(), 200);
+    let file = fixture.artifact_path(V1);
+    let mut bytes = std::fs::read(&file).expect("there");
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    std::fs::write(&file, bytes).expect("written");
+    let response = fixture.get(&path);
+    assert_eq!(response.status(), 500);
+    expect![[r#"{"error":"wine v20260101-000000 is damaged and is not handed out"}"#]]
+        .assert_eq(&String::from_utf8_lossy(response.body()));
+    std::fs::remove_file(&file).expect("removed");
+    assert_eq!(fixture.get(&path).status(), 500);
+    // The same bytes, but through a link that leads out of the version's folder.
+    let elsewhere = fixture.folder.path().join("elsewhere");
+    std::fs::write(&elsewhere, bytes_of(0.0)).expect("written");
+    std::os::unix::fs::symlink(&elsewhere, &file).expect("linked");
+    assert_eq!(fixture.get(&path).status(), 500);
+    assert_eq!(fixture.get(&format!("/models/wine/{V2}/artifact")).status(), 200);
+}
+
+#[test]
+fn a_large_artifact_is_streamed_whole() {
+    let fixture = fixture();
+    let wide = Graph::Linear {
+        weights: (0..100_000).map(f64::from).collect(),
+        intercept: 0.5,
+    };
+    let bytes = registry::artifact::encode(&wide);
+    let (mut metadata, _) = draft("wide", V1, &linear(0.0));
+    metadata.artifact.digest = Digest::of(&bytes);
+    metadata.artifact.bytes = bytes.len() as u64;
+    let draft = Draft {
+        metadata,
+        artifact: bytes.clone(),
+    };
+    fixture.server.control.store.publish(draft).expect("published");
+    let response = fixture.get(&format!("/models/wide/{V1}/artifact"));
+    assert!(bytes.len() > 5 * 128 * 1024);
+    assert!(response.body() == &bytes);
+}
+
+#[test]
+fn status_tells_how_old_it_is() {
+    let fixture = fixture();
+    fixture.check("GET", "/status", expect![[r#"200 {"age_seconds":1.5,"deployments":[{"spec":{"modelName":"wine"}},{"spec":{"modelName":"iris"}}],"environment":{"metadata":{"name":"dev"}},"trainings":[{"spec":{"modelName":"wine"}}]}"#]]);
+    fixture.check("GET", "/status/models/iris", expect![[r#"200 {"age_seconds":1.5,"deployments":[{"spec":{"modelName":"iris"}}],"model":"iris","trainings":[]}"#]]);
+    fixture.check(
+        "GET",
+        "/status/models/other",
+        expect![[r#"404 {"error":"the environment has no model other"}"#]],
+    );
+}
+
+#[test]
+fn the_openapi_document_has_every_route() {
+    let fixture = fixture();
+    let response = fixture.get("/openapi.json");
+    let document: Value = serde_json::from_slice(response.body()).expect("JSON");
+    let mut documented: Vec<&str> = document["paths"]
+        .as_object()
+        .expect("paths")
+        .keys()
+        .map(String::as_str)
+        .collect();
+    let mut served: Vec<&str> = Kind::ALL
+        .iter()
+        .map(|kind| kind.path())
+        .filter(|path| *path != "unknown")
+        .collect();
+    documented.sort_unstable();
+    served.sort_unstable();
+    assert_eq!(documented, served);
+    for path in served {
+        let path = path.replace("{model}", "wine").replace("{ref}", "stable");
+        assert_eq!(fixture.get(&path).status(), 200, "{path}");
+        assert_eq!(fixture.send("PUT", &path, &[]).status(), 405, "{path}");
+    }
+}
+
+#[test]
+fn everything_but_health_asks_for_a_key() {
+    let (key, line) = crate::keys::generate("test").expect("randomness");
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), line).expect("written");
+    let fixture = fixture_with(Keys::from_file(file.path()).expect("read"));
+    for kind in Kind::ALL {
+        let path = kind.path().replace("{model}", "wine").replace("{ref}", "stable");
+        let path = if kind == Kind::Unknown {
+            "/nowhere".to_owned()
+        } else {
+            path
+        };
+        let status = |headers: &[_]| fixture.send("GET", &path, headers).status().as_u16();
+        let (open, known) = match kind {
+            Kind::Health => (200, 200),
+            Kind::Unknown => (401, 404),
+            _ => (401, 200),
+        };
+        assert_eq!(status(&[]), open, "{path}");
+        assert_eq!(status(&[("x-api-key", "wrong")]), open, "{path}");
+        assert_eq!(status(&[("x-api-key", &key)]), known, "{path}");
+        let in_query = fixture.get(&format!("{path}?x-api-key={key}&key={key}"));
+        assert_eq!(in_query.status().as_u16(), open, "{path}");
+    }
+}

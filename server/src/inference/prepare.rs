@@ -170,6 +170,10 @@ enum Parsed<'a> {
 }
 
 fn parse<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T, Failure> {
+    // serde would also take a list of the fields' values.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Failure::bad_request("the body is no JSON object".to_owned()));
+    }
     serde_json::from_slice(body)
         .map_err(|error| Failure::bad_request(format!("failed to read the body as JSON: {error}")))
 }
@@ -238,7 +242,7 @@ fn check(
             data.values.len()
         )));
     }
-    if data.dims.len() > 1 && data.dims != [count, width] {
+    if data.flaw.is_none() && data.dims.len() > 1 && data.dims != [count, width] {
         return Err(Failure::bad_request(format!(
             "input `{INPUT}`: got data nested as {:?}, expected [{count},{width}] or a flat list",
             data.dims
@@ -282,14 +286,14 @@ pub(super) fn numbers(
         }
     }
     if let Some(at) = data.missing.filter(|_| !signature.missing_values) {
-        return Err(refuse(at, "null, and this model takes no missing value"));
+        return Err(refuse(at, "null (this model takes no missing value)"));
     }
     let mut values = data.values;
     if let Some(widening) = widening.filter(|widening| *widening != Widening::Double) {
         for (at, value) in values.iter_mut().enumerate() {
             if !value.is_nan() {
                 *value = widening.apply(*value).ok_or_else(|| {
-                    Failure::bad_request(format!("{}: {value} is no {}", place(at), widening.as_str()))
+                    Failure::bad_request(format!("{}: {value:?} is no {}", place(at), widening.as_str()))
                 })?;
             }
         }

@@ -43,17 +43,18 @@ pub(super) struct RequestedOutput<'a> {
 /// The parameters that would ask for the binary tensor extension; every other one is the client's own business.
 #[derive(Debug, Deserialize)]
 pub(super) struct Parameters {
-    binary_data: Option<bool>,
-    binary_data_output: Option<bool>,
-    binary_data_size: Option<u64>,
+    #[serde(rename = "binary_data")]
+    output: Option<bool>,
+    #[serde(rename = "binary_data_output")]
+    outputs: Option<bool>,
+    #[serde(rename = "binary_data_size")]
+    input_bytes: Option<u64>,
 }
 
 impl Parameters {
     /// Returns whether they ask for binary tensors.
     pub(super) fn binary(&self) -> bool {
-        self.binary_data == Some(true)
-            || self.binary_data_output == Some(true)
-            || self.binary_data_size.is_some()
+        self.output == Some(true) || self.outputs == Some(true) || self.input_bytes.is_some()
     }
 }
 

@@ -1,0 +1,107 @@
+//! Whatever comes, the answer is JSON and is counted once.
+
+use planner::names::Weight;
+use proptest::prelude::*;
+
+use super::*;
+use crate::testing;
+
+/// JSON of any shape, near the shape of requests.
+fn bodies() -> impl Strategy<Value = String> {
+    let word = prop_oneof![
+        Just("inputs"),
+        Just("rows"),
+        Just("name"),
+        Just("input"),
+        Just("shape"),
+        Just("datatype"),
+        Just("data"),
+        Just("FP64"),
+        Just("FP32"),
+        Just("INT8"),
+        Just("outputs"),
+        Just("prediction"),
+        Just("a"),
+        Just("b"),
+        Just("c"),
+        Just("id"),
+        Just("parameters"),
+        Just("binary_data"),
+        Just("é\u{1F600}"),
+    ];
+    let leaf = prop_oneof![
+        word.clone().prop_map(serde_json::Value::from),
+        any::<i64>().prop_map(serde_json::Value::from),
+        (0..4_u64).prop_map(serde_json::Value::from),
+        any::<f64>().prop_map(serde_json::Value::from),
+        any::<bool>().prop_map(serde_json::Value::from),
+        Just(serde_json::Value::Null),
+    ];
+    let json = leaf.prop_recursive(6, 64, 6, move |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..6).prop_map(serde_json::Value::from),
+            proptest::collection::btree_map(word.clone().prop_map(str::to_owned), inner, 0..6)
+                .prop_map(|map| serde_json::Value::Object(map.into_iter().collect())),
+        ]
+    });
+    let shaped = (
+        proptest::collection::vec(0..4_u64, 0..4),
+        prop_oneof![Just("FP64"), Just("FP32"), Just("UINT8"), Just("BOOL")],
+        json.clone(),
+    )
+        .prop_map(|(shape, datatype, data)| {
+            serde_json::json!({ "inputs": [{ "name": "input", "shape": shape, "datatype": datatype, "data": data }] })
+        });
+    let fitting = proptest::collection::vec(any::<f64>(), 2)
+        .prop_map(|data| serde_json::json!({ "inputs": [{ "name": "input", "shape": [1, 2], "datatype": "FP64", "data": data }] }));
+    let valid = prop_oneof![json, shaped, fitting].prop_map(|value| value.to_string());
+    prop_oneof![
+        4 => valid.clone(),
+        1 => (valid, any::<proptest::sample::Index>())
+            .prop_map(|(text, cut)| text.chars().take(cut.index(text.len())).collect::<String>()),
+        1 => any::<String>(),
+    ]
+}
+
+#[test]
+fn any_body_gets_json_and_outcomes_add_up_to_started() {
+    let runtime = wine();
+    add_iris(&runtime);
+    runtime.set_weight(&testing::model("wine"), Weight::try_from(50).expect("a percent"));
+    let server = server(&runtime);
+    let executor = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let paths = [
+        "/v2/models/wine/infer",
+        "/predict/wine",
+        "/v2/models/iris/infer",
+        "/predict",
+    ];
+    proptest!(ProptestConfig::with_cases(1500), |(body in bodies(), path in 0..paths.len(), track in any::<bool>())| {
+        let headers: &[_] = if track { &[("aurora-track", "stable")] } else { &[] };
+        let ask = Ask { headers, ..post(paths[path], &body) };
+        let response = executor.block_on(send(&server, ask));
+        prop_assert_eq!(&response.headers()["content-type"], "application/json");
+        let answer: serde_json::Value = serde_json::from_slice(response.body()).expect("every answer is JSON");
+        if response.status() == 200 {
+            prop_assert!(answer["predictions"].is_array() || answer["outputs"].is_array());
+        } else {
+            prop_assert!(matches!(response.status().as_u16(), 400 | 500), "{}", response.status());
+            prop_assert!(answer["error"].is_string());
+        }
+    });
+    let sum = |prefix: &str| -> u64 {
+        let text = runtime.metrics().render();
+        let values = text.lines().filter(|line| line.starts_with(prefix));
+        values
+            .filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok())
+            .sum()
+    };
+    let started = sum("aurora_inference_started_total{");
+    assert!(started > 100, "{started} requests came as far as a slot");
+    assert_eq!(sum("aurora_inference_outcomes_total{"), started);
+    assert_eq!(sum("aurora_inference_request_latency_seconds_count{"), started);
+    assert_eq!(sum("aurora_inference_requests_total{"), 1500);
+}

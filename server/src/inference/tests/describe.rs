@@ -1,0 +1,239 @@
+//! What the listener says of itself.
+
+use expect_test::expect;
+use planner::names::Track;
+
+use super::*;
+use crate::metrics::Metrics;
+use crate::testing::{V2, artifact, linear};
+
+#[test]
+fn the_server_describes_itself() {
+    let runtime = wine();
+    add_iris(&runtime);
+    check(
+        &runtime,
+        get("/v2"),
+        expect![[r#"
+        200
+        {"extensions":[],"name":"aurora","version":"0.1.0"}"#]],
+    );
+    check(
+        &runtime,
+        get("/v2/"),
+        expect![[r#"
+        200
+        {"extensions":[],"name":"aurora","version":"0.1.0"}"#]],
+    );
+    check(
+        &runtime,
+        get("/v2/health/live"),
+        expect![[r#"
+        200
+        {"live":true}"#]],
+    );
+    check(
+        &runtime,
+        get("/v2/health/ready"),
+        expect![[r#"
+        200
+        {"live":true,"ready":true}"#]],
+    );
+    check(
+        &runtime,
+        get("/health"),
+        expect![[r#"
+        200
+        {"models":["iris","wine"],"service":"aurora-inference","status":"ok"}"#]],
+    );
+    check(
+        &runtime,
+        get("/v2/models"),
+        expect![[r#"
+        200
+        {"models":["iris","wine"]}"#]],
+    );
+    check(
+        &runtime,
+        get("/v2/models/wine"),
+        expect![[r#"
+        200 aurora-track=stable aurora-model-version=v20260101-000000
+        {"name":"wine","versions":["v20260101-000000","v20260202-000000"],"platform":"aurora_onnx","inputs":[{"name":"input","datatype":"FP64","shape":[-1,2]}],"outputs":[{"name":"prediction","datatype":"FP64","shape":[-1,1]}]}"#]],
+    );
+    check(
+        &runtime,
+        get("/v2/models/iris"),
+        expect![[r#"
+        200 aurora-track=stable aurora-model-version=v20260101-000000
+        {"name":"iris","versions":["v20260101-000000"],"platform":"aurora_onnx","inputs":[{"name":"input","datatype":"FP64","shape":[-1,2]}],"outputs":[{"name":"label","datatype":"BYTES","shape":[-1]},{"name":"probabilities","datatype":"FP64","shape":[-1,3]}]}"#]],
+    );
+    check(
+        &runtime,
+        get("/v2/models/wine/versions/v20260202-000000"),
+        expect![[r#"
+        200 aurora-track=canary aurora-model-version=v20260202-000000
+        {"name":"wine","versions":["v20260101-000000","v20260202-000000"],"platform":"aurora_onnx","inputs":[{"name":"input","datatype":"FP64","shape":[-1,2]}],"outputs":[{"name":"prediction","datatype":"FP64","shape":[-1,1]}]}"#]],
+    );
+    check(
+        &runtime,
+        get("/v2/models/wine/ready"),
+        expect![[r#"
+        200 aurora-track=stable aurora-model-version=v20260101-000000
+        {"name":"wine","ready":true}"#]],
+    );
+    check(
+        &runtime,
+        get("/v2/models/wine/versions/v20260101-000000/ready"),
+        expect![[r#"
+        200 aurora-track=stable aurora-model-version=v20260101-000000
+        {"name":"wine","ready":true}"#]],
+    );
+    check(
+        &runtime,
+        get("/v2/models/wine/versions/v1/ready"),
+        expect![[r#"
+        404
+        {"error":"version v1 is not loaded"}"#]],
+    );
+    check(
+        &runtime,
+        get("/v2/models/other"),
+        expect![[r#"
+        404
+        {"error":"no such model; served: iris, wine"}"#]],
+    );
+    check(
+        &runtime,
+        post("/v2/repository/index", ""),
+        expect![[r#"
+        200
+        [{"name":"iris","version":"v20260101-000000","state":"READY","reason":""},{"name":"wine","version":"v20260101-000000","state":"READY","reason":""},{"name":"wine","version":"v20260202-000000","state":"READY","reason":""}]"#]],
+    );
+    check(
+        &runtime,
+        post("/v2/repository/models/wine/load", ""),
+        expect![[r#"
+        403
+        {"error":"models are loaded and unloaded by a commit to the environment, not by a request"}"#]],
+    );
+    check(
+        &runtime,
+        post("/v2/repository/models/wine/unload", "{}"),
+        expect![[r#"
+        403
+        {"error":"models are loaded and unloaded by a commit to the environment, not by a request"}"#]],
+    );
+}
+
+#[test]
+fn paths_and_methods_that_do_not_exist_say_so() {
+    let runtime = wine();
+    check(
+        &runtime,
+        get("/"),
+        expect![[r#"
+        404
+        {"error":"no such path: the Open Inference Protocol is under /v2, a plain form at POST /predict/MODEL"}"#]],
+    );
+    check(
+        &runtime,
+        get("/v2/models/wine/infer"),
+        expect![[r#"
+        405 allow=POST
+        {"error":"this path takes POST only"}"#]],
+    );
+    check(
+        &runtime,
+        post("/v2/models/wine", ""),
+        expect![[r#"
+        405 allow=GET, HEAD
+        {"error":"this path takes GET, HEAD only"}"#]],
+    );
+    check(
+        &runtime,
+        Ask {
+            method: "DELETE",
+            ..get("/v2/models/wine")
+        },
+        expect![[r#"
+            405 allow=GET, HEAD
+            {"error":"this path takes GET, HEAD only"}"#]],
+    );
+    check(
+        &runtime,
+        get("/v2/models/wine/versions/a/b/c/d/e/f"),
+        expect![[r#"
+        404
+        {"error":"no such path: the Open Inference Protocol is under /v2, a plain form at POST /predict/MODEL"}"#]],
+    );
+    check(
+        &runtime,
+        post("/v2/models/other/infer", ROW),
+        expect![[r#"
+        404
+        {"error":"no such model; served: wine"}"#]],
+    );
+    check(
+        &runtime,
+        post("/v2/models/../infer", ROW),
+        expect![[r#"
+        404
+        {"error":"no such model; served: wine"}"#]],
+    );
+}
+
+#[test]
+fn before_anything_is_loaded_it_lives_but_is_not_ready() {
+    let runtime = Runtime::new(Metrics::new());
+    check(
+        &runtime,
+        get("/v2/health/live"),
+        expect![[r#"
+        200
+        {"live":true}"#]],
+    );
+    check(
+        &runtime,
+        get("/v2/health/ready"),
+        expect![[r#"
+        503
+        {"live":true,"ready":false}"#]],
+    );
+    check(
+        &runtime,
+        get("/health"),
+        expect![[r#"
+        503
+        {"models":[],"service":"aurora-inference","status":"not ready"}"#]],
+    );
+    check(
+        &runtime,
+        post("/predict", "{}"),
+        expect![[r#"
+        503 retry-after=1
+        {"error":"no model is loaded yet"}"#]],
+    );
+    check(
+        &runtime,
+        get("/v2/models/wine"),
+        expect![[r#"
+        404
+        {"error":"no such model: none is loaded"}"#]],
+    );
+    // Only the canary is there: requests of the split wait for stable.
+    runtime.load(artifact("wine", V2, Track::Canary, &linear(0.0)));
+    check(
+        &runtime,
+        get("/v2/models/wine/ready"),
+        expect![[r#"
+        503
+        {"name":"wine","ready":false}"#]],
+    );
+    check(
+        &runtime,
+        post("/v2/models/wine/infer", ROW),
+        expect![[r#"
+        503 retry-after=1
+        {"error":"no version is loaded yet"}"#]],
+    );
+}
