@@ -173,6 +173,7 @@ impl StoreError {
             Self::Io { error, .. } => match error.kind() {
                 io::ErrorKind::ReadOnlyFilesystem
                 | io::ErrorKind::PermissionDenied
+                | io::ErrorKind::AlreadyExists
                 | io::ErrorKind::NotADirectory
                 | io::ErrorKind::IsADirectory => Disposition::Invalid,
                 _ => Disposition::Transient,
@@ -254,7 +255,19 @@ pub enum Damage {
 }
 
 impl From<StoreError> for Damage {
+    /// What lies where a file should be is damage; only what the operating system refuses may pass.
     fn from(error: StoreError) -> Self {
-        Self::Unreadable(Box::new(error))
+        let (path, why) = match error {
+            StoreError::Link { path, .. } => (path, "is a symbolic link".to_owned()),
+            StoreError::Malformed { path, why } => (path, why),
+            StoreError::TooLarge { path, limit, .. } => (path, format!("has more than {limit} bytes")),
+            error => return Self::Unreadable(Box::new(error)),
+        };
+        let file = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        Self::Malformed { file, why }
     }
 }

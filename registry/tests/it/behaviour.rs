@@ -1,0 +1,428 @@
+//! Publishing, finding, naming, staging and collecting.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use expect_test::{Expect, expect};
+use planner::names::{Digest, ModelName, Track, Version};
+use registry::run::{Ending, Progress, RunResult};
+use registry::{Collected, HistoryEntry, Keep, Reference, Store, StoreError, VerifyCache};
+use tempfile::TempDir;
+
+use crate::scenario::{because, draft, now, owner, word, write};
+use crate::view::{render, render_history};
+
+const V1: &str = "v20261101-120000";
+const V2: &str = "v20261120-093000";
+
+/// A store with two versions of one model.
+fn store() -> (TempDir, Store) {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::init(root.path(), &owner(), now()).unwrap();
+    for words in [format!("publish wine {V1} one"), format!("publish wine {V2} two")] {
+        write(root.path(), &words).unwrap();
+    }
+    (root, store)
+}
+
+fn wine() -> ModelName {
+    word("wine")
+}
+
+fn files(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+fn refused<T: std::fmt::Debug>(result: Result<T, StoreError>, expected: &Expect) {
+    expected.assert_eq(&result.unwrap_err().to_string());
+}
+
+#[test]
+fn a_version_is_files_that_other_tools_read() {
+    let (root, _store) = store();
+    let folder = root.path().join("aurora/wine/versions").join(V1);
+    assert_eq!(files(&folder), ["checksums", "metadata.json", "model.onnx"]);
+    let check = Command::new("sha256sum")
+        .args(["--check", "--strict", "checksums"])
+        .current_dir(&folder)
+        .output()
+        .unwrap();
+    expect![[r#"
+        metadata.json: OK
+        model.onnx: OK
+    "#]]
+    .assert_eq(&String::from_utf8(check.stdout).unwrap());
+    let metadata = std::fs::read_to_string(folder.join("metadata.json")).unwrap();
+    let head: Vec<_> = metadata.lines().take(12).collect();
+    expect![[r#"
+        {
+          "model_name": "wine",
+          "version": "v20261101-120000",
+          "framework": "linfa",
+          "algorithm": "linear_regression",
+          "trained_at": "2026-11-20T09:30:00Z",
+          "features": 1,
+          "r2_score": 0.75,
+          "artifact": {
+            "file": "model.onnx",
+            "digest": "sha256:7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed",
+            "bytes": 3"#]]
+    .assert_eq(&head.join("\n"));
+}
+
+#[test]
+fn a_reference_is_a_version_an_alias_or_a_digest() {
+    let (root, store) = store();
+    write(root.path(), &format!("move wine stable {V1}")).unwrap();
+    let find = |reference: &str| {
+        let reference: Reference = reference.parse().unwrap();
+        store
+            .resolve(&wine(), &reference)
+            .map(|entry| entry.version.to_string())
+    };
+    let two = Digest::of(b"two");
+    assert_eq!(find(V2).unwrap(), V2);
+    assert_eq!(find("stable").unwrap(), V1);
+    assert_eq!(find(&two.to_string()).unwrap(), V2);
+    refused(find("canary"), &expect!["wine has no alias canary"]);
+    refused(
+        find("v20270101-000000"),
+        &expect!["wine has no version v20270101-000000"],
+    );
+    refused(
+        store.resolve(&word("iris"), &Reference::Alias(Track::Stable)),
+        &expect!["iris has no alias stable"],
+    );
+    expect![[r#""latest" is not stable, canary, a version (v20261101-120000) or a digest (sha256:…)"#]]
+        .assert_eq(&"latest".parse::<Reference>().unwrap_err().to_string());
+
+    // Two versions of the same bytes: the newer one.
+    write(root.path(), "publish wine v20261121-000000 two").unwrap();
+    assert_eq!(find(&two.to_string()).unwrap(), "v20261121-000000");
+    let names: Vec<_> = store
+        .versions(&wine())
+        .unwrap()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(names, [V1, V2, "v20261121-000000"]);
+}
+
+#[test]
+fn a_version_never_changes() {
+    let (root, store) = store();
+    let seen = render(root.path()).unwrap();
+    assert_eq!(
+        store.publish(draft("wine", V1, "one")).unwrap().digest,
+        Digest::of(b"one")
+    );
+    let mut other_inputs = draft("wine", V1, "one");
+    other_inputs.metadata.inputs_hash = None;
+    assert!(matches!(
+        store.publish(other_inputs),
+        Err(StoreError::Exists { .. })
+    ));
+    refused(
+        store.publish(draft("wine", V1, "three")),
+        &expect![
+            "wine v20261101-120000 exists already with artifact sha256:7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed, not sha256:8b5b9db0c13db24256c829aa364aa90c6d2eba318b9232a4ab9313b954d3555f: a version never changes, publish another one"
+        ],
+    );
+    assert_eq!(render(root.path()).unwrap(), seen);
+}
+
+#[test]
+fn a_draft_that_contradicts_itself_is_refused() {
+    let (root, store) = store();
+    let mut wrong_digest = draft("iris", V1, "one");
+    wrong_digest.artifact = b"oen".to_vec();
+    refused(
+        store.publish(wrong_digest),
+        &expect![
+            "iris v20261101-120000 cannot be published: its metadata says sha256:7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed in 3 bytes, and the artifact has sha256:a2b65fc80077ecec806bafbf3769a9d50f648bdabc2900bb60f10a13889eecfe in 3"
+        ],
+    );
+    let mut not_finite = draft("iris", V1, "one");
+    not_finite
+        .metadata
+        .metrics
+        .values
+        .insert("r2".to_owned(), f64::NAN);
+    refused(
+        store.publish(not_finite),
+        &expect![
+            "iris v20261101-120000 cannot be published: metadata.json cannot be read: invalid type: null, expected f64 at line 34 column 16 (is a number not finite?)"
+        ],
+    );
+    refused(
+        store.publish(draft("datasets", V1, "one")),
+        &expect!["a model cannot be called datasets: the registry keeps a folder of its own under this name"],
+    );
+    refused(
+        store
+            .clone()
+            .with_artifact_limit(2)
+            .publish(draft("iris", V1, "one")),
+        &expect!["iris v20261101-120000 cannot be published: an artifact has at most 2 bytes"],
+    );
+    assert_eq!(
+        files(&root.path().join("aurora")),
+        ["datasets", "registry", "wine"]
+    );
+}
+
+#[test]
+fn an_artifact_above_the_limit_is_not_read() {
+    let (_root, store) = store();
+    let entry = store.resolve(&wine(), &Reference::Version(word(V1))).unwrap();
+    let store = store.with_artifact_limit(2);
+    assert!(matches!(
+        store.read_artifact(&entry),
+        Err(StoreError::TooLarge { limit: 2, .. })
+    ));
+    expect!["model.onnx has more than 2 bytes"].assert_eq(&store.verify(&entry).unwrap_err().to_string());
+}
+
+#[test]
+fn of_writers_of_one_version_one_wins_and_readers_see_it_whole() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::init(root.path(), &owner(), now()).unwrap();
+    let published = std::thread::scope(|scope| {
+        let writers: Vec<_> = ["one", "two", "three", "four"]
+            .map(|content| {
+                let store = store.clone();
+                scope.spawn(move || store.publish(draft("wine", V1, content)).is_ok())
+            })
+            .into();
+        let reader = scope.spawn(|| {
+            while store.versions(&wine()).unwrap().is_empty() {
+                std::thread::yield_now();
+            }
+            render(root.path()).unwrap()
+        });
+        let seen = reader.join().unwrap();
+        assert!(!seen.contains("damaged"), "{seen}");
+        writers
+            .into_iter()
+            .map(|writer| writer.join().unwrap())
+            .filter(|won| *won)
+            .count()
+    });
+    assert_eq!(published, 1);
+    assert_eq!(files(&root.path().join("aurora/wine/versions")), [V1]);
+}
+
+#[test]
+fn an_alias_moves_with_its_record() {
+    let (root, store) = store();
+    let to = |version: &str, entry: HistoryEntry| {
+        store.move_alias(&wine(), Track::Canary, &word::<Version>(version), entry)
+    };
+    to(V1, because("pinned")).unwrap();
+    to(V2, because("pinned")).unwrap();
+    let link = std::fs::read_link(root.path().join("aurora/wine/aliases/canary")).unwrap();
+    assert_eq!(link, Path::new("../versions").join(V2));
+    let file = root.path().join("aurora/wine/history.jsonl");
+    let history = std::fs::read_to_string(&file).unwrap();
+    expect![[r#"{"at":"2026-11-20T09:30:00Z","event":"moved","alias":"canary","from":"v20261101-120000","to":"v20261120-093000","digest":"sha256:3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d3d376b0dbe685e2f3","revision":null,"actor":"aurora","reason":"pinned"}"#]].assert_eq(history.lines().last().unwrap());
+
+    to(V2, because("pinned")).unwrap();
+    assert_eq!(
+        std::fs::read_to_string(&file).unwrap(),
+        history,
+        "a repeated move writes nothing"
+    );
+    refused(
+        to("v20270101-000000", because("pinned")),
+        &expect!["wine has no version v20270101-000000"],
+    );
+    let other = HistoryEntry {
+        digest: Some(Digest::of(b"other")),
+        ..because("pinned")
+    };
+    refused(
+        to(V1, other),
+        &expect![
+            "wine v20261101-120000 has artifact sha256:7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed, not sha256:d9298a10d1b0735837dc4bd85dac641b0f3cef27a47e5d53a54f2f3f5b2fcffa: its alias stays"
+        ],
+    );
+
+    store
+        .remove_alias(&wine(), Track::Canary, because("unpinned"))
+        .unwrap();
+    store
+        .remove_alias(&wine(), Track::Canary, because("unpinned"))
+        .unwrap();
+    expect![[r#"
+        Moved canary - v20261101-120000
+        Moved canary v20261101-120000 v20261120-093000
+        Removed canary v20261120-093000 -
+    "#]]
+    .assert_eq(&render_history(root.path(), &wine()).unwrap());
+    assert_eq!(files(&root.path().join("aurora/wine/aliases")), [""; 0]);
+}
+
+#[test]
+fn an_abort_stands_until_the_canary_moves() {
+    let (root, store) = store();
+    let aborted = |words: &str| {
+        write(root.path(), words).unwrap();
+        let observed = store.observe(&wine(), &mut VerifyCache::default()).unwrap();
+        observed.aborted.iter().map(Digest::short).collect::<Vec<_>>()
+    };
+    let (abort, two) = (format!("abort wine {V2} two"), Digest::of(b"two").short());
+    assert_eq!(aborted(&format!("move wine canary {V2}")), [""; 0]);
+    assert_eq!(aborted(&abort), [two.as_str()]);
+    assert_eq!(aborted(&format!("move wine stable {V1}")), [two.as_str()]);
+    assert_eq!(
+        aborted(&abort),
+        [two.as_str()],
+        "an abort that stands is not recorded twice"
+    );
+    assert_eq!(aborted("remove wine canary"), [""; 0]);
+    expect![[r#"
+        Moved canary - v20261120-093000
+        Aborted canary v20261120-093000 -
+        Moved stable - v20261101-120000
+        Removed canary v20261120-093000 -
+    "#]]
+    .assert_eq(&render_history(root.path(), &wine()).unwrap());
+    let observed = store.observe(&wine(), &mut VerifyCache::default()).unwrap();
+    assert_eq!(observed.history_digests[&word::<Version>(V2)], Digest::of(b"two"));
+}
+
+#[test]
+fn a_converged_pass_hashes_nothing() {
+    let (root, store) = store();
+    let mut cache = VerifyCache::default();
+    let first = store.observe(&wine(), &mut cache).unwrap();
+    assert_eq!(cache.hashed(), 2);
+    // Files that were just written are hashed once more; then never again.
+    let deadline = Instant::now() + Duration::from_mins(1);
+    loop {
+        let before = cache.hashed();
+        assert_eq!(store.observe(&wine(), &mut cache).unwrap(), first);
+        if cache.hashed() == before {
+            break;
+        }
+        assert!(Instant::now() < deadline);
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    // The same size and time of modification: the change of the inode's own time tells.
+    let file = root
+        .path()
+        .join("aurora/wine/versions")
+        .join(V1)
+        .join("model.onnx");
+    let modified = std::fs::metadata(&file).unwrap().modified().unwrap();
+    std::fs::write(&file, "oen").unwrap();
+    std::fs::File::open(&file)
+        .unwrap()
+        .set_modified(modified)
+        .unwrap();
+    let before = cache.hashed();
+    let changed = store.observe(&wine(), &mut cache).unwrap();
+    assert_eq!(cache.hashed(), before + 1);
+    assert_ne!(changed.versions, first.versions);
+}
+
+#[test]
+fn a_data_file_is_named_by_what_it_holds() {
+    let (_root, store) = store();
+    let rows = Digest::of(b"rows");
+    store.stage_dataset(&rows, b"rows".as_slice()).unwrap();
+    store.stage_dataset(&rows, b"rows".as_slice()).unwrap();
+    assert_eq!(std::fs::read(store.dataset_path(&rows)).unwrap(), b"rows");
+    refused(
+        store.stage_dataset(&rows, b"wors".as_slice()),
+        &expect![
+            "the data has sha256:f5546f1b7c8840599cf253113defd865dd171440834bedeb0ce29e370d3ab8bf, not sha256:bc51e9e65d79e1c90ba544ab2eae1044ccdf8c1af7a559ba375cba4276f7d99e: the file changed, or its sha256 is wrong"
+        ],
+    );
+    assert_eq!(store.datasets().unwrap(), BTreeSet::from([rows]));
+    assert_eq!(files(store.dataset_path(&rows).parent().unwrap()), [rows.hex()]);
+}
+
+#[test]
+fn a_run_leaves_progress_and_a_result() {
+    let (_root, store) = store();
+    let (model, version): (ModelName, Version) = (word("wine"), word(V1));
+    assert!(store.run(&model, &version).unwrap().is_none());
+    let run = store.ensure_run(&model, &version).unwrap();
+    assert_eq!(run.progress().unwrap(), None);
+    assert_eq!(run.result().unwrap(), None);
+    let progress = |percent| Progress {
+        at: now(),
+        percent,
+        stage: "fit".to_owned(),
+    };
+    run.append_progress(&progress(10)).unwrap();
+    run.append_progress(&progress(20)).unwrap();
+    let file = store.run_dir(&model, &version).join("progress.jsonl");
+    let torn = std::fs::read_to_string(&file).unwrap() + "{\"at\":";
+    std::fs::write(&file, torn).unwrap();
+    assert_eq!(run.progress().unwrap(), Some(progress(20)));
+    let result = RunResult {
+        at: now(),
+        ending: Ending::Refused {
+            message: "r2 is 0.2".to_owned(),
+        },
+    };
+    run.write_result(&result).unwrap();
+    let found = store.run(&model, &version).unwrap().unwrap();
+    assert_eq!(found.result().unwrap(), Some(result));
+}
+
+#[test]
+fn a_collection_keeps_what_is_named_new_or_uncertain() {
+    let (root, store) = store();
+    let newest = "v20261122-000000";
+    write(root.path(), &format!("publish wine {newest} three")).unwrap();
+    write(root.path(), &format!("move wine canary {V1}")).unwrap();
+    for data in ["rows", "other"] {
+        write(root.path(), &format!("stage {data}")).unwrap();
+    }
+    let keep = Keep {
+        pinned: BTreeSet::new(),
+        datasets: BTreeSet::from([Digest::of(b"rows")]),
+        last: 1,
+        minimum_age: Duration::from_hours(24),
+    };
+    let later = word("2126-11-20T09:30:00Z");
+    let doomed = [
+        Collected::Version(wine(), word(V2)),
+        Collected::Dataset(Digest::of(b"other")),
+    ];
+    let before = render(root.path()).unwrap();
+    assert_eq!(store.collect(&keep, now(), false).unwrap(), []);
+    assert_eq!(store.collect(&keep, later, true).unwrap(), doomed);
+    assert_eq!(render(root.path()).unwrap(), before);
+    let pinned = Keep {
+        pinned: BTreeSet::from([(wine(), word(V2))]),
+        ..keep.clone()
+    };
+    assert_eq!(store.collect(&pinned, later, true).unwrap(), doomed[1..]);
+
+    // Who knows what a broken alias named?
+    let alias = root.path().join("aurora/wine/aliases/stable");
+    std::fs::write(&alias, V2).unwrap();
+    let collected = store.collect(&keep, later, true).unwrap();
+    assert!(matches!(collected[0], Collected::Skipped(..)), "{collected:?}");
+    std::fs::remove_file(&alias).unwrap();
+
+    assert_eq!(store.collect(&keep, later, false).unwrap(), doomed);
+    expect![[r#"
+        dataset bc51e9e65d79
+        wine v20261101-120000 7692c3ad3540
+        wine v20261122-000000 8b5b9db0c13d
+        wine canary -> v20261101-120000
+    "#]]
+    .assert_eq(&render(root.path()).unwrap());
+}

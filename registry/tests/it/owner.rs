@@ -1,0 +1,253 @@
+//! Whose a store is, what an owner's start does, and what is refused.
+
+use std::path::Path;
+use std::sync::mpsc;
+
+use expect_test::{Expect, expect};
+use planner::names::{Digest, ModelName};
+use registry::{Disposition, Owner, Store, StoreError};
+
+use crate::scenario::{now, owner, word, write};
+
+fn check_refused<T: std::fmt::Debug>(root: &Path, result: Result<T, StoreError>, expected: &Expect) {
+    let error = result.unwrap_err();
+    let text = format!("{:?}: {error}", error.disposition());
+    expected.assert_eq(&text.replace(&root.display().to_string(), "…"));
+}
+
+#[test]
+fn a_store_is_made_once_and_belongs_to_its_owner() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    check_refused(
+        root,
+        Store::open(root),
+        &expect![
+            "Invalid: … holds no registry: make one with `aurora registry init`, or mount the volume that has it"
+        ],
+    );
+    Store::init(root, &owner(), now()).unwrap();
+    write(root, "publish wine v20261101-120000 one").unwrap();
+    let file = root.join("aurora/registry/metadata.json");
+    let before = std::fs::read_to_string(&file).unwrap();
+
+    Store::init(root, &owner(), word("2027-01-01T00:00:00Z")).unwrap();
+    assert_eq!(
+        std::fs::read_to_string(&file).unwrap(),
+        before,
+        "init again changes nothing"
+    );
+
+    Store::open_owned(root, &owner()).unwrap();
+    expect![[r#"
+        {
+          "registry_version": "v1",
+          "created_at": "2026-11-20T09:30:00Z",
+          "storage_type": "filesystem",
+          "owner": {
+            "environment": "dev",
+            "installation": "one"
+          },
+          "models": [
+            "wine"
+          ]
+        }
+    "#]]
+    .assert_eq(&std::fs::read_to_string(&file).unwrap());
+    assert_eq!(
+        std::fs::read_to_string(root.join("aurora/registry/current-version")).unwrap(),
+        "v1\n"
+    );
+
+    let other = Owner {
+        installation: "two".to_owned(),
+        ..owner()
+    };
+    check_refused(
+        root,
+        Store::open_owned(root, &other),
+        &expect![
+            "Invalid: … belongs to environment dev (installation one), and this is environment dev (installation two): give each environment and installation a registry of its own (`registry.path`)"
+        ],
+    );
+    check_refused(
+        root,
+        Store::init(root, &other, now()),
+        &expect![
+            "Invalid: … belongs to environment dev (installation one), and this is environment dev (installation two): give each environment and installation a registry of its own (`registry.path`)"
+        ],
+    );
+}
+
+#[test]
+fn a_store_that_is_not_understood_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    Store::init(root, &owner(), now()).unwrap();
+    let registry = root.join("aurora/registry");
+
+    std::fs::write(registry.join("current-version"), "v2\n").unwrap();
+    check_refused(
+        root,
+        Store::open(root),
+        &expect![[r#"Invalid: … has layout "v2", and this aurora reads up to v1: upgrade aurora"#]],
+    );
+    check_refused(
+        root,
+        Store::init(root, &owner(), now()),
+        &expect![[r#"Invalid: … has layout "v2", and this aurora reads up to v1: upgrade aurora"#]],
+    );
+    std::fs::write(registry.join("current-version"), "x".repeat(100)).unwrap();
+    check_refused(
+        root,
+        Store::open(root),
+        &expect![
+            "Invalid: …/aurora/registry/current-version is larger than 64 bytes, the limit for a layout version"
+        ],
+    );
+    std::fs::write(registry.join("current-version"), "v1").unwrap();
+
+    std::fs::write(registry.join("metadata.json"), "{").unwrap();
+    Store::open(root).unwrap();
+    check_refused(
+        root,
+        Store::open_owned(root, &owner()),
+        &expect![
+            "Invalid: …/aurora/registry/metadata.json cannot be read: EOF while parsing an object at line 1 column 1; restore it"
+        ],
+    );
+    std::fs::remove_file(registry.join("metadata.json")).unwrap();
+    check_refused(
+        root,
+        Store::open_owned(root, &owner()),
+        &expect!["Invalid: …/aurora/registry/metadata.json is missing: restore it"],
+    );
+
+    std::fs::write(root.join("file"), "").unwrap();
+    check_refused(
+        root,
+        Store::init(&root.join("file"), &owner(), now()),
+        &expect!["Invalid: failed to make folder …/file: File exists (os error 17)"],
+    );
+}
+
+#[test]
+fn a_store_that_goes_away_is_not_an_empty_one() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    let store = Store::init(root, &owner(), now()).unwrap();
+    write(root, "publish wine v20261101-120000 one").unwrap();
+    std::fs::remove_dir_all(root).unwrap();
+    let wine: ModelName = word("wine");
+    check_refused(
+        root,
+        store.models(),
+        &expect![
+            "Invalid: … holds no registry: make one with `aurora registry init`, or mount the volume that has it"
+        ],
+    );
+    check_refused(
+        root,
+        store.versions(&wine),
+        &expect![
+            "Invalid: … holds no registry: make one with `aurora registry init`, or mount the volume that has it"
+        ],
+    );
+    check_refused(
+        root,
+        store.observe(&wine, &mut registry::VerifyCache::default()),
+        &expect![
+            "Invalid: … holds no registry: make one with `aurora registry init`, or mount the volume that has it"
+        ],
+    );
+    check_refused(
+        root,
+        store.datasets(),
+        &expect![
+            "Invalid: … holds no registry: make one with `aurora registry init`, or mount the volume that has it"
+        ],
+    );
+    check_refused(
+        root,
+        store.publish(crate::scenario::draft("wine", "v20261101-120000", "one")),
+        &expect![
+            "Invalid: … holds no registry: make one with `aurora registry init`, or mount the volume that has it"
+        ],
+    );
+}
+
+#[test]
+fn a_start_cleans_up_but_never_under_a_writer() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    Store::init(root, &owner(), now()).unwrap();
+    write(root, "publish wine v20261101-120000 one").unwrap();
+    write(root, "move wine stable v20261101-120000").unwrap();
+    let leftovers = [
+        "aurora/wine/versions/.tmp-1-0/model.onnx",
+        "aurora/wine/aliases/.tmp-1-1",
+        "aurora/datasets/.tmp-1-2",
+        "aurora/registry/.tmp-1-3",
+    ];
+    for leftover in leftovers {
+        let path = root.join(leftover);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, "half").unwrap();
+    }
+    let left = || {
+        leftovers
+            .iter()
+            .filter(|leftover| root.join(leftover).exists())
+            .count()
+    };
+
+    // A data file that arrives slowly: its writer is at work for as long as it has no end.
+    let (send, receive) = mpsc::channel::<u8>();
+    std::thread::scope(|scope| {
+        let store = Store::open(root).unwrap();
+        let writer = scope.spawn(move || store.stage_dataset(&Digest::of(b"x"), Slow(receive)));
+        send.send(b'x').unwrap();
+        while std::fs::read_dir(root.join("aurora/datasets")).unwrap().count() < 2 {
+            assert!(!writer.is_finished());
+            std::thread::yield_now();
+        }
+        Store::open_owned(root, &owner()).unwrap();
+        assert_eq!(left(), leftovers.len());
+        drop(send);
+        writer.join().unwrap().unwrap();
+    });
+    assert!(root.join("aurora/datasets").join(Digest::of(b"x").hex()).exists());
+
+    Store::open_owned(root, &owner()).unwrap();
+    assert_eq!(left(), 0);
+}
+
+/// A reader that has a byte whenever somebody sends one.
+struct Slow(mpsc::Receiver<u8>);
+
+impl std::io::Read for Slow {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match self.0.recv() {
+            Ok(byte) => {
+                buffer[0] = byte;
+                Ok(1)
+            }
+            Err(mpsc::RecvError) => Ok(0),
+        }
+    }
+}
+
+#[test]
+fn what_the_disk_refuses_is_said_with_what_to_do() {
+    let error = |number| StoreError::Io {
+        act: "write",
+        path: "/registry/aurora/wine/versions/.tmp-1-0/model.onnx".into(),
+        error: std::io::Error::from_raw_os_error(number),
+    };
+    let (no_space, read_only, no_permission) = (error(28), error(30), error(13));
+    expect!["failed to write /registry/aurora/wine/versions/.tmp-1-0/model.onnx: No space left on device (os error 28); free some space, for instance with `aurora model gc`"].assert_eq(&no_space.to_string());
+    expect!["failed to write /registry/aurora/wine/versions/.tmp-1-0/model.onnx: Read-only file system (os error 30); mount the registry writable"].assert_eq(&read_only.to_string());
+    expect!["failed to write /registry/aurora/wine/versions/.tmp-1-0/model.onnx: Permission denied (os error 13); give this user the right to write the registry"].assert_eq(&no_permission.to_string());
+    assert_eq!(no_space.disposition(), Disposition::Transient);
+    assert_eq!(read_only.disposition(), Disposition::Invalid);
+}
