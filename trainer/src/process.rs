@@ -44,13 +44,3 @@ pub fn run_file(
     })?;
     Ok(ending)
 }
-
-/// Makes the kernel kill this process when its parent ends: a trainer never outlives what started it.
-///
-/// Call it first thing in the child. The kernel means the parent's *thread*: start the child from one that lives as
-/// long as the process does. Does nothing where the operating system is not Linux.
-pub fn die_with_parent() -> std::io::Result<()> {
-    #[cfg(target_os = "linux")]
-    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
-    Ok(())
-}

@@ -185,19 +185,19 @@ fn contradictions_are_refused_by_name() {
             refusal(&linear(), |m| m.opset_import[0].version = 9),
             refusal(&trees(), |m| m.opset_import[1].version = 3),
             refusal(&linear(), |m| {
-                m.graph.as_mut().unwrap().node[0].op_type = "Gemm".to_owned()
+                m.graph.as_mut().unwrap().node[0].op_type = "Gemm".to_owned();
             }),
             refusal(&linear(), |m| {
-                m.graph.as_mut().unwrap().initializer[0].dims = vec![3, 1]
+                m.graph.as_mut().unwrap().initializer[0].dims = vec![3, 1];
             }),
             refusal(&linear(), |m| {
                 m.graph.as_mut().unwrap().initializer[0].raw_data.pop();
             }),
             refusal(&linear(), |m| {
-                m.graph.as_mut().unwrap().initializer[1].raw_data = f64::NAN.to_le_bytes().to_vec()
+                m.graph.as_mut().unwrap().initializer[1].raw_data = f64::NAN.to_le_bytes().to_vec();
             }),
             refusal(&linear(), |m| {
-                m.graph.as_mut().unwrap().initializer[0].data_location = 1
+                m.graph.as_mut().unwrap().initializer[0].data_location = 1;
             }),
             refusal(&linear(), |m| {
                 let graph = m.graph.as_mut().unwrap();
@@ -212,10 +212,10 @@ fn contradictions_are_refused_by_name() {
             }),
             refusal(&words, |m| attribute(m, "keepdims").i = 1),
             refusal(&words, |m| {
-                m.graph.as_mut().unwrap().initializer[2].string_data[1] = b"a".to_vec()
+                m.graph.as_mut().unwrap().initializer[2].string_data[1] = b"a".to_vec();
             }),
             refusal(&words, |m| {
-                m.graph.as_mut().unwrap().output[1].name = "scores".to_owned()
+                m.graph.as_mut().unwrap().output[1].name = "scores".to_owned();
             }),
         ],
         &expect![[r#"
@@ -253,10 +253,10 @@ fn broken_trees_are_refused_by_name() {
             }),
             refusal(&trees(), |m| attribute(m, "aggregate_function").i = 0),
             refusal(&trees(), |m| {
-                attribute(m, "nodes_modes").t.as_mut().unwrap().raw_data[1] = 0
+                attribute(m, "nodes_modes").t.as_mut().unwrap().raw_data[1] = 0;
             }),
             refusal(&trees(), |m| {
-                attribute(m, "post_transform").name = "membership_values".to_owned()
+                attribute(m, "post_transform").name = "membership_values".to_owned();
             }),
         ],
         &expect![[r#"
