@@ -15,7 +15,6 @@ use registry::{Disposition, Event, HistoryEntry, Store, StoreError};
 
 use crate::source::{DataFileError, Source, SourceError};
 use crate::standalone::objects::Objects;
-use crate::words;
 
 /// Who the registry's history names for what a pass does.
 const ACTOR: &str = "aurora";
@@ -85,11 +84,11 @@ pub(crate) fn apply(plan: &Plan, desired: &Desired, world: World<'_>, now: Times
         }
         match carry_out(action, desired, world, now) {
             Ok(()) => {
-                tracing::info!(action = %words::action(action), "applied");
+                tracing::info!(action = %action, "applied");
                 applied.done.push(action.clone());
             }
             Err(error) => {
-                tracing::warn!(action = %words::action(action), %error, "could not apply");
+                tracing::warn!(action = %action, %error, "could not apply");
                 applied.failed.push(Failed {
                     subject: subject.clone(),
                     error,

@@ -20,4 +20,3 @@ pub mod report;
 pub mod resolve;
 pub mod source;
 pub mod standalone;
-pub mod words;

@@ -39,6 +39,12 @@ pub enum PreviewError {
         /// The environment.
         environment: EnvironmentName,
     },
+    /// A commit has no environment at all.
+    #[error("{} has no folder below environments/; commit environments/NAME with an MLEnvironment and the models' manifests", revision.short())]
+    NoEnvironments {
+        /// The commit.
+        revision: Revision,
+    },
     /// A commit has no MLEnvironment that can be read.
     #[error("{} of environment {environment} has no MLEnvironment that can be read; aurora validate says why", revision.short())]
     NoEnvironment {
@@ -71,12 +77,12 @@ pub fn validate(
     let source = Source::open_any(repository)?;
     let revision = source.find(revision)?;
     let environments = match environment {
-        Some(environment) => {
-            source.snapshot(&revision, environment)?;
-            vec![environment.clone()]
-        }
+        Some(environment) => vec![environment.clone()],
         None => source.environment_names(&revision)?,
     };
+    if environments.is_empty() {
+        return Err(PreviewError::NoEnvironments { revision });
+    }
     let mut all = Vec::new();
     for environment in environments {
         let Resolution { desired, findings } =

@@ -11,7 +11,6 @@ use crate::apply::Applied;
 use crate::resolve::kind;
 use crate::standalone::AwaitedPin;
 use crate::standalone::objects::State;
-use crate::words;
 
 /// How many changing passes a report remembers.
 const HISTORY_LENGTH_MAX: usize = 10;
@@ -78,7 +77,7 @@ pub(crate) fn report(pass: &Pass, state: &State, now: Timestamp) -> MLEnvironmen
     };
     let mut history = old.history.clone();
     if let (false, Some(revision)) = (done.is_empty(), attempted) {
-        let named = done.iter().take(CHANGES_MAX).map(words::action);
+        let named = done.iter().take(CHANGES_MAX).map(ToString::to_string);
         let unnamed = done.len().saturating_sub(CHANGES_MAX);
         history.push(PassStatus {
             at: now,
@@ -112,7 +111,11 @@ pub(crate) fn report(pass: &Pass, state: &State, now: Timestamp) -> MLEnvironmen
             .take(FINDINGS_MAX)
             .map(FindingStatus::from)
             .collect(),
-        waiting: waiting.iter().take(FINDINGS_MAX).map(words::waiting).collect(),
+        waiting: waiting
+            .iter()
+            .take(FINDINGS_MAX)
+            .map(ToString::to_string)
+            .collect(),
         counts: Counts {
             deployments: count(state.deployments.len()),
             trainings: count(state.trainings.len()),
@@ -152,7 +155,7 @@ fn conditions(pass: &Pass, old: &[Condition], now: Timestamp) -> Vec<Condition> 
         }
     } else if let Some(waiting) = pass.waiting.first() {
         Facts {
-            ready: (ConditionStatus::False, "Waiting", words::waiting(waiting)),
+            ready: (ConditionStatus::False, "Waiting", waiting.to_string()),
             reconciling: true,
             stalled: false,
         }

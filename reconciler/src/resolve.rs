@@ -84,8 +84,8 @@ impl Resolver {
     ) -> Result<Resolution, SourceError> {
         let snapshot = match source.snapshot(revision, environment) {
             Ok(snapshot) => snapshot,
-            Err(error @ SourceError::NoEnvironment { .. }) => {
-                return Ok(folder_missing(revision, environment, last_good, &error));
+            Err(SourceError::NoEnvironment { existing, .. }) => {
+                return Ok(folder_missing(revision, environment, last_good, &existing));
             }
             Err(error) => return Err(error),
         };
@@ -102,7 +102,7 @@ impl Resolver {
         }
         self.files = current;
 
-        let declared_environment = gathered.environment(environment, last_good.is_some(), &mut findings);
+        let declared_environment = gathered.environment(environment, &mut findings);
         gathered.drop_duplicates(&mut findings);
         self.digests
             .settle(source, revision, &mut gathered.trainings, &mut findings)?;
@@ -270,7 +270,7 @@ fn folder_missing(
     revision: &Revision,
     environment: &EnvironmentName,
     last_good: Option<&Environment>,
-    error: &SourceError,
+    existing: &[String],
 ) -> Resolution {
     let finding = Finding {
         location: Some(Location {
@@ -280,13 +280,12 @@ fn folder_missing(
         }),
         reason: Reason::EnvironmentMissing,
         subject: format!("{}/{environment}", kind::ENVIRONMENT),
-        message: error.to_string(),
-        hint: if last_good.is_some() {
-            "what was applied stays; to remove models, commit the folder with its MLEnvironment and without their manifests"
-                .to_owned()
+        message: if existing.is_empty() {
+            "the commit has no such folder, nor another environment".to_owned()
         } else {
-            String::new()
+            format!("the commit has no such folder; it has {}", existing.join(", "))
         },
+        hint: "what was applied stays; restore the folder, or commit it with its MLEnvironment and without the manifests of the models that are to go".to_owned(),
     };
     Resolution {
         desired: last_good.map(|environment| Desired {

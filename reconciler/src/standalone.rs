@@ -12,6 +12,8 @@ pub(crate) mod objects;
 mod operator;
 mod reconciler;
 pub(crate) mod run;
+#[cfg(test)]
+mod tests;
 mod trainings;
 
 use std::path::Path;

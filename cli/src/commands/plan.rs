@@ -8,7 +8,6 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use reconciler::diff::Intents;
 use reconciler::preview::{self, Preview};
-use reconciler::words;
 use serde_json::json;
 
 use crate::arguments::{BranchArguments, DataArguments, Format, RepositoryArguments};
@@ -98,8 +97,8 @@ fn say_intents(format: PlanFormat, intents: &Intents) -> Result<(), Failure> {
 fn say_preview(format: PlanFormat, preview: &Preview) -> Result<(), Failure> {
     let terminal = format.terminal();
     let Preview { revision, plan, hash } = preview;
-    let actions: Vec<_> = plan.actions.iter().map(words::action).collect();
-    let waiting: Vec<_> = plan.waiting.iter().map(words::waiting).collect();
+    let actions: Vec<_> = plan.actions.iter().map(ToString::to_string).collect();
+    let waiting: Vec<_> = plan.waiting.iter().map(ToString::to_string).collect();
     match format {
         PlanFormat::Json => terminal.document(&json!({
             "revision": revision, "hash": hash, "actions": plan.actions, "changes": actions,

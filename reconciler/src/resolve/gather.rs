@@ -90,14 +90,8 @@ impl Gathered {
     pub(super) fn environment(
         &self,
         name: &EnvironmentName,
-        has_last_good: bool,
         findings: &mut Vec<Finding>,
     ) -> Option<Environment> {
-        let goes_on = if has_last_good {
-            "; until then the last good one goes on"
-        } else {
-            ""
-        };
         let subject = format!("{}/{name}", kind::ENVIRONMENT);
         match self.environments.as_slice() {
             [one] => return Some(one.spec.clone()),
@@ -110,14 +104,16 @@ impl Gathered {
                 reason: Reason::EnvironmentMissing,
                 subject,
                 message: "the folder has no MLEnvironment that can be read".to_owned(),
-                hint: format!("commit exactly one, with metadata.name {name}{goes_on}"),
+                hint: format!(
+                    "commit exactly one, with metadata.name {name}; until then the last good one goes on"
+                ),
             }),
             [first, rest @ ..] => findings.extend(std::iter::once(first).chain(rest).map(|found| Finding {
                 location: Some(found.location.clone()),
                 reason: Reason::EnvironmentMissing,
                 subject: subject.clone(),
                 message: format!("is one of {} MLEnvironments in the folder", rest.len() + 1),
-                hint: format!("keep exactly one{goes_on}"),
+                hint: "keep exactly one; until then the last good one goes on".to_owned(),
             })),
         }
         None

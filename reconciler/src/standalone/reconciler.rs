@@ -14,7 +14,6 @@ use super::objects::Objects;
 use super::operator::Retry;
 use crate::driver::Driver;
 use crate::report::Pass;
-use crate::words;
 
 /// How often the branch is looked at.
 const POLL: Duration = Duration::from_millis(100);
@@ -113,7 +112,7 @@ impl Reconciler {
         let told = Told {
             revision: pass.attempted.clone(),
             findings: pass.findings.clone(),
-            waiting: pass.waiting.iter().map(words::waiting).collect(),
+            waiting: pass.waiting.iter().map(ToString::to_string).collect(),
             awaited: pass.awaited.clone(),
         };
         let last = self.last.take();
@@ -123,7 +122,7 @@ impl Reconciler {
             self.events.send(Event::Pass(Box::new(PassSummary {
                 revision: told.revision.clone(),
                 is_first,
-                changes: pass.applied.done.iter().map(words::action).collect(),
+                changes: pass.applied.done.iter().map(ToString::to_string).collect(),
                 findings: told.findings.clone(),
                 waiting: told.waiting.clone(),
                 awaited: told.awaited.clone(),

@@ -22,7 +22,6 @@ use super::{Slots, Trainer, Wake};
 use crate::driver::Driver;
 use crate::resolve::Resolver;
 use crate::source::{Source, SourceError};
-use crate::words;
 
 /// How long a training run's process may take to end after it was killed.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
@@ -327,7 +326,7 @@ async fn reconcile(
                 is_settled,
                 revision: pass.attempted.clone(),
                 findings: pass.stopping().cloned().collect(),
-                waiting: pass.waiting.iter().map(words::waiting).collect(),
+                waiting: pass.waiting.iter().map(ToString::to_string).collect(),
             };
             if is_settled && before != converged {
                 events.send(Event::Settled {

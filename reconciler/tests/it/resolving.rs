@@ -197,10 +197,10 @@ fn an_environment_that_is_missing_doubled_or_broken_leaves_the_last_good_one() {
     check(
         &repo,
         &expect![[r#"
-        Partial
-        environments/dev: EnvironmentMissing: MLEnvironment/dev: HEAD has no folder environments/dev; commit one with an MLEnvironment and the models' manifests
-          hint: what was applied stays; to remove models, commit the folder with its MLEnvironment and without their manifests
-    "#]],
+            Partial
+            environments/dev: EnvironmentMissing: MLEnvironment/dev: the commit has no such folder, nor another environment
+              hint: what was applied stays; restore the folder, or commit it with its MLEnvironment and without the manifests of the models that are to go
+        "#]],
     );
 }
 
