@@ -5,6 +5,7 @@
 
 pub(crate) mod body;
 pub(crate) mod budget;
+mod busy;
 mod connection;
 pub(crate) mod reply;
 mod stall;

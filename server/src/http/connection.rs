@@ -2,8 +2,6 @@
 
 use std::io;
 use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -18,6 +16,7 @@ use warp::reply::Response;
 use warp::{Filter, Rejection};
 
 use super::Limits;
+use super::busy::Busy;
 use super::stall::StallLimited;
 
 /// What a client is told that comes when all connections are taken.
@@ -91,18 +90,17 @@ where
 {
     // Without it small answers may wait for an acknowledgement; a socket that refuses is about to fail anyway.
     let _unsupported = stream.set_nodelay(true);
-    let busy = Arc::new(AtomicUsize::new(0));
+    let busy = Busy::default();
     let warp = TowerToHyperService::new(warp::service(routes));
     let service = service_fn(|request: hyper::Request<Incoming>| {
-        let under_way = UnderWay::new(&busy);
+        let under_way = busy.begin();
         let answer = warp.call(request);
         async move {
             let answer = answer.await;
-            drop(under_way);
-            answer
+            answer.map(|answer| answer.map(|body| under_way.until_sent(body)))
         }
     });
-    let io = TokioIo::new(StallLimited::new(stream, limits.write_timeout));
+    let io = TokioIo::new(StallLimited::new(stream, limits.write_timeout, busy.clone()));
     let mut connection = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
@@ -120,25 +118,9 @@ where
     loop {
         match tokio::time::timeout(DRAIN_IDLE, &mut connection).await {
             Ok(ended) => return log(ended),
-            Err(_elapsed) if busy.load(Ordering::Acquire) == 0 => return,
+            Err(_elapsed) if !busy.any() => return,
             Err(_elapsed) => {}
         }
-    }
-}
-
-/// Counts a request of a connection while it is being answered.
-struct UnderWay(Arc<AtomicUsize>);
-
-impl UnderWay {
-    fn new(busy: &Arc<AtomicUsize>) -> Self {
-        busy.fetch_add(1, Ordering::AcqRel);
-        Self(busy.clone())
-    }
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

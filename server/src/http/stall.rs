@@ -9,6 +9,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
+use super::busy::{Busy, UnderWay};
+
 /// A TCP stream whose writes fail once nothing could be written for `timeout`.
 #[derive(Debug)]
 pub(super) struct StallLimited {
@@ -16,30 +18,33 @@ pub(super) struct StallLimited {
     timeout: Duration,
     /// Runs while a write waits; kept so that a stall allocates once per connection.
     stalled: Option<Pin<Box<Sleep>>>,
-    waiting: bool,
+    /// Given while a write waits: the connection is not idle then.
+    waiting: Option<UnderWay>,
+    busy: Busy,
 }
 
 impl StallLimited {
-    pub(super) fn new(stream: TcpStream, timeout: Duration) -> Self {
+    pub(super) fn new(stream: TcpStream, timeout: Duration, busy: Busy) -> Self {
         Self {
             stream,
             timeout,
             stalled: None,
-            waiting: false,
+            waiting: None,
+            busy,
         }
     }
 
     fn limited<T>(&mut self, ctx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
-            self.waiting = false;
+            self.waiting = None;
             return written;
         }
         let deadline = Instant::now() + self.timeout;
         let stalled = self
             .stalled
             .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-        if !self.waiting {
-            self.waiting = true;
+        if self.waiting.is_none() {
+            self.waiting = Some(self.busy.begin());
             stalled.as_mut().reset(deadline);
         }
         match stalled.as_mut().poll(ctx) {

@@ -298,6 +298,32 @@ async fn a_drain_finishes_what_is_under_way_and_closes_what_idles() {
         .expect("no panic");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drain_lets_a_slow_reader_have_its_whole_answer() {
+    let listening = listen(Limits {
+        rows: 2_000_000,
+        ..Limits::default()
+    })
+    .await;
+    let long = linear(0.123_456_789_123_456_7);
+    listening.runtime.load(artifact("wine", V1, Track::Stable, &long));
+    let rows = vec!["[0.1,0.2]"; 1_000_000].join(",");
+    let mut stream = listening.connect().await;
+    send(&mut stream, &predict(&format!(r#"{{"inputs":[{rows}]}}"#))).await;
+    let mut first = [0; 12];
+    let read = stream.read_exact(&mut first);
+    timeout(PATIENCE, read).await.expect("in time").expect("open");
+    listening.shutdown.send(()).expect("listening");
+    // Longer than a draining listener waits for a connection that idles.
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    let rest = closed(&mut stream).await;
+    assert!(rest.ends_with("]}"), "{} bytes", rest.len());
+    timeout(PATIENCE, listening.ended)
+        .await
+        .expect("ended")
+        .expect("no panic");
+}
+
 #[tokio::test]
 async fn a_drain_ends_although_a_request_does_not() {
     let listening = listen(Limits {
