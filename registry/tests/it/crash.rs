@@ -144,7 +144,7 @@ impl Made {
 
 /// Renders the paths among a call's arguments, below the store's root and without what differs from run to run.
 fn describe(arguments: &str, root: &Path) -> String {
-    let root = format!("{}/", root.display());
+    let root = root.display().to_string();
     let arguments = arguments
         .rsplit_once(") = ")
         .map_or(arguments, |(arguments, _)| arguments);
@@ -153,7 +153,11 @@ fn describe(arguments: &str, root: &Path) -> String {
             Some((_fd, path)) => path.strip_suffix('>')?,
             None => argument.strip_prefix('"')?.strip_suffix('"')?,
         };
-        let path = path.strip_prefix(&root).unwrap_or(path);
+        let path = match path.strip_prefix(&root) {
+            Some("") => "ROOT",
+            Some(below) => below.trim_start_matches('/'),
+            None => path,
+        };
         let plain = path.split('/').map(|part| match part.strip_prefix(".tmp-") {
             Some(unique) if unique.starts_with(|c: char| c.is_ascii_digit()) => ".tmp",
             _ => part,
@@ -229,9 +233,9 @@ fn init() {
         &[],
         "init",
         &expect![[r#"
-            mkdir /tmp/.tmphe5pE9/finished
-            mkdirat /tmp/.tmphe5pE9/finished aurora
-            fsync /tmp/.tmphe5pE9/finished
+            mkdir ROOT
+            mkdirat ROOT aurora
+            fsync ROOT
             mkdirat aurora registry
             fsync aurora
             mkdirat aurora datasets
