@@ -35,10 +35,7 @@ impl Signals {
     pub(crate) fn end_with_next(mut self) {
         tokio::spawn(async move {
             self.next().await;
-            #[expect(
-                clippy::exit,
-                reason = "the person who sends a second signal does not want to wait for a drain"
-            )]
+            // Whoever sends a second signal does not want to wait for a drain.
             std::process::exit(INTERRUPTED);
         });
     }

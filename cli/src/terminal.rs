@@ -33,7 +33,7 @@ pub(crate) fn complain(message: &str, hint: Option<&str>) {
     let painted = colours(io::stderr().is_terminal());
     let mut text = format!("{} {message}\n", paint(painted, Colour::Red, "error:"));
     if let Some(hint) = hint {
-        text.push_str(&format!("{} {hint}\n", paint(painted, Colour::Yellow, "hint:")));
+        text = format!("{text}{} {hint}\n", paint(painted, Colour::Yellow, "hint:"));
     }
     // Where standard error is closed nobody listens.
     let _closed = io::stderr().write_all(text.as_bytes());
@@ -60,6 +60,10 @@ pub(crate) struct Terminal {
     painted: bool,
 }
 
+#[expect(
+    clippy::unused_self,
+    reason = "whoever writes holds the terminal: its form is settled before the first line"
+)]
 impl Terminal {
     /// Writes in `format` from here on.
     pub(crate) fn new(format: Format) -> Self {
@@ -120,17 +124,18 @@ pub(crate) fn table(rows: &[Vec<String>]) -> String {
                 .unwrap_or(0)
         })
         .collect();
-    let mut text = String::new();
-    for row in rows {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(&widths) {
-            line.push_str(&format!("{cell:<width$}  "));
-        }
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text.truncate(text.trim_end().len());
-    text
+    let lines: Vec<String> = rows
+        .iter()
+        .map(|row| {
+            let cells: Vec<String> = row
+                .iter()
+                .zip(&widths)
+                .map(|(cell, width)| format!("{cell:<width$}"))
+                .collect();
+            cells.join("  ").trim_end().to_owned()
+        })
+        .collect();
+    lines.join("\n")
 }
 
 #[cfg(test)]

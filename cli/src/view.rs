@@ -82,8 +82,9 @@ fn names(folder: &Path) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in entries {
         if let Ok(name) = entry?.file_name().into_string()
-            && name.ends_with(".json")
-            && !name.starts_with('.')
+            && name
+                .strip_suffix(".json")
+                .is_some_and(|name| !name.starts_with('.'))
         {
             names.push(name);
         }

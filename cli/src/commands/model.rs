@@ -91,7 +91,12 @@ pub(crate) fn run(arguments: ModelArguments) -> Result<ExitCode, Failure> {
             reference,
             store,
             output,
-        } => verify(model, reference, &store.open()?, Terminal::new(output.output)),
+        } => verify(
+            model.as_ref(),
+            reference.as_ref(),
+            &store.open()?,
+            Terminal::new(output.output),
+        ),
         ModelCommand::Gc(arguments) => gc::run(&arguments),
     }
 }
@@ -198,15 +203,15 @@ fn list(model: Option<&ModelName>, store: &Store, terminal: Terminal) -> Result<
 }
 
 fn verify(
-    model: Option<ModelName>,
-    reference: Option<Reference>,
+    model: Option<&ModelName>,
+    reference: Option<&Reference>,
     store: &Store,
     terminal: Terminal,
 ) -> Result<ExitCode, Failure> {
     let mut damaged = false;
     let mut values = Vec::new();
-    for model in models(store, model.as_ref())? {
-        let references = match &reference {
+    for model in models(store, model)? {
+        let references = match reference {
             Some(reference) => vec![reference.clone()],
             None => store
                 .versions(&model)?

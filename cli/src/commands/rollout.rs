@@ -218,7 +218,7 @@ fn render(deployment: &MLDeployment, status: &MLDeploymentStatus) -> String {
     rows.extend(
         paused
             .iter()
-            .map(|paused| vec!["paused".to_owned(), paused.to_string()]),
+            .map(|paused| vec!["paused".to_owned(), (*paused).clone()]),
     );
     let mut text = table(&rows);
     if !status.history.is_empty() {
@@ -238,7 +238,7 @@ fn render(deployment: &MLDeployment, status: &MLDeploymentStatus) -> String {
                 weight.to_string(),
             ]
         }));
-        text.push_str(&format!("\n\n{}", table(&history)));
+        text = format!("{text}\n\n{}", table(&history));
     }
     text
 }

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
-use crds::MLDeployment;
 use crds::status::{FindingStatus, TrackStatus};
+use crds::{MLDeployment, MLEnvironment};
 use serde_json::json;
 
 use crate::arguments::{DataArguments, OutputArguments};
@@ -59,44 +59,44 @@ pub(crate) fn age(data_dir: &Path) -> Option<Duration> {
 }
 
 fn render(terminal: Terminal, view: &View, age: Option<Duration>) -> String {
-    let mut text = String::new();
-    let status = view
-        .environment
-        .as_ref()
-        .and_then(|environment| environment.status.as_ref());
-    if let Some(environment) = &view.environment {
-        let revision = status
-            .and_then(|status| status.applied_revision.as_ref())
-            .map_or("none", |revision| revision.short());
-        text.push_str(&format!(
-            "environment {}, applied revision {revision}, {}\n",
-            environment.metadata.name.as_deref().unwrap_or_default(),
-            age.map_or_else(
-                || "never run".to_owned(),
-                |age| format!("seen alive {} s ago", age.as_secs())
-            ),
-        ));
-    }
+    let environment = view.environment.as_ref();
+    let status = environment.and_then(|environment| environment.status.as_ref());
+    let mut parts: Vec<String> = environment
+        .iter()
+        .map(|environment| headline(environment, age))
+        .collect();
     if !view.deployments.is_empty() {
-        text.push_str(&format!("\n{}\n", deployments(view)));
+        parts.push(deployments(view));
     }
     if !view.trainings.is_empty() {
-        text.push_str(&format!("\n{}\n", trainings(view)));
+        parts.push(trainings(view));
     }
-    let findings: &[FindingStatus] = status
-        .map(|status| status.findings.as_slice())
-        .unwrap_or_default();
-    for finding in findings {
-        text.push_str(&format!(
-            "\n{}\n",
-            terminal.paint(Colour::Red, finding_text(finding))
-        ));
+    if let Some(status) = status {
+        let (findings, waiting) = (&status.findings, &status.waiting);
+        let findings = findings
+            .iter()
+            .map(|finding| terminal.paint(Colour::Red, finding_text(finding)));
+        let waiting = waiting.iter().map(|waiting| format!("waiting: {waiting}"));
+        let lines: Vec<_> = findings.chain(waiting).collect();
+        parts.extend((!lines.is_empty()).then(|| lines.join("\n")));
     }
-    for waiting in status.map(|status| status.waiting.as_slice()).unwrap_or_default() {
-        text.push_str(&format!("\nwaiting: {waiting}\n"));
-    }
-    text.truncate(text.trim_end().len());
-    text
+    parts.join("\n\n")
+}
+
+fn headline(environment: &MLEnvironment, age: Option<Duration>) -> String {
+    let applied = environment
+        .status
+        .as_ref()
+        .and_then(|status| status.applied_revision.as_ref());
+    format!(
+        "environment {}, applied revision {}, {}",
+        environment.metadata.name.as_deref().unwrap_or_default(),
+        applied.map_or("none", |revision| revision.short()),
+        age.map_or_else(
+            || "never run".to_owned(),
+            |age| format!("seen alive {} s ago", age.as_secs())
+        ),
+    )
 }
 
 fn finding_text(finding: &FindingStatus) -> String {
@@ -107,18 +107,14 @@ fn finding_text(finding: &FindingStatus) -> String {
         message,
         hint,
     } = finding;
-    let place: Vec<_> = location
-        .iter()
-        .chain([reason])
-        .chain([subject])
-        .filter(|part| !part.is_empty())
-        .collect();
-    let place: Vec<_> = place.into_iter().map(String::as_str).collect();
-    let mut text = format!("{}: {message}", place.join(": "));
-    if !hint.is_empty() {
-        text.push_str(&format!("\n  hint: {hint}"));
-    }
-    text
+    let place = [location.as_deref().unwrap_or_default(), reason, subject, message];
+    let place: Vec<_> = place.into_iter().filter(|part| !part.is_empty()).collect();
+    let hint = if hint.is_empty() {
+        String::new()
+    } else {
+        format!("\n  hint: {hint}")
+    };
+    format!("{}{hint}", place.join(": "))
 }
 
 fn served(track: Option<&TrackStatus>) -> String {
@@ -138,7 +134,7 @@ fn deployments(view: &View) -> String {
             .state
             .map_or_else(|| "-".to_owned(), |state| format!("{state:?}"));
         if !status.message.is_empty() {
-            state.push_str(&format!(" ({})", status.message));
+            state = format!("{state} ({})", status.message);
         }
         rows.push(vec![
             spec.model_name.to_string(),

@@ -98,17 +98,16 @@ fn deployment<'a>(status: &'a Value, name: &str) -> &'a Value {
 /// Renders the findings of a status as `aurora validate` prints them.
 fn findings(status: &Value) -> String {
     let findings = status["environment"]["status"]["findings"].as_array().cloned();
-    let mut lines = String::new();
-    for finding in findings.unwrap_or_default() {
+    let lines = findings.unwrap_or_default().into_iter().map(|finding| {
         let part = |name: &str| finding[name].as_str().unwrap_or_default().to_owned();
         let place = [part("location"), part("reason"), part("subject"), part("message")];
         let place: Vec<_> = place.into_iter().filter(|part| !part.is_empty()).collect();
-        lines.push_str(&format!("{}\n", place.join(": ")));
-        if !part("hint").is_empty() {
-            lines.push_str(&format!("  hint: {}\n", part("hint")));
+        match part("hint") {
+            hint if hint.is_empty() => format!("{}\n", place.join(": ")),
+            hint => format!("{}\n  hint: {hint}\n", place.join(": ")),
         }
-    }
-    lines
+    });
+    lines.collect()
 }
 
 /// Runs `aurora validate` and returns its findings, without the verdict at the end.

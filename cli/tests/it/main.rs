@@ -1,4 +1,9 @@
 //! Whole journeys with the built binary: a repository, commits, live traffic.
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests, outside the functions that clippy knows as tests"
+)]
 
 mod harness;
 

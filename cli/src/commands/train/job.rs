@@ -141,10 +141,10 @@ fn say(terminal: Terminal, request: &RunRequest, ending: &Ending) -> Result<(), 
             terminal.line(format!("  {digest}\n  {}", values(metrics)))?;
         }
         Ending::Refused { message } => {
-            terminal.line(format!("{}: {message}", terminal.paint(Colour::Red, "refused")))?
+            terminal.line(format!("{}: {message}", terminal.paint(Colour::Red, "refused")))?;
         }
         Ending::Failed { message } => {
-            terminal.line(format!("{}: {message}", terminal.paint(Colour::Red, "failed")))?
+            terminal.line(format!("{}: {message}", terminal.paint(Colour::Red, "failed")))?;
         }
     }
     Ok(())

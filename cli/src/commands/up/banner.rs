@@ -132,14 +132,17 @@ pub(crate) fn print(
     addresses: &Addresses,
     folder: &str,
 ) -> std::io::Result<()> {
-    let mut text = format!("\n{}\n\n", render(served));
-    text.push_str(&format!("inference      {}\n", addresses.inference));
-    text.push_str(&format!("control plane  {}\n", addresses.control_plane));
-    if let Some(curl) = curl(served, addresses) {
-        text.push_str(&format!("\nTry it:\n  {curl}\n"));
-    }
-    text.push_str(&format!(
-        "\nCommit a change below {folder} and watch it arrive; Ctrl-C stops.\n"
+    let mut parts = vec![
+        String::new(),
+        render(served),
+        format!(
+            "inference      {}\ncontrol plane  {}",
+            addresses.inference, addresses.control_plane
+        ),
+    ];
+    parts.extend(curl(served, addresses).map(|curl| format!("Try it:\n  {curl}")));
+    parts.push(format!(
+        "Commit a change below {folder} and watch it arrive; Ctrl-C stops.\n"
     ));
-    terminal.line(text)
+    terminal.line(parts.join("\n\n").trim_start_matches('\n'))
 }
