@@ -37,6 +37,9 @@ use crate::view::View;
 /// How often it is looked whether everything serves, until it does.
 const READY_POLL: Duration = Duration::from_millis(10);
 
+/// How long weights and aliases may take to follow once the server can answer; a training run may take longer still.
+const SETTLING: Duration = Duration::from_secs(2);
+
 /// Flags of `aurora up`.
 #[derive(Debug, Args)]
 pub(crate) struct UpArguments {
@@ -97,7 +100,9 @@ async fn serve(
         store: standalone.store().clone(),
         data_dir: standalone.data_dir().to_owned(),
         addresses: Addresses::new(inference, control_plane),
-        is_ready: false,
+        ready_since: None,
+        is_settled: false,
+        is_told: false,
     };
     telling
         .presenter
@@ -135,7 +140,11 @@ struct Telling {
     store: Store,
     data_dir: std::path::PathBuf,
     addresses: Addresses,
-    is_ready: bool,
+    /// Since when the server can answer.
+    ready_since: Option<Instant>,
+    /// Whether the last that was heard is that nothing is left to do.
+    is_settled: bool,
+    is_told: bool,
 }
 
 impl Telling {
@@ -150,7 +159,7 @@ impl Telling {
                     // The reconciler ended; whoever waits for it says so.
                     Err(RecvError::Closed) => return std::future::pending().await,
                 },
-                _now = look.tick(), if !self.is_ready => self.look(),
+                _now = look.tick(), if !self.is_told => self.look(),
             }
         }
     }
@@ -165,16 +174,22 @@ impl Telling {
             });
             self.runtime.set_expected(awaited.collect(), Instant::now());
         }
+        self.is_settled = matches!(event, Event::Settled { .. });
         let news = self.teller.hear(event);
         self.presenter.news(&news);
     }
 
     /// Says what serves as soon as everything does.
     fn look(&mut self) {
-        if !self.runtime.ready(Instant::now()) {
+        let now = Instant::now();
+        if !self.runtime.ready(now) {
             return;
         }
-        self.is_ready = true;
+        let since = *self.ready_since.get_or_insert(now);
+        if !self.is_settled && now.duration_since(since) < SETTLING {
+            return;
+        }
+        self.is_told = true;
         let view = View::read(&self.data_dir).unwrap_or_default();
         let served = banner::served(&view, &self.runtime, &self.store);
         let folder = format!("environments/{}", self.environment);

@@ -6,7 +6,7 @@ use std::path::Path;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::harness::{FREE_PORTS, Ground, Repository, Up, eventually, get, run, text, up_command};
+use crate::harness::{FREE_PORTS, Ground, Repository, eventually, get, run, text, up_command};
 
 /// Starts `up` where it cannot start; what it says must hold all of `words`.
 #[track_caller]
@@ -110,7 +110,7 @@ fn a_data_directory_that_cannot_be_written_is_refused() {
 #[test]
 fn a_second_up_is_refused_and_the_first_goes_on() {
     let ground = Ground::dev();
-    let up = Up::start(ground.repository.path(), &ground.data());
+    let up = ground.up();
     let output = run(up_command(ground.repository.path(), &ground.data()).args(FREE_PORTS));
     assert_eq!(output.status.code(), Some(2));
     let said = text(&output);
