@@ -18,8 +18,8 @@ use crate::observe::observe;
 use crate::report::{Pass, report};
 use crate::resolve::{Resolution, Resolver, kind};
 use crate::source::{Relation, Source, SourceError};
-use crate::standalone::AwaitedPin;
 use crate::standalone::objects::Objects;
+use crate::standalone::{AwaitedPin, registry_root};
 
 /// Reconciles one environment with one branch.
 #[derive(Debug)]
@@ -101,6 +101,7 @@ impl Driver {
         };
         pass.attempted = Some(desired.revision.clone());
         pass.suspended.clone_from(&desired.environment.suspend);
+        pass.findings.extend(self.moved_registry(&desired));
         self.publish_pins(&desired);
 
         // Reads the registry and the objects.
@@ -192,6 +193,22 @@ impl Driver {
                 "the commit is not lost yet: git branch before-force {}",
                 from.short()
             ),
+        })
+    }
+
+    /// A registry is opened at the start; a commit that names another one counts from the next start on.
+    fn moved_registry(&self, desired: &Desired) -> Option<Finding> {
+        let declared = registry_root(&self.objects.data_dir, &desired.environment);
+        (declared != self.store.root()).then(|| Finding {
+            location: None,
+            reason: Reason::StorageUnavailable,
+            subject: format!("{}/{}", kind::ENVIRONMENT, desired.environment.name),
+            message: format!(
+                "spec.registry.path now names {}, and {} is in use",
+                declared.display(),
+                self.store.root().display()
+            ),
+            hint: "start aurora anew to use it; until then the registry in use goes on".to_owned(),
         })
     }
 

@@ -69,7 +69,12 @@ pub(crate) fn observe(
             }
         }
     }
-    objects.state().models = observed.models.clone();
+    let mut state = objects.state();
+    if state.models != observed.models {
+        state.models.clone_from(&observed.models);
+        state.generation += 1;
+    }
+    drop(state);
     Ok(Observation { observed, unreadable })
 }
 

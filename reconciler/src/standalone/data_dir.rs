@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
+use planner::names::EnvironmentName;
 use rustix::fs::{FlockOperation, flock};
 
 /// Why the data directory cannot be used.
@@ -31,6 +32,19 @@ pub enum DataDirError {
         path: PathBuf,
         /// The process that holds it, if the lock file tells.
         holder: Option<u32>,
+    },
+    /// It holds the state of another environment.
+    #[error(
+        "{} holds environment {other}, not {environment}; give each environment a folder of its own with --data-dir",
+        path.display()
+    )]
+    OtherEnvironment {
+        /// The data directory.
+        path: PathBuf,
+        /// The environment that it holds.
+        other: String,
+        /// The environment that was asked for.
+        environment: EnvironmentName,
     },
     /// Something could not be read or written.
     #[error("cannot {what} {}: {source}{}", path.display(), advice(source))]

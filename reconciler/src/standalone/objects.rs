@@ -72,6 +72,8 @@ pub(crate) struct State {
     pub(crate) models: BTreeMap<ModelName, ObservedModel>,
     /// The stable version that Git pins for each model, resolved or not.
     pub(crate) stable_pins: BTreeMap<ModelName, Version>,
+    /// Counts the changes that the reconciler made to all of the above.
+    pub(crate) generation: u64,
     /// Status files whose content is behind memory.
     unwritten: BTreeSet<(&'static str, ObjectName)>,
     /// What each status file holds, so that nothing is written twice.
@@ -106,7 +108,9 @@ impl Objects {
     pub(crate) fn put_environment(&self, environment: &Environment) -> io::Result<()> {
         let bytes = files::json(&crds::convert::environment_object(environment));
         files::write_object(&self.data_dir, ENVIRONMENT, self.name.as_str(), &bytes)?;
-        self.state().environment = Some(environment.clone());
+        let mut state = self.state();
+        state.environment = Some(environment.clone());
+        state.generation += 1;
         Ok(())
     }
 
@@ -114,6 +118,7 @@ impl Objects {
         let bytes = files::json(&crds::convert::deployment_object(name, object, &self.name));
         files::write_object(&self.data_dir, DEPLOYMENT, name.as_str(), &bytes)?;
         let mut state = self.state();
+        state.generation += 1;
         let mut status = None;
         if let Some(old) = state.deployments.remove(name) {
             if old.object.spec.model == object.spec.model {
@@ -143,6 +148,7 @@ impl Objects {
         let bytes = files::json(&crds::convert::training_object(name, object, &self.name));
         files::write_object(&self.data_dir, TRAINING, name.as_str(), &bytes)?;
         let mut state = self.state();
+        state.generation += 1;
         let status = state
             .trainings
             .remove(name)
@@ -162,6 +168,7 @@ impl Objects {
     pub(crate) fn delete_deployment(&self, name: &ObjectName) -> io::Result<()> {
         files::remove_object(&self.data_dir, DEPLOYMENT, name.as_str())?;
         let mut state = self.state();
+        state.generation += 1;
         if let Some(old) = state.deployments.remove(name) {
             state.drain(name, old);
         }
@@ -171,7 +178,11 @@ impl Objects {
     /// Removes an MLTrainingJob; its run is stopped by the operator.
     pub(crate) fn delete_training(&self, name: &ObjectName) -> io::Result<()> {
         files::remove_object(&self.data_dir, TRAINING, name.as_str())?;
-        self.state().trainings.remove(name);
+        {
+            let mut state = self.state();
+            state.generation += 1;
+            state.trainings.remove(name);
+        }
         self.remove_status(TRAINING, name)
     }
 

@@ -11,8 +11,10 @@ use super::events::{Event, Events};
 use super::objects::Objects;
 use super::trainings::Trainings;
 
-/// How long nothing may happen before the commands and the trainers' progress are looked at again.
+/// How often the trainers' progress and the commands are looked at while something is under way.
 const TICK: Duration = Duration::from_millis(200);
+/// How often the commands are looked at while everything rests.
+const TICK_RESTING: Duration = Duration::from_millis(500);
 /// How often the heartbeat file is touched, in seconds.
 const HEARTBEAT_SECONDS: i64 = 5;
 /// The longest wait before a failed write is tried again, in seconds.
@@ -32,8 +34,8 @@ pub(super) struct Operator {
 /// What a step came to.
 #[derive(Debug)]
 pub(super) struct Step {
-    /// Nothing loads, trains or waits for a time.
-    pub(super) is_settled: bool,
+    /// The generation of the objects at which nothing loads, trains or is behind, if that is so.
+    pub(super) settled_at: Option<u64>,
     /// How long to wait for a wake-up.
     pub(super) wait: Duration,
 }
@@ -59,6 +61,7 @@ impl Operator {
 
     /// Steps everything once. The slots come first: they wait for nothing.
     pub(super) fn step(&mut self, now: Timestamp) -> Step {
+        let generation = self.objects.state().generation;
         let deployments = self.deployments.step(now);
         let trainings = self.trainings.step(now);
         self.write(now);
@@ -70,10 +73,11 @@ impl Operator {
         if has_news {
             self.wake.reconcile();
         }
-        let due = wake.and_then(|wake| (wake - now).to_std().ok()).unwrap_or(TICK);
+        let tick = if is_settled { TICK_RESTING } else { TICK };
+        let due = wake.and_then(|wake| (wake - now).to_std().ok()).unwrap_or(tick);
         Step {
-            is_settled: is_settled && !self.retry.is_waiting(),
-            wait: due.min(TICK),
+            settled_at: (is_settled && !self.retry.is_waiting()).then_some(generation),
+            wait: due.min(tick),
         }
     }
 

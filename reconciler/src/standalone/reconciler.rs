@@ -54,6 +54,8 @@ struct Told {
 pub(super) struct Look {
     /// The pass that was run, if one was.
     pub(super) pass: Option<Pass>,
+    /// The generation of the objects after it.
+    pub(super) generation: u64,
     /// How long to wait for a wake-up.
     pub(super) wait: Duration,
 }
@@ -90,20 +92,23 @@ impl Reconciler {
         if !(has_moved || is_woken || is_due) {
             return Look {
                 pass: None,
+                generation: self.objects.state().generation,
                 wait: POLL,
             };
         }
         let began = Instant::now();
-        let models = self.objects.state().models.clone();
+        let before = self.objects.state().generation;
         let wake = self.wake.clone();
         let pass = self.driver.pass(now, &mut || wake.wake());
-        if self.objects.state().models != models {
+        let generation = self.objects.state().generation;
+        if generation != before {
             self.wake.wake();
         }
         self.head = head;
         self.tell(&pass, began);
         Look {
             pass: Some(pass),
+            generation,
             wait: POLL,
         }
     }

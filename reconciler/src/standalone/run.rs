@@ -203,7 +203,7 @@ impl Standalone {
         let (reconciler, operator) = self.assemble(slots, trainer);
 
         let (stop, stopped) = watch::channel(false);
-        let (rest, resting) = watch::channel(false);
+        let (rest, resting) = watch::channel(None);
         let mut operating = tokio::spawn(operate(operator, wake.clone(), rest, stopped.clone()));
         let mut reconciling = tokio::spawn(reconcile(reconciler, wake, mode, resting, events, stopped));
         tokio::select! {
@@ -272,7 +272,7 @@ type Loop<T> = Result<T, tokio::task::JoinError>;
 async fn operate(
     mut operator: Operator,
     wake: Wake,
-    rest: watch::Sender<bool>,
+    rest: watch::Sender<Option<u64>>,
     mut stopped: watch::Receiver<bool>,
 ) -> Loop<()> {
     while !*stopped.borrow() {
@@ -282,7 +282,7 @@ async fn operate(
             (operator, step)
         })
         .await?;
-        if rest.send_if_modified(|rest| std::mem::replace(rest, step.is_settled) != step.is_settled) {
+        if rest.send_if_modified(|rest| std::mem::replace(rest, step.settled_at) != step.settled_at) {
             wake.reconcile();
         }
         tokio::select! {
@@ -299,7 +299,7 @@ async fn reconcile(
     mut reconciler: Reconciler,
     wake: Wake,
     mode: Mode,
-    resting: watch::Receiver<bool>,
+    resting: watch::Receiver<Option<u64>>,
     events: Events,
     mut stopped: watch::Receiver<bool>,
 ) -> Loop<Converged> {
@@ -307,8 +307,8 @@ async fn reconcile(
     let mut is_woken = true;
     let mut converged = Converged::default();
     while !*stopped.borrow() {
-        // Looked at before the pass: what the operator did after it shows in the next one.
-        let is_resting = *resting.borrow();
+        // The operator must have rested before the pass, with the objects as they still are after it.
+        let rested_at = *resting.borrow();
         let look;
         (reconciler, look) = tokio::task::spawn_blocking(move || {
             let look = reconciler.look(is_woken, now());
@@ -316,8 +316,8 @@ async fn reconcile(
         })
         .await?;
         if let Some(pass) = look.pass {
-            let is_settled = is_resting
-                && *resting.borrow()
+            let is_settled = rested_at == Some(look.generation)
+                && *resting.borrow() == rested_at
                 && pass.applied.done.is_empty()
                 && pass.applied.failed.is_empty()
                 && !pass.is_cut_short;

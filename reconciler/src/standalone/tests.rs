@@ -1,5 +1,6 @@
 //! The loops, stepped by hand from commit to slots.
 
+mod loops;
 #[path = "../../tests/it/repository.rs"]
 mod repository;
 mod trouble;
@@ -196,6 +197,42 @@ async fn a_job_that_leaves_git_is_stopped() {
     expect![[r#"
         environments/dev/m.yaml:1:1: VersionMissing: MLDeployment/m: stable: version v20261101-120000 of m does not exist and no training job makes it
           hint: the registry holds no version of m: add an MLTrainingJob with `version: v20261101-120000`"#]].assert_eq(&world.findings());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_data_file_of_the_commit_is_staged_before_its_job_runs() {
+    let job = training("m", V1, "rows.csv");
+    let mut world = World::start(Repo::with(&[
+        ("m.yaml", &format!("{}---\n{job}", deployment("m", V1, None))),
+        ("rows.csv", "x,quality\n1,2\n"),
+    ]));
+    world.settle();
+    assert_eq!(world.slots.show("m"), V1);
+    let request = world.trainer.requests.lock().unwrap()[0].clone();
+    let staged = std::fs::read_to_string(request.dataset.unwrap()).unwrap();
+    assert_eq!(staged, "x,quality\n1,2\n");
+    // Other rows are other inputs: the fixed version stays what it is.
+    world.repo.change("rows.csv", "x,quality\n1,3\n");
+    world.settle();
+    assert_eq!(world.slots.show("m"), V1);
+    expect![[r#"
+        environments/dev/m.yaml:8:1: VersionHasOtherInputs: MLTrainingJob/m-20261101-120000: version v20261101-120000 of m exists, trained from other inputs
+          hint: give the changed training a new version; versions never change"#]].assert_eq(&world.findings());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn another_registry_counts_from_the_next_start() {
+    let mut world = World::start(Repo::with(&[("m.yaml", &model("m", V1, None))]));
+    world.settle();
+    world.repo.change(
+        "environment.yaml",
+        &ENVIRONMENT.replace("Standalone", "Standalone, registry: { path: elsewhere }"),
+    );
+    world.settle();
+    assert_eq!(world.slots.show("m"), V1);
+    expect![[r#"
+        StorageUnavailable: MLEnvironment/dev: spec.registry.path now names FOLDER/data/elsewhere, and FOLDER/data/registry is in use
+          hint: start aurora anew to use it; until then the registry in use goes on"#]].assert_eq(&world.findings());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

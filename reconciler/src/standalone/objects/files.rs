@@ -28,6 +28,7 @@ struct TrainingFile {
 }
 
 pub(super) fn load(data_dir: &DataDir, name: &EnvironmentName) -> Result<State, DataDirError> {
+    refuse_another_environment(data_dir, name)?;
     let mut state = State::default();
     let object = |path: &Path| -> Option<MLEnvironment> { read_json(path) };
     state.environment = object(&data_dir.object_file(ENVIRONMENT, name.as_str()))
@@ -62,6 +63,28 @@ pub(super) fn load(data_dir: &DataDir, name: &EnvironmentName) -> Result<State, 
         remember_written(data_dir, &mut state);
     }
     Ok(state)
+}
+
+/// Objects of another environment would look like objects that Git does not have any more.
+fn refuse_another_environment(data_dir: &DataDir, name: &EnvironmentName) -> Result<(), DataDirError> {
+    for entry in fs::read_dir(data_dir.path().join("objects").join(ENVIRONMENT))
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        let file_name = entry.file_name().to_string_lossy().into_owned();
+        if let Some(other) = file_name.strip_suffix(".json")
+            && !file_name.starts_with(".tmp-")
+            && other != name.as_str()
+        {
+            return Err(DataDirError::OtherEnvironment {
+                path: data_dir.path().to_owned(),
+                other: other.to_owned(),
+                environment: name.clone(),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Serializes an object or a status.

@@ -241,6 +241,37 @@ async fn a_deleted_data_directory_is_made_anew_while_everything_serves() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_corrupt_commit_stops_nothing_that_serves() {
+    let mut world = serving();
+    world.repo.change("m.yaml", &model("m", V1, Some((V2, 70))));
+    let id = world
+        .repo
+        .git()
+        .refname_to_id("refs/heads/main")
+        .unwrap()
+        .to_string();
+    let object = world
+        .repo
+        .path()
+        .join(format!(".git/objects/{}/{}", &id[..2], &id[2..]));
+    let aside = world.repo.path().join("aside");
+    fs::rename(&object, &aside).unwrap();
+    for _ in 0..3 {
+        world.turn();
+    }
+    assert_serving(&world);
+    let findings = world.findings();
+    expect![[r#"
+        SourceUnavailable: cannot read commit COMMIT of REPO: object not found - no match for id (COMMIT)
+          hint: what was applied stays; it is read again all the time"#]]
+    .assert_eq(&findings.replace(&id, "COMMIT").replace(&id[..10], "COMMIT"));
+    fs::rename(&aside, &object).unwrap();
+    world.settle();
+    assert_eq!(world.slots.show("m"), format!("{V1} + 70% of {V2}"));
+    assert_eq!(world.findings(), "");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_second_start_is_refused_with_the_first_one_s_process() {
     let world = serving();
     let error = world.second_start().unwrap_err().to_string();

@@ -372,7 +372,7 @@ impl World {
     pub(super) fn operator_step(&mut self) -> bool {
         self.now += Duration::from_millis(10);
         let (_, operator) = self.loops.as_mut().unwrap();
-        operator.step(self.now).is_settled
+        operator.step(self.now).settled_at.is_some()
     }
 
     /// One pass, then one step of the operator. Returns whether nothing is left to do.
@@ -381,7 +381,8 @@ impl World {
         let (reconciler, operator) = self.loops.as_mut().unwrap();
         let pass = reconciler.look(true, self.now).pass.unwrap();
         let step = operator.step(self.now);
-        let is_settled = step.is_settled && pass.applied.done.is_empty() && pass.applied.failed.is_empty();
+        let is_settled =
+            step.settled_at.is_some() && pass.applied.done.is_empty() && pass.applied.failed.is_empty();
         self.last = Some(pass);
         is_settled
     }
@@ -442,6 +443,39 @@ impl World {
             }
         }
         files
+    }
+}
+
+/// The parts of a target that runs by itself.
+pub(super) struct Parts {
+    pub(super) standalone: Standalone,
+    pub(super) slots: Arc<MemorySlots>,
+    pub(super) trainer: Arc<FakeTrainer>,
+}
+
+impl Parts {
+    pub(super) fn new(repo: &Repo, folder: &Path) -> Self {
+        let standalone = open(repo, folder, Timestamp::from(std::time::SystemTime::now())).unwrap();
+        let slots = Arc::new(MemorySlots::default());
+        slots.inner().store = Some(standalone.store().clone());
+        let trainer = Arc::new(FakeTrainer {
+            fate: Mutex::new(Fate::Publish),
+            requests: Mutex::default(),
+        });
+        Self {
+            standalone,
+            slots,
+            trainer,
+        }
+    }
+}
+
+/// Waits until something holds.
+pub(super) async fn until(what: &str, holds: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 

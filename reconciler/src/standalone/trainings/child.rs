@@ -66,27 +66,18 @@ impl Children {
             .ensure_run(&request.model, &request.version)
             .and_then(|folder| folder.begin(request).map(|()| folder))
             .map_err(|error| format!("cannot write its request: {error}"))?;
-        let mut process = trainer
-            .command(&folder.request_path())
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|error| format!("cannot start the trainer: {error}"))?;
+        let mut command = trainer.command(&folder.request_path());
+        command.stdin(Stdio::null()).kill_on_drop(true);
         let (stop, stopped) = oneshot::channel();
         let ends = self.ends.clone();
         let wake = self.wake.clone();
         let ended = key.clone();
+        // Started by a worker of the runtime, which lives as long as the process: a trainer that asks to be killed with
+        // its parent is killed when the *thread* that started it ends, and threads for blocking work come and go.
         tokio::spawn(async move {
-            let status = tokio::select! {
-                status = process.wait() => status,
-                _stop = stopped => match process.start_kill() {
-                    Ok(()) => process.wait().await,
-                    Err(error) => Err(error),
-                },
-            };
-            let how = match status {
-                Ok(status) => describe(status),
-                Err(error) => format!("the trainer cannot be waited for: {error}"),
+            let how = match command.spawn() {
+                Ok(process) => watch(process, stopped).await,
+                Err(error) => format!("cannot start the trainer: {error}"),
             };
             // The receiver is gone only when the process ends.
             let _receiver = ends.send(Ended { key: ended, how });
@@ -153,6 +144,21 @@ impl Children {
             news.push((key.clone(), progress, is_due));
         }
         news
+    }
+}
+
+/// Waits for the process, or kills it when it is to stop; says how it ended.
+async fn watch(mut process: tokio::process::Child, stopped: oneshot::Receiver<()>) -> String {
+    let status = tokio::select! {
+        status = process.wait() => status,
+        _stop = stopped => match process.start_kill() {
+            Ok(()) => process.wait().await,
+            Err(error) => Err(error),
+        },
+    };
+    match status {
+        Ok(status) => describe(status),
+        Err(error) => format!("the trainer cannot be waited for: {error}"),
     }
 }
 
