@@ -20,7 +20,7 @@ const STEPS_MAX: usize = 24 * 60 + 1;
 /// A cron expression of five POSIX fields and the time zone in which it is read.
 ///
 /// Day of month and weekday both given mean *or*. In a spring gap the slot is the first valid minute after it; in
-/// autumn it is the first occurrence, once. No slot lies after the year 2099.
+/// autumn it is the first occurrence, once. No slot lies after the year 2100.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "ScheduleText", into = "ScheduleText")]
 pub struct Schedule {

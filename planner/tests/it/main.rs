@@ -1,0 +1,8 @@
+//! What the planner decides, shown through data.
+
+mod plan;
+mod rollout;
+mod runs;
+mod support;
+mod tidy;
+mod world;

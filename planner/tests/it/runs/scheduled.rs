@@ -1,0 +1,236 @@
+//! One run per slot.
+
+use chrono::Duration;
+use expect_test::expect;
+use planner::identity::inputs_hash;
+use planner::training::{Concurrency, RunPolicy};
+
+use super::{Target, change, invalid, killed, sound, succeeded};
+use crate::support::{at, schedule, training, version};
+
+fn scheduled(concurrency: Concurrency, starting_deadline_seconds: Option<u64>) -> Target {
+    Target::new(training(
+        "m",
+        RunPolicy::Scheduled {
+            schedule: schedule("0 3 * * *", "UTC"),
+            starting_deadline_seconds,
+            concurrency,
+        },
+    ))
+}
+
+#[test]
+fn scheduled_runs_one_per_slot() {
+    let mut target = scheduled(Concurrency::Forbid, None);
+    target.settle();
+    target.until("2026-03-01 03:00");
+    target.end(succeeded);
+    target.training.seed = 1;
+    target.until("2026-03-02 03:00");
+    target.end(succeeded);
+    target.check(expect![[r#"
+        01 00:00:00 | Scheduled | wake 01 03:00:00
+        01 03:00:00 start v20260301-030000 #1 | Running v20260301-030000 | wake 01 03:10:00
+        01 03:00:00 | Running v20260301-030000 | wake 01 03:10:00
+        01 03:00:00 | Succeeded v20260301-030000 | wake 02 03:00:00
+        02 03:00:00 start v20260302-030000 #1 | Running v20260302-030000 | wake 02 03:10:00
+        02 03:00:00 | Running v20260302-030000 | wake 02 03:10:00
+        02 03:00:00 | Succeeded v20260302-030000 | wake 03 03:00:00
+    "#]]);
+}
+
+#[test]
+fn same_inputs_are_skipped_for_ever() {
+    let mut target = scheduled(Concurrency::Forbid, None);
+    target.until("2026-03-01 03:00");
+    target.end(succeeded);
+    target.until("2026-03-02 03:00");
+    // The target forgets old records, and the registry's versions may be collected.
+    target.records.remove(0);
+    target.existing.clear();
+    target.until("2026-03-03 03:00");
+    target.check(expect![[r#"
+        01 03:00:00 start v20260301-030000 #1 | Running v20260301-030000 | wake 01 03:10:00
+        01 03:00:00 | Running v20260301-030000 | wake 01 03:10:00
+        01 03:00:00 | Succeeded v20260301-030000 | wake 02 03:00:00
+        02 03:00:00 skip v20260302-030000 SameInputs | Succeeded v20260301-030000 | wake 03 03:00:00
+        02 03:00:00 | Succeeded v20260301-030000 | wake 03 03:00:00
+        03 03:00:00 skip v20260303-030000 SameInputs | Scheduled | wake 04 03:00:00
+        03 03:00:00 | Scheduled | wake 04 03:00:00
+    "#]]);
+}
+
+#[test]
+fn lost_records_are_replaced_by_the_newest_trained_version() {
+    let mut target = scheduled(Concurrency::Forbid, None);
+    target
+        .existing
+        .insert(version(1), sound(Some(inputs_hash(&target.training))));
+    target.existing.insert(version(2), sound(None));
+    target.until("2026-03-01 03:00");
+    target.check(expect![[r#"
+        01 03:00:00 skip v20260301-030000 SameInputs | Scheduled | wake 02 03:00:00
+        01 03:00:00 | Scheduled | wake 02 03:00:00
+    "#]]);
+}
+
+#[test]
+fn of_missed_slots_only_the_newest_is_caught_up() {
+    let mut target = scheduled(Concurrency::Forbid, None);
+    target.settle();
+    target.until("2026-03-09 02:00");
+    target.check(expect![[r#"
+        01 00:00:00 | Scheduled | wake 01 03:00:00
+        09 02:00:00 start v20260308-030000 #1 | Running v20260308-030000 | wake 09 02:10:00
+        09 02:00:00 | Running v20260308-030000 | wake 09 02:10:00
+    "#]]);
+}
+
+#[test]
+fn a_slot_missed_by_more_than_the_deadline_is_skipped() {
+    let mut target = scheduled(Concurrency::Forbid, Some(60));
+    target.until("2026-03-01 03:01");
+    target.end(succeeded);
+    target.training.seed = 1;
+    target.until("2026-03-02 03:02");
+    target.check(expect![[r#"
+        01 03:01:00 start v20260301-030000 #1 | Running v20260301-030000 | wake 01 03:11:00
+        01 03:01:00 | Running v20260301-030000 | wake 01 03:11:00
+        01 03:01:00 | Succeeded v20260301-030000 | wake 02 03:00:00
+        02 03:02:00 skip v20260302-030000 MissedDeadline | Succeeded v20260301-030000 | wake 03 03:00:00
+        02 03:02:00 | Succeeded v20260301-030000 | wake 03 03:00:00
+    "#]]);
+}
+
+#[test]
+fn slots_before_the_commit_are_nobodys() {
+    let mut target = scheduled(Concurrency::Forbid, None);
+    target.committed_at = at("2026-03-05 12:00");
+    target.until("2026-03-05 12:00");
+    target.check(expect![[r#"
+        05 12:00:00 | Scheduled | wake 06 03:00:00
+    "#]]);
+}
+
+fn overlapping(concurrency: Concurrency) -> Target {
+    let mut target = scheduled(concurrency, None);
+    target.training.active_deadline_seconds = 3 * 86_400;
+    target.until("2026-03-01 03:00");
+    target.until("2026-03-02 03:00");
+    target
+}
+
+#[test]
+fn forbid_skips_a_slot_while_a_run_is_under_way() {
+    overlapping(Concurrency::Forbid).check(expect![[r#"
+        01 03:00:00 start v20260301-030000 #1 | Running v20260301-030000 | wake 02 03:00:00
+        01 03:00:00 | Running v20260301-030000 | wake 02 03:00:00
+        02 03:00:00 skip v20260302-030000 Forbid | Running v20260301-030000 | wake 03 03:00:00
+        02 03:00:00 | Running v20260301-030000 | wake 03 03:00:00
+    "#]]);
+}
+
+#[test]
+fn replace_stops_the_run_under_way() {
+    overlapping(Concurrency::Replace).check(expect![[r#"
+        01 03:00:00 start v20260301-030000 #1 | Running v20260301-030000 | wake 02 03:00:00
+        01 03:00:00 | Running v20260301-030000 | wake 02 03:00:00
+        02 03:00:00 stop v20260301-030000 Replaced | Pending v20260302-030000 | wake 02 03:00:00
+        02 03:00:00 start v20260302-030000 #1 | Running v20260302-030000 | wake 03 03:00:00
+        02 03:00:00 | Running v20260302-030000 | wake 03 03:00:00
+    "#]]);
+}
+
+#[test]
+fn allow_runs_both() {
+    overlapping(Concurrency::Allow).check(expect![[r#"
+        01 03:00:00 start v20260301-030000 #1 | Running v20260301-030000 | wake 02 03:00:00
+        01 03:00:00 | Running v20260301-030000 | wake 02 03:00:00
+        02 03:00:00 start v20260302-030000 #1 | Running v20260302-030000 | wake 03 03:00:00
+        02 03:00:00 | Running v20260302-030000 | wake 03 03:00:00
+    "#]]);
+}
+
+#[test]
+fn a_slot_is_retried_until_the_next_one() {
+    let mut target = scheduled(Concurrency::Forbid, None);
+    target.until("2026-03-01 03:00");
+    target.end(killed);
+    target.wait(10);
+    target.end(killed);
+    target.until("2026-03-02 03:00");
+    target.end(killed);
+    target.wait(10);
+    target.end(killed);
+    target.wait(40);
+    target.end(killed);
+    target.until("2026-03-03 03:00");
+    target.check(expect![[r#"
+        01 03:00:00 start v20260301-030000 #1 | Running v20260301-030000 | wake 01 03:10:00
+        01 03:00:00 | Running v20260301-030000 | wake 01 03:10:00
+        01 03:00:00 | Pending v20260301-030000 | wake 01 03:00:10
+        01 03:00:10 start v20260301-030000 #2 | Running v20260301-030000 | wake 01 03:10:10
+        01 03:00:10 | Running v20260301-030000 | wake 01 03:10:10
+        01 03:00:10 | Pending v20260301-030000 | wake 01 03:00:50
+        02 03:00:00 start v20260302-030000 #1 | Running v20260302-030000 | wake 02 03:10:00
+        02 03:00:00 | Running v20260302-030000 | wake 02 03:10:00
+        02 03:00:00 | Pending v20260302-030000 | wake 02 03:00:10
+        02 03:00:10 start v20260302-030000 #2 | Running v20260302-030000 | wake 02 03:10:10
+        02 03:00:10 | Running v20260302-030000 | wake 02 03:10:10
+        02 03:00:10 | Pending v20260302-030000 | wake 02 03:00:50
+        02 03:00:50 start v20260302-030000 #3 | Running v20260302-030000 | wake 02 03:10:50
+        02 03:00:50 | Running v20260302-030000 | wake 02 03:10:50
+        02 03:00:50 | Failed v20260302-030000: killed (after 3 attempts); the next slot tries again | wake 03 03:00:00
+        03 03:00:00 start v20260303-030000 #1 | Running v20260303-030000 | wake 03 03:10:00
+        03 03:00:00 | Running v20260303-030000 | wake 03 03:10:00
+    "#]]);
+}
+
+#[test]
+fn slots_after_an_invalid_run_wait_for_another_spec() {
+    let mut target = scheduled(Concurrency::Forbid, None);
+    target.until("2026-03-01 03:00");
+    target.end(invalid);
+    target.until("2026-03-02 03:00");
+    target.training.evaluation.bound = None;
+    target.until("2026-03-03 03:00");
+    target.check(expect![[r#"
+        01 03:00:00 start v20260301-030000 #1 | Running v20260301-030000 | wake 01 03:10:00
+        01 03:00:00 | Running v20260301-030000 | wake 01 03:10:00
+        01 03:00:00 | Failed v20260301-030000: r2 is below 0.5 | wake 02 03:00:00
+        02 03:00:00 skip v20260302-030000 LastRunInvalid | Failed v20260301-030000: r2 is below 0.5 | wake 03 03:00:00
+        02 03:00:00 | Failed v20260301-030000: r2 is below 0.5 | wake 03 03:00:00
+        03 03:00:00 start v20260303-030000 #1 | Running v20260303-030000 | wake 03 03:10:00
+        03 03:00:00 | Running v20260303-030000 | wake 03 03:10:00
+    "#]]);
+}
+
+#[test]
+fn a_slot_is_run_again_for_a_changed_spec() {
+    let mut target = scheduled(Concurrency::Forbid, None);
+    target.until("2026-03-01 03:00");
+    target.now += Duration::seconds(60);
+    change(&mut target);
+    target.settle();
+    target.check(expect![[r#"
+        01 03:00:00 start v20260301-030000 #1 | Running v20260301-030000 | wake 01 03:10:00
+        01 03:00:00 | Running v20260301-030000 | wake 01 03:10:00
+        01 03:01:00 stop v20260301-030000 SpecChanged | Pending v20260301-030000 | wake 01 03:01:00
+        01 03:01:00 start v20260301-030000 #1 | Running v20260301-030000 | wake 01 03:11:00
+        01 03:01:00 | Running v20260301-030000 | wake 01 03:11:00
+    "#]]);
+}
+
+#[test]
+fn a_schedule_without_dates_waits_for_ever() {
+    let mut target = scheduled(Concurrency::Forbid, None);
+    target.training.runs = RunPolicy::Scheduled {
+        schedule: schedule("0 0 31 2 *", "UTC"),
+        starting_deadline_seconds: None,
+        concurrency: Concurrency::Forbid,
+    };
+    target.settle();
+    target.check(expect![[r#"
+        01 00:00:00 | Scheduled | wake never
+    "#]]);
+}

@@ -1,0 +1,246 @@
+//! A fixed version, and one run per set of inputs.
+
+use chrono::Duration;
+use expect_test::expect;
+use planner::names::Version;
+use planner::observed::ObservedVersion;
+use planner::training::RunPolicy;
+
+use super::{Target, change, invalid, killed, sound, succeeded};
+use crate::support::{digest, training, version};
+
+fn fixed() -> Target {
+    Target::new(training("m", RunPolicy::Fixed(version(1))))
+}
+
+fn per_inputs() -> Target {
+    Target::new(training("m", RunPolicy::PerInputs))
+}
+
+#[test]
+fn fixed_version_is_trained_once() {
+    let mut target = fixed();
+    target.settle();
+    target.wait(30);
+    target.end(succeeded);
+    target.wait(86_400);
+    target.check(expect![[r#"
+        01 00:00:00 start v20260102-000000 #1 | Running v20260102-000000 | wake 01 00:10:00
+        01 00:00:00 | Running v20260102-000000 | wake 01 00:10:00
+        01 00:00:30 | Running v20260102-000000 | wake 01 00:10:00
+        01 00:00:30 | Succeeded v20260102-000000 | wake never
+        02 00:00:30 | Succeeded v20260102-000000 | wake never
+    "#]]);
+}
+
+#[test]
+fn fixed_version_that_exists_is_not_trained() {
+    let mut target = fixed();
+    target.existing.insert(version(1), sound(None));
+    target.settle();
+    target.check(expect![[r#"
+        01 00:00:00 | Succeeded v20260102-000000 | wake never
+    "#]]);
+}
+
+#[test]
+fn fixed_version_that_is_damaged_fails() {
+    let mut target = fixed();
+    target.existing.insert(
+        version(1),
+        ObservedVersion::Damaged("checksums do not match".to_owned()),
+    );
+    target.settle();
+    target.check(expect![[r#"
+        01 00:00:00 | Failed v20260102-000000: the version exists but is damaged: checksums do not match; remove its folder to train it again | wake never
+    "#]]);
+}
+
+#[test]
+fn a_version_that_the_registry_does_not_show_is_trained_again_after_a_while() {
+    let mut target = fixed();
+    target.settle();
+    target.end(succeeded);
+    target.existing.clear();
+    target.wait(1);
+    target.wait(10);
+    target.check(expect![[r#"
+        01 00:00:00 start v20260102-000000 #1 | Running v20260102-000000 | wake 01 00:10:00
+        01 00:00:00 | Running v20260102-000000 | wake 01 00:10:00
+        01 00:00:00 | Succeeded v20260102-000000 | wake never
+        01 00:00:01 | Succeeded v20260102-000000 | wake 01 00:00:10
+        01 00:00:11 start v20260102-000000 #1 | Running v20260102-000000 | wake 01 00:10:11
+        01 00:00:11 | Running v20260102-000000 | wake 01 00:10:11
+    "#]]);
+}
+
+#[test]
+fn transient_failures_are_retried_under_the_same_version_three_times() {
+    let mut target = fixed();
+    target.settle();
+    target.end(killed);
+    target.wait(9);
+    target.wait(1);
+    target.end(killed);
+    target.wait(40);
+    target.end(killed);
+    target.wait(86_400);
+    change(&mut target);
+    target.settle();
+    target.check(expect![[r#"
+        01 00:00:00 start v20260102-000000 #1 | Running v20260102-000000 | wake 01 00:10:00
+        01 00:00:00 | Running v20260102-000000 | wake 01 00:10:00
+        01 00:00:00 | Pending v20260102-000000 | wake 01 00:00:10
+        01 00:00:09 | Pending v20260102-000000 | wake 01 00:00:10
+        01 00:00:10 start v20260102-000000 #2 | Running v20260102-000000 | wake 01 00:10:10
+        01 00:00:10 | Running v20260102-000000 | wake 01 00:10:10
+        01 00:00:10 | Pending v20260102-000000 | wake 01 00:00:50
+        01 00:00:50 start v20260102-000000 #3 | Running v20260102-000000 | wake 01 00:10:50
+        01 00:00:50 | Running v20260102-000000 | wake 01 00:10:50
+        01 00:00:50 | Failed v20260102-000000: killed (after 3 attempts) | wake never
+        02 00:00:50 | Failed v20260102-000000: killed (after 3 attempts) | wake never
+        02 00:00:50 start v20260102-000000 #1 | Running v20260102-000000 | wake 02 00:10:50
+        02 00:00:50 | Running v20260102-000000 | wake 02 00:10:50
+    "#]]);
+}
+
+#[test]
+fn invalid_runs_wait_for_another_spec() {
+    let mut target = fixed();
+    target.settle();
+    target.end(invalid);
+    target.wait(86_400);
+    // Lowering the bound changes the spec, not the inputs.
+    target.training.evaluation.bound = Some(0.1);
+    target.settle();
+    target.check(expect![[r#"
+        01 00:00:00 start v20260102-000000 #1 | Running v20260102-000000 | wake 01 00:10:00
+        01 00:00:00 | Running v20260102-000000 | wake 01 00:10:00
+        01 00:00:00 | Failed v20260102-000000: r2 is below 0.5 | wake never
+        02 00:00:00 | Failed v20260102-000000: r2 is below 0.5 | wake never
+        02 00:00:00 start v20260102-000000 #1 | Running v20260102-000000 | wake 02 00:10:00
+        02 00:00:00 | Running v20260102-000000 | wake 02 00:10:00
+    "#]]);
+}
+
+#[test]
+fn a_run_that_takes_too_long_is_stopped_and_not_tried_again() {
+    let mut target = fixed();
+    target.settle();
+    target.wait(599);
+    target.wait(1);
+    target.wait(86_400);
+    target.check(expect![[r#"
+        01 00:00:00 start v20260102-000000 #1 | Running v20260102-000000 | wake 01 00:10:00
+        01 00:00:00 | Running v20260102-000000 | wake 01 00:10:00
+        01 00:09:59 | Running v20260102-000000 | wake 01 00:10:00
+        01 00:10:00 stop v20260102-000000 DeadlineExceeded | Failed v20260102-000000: stopped after activeDeadlineSeconds (600 s); it is not tried again until the spec changes | wake never
+        01 00:10:00 | Failed v20260102-000000: stopped after activeDeadlineSeconds (600 s); it is not tried again until the spec changes | wake never
+        02 00:10:00 | Failed v20260102-000000: stopped after activeDeadlineSeconds (600 s); it is not tried again until the spec changes | wake never
+    "#]]);
+}
+
+#[test]
+fn a_changed_spec_stops_the_run_and_starts_anew() {
+    let mut target = fixed();
+    target.settle();
+    target.now += Duration::seconds(5);
+    change(&mut target);
+    target.settle();
+    // And back: the stopped run counts for nothing.
+    target.training.seed = 0;
+    target.settle();
+    target.check(expect![[r#"
+        01 00:00:00 start v20260102-000000 #1 | Running v20260102-000000 | wake 01 00:10:00
+        01 00:00:00 | Running v20260102-000000 | wake 01 00:10:00
+        01 00:00:05 stop v20260102-000000 SpecChanged | Pending v20260102-000000 | wake 01 00:00:05
+        01 00:00:05 start v20260102-000000 #1 | Running v20260102-000000 | wake 01 00:10:05
+        01 00:00:05 | Running v20260102-000000 | wake 01 00:10:05
+        01 00:00:05 stop v20260102-000000 SpecChanged | Pending v20260102-000000 | wake 01 00:00:05
+        01 00:00:05 start v20260102-000000 #1 | Running v20260102-000000 | wake 01 00:10:05
+        01 00:00:05 | Running v20260102-000000 | wake 01 00:10:05
+    "#]]);
+}
+
+#[test]
+fn a_suspended_job_starts_nothing_and_stops_nothing() {
+    let mut target = fixed();
+    target.training.suspend = true;
+    target.settle();
+    target.training.suspend = false;
+    target.settle();
+    target.training.suspend = true;
+    target.wait(5);
+    target.end(succeeded);
+    target.check(expect![[r#"
+        01 00:00:00 | Suspended | wake never
+        01 00:00:00 start v20260102-000000 #1 | Running v20260102-000000 | wake 01 00:10:00
+        01 00:00:00 | Running v20260102-000000 | wake 01 00:10:00
+        01 00:00:05 | Running v20260102-000000 | wake 01 00:10:00
+        01 00:00:05 | Suspended | wake never
+    "#]]);
+}
+
+#[test]
+fn per_inputs_is_one_run_per_set_of_inputs() {
+    let mut target = per_inputs();
+    target.settle();
+    target.end(succeeded);
+    // A commit that does not touch the inputs.
+    target.now += Duration::seconds(100);
+    target.training.evaluation.bound = None;
+    target.committed_at = target.now;
+    target.settle();
+    // One that does.
+    change(&mut target);
+    target.settle();
+    target.end(succeeded);
+    // And back: the first version is still there.
+    target.training.seed -= 1;
+    target.settle();
+    target.check(expect![[r#"
+        01 00:00:00 start v20260301-000000 #1 | Running v20260301-000000 | wake 01 00:10:00
+        01 00:00:00 | Running v20260301-000000 | wake 01 00:10:00
+        01 00:00:00 | Succeeded v20260301-000000 | wake never
+        01 00:01:40 | Succeeded v20260301-000000 | wake never
+        01 00:01:40 start v20260301-000140 #1 | Running v20260301-000140 | wake 01 00:11:40
+        01 00:01:40 | Running v20260301-000140 | wake 01 00:11:40
+        01 00:01:40 | Succeeded v20260301-000140 | wake never
+        01 00:01:40 | Succeeded v20260301-000000 | wake never
+    "#]]);
+}
+
+#[test]
+fn per_inputs_numbers_collisions() {
+    let mut target = per_inputs();
+    let first = Version::at(target.committed_at, |_| false);
+    target.existing.insert(first, sound(Some(digest(7))));
+    target.settle();
+    target.end(killed);
+    target.wait(10);
+    target.end(succeeded);
+    target.check(expect![[r#"
+        01 00:00:00 start v20260301-000000-2 #1 | Running v20260301-000000-2 | wake 01 00:10:00
+        01 00:00:00 | Running v20260301-000000-2 | wake 01 00:10:00
+        01 00:00:00 | Pending v20260301-000000-2 | wake 01 00:00:10
+        01 00:00:10 start v20260301-000000-2 #2 | Running v20260301-000000-2 | wake 01 00:10:10
+        01 00:00:10 | Running v20260301-000000-2 | wake 01 00:10:10
+        01 00:00:10 | Succeeded v20260301-000000-2 | wake never
+    "#]]);
+}
+
+#[test]
+fn per_inputs_changed_while_running_gets_a_version_of_its_own() {
+    let mut target = per_inputs();
+    target.settle();
+    target.now += Duration::seconds(7);
+    change(&mut target);
+    target.settle();
+    target.check(expect![[r#"
+        01 00:00:00 start v20260301-000000 #1 | Running v20260301-000000 | wake 01 00:10:00
+        01 00:00:00 | Running v20260301-000000 | wake 01 00:10:00
+        01 00:00:07 stop v20260301-000000 SpecChanged | Pending v20260301-000007 | wake 01 00:00:07
+        01 00:00:07 start v20260301-000007 #1 | Running v20260301-000007 | wake 01 00:10:07
+        01 00:00:07 | Running v20260301-000007 | wake 01 00:10:07
+    "#]]);
+}

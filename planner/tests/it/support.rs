@@ -1,0 +1,157 @@
+//! Small builders: minimal, distinct names, so that swapped fields show.
+
+use std::collections::BTreeMap;
+
+use chrono::{Duration, NaiveDateTime};
+use planner::Timestamp;
+use planner::deployment::{Canary, DeclaredDeployment, Deployment, Pin, ResolvedDeployment, ResolvedPin};
+use planner::desired::{Completeness, Declared, Desired};
+use planner::environment::{Environment, RemovalLimits};
+use planner::finding::Location;
+use planner::names::{Digest, ModelName, ObjectName, Revision, Version, Weight};
+use planner::schedule::{Schedule, ScheduleText};
+use planner::training::{Algorithm, DataSource, Dataset, Evaluation, Holdout, Metric, RunPolicy, Training};
+
+/// `2026-01-01 00:00:00` and so many seconds.
+pub(crate) fn time(seconds: i64) -> Timestamp {
+    at("2026-01-01 00:00") + Duration::seconds(seconds)
+}
+
+pub(crate) fn at(text: &str) -> Timestamp {
+    NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M")
+        .unwrap()
+        .and_utc()
+}
+
+/// Version number `n`: the day of January 2026.
+pub(crate) fn version(n: u32) -> Version {
+    format!("v202601{:02}-000000", n + 1).parse().unwrap()
+}
+
+pub(crate) fn digest(n: u32) -> Digest {
+    Digest::of(&n.to_be_bytes())
+}
+
+pub(crate) fn weight(percent: u64) -> Weight {
+    percent.try_into().unwrap()
+}
+
+/// Revision number `n`.
+pub(crate) fn revision(n: u64) -> Revision {
+    format!("{n:010x}{}", "0".repeat(30)).parse().unwrap()
+}
+
+pub(crate) fn model(name: &str) -> ModelName {
+    name.parse().unwrap()
+}
+
+pub(crate) fn object(name: &str) -> ObjectName {
+    name.parse().unwrap()
+}
+
+/// Version `n` with digest `n`.
+pub(crate) fn resolved(n: u32) -> ResolvedPin {
+    ResolvedPin {
+        version: version(n),
+        digest: digest(n),
+    }
+}
+
+/// Version `n` without a digest.
+pub(crate) fn pin(n: u32) -> Pin {
+    Pin {
+        version: version(n),
+        digest: None,
+    }
+}
+
+fn deployment<P>(name: &str, stable: P, canary: Option<(P, u64)>) -> Deployment<P> {
+    let canary = canary.map(|(pin, percent)| Canary {
+        pin,
+        weight: weight(percent),
+    });
+    Deployment {
+        model: model(name),
+        stable,
+        canary,
+        suspend: None,
+    }
+}
+
+pub(crate) fn declared_deployment(name: &str, stable: u32, canary: Option<(u32, u64)>) -> DeclaredDeployment {
+    deployment(name, pin(stable), canary.map(|(n, percent)| (pin(n), percent)))
+}
+
+pub(crate) fn resolved_deployment(stable: u32, canary: Option<(u32, u64)>) -> ResolvedDeployment {
+    deployment(
+        "m",
+        resolved(stable),
+        canary.map(|(n, percent)| (resolved(n), percent)),
+    )
+}
+
+pub(crate) fn declared<S>(file: &str, spec: S, n: u64) -> Declared<S> {
+    Declared {
+        spec,
+        revision: revision(n),
+        committed_at: time(i64::try_from(n).unwrap()),
+        location: Location {
+            file: format!("environments/dev/{file}.yaml"),
+            line: 1,
+            column: 1,
+        },
+    }
+}
+
+pub(crate) fn training(name: &str, runs: RunPolicy) -> Training {
+    Training {
+        model: model(name),
+        runs,
+        dataset: Dataset {
+            source: DataSource::Builtin("iris".to_owned()),
+            sha256: None,
+            features: Vec::new(),
+            target: None,
+        },
+        algorithm: Algorithm::LinearRegression,
+        hyperparameters: BTreeMap::new(),
+        seed: 0,
+        evaluation: Evaluation {
+            metric: Metric::R2,
+            bound: Some(0.5),
+            holdout: Holdout::Percent { percent: 20, seed: 0 },
+        },
+        active_deadline_seconds: 600,
+        suspend: false,
+    }
+}
+
+pub(crate) fn schedule(cron: &str, time_zone: &str) -> Schedule {
+    ScheduleText {
+        cron: cron.to_owned(),
+        time_zone: time_zone.to_owned(),
+    }
+    .try_into()
+    .unwrap()
+}
+
+pub(crate) fn environment() -> Environment {
+    Environment {
+        name: "dev".parse().unwrap(),
+        suspend: None,
+        registry_path: None,
+        removal: RemovalLimits::default(),
+    }
+}
+
+/// An environment without models at revision `n`.
+pub(crate) fn desired(n: u64) -> Desired {
+    Desired {
+        revision: revision(n),
+        environment: environment(),
+        completeness: Completeness::Complete,
+        deployments: BTreeMap::new(),
+        trainings: BTreeMap::new(),
+        allowed: None,
+    }
+}
