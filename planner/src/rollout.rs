@@ -161,7 +161,8 @@ pub struct Transition {
 pub struct Rollout {
     /// What stable must serve; `None` empties the track. The target begins to load it, beside the old one, whenever the
     /// track neither serves nor loads it, and swaps when it is ready. Between attempts at a pin that does not load
-    /// this is what the track serves. A load that ends after the goal has changed is dropped.
+    /// this is what the track serves: `None` where that is nothing, and then the target must not forget the failure. A
+    /// load that ends after the goal has changed is dropped.
     pub stable: Option<ResolvedPin>,
     /// What the canary must serve, as for stable.
     pub canary: Option<ResolvedPin>,

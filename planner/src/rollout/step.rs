@@ -55,7 +55,12 @@ pub(super) fn step(
             let ceiling = next.ceiling.as_ref().map_or(declared, |ceiling| ceiling.weight);
             let is_held_back = next.lost.as_ref().is_some_and(|lost| now < lost.until);
             if is_ready && !is_held_back && tracks.stable.serving.is_some() {
-                next.weight = ceiling.min(declared);
+                let live = if goal.is_undeclared {
+                    tracks.weight
+                } else {
+                    Weight::FULL
+                };
+                next.weight = ceiling.min(declared).min(live);
             }
             canary_state = attempt
                 .state("canary", before)
@@ -89,24 +94,26 @@ struct Goal<'a> {
     stable: &'a ResolvedPin,
     /// The pin and the most that it may carry.
     canary: Option<(&'a ResolvedPin, Weight)>,
+    /// Git no longer declares the canary: a suspension keeps it, and nothing raises it once it is lower.
+    is_undeclared: bool,
 }
 
 impl<'a> Goal<'a> {
     fn of(spec: &'a ResolvedDeployment, frozen: Option<&'a super::Frozen>) -> Self {
         let declared = spec.canary.as_ref().map(|canary| (&canary.pin, canary.weight));
-        match frozen {
-            None => Self {
+        let Some(frozen) = frozen else {
+            return Self {
                 stable: &spec.stable,
                 canary: declared,
-            },
-            Some(frozen) => {
-                let at_most = declared.filter(|(pin, _)| Some(*pin) == frozen.canary.as_ref());
-                let weight = at_most.map_or(frozen.weight, |(_, declared)| declared.min(frozen.weight));
-                Self {
-                    stable: &frozen.stable,
-                    canary: frozen.canary.as_ref().map(|pin| (pin, weight)),
-                }
-            }
+                is_undeclared: false,
+            };
+        };
+        let declared = declared.filter(|(pin, _)| frozen.canary.as_ref() == Some(*pin));
+        let weight = declared.map_or(frozen.weight, |(_, declared)| declared.min(frozen.weight));
+        Self {
+            stable: &frozen.stable,
+            canary: frozen.canary.as_ref().map(|pin| (pin, weight)),
+            is_undeclared: declared.is_none(),
         }
     }
 }

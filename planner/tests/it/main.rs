@@ -3,6 +3,7 @@
 mod plan;
 mod rollout;
 mod runs;
+mod slots;
 mod support;
 mod tidy;
 mod world;

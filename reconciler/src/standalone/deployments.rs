@@ -178,7 +178,10 @@ impl Deployments {
             self.slots.set_weight(model, step.weight);
         }
         for (track, state, goal) in each(tracks, step) {
-            if goal.is_none() && *state != TrackState::default() {
+            // A failure is remembered while there is an object: the planner counts the time until the next attempt.
+            let is_empty = state.serving.is_none() && state.loading.is_none();
+            let is_settled = is_empty && (object.is_some() || state.failed.is_none());
+            if goal.is_none() && !is_settled {
                 self.slots.unload(model, track);
                 self.revisions.remove(&(model.clone(), track));
             }
