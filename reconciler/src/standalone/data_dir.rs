@@ -154,11 +154,14 @@ impl DataDir {
         }
     }
 
-    /// Makes a directory that was deleted anew, empty but for its lock and the same installation id.
+    /// Makes what is missing of a directory that was deleted anew: its lock, folders and the same installation id.
     pub fn remake(&self) -> Result<(), DataDirError> {
         fs::create_dir_all(&self.path).map_err(DataDirError::io("make", &self.path))?;
-        let new = lock(&self.path)?;
-        if let Some(held) = &self.lock {
+        // A lock that is still there is ours, and taking it twice would be refused.
+        if let Some(held) = &self.lock
+            && !self.is_intact()
+        {
+            let new = lock(&self.path)?;
             *held.lock().unwrap_or_else(PoisonError::into_inner) = new;
         }
         self.lay_out()

@@ -253,6 +253,12 @@ impl Objects {
         self.write_status(ENVIRONMENT, self.name.as_str(), bytes)
     }
 
+    /// Says whether the files of the objects are still there, by the one that is always there.
+    pub(crate) fn are_there(&self) -> bool {
+        let file = self.data_dir.object_file(ENVIRONMENT, self.name.as_str());
+        self.state().environment.is_none() || file.exists()
+    }
+
     /// Writes everything anew into a data directory that was deleted and made again.
     pub(crate) fn rewrite(&self) -> io::Result<()> {
         let (environment, deployments, trainings, report) = {

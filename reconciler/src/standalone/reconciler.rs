@@ -147,7 +147,8 @@ impl Reconciler {
         let registry = self.driver.store().root().to_owned();
         let is_registry_ours = registry.starts_with(data_dir.path());
         let is_registry_lost = is_registry_ours && !registry.join("aurora/registry/current-version").exists();
-        if (data_dir.is_intact() && !is_registry_lost) || !self.retry.is_due(now) {
+        let is_intact = data_dir.is_intact() && !is_registry_lost && self.objects.are_there();
+        if is_intact || !self.retry.is_due(now) {
             return;
         }
         tracing::error!(

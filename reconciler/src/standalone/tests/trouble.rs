@@ -214,10 +214,18 @@ async fn a_folder_that_cannot_be_written_is_told_and_tried_again() {
     assert_eq!(world.findings(), "");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn a_deleted_data_directory_is_made_anew_while_everything_serves() {
+/// Deletes parts of the data directory while the target runs; all of it is there again, and nothing stops serving.
+fn check_deletion(parts: &[&str]) {
     let mut world = serving();
-    fs::remove_dir_all(world.data_dir()).unwrap();
+    for part in parts {
+        let path = world.data_dir().join(part);
+        let deleted = if path.is_dir() {
+            fs::remove_dir_all(&path)
+        } else {
+            fs::remove_file(&path)
+        };
+        deleted.unwrap();
+    }
     for _ in 0..3 {
         world.turn();
         assert_serving(&world);
@@ -233,11 +241,32 @@ async fn a_deleted_data_directory_is_made_anew_while_everything_serves() {
         "status/MLDeployment/m.json",
         "registry/aurora/m/aliases/stable",
     ] {
-        assert!(world.data_dir().join(file).symlink_metadata().is_ok(), "{file}");
+        assert!(
+            world.data_dir().join(file).symlink_metadata().is_ok(),
+            "{file} after {parts:?}"
+        );
     }
+    assert!(world.second_start().is_err());
     world.restart();
     world.settle();
     assert_serving(&world);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_deleted_data_directory_is_made_anew_while_everything_serves() {
+    check_deletion(&[""]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_half_deleted_data_directory_is_made_whole_while_everything_serves() {
+    for parts in [
+        &["registry"][..],
+        &["objects", "status"],
+        &["lock"],
+        &["registry", "objects", "status", "commands"],
+    ] {
+        check_deletion(parts);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
