@@ -162,7 +162,7 @@ fn unreached(files: &[File], untidy: &mut Vec<String>) {
             .filter(|parent| paths.contains(parent))
             .filter_map(|parent| files.iter().find(|file| file.path == parent))
             .any(|parent| declares(&parent.bytes, stem));
-        if !named {
+        if !named && !files.iter().any(|other| gives_path(other, &file.path)) {
             untidy.push(format!(
                 "{}: no `mod {stem};` reaches it, so it is never compiled",
                 file.path
@@ -178,6 +178,26 @@ fn declares(parent: &[u8], module: &str) -> bool {
             .and_then(|line| line.rsplit_once("mod "))
             .is_some_and(|(before, name)| name == module && (before.is_empty() || before.starts_with("pub")))
     })
+}
+
+/// Says whether a file names another one by `path = "…"`: a target of a Cargo.toml, or a module's attribute.
+fn gives_path(file: &File, path: &str) -> bool {
+    let (Some(folder), Some(name)) = (Path::new(&file.path).parent(), Path::new(path).file_name()) else {
+        return false;
+    };
+    let (is_manifest, name) = (file.path.ends_with("Cargo.toml"), name.to_string_lossy());
+    if !is_manifest && !file.is_rust() {
+        return false;
+    }
+    String::from_utf8_lossy(&file.bytes)
+        .lines()
+        .filter_map(|line| line.split_once("path = \"")?.1.split('"').next())
+        .filter(|given| given.ends_with(&*name))
+        // Climbing out of the folder only shortens what has to match.
+        .any(|given| {
+            path.ends_with(given.trim_start_matches("../"))
+                && (given.starts_with("..") || path.starts_with(&*folder.to_string_lossy()))
+        })
 }
 
 fn planner_dependencies(root: &Path, untidy: &mut Vec<String>) -> anyhow::Result<()> {
