@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::arguments::{BranchArguments, DataArguments, Format, RepositoryArguments};
 use crate::clock;
 use crate::commands::validate::mark;
-use crate::failure::{Failure, NO};
+use crate::failure::{ERROR, Failure, NO};
 use crate::terminal::Terminal;
 
 /// Flags of `aurora plan`.
@@ -57,21 +57,22 @@ enum PlanFormat {
 
 pub(crate) fn run(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
     let RepositoryArguments { repo, environment } = &arguments.repository;
-    let changes = if let Some(base) = &arguments.base {
+    let (changes, findings) = if let Some(base) = &arguments.base {
         let intents = preview::between(repo, base, &arguments.head, environment)?;
         say_intents(arguments.output, &intents)?;
-        !intents.intents.is_empty() || !intents.is_complete
+        (!intents.intents.is_empty(), !intents.is_complete || !intents.findings.is_empty())
     } else {
         let branch = arguments.branch.branch.as_deref();
         let preview =
             preview::against_data_dir(repo, branch, environment, &arguments.data.data_dir, clock::now())?;
         say_preview(arguments.output, &preview)?;
-        !preview.plan.actions.is_empty()
+        (!preview.plan.actions.is_empty(), !preview.plan.findings.is_empty())
     };
-    Ok(if changes {
-        ExitCode::from(NO)
-    } else {
-        ExitCode::SUCCESS
+    // What has a finding could not be computed, and that is never shown as no change.
+    Ok(match (findings, changes) {
+        (true, _) => ExitCode::from(ERROR),
+        (false, true) => ExitCode::from(NO),
+        (false, false) => ExitCode::SUCCESS,
     })
 }
 
@@ -105,7 +106,7 @@ fn say_preview(format: PlanFormat, preview: &Preview) -> Result<(), Failure> {
             "waiting": waiting, "findings": plan.findings,
         }))?,
         PlanFormat::Text => {
-            if actions.is_empty() {
+            if actions.is_empty() && plan.findings.is_empty() {
                 terminal.line(format!("{}: no change", revision.short()))?;
             } else {
                 terminal.line(format!("{}:", revision.short()))?;
@@ -123,7 +124,7 @@ fn say_preview(format: PlanFormat, preview: &Preview) -> Result<(), Failure> {
         }
         PlanFormat::Markdown => {
             terminal.line(format!("### Aurora: {}\n", revision.short()))?;
-            if actions.is_empty() {
+            if actions.is_empty() && plan.findings.is_empty() {
                 terminal.line("No change.")?;
             }
             let waiting = waiting.into_iter().map(|waiting| format!("waiting: {waiting}"));

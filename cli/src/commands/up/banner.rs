@@ -133,8 +133,7 @@ pub(crate) fn print(
     folder: &str,
 ) -> std::io::Result<()> {
     let mut parts = vec![
-        String::new(),
-        render(served),
+        format!("\n{}", render(served)),
         format!(
             "inference      {}\ncontrol plane  {}",
             addresses.inference, addresses.control_plane
@@ -144,5 +143,5 @@ pub(crate) fn print(
     parts.push(format!(
         "Commit a change below {folder} and watch it arrive; Ctrl-C stops.\n"
     ));
-    terminal.line(parts.join("\n\n").trim_start_matches('\n'))
+    terminal.line(parts.join("\n\n"))
 }
