@@ -6,6 +6,7 @@ mod commands;
 mod failure;
 mod listeners;
 mod logging;
+mod meters;
 mod news;
 mod serving;
 mod signals;

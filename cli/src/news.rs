@@ -159,6 +159,7 @@ impl Teller {
             Event::Settled { revision } => vec![News::Settled { revision }],
             Event::Trouble(message) => vec![News::Trouble { message }],
             Event::Recovered => vec![News::Recovered],
+            Event::PassEnded { .. } => Vec::new(),
         }
     }
 

@@ -60,13 +60,19 @@ pub(crate) fn run(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
     let (changes, findings) = if let Some(base) = &arguments.base {
         let intents = preview::between(repo, base, &arguments.head, environment)?;
         say_intents(arguments.output, &intents)?;
-        (!intents.intents.is_empty(), !intents.is_complete || !intents.findings.is_empty())
+        (
+            !intents.intents.is_empty(),
+            !intents.is_complete || !intents.findings.is_empty(),
+        )
     } else {
         let branch = arguments.branch.branch.as_deref();
         let preview =
             preview::against_data_dir(repo, branch, environment, &arguments.data.data_dir, clock::now())?;
         say_preview(arguments.output, &preview)?;
-        (!preview.plan.actions.is_empty(), !preview.plan.findings.is_empty())
+        (
+            !preview.plan.actions.is_empty(),
+            !preview.plan.findings.is_empty(),
+        )
     };
     // What has a finding could not be computed, and that is never shown as no change.
     Ok(match (findings, changes) {

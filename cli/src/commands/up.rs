@@ -26,6 +26,7 @@ use crate::clock;
 use crate::commands::registry::random_id;
 use crate::failure::Failure;
 use crate::listeners::{Bound, ControlPlaneArguments, InferenceArguments};
+use crate::meters::Meters;
 use crate::news::Teller;
 use crate::serving::{self, Parts};
 use crate::slots::ServerSlots;
@@ -94,6 +95,7 @@ async fn serve(
     let mut telling = Telling {
         environment: environment.clone(),
         events: standalone.events(),
+        meters: Meters::new(metrics.clone(), environment.clone()),
         teller: Teller::default(),
         presenter,
         runtime: runtime.clone(),
@@ -134,6 +136,7 @@ async fn serve(
 struct Telling {
     environment: EnvironmentName,
     events: Receiver<Event>,
+    meters: Meters,
     teller: Teller,
     presenter: Presenter,
     runtime: Runtime,
@@ -174,7 +177,10 @@ impl Telling {
             });
             self.runtime.set_expected(awaited.collect(), Instant::now());
         }
-        self.is_settled = matches!(event, Event::Settled { .. });
+        self.meters.hear(&event);
+        if !matches!(event, Event::PassEnded { .. }) {
+            self.is_settled = matches!(event, Event::Settled { .. });
+        }
         let news = self.teller.hear(event);
         self.presenter.news(&news);
     }

@@ -47,6 +47,31 @@ fn a_sound_repository_validates() {
 }
 
 #[test]
+fn a_plan_between_commits_says_by_its_exit_code_whether_there_is_one() {
+    let repository = Repository::dev();
+    let wine = "environments/dev/wine-quality.yaml";
+    let plan = |base: &str| {
+        let output = run(aurora()
+            .args(["plan", "--base", base, "--repo"])
+            .arg(repository.path()));
+        (output.status.code(), text(&output))
+    };
+    let (code, said) = plan("HEAD");
+    assert_eq!(code, Some(0), "{said}");
+    repository.edit(wine, "weight: 10", "weight: 50");
+    let (code, said) = plan("HEAD~1");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("10%") && said.contains("50%"), "{said}");
+    // What has a finding cannot be computed, and is never shown as no change.
+    repository.edit(wine, "weight: 50", "weight: fifty");
+    let (code, said) = plan("HEAD~1");
+    assert_eq!(code, Some(2), "{said}");
+    assert!(!said.contains("no change"), "{said}");
+    let (code, said) = plan("no-such-commit");
+    assert_eq!(code, Some(2), "{said}");
+}
+
+#[test]
 fn a_wrong_command_line_exits_2() {
     for arguments in [
         &["up", "--nonsense"][..],

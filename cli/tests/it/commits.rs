@@ -100,6 +100,16 @@ fn a_commit_becomes_live_traffic_and_a_revert_takes_it_back() {
     let answer = up.predict("wine-quality", &[("aurora-track", "canary")], &body);
     assert_eq!(answer.headers["aurora-revision"], first.to_string());
 
+    // What the reconciler knows stands in the metrics.
+    let metrics = get(up.control_plane, "/metrics").body;
+    for line in [
+        "aurora_canary_weight{environment=\"dev\",model=\"wine-quality\"} 50",
+        "aurora_model_converged{environment=\"dev\",model=\"wine-quality\"} 1",
+        "aurora_reconcile_total{environment=\"dev\",result=\"changed\"}",
+    ] {
+        assert!(metrics.contains(line), "{line} is missing in:\n{metrics}");
+    }
+
     // Promotion: stable becomes the canary's version, and the canary leaves.
     repository.write(WINE, deploying(&repository.read(WINE), CANARY, None));
     let promotion = repository.commit("promote");

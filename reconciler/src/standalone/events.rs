@@ -1,5 +1,7 @@
 //! What happens, for whoever shows it: the command line prints these.
 
+use std::time::Duration;
+
 use planner::finding::Finding;
 use planner::names::{ModelName, ObjectName, Revision, Track, Version};
 use planner::rollout;
@@ -14,6 +16,13 @@ const BACKLOG: usize = 1_024;
 pub enum Event {
     /// A pass changed something, found something new, or was the first.
     Pass(Box<PassSummary>),
+    /// A pass ended, whether it changed anything or not: for counting, not for telling.
+    PassEnded {
+        /// `converged`, `changed`, `findings` or `failed`.
+        result: &'static str,
+        /// How long it took.
+        took: Duration,
+    },
     /// A training run started.
     TrainingStarted {
         /// The job.

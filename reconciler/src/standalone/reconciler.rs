@@ -60,6 +60,19 @@ pub(super) struct Look {
     pub(super) wait: Duration,
 }
 
+/// Returns what a pass came to, in one word.
+fn result(pass: &Pass) -> &'static str {
+    if pass.is_cut_short || !pass.applied.failed.is_empty() {
+        "failed"
+    } else if pass.stopping().next().is_some() {
+        "findings"
+    } else if pass.is_converged() {
+        "converged"
+    } else {
+        "changed"
+    }
+}
+
 impl Reconciler {
     pub(super) fn new(
         driver: Driver,
@@ -133,11 +146,12 @@ impl Reconciler {
                 awaited: told.awaited.clone(),
             })));
         }
-        self.last = Some(Last {
-            began,
-            took: began.elapsed(),
-            told,
+        let took = began.elapsed();
+        self.events.send(Event::PassEnded {
+            result: result(pass),
+            took,
         });
+        self.last = Some(Last { began, took, told });
     }
 
     /// Makes a data directory that was deleted anew, from memory. The registry in it is lost: what serves goes on

@@ -42,6 +42,7 @@ async fn commits_are_followed_until_the_shutdown() {
         seen.insert(match event {
             Event::Pass(pass) if pass.is_first => "first pass",
             Event::Pass(_) => "pass",
+            Event::PassEnded { .. } => "pass ended",
             Event::TrainingStarted { .. } => "training started",
             Event::TrainingProgress { .. } => "training progress",
             Event::TrainingEnded { .. } => "training ended",
@@ -55,6 +56,7 @@ async fn commits_are_followed_until_the_shutdown() {
     for expected in [
         "first pass",
         "pass",
+        "pass ended",
         "training started",
         "training ended",
         "rollout",
