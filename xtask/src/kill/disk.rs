@@ -124,15 +124,17 @@ impl Disk<'_> {
         Phase::Idle
     }
 
+    /// The weight is in the object as soon as the canary can be: once its version exists.
     fn phase_of_weight(self, declared: &Pins) -> Phase {
-        let weight = declared
-            .canary
-            .as_ref()
-            .map(|(_version, weight)| u64::from(*weight));
-        if self.read("objects", "MLDeployment")["spec"]["canary"]["weight"].as_u64() == weight {
-            Phase::Idle
-        } else {
+        let Some((version, weight)) = &declared.canary else {
+            return Phase::Idle;
+        };
+        let exists = self.model().join("versions").join(version).is_dir();
+        let applied = &self.read("objects", "MLDeployment")["spec"]["canary"]["weight"];
+        if exists && *applied != *weight {
             Phase::Reconcile
+        } else {
+            Phase::Idle
         }
     }
 
