@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
 use crate::deployment::{ResolvedDeployment, ResolvedPin};
-use crate::names::{Digest, Weight};
+use crate::names::{Digest, Track, Weight};
 
 /// How many transitions a status remembers.
 pub const HISTORY_LENGTH_MAX: usize = 10;
@@ -139,8 +139,18 @@ pub struct Retry {
     pub pin: ResolvedPin,
     /// How often it did not.
     pub count: u32,
+    /// Why not, the last time.
+    #[serde(default)]
+    pub message: String,
     /// It is tried again from here on.
     pub until: Timestamp,
+}
+
+impl Retry {
+    /// Says which track does not load what, and why.
+    pub(crate) fn describe(&self, track: Track) -> String {
+        format!("{track} cannot load {}: {}", self.pin.version, self.message)
+    }
 }
 
 /// One change of state or of the live weight.

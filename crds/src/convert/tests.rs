@@ -296,6 +296,7 @@ fn statuses_read_back_as_what_was_written() {
         canary_retry: Some(rollout::Retry {
             pin: pin(2),
             count: 1,
+            message: "no such opset".to_owned(),
             until: time(2),
         }),
         history: vec![transition],

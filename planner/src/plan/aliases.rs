@@ -120,7 +120,7 @@ fn follow(
         if let Some(goal) = goal
             && serves != Some(goal)
             && !names(alias, goal)
-            && !is_stuck(before)
+            && !is_stuck(before, track)
         {
             decided.waiting.push(Waiting::ForTrack {
                 deployment: deployment.name.clone(),
@@ -140,10 +140,9 @@ fn is_sound(registered: &ObservedModel, pin: &ResolvedPin) -> bool {
 }
 
 /// Nothing goes on by itself: an aborted canary that never served never will, and a load that fails is a finding.
-fn is_stuck(before: &ObservedDeployment) -> bool {
-    before.status.as_ref().is_some_and(|status| match &status.state {
-        State::Aborted { .. } => true,
-        State::Holding { reason, .. } => reason == "LoadFailed",
-        State::Idle | State::Preparing | State::Promoting => false,
+fn is_stuck(before: &ObservedDeployment, track: Track) -> bool {
+    before.status.as_ref().is_some_and(|status| match track {
+        Track::Stable => status.stable_retry.is_some(),
+        Track::Canary => status.canary_retry.is_some() || matches!(status.state, State::Aborted { .. }),
     })
 }

@@ -8,7 +8,7 @@ use crate::desired::{Completeness, Declared, Desired};
 use crate::finding::{Finding, Reason};
 use crate::names::{Digest, ModelName, ObjectName, Revision, Track, Version};
 use crate::observed::{DeploymentObject, Observed, ObservedDeployment, ObservedModel};
-use crate::rollout::State;
+use crate::rollout::{Retry, State};
 
 /// What was decided about one manifest.
 pub(super) struct Decided<'a> {
@@ -110,6 +110,9 @@ fn one<'a>(
         resolve(declared, &context, &mut decided).or_else(|| before.map(|before| before.object.clone()))
     };
     if let Some(after) = &mut after {
+        let is_turned = after.spec.model == *model;
+        let base = if is_turned { base } else { before };
+        let registered = observed.models.get(&after.spec.model).unwrap_or(&nothing);
         after.abort = abort(after, base, registered);
     }
     if after.as_ref() != before.map(|before| &before.object) {
@@ -274,19 +277,24 @@ fn load_failed(
     name: &ObjectName,
     declared: &Declared<DeclaredDeployment>,
     before: Option<&ObservedDeployment>,
-) -> Option<Finding> {
-    match &before?.status.as_ref()?.state {
-        State::Holding { reason, message } if reason == "LoadFailed" => Some(Finding {
+) -> Vec<Finding> {
+    let Some(status) = before.and_then(|before| before.status.as_ref()) else {
+        return Vec::new();
+    };
+    let retries = [
+        (Track::Stable, &status.stable_retry),
+        (Track::Canary, &status.canary_retry),
+    ];
+    let finding = |(track, retry): (Track, &Option<Retry>)| {
+        retry.as_ref().map(|retry| Finding {
             location: Some(declared.location.clone()),
             reason: Reason::LoadFailed,
             subject: format!("MLDeployment/{name}"),
-            message: message.clone(),
+            message: retry.describe(track),
             hint: "what serves stays, and it is tried again; pin a version that loads".to_owned(),
-        }),
-        State::Idle | State::Preparing | State::Holding { .. } | State::Promoting | State::Aborted { .. } => {
-            None
-        }
-    }
+        })
+    };
+    retries.into_iter().filter_map(finding).collect()
 }
 
 /// Returns the abort that a deployment's status or object knows of, and why.

@@ -1,5 +1,7 @@
 //! What leaves: only what a commit that was understood does not declare, and only within the limits.
 
+use std::collections::BTreeSet;
+
 use super::Action;
 use super::deployments::Decided as Deployment;
 use crate::desired::{Completeness, Desired};
@@ -32,20 +34,25 @@ pub(super) fn decide<'a>(
     };
     let mut decided = Decided::default();
     let mut renamed = Vec::new();
+    let mut kept = BTreeSet::new();
     for (name, old) in &observed.deployments {
         if desired.deployments.contains_key(name) {
             continue;
         }
         let model = &old.object.spec.model;
-        match desired
+        let is_declared = desired
             .deployments
             .values()
-            .any(|declared| declared.spec.model == *model)
-        {
-            false => decided.deployments.push(name),
-            // The new object exists, or will before this action: the model is never without one.
-            true if deployments.iter().any(|new| new.serves(model)) => renamed.push(name),
-            true => {}
+            .any(|declared| declared.spec.model == *model);
+        if !is_declared {
+            decided.deployments.push(name);
+            continue;
+        }
+        // Renamed. The new object exists, or will before this action: the model is never without one. Where it cannot
+        // be made yet, one old object stays; a rename that was cut short before may have left two.
+        let is_served = deployments.iter().any(|new| new.serves(model));
+        if is_served || !kept.insert(model) {
+            renamed.push(name);
         }
     }
     let trainings: Vec<&ObjectName> = observed

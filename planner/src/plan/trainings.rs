@@ -110,6 +110,10 @@ fn failed(
         reason: Reason::TrainingFailed,
         subject: format!("MLTrainingJob/{name}"),
         message: format!("{version} was not published: {message}"),
-        hint: "nothing retries it until the job's spec changes".to_owned(),
+        hint: match &declared.spec.runs {
+            RunPolicy::Fixed(_) | RunPolicy::PerInputs => "nothing retries it until the job's spec changes",
+            RunPolicy::Scheduled { .. } => "a changed spec runs at the next slot",
+        }
+        .to_owned(),
     })
 }

@@ -6,7 +6,7 @@ mod hold;
 use super::{Commands, HISTORY_LENGTH_MAX, Lost, Rollout, State, Status, Tracks, Transition};
 use crate::Timestamp;
 use crate::deployment::{ResolvedDeployment, ResolvedPin};
-use crate::names::{Digest, Weight};
+use crate::names::{Digest, Track, Weight};
 use attempt::Attempt;
 
 pub(super) fn step(
@@ -63,7 +63,7 @@ pub(super) fn step(
                 next.weight = ceiling.min(declared).min(live);
             }
             canary_state = attempt
-                .state("canary", before)
+                .state(Track::Canary)
                 .or_else(|| is_held_back.then(|| hold::canary_lost(next.lost.as_ref())))
                 .or_else(|| (!is_ready).then_some(State::Preparing))
                 .or_else(|| (ceiling < declared).then(|| hold::paused(commands)));
@@ -78,7 +78,7 @@ pub(super) fn step(
     next.state = abort
         .map(|(digest, reason)| State::Aborted { digest, reason })
         .or_else(|| spec.suspend.as_ref().map(|reason| hold::suspended(reason)))
-        .or_else(|| stable.state("stable", before))
+        .or_else(|| stable.state(Track::Stable))
         .or_else(|| promoting.then_some(State::Promoting))
         .or_else(|| canary_state.take_if(|state| matches!(state, State::Holding { .. })))
         .or_else(|| (!is_stable_ready).then_some(State::Preparing))

@@ -1,5 +1,6 @@
 //! What the planner decides, shown through data.
 
+mod identity;
 mod plan;
 mod rollout;
 mod runs;

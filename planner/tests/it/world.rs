@@ -1,1 +1,117 @@
-//! x
+//! A whole environment in memory: Git, objects, registry, slots and training processes.
+//!
+//! What may go wrong, does: actions are lost or cut off anywhere, observations are stale, processes restart, statuses
+//! vanish, versions are damaged, aliases are moved by hand, loads and runs fail. What must hold is asserted at each step,
+//! and in the end, when nothing goes wrong any more, everything must come to rest where Git says.
+
+mod act;
+mod machine;
+mod operate;
+mod settle;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use planner::Timestamp;
+use planner::desired::Desired;
+use planner::names::{Digest, ModelName, ObjectName, Version};
+use planner::observed::{Observed, ObservedModel, ObservedVersion};
+use planner::rollout::Commands;
+use planner::runs::Record;
+
+use crate::slots::Slots;
+use crate::support::{desired, digest, environment, model, object, time, version};
+
+/// Manifests are named `a` to `c`, models `m` and `n`, jobs `t` and `u`; versions go from 0 to 5.
+const NAMES: [&str; 3] = ["a", "b", "c"];
+const MODELS: [&str; 2] = ["m", "n"];
+const JOBS: [&str; 2] = ["t", "u"];
+const VERSIONS: u32 = 6;
+
+/// Everything there is.
+#[derive(Debug)]
+struct World {
+    now: Timestamp,
+    /// Git: the newest commit.
+    head: Desired,
+    commits: u64,
+    /// What is written: objects, statuses, registry.
+    truth: Observed,
+    /// What the reconciler saw at an earlier time.
+    stale: Observed,
+    records: BTreeMap<ObjectName, Vec<Record>>,
+    slots: BTreeMap<ModelName, Slots>,
+    commands: BTreeMap<ModelName, Commands>,
+    /// Canaries that somebody aborted and that have not left their object since.
+    aborted: BTreeMap<ModelName, Digest>,
+    /// Versions that do not load although they verify.
+    unloadable: BTreeSet<(ModelName, Version)>,
+}
+
+impl World {
+    /// Two models with versions 0 to 2, an environment and no manifest.
+    fn new() -> Self {
+        let mut truth = Observed {
+            environment: Some(environment()),
+            ..Observed::default()
+        };
+        for name in MODELS {
+            let mut registered = ObservedModel::default();
+            for n in 0..3 {
+                registered.versions.insert(version(n), sound(n, None));
+            }
+            truth.models.insert(model(name), registered);
+        }
+        Self {
+            now: time(0),
+            head: desired(0),
+            commits: 0,
+            stale: truth.clone(),
+            truth,
+            records: BTreeMap::new(),
+            slots: MODELS
+                .iter()
+                .map(|name| (model(name), Slots::default()))
+                .collect(),
+            commands: MODELS
+                .iter()
+                .map(|name| (model(name), Commands::default()))
+                .collect(),
+            aborted: BTreeMap::new(),
+            unloadable: BTreeSet::new(),
+        }
+    }
+
+    fn registered(&mut self, name: &ModelName) -> &mut ObservedModel {
+        self.truth
+            .models
+            .get_mut(name)
+            .expect("both models are registered")
+    }
+
+    fn objects_of(&self, name: &ModelName) -> Vec<ObjectName> {
+        objects_of(&self.truth, name)
+    }
+}
+
+/// The objects of a model: one, but for the moment in which a renamed one takes over.
+fn objects_of(observed: &Observed, name: &ModelName) -> Vec<ObjectName> {
+    let all = observed.deployments.iter();
+    all.filter(|(_, deployment)| deployment.object.spec.model == *name)
+        .map(|(name, _)| name.clone())
+        .collect()
+}
+
+fn sound(n: u32, inputs: Option<Digest>) -> ObservedVersion {
+    ObservedVersion::Sound {
+        digest: digest(n),
+        inputs,
+    }
+}
+
+fn name(index: usize) -> ObjectName {
+    object(NAMES[index])
+}
+
+fn job(index: usize) -> ObjectName {
+    object(JOBS[index])
+}

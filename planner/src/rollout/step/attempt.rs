@@ -4,7 +4,8 @@ use chrono::Duration;
 
 use crate::Timestamp;
 use crate::deployment::ResolvedPin;
-use crate::rollout::{Retry, State, Status, TrackState};
+use crate::names::Track;
+use crate::rollout::{Retry, State, TrackState};
 
 /// The wait after the first failure or loss, in seconds; it doubles each time.
 const BACK_OFF_SECONDS_MIN: u32 = 10;
@@ -24,56 +25,49 @@ pub(super) struct Attempt {
     pub(super) goal: Option<ResolvedPin>,
     /// The failures so far, until the pin is served or changes.
     pub(super) retry: Option<Retry>,
-    version: String,
-    failure: Option<String>,
 }
 
 impl Attempt {
     pub(super) fn at(want: &ResolvedPin, track: &TrackState, memory: Option<&Retry>, now: Timestamp) -> Self {
-        let mut attempt = Self {
-            goal: Some(want.clone()),
-            retry: None,
-            version: want.version.to_string(),
-            failure: None,
-        };
+        let goal = Some(want.clone());
         if track.serving.as_ref() == Some(want) {
-            return attempt;
+            return Self { goal, retry: None };
         }
-        attempt.retry = memory.filter(|retry| retry.pin == *want).cloned();
+        let known = memory.filter(|retry| retry.pin == *want).cloned();
+        let is_loading = track.loading.as_ref() == Some(want);
         let failure = track
             .failed
             .as_ref()
-            .filter(|(pin, _)| pin == want && track.loading.as_ref() != Some(want));
+            .filter(|(pin, _)| pin == want && !is_loading);
         let Some((_, message)) = failure else {
-            return attempt;
+            return Self { goal, retry: known };
         };
-        attempt.failure = Some(message.clone());
-        let is_due = attempt.retry.as_ref().is_some_and(|retry| retry.until <= now);
-        if !is_due {
-            attempt.goal.clone_from(&track.serving);
+        let is_due = known.as_ref().is_some_and(|retry| retry.until <= now);
+        if let Some(known) = known.clone().filter(|_| !is_due) {
+            return Self {
+                goal: track.serving.clone(),
+                retry: Some(known),
+            };
         }
-        if is_due || attempt.retry.is_none() {
-            // Also moved forward as an attempt begins: a target that is cut before it does so waits for the next one.
-            let count = attempt.retry.map_or(1, |retry| retry.count.saturating_add(1));
-            attempt.retry = Some(Retry {
-                pin: want.clone(),
-                count,
-                until: now + back_off(count),
-            });
+        // Also moved forward as an attempt begins: a target that is cut before it does so waits for the next one.
+        let count = known.map_or(1, |retry| retry.count.saturating_add(1));
+        let retry = Retry {
+            pin: want.clone(),
+            count,
+            message: message.clone(),
+            until: now + back_off(count),
+        };
+        Self {
+            goal: if is_due { goal } else { track.serving.clone() },
+            retry: Some(retry),
         }
-        attempt
     }
 
     /// Holding from the first failure on until the pin is served or changes, also while it is tried again.
-    pub(super) fn state(&self, track: &str, before: Option<&Status>) -> Option<State> {
-        if let Some(failure) = &self.failure {
-            return Some(State::Holding {
-                reason: "LoadFailed".to_owned(),
-                message: format!("{track} cannot load {}: {failure}", self.version),
-            });
-        }
-        self.retry.as_ref()?;
-        let held = before.map(|before| &before.state)?;
-        matches!(held, State::Holding { reason, .. } if reason == "LoadFailed").then(|| held.clone())
+    pub(super) fn state(&self, track: Track) -> Option<State> {
+        self.retry.as_ref().map(|retry| State::Holding {
+            reason: "LoadFailed".to_owned(),
+            message: retry.describe(track),
+        })
     }
 }

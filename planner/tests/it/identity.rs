@@ -1,0 +1,144 @@
+//! Hashes that must never change, and what changes them.
+
+use expect_test::expect;
+use planner::identity::{inputs_hash, plan_hash, spec_hash};
+use planner::names::Digest;
+use planner::training::{
+    Algorithm, DataSource, Derivation, Feature, Holdout, Metric, RunPolicy, Target, Training,
+};
+
+use crate::support::{
+    declared, declared_deployment, desired, digest, object, schedule, training, version, weight,
+};
+
+fn base() -> Training {
+    training("m", RunPolicy::Fixed(version(1)))
+}
+
+/// Versions in registries hold these: if this fails, every one of them looks as if it had other inputs.
+#[test]
+fn hashes_are_pinned() {
+    let mut full = base();
+    full.dataset.source = DataSource::Committed("rows.csv".to_owned());
+    full.dataset.sha256 = Some(digest(1));
+    full.dataset.features = vec![
+        Feature {
+            name: "a".to_owned(),
+            derivation: Derivation::Column("A".to_owned()),
+        },
+        Feature {
+            name: "b".to_owned(),
+            derivation: Derivation::Ratio(["B".to_owned(), "C".to_owned()]),
+        },
+    ];
+    full.dataset.target = Some(Target {
+        column: "y".to_owned(),
+        divide_by: Some(0.1),
+        unit: Some("USD".to_owned()),
+    });
+    full.hyperparameters.insert("learning_rate".to_owned(), 0.1);
+    expect!["8c21419e1a375105093fa84ce75e0de665ad683149a1a16b6e463867696e6a1e"]
+        .assert_eq(&inputs_hash(&base()).hex());
+    expect!["a9b6108218f8694d72e4392a9c465376367f06ca9d9bcf6670e1ce60a269bc86"]
+        .assert_eq(&inputs_hash(&full).hex());
+    expect!["e19f52c5a06b027006d516850841ab3a7dacfb6f6bbedb25c74198c51a8a4c2b"]
+        .assert_eq(&spec_hash(&full).hex());
+}
+
+#[test]
+fn what_counts_as_inputs_and_what_as_spec() {
+    type Change = fn(&mut Training);
+    let changes: [(&str, Change); 13] = [
+        ("model", |t| t.model = "n".parse().unwrap()),
+        ("data", |t| {
+            t.dataset.source = DataSource::Synthetic("iris".to_owned())
+        }),
+        ("features", |t| {
+            t.dataset.features = vec![Feature {
+                name: "a".to_owned(),
+                derivation: Derivation::Column("a".to_owned()),
+            }];
+        }),
+        ("algorithm", |t| t.algorithm = Algorithm::GradientBoosting),
+        ("hyperparameters", |t| {
+            _ = t.hyperparameters.insert("leaves".to_owned(), 8.0)
+        }),
+        ("seed", |t| t.seed = 1),
+        ("holdout", |t| {
+            t.evaluation.holdout = Holdout::Percent { percent: 20, seed: 1 }
+        }),
+        ("bound", |t| t.evaluation.bound = Some(0.1)),
+        ("metric", |t| t.evaluation.metric = Metric::Mae),
+        ("deadline", |t| t.active_deadline_seconds = 1),
+        ("version", |t| t.runs = RunPolicy::Fixed(version(2))),
+        ("schedule", |t| {
+            t.runs = RunPolicy::Scheduled {
+                schedule: schedule("0 3 * * *", "UTC"),
+                starting_deadline_seconds: None,
+                concurrency: planner::training::Concurrency::Forbid,
+            };
+        }),
+        ("suspend", |t| t.suspend = true),
+    ];
+    let mut text = String::new();
+    for (name, change) in changes {
+        let mut changed = base();
+        change(&mut changed);
+        let word = |old: Digest, new: Digest| if old == new { "same" } else { "other" };
+        text.push_str(&format!(
+            "{name:<16} inputs {:<6} spec {}\n",
+            word(inputs_hash(&base()), inputs_hash(&changed)),
+            word(spec_hash(&base()), spec_hash(&changed)),
+        ));
+    }
+    expect![[r#"
+        model            inputs other  spec other
+        data             inputs other  spec other
+        features         inputs other  spec other
+        algorithm        inputs other  spec other
+        hyperparameters  inputs other  spec other
+        seed             inputs other  spec other
+        holdout          inputs other  spec other
+        bound            inputs same   spec other
+        metric           inputs same   spec other
+        deadline         inputs same   spec other
+        version          inputs same   spec other
+        schedule         inputs same   spec other
+        suspend          inputs same   spec same
+    "#]]
+    .assert_eq(&text);
+}
+
+#[test]
+fn a_file_is_its_bytes_wherever_it_lies() {
+    let at = |source| {
+        let mut training = base();
+        training.dataset.source = source;
+        training.dataset.sha256 = Some(digest(1));
+        training
+    };
+    let committed = at(DataSource::Committed("a.csv".to_owned()));
+    let absolute = at(DataSource::Absolute("/b.csv".to_owned()));
+    assert_eq!(inputs_hash(&committed), inputs_hash(&absolute));
+    assert_ne!(spec_hash(&committed), spec_hash(&absolute));
+}
+
+#[test]
+fn a_plan_is_what_is_declared_and_not_where_or_when() {
+    let mut one = desired(1);
+    one.deployments.insert(
+        object("m"),
+        declared("a", declared_deployment("m", 1, Some((2, 10))), 1),
+    );
+    one.trainings.insert(object("t"), declared("a", base(), 1));
+    let mut two = one.clone();
+    two.revision = desired(2).revision;
+    two.deployments.insert(
+        object("m"),
+        declared("b", declared_deployment("m", 1, Some((2, 10))), 2),
+    );
+    assert_eq!(plan_hash(&one), plan_hash(&two));
+    let canary = &mut two.deployments.get_mut(&object("m")).unwrap().spec.canary;
+    canary.as_mut().unwrap().weight = weight(11);
+    assert_ne!(plan_hash(&one), plan_hash(&two));
+}

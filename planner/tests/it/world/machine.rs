@@ -1,0 +1,197 @@
+//! What happens, drawn at random; the seed of a failure is printed.
+
+use planner::desired::Completeness;
+use planner::names::Track;
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
+
+use super::{JOBS, MODELS, NAMES, VERSIONS, World};
+
+/// Something that happens.
+#[derive(Debug, Clone)]
+pub(super) enum Event {
+    /// A manifest says something else.
+    Commit {
+        name: usize,
+        model: usize,
+        stable: u32,
+        canary: Option<(u32, u64)>,
+        suspend: bool,
+        digest: Pinned,
+    },
+    /// A manifest leaves.
+    Remove { name: usize },
+    /// A job makes this version, or leaves.
+    CommitTraining {
+        job: usize,
+        model: usize,
+        makes: Option<u32>,
+        seed: u64,
+    },
+    /// Whether all files can be read.
+    Completeness(Completeness),
+    /// The environment is suspended or not.
+    SuspendEnvironment(bool),
+    /// A pass of the reconciler: on what it sees now or saw before, cut after some actions, one of them lost.
+    Pass { is_stale: bool, cut: usize, lost: usize },
+    /// The reconciler's picture of the world is taken.
+    Observe,
+    /// A step of the operator.
+    Operate { model: usize },
+    /// A load ends.
+    Load { model: usize, track: Track },
+    /// A canary stops answering.
+    LoseCanary { model: usize },
+    /// The process is killed and starts anew.
+    Restart,
+    /// A status vanishes.
+    LoseStatus { name: usize },
+    /// The object and its status vanish.
+    LoseObject { name: usize },
+    /// A step of the jobs.
+    Train,
+    /// The runs under way end.
+    EndRuns(Ending),
+    /// A version's files are damaged, or restored.
+    Damage {
+        model: usize,
+        version: u32,
+        is_damaged: bool,
+    },
+    /// A version stops to load, or loads again.
+    Unloadable { model: usize, version: u32, is_so: bool },
+    /// Somebody moves or removes an alias by hand.
+    Tamper {
+        model: usize,
+        track: Track,
+        to: Option<u32>,
+    },
+    /// Somebody aborts the canary.
+    Abort { model: usize },
+    /// Somebody pauses or resumes.
+    Pause { model: usize, is_paused: bool },
+    /// Time passes, in seconds.
+    Wait(i64),
+    /// Nothing goes wrong for a while.
+    Settle,
+}
+
+/// The digest that a stable pin gives.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Pinned {
+    None,
+    Right,
+    Wrong,
+}
+
+/// How runs end.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Ending {
+    Published,
+    Invalid,
+    Killed,
+}
+
+fn commit() -> impl Strategy<Value = Event> {
+    let canary = prop::option::of((0..VERSIONS, select(vec![0_u64, 1, 10, 50, 100])));
+    let digest = prop_oneof![6 => Just(Pinned::None), 3 => Just(Pinned::Right), 1 => Just(Pinned::Wrong)];
+    (
+        0..NAMES.len(),
+        0..MODELS.len(),
+        0..VERSIONS,
+        canary,
+        prop::bool::weighted(0.1),
+        digest,
+    )
+        .prop_map(|(name, model, stable, canary, suspend, digest)| Event::Commit {
+            name,
+            model,
+            stable,
+            canary,
+            suspend,
+            digest,
+        })
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let model = 0..MODELS.len();
+    let track = select(vec![Track::Stable, Track::Canary]);
+    prop_oneof![
+        12 => commit(),
+        2 => (0..NAMES.len()).prop_map(|name| Event::Remove { name }),
+        4 => (0..JOBS.len(), model.clone(), prop::option::weighted(0.8, 0..VERSIONS), 0..2_u64)
+            .prop_map(|(job, model, makes, seed)| Event::CommitTraining { job, model, makes, seed }),
+        2 => prop::bool::weighted(0.7).prop_map(|is_complete| Event::Completeness(
+            if is_complete { Completeness::Complete } else { Completeness::Partial }
+        )),
+        1 => prop::bool::weighted(0.3).prop_map(Event::SuspendEnvironment),
+        20 => (prop::bool::weighted(0.2), 0..12_usize, 0..20_usize)
+            .prop_map(|(is_stale, cut, lost)| Event::Pass { is_stale, cut, lost }),
+        3 => Just(Event::Observe),
+        24 => model.clone().prop_map(|model| Event::Operate { model }),
+        16 => (model.clone(), track.clone()).prop_map(|(model, track)| Event::Load { model, track }),
+        2 => model.clone().prop_map(|model| Event::LoseCanary { model }),
+        2 => Just(Event::Restart),
+        1 => (0..NAMES.len()).prop_map(|name| Event::LoseStatus { name }),
+        1 => (0..NAMES.len()).prop_map(|name| Event::LoseObject { name }),
+        5 => Just(Event::Train),
+        4 => select(vec![Ending::Published, Ending::Published, Ending::Invalid, Ending::Killed])
+            .prop_map(Event::EndRuns),
+        3 => (model.clone(), 0..VERSIONS, any::<bool>())
+            .prop_map(|(model, version, is_damaged)| Event::Damage { model, version, is_damaged }),
+        2 => (model.clone(), 0..VERSIONS, any::<bool>())
+            .prop_map(|(model, version, is_so)| Event::Unloadable { model, version, is_so }),
+        2 => (model.clone(), track, prop::option::of(0..VERSIONS))
+            .prop_map(|(model, track, to)| Event::Tamper { model, track, to }),
+        2 => model.clone().prop_map(|model| Event::Abort { model }),
+        2 => (model, any::<bool>()).prop_map(|(model, is_paused)| Event::Pause { model, is_paused }),
+        3 => select(vec![1_i64, 10, 100]).prop_map(Event::Wait),
+        2 => Just(Event::Settle),
+    ]
+}
+
+/// Any event may follow any other: there is nothing to keep in step with the world.
+struct AnyOrder;
+
+impl ReferenceStateMachine for AnyOrder {
+    type State = ();
+    type Transition = Event;
+
+    fn init_state() -> BoxedStrategy<()> {
+        Just(()).boxed()
+    }
+
+    fn transitions((): &()) -> BoxedStrategy<Event> {
+        event().boxed()
+    }
+
+    fn apply((): (), _: &Event) {}
+}
+
+struct Converges;
+
+impl StateMachineTest for Converges {
+    type SystemUnderTest = World;
+    type Reference = AnyOrder;
+
+    fn init_test((): &()) -> World {
+        World::new()
+    }
+
+    fn apply(mut world: World, (): &(), event: Event) -> World {
+        world.happen(&event);
+        world
+    }
+
+    fn teardown(mut world: World, (): ()) {
+        world.settle();
+    }
+}
+
+prop_state_machine! {
+    #![proptest_config(ProptestConfig { cases: 20_000, max_shrink_iters: 100_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_world_converges(sequential 1..120 => Converges);
+}

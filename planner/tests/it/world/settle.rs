@@ -1,0 +1,152 @@
+//! Nothing goes wrong any more: everything must come to rest where Git says.
+
+use planner::desired::Completeness;
+use planner::finding::Reason;
+use planner::names::{ModelName, Track, Weight};
+use planner::observed::ObservedAlias;
+use planner::plan::{Plan, plan};
+use planner::rollout::State;
+
+use super::machine::Ending;
+use super::{MODELS, World};
+use crate::support::model;
+
+impl World {
+    /// Lets everything work, and time pass, until nothing changes.
+    pub(super) fn settle(&mut self) {
+        for _ in 0..60 {
+            let before = format!("{:?}{:?}", self.truth, self.slots);
+            let plan = plan(&self.head, &self.truth, self.now);
+            self.check_plan(&plan, &self.truth);
+            for action in plan.actions {
+                self.act(action);
+            }
+            for name in MODELS {
+                let model = model(name);
+                self.operate(&model);
+                self.load(&model, Track::Stable);
+                self.load(&model, Track::Canary);
+            }
+            let is_busy = self.train();
+            self.end_runs(Ending::Published);
+            if !is_busy && before == format!("{:?}{:?}", self.truth, self.slots) {
+                return self.check_rest();
+            }
+            // Longer than any back-off.
+            self.now += chrono::Duration::seconds(601);
+        }
+        // Attempts at what does not load go on for ever; all else must have come to rest.
+        let is_attempted = self.truth.deployments.values().any(|deployment| {
+            let status = deployment.status.as_ref();
+            status.is_some_and(|status| status.stable_retry.is_some() || status.canary_retry.is_some())
+        });
+        let plan = plan(&self.head, &self.truth, self.now);
+        assert!(is_attempted, "it does not come to rest:\n{plan}\n{self:#?}");
+        self.check_rest();
+    }
+
+    fn check_rest(&self) {
+        let plan = plan(&self.head, &self.truth, self.now);
+        assert!(
+            plan.actions.is_empty(),
+            "a converged world is not planned to change:\n{plan}"
+        );
+        if self.head.environment.suspend.is_some() {
+            return;
+        }
+        for name in MODELS {
+            self.check_model(&model(name), &plan);
+        }
+    }
+
+    fn check_model(&self, model: &ModelName, plan: &Plan) {
+        let tracks = &self.slots[model].tracks;
+        let declared = self
+            .head
+            .deployments
+            .iter()
+            .find(|(_, declared)| declared.spec.model == *model);
+        let Some((name, declared)) = declared else {
+            let refused = plan
+                .findings
+                .iter()
+                .any(|finding| finding.reason == Reason::RemovalRefused);
+            // An object whose manifest turned to another model, and is stopped, stays.
+            let held = self.objects_of(model);
+            let is_held = held.iter().any(|name| self.head.deployments.contains_key(name));
+            if self.head.completeness == Completeness::Complete && !refused && !is_held {
+                assert_eq!(held, [], "{model} was removed");
+                assert_eq!(tracks.weight, Weight::ZERO);
+                assert_eq!((&tracks.stable.serving, &tracks.canary.serving), (&None, &None));
+            }
+            return;
+        };
+        let subject = format!("MLDeployment/{name}");
+        let is_stopped = plan.findings.iter().any(|finding| finding.subject == subject);
+        let waits = plan
+            .waiting
+            .iter()
+            .any(|waiting| waiting.to_string().starts_with(&format!("{subject}:")));
+        // A renamed object that was cut short stays beside the new one until all files can be read.
+        let is_shared = self.objects_of(model).len() > 1;
+        assert!(!is_shared || self.head.completeness == Completeness::Partial);
+        if is_stopped || waits || is_shared || declared.spec.suspend.is_some() {
+            return;
+        }
+        let deployment = &self.truth.deployments[name];
+        let case = || format!("{model}: {deployment:#?}\n{tracks:#?}\n{plan}");
+        let spec = &deployment.object.spec;
+        assert_eq!(spec.stable.version, declared.spec.stable.version, "{}", case());
+        assert_eq!(tracks.stable.serving.as_ref(), Some(&spec.stable), "{}", case());
+        let aliases = &self.truth.models[model].aliases;
+        let names = |version| Some(ObservedAlias::To(version));
+        assert_eq!(
+            aliases.get(&Track::Stable).cloned(),
+            names(spec.stable.version.clone()),
+            "{}",
+            case()
+        );
+
+        let pins = spec
+            .canary
+            .as_ref()
+            .map(|canary| (&canary.pin.version, canary.weight));
+        let wanted = declared
+            .spec
+            .canary
+            .as_ref()
+            .map(|canary| (&canary.pin.version, canary.weight));
+        assert_eq!(pins, wanted, "{}", case());
+        let status = deployment.status.as_ref().unwrap();
+        let Some(canary) = &spec.canary else {
+            assert_eq!(
+                (&tracks.canary.serving, tracks.weight),
+                (&None, Weight::ZERO),
+                "{}",
+                case()
+            );
+            assert_eq!(aliases.get(&Track::Canary), None, "{}", case());
+            return;
+        };
+        if deployment.object.abort.is_some() {
+            assert!(matches!(status.state, State::Aborted { .. }), "{}", case());
+            assert_eq!(tracks.weight, Weight::ZERO, "{}", case());
+            return;
+        }
+        let is_forgotten = self.aborted.get(model) == Some(&canary.pin.digest);
+        assert!(!is_forgotten, "an abort was forgotten: {}", case());
+        assert_eq!(tracks.canary.serving.as_ref(), Some(&canary.pin), "{}", case());
+        assert_eq!(
+            aliases.get(&Track::Canary).cloned(),
+            names(canary.pin.version.clone()),
+            "{}",
+            case()
+        );
+        if self.commands[model].paused.is_some() {
+            assert!(tracks.weight <= canary.weight, "{}", case());
+        } else {
+            assert_eq!(tracks.weight, canary.weight, "{}", case());
+            assert_eq!(status.state, State::Idle, "{}", case());
+        }
+    }
+}
