@@ -1,5 +1,6 @@
 //! The ordered actions that turn the observed state into the desired state.
 
+mod aborts;
 mod aliases;
 mod deployments;
 mod pins;
@@ -15,7 +16,7 @@ use crate::desired::Desired;
 use crate::environment::Environment;
 use crate::finding::Finding;
 use crate::names::{Digest, ModelName, ObjectName, Revision, Track, Version};
-use crate::observed::{DeploymentObject, Observed, ObservedAlias, ObservedDeployment, TrainingObject};
+use crate::observed::{DeploymentObject, Observed, ObservedAlias, TrainingObject};
 
 /// What must change, in the order in which it is done, and what stands in the way.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -173,7 +174,7 @@ pub fn plan(desired: &Desired, observed: &Observed, now: Timestamp) -> Plan {
         plan.findings.extend(deployment.findings);
         plan.waiting.extend(deployment.waiting);
     }
-    plan.actions.extend(aborts(observed));
+    plan.actions.extend(aborts::record(observed));
     plan.actions.extend(aliases.actions);
     plan.actions.extend(removals.actions);
     plan.findings.extend(trainings.findings);
@@ -185,24 +186,4 @@ pub fn plan(desired: &Desired, observed: &Observed, now: Timestamp) -> Plan {
 
 fn put_environment(environment: &Environment, observed: &Observed) -> Option<Action> {
     (observed.environment.as_ref() != Some(environment)).then(|| Action::PutEnvironment(environment.clone()))
-}
-
-/// Appends to the history each abort that only an object or a status knows of.
-fn aborts(observed: &Observed) -> Vec<Action> {
-    let record = |deployment: &ObservedDeployment| {
-        let spec = &deployment.object.spec;
-        let canary = spec.canary.as_ref()?;
-        let (digest, reason) = deployments::abort_in_force(deployment)?;
-        let is_recorded = observed
-            .models
-            .get(&spec.model)
-            .is_some_and(|model| model.aborted.contains(&digest));
-        (canary.pin.digest == digest && !is_recorded).then(|| Action::RecordAbort {
-            model: spec.model.clone(),
-            version: canary.pin.version.clone(),
-            digest,
-            reason,
-        })
-    };
-    observed.deployments.values().filter_map(record).collect()
 }

@@ -1,14 +1,14 @@
 //! What each MLDeployment object becomes.
 
 use super::pins::{Context, Refusal, Resolution};
-use super::{Action, Waiting};
+use super::{Action, Waiting, aborts};
 use crate::Timestamp;
 use crate::deployment::{Canary, DeclaredDeployment, ResolvedDeployment, ResolvedPin};
 use crate::desired::{Completeness, Declared, Desired};
 use crate::finding::{Finding, Reason};
-use crate::names::{Digest, ModelName, ObjectName, Revision, Track, Version};
+use crate::names::{ModelName, ObjectName, Revision, Track, Version};
 use crate::observed::{DeploymentObject, Observed, ObservedDeployment, ObservedModel};
-use crate::rollout::{Retry, State};
+use crate::rollout::Retry;
 
 /// What was decided about one manifest.
 pub(super) struct Decided<'a> {
@@ -113,7 +113,7 @@ fn one<'a>(
         let is_turned = after.spec.model == *model;
         let base = if is_turned { base } else { before };
         let registered = observed.models.get(&after.spec.model).unwrap_or(&nothing);
-        after.abort = abort(after, base, registered);
+        after.abort = aborts::of(after, base, registered);
     }
     if after.as_ref() != before.map(|before| &before.object) {
         decided.put = after.clone().map(|object| Action::PutDeployment {
@@ -295,45 +295,4 @@ fn load_failed(
         })
     };
     retries.into_iter().filter_map(finding).collect()
-}
-
-/// Returns the abort that a deployment's status or object knows of, and why.
-pub(super) fn abort_in_force(deployment: &ObservedDeployment) -> Option<(Digest, String)> {
-    let told = deployment.status.as_ref().and_then(|status| match &status.state {
-        State::Aborted { digest, reason } => Some((*digest, reason.clone())),
-        State::Idle | State::Preparing | State::Holding { .. } | State::Promoting => None,
-    });
-    let kept = || {
-        deployment
-            .object
-            .abort
-            .map(|digest| (digest, "kept on the object".to_owned()))
-    };
-    let canary = deployment.object.spec.canary.as_ref()?.pin.digest;
-    told.filter(|(digest, _)| *digest == canary).or_else(kept)
-}
-
-/// An abort stays while its canary does. The history brings it back where object and status were lost.
-fn abort(
-    after: &DeploymentObject,
-    base: Option<&ObservedDeployment>,
-    registered: &ObservedModel,
-) -> Option<Digest> {
-    let canary = after.spec.canary.as_ref()?.pin.digest;
-    let is_known = base
-        .and_then(abort_in_force)
-        .is_some_and(|(digest, _)| digest == canary);
-    let is_lost = match base {
-        None => true,
-        Some(base) => {
-            let was_canary = base
-                .object
-                .spec
-                .canary
-                .as_ref()
-                .is_some_and(|old| old.pin.digest == canary);
-            base.status.is_none() && was_canary
-        }
-    };
-    (is_known || (is_lost && registered.aborted.contains(&canary))).then_some(canary)
 }

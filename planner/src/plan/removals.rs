@@ -115,21 +115,21 @@ fn refuse(
     if is_within {
         return None;
     }
-    let mut named = names
+    let mut listed = names
         .iter()
         .take(NAMED_MAX)
         .cloned()
         .collect::<Vec<_>>()
         .join(", ");
     if names.len() > NAMED_MAX {
-        named.push_str(", …");
+        listed.push_str(", …");
     }
     Some(Finding {
         location: None,
         reason: Reason::RemovalRefused,
         subject: format!("MLEnvironment/{}", environment.name),
         message: format!(
-            "{} of {inventory} objects are no longer declared ({named}), and at most {max_count} and {max_percent} % \
+            "{} of {inventory} objects are no longer declared ({listed}), and at most {max_count} and {max_percent} % \
              may go at once; nothing is removed",
             names.len(),
         ),

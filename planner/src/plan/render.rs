@@ -149,9 +149,12 @@ fn deployment(from: Option<&DeploymentObject>, to: &DeploymentObject) -> String 
 }
 
 fn canary(from: Option<&ResolvedDeployment>, to: &ResolvedDeployment) -> Option<String> {
-    let weight = |old: Weight, new: Weight| match old == new {
-        true => format!("at {new}"),
-        false => format!("at {old} -> {new}"),
+    let weight = |old: Weight, new: Weight| {
+        if old == new {
+            format!("at {new}")
+        } else {
+            format!("at {old} -> {new}")
+        }
     };
     Some(
         match (from.and_then(|from| from.canary.as_ref()), to.canary.as_ref()) {

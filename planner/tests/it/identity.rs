@@ -1,5 +1,7 @@
 //! Hashes that must never change, and what changes them.
 
+use std::fmt::Write as _;
+
 use expect_test::expect;
 use planner::identity::{inputs_hash, plan_hash, spec_hash};
 use planner::names::Digest;
@@ -51,7 +53,7 @@ fn what_counts_as_inputs_and_what_as_spec() {
     let changes: [(&str, Change); 13] = [
         ("model", |t| t.model = "n".parse().unwrap()),
         ("data", |t| {
-            t.dataset.source = DataSource::Synthetic("iris".to_owned())
+            t.dataset.source = DataSource::Synthetic("iris".to_owned());
         }),
         ("features", |t| {
             t.dataset.features = vec![Feature {
@@ -61,7 +63,7 @@ fn what_counts_as_inputs_and_what_as_spec() {
         }),
         ("algorithm", |t| t.algorithm = Algorithm::GradientBoosting),
         ("hyperparameters", |t| {
-            _ = t.hyperparameters.insert("leaves".to_owned(), 8.0)
+            t.hyperparameters.insert("leaves".to_owned(), 8.0);
         }),
         ("seed", |t| t.seed = 1),
         ("holdout", |t| {
@@ -82,14 +84,16 @@ fn what_counts_as_inputs_and_what_as_spec() {
     ];
     let mut text = String::new();
     for (name, change) in changes {
-        let mut changed = base();
-        change(&mut changed);
+        let mut other = base();
+        change(&mut other);
         let word = |old: Digest, new: Digest| if old == new { "same" } else { "other" };
-        text.push_str(&format!(
-            "{name:<16} inputs {:<6} spec {}\n",
-            word(inputs_hash(&base()), inputs_hash(&changed)),
-            word(spec_hash(&base()), spec_hash(&changed)),
-        ));
+        writeln!(
+            text,
+            "{name:<16} inputs {:<6} spec {}",
+            word(inputs_hash(&base()), inputs_hash(&other)),
+            word(spec_hash(&base()), spec_hash(&other)),
+        )
+        .unwrap();
     }
     expect![[r#"
         model            inputs other  spec other

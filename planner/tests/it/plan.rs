@@ -85,13 +85,13 @@ impl Case {
 
     /// Shows the plan.
     #[track_caller]
-    fn check(&self, expected: Expect) {
+    fn check(&self, expected: &Expect) {
         expected.assert_eq(&self.plan().to_string());
     }
 
     /// Shows the plan and applies it.
     #[track_caller]
-    fn apply(&mut self, expected: Expect) {
+    fn apply(&mut self, expected: &Expect) {
         self.check(expected);
         for action in self.plan().actions {
             self.act(action);

@@ -154,7 +154,7 @@ impl Target {
     }
 
     #[track_caller]
-    fn check(&self, expected: Expect) {
+    fn check(&self, expected: &Expect) {
         expected.assert_eq(&self.log);
     }
 }

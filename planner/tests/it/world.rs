@@ -5,6 +5,7 @@
 //! and in the end, when nothing goes wrong any more, everything must come to rest where Git says.
 
 mod act;
+mod check;
 mod machine;
 mod operate;
 mod settle;

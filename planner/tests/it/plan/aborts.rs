@@ -20,11 +20,11 @@ fn aborted() -> Case {
 #[test]
 fn an_abort_is_put_on_the_object_and_recorded() {
     let mut case = aborted();
-    case.apply(expect![[r#"
+    case.apply(&expect![[r#"
         MLDeployment/m: stable v20260102-000000 (b40711a88c70), canary v20260103-000000 (433ebf5bc03d) at 10%, abort 433ebf5bc03d [0000000001]
         m: record the abort of canary v20260103-000000 (433ebf5bc03d): ann: slow
     "#]]);
-    case.check(expect![[r#"
+    case.check(&expect![[r#"
         no changes
     "#]]);
 }
@@ -34,11 +34,11 @@ fn an_abort_stays_while_its_canary_does() {
     let mut case = aborted();
     case.converge();
     case.commit(2, 1, Some((2, 50)));
-    case.apply(expect![[r#"
+    case.apply(&expect![[r#"
         MLDeployment/m: stable v20260102-000000 (b40711a88c70), canary v20260103-000000 (433ebf5bc03d) at 10% -> 50% [0000000002]
     "#]]);
     case.commit(3, 1, Some((3, 50)));
-    case.apply(expect![[r#"
+    case.apply(&expect![[r#"
         MLDeployment/m: stable v20260102-000000 (b40711a88c70), canary v20260103-000000 (433ebf5bc03d) -> v20260104-000000 (88185d128d99) at 50%, abort lifted [0000000003]
         waiting: MLDeployment/m: the alias canary waits until the track serves its pin
     "#]]);
@@ -49,7 +49,7 @@ fn an_abort_stays_while_its_canary_does() {
 fn an_abort_of_a_canary_that_leaves_in_the_same_pass_is_recorded() {
     let mut case = aborted();
     case.commit(2, 1, None);
-    case.check(expect![[r#"
+    case.check(&expect![[r#"
         MLDeployment/m: stable v20260102-000000 (b40711a88c70), canary v20260103-000000 (433ebf5bc03d) -> none [0000000002]
         m: record the abort of canary v20260103-000000 (433ebf5bc03d): ann: slow
     "#]]);
@@ -61,7 +61,7 @@ fn an_abort_cut_short_is_completed() {
     let actions = case.plan().actions;
     case.act(actions.into_iter().next().unwrap());
     case.deployment().status = None;
-    case.check(expect![[r#"
+    case.check(&expect![[r#"
         m: record the abort of canary v20260103-000000 (433ebf5bc03d): kept on the object
     "#]]);
 }
@@ -71,7 +71,7 @@ fn an_abort_comes_back_from_the_history() {
     let mut case = aborted();
     case.converge();
     case.observed.deployments.clear();
-    case.check(expect![[r#"
+    case.check(&expect![[r#"
         MLDeployment/m: create: stable v20260102-000000 (b40711a88c70), canary v20260103-000000 (433ebf5bc03d) at 10%, abort 433ebf5bc03d [0000000001]
     "#]]);
 }
@@ -84,7 +84,7 @@ fn an_abort_is_recorded_again_where_the_history_was_lost() {
         .models
         .entry("m".parse().unwrap())
         .and_modify(|model: &mut ObservedModel| model.aborted.clear());
-    case.check(expect![[r#"
+    case.check(&expect![[r#"
         m: record the abort of canary v20260103-000000 (433ebf5bc03d): kept on the object
     "#]]);
 }
@@ -104,7 +104,7 @@ fn a_canary_that_left_and_came_back_is_exposed() {
 fn a_finding_does_not_keep_an_abort_from_being_recorded() {
     let mut case = aborted();
     case.commit(2, 9, Some((2, 10)));
-    case.check(expect![[r#"
+    case.check(&expect![[r#"
         MLDeployment/m: stable v20260102-000000 (b40711a88c70), canary v20260103-000000 (433ebf5bc03d) at 10%, abort 433ebf5bc03d [0000000001]
         m: record the abort of canary v20260103-000000 (433ebf5bc03d): ann: slow
         environments/dev/m.yaml:1:1: VersionMissing: MLDeployment/m: stable: version v20260110-000000 of m does not exist and no training job makes it

@@ -52,12 +52,12 @@ fn allow(case: &mut Case, n: u64) {
 fn within_the_limits() {
     let mut case = ten();
     remove(&mut case, 2, &["d3", "t0"]);
-    case.apply(expect![[r#"
+    case.apply(&expect![[r#"
         alias d3@stable: v20260102-000000 -> none
         MLTrainingJob/t0: remove
         MLDeployment/d3: remove
     "#]]);
-    case.check(expect![[r#"
+    case.check(&expect![[r#"
         no changes
     "#]]);
 }
@@ -66,7 +66,7 @@ fn within_the_limits() {
 fn one_is_always_within() {
     let mut case = super::serving(1, None);
     remove(&mut case, 2, &["m"]);
-    case.check(expect![[r#"
+    case.check(&expect![[r#"
         alias m@stable: v20260102-000000 -> none
         MLDeployment/m: remove
     "#]]);
@@ -76,7 +76,7 @@ fn one_is_always_within() {
 fn over_the_limits_nothing_goes() {
     let mut case = ten();
     remove(&mut case, 2, &["d0", "d1", "d2", "t0"]);
-    case.check(expect![[r#"
+    case.check(&expect![[r#"
         no changes
         RemovalRefused: MLEnvironment/dev: 4 of 10 objects are no longer declared (MLDeployment/d0, MLDeployment/d1, MLDeployment/d2, MLTrainingJob/t0), and at most 3 and 20 % may go at once; nothing is removed
           hint: restore the manifests, or commit `removal: { allow: 0000000002000000000000000000000000000000 }` to the MLEnvironment
@@ -84,7 +84,7 @@ fn over_the_limits_nothing_goes() {
     // Three are within the count and not within 20 percent.
     let mut case = ten();
     remove(&mut case, 2, &["d0", "d1", "d2"]);
-    case.check(expect![[r#"
+    case.check(&expect![[r#"
         no changes
         RemovalRefused: MLEnvironment/dev: 3 of 10 objects are no longer declared (MLDeployment/d0, MLDeployment/d1, MLDeployment/d2), and at most 3 and 20 % may go at once; nothing is removed
           hint: restore the manifests, or commit `removal: { allow: 0000000002000000000000000000000000000000 }` to the MLEnvironment
@@ -97,7 +97,7 @@ fn a_commit_allows_an_earlier_one() {
     remove(&mut case, 2, &["d0", "d1", "d2", "d3", "t0"]);
     allow(&mut case, 2);
     case.desired.revision = revision(3);
-    case.apply(expect![[r#"
+    case.apply(&expect![[r#"
         MLEnvironment/dev: apply
         alias d0@stable: v20260102-000000 -> none
         alias d1@stable: v20260102-000000 -> none
@@ -111,7 +111,7 @@ fn a_commit_allows_an_earlier_one() {
     "#]]);
     // What stays allowed does not allow what a later commit takes away.
     remove(&mut case, 4, &["d4", "d5", "d6", "d7"]);
-    case.check(expect![[r#"
+    case.check(&expect![[r#"
         no changes
         RemovalRefused: MLEnvironment/dev: 4 of 5 objects are no longer declared (MLDeployment/d4, MLDeployment/d5, MLDeployment/d6, MLDeployment/d7), and at most 3 and 20 % may go at once; nothing is removed
           hint: restore the manifests, or commit `removal: { allow: 0000000004000000000000000000000000000000 }` to the MLEnvironment
@@ -136,13 +136,13 @@ fn limits_that_come_with_the_commit_do_not_judge_it() {
         allow: None,
     };
     remove(&mut case, 2, &["d0", "d1", "d2", "d3"]);
-    case.check(expect![[r#"
+    case.check(&expect![[r#"
         no changes
         RemovalRefused: MLEnvironment/dev: 4 of 10 objects are no longer declared (MLDeployment/d0, MLDeployment/d1, MLDeployment/d2, MLDeployment/d3), and at most 3 and 20 % may go at once; nothing is removed
           hint: restore the manifests, or commit `removal: { allow: 0000000002000000000000000000000000000000 }` to the MLEnvironment
     "#]]);
     case.converge();
-    case.check(expect![[r#"
+    case.check(&expect![[r#"
         no changes
         RemovalRefused: MLEnvironment/dev: 4 of 10 objects are no longer declared (MLDeployment/d0, MLDeployment/d1, MLDeployment/d2, MLDeployment/d3), and at most 3 and 20 % may go at once; nothing is removed
           hint: restore the manifests, or commit `removal: { allow: 0000000002000000000000000000000000000000 }` to the MLEnvironment
@@ -165,16 +165,16 @@ fn missing_information_removes_nothing() {
     let mut case = ten();
     remove(&mut case, 2, &["d0"]);
     case.desired.completeness = Completeness::Partial;
-    case.check(expect![[r#"
+    case.check(&expect![[r#"
         no changes
     "#]]);
     case.desired.completeness = Completeness::Complete;
     // The last applied limits are lost: they are written first, and judge the pass after.
     case.observed.environment = None;
-    case.apply(expect![[r#"
+    case.apply(&expect![[r#"
         MLEnvironment/dev: apply
     "#]]);
-    case.check(expect![[r#"
+    case.check(&expect![[r#"
         alias d0@stable: v20260102-000000 -> none
         MLDeployment/d0: remove
     "#]]);

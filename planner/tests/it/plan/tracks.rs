@@ -14,21 +14,21 @@ fn from_nothing_to_serving() {
     let mut case = Case::new(2);
     case.observed.environment = None;
     case.commit(1, 1, Some((2, 10)));
-    case.apply(expect![[r#"
+    case.apply(&expect![[r#"
         MLEnvironment/dev: apply
         MLDeployment/m: create: stable v20260102-000000 (b40711a88c70), canary v20260103-000000 (433ebf5bc03d) at 10% [0000000001]
     "#]]);
-    case.check(expect![[r#"
+    case.check(&expect![[r#"
         no changes
         waiting: MLDeployment/m: the alias stable waits until the track serves its pin
         waiting: MLDeployment/m: the alias canary waits until the track serves its pin
     "#]]);
     case.serve();
-    case.apply(expect![[r#"
+    case.apply(&expect![[r#"
         alias m@stable: none -> v20260102-000000 (b40711a88c70)
         alias m@canary: none -> v20260103-000000 (433ebf5bc03d)
     "#]]);
-    case.check(expect![[r#"
+    case.check(&expect![[r#"
         no changes
     "#]]);
 }
@@ -37,7 +37,7 @@ fn from_nothing_to_serving() {
 fn a_weight_changes_the_revision_of_no_track() {
     let mut case = serving(2, Some((2, 10)));
     case.commit(5, 1, Some((2, 50)));
-    case.apply(expect![[r#"
+    case.apply(&expect![[r#"
         MLDeployment/m: stable v20260102-000000 (b40711a88c70), canary v20260103-000000 (433ebf5bc03d) at 10% -> 50% [0000000005]
     "#]]);
     let object = &case.deployment().object;
@@ -54,7 +54,7 @@ fn the_digest_of_what_serves_changes_the_revision_of_no_track() {
     let mut spec = declared_deployment("m", 1, None);
     spec.stable.digest = Some(digest(1));
     case.commit_deployment(5, "m", spec);
-    case.apply(expect![[r#"
+    case.apply(&expect![[r#"
         MLDeployment/m: stable v20260102-000000 (b40711a88c70) [0000000005]
     "#]]);
     assert_eq!(case.deployment().object.stable_revision, revision(1));
@@ -65,16 +65,16 @@ fn the_digest_of_what_serves_changes_the_revision_of_no_track() {
 fn replacement_moves_the_alias_when_the_track_is_ready() {
     let mut case = serving(2, None);
     case.commit(5, 2, None);
-    case.apply(expect![[r#"
+    case.apply(&expect![[r#"
         MLDeployment/m: stable v20260102-000000 (b40711a88c70) -> v20260103-000000 (433ebf5bc03d) [0000000005]
         waiting: MLDeployment/m: the alias stable waits until the track serves its pin
     "#]]);
-    case.apply(expect![[r#"
+    case.apply(&expect![[r#"
         no changes
         waiting: MLDeployment/m: the alias stable waits until the track serves its pin
     "#]]);
     case.serve();
-    case.apply(expect![[r#"
+    case.apply(&expect![[r#"
         alias m@stable: v20260102-000000 -> v20260103-000000 (433ebf5bc03d)
     "#]]);
     assert_eq!(case.deployment().object.stable_revision, revision(5));
@@ -84,22 +84,22 @@ fn replacement_moves_the_alias_when_the_track_is_ready() {
 fn promotion_and_revert() {
     let mut case = serving(2, Some((2, 10)));
     case.commit(5, 2, None);
-    case.apply(expect![[r#"
+    case.apply(&expect![[r#"
         MLDeployment/m: stable v20260102-000000 (b40711a88c70) -> v20260103-000000 (433ebf5bc03d), canary v20260103-000000 promoted [0000000005]
         waiting: MLDeployment/m: the alias stable waits until the track serves its pin
     "#]]);
     // Stable serves v2, the canary is not emptied yet.
     let pin = resolved(2);
     case.deployment().status.as_mut().unwrap().stable = Some(pin);
-    case.apply(expect![[r#"
+    case.apply(&expect![[r#"
         alias m@stable: v20260102-000000 -> v20260103-000000 (433ebf5bc03d)
     "#]]);
     case.serve();
-    case.apply(expect![[r#"
+    case.apply(&expect![[r#"
         alias m@canary: v20260103-000000 -> none
     "#]]);
     case.commit(6, 1, Some((2, 10)));
-    case.apply(expect![[r#"
+    case.apply(&expect![[r#"
         MLDeployment/m: stable v20260103-000000 (433ebf5bc03d) -> v20260102-000000 (b40711a88c70), canary none -> v20260103-000000 (433ebf5bc03d) at 10% [0000000006]
         waiting: MLDeployment/m: the alias stable waits until the track serves its pin
         waiting: MLDeployment/m: the alias canary waits until the track serves its pin
@@ -115,15 +115,15 @@ fn a_tampered_alias_is_repaired() {
     case.model("m")
         .aliases
         .insert(Track::Canary, ObservedAlias::Broken("a file".to_owned()));
-    case.apply(expect![[r#"
+    case.apply(&expect![[r#"
         alias m@stable: v20260103-000000 -> v20260102-000000 (b40711a88c70)
         alias m@canary: broken (a file) -> none
     "#]]);
-    case.check(expect![[r#"
+    case.check(&expect![[r#"
         no changes
     "#]]);
     case.model("m").aliases.clear();
-    case.check(expect![[r#"
+    case.check(&expect![[r#"
         alias m@stable: none -> v20260102-000000 (b40711a88c70)
     "#]]);
 }
@@ -151,14 +151,14 @@ fn suspended_deployment_gets_the_mark_and_nothing_else() {
     spec.suspend = Some("audit".to_owned());
     case.commit_deployment(5, "m", spec);
     case.model("m").aliases.clear();
-    case.apply(expect![[r#"
+    case.apply(&expect![[r#"
         MLDeployment/m: stable v20260102-000000 (b40711a88c70), canary v20260103-000000 (433ebf5bc03d) at 10%, suspend: audit [0000000001]
     "#]]);
-    case.check(expect![[r#"
+    case.check(&expect![[r#"
         no changes
     "#]]);
     case.commit(6, 3, None);
-    case.apply(expect![[r#"
+    case.apply(&expect![[r#"
         MLDeployment/m: stable v20260102-000000 (b40711a88c70) -> v20260104-000000 (88185d128d99), canary v20260103-000000 (433ebf5bc03d) -> none, resume [0000000006]
         alias m@stable: none -> v20260102-000000 (b40711a88c70)
         alias m@canary: none -> v20260103-000000 (433ebf5bc03d)
@@ -171,14 +171,14 @@ fn suspended_environment_gets_its_own_object_and_nothing_else() {
     let mut case = serving(3, Some((2, 10)));
     case.commit(5, 3, None);
     case.desired.environment.suspend = Some("freeze".to_owned());
-    case.apply(expect![[r#"
+    case.apply(&expect![[r#"
         MLEnvironment/dev: apply
     "#]]);
-    case.check(expect![[r#"
+    case.check(&expect![[r#"
         no changes
     "#]]);
     case.desired.environment = environment();
-    case.apply(expect![[r#"
+    case.apply(&expect![[r#"
         MLEnvironment/dev: apply
         MLDeployment/m: stable v20260102-000000 (b40711a88c70) -> v20260104-000000 (88185d128d99), canary v20260103-000000 (433ebf5bc03d) -> none [0000000005]
         waiting: MLDeployment/m: the alias stable waits until the track serves its pin
@@ -191,7 +191,7 @@ fn a_suspended_model_that_is_new_waits() {
     let mut spec = declared_deployment("m", 1, None);
     spec.suspend = Some("not yet".to_owned());
     case.commit_deployment(1, "m", spec);
-    case.check(expect![[r#"
+    case.check(&expect![[r#"
         no changes
     "#]]);
 }
@@ -201,7 +201,7 @@ fn a_renamed_manifest_takes_over() {
     let mut case = serving(2, Some((2, 10)));
     case.desired.deployments.clear();
     case.commit_deployment(5, "renamed", declared_deployment("m", 1, Some((2, 10))));
-    case.apply(expect![[r#"
+    case.apply(&expect![[r#"
         MLDeployment/renamed: create: stable v20260102-000000 (b40711a88c70), canary v20260103-000000 (433ebf5bc03d) at 10% [0000000005]
         MLDeployment/m: remove
     "#]]);
@@ -211,7 +211,7 @@ fn a_renamed_manifest_takes_over() {
         (&revision(5), &revision(1))
     );
     case.serve();
-    case.check(expect![[r#"
+    case.check(&expect![[r#"
         no changes
     "#]]);
 }
@@ -223,12 +223,12 @@ fn a_model_is_never_served_by_two_objects() {
     case.publish("x", 1, None);
     case.commit_deployment(5, "m", declared_deployment("x", 1, None));
     case.commit_deployment(5, "n", declared_deployment("m", 2, None));
-    case.apply(expect![[r#"
+    case.apply(&expect![[r#"
         MLDeployment/m: model m -> x, stable v20260102-000000 (b40711a88c70) [0000000005]
         alias m@stable: v20260102-000000 -> none
         waiting: MLDeployment/n: waits until MLDeployment/m has left model m
     "#]]);
-    case.apply(expect![[r#"
+    case.apply(&expect![[r#"
         MLDeployment/n: create: stable v20260103-000000 (433ebf5bc03d) [0000000005]
         alias x@stable: none -> v20260102-000000 (b40711a88c70)
     "#]]);
@@ -240,7 +240,7 @@ fn one_file_that_cannot_be_read_may_be_the_holder() {
     case.desired.deployments.clear();
     case.desired.completeness = planner::desired::Completeness::Partial;
     case.commit_deployment(5, "n", declared_deployment("m", 2, None));
-    case.check(expect![[r#"
+    case.check(&expect![[r#"
         no changes
         waiting: MLDeployment/n: waits until MLDeployment/m has left model m
     "#]]);

@@ -28,7 +28,7 @@ fn commit(situation: &mut Situation, stable: u32, canary: Option<(u32, u64)>) {
 }
 
 #[track_caller]
-fn check(situation: &Situation, expected: Expect) {
+fn check(situation: &Situation, expected: &Expect) {
     expected.assert_eq(&situation.log);
 }
 
@@ -40,7 +40,7 @@ fn first_start_exposes_no_canary_before_stable_answers() {
     situation.load(Track::Stable).step();
     check(
         &situation,
-        expect![[r#"
+        &expect![[r#"
         stable v1  canary v2  weight 0%          Preparing
         stable v1  canary v2  weight 0%          Preparing
         stable v1  canary v2  weight 0% -> 10%   Idle
@@ -60,7 +60,7 @@ fn replacement_keeps_the_old_version_until_the_new_one_answers() {
     situation.settle();
     check(
         &situation,
-        expect![[r#"
+        &expect![[r#"
         stable v2  canary -  weight 0%          Preparing
         stable v2  canary -  weight 0%          Preparing
         stable v2  canary -  weight 0%          Idle
@@ -78,7 +78,7 @@ fn canary_in_and_out() {
     situation.settle();
     check(
         &situation,
-        expect![[r#"
+        &expect![[r#"
         stable v1  canary v2  weight 0%          Preparing
         stable v1  canary v2  weight 0% -> 10%   Idle
         stable v1  canary v2  weight 10%         Idle
@@ -96,7 +96,7 @@ fn new_canary_version_goes_through_weight_0() {
     situation.settle();
     check(
         &situation,
-        expect![[r#"
+        &expect![[r#"
         stable v1  canary v3  weight 10% -> 0%   Preparing
         stable v1  canary v3  weight 0% -> 20%   Idle
         stable v1  canary v3  weight 20%         Idle
@@ -111,7 +111,7 @@ fn promotion_sends_nobody_back() {
     situation.settle();
     check(
         &situation,
-        expect![[r#"
+        &expect![[r#"
         stable v2  canary v2  weight 10%         Promoting
         stable v2  canary -  weight 10% -> 0%   Promoting
         stable v2  canary -  weight 0%          Idle
@@ -127,7 +127,7 @@ fn promotion_with_the_next_canary() {
     situation.settle();
     check(
         &situation,
-        expect![[r#"
+        &expect![[r#"
         stable v2  canary v2  weight 10%         Promoting
         stable v2  canary v3  weight 10% -> 0%   Preparing
         stable v2  canary v3  weight 0% -> 5%    Idle
@@ -145,7 +145,7 @@ fn promotion_and_its_revert() {
     situation.settle();
     check(
         &situation,
-        expect![[r#"
+        &expect![[r#"
         stable v2  canary v2  weight 10%         Promoting
         stable v2  canary -  weight 10% -> 0%   Promoting
         stable v2  canary -  weight 0%          Idle
@@ -166,7 +166,7 @@ fn promotion_reverted_midway() {
     situation.settle();
     check(
         &situation,
-        expect![[r#"
+        &expect![[r#"
         stable v2  canary v2  weight 10%         Promoting
         stable v1  canary v2  weight 10%         Idle
         stable v1  canary v2  weight 10%         Idle
@@ -181,7 +181,7 @@ fn swap_of_stable_and_canary() {
     situation.settle();
     check(
         &situation,
-        expect![[r#"
+        &expect![[r#"
         stable v2  canary v2  weight 10%         Promoting
         stable v2  canary v1  weight 10% -> 0%   Preparing
         stable v2  canary v1  weight 0% -> 10%   Idle
@@ -208,7 +208,7 @@ fn aborted_until_the_pin_changes() {
     situation.settle();
     check(
         &situation,
-        expect![[r#"
+        &expect![[r#"
         stable v1  canary v2  weight 10% -> 0%   Aborted: ann: slow
         stable v1  canary v2  weight 0%          Aborted: ann: slow
         stable v1  canary v2  weight 0%          Aborted: ann: slow
@@ -235,7 +235,7 @@ fn abort_on_the_object_survives_a_lost_status() {
     assert_eq!(situation.slots.weight(), Weight::ZERO);
     check(
         &situation,
-        expect![[r#"
+        &expect![[r#"
         stable v1  canary -  weight 0%          Aborted: ann: slow
         stable v1  canary -  weight 0%          Aborted: ann: slow
         stable v1  canary -  weight 0%          Aborted: ann: slow
@@ -263,7 +263,7 @@ fn pause_freezes_raises_and_lets_lower() {
     situation.settle();
     check(
         &situation,
-        expect![[r#"
+        &expect![[r#"
         stable v1  canary v2  weight 10%         Holding Paused: ann: lunch
         stable v1  canary v2  weight 10%         Holding Paused: ann: lunch
         stable v1  canary v2  weight 10% -> 5%   Idle
@@ -295,7 +295,7 @@ fn suspension_keeps_what_serves_through_a_restart() {
     situation.settle();
     check(
         &situation,
-        expect![[r#"
+        &expect![[r#"
         stable v1  canary v2  weight 10%         Holding Suspended: audit
         stable v1  canary v2  weight 10%         Holding Suspended: audit
         stable v1  canary v2  weight 0%          Holding Suspended: audit
@@ -318,7 +318,7 @@ fn suspension_stops_a_replacement_midway() {
     situation.settle();
     check(
         &situation,
-        expect![[r#"
+        &expect![[r#"
         stable v2  canary -  weight 0%          Preparing
         stable v1  canary -  weight 0%          Holding Suspended: audit
         stable v1  canary -  weight 0%          Holding Suspended: audit
@@ -360,7 +360,7 @@ fn a_restart_is_no_loss() {
     situation.settle();
     check(
         &situation,
-        expect![[r#"
+        &expect![[r#"
         stable v1  canary v2  weight 0%          Preparing
         stable v1  canary v2  weight 0% -> 10%   Idle
         stable v1  canary v2  weight 10%         Idle
@@ -389,7 +389,7 @@ fn a_canary_that_does_not_load_is_tried_again_after_a_back_off() {
     situation.settle();
     check(
         &situation,
-        expect![[r#"
+        &expect![[r#"
             stable v1  canary v2  weight 0%          Preparing
             stable v1  canary -  weight 0%          Holding LoadFailed: canary cannot load v20260103-000000: no such opset
             stable v1  canary v2  weight 0%          Holding LoadFailed: canary cannot load v20260103-000000: no such opset
@@ -415,7 +415,7 @@ fn a_stable_that_does_not_load_leaves_the_old_one_answering() {
     situation.settle();
     check(
         &situation,
-        expect![[r#"
+        &expect![[r#"
         stable v3  canary v2  weight 10%         Preparing
         stable v1  canary v2  weight 10%         Holding LoadFailed: stable cannot load v20260104-000000: no such opset
         stable v4  canary v2  weight 10%         Preparing
@@ -432,7 +432,7 @@ fn removal_empties_both_tracks() {
     situation.settle();
     check(
         &situation,
-        expect![[r#"
+        &expect![[r#"
         stable -  canary -  weight 10% -> 0%   Preparing
         stable -  canary -  weight 0%          Idle
         stable -  canary -  weight 0%          Idle

@@ -44,7 +44,7 @@ fn situations() -> Vec<Named<Situation>> {
         (
             "Holding Suspended",
             step(idle(), |s| {
-                s.spec.as_mut().unwrap().suspend = Some("audit".to_owned())
+                s.spec.as_mut().unwrap().suspend = Some("audit".to_owned());
             }),
         ),
         ("Holding LoadFailed, canary", canary_failed),

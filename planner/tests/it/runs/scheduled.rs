@@ -28,7 +28,7 @@ fn scheduled_runs_one_per_slot() {
     target.training.seed = 1;
     target.until("2026-03-02 03:00");
     target.end(succeeded);
-    target.check(expect![[r#"
+    target.check(&expect![[r#"
         01 00:00:00 | Scheduled | wake 01 03:00:00
         01 03:00:00 start v20260301-030000 #1 | Running v20260301-030000 | wake 01 03:10:00
         01 03:00:00 | Running v20260301-030000 | wake 01 03:10:00
@@ -49,7 +49,7 @@ fn same_inputs_are_skipped_for_ever() {
     target.records.remove(0);
     target.existing.clear();
     target.until("2026-03-03 03:00");
-    target.check(expect![[r#"
+    target.check(&expect![[r#"
         01 03:00:00 start v20260301-030000 #1 | Running v20260301-030000 | wake 01 03:10:00
         01 03:00:00 | Running v20260301-030000 | wake 01 03:10:00
         01 03:00:00 | Succeeded v20260301-030000 | wake 02 03:00:00
@@ -68,7 +68,7 @@ fn lost_records_are_replaced_by_the_newest_trained_version() {
         .insert(version(1), sound(Some(inputs_hash(&target.training))));
     target.existing.insert(version(2), sound(None));
     target.until("2026-03-01 03:00");
-    target.check(expect![[r#"
+    target.check(&expect![[r#"
         01 03:00:00 skip v20260301-030000 SameInputs | Scheduled | wake 02 03:00:00
         01 03:00:00 | Scheduled | wake 02 03:00:00
     "#]]);
@@ -79,7 +79,7 @@ fn of_missed_slots_only_the_newest_is_caught_up() {
     let mut target = scheduled(Concurrency::Forbid, None);
     target.settle();
     target.until("2026-03-09 02:00");
-    target.check(expect![[r#"
+    target.check(&expect![[r#"
         01 00:00:00 | Scheduled | wake 01 03:00:00
         09 02:00:00 start v20260308-030000 #1 | Running v20260308-030000 | wake 09 02:10:00
         09 02:00:00 | Running v20260308-030000 | wake 09 02:10:00
@@ -93,7 +93,7 @@ fn a_slot_missed_by_more_than_the_deadline_is_skipped() {
     target.end(succeeded);
     target.training.seed = 1;
     target.until("2026-03-02 03:02");
-    target.check(expect![[r#"
+    target.check(&expect![[r#"
         01 03:01:00 start v20260301-030000 #1 | Running v20260301-030000 | wake 01 03:11:00
         01 03:01:00 | Running v20260301-030000 | wake 01 03:11:00
         01 03:01:00 | Succeeded v20260301-030000 | wake 02 03:00:00
@@ -107,7 +107,7 @@ fn slots_before_the_commit_are_nobodys() {
     let mut target = scheduled(Concurrency::Forbid, None);
     target.committed_at = at("2026-03-05 12:00");
     target.until("2026-03-05 12:00");
-    target.check(expect![[r#"
+    target.check(&expect![[r#"
         05 12:00:00 | Scheduled | wake 06 03:00:00
     "#]]);
 }
@@ -122,7 +122,7 @@ fn overlapping(concurrency: Concurrency) -> Target {
 
 #[test]
 fn forbid_skips_a_slot_while_a_run_is_under_way() {
-    overlapping(Concurrency::Forbid).check(expect![[r#"
+    overlapping(Concurrency::Forbid).check(&expect![[r#"
         01 03:00:00 start v20260301-030000 #1 | Running v20260301-030000 | wake 02 03:00:00
         01 03:00:00 | Running v20260301-030000 | wake 02 03:00:00
         02 03:00:00 skip v20260302-030000 Forbid | Running v20260301-030000 | wake 03 03:00:00
@@ -132,7 +132,7 @@ fn forbid_skips_a_slot_while_a_run_is_under_way() {
 
 #[test]
 fn replace_stops_the_run_under_way() {
-    overlapping(Concurrency::Replace).check(expect![[r#"
+    overlapping(Concurrency::Replace).check(&expect![[r#"
         01 03:00:00 start v20260301-030000 #1 | Running v20260301-030000 | wake 02 03:00:00
         01 03:00:00 | Running v20260301-030000 | wake 02 03:00:00
         02 03:00:00 stop v20260301-030000 Replaced | Pending v20260302-030000 | wake 02 03:00:00
@@ -143,7 +143,7 @@ fn replace_stops_the_run_under_way() {
 
 #[test]
 fn allow_runs_both() {
-    overlapping(Concurrency::Allow).check(expect![[r#"
+    overlapping(Concurrency::Allow).check(&expect![[r#"
         01 03:00:00 start v20260301-030000 #1 | Running v20260301-030000 | wake 02 03:00:00
         01 03:00:00 | Running v20260301-030000 | wake 02 03:00:00
         02 03:00:00 start v20260302-030000 #1 | Running v20260302-030000 | wake 03 03:00:00
@@ -165,7 +165,7 @@ fn a_slot_is_retried_until_the_next_one() {
     target.wait(40);
     target.end(killed);
     target.until("2026-03-03 03:00");
-    target.check(expect![[r#"
+    target.check(&expect![[r#"
         01 03:00:00 start v20260301-030000 #1 | Running v20260301-030000 | wake 01 03:10:00
         01 03:00:00 | Running v20260301-030000 | wake 01 03:10:00
         01 03:00:00 | Pending v20260301-030000 | wake 01 03:00:10
@@ -194,7 +194,7 @@ fn slots_after_an_invalid_run_wait_for_another_spec() {
     target.until("2026-03-02 03:00");
     target.training.evaluation.bound = None;
     target.until("2026-03-03 03:00");
-    target.check(expect![[r#"
+    target.check(&expect![[r#"
         01 03:00:00 start v20260301-030000 #1 | Running v20260301-030000 | wake 01 03:10:00
         01 03:00:00 | Running v20260301-030000 | wake 01 03:10:00
         01 03:00:00 | Failed v20260301-030000: r2 is below 0.5 | wake 02 03:00:00
@@ -212,7 +212,7 @@ fn a_slot_is_run_again_for_a_changed_spec() {
     target.now += Duration::seconds(60);
     change(&mut target);
     target.settle();
-    target.check(expect![[r#"
+    target.check(&expect![[r#"
         01 03:00:00 start v20260301-030000 #1 | Running v20260301-030000 | wake 01 03:10:00
         01 03:00:00 | Running v20260301-030000 | wake 01 03:10:00
         01 03:01:00 stop v20260301-030000 SpecChanged | Pending v20260301-030000 | wake 01 03:01:00
@@ -230,7 +230,7 @@ fn a_schedule_without_dates_waits_for_ever() {
         concurrency: Concurrency::Forbid,
     };
     target.settle();
-    target.check(expect![[r#"
+    target.check(&expect![[r#"
         01 00:00:00 | Scheduled | wake never
     "#]]);
 }

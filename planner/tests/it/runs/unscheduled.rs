@@ -24,7 +24,7 @@ fn fixed_version_is_trained_once() {
     target.wait(30);
     target.end(succeeded);
     target.wait(86_400);
-    target.check(expect![[r#"
+    target.check(&expect![[r#"
         01 00:00:00 start v20260102-000000 #1 | Running v20260102-000000 | wake 01 00:10:00
         01 00:00:00 | Running v20260102-000000 | wake 01 00:10:00
         01 00:00:30 | Running v20260102-000000 | wake 01 00:10:00
@@ -38,7 +38,7 @@ fn fixed_version_that_exists_is_not_trained() {
     let mut target = fixed();
     target.existing.insert(version(1), sound(None));
     target.settle();
-    target.check(expect![[r#"
+    target.check(&expect![[r#"
         01 00:00:00 | Succeeded v20260102-000000 | wake never
     "#]]);
 }
@@ -51,7 +51,7 @@ fn fixed_version_that_is_damaged_fails() {
         ObservedVersion::Damaged("checksums do not match".to_owned()),
     );
     target.settle();
-    target.check(expect![[r#"
+    target.check(&expect![[r#"
         01 00:00:00 | Failed v20260102-000000: the version exists but is damaged: checksums do not match; remove its folder to train it again | wake never
     "#]]);
 }
@@ -64,7 +64,7 @@ fn a_version_that_the_registry_does_not_show_is_trained_again_after_a_while() {
     target.existing.clear();
     target.wait(1);
     target.wait(10);
-    target.check(expect![[r#"
+    target.check(&expect![[r#"
         01 00:00:00 start v20260102-000000 #1 | Running v20260102-000000 | wake 01 00:10:00
         01 00:00:00 | Running v20260102-000000 | wake 01 00:10:00
         01 00:00:00 | Succeeded v20260102-000000 | wake never
@@ -87,7 +87,7 @@ fn transient_failures_are_retried_under_the_same_version_three_times() {
     target.wait(86_400);
     change(&mut target);
     target.settle();
-    target.check(expect![[r#"
+    target.check(&expect![[r#"
         01 00:00:00 start v20260102-000000 #1 | Running v20260102-000000 | wake 01 00:10:00
         01 00:00:00 | Running v20260102-000000 | wake 01 00:10:00
         01 00:00:00 | Pending v20260102-000000 | wake 01 00:00:10
@@ -113,7 +113,7 @@ fn invalid_runs_wait_for_another_spec() {
     // Lowering the bound changes the spec, not the inputs.
     target.training.evaluation.bound = Some(0.1);
     target.settle();
-    target.check(expect![[r#"
+    target.check(&expect![[r#"
         01 00:00:00 start v20260102-000000 #1 | Running v20260102-000000 | wake 01 00:10:00
         01 00:00:00 | Running v20260102-000000 | wake 01 00:10:00
         01 00:00:00 | Failed v20260102-000000: r2 is below 0.5 | wake never
@@ -130,7 +130,7 @@ fn a_run_that_takes_too_long_is_stopped_and_not_tried_again() {
     target.wait(599);
     target.wait(1);
     target.wait(86_400);
-    target.check(expect![[r#"
+    target.check(&expect![[r#"
         01 00:00:00 start v20260102-000000 #1 | Running v20260102-000000 | wake 01 00:10:00
         01 00:00:00 | Running v20260102-000000 | wake 01 00:10:00
         01 00:09:59 | Running v20260102-000000 | wake 01 00:10:00
@@ -150,7 +150,7 @@ fn a_changed_spec_stops_the_run_and_starts_anew() {
     // And back: the stopped run counts for nothing.
     target.training.seed = 0;
     target.settle();
-    target.check(expect![[r#"
+    target.check(&expect![[r#"
         01 00:00:00 start v20260102-000000 #1 | Running v20260102-000000 | wake 01 00:10:00
         01 00:00:00 | Running v20260102-000000 | wake 01 00:10:00
         01 00:00:05 stop v20260102-000000 SpecChanged | Pending v20260102-000000 | wake 01 00:00:05
@@ -172,7 +172,7 @@ fn a_suspended_job_starts_nothing_and_stops_nothing() {
     target.training.suspend = true;
     target.wait(5);
     target.end(succeeded);
-    target.check(expect![[r#"
+    target.check(&expect![[r#"
         01 00:00:00 | Suspended | wake never
         01 00:00:00 start v20260102-000000 #1 | Running v20260102-000000 | wake 01 00:10:00
         01 00:00:00 | Running v20260102-000000 | wake 01 00:10:00
@@ -198,7 +198,7 @@ fn per_inputs_is_one_run_per_set_of_inputs() {
     // And back: the first version is still there.
     target.training.seed -= 1;
     target.settle();
-    target.check(expect![[r#"
+    target.check(&expect![[r#"
         01 00:00:00 start v20260301-000000 #1 | Running v20260301-000000 | wake 01 00:10:00
         01 00:00:00 | Running v20260301-000000 | wake 01 00:10:00
         01 00:00:00 | Succeeded v20260301-000000 | wake never
@@ -219,7 +219,7 @@ fn per_inputs_numbers_collisions() {
     target.end(killed);
     target.wait(10);
     target.end(succeeded);
-    target.check(expect![[r#"
+    target.check(&expect![[r#"
         01 00:00:00 start v20260301-000000-2 #1 | Running v20260301-000000-2 | wake 01 00:10:00
         01 00:00:00 | Running v20260301-000000-2 | wake 01 00:10:00
         01 00:00:00 | Pending v20260301-000000-2 | wake 01 00:00:10
@@ -236,7 +236,7 @@ fn per_inputs_changed_while_running_gets_a_version_of_its_own() {
     target.now += Duration::seconds(7);
     change(&mut target);
     target.settle();
-    target.check(expect![[r#"
+    target.check(&expect![[r#"
         01 00:00:00 start v20260301-000000 #1 | Running v20260301-000000 | wake 01 00:10:00
         01 00:00:00 | Running v20260301-000000 | wake 01 00:10:00
         01 00:00:07 stop v20260301-000000 SpecChanged | Pending v20260301-000007 | wake 01 00:00:07

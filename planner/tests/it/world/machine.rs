@@ -190,7 +190,8 @@ impl StateMachineTest for Converges {
 }
 
 prop_state_machine! {
-    #![proptest_config(ProptestConfig { cases: 20_000, max_shrink_iters: 100_000, ..ProptestConfig::default() })]
+    // 256 cases, or as many as `PROPTEST_CASES` says.
+    #![proptest_config(ProptestConfig { max_shrink_iters: 100_000, ..ProptestConfig::default() })]
 
     #[test]
     fn the_world_converges(sequential 1..120 => Converges);

@@ -76,25 +76,22 @@ impl World {
             .unwrap_or_else(|| panic!("no canary: {}", case()));
         let spec = spec.unwrap_or_else(|| panic!("no object: {}", case()));
         assert_eq!(step.canary.as_ref(), Some(serving), "{}", case());
-        match spec.canary.as_ref().filter(|canary| canary.pin == *serving) {
-            Some(canary) => {
-                assert!(
-                    step.weight <= canary.weight,
-                    "above the declared weight: {}",
-                    case()
-                );
-                assert_ne!(
-                    self.aborted.get(model),
-                    Some(&serving.digest),
-                    "aborted: {}",
-                    case()
-                );
-            }
-            None => {
-                let is_promotion = serving.digest == spec.stable.digest;
-                assert!(is_promotion || spec.suspend.is_some(), "undeclared: {}", case());
-                assert!(step.weight <= tracks.weight, "raised without a pin: {}", case());
-            }
+        if let Some(canary) = spec.canary.as_ref().filter(|canary| canary.pin == *serving) {
+            assert!(
+                step.weight <= canary.weight,
+                "above the declared weight: {}",
+                case()
+            );
+            assert_ne!(
+                self.aborted.get(model),
+                Some(&serving.digest),
+                "aborted: {}",
+                case()
+            );
+        } else {
+            let is_promotion = serving.digest == spec.stable.digest;
+            assert!(is_promotion || spec.suspend.is_some(), "undeclared: {}", case());
+            assert!(step.weight <= tracks.weight, "raised without a pin: {}", case());
         }
     }
 

@@ -87,9 +87,16 @@ impl World {
             .waiting
             .iter()
             .any(|waiting| waiting.to_string().starts_with(&format!("{subject}:")));
-        // A renamed object that was cut short stays beside the new one until all files can be read.
-        let is_shared = self.objects_of(model).len() > 1;
-        assert!(!is_shared || self.head.completeness == Completeness::Partial);
+        // A rename that was cut short: the old object stays while not all files can be read, or while its own manifest,
+        // which says another model by now, is stopped.
+        let holders = self.objects_of(model);
+        let is_shared = holders.len() > 1;
+        let turns = |holder| {
+            let declared = self.head.deployments.get(holder);
+            declared.is_some_and(|declared| declared.spec.model != *model)
+        };
+        let is_partial = self.head.completeness == Completeness::Partial;
+        assert!(!is_shared || is_partial || holders.iter().any(turns));
         if is_stopped || waits || is_shared || declared.spec.suspend.is_some() {
             return;
         }
