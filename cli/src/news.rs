@@ -265,6 +265,12 @@ impl fmt::Display for News {
         match self {
             Self::Applied { revision, changes } => {
                 let revision = revision.as_ref().map_or("no commit", |revision| revision.short());
+                // Most changes come from this very commit, which need not be told twice.
+                let told = format!(" [{revision}]");
+                let changes: Vec<_> = changes
+                    .iter()
+                    .map(|change| change.strip_suffix(&told).unwrap_or(change))
+                    .collect();
                 write!(f, "{revision} {}", changes.join(", "))
             }
             Self::Training {

@@ -31,8 +31,15 @@ pub(crate) struct RolloutArguments {
 
 #[derive(Debug, Subcommand)]
 enum RolloutCommand {
-    /// Show where the rollout stands, and its last transitions
-    Status(ModelSelection),
+    /// Show where a model's rollout, or each one, stands, and its last transitions
+    Status {
+        /// The model; absent: all of them
+        model: Option<ModelName>,
+        #[command(flatten)]
+        data: DataArguments,
+        #[command(flatten)]
+        output: OutputArguments,
+    },
     /// Take the canary out of the traffic until its pin changes or leaves
     Abort {
         #[command(flatten)]
@@ -71,7 +78,7 @@ struct ModelSelection {
 #[derive(Debug, Args)]
 struct Order {
     /// Why: shown in the status and kept in the history
-    #[arg(long, env = "AURORA_REASON", value_name = "TEXT")]
+    #[arg(long, env = "AURORA_REASON", value_name = "TEXT", default_value = "by hand")]
     reason: String,
     #[command(flatten)]
     patience: Patience,
@@ -93,7 +100,13 @@ impl Patience {
 
 pub(crate) fn run(arguments: &RolloutArguments) -> Result<ExitCode, Failure> {
     match &arguments.command {
-        RolloutCommand::Status(selection) => selection.show(&selection.deployment()?)?,
+        RolloutCommand::Status { model, data, output } => {
+            let terminal = Terminal::new(output.output);
+            match model {
+                Some(model) => show(terminal, &deployment(data, model)?)?,
+                None => show_all(terminal, deployments(data)?)?,
+            }
+        }
         RolloutCommand::Abort { model, order } => abort(model, order)?,
         RolloutCommand::Pause { model, order } => {
             let reason = signed(&order.reason);
@@ -142,18 +155,30 @@ fn signed(reason: &str) -> String {
     }
 }
 
+/// Returns the data directory's deployments by model.
+fn deployments(data: &DataArguments) -> Result<BTreeMap<ModelName, MLDeployment>, Failure> {
+    let deployments = status::read(&data.data_dir)?.deployments.into_values();
+    Ok(deployments
+        .map(|deployment| (deployment.spec.model_name.clone(), deployment))
+        .collect())
+}
+
+fn deployment(data: &DataArguments, model: &ModelName) -> Result<MLDeployment, Failure> {
+    let mut known = deployments(data)?;
+    known.remove(model).ok_or_else(|| {
+        let names: Vec<_> = known.keys().map(ToString::to_string).collect();
+        let hint = if names.is_empty() {
+            "no model is deployed here yet".to_owned()
+        } else {
+            format!("deployed are: {}", names.join(", "))
+        };
+        Failure::new(format!("no model {model} is deployed here")).hint(hint)
+    })
+}
+
 impl ModelSelection {
     fn deployment(&self) -> Result<MLDeployment, Failure> {
-        let deployments = status::read(&self.data.data_dir)?.deployments;
-        let known: BTreeMap<_, _> = deployments
-            .into_values()
-            .map(|deployment| (deployment.spec.model_name.to_string(), deployment))
-            .collect();
-        let names: Vec<_> = known.keys().cloned().collect();
-        known.get(self.model.as_str()).cloned().ok_or_else(|| {
-            Failure::new(format!("no model {} is deployed here", self.model))
-                .hint(format!("deployed are: {}", names.join(", ")))
-        })
+        deployment(&self.data, &self.model)
     }
 
     /// Waits until the status acknowledges a command, then shows it.
@@ -170,7 +195,7 @@ impl ModelSelection {
                 .as_ref()
                 .and_then(|status| status.memory.as_ref());
             if memory.is_some_and(&is_taken_up) {
-                return self.show(&deployment);
+                return show(Terminal::new(self.output.output), &deployment);
             }
             if asked.elapsed() >= patience.duration() {
                 return Err(Failure::new(format!(
@@ -182,17 +207,38 @@ impl ModelSelection {
             thread::sleep(POLL);
         }
     }
+}
 
-    fn show(&self, deployment: &MLDeployment) -> Result<(), Failure> {
-        let terminal = Terminal::new(self.output.output);
-        let status = deployment.status.clone().unwrap_or_default();
-        if terminal.is_json() {
-            terminal.document(&status)?;
-        } else {
-            terminal.line(render(deployment, &status))?;
-        }
-        Ok(())
+fn show(terminal: Terminal, deployment: &MLDeployment) -> Result<(), Failure> {
+    let status = deployment.status.clone().unwrap_or_default();
+    if terminal.is_json() {
+        terminal.document(&status)?;
+    } else {
+        terminal.line(render(deployment, &status))?;
     }
+    Ok(())
+}
+
+/// Shows each model's rollout; as JSON, an object with a member for each model.
+fn show_all(terminal: Terminal, deployments: BTreeMap<ModelName, MLDeployment>) -> Result<(), Failure> {
+    if terminal.is_json() {
+        let statuses: BTreeMap<_, _> = deployments
+            .into_iter()
+            .map(|(model, deployment)| (model, deployment.status.unwrap_or_default()))
+            .collect();
+        terminal.document(&statuses)?;
+        return Ok(());
+    }
+    let shown: Vec<_> = deployments
+        .values()
+        .map(|deployment| render(deployment, &deployment.status.clone().unwrap_or_default()))
+        .collect();
+    if shown.is_empty() {
+        terminal.line("no model is deployed here yet")?;
+    } else {
+        terminal.line(shown.join("\n\n\n"))?;
+    }
+    Ok(())
 }
 
 fn render(deployment: &MLDeployment, status: &MLDeploymentStatus) -> String {

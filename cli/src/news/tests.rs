@@ -98,13 +98,19 @@ fn a_promotion_is_told_by_what_changes() {
 fn a_finding_is_told_once_and_once_more_when_it_is_gone() {
     check(
         vec![
-            pass(&["MLDeployment/wine: stable v20260101-000000"], &[]),
+            pass(
+                &[
+                    "MLDeployment/wine: stable v20260101-000000 [aaaaaaaaaa]",
+                    "MLDeployment/old: stable v20260101-000000 [bbbbbbbbbb]",
+                ],
+                &[],
+            ),
             pass(&[], &["weight is a word"]),
             pass(&[], &["weight is a word"]),
             pass(&[], &[]),
         ],
         &expect![[r#"
-            * aaaaaaaaaa MLDeployment/wine: stable v20260101-000000
+            * aaaaaaaaaa MLDeployment/wine: stable v20260101-000000, MLDeployment/old: stable v20260101-000000 [bbbbbbbbbb]
             ! environments/dev/wine.yaml:3:5: InvalidManifest: MLDeployment/wine: weight is a word
               hint: write 50
             * resolved: InvalidManifest MLDeployment/wine"#]],
