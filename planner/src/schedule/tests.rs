@@ -109,12 +109,17 @@ fn fields_mean_what_posix_says() {
 #[test]
 fn weekdays_count_from_sunday_which_is_0_and_7() {
     // 2026-11-22 is a Sunday.
-    check("0 3 * * 0", "UTC", "2026-11-21 00:00", &expect![[r#"
+    check(
+        "0 3 * * 0",
+        "UTC",
+        "2026-11-21 00:00",
+        &expect![[r#"
         Sun 2026-11-22 03:00 +0000
         Sun 2026-11-29 03:00 +0000
         Sun 2026-12-06 03:00 +0000
         Sun 2026-12-13 03:00 +0000
-    "#]]);
+    "#]],
+    );
     for sunday in ["7", "SUN", "sun", "0,7"] {
         let next = schedule(&format!("0 3 * * {sunday}"), "UTC").next_after(at("2026-11-21 00:00"));
         assert_eq!(next, Some(at("2026-11-22 03:00")), "{sunday}");

@@ -93,39 +93,48 @@ pub(super) enum Ending {
     Killed,
 }
 
+/// Mostly versions that are there from the start.
+fn any_version() -> impl Strategy<Value = u32> {
+    prop_oneof![9 => 0..3_u32, 1 => 3..VERSIONS]
+}
+
+/// Mostly each manifest with a model of its own.
+fn name_and_model() -> impl Strategy<Value = (usize, usize)> {
+    prop_oneof![
+        5 => Just((0, 0)),
+        4 => Just((1, 1)),
+        1 => (0..NAMES.len(), 0..MODELS.len()),
+    ]
+}
+
 fn commit() -> impl Strategy<Value = Event> {
-    let canary = prop::option::of((0..VERSIONS, select(vec![0_u64, 1, 10, 50, 100])));
-    let digest = prop_oneof![6 => Just(Pinned::None), 3 => Just(Pinned::Right), 1 => Just(Pinned::Wrong)];
-    (
-        0..NAMES.len(),
-        0..MODELS.len(),
-        0..VERSIONS,
-        canary,
-        prop::bool::weighted(0.1),
-        digest,
-    )
-        .prop_map(|(name, model, stable, canary, suspend, digest)| Event::Commit {
+    let canary = prop::option::weighted(0.7, (any_version(), select(vec![0_u64, 1, 10, 50, 100])));
+    let digest = prop_oneof![12 => Just(Pinned::None), 6 => Just(Pinned::Right), 1 => Just(Pinned::Wrong)];
+    let suspend = prop::bool::weighted(0.05);
+    (name_and_model(), any_version(), canary, suspend, digest).prop_map(
+        |((name, model), stable, canary, suspend, digest)| Event::Commit {
             name,
             model,
             stable,
             canary,
             suspend,
             digest,
-        })
+        },
+    )
 }
 
 fn event() -> impl Strategy<Value = Event> {
     let model = 0..MODELS.len();
     let track = select(vec![Track::Stable, Track::Canary]);
     prop_oneof![
-        12 => commit(),
+        14 => commit(),
         2 => (0..NAMES.len()).prop_map(|name| Event::Remove { name }),
         4 => (0..JOBS.len(), model.clone(), prop::option::weighted(0.8, 0..VERSIONS), 0..2_u64)
             .prop_map(|(job, model, makes, seed)| Event::CommitTraining { job, model, makes, seed }),
         2 => prop::bool::weighted(0.7).prop_map(|is_complete| Event::Completeness(
             if is_complete { Completeness::Complete } else { Completeness::Partial }
         )),
-        1 => prop::bool::weighted(0.3).prop_map(Event::SuspendEnvironment),
+        1 => prop::bool::weighted(0.2).prop_map(Event::SuspendEnvironment),
         20 => (prop::bool::weighted(0.2), 0..12_usize, 0..20_usize)
             .prop_map(|(is_stale, cut, lost)| Event::Pass { is_stale, cut, lost }),
         3 => Just(Event::Observe),
@@ -138,16 +147,16 @@ fn event() -> impl Strategy<Value = Event> {
         5 => Just(Event::Train),
         4 => select(vec![Ending::Published, Ending::Published, Ending::Invalid, Ending::Killed])
             .prop_map(Event::EndRuns),
-        3 => (model.clone(), 0..VERSIONS, any::<bool>())
+        3 => (model.clone(), any_version(), prop::bool::weighted(0.3))
             .prop_map(|(model, version, is_damaged)| Event::Damage { model, version, is_damaged }),
-        2 => (model.clone(), 0..VERSIONS, any::<bool>())
+        2 => (model.clone(), any_version(), prop::bool::weighted(0.3))
             .prop_map(|(model, version, is_so)| Event::Unloadable { model, version, is_so }),
-        2 => (model.clone(), track, prop::option::of(0..VERSIONS))
+        3 => (model.clone(), track, prop::option::of(any_version()))
             .prop_map(|(model, track, to)| Event::Tamper { model, track, to }),
         2 => model.clone().prop_map(|model| Event::Abort { model }),
         2 => (model, any::<bool>()).prop_map(|(model, is_paused)| Event::Pause { model, is_paused }),
         3 => select(vec![1_i64, 10, 100]).prop_map(Event::Wait),
-        2 => Just(Event::Settle),
+        6 => Just(Event::Settle),
     ]
 }
 
