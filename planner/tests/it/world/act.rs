@@ -43,6 +43,16 @@ impl World {
                     *entry = manifest;
                 }
             }
+            Event::Promote { name: index } => {
+                self.commit();
+                let n = self.commits;
+                if let Some(declared) = self.head.deployments.get_mut(&name(index))
+                    && let Some(canary) = declared.spec.canary.take()
+                {
+                    declared.spec.stable = canary.pin;
+                    declared.revision = revision(n);
+                }
+            }
             Event::Remove { name: index } => {
                 self.commit();
                 self.head.deployments.remove(&name(index));

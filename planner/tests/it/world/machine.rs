@@ -20,6 +20,8 @@ pub(super) enum Event {
         suspend: bool,
         digest: Pinned,
     },
+    /// Stable becomes what the canary is, and the canary leaves.
+    Promote { name: usize },
     /// A manifest leaves.
     Remove { name: usize },
     /// A job makes this version, or leaves.
@@ -128,6 +130,7 @@ fn event() -> impl Strategy<Value = Event> {
     let track = select(vec![Track::Stable, Track::Canary]);
     prop_oneof![
         14 => commit(),
+        3 => (0..2_usize).prop_map(|name| Event::Promote { name }),
         2 => (0..NAMES.len()).prop_map(|name| Event::Remove { name }),
         4 => (0..JOBS.len(), model.clone(), prop::option::weighted(0.8, 0..VERSIONS), 0..2_u64)
             .prop_map(|(job, model, makes, seed)| Event::CommitTraining { job, model, makes, seed }),
@@ -142,8 +145,8 @@ fn event() -> impl Strategy<Value = Event> {
         16 => (model.clone(), track.clone()).prop_map(|(model, track)| Event::Load { model, track }),
         2 => model.clone().prop_map(|model| Event::LoseCanary { model }),
         2 => Just(Event::Restart),
-        1 => (0..NAMES.len()).prop_map(|name| Event::LoseStatus { name }),
-        1 => (0..NAMES.len()).prop_map(|name| Event::LoseObject { name }),
+        2 => (0..2_usize).prop_map(|name| Event::LoseStatus { name }),
+        2 => (0..2_usize).prop_map(|name| Event::LoseObject { name }),
         5 => Just(Event::Train),
         4 => select(vec![Ending::Published, Ending::Published, Ending::Invalid, Ending::Killed])
             .prop_map(Event::EndRuns),
@@ -153,7 +156,7 @@ fn event() -> impl Strategy<Value = Event> {
             .prop_map(|(model, version, is_so)| Event::Unloadable { model, version, is_so }),
         3 => (model.clone(), track, prop::option::of(any_version()))
             .prop_map(|(model, track, to)| Event::Tamper { model, track, to }),
-        2 => model.clone().prop_map(|model| Event::Abort { model }),
+        3 => model.clone().prop_map(|model| Event::Abort { model }),
         2 => (model, any::<bool>()).prop_map(|(model, is_paused)| Event::Pause { model, is_paused }),
         3 => select(vec![1_i64, 10, 100]).prop_map(Event::Wait),
         6 => Just(Event::Settle),

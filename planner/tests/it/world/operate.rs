@@ -66,6 +66,13 @@ impl World {
     ) {
         let case = || format!("{model}: {spec:?}\n{tracks:?}\n{step:?}");
         assert!(step.status.history.len() <= HISTORY_LENGTH_MAX, "{}", case());
+        if let (Some(spec), Some(canary)) = (spec, &tracks.canary.serving)
+            && canary.digest == spec.stable.digest
+            && tracks.stable.serving.as_ref() != Some(&spec.stable)
+            && spec.suspend.is_none()
+        {
+            assert_eq!(step.weight, tracks.weight, "sent back in a promotion: {}", case());
+        }
         if step.weight == Weight::ZERO {
             return;
         }
