@@ -206,5 +206,5 @@ prop_state_machine! {
     #![proptest_config(ProptestConfig { max_shrink_iters: 100_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_world_converges(sequential 1..120 => Converges);
+    fn the_world_converges(sequential 1..80 => Converges);
 }
