@@ -150,7 +150,12 @@ fn resolve(
         .canary
         .as_ref()
         .map(|canary| (canary, context.resolve(&canary.pin)));
-    let mut waits = |track, version: &Version, job| {
+    let mut waits = |track, version: &Version, job: ObjectName| {
+        if let Some(refusal) = context.not_made(&job, version) {
+            let finding = finding(decided.name, declared, track, refusal);
+            decided.findings.push(finding);
+            return;
+        }
         let (deployment, version) = (decided.name.clone(), version.clone());
         decided.waiting.push(Waiting::ForVersion {
             deployment,
@@ -272,21 +277,26 @@ fn finding(
     }
 }
 
-/// The object is as it should be, and a track cannot load its pin.
+/// The object is as it should be, and a track cannot load its pin. A pin that was replaced since does not count.
 fn load_failed(
     name: &ObjectName,
     declared: &Declared<DeclaredDeployment>,
     before: Option<&ObservedDeployment>,
 ) -> Vec<Finding> {
-    let Some(status) = before.and_then(|before| before.status.as_ref()) else {
+    let Some((spec, status)) = before.and_then(|b| Some((&b.object.spec, b.status.as_ref()?))) else {
         return Vec::new();
     };
     let retries = [
-        (Track::Stable, &status.stable_retry),
-        (Track::Canary, &status.canary_retry),
+        (Track::Stable, Some(&spec.stable), &status.stable_retry),
+        (
+            Track::Canary,
+            spec.canary.as_ref().map(|canary| &canary.pin),
+            &status.canary_retry,
+        ),
     ];
-    let finding = |(track, retry): (Track, &Option<Retry>)| {
-        retry.as_ref().map(|retry| Finding {
+    let finding = |(track, pin, retry): (Track, Option<&ResolvedPin>, &Option<Retry>)| {
+        let retry = retry.as_ref().filter(|retry| Some(&retry.pin) == pin);
+        retry.map(|retry| Finding {
             location: Some(declared.location.clone()),
             reason: Reason::LoadFailed,
             subject: format!("MLDeployment/{name}"),

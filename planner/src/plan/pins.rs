@@ -160,6 +160,40 @@ impl Context<'_> {
             }
     }
 
+    /// Says why a job that should make a version does not, where that is so.
+    pub(super) fn not_made(&self, job: &ObjectName, version: &Version) -> Option<Refusal> {
+        let declared = self.desired.trainings.get(job)?;
+        let observed = self.observed.trainings.get(job)?;
+        // What became of another spec says nothing about this one.
+        let phase = observed
+            .phase
+            .as_ref()
+            .filter(|_| observed.object.spec == declared.spec)?;
+        let (what, hint) = match phase {
+            Phase::Failed { version: failed, .. } if failed == version => (
+                "failed to make it",
+                "mend the job as its own finding says, or pin another version",
+            ),
+            Phase::Suspended => (
+                "is to make it and is suspended",
+                "take `suspend` out of the job, or pin another version",
+            ),
+            Phase::Failed { .. }
+            | Phase::Scheduled { .. }
+            | Phase::Pending { .. }
+            | Phase::Running { .. }
+            | Phase::Succeeded { .. } => return None,
+        };
+        Some(Refusal {
+            reason: Reason::VersionMissing,
+            message: format!(
+                "version {version} of {} does not exist: MLTrainingJob/{job} {what}",
+                self.model
+            ),
+            hint: hint.to_owned(),
+        })
+    }
+
     fn has_trained(&self, wanted: Digest) -> bool {
         self.registered.versions.values().any(|version| match version {
             ObservedVersion::Sound { inputs, .. } => *inputs == Some(wanted),

@@ -149,11 +149,15 @@ impl Objects {
         files::write_object(&self.data_dir, TRAINING, name.as_str(), &bytes)?;
         let mut state = self.state();
         state.generation += 1;
-        let status = state
-            .trainings
-            .remove(name)
-            .map(|entry| entry.status)
-            .unwrap_or_default();
+        let status = match state.trainings.remove(name) {
+            // What became of another spec says nothing about this one.
+            Some(old) if old.object.spec != object.spec => TrainingStatus {
+                phase: None,
+                ..old.status
+            },
+            Some(old) => old.status,
+            None => TrainingStatus::default(),
+        };
         state.trainings.insert(
             name.clone(),
             TrainingEntry {

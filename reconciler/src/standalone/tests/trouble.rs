@@ -187,6 +187,8 @@ async fn a_killed_trainer_is_retried_and_a_refusal_is_not() {
     }
     assert_eq!(runs(&world), before);
     expect![[r#"
+        environments/dev/other.yaml:1:1: VersionMissing: MLDeployment/other: stable: version v20261101-120000 of other does not exist: MLTrainingJob/other-20261101-120000 failed to make it
+          hint: mend the job as its own finding says, or pin another version
         environments/dev/other.yaml:8:1: TrainingFailed: MLTrainingJob/other-20261101-120000: v20261101-120000 was not published: rows.csv:3: a number was expected
           hint: nothing retries it until the job's spec changes"#]].assert_eq(&world.findings());
 }
