@@ -7,7 +7,7 @@ use super::{Commands, HISTORY_LENGTH_MAX, Lost, Rollout, State, Status, Tracks, 
 use crate::Timestamp;
 use crate::deployment::{ResolvedDeployment, ResolvedPin};
 use crate::names::{Digest, Track, Weight};
-use attempt::Attempt;
+use attempt::{Attempt, is_over};
 
 pub(super) fn step(
     spec: Option<&ResolvedDeployment>,
@@ -53,7 +53,10 @@ pub(super) fn step(
             next.lost = hold::lost(pin, tracks, before, now);
             next.ceiling = hold::ceiling(pin, declared, commands, tracks, before);
             let ceiling = next.ceiling.as_ref().map_or(declared, |ceiling| ceiling.weight);
-            let is_held_back = next.lost.as_ref().is_some_and(|lost| now < lost.until);
+            let is_held_back = next
+                .lost
+                .as_ref()
+                .is_some_and(|lost| !is_over(lost.until, lost.count, now));
             if is_ready && !is_held_back && tracks.stable.serving.is_some() {
                 let live = if goal.is_undeclared {
                     tracks.weight

@@ -113,8 +113,9 @@ pub(super) fn continue_run(
             version: version.clone(),
         }),
         Outcome::Succeeded { at, digest } => {
-            let visible = *at + Duration::seconds(VISIBLE_AFTER_SECONDS);
-            if now < visible {
+            let wait = Duration::seconds(VISIBLE_AFTER_SECONDS);
+            let visible = *at + wait;
+            if is_ahead(visible, wait, now) {
                 let phase = Phase::Succeeded {
                     version: version.clone(),
                     digest: *digest,
@@ -129,8 +130,9 @@ pub(super) fn continue_run(
             failed(format!("{message} (after {} attempts)", last.attempt))
         }
         Outcome::Transient { at, .. } => {
-            let due = *at + back_off(last.attempt);
-            if now < due {
+            let wait = back_off(last.attempt);
+            let due = *at + wait;
+            if is_ahead(due, wait, now) {
                 Decision::of(Phase::Pending {
                     version: version.clone(),
                 })
@@ -145,6 +147,11 @@ pub(super) fn continue_run(
         )),
         Outcome::Stopped { .. } | Outcome::Skipped { .. } => start(1),
     }
+}
+
+/// Says whether the end of a wait is still ahead. One that is far longer than it was means that the clock was set back.
+fn is_ahead(end: Timestamp, wait: Duration, now: Timestamp) -> bool {
+    now < end && end - now <= wait * 2
 }
 
 /// 10 s, 40 s, …

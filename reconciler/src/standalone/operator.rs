@@ -88,7 +88,7 @@ impl Operator {
     fn write(&mut self, now: Timestamp) {
         let is_beat_due = self
             .beat_at
-            .is_none_or(|at| (now - at).num_seconds() >= HEARTBEAT_SECONDS);
+            .is_none_or(|at| (now - at).num_seconds().abs() >= HEARTBEAT_SECONDS);
         if !self.retry.is_due(now) {
             return;
         }
@@ -133,8 +133,10 @@ impl Retry {
         self.until.is_some()
     }
 
+    /// Says whether the wait is over. A wait that is longer than any means that the clock was set back.
     pub(super) fn is_due(&self, now: Timestamp) -> bool {
-        self.until.is_none_or(|until| now >= until)
+        self.until
+            .is_none_or(|until| now >= until || (until - now).num_seconds() > RETRY_SECONDS_MAX)
     }
 
     /// Returns whether this is the first failure in a row.

@@ -19,6 +19,12 @@ pub(super) fn back_off(count: u32) -> Duration {
     Duration::seconds(seconds.into())
 }
 
+/// Says whether the wait after `count` failures or losses is over. A wait that is longer than any means that the clock
+/// was set back.
+pub(super) fn is_over(until: Timestamp, count: u32, now: Timestamp) -> bool {
+    until <= now || until - now > back_off(count)
+}
+
 /// What a track does about its pin now.
 pub(super) struct Attempt {
     /// What the target makes the track serve.
@@ -42,7 +48,9 @@ impl Attempt {
         let Some((_, message)) = failure else {
             return Self { goal, retry: known };
         };
-        let is_due = known.as_ref().is_some_and(|retry| retry.until <= now);
+        let is_due = known
+            .as_ref()
+            .is_some_and(|retry| is_over(retry.until, retry.count, now));
         if let Some(known) = known.clone().filter(|_| !is_due) {
             return Self {
                 goal: track.serving.clone(),

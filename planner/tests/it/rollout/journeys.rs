@@ -439,3 +439,16 @@ fn removal_empties_both_tracks() {
     "#]],
     );
 }
+
+#[test]
+fn a_clock_that_is_set_back_prolongs_no_back_off() {
+    let mut situation = Situation::new(resolved_deployment(1, None));
+    situation.step();
+    situation.fail(Track::Stable).step();
+    situation.wait(-86_400).step();
+    assert!(
+        situation.slots.tracks.stable.loading.is_some(),
+        "{}",
+        situation.log
+    );
+}

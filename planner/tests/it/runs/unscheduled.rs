@@ -244,3 +244,18 @@ fn per_inputs_changed_while_running_gets_a_version_of_its_own() {
         01 00:00:07 | Running v20260301-000007 | wake 01 00:10:07
     "#]]);
 }
+
+#[test]
+fn a_clock_that_is_set_back_prolongs_no_back_off() {
+    let mut target = fixed();
+    target.settle();
+    target.end(killed);
+    target.wait(-86_400);
+    target.check(&expect![[r#"
+        01 00:00:00 start v20260102-000000 #1 | Running v20260102-000000 | wake 01 00:10:00
+        01 00:00:00 | Running v20260102-000000 | wake 01 00:10:00
+        01 00:00:00 | Pending v20260102-000000 | wake 01 00:00:10
+        28 00:00:00 start v20260102-000000 #2 | Running v20260102-000000 | wake 28 00:10:00
+        28 00:00:00 | Running v20260102-000000 | wake 28 00:10:00
+    "#]]);
+}
