@@ -8,7 +8,7 @@ use std::io;
 
 use planner::Timestamp;
 use planner::desired::Desired;
-use planner::names::Track;
+use planner::names::{ModelName, Track};
 use planner::observed::ObservedAlias;
 use planner::plan::{Action, Plan};
 use registry::{Disposition, Event, HistoryEntry, Store, StoreError};
@@ -77,9 +77,10 @@ pub(crate) struct World<'a> {
 pub(crate) fn apply(plan: &Plan, desired: &Desired, world: World<'_>, now: Timestamp) -> Applied {
     let mut applied = Applied::default();
     let mut stopped = BTreeSet::new();
+    let mut stopped_models = BTreeSet::new();
     for action in &plan.actions {
         let subject = subject(action);
-        if stopped.contains(&subject) {
+        if stopped.contains(&subject) || is_too_early(action, &stopped_models, world.objects) {
             continue;
         }
         match carry_out(action, desired, world, now) {
@@ -94,10 +95,36 @@ pub(crate) fn apply(plan: &Plan, desired: &Desired, world: World<'_>, now: Times
                     error,
                 });
                 stopped.insert(subject);
+                stopped_models.extend(left_by(action));
             }
         }
     }
     applied
+}
+
+/// Returns the model that no deployment may leave unless the action was done: to another object, or without its alias.
+fn left_by(action: &Action) -> Option<ModelName> {
+    match action {
+        Action::PutDeployment { object, .. } => Some(object.spec.model.clone()),
+        Action::RemoveAlias { model, .. } => Some(model.clone()),
+        Action::PutEnvironment(_)
+        | Action::PutTraining { .. }
+        | Action::DeleteDeployment { .. }
+        | Action::DeleteTraining { .. }
+        | Action::StageDataset { .. }
+        | Action::MoveAlias { .. }
+        | Action::RecordAbort { .. } => None,
+    }
+}
+
+/// Says whether an object would go although what takes its place, or takes its aliases away, has failed.
+fn is_too_early(action: &Action, stopped: &BTreeSet<ModelName>, objects: &Objects) -> bool {
+    let Action::DeleteDeployment { name } = action else {
+        return false;
+    };
+    let state = objects.state();
+    let model = state.deployments.get(name).map(|entry| &entry.object.spec.model);
+    model.is_some_and(|model| stopped.contains(model))
 }
 
 fn carry_out(action: &Action, desired: &Desired, world: World<'_>, now: Timestamp) -> Result<(), ApplyError> {

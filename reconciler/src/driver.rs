@@ -9,8 +9,8 @@ use planner::Timestamp;
 use planner::desired::Desired;
 use planner::finding::{Finding, Reason};
 use planner::identity::plan_hash;
-use planner::names::{EnvironmentName, Revision, Track};
-use planner::plan::{Plan, Waiting, plan};
+use planner::names::{EnvironmentName, Revision};
+use planner::plan::plan;
 use registry::{Store, VerifyCache};
 
 use crate::apply::{World, apply};
@@ -19,7 +19,7 @@ use crate::report::{Pass, report};
 use crate::resolve::{Resolution, Resolver, kind};
 use crate::source::{Relation, Source, SourceError};
 use crate::standalone::objects::Objects;
-use crate::standalone::{AwaitedPin, registry_root};
+use crate::standalone::{awaited, registry_root};
 
 /// Reconciles one environment with one branch.
 #[derive(Debug)]
@@ -68,7 +68,11 @@ impl Driver {
         }
         pass.findings.sort();
         pass.findings.dedup();
-        let status = report(&pass, &self.objects.state(), now);
+        let status = {
+            let state = self.objects.state();
+            awaited::add_pinned(&mut pass.awaited, &state.deployments);
+            report(&pass, &state, now)
+        };
         if let Err(error) = self.objects.put_report(status) {
             tracing::error!(%error, "cannot write the report of a pass; it is tried again");
             pass.findings
@@ -128,7 +132,7 @@ impl Driver {
             store: &self.store,
         };
         pass.applied = apply(&plan, &desired, world, now);
-        pass.awaited = awaited(&desired, &plan);
+        pass.awaited = awaited::in_training(&desired, &plan.waiting);
         pass.findings.extend(plan.findings);
         pass.waiting = plan.waiting;
         pass.findings.extend(pass.applied.failed.iter().map(|failed| {
@@ -228,33 +232,6 @@ impl Driver {
         self.store = store;
         self.verified = VerifyCache::default();
     }
-}
-
-/// Returns the pins that should come to serve: those of deployments that no finding stops.
-fn awaited(desired: &Desired, plan: &Plan) -> Vec<AwaitedPin> {
-    let mut awaited = Vec::new();
-    for (name, declared) in &desired.deployments {
-        let subject = format!("{}/{name}", kind::DEPLOYMENT);
-        if plan.findings.iter().any(|finding| finding.subject == subject) {
-            continue;
-        }
-        let canary = declared
-            .spec
-            .canary
-            .as_ref()
-            .map(|canary| (Track::Canary, &canary.pin));
-        for (track, pin) in std::iter::once((Track::Stable, &declared.spec.stable)).chain(canary) {
-            awaited.push(AwaitedPin {
-                model: declared.spec.model.clone(),
-                track,
-                version: pin.version.clone(),
-                is_in_training: plan.waiting.iter().any(
-                    |waiting| matches!(waiting, Waiting::ForVersion { deployment, track: of, .. } if deployment == name && *of == track),
-                ),
-            });
-        }
-    }
-    awaited
 }
 
 fn unavailable(error: &SourceError) -> Finding {

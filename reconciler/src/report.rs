@@ -34,7 +34,7 @@ pub struct Pass {
     pub findings: Vec<Finding>,
     /// What goes on by itself.
     pub waiting: Vec<Waiting>,
-    /// Each pin of Git without a finding: what should come to serve.
+    /// What should come to serve, sorted; without the pins that a finding keeps from it.
     pub awaited: Vec<AwaitedPin>,
     /// Whether something could not be read or written, and is tried again.
     pub is_cut_short: bool,

@@ -4,6 +4,7 @@
 //! the files are what a restart reads. The target knows neither the server nor the trainer: [`Slots`] and [`Trainer`]
 //! are where they begin.
 
+pub(crate) mod awaited;
 pub mod commands;
 pub(crate) mod data_dir;
 mod deployments;

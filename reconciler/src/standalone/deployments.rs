@@ -161,8 +161,8 @@ impl Deployments {
                 continue;
             };
             if state.serving.as_ref() == Some(goal) {
-                if state.loading.is_some() {
-                    // What is being loaded is not wanted any more: the one that serves is.
+                if state.loading.as_ref().is_some_and(|loading| loading != goal) {
+                    // What is being loaded is not wanted any more: the one that serves is. Asked once, or it never ends.
                     self.slots.begin_load(load(model, track, goal, revision));
                 }
                 let told = self.revisions.insert((model.clone(), track), revision.clone());

@@ -92,11 +92,11 @@ pub struct PassSummary {
     pub findings: Vec<Finding>,
     /// What goes on by itself, one sentence each.
     pub waiting: Vec<String>,
-    /// What should be loaded, for the server's readiness: each pin of Git without a finding.
+    /// What should be loaded, for the server's readiness.
     pub awaited: Vec<AwaitedPin>,
 }
 
-/// A pin that Git declares.
+/// A pin that should come to serve.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AwaitedPin {
     /// The model.

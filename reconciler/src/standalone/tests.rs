@@ -1,6 +1,7 @@
 //! The loops, stepped by hand from commit to slots.
 
 mod loops;
+mod moves;
 #[path = "../../tests/it/repository.rs"]
 mod repository;
 mod trouble;

@@ -375,7 +375,8 @@ impl Trainings {
     }
 }
 
-/// Chooses which due runs start now: a few at a time, and the pinned stable's before those that compare with it.
+/// Chooses which due runs start now: a few at a time, the pinned stable's before those that compare with it, and none
+/// whose folder a process still writes to.
 fn admit(
     mut due: Vec<Due>,
     jobs: &BTreeMap<ObjectName, TrainingEntry>,
@@ -393,6 +394,7 @@ fn admit(
         .filter(|(name, version)| is_stable(name, version))
         .filter_map(|(name, _)| model_of(name).cloned())
         .collect();
+    due.retain(|due| !model_of(&due.name).is_some_and(|model| children.is_busy(model, &due.version)));
     due.retain(|due| {
         is_stable(&due.name, &due.version)
             || !model_of(&due.name).is_some_and(|model| unfinished.contains(model))

@@ -40,6 +40,10 @@ struct Inner {
     store: Option<Store>,
     /// Each weight that was set above zero while the canary served nothing: there must be none.
     violations: Vec<String>,
+    /// How many loads began.
+    loads: usize,
+    /// The tracks that were emptied, in order.
+    unloads: Vec<String>,
     /// While true, loads begin and do not end.
     is_slow: bool,
 }
@@ -103,6 +107,14 @@ impl MemorySlots {
     pub(super) fn violations(&self) -> Vec<String> {
         self.inner().violations.clone()
     }
+
+    pub(super) fn loads(&self) -> usize {
+        self.inner().loads
+    }
+
+    pub(super) fn unloads(&self) -> Vec<String> {
+        self.inner().unloads.clone()
+    }
 }
 
 impl Inner {
@@ -148,6 +160,7 @@ impl Slots for MemorySlots {
             pin,
             revision,
         } = request;
+        inner.loads += 1;
         inner.revisions.insert((model.clone(), track), revision);
         inner.state(&model, track).loading = Some(pin.clone());
         if !inner.is_slow {
@@ -157,6 +170,7 @@ impl Slots for MemorySlots {
 
     fn unload(&self, model: &ModelName, track: Track) {
         let mut inner = self.inner();
+        inner.unloads.push(format!("{model} {track}"));
         *inner.state(model, track) = TrackState::default();
         if track == Track::Canary && inner.tracks[model].weight > Weight::ZERO {
             inner
@@ -404,6 +418,11 @@ impl World {
     /// Lets time pass.
     pub(super) fn wait(&mut self, time: Duration) {
         self.now += time;
+    }
+
+    /// Sets the clock back.
+    pub(super) fn set_back(&mut self, time: Duration) {
+        self.now -= time;
     }
 
     pub(super) fn findings(&self) -> String {

@@ -5,7 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
 
 use planner::Timestamp;
-use planner::names::{ObjectName, Version};
+use planner::names::{ModelName, ObjectName, Version};
 use registry::Store;
 use registry::run::{Progress, RunFolder, RunRequest};
 use tokio::sync::{mpsc, oneshot};
@@ -36,6 +36,7 @@ pub(super) struct Children {
 }
 
 struct Child {
+    model: ModelName,
     folder: RunFolder,
     /// Dropped or used, it kills the process.
     stop: Option<oneshot::Sender<()>>,
@@ -86,6 +87,7 @@ impl Children {
         self.running.insert(
             key.clone(),
             Child {
+                model: request.model.clone(),
                 folder,
                 stop: Some(stop),
                 told: None,
@@ -120,6 +122,13 @@ impl Children {
         }
     }
 
+    /// Says whether a process may still write to the folder of a run, be it on its way out or another job's.
+    pub(super) fn is_busy(&self, model: &ModelName, version: &Version) -> bool {
+        self.running
+            .iter()
+            .any(|(key, child)| key.version == *version && child.model == *model)
+    }
+
     pub(super) fn keys(&self) -> impl Iterator<Item = &RunKey> {
         self.running.keys()
     }
@@ -136,7 +145,7 @@ impl Children {
             }
             let is_due = child
                 .written_at
-                .is_none_or(|at| (now - at).num_milliseconds() >= 1_000);
+                .is_none_or(|at| (now - at).num_milliseconds().abs() >= 1_000);
             if is_due {
                 child.written_at = Some(now);
             }
