@@ -17,6 +17,9 @@ use attempt::Decision;
 /// A run that fails for a reason outside its inputs is started so often.
 pub const ATTEMPTS_MAX: u32 = 3;
 
+/// Why a run was stopped whose target ended before it did. It is started again at once, and the attempt does not count.
+pub const INTERRUPTED: &str = "Interrupted";
+
 /// What is known of a job besides its runs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Job<'a> {

@@ -2,7 +2,7 @@
 
 use chrono::Duration;
 
-use super::{ATTEMPTS_MAX, Job, Outcome, Phase, Record, RunAction};
+use super::{ATTEMPTS_MAX, INTERRUPTED, Job, Outcome, Phase, Record, RunAction};
 use crate::Timestamp;
 use crate::names::Version;
 
@@ -145,6 +145,7 @@ pub(super) fn continue_run(
             "stopped after activeDeadlineSeconds ({} s); it is not tried again until the spec changes",
             job.training.active_deadline_seconds,
         )),
+        Outcome::Stopped { reason, .. } if reason == INTERRUPTED => start(last.attempt),
         Outcome::Stopped { .. } | Outcome::Skipped { .. } => start(1),
     }
 }

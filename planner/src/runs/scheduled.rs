@@ -1,7 +1,7 @@
 //! Jobs with a schedule: one run per slot, its version being the slot in UTC.
 
 use super::attempt::{self, Decision, continue_run};
-use super::{ATTEMPTS_MAX, Job, Outcome, Phase, Record, RunAction};
+use super::{ATTEMPTS_MAX, INTERRUPTED, Job, Outcome, Phase, Record, RunAction};
 use crate::Timestamp;
 use crate::names::{Digest, Version};
 use crate::observed::ObservedVersion;
@@ -111,6 +111,9 @@ fn between_slots(job: &Job<'_>, records: &[Record], next: Option<Timestamp>, now
     let Some(slot) = last.slot else { return rest() };
     match &last.outcome {
         Outcome::Transient { .. } if last.spec_hash == job.spec_hash && last.attempt < ATTEMPTS_MAX => {
+            continue_run(job, &last.version, Some(slot), Some(last), now)
+        }
+        Outcome::Stopped { reason, .. } if reason == INTERRUPTED && last.spec_hash == job.spec_hash => {
             continue_run(job, &last.version, Some(slot), Some(last), now)
         }
         Outcome::Stopped { reason, .. } if reason == attempt::SPEC_CHANGED => {

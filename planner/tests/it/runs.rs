@@ -12,7 +12,7 @@ use planner::Timestamp;
 use planner::identity::{inputs_hash, spec_hash};
 use planner::names::{Digest, Version};
 use planner::observed::ObservedVersion;
-use planner::runs::{Job, Outcome, Phase, Record, RunAction, Runs, runs};
+use planner::runs::{INTERRUPTED, Job, Outcome, Phase, Record, RunAction, Runs, runs};
 use planner::training::Training;
 
 use crate::support::{at, digest};
@@ -188,6 +188,13 @@ fn killed(at: Timestamp) -> Outcome {
     Outcome::Transient {
         at,
         message: "killed".to_owned(),
+    }
+}
+
+fn interrupted(at: Timestamp) -> Outcome {
+    Outcome::Stopped {
+        at,
+        reason: INTERRUPTED.to_owned(),
     }
 }
 

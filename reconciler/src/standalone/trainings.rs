@@ -10,7 +10,7 @@ use planner::Timestamp;
 use planner::identity::{inputs_hash, spec_hash};
 use planner::names::{ModelName, ObjectName, Version};
 use planner::observed::ObservedModel;
-use planner::runs::{Job, Outcome, Phase, Record, RunAction, runs};
+use planner::runs::{INTERRUPTED, Job, Outcome, Phase, Record, RunAction, runs};
 use planner::training::{DataSource, Holdout};
 use registry::Store;
 use registry::run::{Ending, RunRequest};
@@ -81,7 +81,8 @@ impl Trainings {
         let mut stale = BTreeSet::new();
         for ended in self.children.ended() {
             stepped.has_news = true;
-            stale.extend(self.settle(&mut jobs, &ended, now));
+            let Ended { key, how } = ended;
+            stale.extend(self.settle(&mut jobs, &key, transient(how, now), now));
         }
         if !self.has_settled_leftovers {
             self.settle_leftovers(&mut jobs, now);
@@ -132,14 +133,15 @@ impl Trainings {
         self.children.stop_all();
     }
 
-    /// Records how a run ended; returns its model, whose versions must be looked at anew.
+    /// Records how a run ended, `without_result` if it left none; returns its model, whose versions must be looked at
+    /// anew.
     fn settle(
         &self,
         jobs: &mut BTreeMap<ObjectName, TrainingEntry>,
-        ended: &Ended,
+        key: &RunKey,
+        without_result: Outcome,
         now: Timestamp,
     ) -> Option<ModelName> {
-        let Ended { key, how } = ended;
         let entry = jobs.get_mut(&key.job)?;
         let model = entry.object.spec.model.clone();
         let status = &mut entry.status;
@@ -153,14 +155,8 @@ impl Trainings {
             .and_then(|folder| folder.map_or(Ok(None), |folder| folder.result()));
         record.outcome = match result {
             Ok(Some(result)) => outcome(result.ending, result.at, &mut status.metrics),
-            Ok(None) => Outcome::Transient {
-                at: now,
-                message: how.clone(),
-            },
-            Err(error) => Outcome::Transient {
-                at: now,
-                message: format!("{how}; its result cannot be read: {error}"),
-            },
+            Ok(None) => without_result,
+            Err(error) => transient(format!("the run's result cannot be read: {error}"), now),
         };
         if matches!(record.outcome, Outcome::Succeeded { .. }) {
             status.progress_percent = Some(100);
@@ -190,11 +186,11 @@ impl Trainings {
             })
             .collect();
         for key in leftovers {
-            let ended = Ended {
-                key,
-                how: "the process that ran it ended before it did".to_owned(),
+            let interrupted = Outcome::Stopped {
+                at: now,
+                reason: INTERRUPTED.to_owned(),
             };
-            self.settle(jobs, &ended, now);
+            self.settle(jobs, &key, interrupted, now);
         }
     }
 
@@ -369,7 +365,7 @@ impl Trainings {
             }),
             Err(how) => {
                 tracing::warn!(job = %key.job, version = %key.version, %how, "cannot start a training run");
-                self.settle(jobs, &Ended { key, how }, now);
+                self.settle(jobs, &key, transient(how, now), now);
             }
         }
     }
@@ -408,6 +404,10 @@ fn running<'a>(records: &'a mut [Record], version: &Version) -> Option<&'a mut R
     records
         .iter_mut()
         .rfind(|record| record.version == *version && record.outcome == Outcome::Running)
+}
+
+fn transient(message: String, at: Timestamp) -> Outcome {
+    Outcome::Transient { at, message }
 }
 
 fn bound(records: &mut Vec<Record>) {

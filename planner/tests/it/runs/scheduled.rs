@@ -5,7 +5,7 @@ use expect_test::expect;
 use planner::identity::inputs_hash;
 use planner::training::{Concurrency, RunPolicy};
 
-use super::{Target, change, invalid, killed, sound, succeeded};
+use super::{Target, change, interrupted, invalid, killed, sound, succeeded};
 use crate::support::{at, schedule, training, version};
 
 fn scheduled(concurrency: Concurrency, starting_deadline_seconds: Option<u64>) -> Target {
@@ -148,6 +148,21 @@ fn allow_runs_both() {
         01 03:00:00 | Running v20260301-030000 | wake 02 03:00:00
         02 03:00:00 start v20260302-030000 #1 | Running v20260302-030000 | wake 03 03:00:00
         02 03:00:00 | Running v20260302-030000 | wake 03 03:00:00
+    "#]]);
+}
+
+#[test]
+fn an_interrupted_slot_starts_again_at_once() {
+    let mut target = scheduled(Concurrency::Forbid, Some(60));
+    target.until("2026-03-01 03:00");
+    target.wait(300);
+    target.end(interrupted);
+    target.check(expect![[r#"
+        01 03:00:00 start v20260301-030000 #1 | Running v20260301-030000 | wake 01 03:10:00
+        01 03:00:00 | Running v20260301-030000 | wake 01 03:10:00
+        01 03:05:00 | Running v20260301-030000 | wake 01 03:10:00
+        01 03:05:00 start v20260301-030000 #1 | Running v20260301-030000 | wake 01 03:15:00
+        01 03:05:00 | Running v20260301-030000 | wake 01 03:15:00
     "#]]);
 }
 

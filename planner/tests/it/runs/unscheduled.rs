@@ -6,7 +6,7 @@ use planner::names::Version;
 use planner::observed::ObservedVersion;
 use planner::training::RunPolicy;
 
-use super::{Target, change, invalid, killed, sound, succeeded};
+use super::{Target, change, interrupted, invalid, killed, sound, succeeded};
 use crate::support::{digest, training, version};
 
 fn fixed() -> Target {
@@ -101,6 +101,33 @@ fn transient_failures_are_retried_under_the_same_version_three_times() {
         02 00:00:50 | Failed v20260102-000000: killed (after 3 attempts) | wake never
         02 00:00:50 start v20260102-000000 #1 | Running v20260102-000000 | wake 02 00:10:50
         02 00:00:50 | Running v20260102-000000 | wake 02 00:10:50
+    "#]]);
+}
+
+#[test]
+fn an_interrupted_run_starts_again_at_once_and_counts_once() {
+    let mut target = fixed();
+    target.settle();
+    for _ in 0..3 {
+        target.end(interrupted);
+    }
+    target.end(killed);
+    target.wait(10);
+    target.end(interrupted);
+    target.check(expect![[r#"
+        01 00:00:00 start v20260102-000000 #1 | Running v20260102-000000 | wake 01 00:10:00
+        01 00:00:00 | Running v20260102-000000 | wake 01 00:10:00
+        01 00:00:00 start v20260102-000000 #1 | Running v20260102-000000 | wake 01 00:10:00
+        01 00:00:00 | Running v20260102-000000 | wake 01 00:10:00
+        01 00:00:00 start v20260102-000000 #1 | Running v20260102-000000 | wake 01 00:10:00
+        01 00:00:00 | Running v20260102-000000 | wake 01 00:10:00
+        01 00:00:00 start v20260102-000000 #1 | Running v20260102-000000 | wake 01 00:10:00
+        01 00:00:00 | Running v20260102-000000 | wake 01 00:10:00
+        01 00:00:00 | Pending v20260102-000000 | wake 01 00:00:10
+        01 00:00:10 start v20260102-000000 #2 | Running v20260102-000000 | wake 01 00:10:10
+        01 00:00:10 | Running v20260102-000000 | wake 01 00:10:10
+        01 00:00:10 start v20260102-000000 #2 | Running v20260102-000000 | wake 01 00:10:10
+        01 00:00:10 | Running v20260102-000000 | wake 01 00:10:10
     "#]]);
 }
 
