@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::mem::MaybeUninit;
 use std::net::{SocketAddr, TcpStream};
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use rustix::event::{Timespec, epoll};
@@ -17,6 +18,9 @@ use crate::replies::{Outcome, Replies, Reply};
 
 /// A request without an answer for this long has failed.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// One turn of the open loop takes microseconds; where it took longer than this, the core did something else.
+const TURN_MAX: Duration = Duration::from_millis(1);
 
 /// What sends requests over a fixed number of connections.
 #[derive(Debug)]
@@ -96,25 +100,31 @@ impl Load {
         }
     }
 
-    /// Sends `rate` requests a second for `duration`, each when it is due and on whichever connection is free.
+    /// Sends `rate` requests a second, each when it is due and on whichever connection is free, until `tick` says that
+    /// no more become due.
     ///
     /// `tick` is called between requests with the time since the origin; it must be short, for it delays what is due.
     pub fn open(
         &mut self,
         request: &[u8],
         rate: f64,
-        duration: Duration,
-        tick: &mut dyn FnMut(Duration),
+        tick: &mut dyn FnMut(Duration) -> ControlFlow<()>,
     ) -> io::Result<Replies> {
         let mut replies = Replies::default();
         let mut waiting = VecDeque::new();
         let start = self.now();
+        let mut end = None;
         let mut count: u32 = 0;
+        let mut before = start;
         loop {
             let now = self.now();
+            if now > before + TURN_MAX {
+                replies.away += now.saturating_sub(before);
+            }
+            before = now;
             loop {
                 let due = start + Duration::from_secs_f64(f64::from(count) / rate);
-                if due > now || due >= start + duration {
+                if due > end.unwrap_or(now) {
                     break;
                 }
                 waiting.push_back(due);
@@ -124,12 +134,13 @@ impl Load {
                 let Some(due) = waiting.pop_front() else { break };
                 self.send(request, due, &mut replies)?;
             }
-            let sent_all = now >= start + duration && waiting.is_empty();
-            if sent_all && self.idle.len() == self.connections.len() {
+            if end.is_some() && waiting.is_empty() && self.idle.len() == self.connections.len() {
                 return Ok(replies);
             }
             self.receive(Duration::ZERO, &mut replies)?;
-            tick(self.now());
+            if end.is_none() && tick(self.now()).is_break() {
+                end = Some(self.now());
+            }
         }
     }
 

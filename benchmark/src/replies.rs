@@ -43,6 +43,8 @@ pub struct Outcome {
 pub struct Replies {
     /// Each of them.
     pub all: Vec<Reply>,
+    /// How long the open loop did not run although it never waits: what others took of its core.
+    pub away: Duration,
     outcomes: Vec<Outcome>,
     index: HashMap<Outcome, usize>,
     latest: Option<usize>,
@@ -114,6 +116,18 @@ impl Replies {
     /// Returns by how much requests were sent later than due, in microseconds.
     pub fn lateness(&self) -> Histogram<u64> {
         histogram(self.all.iter().map(|reply| reply.sent.saturating_sub(reply.due)))
+    }
+
+    /// Returns the time from the first request to the last answer.
+    pub fn span(&self) -> Duration {
+        let first = self.all.iter().map(|reply| reply.due).min().unwrap_or_default();
+        let last = self
+            .all
+            .iter()
+            .map(|reply| reply.received)
+            .max()
+            .unwrap_or_default();
+        last.saturating_sub(first)
     }
 
     /// Adds the replies of another run.

@@ -10,6 +10,7 @@ mod scenario;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -20,6 +21,9 @@ use self::scenario::{Change, KillScenario, Random};
 
 /// How often each phase must be hit.
 const HITS_MIN: usize = 5;
+
+/// A restart that is killed too lives at most this long: enough to begin a training run.
+const RESTART_KILLED_WITHIN: Duration = Duration::from_millis(150);
 
 /// Flags of `cargo xtask kill`.
 #[derive(Debug, Args)]
@@ -54,22 +58,24 @@ pub(crate) fn run(arguments: &KillArguments) -> Result<()> {
         aurora,
         data: folder.path().join("data"),
     };
-    round::converge(&place, &scenario, None).context("the first start")?;
+    round::converge(&place, &scenario, &[]).context("the first start")?;
     let mut hits: BTreeMap<Phase, usize> = Phase::ALL.into_iter().map(|phase| (phase, 0)).collect();
     for number in 1..=arguments.runs {
         let aim = least_hit(&hits, &mut random);
         let change = Change::for_phase(aim, &scenario.declared, &mut random);
         let killed = round::kill(&place, &mut scenario, aim, change, &mut random)
             .with_context(|| format!("run {number}: {change}, kill aimed at {aim}"))?;
-        let again = random.below(4) == 0;
-        let converged = round::converge(&place, &scenario, again.then_some(&mut random))
+        // More kills than a failing run has attempts: none of them may count as one.
+        let again = if random.below(4) == 0 { 4 } else { 0 };
+        let delays: Vec<_> = (0..again).map(|_| random.delay(RESTART_KILLED_WITHIN)).collect();
+        let converged = round::converge(&place, &scenario, &delays)
             .with_context(|| format!("run {number}: {change}, killed in {}", killed.phase))?;
         *hits.entry(killed.phase).or_default() += 1;
         say(&format!(
             "{number:>3}: {change}, killed in {} ({} processes){}, converged in {:.2} s",
             killed.phase,
             killed.processes,
-            if again { ", again while starting" } else { "" },
+            if again > 0 { ", and four restarts" } else { "" },
             converged.as_secs_f64()
         ));
     }

@@ -33,6 +33,8 @@ pub struct Judgement {
     pub delays: Vec<f64>,
     /// The p99 of how much later than due a request was sent.
     pub late_p99: f64,
+    /// How much of the time, in percent, the load generator's core did something else.
+    pub away_percent: f64,
     /// The p99 of requests due between a commit and its swap.
     pub applying_p99: f64,
     /// The p99 of requests due within [`AFTER_SWAP`] after a swap.
@@ -144,6 +146,7 @@ pub fn judge(replies: &Replies, log: &CommitLog) -> Judgement {
         superseded,
         inconsistent,
         delays: swaps.iter().map(seconds).collect(),
+        away_percent: 100.0 * replies.away.as_secs_f64() / replies.span().as_secs_f64(),
         late_p99: milliseconds(replies.lateness().value_at_quantile(0.99)),
         applying_p99: p99(Phase::Applying),
         after_p99: p99(Phase::AfterSwap),

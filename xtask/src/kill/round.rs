@@ -59,12 +59,12 @@ pub(super) fn kill(
         aurora.check_running()?;
         thread::sleep(Duration::from_micros(300));
     }
-    let late_millis_max = match aim {
+    let late_max = Duration::from_millis(match aim {
         Phase::Idle => 1000,
-        Phase::Train => 300,
+        Phase::Train => 100,
         Phase::Reconcile | Phase::Publish | Phase::Swap | Phase::Alias => 12,
-    };
-    thread::sleep(Duration::from_millis(random.below(late_millis_max) as u64));
+    });
+    thread::sleep(random.delay(late_max));
     let processes = aurora.usage()?.processes;
     aurora.kill()?;
     check_nobody_left(&place.data)?;
@@ -75,15 +75,11 @@ pub(super) fn kill(
 
 /// Starts, waits until everything is as the head declares, checks what must be true then, and stops.
 ///
-/// With `again`, a first restart is killed within half a second.
-pub(super) fn converge(
-    place: &Place,
-    scenario: &KillScenario,
-    again: Option<&mut Random>,
-) -> Result<Duration> {
-    if let Some(random) = again {
+/// Before that, a restart is killed after each of `delays`.
+pub(super) fn converge(place: &Place, scenario: &KillScenario, delays: &[Duration]) -> Result<Duration> {
+    for delay in delays {
         let aurora = start(place, scenario, false)?;
-        thread::sleep(Duration::from_millis(random.below(500) as u64));
+        thread::sleep(*delay);
         aurora.kill()?;
         check_nobody_left(&place.data)?;
         check_versions(place).context("after the kill of a restart")?;

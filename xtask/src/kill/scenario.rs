@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Result;
 use benchmark::scenario::{Pins, Scenario};
@@ -128,6 +129,12 @@ impl KillScenario {
 impl Random {
     pub(super) fn new(seed: u64) -> Self {
         Self(seed)
+    }
+
+    /// Returns whole milliseconds below `bound`.
+    pub(super) fn delay(&mut self, bound: Duration) -> Duration {
+        let millis = usize::try_from(bound.as_millis()).expect("invariant: bounds are short");
+        Duration::from_millis(self.below(millis) as u64)
     }
 
     /// Returns a number below `bound`, which is not 0.
