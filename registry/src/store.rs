@@ -112,7 +112,8 @@ impl Store {
         store.check_owner(&metadata, owner)?;
         match Lock::take(&registry, LOCK, Mode::Exclusive, CLEAN_PATIENCE) {
             Ok(_lock) => {
-                let swept = store.sweep(false)?;
+                let mut swept = store.sweep(false)?;
+                swept.extend(store.sweep_runs()?);
                 if !swept.is_empty() {
                     tracing::info!(count = swept.len(), "removed what unfinished writes had left");
                 }
@@ -237,6 +238,27 @@ impl Store {
                     // Whoever uses it is told; it must not keep the other models from starting.
                     Ok(None) | Err(StoreError::Link { .. }) => {}
                     Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(swept)
+    }
+
+    /// Removes what unfinished writes left in the runs' folders. A trainer writes there without the lock, so this is for
+    /// an owner at its start, whose trainers are gone.
+    fn sweep_runs(&self) -> Result<Vec<PathBuf>, StoreError> {
+        let base = self.base()?;
+        let mut swept = Vec::new();
+        for model in self.models()? {
+            let runs = match base.dir(model.as_str())?.map(|dir| dir.dir(RUNS)) {
+                Some(Ok(Some(runs))) => runs,
+                None | Some(Ok(None) | Err(StoreError::Link { .. })) => continue,
+                Some(Err(error)) => return Err(error),
+            };
+            for version in runs.names()? {
+                // Whatever is no folder is nobody's run.
+                if let Ok(Some(run)) = runs.dir(&version) {
+                    swept.extend(run.sweep(false)?);
                 }
             }
         }

@@ -188,6 +188,7 @@ fn a_start_cleans_up_but_never_under_a_writer() {
         "aurora/wine/aliases/.tmp-1-1",
         "aurora/datasets/.tmp-1-2",
         "aurora/registry/.tmp-1-3",
+        "aurora/wine/runs/v20261101-120000/.tmp-1-4",
     ];
     for leftover in leftovers {
         let path = root.join(leftover);
