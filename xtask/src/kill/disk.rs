@@ -97,9 +97,11 @@ impl Disk<'_> {
 
     fn phase_of_track(self, track: &str, pin: Option<&str>) -> Phase {
         if let Some(version) = pin {
-            let run = self.model().join("runs").join(version);
             let exists = self.model().join("versions").join(version).is_dir();
-            if exists && run.join("request.json").is_file() && !run.join("result.json").is_file() {
+            let result = self.model().join("runs").join(version).join("result.json");
+            let run = self.read("status", "MLTrainingJob");
+            // A run that was killed here leaves no result; once it is settled its version counts.
+            if exists && !result.is_file() && run["phase"] == "Running" && run["version"] == version {
                 return Phase::Publish;
             }
             if !exists {
@@ -231,7 +233,11 @@ mod tests {
             r#"{"spec":{"version":"v1"}}"#,
         );
         phase(Phase::Train);
-        write(data, &format!("{model}/runs/v1/request.json"), "{}");
+        write(
+            data,
+            &file("status/MLTrainingJob"),
+            r#"{"phase":"Running","version":"v1"}"#,
+        );
         phase(Phase::Train);
         fs::create_dir_all(data.join(&model).join("versions/.tmp-1-0")).unwrap();
         phase(Phase::Publish);
@@ -241,7 +247,11 @@ mod tests {
         )
         .unwrap();
         phase(Phase::Publish);
-        write(data, &format!("{model}/runs/v1/result.json"), "{}");
+        write(
+            data,
+            &file("status/MLTrainingJob"),
+            r#"{"phase":"Succeeded","version":"v1"}"#,
+        );
         phase(Phase::Reconcile);
         write(
             data,

@@ -157,7 +157,7 @@ fn an_interrupted_slot_starts_again_at_once() {
     target.until("2026-03-01 03:00");
     target.wait(300);
     target.end(interrupted);
-    target.check(expect![[r#"
+    target.check(&expect![[r#"
         01 03:00:00 start v20260301-030000 #1 | Running v20260301-030000 | wake 01 03:10:00
         01 03:00:00 | Running v20260301-030000 | wake 01 03:10:00
         01 03:05:00 | Running v20260301-030000 | wake 01 03:10:00

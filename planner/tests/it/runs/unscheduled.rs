@@ -114,7 +114,7 @@ fn an_interrupted_run_starts_again_at_once_and_counts_once() {
     target.end(killed);
     target.wait(10);
     target.end(interrupted);
-    target.check(expect![[r#"
+    target.check(&expect![[r#"
         01 00:00:00 start v20260102-000000 #1 | Running v20260102-000000 | wake 01 00:10:00
         01 00:00:00 | Running v20260102-000000 | wake 01 00:10:00
         01 00:00:00 start v20260102-000000 #1 | Running v20260102-000000 | wake 01 00:10:00
