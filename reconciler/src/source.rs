@@ -192,12 +192,14 @@ impl Source {
 
     /// Resolves the branch's newest commit: one small file read, no walk.
     ///
-    /// A repository that was moved away and came back is opened again.
+    /// A repository that was moved away and came back is opened again, from its own folder: looking upwards from the
+    /// path could find another one around it.
     pub fn head(&mut self) -> Result<Revision, SourceError> {
         match self.repository.refname_to_id(&self.branch) {
             Ok(id) => Ok(revision_of(id)),
             Err(_stale) => {
-                self.repository = open_repository(&self.path)?;
+                self.repository =
+                    Repository::open(self.repository.path()).map_err(|error| unopened(&self.path, &error))?;
                 match self.repository.refname_to_id(&self.branch) {
                     Ok(id) => Ok(revision_of(id)),
                     Err(error) if error.code() == ErrorCode::NotFound => Err(SourceError::BranchGone {
@@ -269,7 +271,11 @@ impl Source {
 }
 
 fn open_repository(path: &Path) -> Result<Repository, SourceError> {
-    Repository::discover(path).map_err(|error| match error.code() {
+    Repository::discover(path).map_err(|error| unopened(path, &error))
+}
+
+fn unopened(path: &Path, error: &git2::Error) -> SourceError {
+    match error.code() {
         ErrorCode::NotFound => SourceError::NotARepository {
             path: path.to_owned(),
         },
@@ -281,7 +287,7 @@ fn open_repository(path: &Path) -> Result<Repository, SourceError> {
             what: "the repository".to_owned(),
             message: error.message().to_owned(),
         },
-    })
+    }
 }
 
 fn revision_of(id: Oid) -> Revision {

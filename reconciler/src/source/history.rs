@@ -14,6 +14,9 @@ use super::{ENVIRONMENTS, Source, SourceError, oid_of, revision_of};
 /// The most commits that are walked; beyond them a manifest counts as changed at the oldest one reached.
 const COMMITS_MAX: usize = 10_000;
 
+/// The last second that a version can be named after, since 1970.
+const YEAR_9999_ENDS: i64 = 253_402_300_799;
+
 /// What a document is about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ManifestId {
@@ -149,9 +152,13 @@ impl History {
 }
 
 fn changed_at(commit: &Commit<'_>) -> Changed {
+    // Versions are named after it: a commit of the year 10000 counts as one of 1970.
+    let seconds = Some(commit.time().seconds()).filter(|seconds| (0..=YEAR_9999_ENDS).contains(seconds));
     Changed {
         revision: revision_of(commit.id()),
-        committed_at: Timestamp::from_timestamp(commit.time().seconds(), 0).unwrap_or_default(),
+        committed_at: seconds
+            .and_then(|seconds| Timestamp::from_timestamp(seconds, 0))
+            .unwrap_or_default(),
     }
 }
 

@@ -63,6 +63,10 @@ fn a_packed_and_a_worktree_s_branch_is_found() {
     let mut side = Source::open(&tree, None).unwrap();
     assert_eq!(side.branch(), "side");
     assert_eq!(side.head().unwrap(), first);
+    git(&["update-ref", "-d", "refs/heads/side"]);
+    assert!(side.head().is_err());
+    git(&["update-ref", "refs/heads/side", first.as_str()]);
+    assert_eq!(side.head().unwrap(), first);
     let second = repo.change("m.yaml", &deployment("m", V1, None));
     assert_eq!(source.head().unwrap(), second);
     assert_eq!(side.head().unwrap(), first);
@@ -91,6 +95,34 @@ fn a_deleted_branch_is_an_error_until_it_is_back() {
     expect!["branch main of REPO is gone; what was applied stays until it is back: git branch main COMMIT"]
         .assert_eq(&error);
     repo.git().reference("refs/heads/main", id, false, "").unwrap();
+    assert_eq!(source.head().unwrap(), head);
+}
+
+#[test]
+fn a_repository_that_is_moved_away_is_not_taken_for_the_one_around_it() {
+    let outer = tempfile::tempdir().unwrap();
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git")
+            .arg("-C")
+            .arg(outer.path())
+            .args(["-c", "user.name=Test", "-c", "user.email=test@example.org"])
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+    };
+    git(&["init", "-q", "-b", "main"]);
+    git(&["commit", "-q", "--allow-empty", "-m", "outer"]);
+    git(&["init", "-q", "-b", "main", "inner"]);
+    git(&["-C", "inner", "commit", "-q", "--allow-empty", "-m", "inner"]);
+    let inner = outer.path().join("inner");
+    let mut source = Source::open(&inner, None).unwrap();
+    let head = source.head().unwrap();
+    std::fs::rename(inner.join(".git"), inner.join("aside")).unwrap();
+    let error = source.head().unwrap_err().to_string();
+    expect!["INNER is no Git repository; give one with --repo, or make one there: git init && git add environments && git commit"]
+        .assert_eq(&error.replace(&inner.display().to_string(), "INNER"));
+    std::fs::rename(inner.join("aside"), inner.join(".git")).unwrap();
     assert_eq!(source.head().unwrap(), head);
 }
 
