@@ -16,7 +16,7 @@ use crate::driver::Driver;
 use crate::report::Pass;
 
 /// How often the branch is looked at.
-const POLL: Duration = Duration::from_millis(100);
+const POLL: Duration = Duration::from_millis(200);
 /// How often a pass looks at the registry although nothing was reported: at least so long after the last one, and 20
 /// times as long as a pass takes.
 const INTERVAL: Duration = Duration::from_secs(2);
