@@ -94,16 +94,22 @@ pub enum SourceError {
         /// The branches that exist.
         branches: Vec<String>,
     },
-    /// The branch has no commit yet.
+    /// The branch has no commit: nothing was committed yet, or it was deleted.
     #[error(
-        "branch {branch} of {} has no commit yet; commit the environments folder: git add environments && git commit",
-        path.display()
+        "branch {branch} of {} has no commit{}", path.display(),
+        if branches.is_empty() {
+            " yet; commit the environments folder: git add environments && git commit".to_owned()
+        } else {
+            format!("; give the branch to follow with --branch, one of: {}", branches.join(", "))
+        }
     )]
     Unborn {
         /// The repository.
         path: PathBuf,
         /// The branch.
         branch: String,
+        /// The branches that exist.
+        branches: Vec<String>,
     },
     /// The branch existed when the source was opened and does not now.
     #[error("branch {branch} of {} is gone; what was applied stays until it is back: git branch {branch} COMMIT", path.display())]

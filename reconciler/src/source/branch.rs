@@ -30,6 +30,7 @@ fn checked_out(repository: &Repository, path: &Path) -> Result<String, SourceErr
             Err(error) if error.code() == ErrorCode::NotFound => Err(SourceError::Unborn {
                 path: path.to_owned(),
                 branch: short(branch).to_owned(),
+                branches: existing(repository),
             }),
             Err(error) => Err(unreadable(&error)),
         },
@@ -57,6 +58,7 @@ fn named(repository: &Repository, path: &Path, name: &str) -> Result<String, Sou
         Err(SourceError::Unborn {
             path: path.to_owned(),
             branch: name.to_owned(),
+            branches: existing(repository),
         })
     } else if repository
         .find_reference(&format!("refs/tags/{}", name.trim_start_matches("refs/tags/")))
