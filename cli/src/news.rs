@@ -137,10 +137,14 @@ impl Teller {
                 job,
                 version,
                 outcome,
+                is_retried,
                 ..
             } => {
                 let (phase, message) = match outcome {
                     Outcome::Succeeded { .. } => (Phase::Succeeded, None),
+                    Outcome::Transient { message, .. } if is_retried => {
+                        (Phase::Failed, Some(format!("{message}; it is tried again")))
+                    }
                     Outcome::Invalid { message, .. } | Outcome::Transient { message, .. } => {
                         (Phase::Failed, Some(message))
                     }

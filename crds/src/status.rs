@@ -139,7 +139,7 @@ pub struct MLTrainingJobStatus {
     /// Where the newest run stands; absent before the first step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<PhaseName>,
-    /// What went wrong, where the phase is `Failed`.
+    /// What went wrong, where the phase is `Failed`; what a `Pending` run waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// The version of the newest run.

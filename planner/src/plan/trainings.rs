@@ -36,7 +36,7 @@ pub(super) fn decide(desired: &Desired, observed: &Observed) -> Decided {
             committed_at: declared.committed_at,
         };
         if before.map(|before| &before.object) == Some(&object) {
-            decided.findings.extend(failed(name, declared, before));
+            decided.findings.extend(failed(name, declared, before, observed));
         } else {
             puts.push(Action::PutTraining {
                 name: name.clone(),
@@ -101,10 +101,25 @@ fn failed(
     name: &ObjectName,
     declared: &Declared<Training>,
     before: Option<&ObservedTraining>,
+    observed: &Observed,
 ) -> Option<Finding> {
     let Some(Phase::Failed { version, message }) = &before?.phase else {
         return None;
     };
+    let model = &declared.spec.model;
+    let registered = observed.models.get(model);
+    let existing = registered.and_then(|registered| registered.versions.get(version));
+    if let Some(ObservedVersion::Damaged(what)) = existing {
+        return Some(Finding {
+            location: Some(declared.location.clone()),
+            reason: Reason::ArtifactChanged,
+            subject: format!("MLTrainingJob/{name}"),
+            message: format!("version {version} of {model} is damaged: {what}"),
+            hint: format!(
+                "restore the version's files, or remove the registry's folder {model}/versions/{version}: then the job trains it again"
+            ),
+        });
+    }
     Some(Finding {
         location: Some(declared.location.clone()),
         reason: Reason::TrainingFailed,

@@ -46,6 +46,18 @@ pub enum DataDirError {
         /// The environment that was asked for.
         environment: EnvironmentName,
     },
+    /// The directory does not exist and cannot be made.
+    #[error(
+        "cannot make the data directory {}: {source}{}; give another folder with --data-dir",
+        path.display(), advice(source)
+    )]
+    NotMade {
+        /// The data directory.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
     /// Something could not be read or written.
     #[error("cannot {what} {}: {source}{}", path.display(), advice(source))]
     Io {
@@ -69,9 +81,10 @@ impl DataDirError {
 /// Says what a person can do about an error of the operating system, as `; …`, or nothing.
 pub(crate) fn advice(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; free some space: it is tried again",
-        io::ErrorKind::ReadOnlyFilesystem => "; make the file system writable: it is tried again",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; free some space",
+        io::ErrorKind::ReadOnlyFilesystem => "; make the file system writable",
         io::ErrorKind::PermissionDenied => "; give this user the right to write there",
+        io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => "; a file is in the folder's way",
         _ => "",
     }
 }
@@ -90,7 +103,10 @@ impl DataDir {
     ///
     /// `installation` becomes the installation's id if it has none yet.
     pub fn open(path: &Path, installation: &str) -> Result<Self, DataDirError> {
-        fs::create_dir_all(path).map_err(DataDirError::io("make", path))?;
+        fs::create_dir_all(path).map_err(|source| DataDirError::NotMade {
+            path: std::path::absolute(path).unwrap_or_else(|_unresolved| path.to_owned()),
+            source,
+        })?;
         let path = path.canonicalize().map_err(DataDirError::io("find", path))?;
         let lock = lock(&path)?;
         let mut data_dir = Self {
@@ -167,6 +183,18 @@ impl DataDir {
         self.lay_out()
     }
 
+    /// Fails if another process holds the directory. Takes, makes and writes nothing.
+    pub fn refuse_in_use(path: &Path) -> Result<(), DataDirError> {
+        let Ok(mut file) = File::open(path.join("lock")) else {
+            return Ok(());
+        };
+        match flock(&file, FlockOperation::NonBlockingLockShared) {
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(in_use(path, &mut file)),
+            // What else is wrong is told when the directory is opened.
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
     /// Says that the process is alive: touches `heartbeat`.
     pub fn beat(&self, now: SystemTime) -> io::Result<()> {
         let path = self.path.join("heartbeat");
@@ -213,24 +241,26 @@ fn lock(folder: &Path) -> Result<File, DataDirError> {
         .map_err(DataDirError::io("open", &path))?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            let mut text = String::new();
-            let holder = Read::by_ref(&mut file)
-                .take(32)
-                .read_to_string(&mut text)
-                .ok()
-                .and_then(|_bytes| text.trim().parse().ok());
-            return Err(DataDirError::InUse {
-                path: folder.to_owned(),
-                holder,
-            });
-        }
+        Err(rustix::io::Errno::WOULDBLOCK) => return Err(in_use(folder, &mut file)),
         Err(error) => return Err(DataDirError::io("lock", &path)(error.into())),
     }
     file.set_len(0)
         .and_then(|()| writeln!(file, "{}", std::process::id()))
         .map_err(DataDirError::io("write", &path))?;
     Ok(file)
+}
+
+fn in_use(folder: &Path, lock: &mut File) -> DataDirError {
+    let mut text = String::new();
+    let holder = Read::by_ref(lock)
+        .take(32)
+        .read_to_string(&mut text)
+        .ok()
+        .and_then(|_bytes| text.trim().parse().ok());
+    DataDirError::InUse {
+        path: folder.to_owned(),
+        holder,
+    }
 }
 
 /// Writes a file so that a reader, and a restart after a crash, finds the old content or the new one. Makes the folder.

@@ -7,7 +7,7 @@ use crds::status::{Condition, ConditionStatus};
 use planner::Timestamp;
 use planner::deployment::ResolvedPin;
 use planner::names::{ModelName, ObjectName, Revision, Track};
-use planner::observed::DeploymentObject;
+use planner::observed::{DeploymentObject, ObservedModel, ObservedVersion};
 use planner::rollout::{self, Commands, Rollout, State, TrackState, Tracks, rollout};
 
 use super::events::{Event, Events};
@@ -22,6 +22,8 @@ pub(super) struct Deployments {
     events: Events,
     /// The commit that each track's answers were last told to name.
     revisions: BTreeMap<(ModelName, Track), Revision>,
+    /// What the registry held of the versions that do not load, when they were last looked at.
+    unloadable: BTreeMap<(ModelName, Track), Option<ObservedVersion>>,
 }
 
 /// What a step did.
@@ -42,6 +44,7 @@ impl Deployments {
             slots,
             events,
             revisions: BTreeMap::new(),
+            unloadable: BTreeMap::new(),
         }
     }
 
@@ -74,6 +77,7 @@ impl Deployments {
             } else {
                 kept_abort(&entry.object, Commands::default())
             };
+            self.load_mended(&entry.object, models.get(model));
             let tracks = self.slots.tracks(model);
             let step = rollout(
                 Some(&entry.object.spec),
@@ -140,6 +144,32 @@ impl Deployments {
             }
         }
         kept_abort(object, commands)
+    }
+
+    /// Loads at once what did not load, where the registry holds it sound since: nobody waits out a back-off for that.
+    fn load_mended(&mut self, object: &DeploymentObject, registered: Option<&ObservedModel>) {
+        let model = &object.spec.model;
+        let tracks = self.slots.tracks(model);
+        for (track, state) in [(Track::Stable, &tracks.stable), (Track::Canary, &tracks.canary)] {
+            let key = (model.clone(), track);
+            let failed = state.failed.as_ref().map(|(pin, _)| pin);
+            let Some(pin) = failed.filter(|failed| pin_of(object, track) == Some(*failed)) else {
+                self.unloadable.remove(&key);
+                continue;
+            };
+            // A model that was not looked at tells nothing.
+            let Some(registered) = registered else { continue };
+            let found = registered.versions.get(&pin.version);
+            let before = self.unloadable.insert(key, found.cloned());
+            let is_sound =
+                matches!(found, Some(ObservedVersion::Sound { digest, .. }) if *digest == pin.digest);
+            if is_sound
+                && before.is_some_and(|before| before.as_ref() != found)
+                && let Some(revision) = revision_of(object, track, pin)
+            {
+                self.slots.begin_load(load(model, track, pin, revision));
+            }
+        }
     }
 
     /// Weight down, loads, weight up, unloads.
@@ -226,6 +256,13 @@ fn each<'a>(tracks: &'a Tracks, step: &'a Rollout) -> [(Track, &'a TrackState, O
         (Track::Stable, &tracks.stable, step.stable.as_ref()),
         (Track::Canary, &tracks.canary, step.canary.as_ref()),
     ]
+}
+
+fn pin_of(object: &DeploymentObject, track: Track) -> Option<&ResolvedPin> {
+    match track {
+        Track::Stable => Some(&object.spec.stable),
+        Track::Canary => object.spec.canary.as_ref().map(|canary| &canary.pin),
+    }
 }
 
 /// Returns the commit that pinned what a track serves. A promotion keeps serving by the canary what stable gets.

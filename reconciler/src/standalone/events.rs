@@ -53,6 +53,8 @@ pub enum Event {
         version: Version,
         /// How it ended.
         outcome: Outcome,
+        /// Whether another attempt follows by itself.
+        is_retried: bool,
     },
     /// A model's rollout moved: what it serves, at which weight, or its state.
     Rollout {

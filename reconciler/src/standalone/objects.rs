@@ -46,6 +46,8 @@ pub(crate) struct TrainingEntry {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct TrainingStatus {
     pub(crate) phase: Option<Phase>,
+    /// Why a run that is due waits, for people.
+    pub(crate) note: Option<String>,
     /// The last runs, oldest first.
     pub(crate) records: Vec<Record>,
     pub(crate) progress_percent: Option<u8>,

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use planner::Timestamp;
 
 use super::Wake;
+use super::data_dir::advice;
 use super::deployments::{Deployments, Stepped, earliest};
 use super::events::{Event, Events};
 use super::objects::Objects;
@@ -106,7 +107,10 @@ impl Operator {
             Err(error) => {
                 if self.retry.failed(now) {
                     tracing::error!(%error, "cannot write to the data directory; what serves serves, and it is tried again");
-                    self.events.send(Event::Trouble(error.to_string()));
+                    self.events.send(Event::Trouble(format!(
+                        "{error}{}; what serves serves, and it is tried again",
+                        advice(&error)
+                    )));
                 }
             }
         }

@@ -4,17 +4,19 @@ mod child;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crds::status::ConditionStatus;
 use planner::Timestamp;
 use planner::identity::{inputs_hash, spec_hash};
 use planner::names::{ModelName, ObjectName, Version};
 use planner::observed::ObservedModel;
-use planner::runs::{INTERRUPTED, Job, Outcome, Phase, Record, RunAction, runs};
+use planner::runs::{ATTEMPTS_MAX, INTERRUPTED, Job, Outcome, Phase, Record, RunAction, runs};
 use planner::training::{DataSource, Holdout};
 use registry::Store;
 use registry::run::{Ending, RunRequest};
 
+use super::data_dir::advice;
 use super::deployments::{Stepped, earliest};
 use super::events::{Event, Events};
 use super::objects::{Objects, TrainingEntry, TrainingStatus};
@@ -26,6 +28,8 @@ use child::{Children, Ended, RunKey};
 const RUNNING_MAX: usize = 2;
 /// How many runs a job's status remembers.
 const RECORDS_MAX: usize = 20;
+/// How long to wait, in seconds, before a run is started that could not be: nothing could be written.
+const POSTPONED_SECONDS: u64 = 5;
 
 /// Makes training runs follow the MLTrainingJob objects.
 pub(super) struct Trainings {
@@ -36,6 +40,8 @@ pub(super) struct Trainings {
     children: Children,
     /// Whether runs that a former process left behind have been settled.
     has_settled_leftovers: bool,
+    /// Until when no run is started, and why: nothing could be written for the last one.
+    postponed: Option<(Timestamp, String)>,
 }
 
 /// A run that is due.
@@ -61,6 +67,7 @@ impl Trainings {
             events,
             children: Children::new(wake),
             has_settled_leftovers: false,
+            postponed: None,
         }
     }
 
@@ -104,7 +111,9 @@ impl Trainings {
             due.extend(more);
         }
         for due in admit(due, &jobs, &stable_pins, &self.children) {
-            self.start(&mut jobs, &due, &stable_pins, now);
+            if self.postponed.as_ref().is_none_or(|(until, _)| *until <= now) {
+                self.start(&mut jobs, &due, &stable_pins, now);
+            }
         }
         self.objects
             .state()
@@ -167,6 +176,7 @@ impl Trainings {
             model: model.clone(),
             version: key.version.clone(),
             outcome: record.outcome.clone(),
+            is_retried: matches!(record.outcome, Outcome::Transient { .. }) && record.attempt < ATTEMPTS_MAX,
         });
         Some(model)
     }
@@ -282,6 +292,10 @@ impl Trainings {
                 }),
             }
         }
+        entry.status.note = match &self.postponed {
+            Some((_, why)) if !due.is_empty() => Some(format!("cannot start: {why}; it is tried again")),
+            Some(_) | None => retry_note(&decided.phase, &entry.status.records, decided.wake),
+        };
         // A run that is due but not admitted yet has not started, whatever the planner expects.
         entry.status.phase = Some(match due.first() {
             Some(first) => Phase::Pending {
@@ -304,6 +318,7 @@ impl Trainings {
         let Some(entry) = jobs.get_mut(&due.name) else {
             return;
         };
+        let before = entry.status.clone();
         let training = entry.object.spec.clone();
         let inputs = inputs_hash(&training);
         entry.status.records.push(Record {
@@ -349,25 +364,39 @@ impl Trainings {
             job: due.name.clone(),
             version: due.version.clone(),
         };
-        let started = self
+        let prepared = self
             .objects
             .write_statuses()
-            .map_err(|error| error.to_string())
-            .and_then(|()| {
-                self.children
-                    .start(&key, &request, &self.store, self.trainer.as_ref())
-            });
-        match started {
-            Ok(()) => self.events.send(Event::TrainingStarted {
-                job: key.job,
-                model: request.model,
-                version: key.version,
-            }),
-            Err(how) => {
-                tracing::warn!(job = %key.job, version = %key.version, %how, "cannot start a training run");
-                self.settle(jobs, &key, transient(how, now), now);
+            .map_err(|error| format!("{error}{}", advice(&error)))
+            .and_then(|()| child::prepare(&request, &self.store));
+        let folder = match prepared {
+            Ok(folder) => folder,
+            Err(why) => {
+                entry.status = before;
+                self.postpone(&key, why, now);
+                return;
             }
+        };
+        self.postponed = None;
+        self.children
+            .start(&key, &request.model, folder, self.trainer.as_ref());
+        self.events.send(Event::TrainingStarted {
+            job: key.job,
+            model: request.model,
+            version: key.version,
+        });
+    }
+
+    /// A run for which nothing can be written was never tried: it counts as no attempt, however long that lasts.
+    fn postpone(&mut self, key: &RunKey, why: String, now: Timestamp) {
+        let RunKey { job, version } = key;
+        tracing::warn!(%job, %version, why, "cannot start a training run; it is tried again");
+        if self.postponed.is_none() {
+            self.events.send(Event::Trouble(format!(
+                "cannot start training {job} {version}: {why}; it is tried again"
+            )));
         }
+        self.postponed = Some((now + Duration::from_secs(POSTPONED_SECONDS), why));
     }
 }
 
@@ -398,6 +427,22 @@ fn admit(
     due.sort_by_key(|due| !is_stable(&due.name, &due.version));
     due.truncate(RUNNING_MAX.saturating_sub(children.keys().count()));
     due
+}
+
+/// Says of a run that waits for its next attempt how the last one failed, and when it is due.
+fn retry_note(phase: &Phase, records: &[Record], due: Option<Timestamp>) -> Option<String> {
+    let Phase::Pending { version } = phase else {
+        return None;
+    };
+    let last = records.iter().rfind(|record| record.version == *version)?;
+    let Outcome::Transient { message, .. } = &last.outcome else {
+        return None;
+    };
+    let due = due?.format("%H:%M:%S");
+    Some(format!(
+        "attempt {} of {ATTEMPTS_MAX} failed: {message}; the next one is due at {due} UTC",
+        last.attempt
+    ))
 }
 
 fn running<'a>(records: &'a mut [Record], version: &Version) -> Option<&'a mut Record> {
@@ -443,7 +488,7 @@ fn conditions(status: &TrainingStatus, now: Timestamp) -> Vec<crds::status::Cond
         Phase::Pending { version } => facts(
             ConditionStatus::False,
             "Pending",
-            version.to_string(),
+            status.note.clone().unwrap_or_else(|| version.to_string()),
             true,
             false,
         ),

@@ -106,19 +106,22 @@ pub(super) fn deployment_status(entry: &DeploymentEntry) -> Option<Vec<u8>> {
 pub(super) fn training_status(entry: &TrainingEntry) -> Vec<u8> {
     let TrainingStatus {
         phase,
+        note,
         records,
         progress_percent,
         metrics,
         conditions,
     } = &entry.status;
     let last = records.last();
+    let of_phase = phase.as_ref().map(convert::training_status).unwrap_or_default();
     let shown = MLTrainingJobStatus {
+        message: note.clone().or_else(|| of_phase.message.clone()),
         conditions: conditions.clone(),
         metrics: metrics.clone(),
         progress_percent: *progress_percent,
         started_at: last.map(|record| record.started_at),
         finished_at: last.and_then(|record| ended_at(&record.outcome)),
-        ..phase.as_ref().map(convert::training_status).unwrap_or_default()
+        ..of_phase
     };
     json(&TrainingFile {
         shown,
@@ -165,6 +168,7 @@ fn read_training(file: TrainingFile) -> TrainingStatus {
     let TrainingFile { shown, runs } = file;
     TrainingStatus {
         phase: convert::read_training_phase(&shown),
+        note: None,
         records: runs,
         progress_percent: shown.progress_percent,
         metrics: shown.metrics,

@@ -144,11 +144,117 @@ async fn a_tampered_artifact_and_alias_are_found_and_what_serves_stays() {
     expect![[r#"
         environments/dev/m.yaml:1:1: ArtifactChanged: MLDeployment/m: canary: version v20261120-093000 of m is damaged: model.onnx has sha256:b5c1fb2efc6d6b4674c2fdcc48ce01b43a3b7c03763c0c3355de0099ee0f8c73, and its record says sha256:32a9ffd535e3a3206349e716d4c405bd4b5ea4fdf6de6d571795a3224f9ea7e3
           hint: what serves stays; restore the version's files, or pin another version
-        environments/dev/m.yaml:19:1: TrainingFailed: MLTrainingJob/m-20261120-093000: v20261120-093000 was not published: the version exists but is damaged: model.onnx has sha256:b5c1fb2efc6d6b4674c2fdcc48ce01b43a3b7c03763c0c3355de0099ee0f8c73, and its record says sha256:32a9ffd535e3a3206349e716d4c405bd4b5ea4fdf6de6d571795a3224f9ea7e3; remove its folder to train it again
-          hint: nothing retries it until the job's spec changes"#]].assert_eq(&world.findings());
+        environments/dev/m.yaml:19:1: ArtifactChanged: MLTrainingJob/m-20261120-093000: version v20261120-093000 of m is damaged: model.onnx has sha256:b5c1fb2efc6d6b4674c2fdcc48ce01b43a3b7c03763c0c3355de0099ee0f8c73, and its record says sha256:32a9ffd535e3a3206349e716d4c405bd4b5ea4fdf6de6d571795a3224f9ea7e3
+          hint: restore the version's files, or remove the registry's folder m/versions/v20261120-093000: then the job trains it again"#]].assert_eq(&world.findings());
     fs::write(&artifact, good).unwrap();
     fs::set_permissions(&artifact, permissions).unwrap();
     world.settle();
+    assert_eq!(world.findings(), "");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_version_that_is_damaged_at_the_start_is_tried_now_and_then_and_at_once_when_it_is_mended() {
+    let mut world = serving();
+    let artifact = world
+        .store
+        .root()
+        .join(format!("aurora/m/versions/{V1}/model.onnx"));
+    let good = fs::read(&artifact).unwrap();
+    fs::set_permissions(&artifact, fs::Permissions::from_mode(0o644)).unwrap();
+    fs::write(&artifact, "evil").unwrap();
+    world.restart();
+    let before = world.slots.loads();
+    for _ in 0..50 {
+        world.turn();
+    }
+    // One for `other`, one for the canary, and one that failed: the next is due in ten seconds.
+    assert_eq!(world.slots.loads() - before, 3);
+    assert_eq!(world.slots.show("m"), format!("nothing + 0% of {V2}"));
+    assert_eq!(world.slots.show("other"), V1);
+    assert!(world.findings().contains("ArtifactChanged: MLDeployment/m"));
+    world.wait(Duration::from_secs(11));
+    world.turn();
+    assert_eq!(world.slots.loads() - before, 4);
+    // The wait is twenty seconds now, and is cut short.
+    fs::write(&artifact, good).unwrap();
+    world.turn();
+    world.turn();
+    assert_serving(&world);
+    world.settle();
+    assert_eq!(world.findings(), "");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_trainer_that_is_killed_each_time_fails_after_the_third_and_says_so_meanwhile() {
+    let manifests = format!(
+        "{}---\n{}",
+        deployment("m", V1, None),
+        training("m", V1, "builtin:iris")
+    );
+    let mut world = World::start(Repo::with(&[("m.yaml", &manifests)]));
+    *world.trainer.fate.lock().unwrap() = Fate::Killed;
+    let runs = |world: &World| world.trainer.requests.lock().unwrap().len();
+    let status = |world: &World| {
+        let file = world
+            .data_dir()
+            .join("status/MLTrainingJob/m-20261101-120000.json");
+        fs::read_to_string(file).unwrap_or_default()
+    };
+    world.turn_till(|world| {
+        status(world).contains("attempt 1 of 3 failed: the trainer was killed (signal 9)")
+    });
+    assert!(
+        status(&world).contains("the next one is due at 00:00:1"),
+        "{}",
+        status(&world)
+    );
+    world.wait(Duration::from_secs(11));
+    world.turn_till(|world| status(world).contains("attempt 2 of 3 failed"));
+    world.wait(Duration::from_secs(41));
+    world.turn_till(|world| {
+        let findings = world.findings();
+        findings.contains("TrainingFailed") && findings.contains("VersionMissing")
+    });
+    expect![[r#"
+        environments/dev/m.yaml:1:1: VersionMissing: MLDeployment/m: stable: version v20261101-120000 of m does not exist: MLTrainingJob/m-20261101-120000 failed to make it
+          hint: mend the job as its own finding says, or pin another version
+        environments/dev/m.yaml:8:1: TrainingFailed: MLTrainingJob/m-20261101-120000: v20261101-120000 was not published: the trainer was killed (signal 9), by the kernel if memory ran out, and left no result (after 3 attempts)
+          hint: nothing retries it until the job's spec changes"#]].assert_eq(&world.findings());
+    world.wait(Duration::from_hours(1));
+    world.turn();
+    assert_eq!(runs(&world), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_run_for_which_nothing_can_be_written_waits_without_counting_attempts() {
+    let mut world = serving();
+    // Root may write anywhere: a file in the folder's place stops it too.
+    let folder = world.store.root().join("aurora/other/runs");
+    let aside = world.store.root().join("aurora/other/aside");
+    fs::rename(&folder, &aside).unwrap();
+    fs::write(&folder, "in the way").unwrap();
+    world
+        .repo
+        .change("job.yaml", &training("other", "v20261201-000000", "builtin:iris"));
+    let before = world.trainer.requests.lock().unwrap().len();
+    for _ in 0..10 {
+        world.turn();
+        world.wait(Duration::from_mins(1));
+    }
+    assert_serving(&world);
+    let file = world
+        .data_dir()
+        .join("status/MLTrainingJob/other-20261201-000000.json");
+    let status = fs::read_to_string(file).unwrap();
+    assert!(
+        status.contains("cannot start: cannot write its request"),
+        "{status}"
+    );
+    fs::remove_file(&folder).unwrap();
+    fs::rename(&aside, &folder).unwrap();
+    world.wait(Duration::from_mins(1));
+    world.settle();
+    assert_eq!(world.trainer.requests.lock().unwrap().len(), before + 1);
     assert_eq!(world.findings(), "");
 }
 
@@ -207,7 +313,7 @@ async fn a_folder_that_cannot_be_written_is_told_and_tried_again() {
     }
     assert_serving(&world);
     expect![[r#"
-        StorageUnavailable: MLDeployment/m: cannot write FOLDER/data/objects/MLDeployment/m.json: Not a directory (os error 20)
+        StorageUnavailable: MLDeployment/m: cannot write FOLDER/data/objects/MLDeployment/m.json: Not a directory (os error 20); a file is in the folder's way
           hint: what serves stays; it is tried again"#]].assert_eq(&world.findings());
     fs::remove_file(&folder).unwrap();
     fs::rename(&aside, &folder).unwrap();

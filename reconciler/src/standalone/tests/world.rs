@@ -22,7 +22,7 @@ use super::repository::{Repo, dev};
 use crate::report::Pass;
 use crate::standalone::operator::Operator;
 use crate::standalone::reconciler::Reconciler;
-use crate::standalone::{LoadRequest, Options, Slots, Standalone, StartError, Trainer};
+use crate::standalone::{DataDirError, LoadRequest, Options, Slots, Standalone, StartError, Trainer};
 
 /// How long a test waits for processes before it fails.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -104,12 +104,12 @@ impl MemorySlots {
             .cloned()
     }
 
-    pub(super) fn violations(&self) -> Vec<String> {
-        self.inner().violations.clone()
-    }
-
     pub(super) fn loads(&self) -> usize {
         self.inner().loads
+    }
+
+    pub(super) fn violations(&self) -> Vec<String> {
+        self.inner().violations.clone()
     }
 
     pub(super) fn unloads(&self) -> Vec<String> {
@@ -371,7 +371,16 @@ impl World {
             inner.tracks.clear();
             inner.revisions.clear();
         }
-        let standalone = open(&self.repo, self.folder.path(), self.now).unwrap();
+        // A process that another test is about to start shares this one's files until it runs: the lock too.
+        let deadline = Instant::now() + PATIENCE;
+        let standalone = loop {
+            match open(&self.repo, self.folder.path(), self.now) {
+                Err(StartError::DataDir(DataDirError::InUse { .. })) if Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                opened => break opened.unwrap(),
+            }
+        };
         self.loops = Some(standalone.assemble(self.slots.clone(), self.trainer.clone()));
     }
 
@@ -411,6 +420,20 @@ impl World {
         let deadline = Instant::now() + PATIENCE;
         while !(self.turn() && self.turn() && holds(self)) {
             assert!(Instant::now() < deadline, "not settled: {:?}", self.last);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Turns until `holds` does, settled or not.
+    pub(super) fn turn_till(&mut self, holds: impl Fn(&Self) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !holds(self) {
+            assert!(
+                Instant::now() < deadline,
+                "not within {PATIENCE:?}: {:?}",
+                self.last
+            );
+            self.turn();
             std::thread::sleep(Duration::from_millis(1));
         }
     }

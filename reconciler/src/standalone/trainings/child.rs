@@ -55,18 +55,14 @@ impl Children {
         }
     }
 
-    /// Writes the request and starts the trainer on it. An error says why it could not.
+    /// Starts the trainer on the request in `folder`; that it could not be started is told by [`Self::ended`].
     pub(super) fn start(
         &mut self,
         key: &RunKey,
-        request: &RunRequest,
-        store: &Store,
+        model: &ModelName,
+        folder: RunFolder,
         trainer: &dyn Trainer,
-    ) -> Result<(), String> {
-        let folder = store
-            .ensure_run(&request.model, &request.version)
-            .and_then(|folder| folder.begin(request).map(|()| folder))
-            .map_err(|error| format!("cannot write its request: {error}"))?;
+    ) {
         let mut command = trainer.command(&folder.request_path());
         command.stdin(Stdio::null()).kill_on_drop(true);
         let (stop, stopped) = oneshot::channel();
@@ -87,14 +83,13 @@ impl Children {
         self.running.insert(
             key.clone(),
             Child {
-                model: request.model.clone(),
+                model: model.clone(),
                 folder,
                 stop: Some(stop),
                 told: None,
                 written_at: None,
             },
         );
-        Ok(())
     }
 
     /// Takes the runs whose process ended since the last call.
@@ -169,6 +164,14 @@ async fn watch(mut process: tokio::process::Child, stopped: oneshot::Receiver<()
         Ok(status) => describe(status),
         Err(error) => format!("the trainer cannot be waited for: {error}"),
     }
+}
+
+/// Writes a run's request into its folder. An error says why it could not.
+pub(super) fn prepare(request: &RunRequest, store: &Store) -> Result<RunFolder, String> {
+    store
+        .ensure_run(&request.model, &request.version)
+        .and_then(|folder| folder.begin(request).map(|()| folder))
+        .map_err(|error| format!("cannot write its request: {error}"))
 }
 
 fn describe(status: ExitStatus) -> String {
