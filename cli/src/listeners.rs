@@ -18,6 +18,7 @@ pub(crate) struct InferenceArguments {
         long,
         env = "AURORA_INFERENCE",
         value_name = "ADDRESS",
+        value_parser = address,
         default_value = "127.0.0.1:8080"
     )]
     inference: SocketAddr,
@@ -39,6 +40,7 @@ pub(crate) struct ControlPlaneArguments {
         long,
         env = "AURORA_CONTROL_PLANE",
         value_name = "ADDRESS",
+        value_parser = address,
         default_value = "127.0.0.1:8000"
     )]
     control_plane: SocketAddr,
@@ -89,6 +91,13 @@ impl Bound {
         listener.set_nonblocking(true)?;
         tokio::net::TcpListener::from_std(listener)
     }
+}
+
+/// Reads an address with its port; names are not looked up.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_wrong: std::net::AddrParseError| {
+        "an IP address and a port from 0 to 65535 are expected, e.g. 127.0.0.1:8080".to_owned()
+    })
 }
 
 fn keys(file: Option<&PathBuf>) -> Result<Keys, KeysError> {

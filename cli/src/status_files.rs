@@ -1,7 +1,9 @@
 //! What the control plane shows of the environment: the data directory's files, so it needs no loop to be alive.
 
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use planner::finding::{Finding, Reason};
 use serde_json::{Value, json};
 use server::StatusSource;
 
@@ -12,18 +14,47 @@ use crate::view::View;
 #[derive(Debug)]
 pub(crate) struct StatusFiles {
     data_dir: PathBuf,
+    trouble: Trouble,
+}
+
+/// What keeps the files from being written, and so cannot stand in them; cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Trouble(Arc<Mutex<Vec<String>>>);
+
+impl Trouble {
+    /// Takes what a pass found wrong with the storage, and forgets what the pass before found.
+    pub(crate) fn found(&self, findings: &[Finding]) {
+        let storage = findings
+            .iter()
+            .filter(|finding| finding.reason == Reason::StorageUnavailable)
+            .map(ToString::to_string)
+            .collect();
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = storage;
+    }
+
+    fn told(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl StatusFiles {
     /// Shows what `data_dir` holds.
     pub(crate) fn new(data_dir: PathBuf) -> Self {
-        Self { data_dir }
+        Self {
+            data_dir,
+            trouble: Trouble::default(),
+        }
+    }
+
+    /// Returns where to tell what keeps the files from being written.
+    pub(crate) fn trouble(&self) -> Trouble {
+        self.trouble.clone()
     }
 }
 
 impl StatusSource for StatusFiles {
     fn status(&self) -> Value {
-        View::read(&self.data_dir).map_or_else(
+        let mut status = View::read(&self.data_dir).map_or_else(
             |error| {
                 tracing::warn!(%error, "the status files cannot be read");
                 let mut empty = View::default().to_json();
@@ -31,7 +62,12 @@ impl StatusSource for StatusFiles {
                 empty
             },
             |view| view.to_json(),
-        )
+        );
+        let trouble = self.trouble.told();
+        if !trouble.is_empty() {
+            status["trouble"] = json!(trouble);
+        }
+        status
     }
 
     fn age_seconds(&self) -> Option<f64> {

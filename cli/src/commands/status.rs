@@ -15,6 +15,9 @@ use crate::failure::{Context as _, Failure};
 use crate::terminal::{Colour, Terminal, table};
 use crate::view::View;
 
+/// How long the heartbeat of a process that is well may be still: three beats.
+const SILENCE_MAX: Duration = Duration::from_secs(15);
+
 /// Flags of `aurora status`.
 #[derive(Debug, Args)]
 pub(crate) struct StatusArguments {
@@ -94,7 +97,14 @@ fn headline(environment: &MLEnvironment, age: Option<Duration>) -> String {
         applied.map_or("none", |revision| revision.short()),
         age.map_or_else(
             || "never run".to_owned(),
-            |age| format!("seen alive {} s ago", age.as_secs())
+            |age| {
+                let seconds = age.as_secs();
+                if age > SILENCE_MAX {
+                    format!("not running, or unable to write here: last seen alive {seconds} s ago")
+                } else {
+                    format!("seen alive {seconds} s ago")
+                }
+            }
         ),
     )
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use planner::names::EnvironmentName;
-use reconciler::standalone::{Event, Mode, Options, Standalone};
+use reconciler::standalone::{DataDir, Event, Mode, Options, Standalone};
 use registry::Store;
 use server::{Awaited, Metrics, Runtime};
 use tokio::sync::broadcast::Receiver;
@@ -30,7 +30,7 @@ use crate::meters::Meters;
 use crate::news::Teller;
 use crate::serving::{self, Parts};
 use crate::slots::ServerSlots;
-use crate::status_files::StatusFiles;
+use crate::status_files::{StatusFiles, Trouble};
 use crate::terminal::Terminal;
 use crate::trainer::ChildTrainer;
 use crate::view::View;
@@ -59,7 +59,9 @@ pub(crate) struct UpArguments {
 }
 
 pub(crate) fn run(arguments: &UpArguments) -> Result<ExitCode, Failure> {
-    // Ports first: a start that is refused leaves nothing behind.
+    // A second `up` usually asks for the same ports too, and those are not what to change.
+    DataDir::refuse_in_use(&arguments.data.data_dir)?;
+    // Then the ports: a start that is refused leaves nothing behind.
     let inference = arguments.inference.bind()?;
     let control_plane = arguments.control_plane.bind()?;
     let RepositoryArguments { repo, environment } = &arguments.repository;
@@ -92,7 +94,9 @@ async fn serve(
     let metrics = Metrics::new();
     let runtime = Runtime::new(metrics.clone());
     let slots = ServerSlots::new(runtime.clone(), standalone.store().clone(), standalone.wake());
+    let status = Arc::new(StatusFiles::new(standalone.data_dir().to_owned()));
     let mut telling = Telling {
+        trouble: status.trouble(),
         environment: environment.clone(),
         events: standalone.events(),
         meters: Meters::new(metrics.clone(), environment.clone()),
@@ -111,7 +115,6 @@ async fn serve(
         .listening(inference.address, control_plane.address);
     telling.presenter.uncommitted(&standalone.uncommitted());
 
-    let status = Arc::new(StatusFiles::new(standalone.data_dir().to_owned()));
     parts.inference(&runtime, inference)?;
     parts.control_plane(standalone.store().clone(), status, metrics, control_plane)?;
     let trainer = Arc::new(ChildTrainer::new()?);
@@ -134,6 +137,7 @@ async fn serve(
 
 /// Tells what happens, and the server what it should wait for.
 struct Telling {
+    trouble: Trouble,
     environment: EnvironmentName,
     events: Receiver<Event>,
     meters: Meters,
@@ -175,6 +179,7 @@ impl Telling {
                 version: pin.version.clone(),
                 training: pin.is_in_training,
             });
+            self.trouble.found(&pass.findings);
             self.runtime.set_expected(awaited.collect(), Instant::now());
         }
         self.meters.hear(&event);
