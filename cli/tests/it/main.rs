@@ -9,5 +9,7 @@ mod harness;
 
 mod commands;
 mod commits;
+mod damage;
 mod faults;
+mod git;
 mod starting;

@@ -42,8 +42,13 @@ impl Up {
     /// Starts it and waits until it listens.
     pub(crate) fn start(repository: &Path, data_dir: &Path) -> Self {
         let mut command = command(repository, data_dir);
+        command.args(FREE_PORTS);
+        Self::watch(command)
+    }
+
+    /// Starts a command that becomes `aurora up`, and waits until it listens.
+    pub(crate) fn watch(mut command: Command) -> Self {
         command
-            .args(FREE_PORTS)
             .args(["--output", "json"])
             .stdout(Stdio::piped())
             .stdin(Stdio::null());

@@ -1,0 +1,92 @@
+//! Trainers that the kernel kills, and an `up` that ends while one works.
+
+use std::fs;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{STABLE, Traffic};
+use crate::harness::{Ground, Up, eventually};
+
+/// A job that works for a while.
+const LONG: &str = "\
+apiVersion: aurora.io/v1alpha1
+kind: MLTrainingJob
+metadata: { name: long }
+spec:
+  modelName: wine-quality
+  version: v20261201-000000
+  dataset: { uri: builtin:wine-quality }
+  algorithm: gradient_boosting
+  hyperparameters: { trees: 5000, max_leaves: 64, learning_rate: 0.001 }
+  evaluation: { metric: r2, minimum: 0.0, holdout: { percent: 20, seed: 0 } }
+";
+
+/// Returns the process that trains, once there is one.
+fn trainer(up: &Up) -> Pid {
+    eventually("a trainer is at work", || {
+        let tasks = fs::read_dir(format!("/proc/{}/task", up.id())).ok()?;
+        let children = tasks
+            .flatten()
+            .filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
+        let trains = |id: &&str| {
+            let command = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&command).contains("--request")
+        };
+        children
+            .flat_map(|ids| ids.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+            .find(|id| trains(&id.as_str()))
+            .and_then(|id| Pid::from_raw(id.parse().ok()?))
+    })
+}
+
+fn is_there(process: Pid) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero())).unwrap_or_default();
+    // A zombie is gone: only its parent has not noticed.
+    !stat.is_empty() && !stat.contains(") Z ")
+}
+
+#[test]
+fn a_trainer_killed_by_the_kernel_is_told_and_tried_again() {
+    let ground = Ground::dev();
+    let mut up = ground.up();
+    let traffic = Traffic::start(&up);
+    ground.repository.write("environments/dev/long.yaml", LONG);
+    ground.repository.commit("train for a while");
+    let first = trainer(&up);
+    kill_process(first, Signal::KILL).expect("it works");
+
+    let failed = up.event("it is told", |event| {
+        event["event"] == "training" && event["job"] == "long" && event["phase"] == "Failed"
+    });
+    for words in ["was killed (signal 9)", "memory", "it is tried again"] {
+        assert!(failed["message"].to_string().contains(words), "{failed}");
+    }
+    eventually("the status says when the next attempt is due", || {
+        let status = up.status();
+        let long = status["trainings"]
+            .as_array()?
+            .iter()
+            .find(|job| job["metadata"]["name"] == "long")?["status"]
+            .clone();
+        let message = long["message"].as_str()?;
+        (long["phase"] == "Pending"
+            && message.contains("attempt 1 of 3 failed: the trainer was killed")
+            && message.contains("the next one is due at"))
+        .then_some(())
+    });
+    let second = trainer(&up);
+    assert_ne!(first, second);
+    traffic.end();
+
+    // A run under way holds no end up, and does not outlive it.
+    assert!(up.stop().success());
+    eventually("the trainer is gone", || (!is_there(second)).then_some(()));
+    let half = ground
+        .data()
+        .join("registry/aurora/wine-quality/versions/v20261201-000000");
+    assert!(!half.exists(), "nothing half-made is published");
+    let mut up = ground.up();
+    let answer = up.event("it starts with what it had", |event| event["event"] == "ready");
+    assert!(answer.to_string().contains(STABLE), "{answer}");
+    assert!(up.stop().success());
+}
