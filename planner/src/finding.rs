@@ -21,7 +21,7 @@ pub enum Reason {
     DigestMismatch,
     /// The registry's artifact is no longer what its record or a pin's resolution says.
     ArtifactChanged,
-    /// A pinned version does not exist and no training job makes it.
+    /// A pinned version does not exist and no training job makes it: there is none, it failed or it is suspended.
     VersionMissing,
     /// A fixed version exists, trained from other inputs.
     VersionHasOtherInputs,

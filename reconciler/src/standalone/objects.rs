@@ -129,10 +129,12 @@ impl Objects {
                 state.drain(name, old);
             }
         }
+        let mut left = None;
         if status.is_none()
             && let Some(drained) = state.draining.remove(&object.spec.model)
         {
             status = Some((drained.status, Vec::new()));
+            left = Some(drained.name).filter(|old| old != name && !state.deployments.contains_key(old));
         }
         let (status, conditions) = status.unwrap_or_default();
         state.deployments.insert(
@@ -143,7 +145,9 @@ impl Objects {
                 conditions,
             },
         );
-        Ok(())
+        drop(state);
+        // The model came back under another name before it was gone: the status under the old one is nobody's.
+        left.map_or(Ok(()), |old| self.remove_status(DEPLOYMENT, &old))
     }
 
     pub(crate) fn put_training(&self, name: &ObjectName, object: &TrainingObject) -> io::Result<()> {

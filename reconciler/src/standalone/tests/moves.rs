@@ -329,3 +329,19 @@ async fn a_renamed_job_waits_for_the_process_under_its_old_name() {
             .contains(&version.parse().unwrap())
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_model_that_comes_back_under_another_name_leaves_no_status_behind() {
+    let mut world = serving();
+    world.repo.remove("environments/dev/m.yaml");
+    world.repo.commit("m goes");
+    world.turn();
+    world
+        .repo
+        .change("new.yaml", &named("new", "m", V1, Some((V2, 10))));
+    world.settle();
+    assert_eq!(world.slots.show("m"), format!("{V1} + 10% of {V2}"));
+    let statuses = fs::read_dir(world.data_dir().join("status/MLDeployment")).unwrap();
+    let statuses: Vec<_> = statuses.map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(statuses, ["new.json"]);
+}
