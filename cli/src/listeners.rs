@@ -56,8 +56,7 @@ pub(crate) struct Bound {
     listener: TcpListener,
     /// The address, with the port that was taken where 0 was asked for.
     pub(crate) address: SocketAddr,
-    /// Who may ask.
-    pub(crate) keys: Keys,
+    keys: Keys,
 }
 
 impl InferenceArguments {
@@ -85,11 +84,11 @@ impl ControlPlaneArguments {
 }
 
 impl Bound {
-    /// Hands the listener to the asynchronous runtime, which must be running.
-    pub(crate) fn listener(&self) -> io::Result<tokio::net::TcpListener> {
-        let listener = self.listener.try_clone()?;
-        listener.set_nonblocking(true)?;
-        tokio::net::TcpListener::from_std(listener)
+    /// Hands the listener to the asynchronous runtime, which must be running, and says who may ask. No other handle
+    /// is left: the port is free as soon as the listener is dropped.
+    pub(crate) fn into_parts(self) -> io::Result<(tokio::net::TcpListener, Keys)> {
+        self.listener.set_nonblocking(true)?;
+        Ok((tokio::net::TcpListener::from_std(self.listener)?, self.keys))
     }
 }
 

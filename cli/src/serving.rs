@@ -72,12 +72,13 @@ impl Parts {
     }
 
     /// Starts answering inference requests.
-    pub(crate) fn inference(&mut self, runtime: &Runtime, bound: &Bound) -> io::Result<()> {
+    pub(crate) fn inference(&mut self, runtime: &Runtime, bound: Bound) -> io::Result<()> {
+        let (listener, keys) = bound.into_parts()?;
         let options = InferenceOptions {
-            keys: bound.keys.clone(),
+            keys,
             limits: Limits::default(),
         };
-        let serving = server::serve_inference(runtime.clone(), bound.listener()?, options, self.stopped());
+        let serving = server::serve_inference(runtime.clone(), listener, options, self.stopped());
         self.spawn("inference", async move {
             serving.await;
             Ok::<_, io::Error>(())
@@ -91,15 +92,16 @@ impl Parts {
         store: Store,
         status: Arc<dyn StatusSource>,
         metrics: Metrics,
-        bound: &Bound,
+        bound: Bound,
     ) -> io::Result<()> {
+        let (listener, keys) = bound.into_parts()?;
         let control_plane = ControlPlane {
             store,
             status,
             metrics,
-            keys: bound.keys.clone(),
+            keys,
         };
-        let serving = server::serve_control_plane(control_plane, bound.listener()?, self.stopped());
+        let serving = server::serve_control_plane(control_plane, listener, self.stopped());
         self.spawn("control plane", async move {
             serving.await;
             Ok::<_, io::Error>(())

@@ -17,13 +17,13 @@ mod request_id;
 mod route;
 mod tensor;
 
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Buf;
 use futures_util::Stream;
-use hyper::header::{CONNECTION, HeaderMap, HeaderValue};
+use hyper::header::{HeaderMap, HeaderValue};
 use hyper::{Method, StatusCode};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -31,7 +31,7 @@ use warp::path::FullPath;
 use warp::reply::Response;
 use warp::{Filter, Rejection};
 
-use crate::http::body::{Body, BodyLimits};
+use crate::http::body::{self, Body, BodyLimits};
 use crate::http::budget::Budget;
 use crate::http::reply::{self, Failure};
 use crate::http::{self, Limits};
@@ -64,8 +64,8 @@ pub async fn serve_inference(
 ) {
     let limits = options.limits.clone();
     let server = Arc::new(Server::new(runtime.clone(), options));
-    let routes = routes(server.clone());
-    let serving = http::serve(routes, listener, &limits, shutdown, || server.drain());
+    let routes = routes(server);
+    let serving = http::serve(routes, listener, &limits, shutdown, || runtime.drain());
     let sweeping = async {
         loop {
             tokio::time::sleep(SWEEP).await;
@@ -93,7 +93,6 @@ struct Server {
     turns: Arc<Semaphore>,
     ids: RequestIds,
     meters: [RouteMeters; Kind::ALL.len()],
-    draining: AtomicBool,
 }
 
 impl Server {
@@ -111,20 +110,10 @@ impl Server {
             admitted: Budget::new(limits.requests),
             turns: Arc::new(Semaphore::new(cores)),
             ids: RequestIds::new(),
-            draining: AtomicBool::new(false),
             runtime,
             keys,
             limits,
         }
-    }
-
-    fn drain(&self) {
-        self.runtime.drain();
-        self.draining.store(true, Ordering::Release);
-    }
-
-    fn draining(&self) -> bool {
-        self.draining.load(Ordering::Acquire)
     }
 
     /// Answers one request, whatever it is.
@@ -136,33 +125,28 @@ impl Server {
         let since = Instant::now();
         let route = Route::parse(path.as_str());
         let kind = route.kind();
+        let mut stream = pin!(body);
+        // Read only once it is known that somebody wants it.
+        let body = Body::read(stream.as_mut(), &headers, &self.bodies);
         let mut response = self
             .dispatch(&method, route, &headers, body)
             .await
             .unwrap_or_else(|failure| failure.response());
+        body::discard(stream, &headers).await;
         response
             .headers_mut()
             .insert(request_id::HEADER, self.ids.of(&headers));
-        if self.draining() {
-            response
-                .headers_mut()
-                .insert(CONNECTION, HeaderValue::from_static("close"));
-        }
         self.meters[kind as usize].answered(method.as_str(), response.status().as_u16(), since.elapsed());
         response
     }
 
-    async fn dispatch<S, B>(
+    async fn dispatch(
         &self,
         method: &Method,
         route: Route<'_>,
         headers: &HeaderMap,
-        body: S,
-    ) -> Result<Response, Failure>
-    where
-        S: Stream<Item = Result<B, warp::Error>>,
-        B: Buf,
-    {
+        body: impl Future<Output = Result<Body, Failure>>,
+    ) -> Result<Response, Failure> {
         let kind = route.kind();
         if !kind.open()
             && !self
@@ -211,18 +195,14 @@ impl Server {
     }
 
     /// Answers a request for predictions; what fails before it has a slot is counted as unrouted.
-    async fn infer<S, B>(
+    async fn infer(
         &self,
         name: &str,
         version: Option<&str>,
         form: Form,
         headers: &HeaderMap,
-        body: S,
-    ) -> Result<Response, Failure>
-    where
-        S: Stream<Item = Result<B, warp::Error>>,
-        B: Buf,
-    {
+        body: impl Future<Output = Result<Body, Failure>>,
+    ) -> Result<Response, Failure> {
         let model = self.model(name).map_err(|failure| self.unrouted(None, failure))?;
         self.infer_of(&model, version, form, headers, body)
             .await
@@ -237,24 +217,17 @@ impl Server {
     }
 
     /// Fails only before the request has a slot; after that, a refusal is an answer of that slot.
-    async fn infer_of<S, B>(
+    async fn infer_of(
         &self,
         model: &Arc<Model>,
         version: Option<&str>,
         form: Form,
         headers: &HeaderMap,
-        body: S,
-    ) -> Result<Response, Failure>
-    where
-        S: Stream<Item = Result<B, warp::Error>>,
-        B: Buf,
-    {
-        if self.draining() {
-            return Err(Failure::draining());
-        }
+        body: impl Future<Output = Result<Body, Failure>>,
+    ) -> Result<Response, Failure> {
         prepare::check_content_type(headers)?;
         let choice = prepare::choice(version, headers)?;
-        let body = Body::read(body, headers, &self.bodies).await?;
+        let body = body.await?;
         let Some(_admitted) = self.admitted.take(1) else {
             return Err(Failure::too_many_requests(self.limits.requests));
         };

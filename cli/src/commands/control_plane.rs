@@ -31,22 +31,23 @@ pub(crate) fn run(arguments: &ControlPlaneCommandArguments) -> Result<ExitCode, 
     let bound = arguments.control_plane.bind()?;
     let store = arguments.store.open()?;
     let terminal = Terminal::new(arguments.output.output);
-    serving::block_on(serve(store, arguments.store.data(), &bound, terminal))?
+    serving::block_on(serve(store, arguments.store.data(), bound, terminal))?
 }
 
 async fn serve(
     store: Store,
     data: &DataArguments,
-    bound: &Bound,
+    bound: Bound,
     terminal: Terminal,
 ) -> Result<ExitCode, Failure> {
     let mut parts = Parts::new()?;
     let status = Arc::new(StatusFiles::new(data.data_dir.clone()));
+    let address = bound.address;
     parts.control_plane(store, status, Metrics::new(), bound)?;
     if terminal.is_json() {
-        terminal.event(&json!({ "event": "listening", "control_plane": bound.address }))?;
+        terminal.event(&json!({ "event": "listening", "control_plane": address }))?;
     } else {
-        terminal.line(format!("control plane  http://{}", bound.address))?;
+        terminal.line(format!("control plane  http://{address}"))?;
     }
     parts.wait().await?;
     parts.stop().await?;

@@ -48,7 +48,7 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
     let deployed = deployed(arguments)?;
     let store = arguments.store.open()?;
     let terminal = Terminal::new(arguments.output.output);
-    serving::block_on(serve(deployed, store, &bound, terminal))?
+    serving::block_on(serve(deployed, store, bound, terminal))?
 }
 
 fn deployed(arguments: &ServeArguments) -> Result<Vec<Deployed>, Failure> {
@@ -86,7 +86,7 @@ fn deployed(arguments: &ServeArguments) -> Result<Vec<Deployed>, Failure> {
 async fn serve(
     deployed: Vec<Deployed>,
     store: Store,
-    bound: &Bound,
+    bound: Bound,
     terminal: Terminal,
 ) -> Result<ExitCode, Failure> {
     let mut parts = Parts::new()?;
@@ -105,6 +105,7 @@ async fn serve(
         }
     }
     runtime.set_expected(awaited, Instant::now());
+    let address = bound.address;
     parts.inference(&runtime, bound)?;
     tokio::select! {
         loaded = load(&slots, &deployed) => loaded?,
@@ -114,9 +115,9 @@ async fn serve(
         }
     }
     if terminal.is_json() {
-        terminal.event(&json!({ "event": "ready", "inference": format!("http://{}", bound.address) }))?;
+        terminal.event(&json!({ "event": "ready", "inference": format!("http://{address}") }))?;
     } else {
-        terminal.line(format!("inference      http://{}", bound.address))?;
+        terminal.line(format!("inference      http://{address}"))?;
     }
     parts.wait().await?;
     parts.stop().await?;

@@ -77,8 +77,8 @@ pub(crate) fn run(arguments: &UpArguments) -> Result<ExitCode, Failure> {
     serving::block_on(serve(
         standalone,
         environment,
-        &inference,
-        &control_plane,
+        inference,
+        control_plane,
         presenter,
     ))?
 }
@@ -86,8 +86,8 @@ pub(crate) fn run(arguments: &UpArguments) -> Result<ExitCode, Failure> {
 async fn serve(
     standalone: Standalone,
     environment: &EnvironmentName,
-    inference: &Bound,
-    control_plane: &Bound,
+    inference: Bound,
+    control_plane: Bound,
     presenter: Presenter,
 ) -> Result<ExitCode, Failure> {
     let mut parts = Parts::new()?;
@@ -105,7 +105,7 @@ async fn serve(
         runtime: runtime.clone(),
         store: standalone.store().clone(),
         data_dir: standalone.data_dir().to_owned(),
-        addresses: Addresses::new(inference, control_plane),
+        addresses: Addresses::new(&inference, &control_plane),
         ready_since: None,
         is_settled: false,
         is_told: false,

@@ -1,16 +1,22 @@
 //! Reads a request's body: within its size, within its time, within what all bodies together may hold.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Buf;
-use futures_util::{Stream, StreamExt};
-use hyper::header::{CONTENT_LENGTH, HeaderMap};
+use futures_util::{FutureExt as _, Stream, StreamExt as _};
+use hyper::header::{CONTENT_LENGTH, EXPECT, HeaderMap};
 
 use super::budget::{Budget, Taken};
 use super::reply::Failure;
 
-/// What is reserved before a byte has come: a client that announces much and sends little holds little.
+/// What is allocated before a byte has come.
 const RESERVED_BYTES_MAX: usize = 64 << 10;
+
+/// What is read of a body that nobody wants.
+const DISCARDED_BYTES_MAX: usize = 1 << 20;
+/// For how long.
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What bodies may take.
 #[derive(Debug, Clone)]
@@ -27,7 +33,7 @@ pub(crate) struct BodyLimits {
 #[derive(Debug)]
 pub(crate) struct Body {
     bytes: Vec<u8>,
-    _held: Option<Taken>,
+    _held: Taken,
 }
 
 impl std::ops::Deref for Body {
@@ -56,36 +62,61 @@ impl Body {
         if announced.is_some_and(|announced| announced > limits.bytes) {
             return Err(Failure::too_large(limits.bytes));
         }
-        // A body of unknown length may become as large as any.
-        let held = match announced.unwrap_or(limits.bytes) {
-            0 => None,
-            amount => Some(limits.held.take(amount).ok_or_else(Failure::bodies_full)?),
-        };
-        let bytes = tokio::time::timeout(limits.timeout, collect(stream, announced, limits.bytes))
+        tokio::time::timeout(limits.timeout, Self::collect(stream, announced, limits))
             .await
-            .map_err(|_elapsed| Failure::body_timeout(limits.timeout))??;
+            .map_err(|_elapsed| Failure::body_timeout(limits.timeout))?
+    }
+
+    async fn collect<S, B>(stream: S, announced: Option<usize>, limits: &BodyLimits) -> Result<Self, Failure>
+    where
+        S: Stream<Item = Result<B, warp::Error>>,
+        B: Buf,
+    {
+        let mut stream = std::pin::pin!(stream);
+        let mut bytes = Vec::with_capacity(announced.unwrap_or(0).min(RESERVED_BYTES_MAX));
+        let mut held = limits.held.nothing();
+        while let Some(chunk) = stream.next().await {
+            let mut chunk = chunk.map_err(|_broken| Failure::bad_request("the body broke off".to_owned()))?;
+            let size = chunk.remaining();
+            if bytes.len() + size > limits.bytes {
+                return Err(Failure::too_large(limits.bytes));
+            }
+            // Only what has come: a client that announces much and sends little keeps nobody out.
+            if !held.more(size) {
+                return Err(Failure::bodies_full());
+            }
+            while chunk.has_remaining() {
+                let part = chunk.chunk();
+                bytes.extend_from_slice(part);
+                let read = part.len();
+                chunk.advance(read);
+            }
+        }
         Ok(Self { bytes, _held: held })
     }
 }
 
-async fn collect<S, B>(stream: S, announced: Option<usize>, max: usize) -> Result<Vec<u8>, Failure>
+/// Reads what is left of a body that was not wanted, a little of it, before its request is answered.
+///
+/// An answer that overtakes the body ends the connection: a client that is still sending sees a broken pipe instead
+/// of the reason. One that waits to be asked for its body has sent none.
+pub(crate) async fn discard<S, B>(mut stream: Pin<&mut S>, headers: &HeaderMap)
 where
     S: Stream<Item = Result<B, warp::Error>>,
     B: Buf,
 {
-    let mut stream = std::pin::pin!(stream);
-    let mut bytes = Vec::with_capacity(announced.unwrap_or(0).min(RESERVED_BYTES_MAX));
-    while let Some(chunk) = stream.next().await {
-        let mut chunk = chunk.map_err(|_broken| Failure::bad_request("the body broke off".to_owned()))?;
-        if bytes.len() + chunk.remaining() > max {
-            return Err(Failure::too_large(max));
-        }
-        while chunk.has_remaining() {
-            let part = chunk.chunk();
-            bytes.extend_from_slice(part);
-            let read = part.len();
-            chunk.advance(read);
-        }
+    if headers.contains_key(EXPECT) || matches!(stream.next().now_or_never(), Some(None)) {
+        return;
     }
-    Ok(bytes)
+    let mut left = DISCARDED_BYTES_MAX;
+    let all = async {
+        while let Some(Ok(chunk)) = stream.next().await {
+            let Some(less) = left.checked_sub(chunk.remaining()) else {
+                return;
+            };
+            left = less;
+        }
+    };
+    // What is late is not waited for: the connection is closed, as without this.
+    let _late = tokio::time::timeout(DISCARD_TIMEOUT, all).await;
 }

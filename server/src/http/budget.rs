@@ -13,7 +13,7 @@ pub(crate) struct Budget {
 /// A part of a [`Budget`], given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Taken {
-    used: Arc<AtomicUsize>,
+    budget: Budget,
     amount: usize,
 }
 
@@ -27,15 +27,16 @@ impl Budget {
 
     /// Takes `amount`, or nothing where that would exceed the budget.
     pub(crate) fn take(&self, amount: usize) -> Option<Taken> {
-        self.used
-            .try_update(Ordering::AcqRel, Ordering::Acquire, |used| {
-                used.checked_add(amount).filter(|used| *used <= self.max)
-            })
-            .ok()?;
-        Some(Taken {
-            used: self.used.clone(),
-            amount,
-        })
+        let mut taken = self.nothing();
+        taken.more(amount).then_some(taken)
+    }
+
+    /// Takes nothing yet.
+    pub(crate) fn nothing(&self) -> Taken {
+        Taken {
+            budget: self.clone(),
+            amount: 0,
+        }
     }
 
     /// Returns how much is taken.
@@ -45,9 +46,25 @@ impl Budget {
     }
 }
 
+impl Taken {
+    /// Takes `amount` more; where that would exceed the budget, nothing more, and says so.
+    pub(crate) fn more(&mut self, amount: usize) -> bool {
+        let Budget { used, max } = &self.budget;
+        let taken = used
+            .try_update(Ordering::AcqRel, Ordering::Acquire, |used| {
+                used.checked_add(amount).filter(|used| used <= max)
+            })
+            .is_ok();
+        if taken {
+            self.amount += amount;
+        }
+        taken
+    }
+}
+
 impl Drop for Taken {
     fn drop(&mut self) {
-        self.used.fetch_sub(self.amount, Ordering::AcqRel);
+        self.budget.used.fetch_sub(self.amount, Ordering::AcqRel);
     }
 }
 
@@ -60,7 +77,9 @@ mod tests {
         let budget = Budget::new(10);
         let seven = budget.take(7).expect("7 of 10");
         assert!(budget.take(4).is_none());
-        let three = budget.take(3).expect("the other 3");
+        let mut three = budget.take(2).expect("2 of the other 3");
+        assert!(!three.more(2));
+        assert!(three.more(1));
         drop(seven);
         assert!(budget.take(usize::MAX).is_none());
         assert!(budget.take(7).is_some());

@@ -1,10 +1,14 @@
 //! Accepts connections and drives them: bounded in number, in waiting and, on shutdown, in time.
 
+use std::convert::Infallible;
 use std::io;
 use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use hyper::Uri;
 use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -27,7 +31,7 @@ connection: close\r\ncontent-length: 48\r\n\r\n{\"error\":\"too many connections
 /// Headers of a request, the first line included.
 const HEADER_BYTES_MAX: usize = 32 << 10;
 
-/// How long a draining listener still waits for the first byte on a connection that has asked for nothing.
+/// How long a draining listener still waits for a request on a connection that idles: one may be on its way.
 const DRAIN_IDLE: Duration = Duration::from_millis(250);
 
 /// How long to pause when the process is out of sockets.
@@ -35,6 +39,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves `routes` until `shutdown`, then stops accepting, lets requests under way finish within
 /// [`Limits::drain_timeout`], closes the rest and returns. `draining` runs as soon as `shutdown` has come.
+///
+/// A request that still comes on a connection it holds is answered; that answer closes the connection.
 pub(crate) async fn serve<F>(
     routes: F,
     listener: TcpListener,
@@ -48,6 +54,13 @@ pub(crate) async fn serve<F>(
     let (close, closing) = watch::channel(false);
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
+    let take = |stream: TcpStream, connections: &mut JoinSet<()>| {
+        if connections.len() >= limits.connections {
+            refuse(&stream);
+        } else {
+            connections.spawn(drive(routes.clone(), stream, limits.clone(), closing.clone()));
+        }
+    };
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -55,10 +68,7 @@ pub(crate) async fn serve<F>(
             () = &mut shutdown => break,
         };
         match accepted {
-            Ok((stream, _address)) if connections.len() >= limits.connections => refuse(&stream),
-            Ok((stream, _address)) => {
-                connections.spawn(drive(routes.clone(), stream, limits.clone(), closing.clone()));
-            }
+            Ok((stream, _address)) => take(stream, &mut connections),
             Err(error) if concerns_one_client(&error) => {}
             Err(error) => {
                 tracing::warn!(
@@ -70,6 +80,13 @@ pub(crate) async fn serve<F>(
         }
     }
     draining();
+    // To their clients these are open already: they would be reset, not refused.
+    for _ in 0..limits.connections {
+        match listener.accept().now_or_never() {
+            Some(Ok((stream, _address))) => take(stream, &mut connections),
+            Some(Err(_)) | None => break,
+        }
+    }
     drop(listener);
     // The receivers live in the connections: without any there is nobody to tell.
     let _nobody = close.send(true);
@@ -92,12 +109,23 @@ where
     let _unsupported = stream.set_nodelay(true);
     let busy = Busy::default();
     let warp = TowerToHyperService::new(warp::service(routes));
-    let service = service_fn(|request: hyper::Request<Incoming>| {
+    let told = closing.clone();
+    let service = service_fn(|mut request: hyper::Request<Incoming>| {
+        if request.uri().path_and_query().is_none() {
+            // CONNECT names no path, and warp panics for want of one: no route is at `/`.
+            *request.uri_mut() = Uri::from_static("/");
+        }
         let under_way = busy.begin();
         let answer = warp.call(request);
+        let told = &told;
         async move {
-            let answer = answer.await;
-            answer.map(|answer| answer.map(|body| under_way.until_sent(body)))
+            let mut answer = answer.await?;
+            if *told.borrow() {
+                answer
+                    .headers_mut()
+                    .insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(answer.map(|body| under_way.until_sent(body)))
         }
     });
     let io = TokioIo::new(StallLimited::new(stream, limits.write_timeout, busy.clone()));
@@ -106,7 +134,6 @@ where
             .timer(TokioTimer::new())
             .header_read_timeout(limits.header_timeout)
             .max_header_size(HEADER_BYTES_MAX)
-            .pipeline_flush(true)
             .serve_connection(io, service)
     );
     tokio::select! {
@@ -114,7 +141,7 @@ where
         // The sender is gone only when the listener is: the same news.
         _told = closing.wait_for(|closing| *closing) => {}
     }
-    connection.as_mut().graceful_shutdown();
+    // No `graceful_shutdown`: it closes what idles at once, on a request that is on its way.
     loop {
         match tokio::time::timeout(DRAIN_IDLE, &mut connection).await {
             Ok(ended) => return log(ended),

@@ -93,10 +93,6 @@ impl Failure {
         )
     }
 
-    pub(crate) fn draining() -> Self {
-        Self::unavailable("the server is shutting down".to_owned())
-    }
-
     /// Returns the answer that says so.
     pub(crate) fn response(&self) -> Response {
         #[derive(Serialize)]

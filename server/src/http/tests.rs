@@ -132,6 +132,72 @@ async fn a_connection_answers_many_requests() {
 }
 
 #[tokio::test]
+async fn what_is_no_http_is_told_so() {
+    let listening = listen(Limits::default()).await;
+    let many = format!("GET /v2 HTTP/1.1\r\n{}\r\n", "h: 1\r\n".repeat(200));
+    for (request, status) in [
+        ("GET /v2 HTTP/1.1\r\nhost: x\r\na\x00: b\r\n\r\n", 400),
+        ("GET /v2 HTTP/1.1\r\nhost: x\r\na: b\r\n c\r\n\r\n", 400),
+        ("POST /v2 HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n", 400),
+        ("CONNECT a:1 HTTP/1.1\r\nhost: x\r\n\r\n", 404),
+        ("OPTIONS * HTTP/1.1\r\nhost: x\r\n\r\n", 404),
+        (&many, 431),
+    ] {
+        let mut stream = listening.connect().await;
+        send(&mut stream, request).await;
+        let answer = receive(&mut stream).await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{request:?}: {answer:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_does_not_overtake_the_body() {
+    let listening = listen(Limits::default()).await;
+    let mut stream = listening.connect().await;
+    let body = r#"{"inputs":[[1,0]]}"#;
+    let request = predict(body).replace("wine", "beer");
+    let (head, _) = request.split_at(request.len() - body.len());
+    send(&mut stream, head).await;
+    // As clients send it that write twice. Were the answer quicker, nothing more could be asked.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    send(&mut stream, body).await;
+    let answer = receive(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+    send(&mut stream, &predict(body)).await;
+    let answer = receive(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[tokio::test]
+async fn bodies_that_do_not_come_keep_nobody_out() {
+    let limits = Limits {
+        body_bytes: 1000,
+        bodies_bytes: 3000,
+        ..Limits::default()
+    };
+    let listening = listen(limits).await;
+    let mut slow = Vec::new();
+    for _ in 0..10 {
+        let mut stream = listening.connect().await;
+        let head =
+            "POST /predict/wine HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 1000\r\n\r\n";
+        send(&mut stream, head).await;
+        // The body is being read once the listener asks for it.
+        let mut go = [0; 25];
+        let asked = stream.read_exact(&mut go);
+        timeout(PATIENCE, asked).await.expect("in time").expect("open");
+        slow.push(stream);
+    }
+    let mut stream = listening.connect().await;
+    send(&mut stream, &predict(r#"{"inputs":[[1,0]]}"#)).await;
+    let answer = receive(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[tokio::test]
 async fn slow_clients_are_given_up() {
     let listening = listen(Limits {
         header_timeout: Duration::from_millis(100),
@@ -318,6 +384,25 @@ async fn a_drain_lets_a_slow_reader_have_its_whole_answer() {
     tokio::time::sleep(Duration::from_millis(700)).await;
     let rest = closed(&mut stream).await;
     assert!(rest.ends_with("]}"), "{} bytes", rest.len());
+    timeout(PATIENCE, listening.ended)
+        .await
+        .expect("ended")
+        .expect("no panic");
+}
+
+#[tokio::test]
+async fn a_drain_answers_what_comes_on_open_connections() {
+    let listening = listen(Limits::default()).await;
+    let mut open = listening.connect_and_ask().await;
+    // Its handshake is done by the system; the listener may not have seen it yet.
+    let mut queued = listening.connect().await;
+    listening.shutdown.send(()).expect("listening");
+    for stream in [&mut open, &mut queued] {
+        send(stream, &predict(r#"{"inputs":[[5,0]]}"#)).await;
+        let answer = closed(stream).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert!(answer.contains("connection: close"), "{answer}");
+    }
     timeout(PATIENCE, listening.ended)
         .await
         .expect("ended")
