@@ -225,7 +225,7 @@ impl Server {
         headers: &HeaderMap,
         body: impl Future<Output = Result<Body, Failure>>,
     ) -> Result<Response, Failure> {
-        prepare::check_content_type(headers)?;
+        prepare::check_content_type(form, headers)?;
         let choice = prepare::choice(version, headers)?;
         let body = body.await?;
         let Some(_admitted) = self.admitted.take(1) else {

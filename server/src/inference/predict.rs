@@ -7,9 +7,9 @@ use std::fmt;
 use planner::training::Derivation;
 use registry::metadata::Signature;
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::prepare::{Reply, Work, numbers, shown};
+use super::prepare::{Reply, Work, numbers, shown, within};
 use super::tensor::Data;
 use crate::http::reply::Failure;
 
@@ -22,12 +22,16 @@ const ALIKE: f64 = 0.6;
 pub(super) struct PlainRequest<'a> {
     inputs: Option<Data>,
     #[serde(borrow)]
-    rows: Option<Vec<Row<'a>>>,
+    rows: Option<Rows<'a>>,
 }
 
-/// One row of raw columns.
-#[derive(Debug)]
-struct Row<'a>(Vec<(Cow<'a, str>, Cell)>);
+/// Rows of raw columns, one after the other in one list: a body of many small rows takes a few times its size.
+#[derive(Debug, Default)]
+struct Rows<'a> {
+    cells: Vec<(Cow<'a, str>, Cell)>,
+    /// Where each row's cells end.
+    ends: Vec<usize>,
+}
 
 /// The value of a raw column.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -39,7 +43,12 @@ enum Cell {
 }
 
 /// Checks a plain request against a signature.
-pub(super) fn check(request: PlainRequest<'_>, signature: &Signature, width: usize) -> Result<Work, Failure> {
+pub(super) fn check(
+    request: PlainRequest<'_>,
+    signature: &Signature,
+    width: usize,
+    rows_max: usize,
+) -> Result<Work, Failure> {
     let (rows, count) = match (request.inputs, request.rows) {
         (Some(inputs), None) => {
             let count = match inputs.dims[..] {
@@ -55,7 +64,11 @@ pub(super) fn check(request: PlainRequest<'_>, signature: &Signature, width: usi
             };
             (numbers(inputs, width, signature, None)?, count)
         }
-        (None, Some(rows)) if !rows.is_empty() => (derive(&rows, signature, width)?, rows.len()),
+        (None, Some(rows)) if !rows.ends.is_empty() => {
+            // First: what is derived may be much larger than what came.
+            within(rows.ends.len(), rows_max)?;
+            (derive(&rows, signature, width)?, rows.ends.len())
+        }
         (None, Some(_none)) => {
             return Err(Failure::bad_request("rows: expected at least one row".to_owned()));
         }
@@ -78,7 +91,7 @@ pub(super) fn check(request: PlainRequest<'_>, signature: &Signature, width: usi
 }
 
 /// Computes each row's features from its raw columns.
-fn derive(rows: &[Row<'_>], signature: &Signature, width: usize) -> Result<Vec<f64>, Failure> {
+fn derive(rows: &Rows<'_>, signature: &Signature, width: usize) -> Result<Vec<f64>, Failure> {
     // Column name → its place in `raw`.
     let mut columns: BTreeMap<&str, usize> = BTreeMap::new();
     for feature in &signature.features {
@@ -92,10 +105,11 @@ fn derive(rows: &[Row<'_>], signature: &Signature, width: usize) -> Result<Vec<f
         }
     }
     let mut raw: Vec<Option<f64>> = vec![None; columns.len()];
-    let mut derived = Vec::with_capacity(rows.len() * width);
-    for (number, Row(cells)) in rows.iter().enumerate() {
+    let mut derived = Vec::with_capacity(rows.ends.len() * width);
+    let mut start = 0;
+    for (number, end) in rows.ends.iter().copied().enumerate() {
         raw.fill(None);
-        for (column, cell) in cells {
+        for (column, cell) in &rows.cells[std::mem::replace(&mut start, end)..end] {
             let place = *columns
                 .get(&**column)
                 .ok_or_else(|| unknown(number, column, &columns))?;
@@ -134,7 +148,12 @@ fn derive(rows: &[Row<'_>], signature: &Signature, width: usize) -> Result<Vec<f
                         let why = format!("is 0, and {} divides by it", feature.name);
                         return Err(refuse(number, denominator, &why));
                     }
-                    numerator / below
+                    Some(numerator / below)
+                        .filter(|ratio| ratio.is_finite() || !(numerator.is_finite() && below.is_finite()))
+                        .ok_or_else(|| {
+                            let why = format!("is so small that {} is not finite", feature.name);
+                            refuse(number, denominator, &why)
+                        })?
                 }
             });
         }
@@ -174,31 +193,56 @@ fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Row<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for Rows<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         /// A key that stays where it is in the body unless it has escapes.
         #[derive(Deserialize)]
         struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
-        struct Cells;
+        struct List;
 
-        impl<'de> Visitor<'de> for Cells {
-            type Value = Row<'de>;
+        impl<'de> Visitor<'de> for List {
+            type Value = Rows<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("rows: [{column: number, …}, …]")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut rows = Rows::default();
+                while list.next_element_seed(Row(&mut rows.cells))?.is_some() {
+                    rows.ends.push(rows.cells.len());
+                }
+                Ok(rows)
+            }
+        }
+
+        struct Row<'r, 'de>(&'r mut Vec<(Cow<'de, str>, Cell)>);
+
+        impl<'de> DeserializeSeed<'de> for Row<'_, 'de> {
+            type Value = ();
+
+            fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+                deserializer.deserialize_map(self)
+            }
+        }
+
+        impl<'de> Visitor<'de> for Row<'_, 'de> {
+            type Value = ();
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a row: {column: number, …}")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut cells = Vec::new();
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
                 while let Some((Key(key), cell)) = map.next_entry()? {
-                    cells.push((key, cell));
+                    self.0.push((key, cell));
                 }
-                Ok(Row(cells))
+                Ok(())
             }
         }
 
-        deserializer.deserialize_map(Cells)
+        deserializer.deserialize_seq(List)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use hyper::StatusCode;
-use hyper::header::{CONTENT_TYPE, HeaderMap};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use planner::names::Track;
 use registry::artifact::{INPUT, LABEL, PREDICTION, PROBABILITIES};
 use registry::metadata::Signature;
@@ -65,8 +65,9 @@ pub(super) enum Reply {
 /// Which outputs an answer carries, in this order.
 pub(super) type Wanted = Vec<&'static str>;
 
-/// Refuses a body that is not JSON. A request without the header is taken at its word.
-pub(super) fn check_content_type(headers: &HeaderMap) -> Result<(), Failure> {
+/// Refuses a body that is not JSON. A request without the header is taken at its word, and so is what `curl -d` says
+/// where `/predict` is asked: any page can make a browser send either, so refusing one would protect nobody.
+pub(super) fn check_content_type(form: Form, headers: &HeaderMap) -> Result<(), Failure> {
     let unsupported = |message: &str| {
         Err(Failure::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -74,16 +75,19 @@ pub(super) fn check_content_type(headers: &HeaderMap) -> Result<(), Failure> {
         ))
     };
     if headers.contains_key(BINARY_HEADER) {
-        return unsupported(
-            "the binary tensor extension is not offered: send JSON tensors (tritonclient: binary_data=False)",
-        );
+        return Err(no_binary("the request"));
+    }
+    let encoded = |value: &HeaderValue| !value.as_bytes().eq_ignore_ascii_case(b"identity");
+    if headers.get_all(CONTENT_ENCODING).iter().any(encoded) {
+        return unsupported("compressed bodies are not taken: send it without content-encoding");
     }
     let Some(kind) = headers.get(CONTENT_TYPE) else {
         return Ok(());
     };
     let kind = kind.to_str().unwrap_or_default();
     let essence = kind.split(';').next().unwrap_or_default().trim();
-    if essence.eq_ignore_ascii_case("application/json") {
+    let curl = form == Form::Plain && essence.eq_ignore_ascii_case("application/x-www-form-urlencoded");
+    if curl || essence.eq_ignore_ascii_case("application/json") {
         Ok(())
     } else {
         unsupported("the content type is not application/json (curl: -H 'content-type: application/json')")
@@ -92,16 +96,15 @@ pub(super) fn check_content_type(headers: &HeaderMap) -> Result<(), Failure> {
 
 /// Reads which slot a request asks for, if any.
 pub(super) fn choice(version: Option<&str>, headers: &HeaderMap) -> Result<Choice, Failure> {
-    let track = headers
-        .get(TRACK_HEADER)
-        .map(|value| {
-            value
-                .to_str()
-                .ok()
-                .and_then(|text| text.parse::<Track>().ok())
-                .ok_or_else(|| Failure::bad_request(format!("{TRACK_HEADER} is neither stable nor canary")))
-        })
-        .transpose()?;
+    let mut track = None;
+    for value in headers.get_all(TRACK_HEADER) {
+        let asked = value.to_str().ok().and_then(|text| text.parse::<Track>().ok());
+        let asked = asked
+            .ok_or_else(|| Failure::bad_request(format!("{TRACK_HEADER} is neither stable nor canary")))?;
+        if track.replace(asked).is_some_and(|before| before != asked) {
+            return Err(Failure::bad_request(format!("{TRACK_HEADER} is given twice")));
+        }
+    }
     Ok(Choice {
         version: version.map(str::to_owned),
         track,
@@ -138,20 +141,9 @@ pub(super) fn prepare(
     let width = loaded.slot.model.width();
     let work = match parsed {
         Parsed::Protocol(request) => check(request, signature, width, loaded.slot.model.labels().is_some()),
-        Parsed::Plain(request) => predict::check(request, signature, width),
+        Parsed::Plain(request) => predict::check(request, signature, width, rows_max),
     };
-    let work = work.and_then(|work| {
-        if work.count > rows_max {
-            return Err(Failure::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                format!(
-                    "{} rows, more than the {rows_max} that a request may have",
-                    work.count
-                ),
-            ));
-        }
-        Ok(work)
-    });
+    let work = work.and_then(|work| within(work.count, rows_max).map(|()| work));
     Ok(Prepared {
         loaded,
         attempt,
@@ -196,11 +188,9 @@ fn check(
     let outputs = wanted(outputs, classifier)?;
     let expected = || format!("FP64 [-1,{width}]");
     let [input] = <[InputTensor<'_>; 1]>::try_from(inputs).map_err(|inputs| {
-        let got: Vec<_> = inputs.iter().map(|input| format!("`{}`", input.name)).collect();
-        let got = if got.is_empty() {
-            "none".to_owned()
-        } else {
-            got.join(", ")
+        let got = match &inputs[..] {
+            [] => "none".to_owned(),
+            [first, ..] => format!("{}, the first of them `{}`", inputs.len(), shown(&first.name)),
         };
         Failure::bad_request(format!("expected one input, `{INPUT}` {}, got {got}", expected()))
     })?;
@@ -384,6 +374,17 @@ fn no_binary(what: &str) -> Failure {
     Failure::bad_request(format!(
         "{what} asks for binary tensors: that extension is not offered, send and ask for JSON (tritonclient: \
          binary_data=False)"
+    ))
+}
+
+/// Refuses more rows than a request may have.
+pub(super) fn within(rows: usize, max: usize) -> Result<(), Failure> {
+    if rows <= max {
+        return Ok(());
+    }
+    Err(Failure::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        format!("{rows} rows, more than the {max} that a request may have"),
     ))
 }
 

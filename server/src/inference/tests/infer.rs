@@ -278,8 +278,8 @@ fn inputs_that_do_not_fit_are_refused_with_what_was_expected() {
     check(
         &both,
         expect![[r#"
-        400 aurora-track=stable aurora-model-version=v20260101-000000
-        {"error":"expected one input, `input` FP64 [-1,2], got `input`, `x`"}"#]],
+            400 aurora-track=stable aurora-model-version=v20260101-000000
+            {"error":"expected one input, `input` FP64 [-1,2], got 2, the first of them `input`"}"#]],
     );
     check(
         &tensor("input", "[1,3]", "[1,2,3]"),
@@ -419,11 +419,18 @@ fn bodies_that_are_no_request_are_refused() {
             {"error":"the content type is not application/json (curl: -H 'content-type: application/json')"}"#]],
         ),
         (
+            "content-encoding",
+            "gzip",
+            expect![[r#"
+            415
+            {"error":"compressed bodies are not taken: send it without content-encoding"}"#]],
+        ),
+        (
             "inference-header-content-length",
             "80",
             expect![[r#"
-            415
-            {"error":"the binary tensor extension is not offered: send JSON tensors (tritonclient: binary_data=False)"}"#]],
+                400
+                {"error":"the request asks for binary tensors: that extension is not offered, send and ask for JSON (tritonclient: binary_data=False)"}"#]],
         ),
         (
             "content-type",

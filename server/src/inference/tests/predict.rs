@@ -67,6 +67,24 @@ fn predict_takes_inputs_or_rows_of_raw_columns() {
             {"error":"rows[0]: column `c` is missing; needed: a, b, c"}"#]],
         ),
         (
+            r#"{"rows":[{"a":1,"b":1e300,"c":1e-300}]}"#,
+            expect![[r#"
+            400 aurora-track=stable aurora-model-version=v20260101-000000
+            {"error":"rows[0]: column `c`: is so small that b_per_c is not finite"}"#]],
+        ),
+        (
+            r#"{"rows":[{"a":1,"b":1,"c":2},{},{"a":1}]}"#,
+            expect![[r#"
+            400 aurora-track=stable aurora-model-version=v20260101-000000
+            {"error":"rows[1]: column `a` is missing; needed: a, b, c"}"#]],
+        ),
+        (
+            r#"{"rows":[{"a":1,"b":1,"c":2},7]}"#,
+            expect![[r#"
+            400
+            {"error":"failed to read the body as JSON: invalid type: integer `7`, expected a row: {column: number, …} at line 1 column 30"}"#]],
+        ),
+        (
             r#"{"rows":[{"a":1,"b":1,"c":0}]}"#,
             expect![[r#"
             400 aurora-track=stable aurora-model-version=v20260101-000000
@@ -184,4 +202,19 @@ fn numbers_are_written_so_that_they_read_back_bit_for_bit() {
         let answer: serde_json::Value = serde_json::from_slice(response.body()).expect("JSON");
         assert_eq!(answer["predictions"][0].as_f64(), Some(value));
     }
+}
+
+#[test]
+fn predict_takes_what_curl_sends_without_a_content_type() {
+    let ask = Ask {
+        headers: &[("content-type", "application/x-www-form-urlencoded")],
+        ..post("/predict/wine", r#"{"inputs":[[1,0.5]]}"#)
+    };
+    check(
+        &wine(),
+        ask,
+        expect![[r#"
+        200 aurora-track=stable aurora-model-version=v20260101-000000
+        {"predictions":[6.0]}"#]],
+    );
 }
