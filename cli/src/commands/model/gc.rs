@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Args;
 use planner::names::{Digest, EnvironmentName, ModelName, Version};
 use planner::training::{Holdout, RunPolicy, Training};
-use reconciler::resolve::Resolver;
+use reconciler::resolve::{Resolution, Resolver};
 use reconciler::source::Source;
 use registry::{Collected, Keep};
 use serde_json::{Value, json};
@@ -124,9 +124,16 @@ impl Named {
     fn by_commit(&mut self, repo: &std::path::Path, environment: &EnvironmentName) -> Result<(), Failure> {
         let mut source = Source::open(repo, None)?;
         let head = source.head()?;
-        let desired = Resolver::default()
-            .resolve(&source, &head, environment, None)?
-            .desired;
+        let Resolution { desired, findings } =
+            Resolver::default().resolve(&source, &head, environment, None)?;
+        // What a manifest pins that cannot be read is not known, and what is not known removes nothing.
+        if !findings.is_empty() {
+            return Err(Failure::new(format!(
+                "the newest commit has {} findings: what it pins is not known, so nothing is removed",
+                findings.len()
+            ))
+            .hint("`aurora validate` lists what is wrong with it"));
+        }
         for declared in desired.iter().flat_map(|desired| desired.deployments.values()) {
             let spec = &declared.spec;
             let canary = spec.canary.iter().map(|canary| &canary.pin);
