@@ -1,7 +1,7 @@
 //! Connections and the shape of answers, for both listeners.
 //!
 //! warp answers requests; accepting, time-outs, bounds and the drain are ours (`connection`). No answer is HTML and
-//! no error lacks its `{"error": …}`.
+//! no error lacks its `{"error": …}`, but for what is no HTTP at all: hyper's own 400 and 431 have no body.
 
 pub(crate) mod body;
 pub(crate) mod budget;
