@@ -6,7 +6,7 @@ use planner::names::Digest;
 use planner::training::{Algorithm, DataSource, Target};
 use registry::run::RunRequest;
 
-use crate::world::{World, column, published, ratio, settings};
+use crate::world::{World, column, published, ratio, say, settings};
 
 fn data() -> Option<PathBuf> {
     let folder = std::env::var_os("AURORA_TEST_DATA").map_or_else(
@@ -17,10 +17,10 @@ fn data() -> Option<PathBuf> {
     if path.is_file() {
         return Some(path);
     }
-    println!(
+    say(&format!(
         "skipped: no {}; AURORA_TEST_DATA names its folder",
         path.display()
-    );
+    ));
     None
 }
 

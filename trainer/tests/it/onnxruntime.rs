@@ -7,7 +7,7 @@ use planner::training::Algorithm;
 use registry::artifact::{Child, Graph, Limits, Model, Predictions, Split, Trees, encode};
 use registry::metadata::Labels;
 
-use crate::world::{World, builtin, published, settings, synthetic};
+use crate::world::{World, builtin, published, say, settings, synthetic};
 
 /// Writes an artifact, rows and our predictions of them for the script.
 fn write_case(dir: &Path, name: &str, artifact: &[u8], rows: &[f64]) -> PathBuf {
@@ -47,7 +47,7 @@ fn around(inputs: &[f64]) -> Vec<f64> {
 #[test]
 fn onnxruntime_predicts_the_same() {
     let Some(python) = std::env::var_os("AURORA_ONNXRUNTIME_PYTHON") else {
-        println!("skipped: AURORA_ONNXRUNTIME_PYTHON names no Python with onnx and onnxruntime");
+        say("skipped: AURORA_ONNXRUNTIME_PYTHON names no Python with onnx and onnxruntime");
         return;
     };
     let dir = tempfile::tempdir().unwrap();
@@ -97,7 +97,7 @@ fn onnxruntime_predicts_the_same() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/onnxruntime_agrees.py");
     let output = Command::new(python).arg(script).args(&cases).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
-    println!("{text}");
+    say(text.trim_end());
     assert!(
         output.status.success(),
         "{}",

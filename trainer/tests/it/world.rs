@@ -12,6 +12,12 @@ use planner::training::{
 use registry::run::{Ending, RunRequest};
 use registry::{Entry, Owner, Reference, Store};
 
+/// Says something past the test harness, which would keep it to itself.
+pub(crate) fn say(line: &str) {
+    let line = format!("{line}\n");
+    std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes()).unwrap();
+}
+
 pub(crate) struct World {
     pub(crate) dir: tempfile::TempDir,
     pub(crate) store: Store,
