@@ -18,6 +18,7 @@ pub mod environment;
 pub mod finding;
 pub mod identity;
 pub mod names;
+pub mod object;
 pub mod observed;
 pub mod plan;
 pub mod rollout;

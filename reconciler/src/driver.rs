@@ -10,13 +10,14 @@ use planner::desired::Desired;
 use planner::finding::{Finding, Reason};
 use planner::identity::plan_hash;
 use planner::names::{EnvironmentName, Revision};
+use planner::object::ObjectId;
 use planner::plan::plan;
 use registry::{Store, VerifyCache};
 
 use crate::apply::{World, apply};
 use crate::observe::observe;
 use crate::report::{Pass, report};
-use crate::resolve::{Resolution, Resolver, kind};
+use crate::resolve::{Resolution, Resolver};
 use crate::source::{Relation, Source, SourceError};
 use crate::standalone::objects::Objects;
 use crate::standalone::{awaited, registry_root};
@@ -206,7 +207,7 @@ impl Driver {
         (declared != self.store.root()).then(|| Finding {
             location: None,
             reason: Reason::StorageUnavailable,
-            subject: format!("{}/{}", kind::ENVIRONMENT, desired.environment.name),
+            subject: ObjectId::environment(&desired.environment.name).to_string(),
             message: format!(
                 "spec.registry.path now names {}, and {} is in use",
                 declared.display(),

@@ -5,10 +5,10 @@ use crds::status::{Condition, ConditionStatus, Counts, FindingStatus, InventoryE
 use planner::Timestamp;
 use planner::finding::{Finding, Reason};
 use planner::names::{Digest, Revision};
+use planner::object::Kind;
 use planner::plan::Waiting;
 
 use crate::apply::Applied;
-use crate::resolve::kind;
 use crate::standalone::AwaitedPin;
 use crate::standalone::objects::State;
 
@@ -93,10 +93,10 @@ pub(crate) fn report(pass: &Pass, state: &State, now: Timestamp) -> MLEnvironmen
     let inventory = state
         .deployments
         .keys()
-        .map(|name| (kind::DEPLOYMENT, name))
-        .chain(state.trainings.keys().map(|name| (kind::TRAINING, name)))
+        .map(|name| (Kind::Deployment, name))
+        .chain(state.trainings.keys().map(|name| (Kind::Training, name)))
         .map(|(kind, name)| InventoryEntry {
-            kind: kind.to_owned(),
+            kind: kind.to_string(),
             name: name.to_string(),
         })
         .collect();

@@ -14,15 +14,9 @@ use planner::desired::{AllowedRemovals, Completeness, Declared, Desired};
 use planner::environment::Environment;
 use planner::finding::{Finding, Location, Reason};
 use planner::names::{EnvironmentName, Revision};
+use planner::object::ObjectId;
 
-use crate::source::{ENVIRONMENTS, History, ManifestFile, ManifestId, Source, SourceError};
-
-/// The kinds' names, as in a manifest.
-pub(crate) mod kind {
-    pub(crate) const ENVIRONMENT: &str = "MLEnvironment";
-    pub(crate) const DEPLOYMENT: &str = "MLDeployment";
-    pub(crate) const TRAINING: &str = "MLTrainingJob";
-}
+use crate::source::{ENVIRONMENTS, History, ManifestFile, Source, SourceError};
 
 /// What an environment's folder says at one commit.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,7 +40,7 @@ pub struct Resolver {
 struct ParsedFile {
     parsed: Vec<Parsed>,
     findings: Vec<Finding>,
-    documents: Arc<Vec<(ManifestId, Vec<u8>)>>,
+    documents: Arc<Vec<(ObjectId, Vec<u8>)>>,
 }
 
 /// How many parsed files are remembered beside those of the newest commit.
@@ -134,7 +128,7 @@ impl Resolver {
         } else {
             Completeness::Partial
         };
-        let declare = |id: &ManifestId| {
+        let declare = |id: &ObjectId| {
             let changed = &changed[id];
             (changed.revision.clone(), changed.committed_at)
         };
@@ -149,7 +143,7 @@ impl Resolver {
                     .deployments
                     .into_iter()
                     .map(|(name, found)| {
-                        let (revision, committed_at) = declare(&ManifestId::deployment(&name));
+                        let (revision, committed_at) = declare(&ObjectId::deployment(&name));
                         (name, found.declared(revision, committed_at))
                     })
                     .collect(),
@@ -157,7 +151,7 @@ impl Resolver {
                     .trainings
                     .into_iter()
                     .map(|(name, found)| {
-                        let (revision, committed_at) = declare(&ManifestId::training(&name));
+                        let (revision, committed_at) = declare(&ObjectId::training(&name));
                         (name, found.declared(revision, committed_at))
                     })
                     .collect(),
@@ -214,7 +208,7 @@ impl Resolver {
         let (parsed, findings) = parse_file(&file.path, &bytes);
         let documents = parsed
             .iter()
-            .filter_map(|document| Some((ManifestId::of(&document.manifest)?, document.canonical.clone())))
+            .filter_map(|document| Some((id_of(&document.manifest)?, document.canonical.clone())))
             .collect();
         let parsed = Arc::new(ParsedFile {
             parsed,
@@ -229,27 +223,12 @@ impl Resolver {
     }
 }
 
-impl ManifestId {
-    pub(crate) fn deployment(name: &planner::names::ObjectName) -> Self {
-        Self {
-            kind: kind::DEPLOYMENT,
-            name: name.clone(),
-        }
-    }
-
-    pub(crate) fn training(name: &planner::names::ObjectName) -> Self {
-        Self {
-            kind: kind::TRAINING,
-            name: name.clone(),
-        }
-    }
-
-    fn of(manifest: &Manifest) -> Option<Self> {
-        match manifest {
-            Manifest::Environment(_) => None,
-            Manifest::Deployment(name, _) => Some(Self::deployment(name)),
-            Manifest::Training(name, _) => Some(Self::training(name)),
-        }
+/// What a document is about, where it is not the environment itself.
+fn id_of(manifest: &Manifest) -> Option<ObjectId> {
+    match manifest {
+        Manifest::Environment(_) => None,
+        Manifest::Deployment(name, _) => Some(ObjectId::deployment(name)),
+        Manifest::Training(name, _) => Some(ObjectId::training(name)),
     }
 }
 
@@ -279,7 +258,7 @@ fn folder_missing(
             column: 0,
         }),
         reason: Reason::EnvironmentMissing,
-        subject: format!("{}/{environment}", kind::ENVIRONMENT),
+        subject: ObjectId::environment(environment).to_string(),
         message: if existing.is_empty() {
             "the commit has no such folder, nor another environment".to_owned()
         } else {

@@ -15,7 +15,7 @@ use git2::{ErrorCode, Oid, Repository, Status, StatusOptions};
 use planner::names::{EnvironmentName, Revision};
 
 pub use dataset::{DataFile, DataFileError};
-pub use history::{Changed, History, ManifestId};
+pub use history::{Changed, History};
 pub use tree::{ManifestFile, Snapshot};
 
 /// The folder that holds one folder per environment.

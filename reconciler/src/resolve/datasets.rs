@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 
 use planner::finding::{Finding, Reason};
 use planner::names::{Digest, ObjectName, Revision};
+use planner::object::ObjectId;
 use planner::training::{DataSource, Holdout, Training};
 
 use super::gather::Found;
-use crate::source::{DataFile, ManifestId, Source, SourceError};
+use crate::source::{DataFile, Source, SourceError};
 
 /// The digests of data files that were read before.
 #[derive(Debug, Default)]
@@ -56,7 +57,7 @@ impl Digests {
                     findings.push(Finding {
                         location: Some(found.location.clone()),
                         reason: Reason::DatasetUnusable,
-                        subject: ManifestId::training(name).to_string(),
+                        subject: ObjectId::training(name).to_string(),
                         message,
                         hint,
                     });

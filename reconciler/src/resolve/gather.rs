@@ -8,10 +8,10 @@ use planner::deployment::DeclaredDeployment;
 use planner::environment::Environment;
 use planner::finding::{Finding, Location, Reason};
 use planner::names::{EnvironmentName, ModelName, ObjectName, Version};
+use planner::object::ObjectId;
 use planner::training::{RunPolicy, Training};
 
-use super::kind;
-use crate::source::{ENVIRONMENTS, ManifestId};
+use crate::source::ENVIRONMENTS;
 
 /// One spec and where it was found.
 #[derive(Debug, Clone)]
@@ -23,7 +23,7 @@ pub(super) struct Found<S> {
 /// What only one manifest may claim.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Claim {
-    Name(ManifestId),
+    Name(ObjectId),
     Model(ModelName),
     Version(ModelName, Version),
 }
@@ -45,7 +45,7 @@ pub(super) struct Gathered {
     pub(super) deployments: BTreeMap<ObjectName, Found<DeclaredDeployment>>,
     pub(super) trainings: BTreeMap<ObjectName, Found<Training>>,
     /// Who claims what. More than one claim is one too many.
-    claims: BTreeMap<Claim, Vec<(ManifestId, Location)>>,
+    claims: BTreeMap<Claim, Vec<(ObjectId, Location)>>,
 }
 
 impl Gathered {
@@ -57,14 +57,14 @@ impl Gathered {
                 location,
             }),
             Manifest::Deployment(name, spec) => {
-                let id = ManifestId::deployment(name);
+                let id = ObjectId::deployment(name);
                 self.claim(Claim::Name(id.clone()), &id, &location);
                 self.claim(Claim::Model(spec.model.clone()), &id, &location);
                 let spec = spec.clone();
                 self.deployments.insert(name.clone(), Found { spec, location });
             }
             Manifest::Training(name, spec) => {
-                let id = ManifestId::training(name);
+                let id = ObjectId::training(name);
                 self.claim(Claim::Name(id.clone()), &id, &location);
                 if let RunPolicy::Fixed(version) = &spec.runs {
                     self.claim(
@@ -79,7 +79,7 @@ impl Gathered {
         }
     }
 
-    fn claim(&mut self, what: Claim, id: &ManifestId, location: &Location) {
+    fn claim(&mut self, what: Claim, id: &ObjectId, location: &Location) {
         self.claims
             .entry(what)
             .or_default()
@@ -92,7 +92,7 @@ impl Gathered {
         name: &EnvironmentName,
         findings: &mut Vec<Finding>,
     ) -> Option<Environment> {
-        let subject = format!("{}/{name}", kind::ENVIRONMENT);
+        let subject = ObjectId::environment(name).to_string();
         match self.environments.as_slice() {
             [one] => return Some(one.spec.clone()),
             [] => findings.push(Finding {
@@ -147,15 +147,15 @@ impl Gathered {
             }
         }
         self.deployments
-            .retain(|name, _| !dropped.contains(&ManifestId::deployment(name)));
+            .retain(|name, _| !dropped.contains(&ObjectId::deployment(name)));
         self.trainings
-            .retain(|name, _| !dropped.contains(&ManifestId::training(name)));
+            .retain(|name, _| !dropped.contains(&ObjectId::training(name)));
     }
 
-    pub(super) fn ids(&self) -> Vec<ManifestId> {
-        let deployments = self.deployments.keys().map(ManifestId::deployment);
+    pub(super) fn ids(&self) -> Vec<ObjectId> {
+        let deployments = self.deployments.keys().map(ObjectId::deployment);
         deployments
-            .chain(self.trainings.keys().map(ManifestId::training))
+            .chain(self.trainings.keys().map(ObjectId::training))
             .collect()
     }
 }

@@ -1,12 +1,12 @@
 //! Which commit last changed a manifest.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 
 use git2::{Commit, Delta, FileMode, Oid};
 use planner::Timestamp;
-use planner::names::{EnvironmentName, ObjectName, Revision};
+use planner::names::{EnvironmentName, Revision};
+use planner::object::ObjectId;
 
 use super::tree::{ManifestFile, is_manifest};
 use super::{ENVIRONMENTS, Source, SourceError, oid_of, revision_of};
@@ -17,23 +17,8 @@ const COMMITS_MAX: usize = 10_000;
 /// The last second that a version can be named after, since 1970.
 const YEAR_9999_ENDS: i64 = 253_402_300_799;
 
-/// What a document is about.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ManifestId {
-    /// The kind, e.g. `MLDeployment`.
-    pub kind: &'static str,
-    /// Its `metadata.name`.
-    pub name: ObjectName,
-}
-
-impl fmt::Display for ManifestId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.kind, self.name)
-    }
-}
-
 /// The documents of one file: what each is about, and its canonical form (equal exactly if the parsed documents are).
-pub(crate) type Documents = Arc<Vec<(ManifestId, Vec<u8>)>>;
+pub(crate) type Documents = Arc<Vec<(ObjectId, Vec<u8>)>>;
 
 /// The commit that last changed a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +33,7 @@ pub struct Changed {
 #[derive(Debug, Default)]
 pub struct History {
     head: Option<Oid>,
-    known: BTreeMap<ManifestId, Changed>,
+    known: BTreeMap<ObjectId, Changed>,
 }
 
 impl Source {
@@ -97,15 +82,15 @@ impl History {
         source: &Source,
         head: &Revision,
         environment: &EnvironmentName,
-        manifests: &[ManifestId],
+        manifests: &[ObjectId],
         documents: &mut dyn FnMut(&ManifestFile) -> Result<Documents, SourceError>,
-    ) -> Result<BTreeMap<ManifestId, Changed>, SourceError> {
+    ) -> Result<BTreeMap<ObjectId, Changed>, SourceError> {
         let unreadable =
             |error: &git2::Error| source.unreadable(format!("the history of {}", head.short()), error);
         let repository = &source.repository;
         let folder = format!("{ENVIRONMENTS}/{environment}");
 
-        let mut open: Vec<ManifestId> = manifests.to_vec();
+        let mut open: Vec<ObjectId> = manifests.to_vec();
         let mut found = BTreeMap::new();
         let mut commit = oid_of(head)
             .and_then(|id| repository.find_commit(id))
@@ -210,7 +195,7 @@ fn differing(
 fn read_all(
     files: &[ManifestFile],
     documents: &mut dyn FnMut(&ManifestFile) -> Result<Documents, SourceError>,
-) -> Result<BTreeMap<ManifestId, Vec<u8>>, SourceError> {
+) -> Result<BTreeMap<ObjectId, Vec<u8>>, SourceError> {
     let mut all = BTreeMap::new();
     for file in files {
         all.extend(documents(file)?.iter().cloned());
