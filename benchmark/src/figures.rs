@@ -80,31 +80,31 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = self.figures.iter().map(|figure| figure.name.len());
-        let width = names.max().unwrap_or(0);
-        let mut line = |name: &str, median: &str, maximum: &str, limit: &str| {
-            let line = format!("{name:width$}  {median:>12}  {maximum:>12}  {limit}");
-            writeln!(f, "{}", line.trim_end())
+        let number = |figure: &Figure, value: f64| {
+            format!("{} {}", shortened(value), figure.unit)
+                .trim_end()
+                .to_owned()
         };
-        line(self.command, "median", "maximum", "limit")?;
+        let mut rows = vec![[self.command, "median", "maximum", "limit"].map(str::to_owned)];
         for figure in &self.figures {
-            let number = |value: f64| {
-                format!("{} {}", shortened(value), figure.unit)
-                    .trim_end()
-                    .to_owned()
-            };
             let verdict = if figure.holds { "holds" } else { "FALLS SHORT" };
             let limit = match figure.limit {
-                Limit::MedianAtMost(limit) => format!("median <= {}  {verdict}", number(limit)),
-                Limit::AtMost(limit) => format!("each <= {}  {verdict}", number(limit)),
+                Limit::MedianAtMost(limit) => format!("median <= {}  {verdict}", number(figure, limit)),
+                Limit::AtMost(limit) => format!("each <= {}  {verdict}", number(figure, limit)),
                 Limit::None => String::new(),
             };
-            line(
-                &figure.name,
-                &number(figure.median),
-                &number(figure.maximum),
-                &limit,
-            )?;
+            rows.push([
+                figure.name.clone(),
+                number(figure, figure.median),
+                number(figure, figure.maximum),
+                limit,
+            ]);
+        }
+        let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+        let (names, medians, maxima) = (width(0), width(1).max(12), width(2).max(12));
+        for [name, median, maximum, limit] in &rows {
+            let line = format!("{name:names$}  {median:>medians$}  {maximum:>maxima$}  {limit}");
+            writeln!(f, "{}", line.trim_end())?;
         }
         for note in &self.notes {
             writeln!(f, "{note}")?;
@@ -169,15 +169,15 @@ mod tests {
         report.figure("no number", "s", Limit::AtMost(1.0), &[0.5, f64::NAN, 0.5]);
         report.note("a note");
         assert!(!report.holds());
-        expect![[r"
+        expect![[r#"
             benchmark start        median       maximum  limit
-            first start          2.5 s        3.25 s  each <= 10 s  holds
-            second start        1.12 s         1.5 s  median <= 1 s  FALLS SHORT
-            rate              61235 /s      61235 /s
-            unmeasured           NaN s         NaN s  each <= 1 s  FALLS SHORT
-            no number            0.5 s         NaN s  each <= 1 s  FALLS SHORT
+            first start             2.5 s        3.25 s  each <= 10 s  holds
+            second start           1.12 s         1.5 s  median <= 1 s  FALLS SHORT
+            rate                 61235 /s      61235 /s
+            unmeasured              NaN s         NaN s  each <= 1 s  FALLS SHORT
+            no number               0.5 s         NaN s  each <= 1 s  FALLS SHORT
             a note
-        "]]
+        "#]]
         .assert_eq(&report.to_string());
     }
 }
