@@ -2,6 +2,8 @@
 //!
 //! Dropping it kills the group.
 
+mod table;
+
 use std::fs::{self, File};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -14,7 +16,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use self::table::{resident, status_bytes};
 use crate::processor;
+
+pub use self::table::{Process, processes};
 
 /// How long a stopped process may drain.
 const DRAIN_WAIT_MAX: Duration = Duration::from_secs(40);
@@ -48,6 +53,15 @@ pub struct Aurora {
     pub inference: SocketAddr,
     /// Where its control plane answers.
     pub control_plane: SocketAddr,
+}
+
+/// What the one process holds in memory, without its children, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Resident now.
+    pub resident: u64,
+    /// The most that was ever resident.
+    pub peak: u64,
 }
 
 /// What a process group uses.
@@ -109,6 +123,11 @@ impl Aurora {
         })
     }
 
+    /// Returns the id of the process that was started.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Returns the process group.
     pub fn group(&self) -> Pid {
         self.group
@@ -141,6 +160,15 @@ impl Aurora {
             }
         }
         Ok(usage)
+    }
+
+    /// Returns what the process that was started holds now.
+    pub fn memory(&self) -> Memory {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap_or_default();
+        Memory {
+            resident: status_bytes(&status, "VmRSS:"),
+            peak: status_bytes(&status, "VmHWM:"),
+        }
     }
 
     /// Asks it to end and waits for it.
@@ -192,69 +220,6 @@ impl Drop for Aurora {
     }
 }
 
-/// One line of the process table.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Process {
-    /// Its id.
-    pub id: u32,
-    /// Its process group.
-    pub group: i32,
-    /// User and system time, its own and that of the children that it has waited for.
-    pub processor: Duration,
-    /// Its arguments; empty for one that has ended.
-    pub arguments: Vec<String>,
-}
-
-/// Returns the processes that live, zombies left out.
-pub fn processes() -> Result<Vec<Process>> {
-    let mut processes = Vec::new();
-    for entry in fs::read_dir("/proc")? {
-        let entry = entry?;
-        let Some(id) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
-            continue;
-        };
-        // A process may end between the listing and the reads.
-        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else {
-            continue;
-        };
-        let arguments = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        if let Some(process) = read_stat(id, &stat, &arguments) {
-            processes.push(process);
-        }
-    }
-    Ok(processes)
-}
-
-/// Reads `/proc/ID/stat`; `None` for a zombie.
-fn read_stat(id: u32, stat: &str, arguments: &[u8]) -> Option<Process> {
-    // The name in parentheses may hold spaces and parentheses: the fields start after the last one.
-    let (_, fields) = stat.rsplit_once(')')?;
-    let fields: Vec<&str> = fields.split_ascii_whitespace().collect();
-    let ticks: u64 = fields
-        .get(11..15)?
-        .iter()
-        .filter_map(|field| field.parse::<u64>().ok())
-        .sum();
-    let is_zombie = *fields.first()? == "Z";
-    (!is_zombie).then_some(Process {
-        id,
-        group: fields.get(2)?.parse().ok()?,
-        processor: Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second()),
-        arguments: String::from_utf8_lossy(arguments)
-            .split_terminator('\0')
-            .map(str::to_owned)
-            .collect(),
-    })
-}
-
-/// Returns `VmRSS` in bytes; 0 for a process that has ended.
-fn resident(id: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-    kibibytes.unwrap_or(0) * 1024
-}
-
 /// Returns two addresses that nobody listens on.
 fn free_addresses() -> io::Result<(SocketAddr, SocketAddr)> {
     // Both are held until both are known, so that they differ.
@@ -269,21 +234,4 @@ fn free_addresses() -> io::Result<(SocketAddr, SocketAddr)> {
 pub fn aurora_beside_us() -> PathBuf {
     let here = std::env::current_exe().unwrap_or_default();
     here.parent().unwrap_or(Path::new(".")).join("aurora")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_with_parentheses_does_not_shift_the_fields() {
-        let stat = "7 (a) b) S 1 42 42 0 -1 4194304 1 2 3 4 150 50 25 25 20 0 1 0 9";
-        let process = read_stat(7, stat, b"aurora\0up\0").unwrap();
-        assert_eq!(
-            (process.group, process.processor),
-            (42, Duration::from_millis(2500))
-        );
-        assert_eq!(process.arguments, ["aurora", "up"]);
-        assert_eq!(read_stat(7, &stat.replace(") S", ") Z"), b""), None);
-    }
 }
