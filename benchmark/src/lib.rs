@@ -4,7 +4,8 @@
 //! ground ── a clone, a data directory ──> process (aurora up) <── load (HTTP over epoll) ──> replies ──> figures
 //!    └──── scenario (commits) ──────────────────┘
 //! ```
-//! Knows the product only by what it promises outside: its command line, its protocol and its files.
+//! Knows the product only by what it promises outside: its command line, its protocol and its files. One place writes
+//! what the product itself writes, with its own `registry`: the many versions of `scale`.
 
 pub mod figures;
 pub mod ground;
@@ -15,6 +16,7 @@ pub mod predictions;
 pub mod process;
 pub mod processor;
 pub mod replies;
+pub mod scale;
 pub mod scenario;
 pub mod server;
 pub mod split;

@@ -9,7 +9,7 @@ use anyhow::Result;
 use benchmark::figures::Report;
 use benchmark::ground::Place;
 use benchmark::swap::Effort;
-use benchmark::{idle, process, server, split, start, swap};
+use benchmark::{idle, process, scale, server, split, start, swap};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Reproduces each published figure (see benchmark/README.md).
@@ -71,6 +71,18 @@ enum Command {
         #[arg(long, default_value_t = 30)]
         seconds: u64,
     },
+    /// What an environment of many models costs, and how that grows.
+    Scale {
+        /// How many models, ascending; several numbers are measured one after the other.
+        #[arg(long, value_delimiter = ',', default_values_t = scale::MODELS)]
+        models: Vec<usize>,
+        /// Trains one model and publishes the others after its pattern; always so beyond 2,000 models.
+        #[arg(long)]
+        seeded: bool,
+        /// Shorter, for development: the figures are rough.
+        #[arg(long)]
+        quick: bool,
+    },
     /// Single-row inference beside a bare echo.
     Server {
         /// How often.
@@ -94,6 +106,18 @@ fn main() -> Result<ExitCode> {
         Command::Split => split::run(&place)?,
         Command::Swap { runs, commits, load } => swap::run(&place, Effort { runs, commits, load })?,
         Command::Idle { seconds } => idle::run(&place, Duration::from_secs(seconds))?,
+        Command::Scale {
+            models,
+            seeded,
+            quick,
+        } => {
+            let effort = if quick {
+                scale::Effort::QUICK
+            } else {
+                scale::Effort::FULL
+            };
+            scale::run(&place, &models, seeded, &effort, &say)?
+        }
         Command::Server { rounds } => server::run(&place, rounds)?,
         Command::Echo => {
             server::echo(announce)?;
@@ -106,6 +130,11 @@ fn main() -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+#[expect(clippy::print_stderr, reason = "how far a long run is")]
+fn say(line: &str) {
+    eprintln!("{line}");
 }
 
 #[expect(clippy::print_stdout, reason = "the parent process reads it")]
