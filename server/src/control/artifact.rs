@@ -10,11 +10,11 @@ use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures_util::{Stream, stream};
-use hyper::StatusCode;
-use hyper::header::{
-    ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue,
-    IF_NONE_MATCH, IF_RANGE, RANGE,
+use headers::{
+    AcceptRanges, ContentLength, ContentRange, ContentType, ETag, HeaderMapExt as _, IfNoneMatch, IfRange,
 };
+use hyper::StatusCode;
+use hyper::header::{HeaderMap, RANGE};
 use planner::names::{Digest, ModelName};
 use registry::{Reference, Store};
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
@@ -120,33 +120,28 @@ impl Verified {
 /// Answers with the artifact, a part of it, or that the client has it already.
 pub(super) async fn respond(found: Found, headers: &HeaderMap) -> Result<Response, Failure> {
     let Found { file, bytes, digest } = found;
-    let etag = format!("\"{digest}\"");
-    if text(headers, IF_NONE_MATCH).is_some_and(|tags| matches(tags, &etag)) {
-        return Ok(with(
-            StatusCode::NOT_MODIFIED,
-            Response::default(),
-            &[(ETAG, etag)],
-        ));
+    let etag: ETag = format!("\"{digest}\"")
+        .parse()
+        .expect("invariant: a digest in quotes is a strong tag");
+    if is_known(headers, &etag) {
+        let mut response = Response::default();
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        response.headers_mut().typed_insert(etag);
+        return Ok(response);
     }
-    // A part of another artifact than the client began with would be garbage to it.
-    let same = text(headers, IF_RANGE).is_none_or(|tag| tag == etag);
-    let wanted = text(headers, RANGE)
-        .filter(|_| same)
-        .map(|range| part(range, bytes));
-    let (status, part) = match wanted {
-        None | Some(Wanted::All) => (StatusCode::OK, 0..bytes),
-        Some(Wanted::Part(part)) => (StatusCode::PARTIAL_CONTENT, part),
-        Some(Wanted::Nothing) => {
+    let (status, part) = match wanted(headers, &etag, bytes) {
+        Wanted::All => (StatusCode::OK, 0..bytes),
+        Wanted::Part(part) => (StatusCode::PARTIAL_CONTENT, part),
+        Wanted::Nothing => {
             let failure = Failure::new(
                 StatusCode::RANGE_NOT_SATISFIABLE,
                 format!("the artifact has {bytes} bytes: none of them are in the range"),
             );
-            let range = format!("bytes */{bytes}");
-            return Ok(with(
-                failure.status,
-                failure.response(),
-                &[(CONTENT_RANGE, range)],
-            ));
+            let mut response = failure.response();
+            response
+                .headers_mut()
+                .typed_insert(ContentRange::unsatisfied_bytes(bytes));
+            return Ok(response);
         }
     };
     let mut file = tokio::fs::File::from_std(file);
@@ -154,38 +149,40 @@ pub(super) async fn respond(found: Found, headers: &HeaderMap) -> Result<Respons
         .await
         .map_err(|error| Failure::internal(format!("failed to read the artifact: {error}")))?;
     let length = part.end - part.start;
-    let body = warp::reply::stream(chunks(file, length)).into_response();
-    let mut named = vec![
-        (ETAG, etag),
-        (ACCEPT_RANGES, "bytes".to_owned()),
-        (CONTENT_TYPE, "application/octet-stream".to_owned()),
-        (CONTENT_LENGTH, length.to_string()),
-    ];
-    if status == StatusCode::PARTIAL_CONTENT {
-        let range = format!("bytes {}-{}/{bytes}", part.start, part.end - 1);
-        named.push((CONTENT_RANGE, range));
-    }
-    Ok(with(status, body, &named))
-}
-
-fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
-    headers.get(name).and_then(|value| value.to_str().ok())
-}
-
-/// Returns whether a list of tags has this one. A weak tag names the same bytes: ours are digests.
-fn matches(tags: &str, etag: &str) -> bool {
-    tags.split(',')
-        .map(str::trim)
-        .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
-}
-
-fn with(status: StatusCode, mut response: Response, headers: &[(HeaderName, String)]) -> Response {
+    let mut response = warp::reply::stream(chunks(file, length)).into_response();
     *response.status_mut() = status;
-    for (name, value) in headers {
-        let value = HeaderValue::from_str(value).expect("invariant: digests and numbers are visible ASCII");
-        response.headers_mut().insert(name, value);
+    let named = response.headers_mut();
+    named.typed_insert(etag);
+    named.typed_insert(AcceptRanges::bytes());
+    named.typed_insert(ContentType::octet_stream());
+    named.typed_insert(ContentLength(length));
+    if status == StatusCode::PARTIAL_CONTENT {
+        let range = ContentRange::bytes(part, bytes).expect("invariant: a range with an end");
+        named.typed_insert(range);
     }
-    response
+    Ok(response)
+}
+
+/// Returns whether the client has it already. A weak tag names the same bytes: ours are digests.
+fn is_known(headers: &HeaderMap, etag: &ETag) -> bool {
+    headers
+        .typed_get::<IfNoneMatch>()
+        .is_some_and(|tags| !tags.precondition_passes(etag))
+}
+
+/// Returns what of the artifact is asked for.
+fn wanted(headers: &HeaderMap, etag: &ETag, bytes: u64) -> Wanted {
+    // A part of another artifact than the client began with would be garbage to it, and so may be one of an unreadable tag.
+    let same = match headers.typed_try_get::<IfRange>() {
+        Ok(None) => true,
+        Ok(Some(began)) => !began.is_modified(Some(etag), None),
+        Err(_unreadable) => false,
+    };
+    headers
+        .get(RANGE)
+        .filter(|_| same)
+        .and_then(|range| range.to_str().ok())
+        .map_or(Wanted::All, |range| part(range, bytes))
 }
 
 /// What a `Range` header asks for.
@@ -198,6 +195,7 @@ enum Wanted {
     Nothing,
 }
 
+/// Reads one range by hand: `headers` finds no byte in a suffix longer than the file, which asks for all of it.
 fn part(range: &str, bytes: u64) -> Wanted {
     let Some((first, last)) = range
         .strip_prefix("bytes=")
@@ -254,11 +252,43 @@ mod tests {
         }
     }
 
+    fn asking(name: &'static str, value: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(name, value.parse().expect("a header's value"));
+        headers
+    }
+
     #[test]
     fn a_tag_is_found_in_a_list() {
-        let etag = "\"sha256:aa\"";
-        assert!(matches("\"x\", W/\"sha256:aa\"", etag));
-        assert!(matches("*", etag));
-        assert!(!matches("\"sha256:ab\"", etag));
+        let etag = "\"sha256:aa\"".parse().expect("a tag");
+        for (tags, expected) in [
+            ("\"x\", W/\"sha256:aa\"", true),
+            ("*", true),
+            ("\"sha256:ab\"", false),
+            ("sha256:aa", false),
+        ] {
+            assert_eq!(
+                is_known(&asking("if-none-match", tags), &etag),
+                expected,
+                "{tags}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_part_is_given_to_whoever_began_with_the_same_artifact() {
+        let etag = "\"sha256:aa\"".parse().expect("a tag");
+        for (began, expected) in [
+            ("\"sha256:aa\"", Wanted::Part(10..100)),
+            // Only a strong tag promises the same bytes.
+            ("W/\"sha256:aa\"", Wanted::All),
+            ("\"sha256:ab\"", Wanted::All),
+            ("Sat, 29 Oct 1994 19:43:31 GMT", Wanted::All),
+            ("sha256:aa", Wanted::All),
+        ] {
+            let mut headers = asking("if-range", began);
+            headers.insert(RANGE, "bytes=10-".parse().expect("a header's value"));
+            assert_eq!(wanted(&headers, &etag, 100), expected, "{began}");
+        }
     }
 }
