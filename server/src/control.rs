@@ -15,6 +15,7 @@ use hyper::header::{HeaderMap, HeaderValue};
 use hyper::{Method, StatusCode};
 use registry::Store;
 use serde_json::json;
+use strum::EnumCount as _;
 use tokio::net::TcpListener;
 use warp::path::FullPath;
 use warp::reply::Response;
@@ -75,13 +76,13 @@ struct Server {
     control: ControlPlane,
     admitted: Budget,
     verified: Arc<Verified>,
-    meters: [RouteMeters; Kind::ALL.len()],
+    meters: [RouteMeters; Kind::COUNT],
 }
 
 impl Server {
     fn new(control: ControlPlane, limits: &Limits) -> Self {
         Self {
-            meters: Kind::ALL.map(|kind| control.metrics.route("GET", kind.path())),
+            meters: Kind::meters(&control.metrics),
             admitted: Budget::new(limits.requests),
             verified: Arc::default(),
             control,

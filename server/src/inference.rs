@@ -25,6 +25,7 @@ use bytes::Buf;
 use futures_util::Stream;
 use hyper::header::{HeaderMap, HeaderValue};
 use hyper::{Method, StatusCode};
+use strum::EnumCount as _;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use warp::path::FullPath;
@@ -92,7 +93,7 @@ struct Server {
     /// Turns on the threads that evaluate what would stall an async worker.
     turns: Arc<Semaphore>,
     ids: RequestIds,
-    meters: [RouteMeters; Kind::ALL.len()],
+    meters: [RouteMeters; Kind::COUNT],
 }
 
 impl Server {
@@ -101,7 +102,7 @@ impl Server {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let metrics = runtime.metrics();
         Self {
-            meters: Kind::ALL.map(|kind| metrics.route(kind.method(), kind.as_str())),
+            meters: Kind::meters(metrics),
             bodies: BodyLimits {
                 bytes: limits.body_bytes,
                 timeout: limits.body_timeout,

@@ -2,8 +2,10 @@
 
 use planner::names::ModelName;
 use registry::Reference;
+use strum::{EnumCount, IntoStaticStr, VariantArray};
 
 use crate::http::reply::Failure;
+use crate::metrics::{Metrics, RouteMeters};
 
 /// A path whose names are names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,51 +78,36 @@ fn reference(text: &str) -> Result<Reference, Failure> {
         })
 }
 
-/// A path without what varies in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A path without what varies in it: the label `route`, and the key in the OpenAPI document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumCount, IntoStaticStr, VariantArray)]
 pub(super) enum Kind {
+    #[strum(serialize = "/health")]
     Health,
+    #[strum(serialize = "/platform/info")]
     Platform,
+    #[strum(serialize = "/metrics")]
     Metrics,
+    #[strum(serialize = "/openapi.json")]
     OpenApi,
+    #[strum(serialize = "/models")]
     Models,
+    #[strum(serialize = "/models/{model}")]
     Model,
+    #[strum(serialize = "/models/{model}/{ref}")]
     Version,
+    #[strum(serialize = "/models/{model}/{ref}/artifact")]
     Artifact,
+    #[strum(serialize = "/status")]
     Status,
+    #[strum(serialize = "/status/models/{model}")]
     StatusOfModel,
+    #[strum(serialize = "unknown")]
     Unknown,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 11] = [
-        Self::Health,
-        Self::Platform,
-        Self::Metrics,
-        Self::OpenApi,
-        Self::Models,
-        Self::Model,
-        Self::Version,
-        Self::Artifact,
-        Self::Status,
-        Self::StatusOfModel,
-        Self::Unknown,
-    ];
-
-    /// Returns the path's template: the label `route`, and the key in the OpenAPI document.
-    pub(super) const fn path(self) -> &'static str {
-        match self {
-            Self::Health => "/health",
-            Self::Platform => "/platform/info",
-            Self::Metrics => "/metrics",
-            Self::OpenApi => "/openapi.json",
-            Self::Models => "/models",
-            Self::Model => "/models/{model}",
-            Self::Version => "/models/{model}/{ref}",
-            Self::Artifact => "/models/{model}/{ref}/artifact",
-            Self::Status => "/status",
-            Self::StatusOfModel => "/status/models/{model}",
-            Self::Unknown => "unknown",
-        }
+    /// Builds the meters of each kind, in the order of the variants.
+    pub(super) fn meters(metrics: &Metrics) -> [RouteMeters; Self::COUNT] {
+        std::array::from_fn(|at| metrics.route("GET", Self::VARIANTS[at].into()))
     }
 }

@@ -1,6 +1,9 @@
 //! The listener's paths. Segments are compared as they are: names and versions need no escapes.
 
 use hyper::Method;
+use strum::{EnumCount, IntoStaticStr, VariantArray};
+
+use crate::metrics::{Metrics, RouteMeters};
 
 /// A path, taken apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,56 +88,43 @@ impl<'a> Route<'a> {
 }
 
 /// A path without what varies in it: the label `route`, the methods, and whether it is open to everybody.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumCount, IntoStaticStr, VariantArray)]
 pub(super) enum Kind {
+    #[strum(serialize = "/v2")]
     Server,
+    #[strum(serialize = "/v2/health/live")]
     Live,
+    #[strum(serialize = "/v2/health/ready")]
     Ready,
+    #[strum(serialize = "/v2/models")]
     Models,
+    #[strum(serialize = "/v2/models/{model}")]
     Model,
+    #[strum(serialize = "/v2/models/{model}/ready")]
     ModelReady,
+    #[strum(serialize = "/v2/models/{model}/infer")]
     Infer,
+    #[strum(serialize = "/v2/repository/index")]
     Index,
+    #[strum(serialize = "/v2/repository/models/{model}")]
     ChangeModel,
+    #[strum(serialize = "/predict/{model}")]
     Predict,
+    #[strum(serialize = "/health")]
     Health,
+    #[strum(serialize = "/metrics")]
     Metrics,
+    #[strum(serialize = "unknown")]
     Unknown,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 13] = [
-        Self::Server,
-        Self::Live,
-        Self::Ready,
-        Self::Models,
-        Self::Model,
-        Self::ModelReady,
-        Self::Infer,
-        Self::Index,
-        Self::ChangeModel,
-        Self::Predict,
-        Self::Health,
-        Self::Metrics,
-        Self::Unknown,
-    ];
-
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Server => "/v2",
-            Self::Live => "/v2/health/live",
-            Self::Ready => "/v2/health/ready",
-            Self::Models => "/v2/models",
-            Self::Model => "/v2/models/{model}",
-            Self::ModelReady => "/v2/models/{model}/ready",
-            Self::Infer => "/v2/models/{model}/infer",
-            Self::Index => "/v2/repository/index",
-            Self::ChangeModel => "/v2/repository/models/{model}",
-            Self::Predict => "/predict/{model}",
-            Self::Health => "/health",
-            Self::Metrics => "/metrics",
-            Self::Unknown => "unknown",
-        }
+    /// Builds the meters of each kind, in the order of the variants.
+    pub(super) fn meters(metrics: &Metrics) -> [RouteMeters; Self::COUNT] {
+        std::array::from_fn(|at| {
+            let kind = Self::VARIANTS[at];
+            metrics.route(kind.method(), kind.into())
+        })
     }
 
     /// Returns the method that the path is made for.

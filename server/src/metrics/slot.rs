@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
+use strum::{EnumCount, IntoStaticStr, VariantArray};
 
 use super::{Families, SlotLabels, values};
 
 /// How a request came to its track.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumCount, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub(crate) enum Routed {
     /// By the weighted split.
     Split,
@@ -16,19 +18,9 @@ pub(crate) enum Routed {
     Explicit,
 }
 
-impl Routed {
-    const ALL: [Self; 2] = [Self::Split, Self::Explicit];
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Split => "split",
-            Self::Explicit => "explicit",
-        }
-    }
-}
-
 /// How a started request ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumCount, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub(crate) enum Outcome {
     /// It was answered with predictions.
     Ok,
@@ -42,26 +34,6 @@ pub(crate) enum Outcome {
     Cancelled,
 }
 
-impl Outcome {
-    const ALL: [Self; 5] = [
-        Self::Ok,
-        Self::Error,
-        Self::NonFinite,
-        Self::RejectedInput,
-        Self::Cancelled,
-    ];
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Error => "error",
-            Self::NonFinite => "non_finite",
-            Self::RejectedInput => "rejected_input",
-            Self::Cancelled => "cancelled",
-        }
-    }
-}
-
 /// The counters of one version on one track.
 pub(crate) struct SlotMeters {
     pub(super) loaded: IntGauge,
@@ -70,12 +42,12 @@ pub(crate) struct SlotMeters {
     answered_400: IntCounter,
     requests: IntCounterVec,
     labels: [String; 3],
-    routed: [RoutedMeters; 2],
+    routed: [RoutedMeters; Routed::COUNT],
 }
 
 struct RoutedMeters {
     started: IntCounter,
-    outcomes: [IntCounter; 5],
+    outcomes: [IntCounter; Outcome::COUNT],
 }
 
 impl std::fmt::Debug for SlotMeters {
@@ -96,14 +68,14 @@ impl SlotMeters {
         let routed = |routed: Routed| RoutedMeters {
             started: families
                 .inference_started
-                .with_label_values(&[model, version, track, routed.as_str()]),
-            outcomes: Outcome::ALL.map(|outcome| {
+                .with_label_values(&[model, version, track, routed.into()]),
+            outcomes: std::array::from_fn(|at| {
                 families.inference_outcomes.with_label_values(&[
                     model,
                     version,
                     track,
-                    routed.as_str(),
-                    outcome.as_str(),
+                    routed.into(),
+                    Outcome::VARIANTS[at].into(),
                 ])
             }),
         };
@@ -113,7 +85,7 @@ impl SlotMeters {
             answered_200: answered("200"),
             answered_400: answered("400"),
             requests: families.inference_requests.clone(),
-            routed: Routed::ALL.map(routed),
+            routed: std::array::from_fn(|at| routed(Routed::VARIANTS[at])),
             labels,
         }
     }
