@@ -17,11 +17,11 @@ use registry::Store;
 use serde_json::json;
 use strum::EnumCount as _;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use warp::path::FullPath;
 use warp::reply::Response;
 use warp::{Filter, Rejection};
 
-use crate::http::budget::Budget;
 use crate::http::reply::{self, Failure};
 use crate::http::{self, Limits};
 use crate::keys::Keys;
@@ -74,7 +74,7 @@ pub async fn serve_control_plane(
 #[derive(Debug)]
 struct Server {
     control: ControlPlane,
-    admitted: Budget,
+    admitted: Semaphore,
     verified: Arc<Verified>,
     meters: [RouteMeters; Kind::COUNT],
 }
@@ -83,7 +83,7 @@ impl Server {
     fn new(control: ControlPlane, limits: &Limits) -> Self {
         Self {
             meters: Kind::meters(&control.metrics),
-            admitted: Budget::new(limits.requests),
+            admitted: Semaphore::new(limits.requests),
             verified: Arc::default(),
             control,
         }
@@ -118,8 +118,8 @@ impl Server {
         }
         let _admitted = self
             .admitted
-            .take(1)
-            .ok_or_else(|| Failure::unavailable("too many requests at once, try again".to_owned()))?;
+            .try_acquire()
+            .map_err(|_none_left| Failure::unavailable("too many requests at once, try again".to_owned()))?;
         let store = self.control.store.clone();
         match route {
             Route::Health => Ok(ok(&json!({ "status": "ok", "service": "aurora-control-plane" }))),

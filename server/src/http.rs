@@ -4,7 +4,6 @@
 //! no error lacks its `{"error": …}`, but for what is no HTTP at all: hyper's own 400 and 431 have no body.
 
 pub(crate) mod body;
-pub(crate) mod budget;
 mod busy;
 mod connection;
 pub(crate) mod reply;

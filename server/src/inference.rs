@@ -33,7 +33,6 @@ use warp::reply::Response;
 use warp::{Filter, Rejection};
 
 use crate::http::body::{self, Body, BodyLimits};
-use crate::http::budget::Budget;
 use crate::http::reply::{self, Failure};
 use crate::http::{self, Limits};
 use crate::keys::Keys;
@@ -89,7 +88,7 @@ struct Server {
     limits: Limits,
     bodies: BodyLimits,
     /// Requests between their last byte and their answer.
-    admitted: Budget,
+    admitted: Semaphore,
     /// Turns on the threads that evaluate what would stall an async worker.
     turns: Arc<Semaphore>,
     ids: RequestIds,
@@ -106,9 +105,9 @@ impl Server {
             bodies: BodyLimits {
                 bytes: limits.body_bytes,
                 timeout: limits.body_timeout,
-                held: Budget::new(limits.bodies_bytes),
+                held: Arc::new(Semaphore::new(limits.bodies_bytes)),
             },
-            admitted: Budget::new(limits.requests),
+            admitted: Semaphore::new(limits.requests),
             turns: Arc::new(Semaphore::new(cores)),
             ids: RequestIds::new(),
             runtime,
@@ -229,7 +228,7 @@ impl Server {
         prepare::check_content_type(form, headers)?;
         let choice = prepare::choice(version, headers)?;
         let body = body.await?;
-        let Some(_admitted) = self.admitted.take(1) else {
+        let Ok(_admitted) = self.admitted.try_acquire() else {
             return Err(Failure::too_many_requests(self.limits.requests));
         };
         evaluate::run(self, model, choice, form, body).await

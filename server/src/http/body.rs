@@ -1,13 +1,14 @@
 //! Reads a request's body: within its size, within its time, within what all bodies together may hold.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Buf;
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use hyper::header::{CONTENT_LENGTH, EXPECT, HeaderMap};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::budget::{Budget, Taken};
 use super::reply::Failure;
 
 /// What is allocated before a byte has come.
@@ -26,14 +27,14 @@ pub(crate) struct BodyLimits {
     /// For one body.
     pub(crate) timeout: Duration,
     /// Of all bodies together.
-    pub(crate) held: Budget,
+    pub(crate) held: Arc<Semaphore>,
 }
 
 /// A whole body. Gives its share of the budget back when dropped.
 #[derive(Debug)]
 pub(crate) struct Body {
     bytes: Vec<u8>,
-    _held: Taken,
+    _held: OwnedSemaphorePermit,
 }
 
 impl std::ops::Deref for Body {
@@ -74,7 +75,7 @@ impl Body {
     {
         let mut stream = std::pin::pin!(stream);
         let mut bytes = Vec::with_capacity(announced.unwrap_or(0).min(RESERVED_BYTES_MAX));
-        let mut held = limits.held.nothing();
+        let mut held = take(&limits.held, 0).ok_or_else(Failure::bodies_full)?;
         while let Some(chunk) = stream.next().await {
             let mut chunk = chunk.map_err(|_broken| Failure::bad_request("the body broke off".to_owned()))?;
             let size = chunk.remaining();
@@ -82,9 +83,7 @@ impl Body {
                 return Err(Failure::too_large(limits.bytes));
             }
             // Only what has come: a client that announces much and sends little keeps nobody out.
-            if !held.more(size) {
-                return Err(Failure::bodies_full());
-            }
+            held.merge(take(&limits.held, size).ok_or_else(Failure::bodies_full)?);
             while chunk.has_remaining() {
                 let part = chunk.chunk();
                 bytes.extend_from_slice(part);
@@ -94,6 +93,13 @@ impl Body {
         }
         Ok(Self { bytes, _held: held })
     }
+}
+
+/// Takes `bytes` of what all bodies may hold, or nothing where that would exceed it.
+fn take(held: &Arc<Semaphore>, bytes: usize) -> Option<OwnedSemaphorePermit> {
+    held.clone()
+        .try_acquire_many_owned(u32::try_from(bytes).ok()?)
+        .ok()
 }
 
 /// Reads what is left of a body that was not wanted, a little of it, before its request is answered.
@@ -119,4 +125,25 @@ where
     };
     // What is late is not waited for: the connection is closed, as without this.
     let _late = tokio::time::timeout(DISCARD_TIMEOUT, all).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_dropped_can_be_taken_again() {
+        let budget = Arc::new(Semaphore::new(10));
+        let seven = take(&budget, 7).expect("7 of 10");
+        assert!(take(&budget, 4).is_none());
+        let mut three = take(&budget, 2).expect("2 of the other 3");
+        assert!(take(&budget, 2).is_none());
+        three.merge(take(&budget, 1).expect("the last"));
+        assert!(take(&budget, 0).is_some());
+        drop(seven);
+        assert!(take(&budget, usize::MAX).is_none());
+        assert!(take(&budget, 7).is_some());
+        drop(three);
+        assert_eq!(budget.available_permits(), 10);
+    }
 }

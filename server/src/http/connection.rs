@@ -14,8 +14,8 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 use warp::reply::Response;
 use warp::{Filter, Rejection};
 
@@ -51,7 +51,7 @@ pub(crate) async fn serve<F>(
     F: Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync + 'static,
     F::Future: Send,
 {
-    let (close, closing) = watch::channel(false);
+    let closing = CancellationToken::new();
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
     let take = |stream: TcpStream, connections: &mut JoinSet<()>| {
@@ -88,8 +88,7 @@ pub(crate) async fn serve<F>(
         }
     }
     drop(listener);
-    // The receivers live in the connections: without any there is nobody to tell.
-    let _nobody = close.send(true);
+    closing.cancel();
     let drained = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(limits.drain_timeout, drained).await.is_err() {
         tracing::warn!(
@@ -100,7 +99,7 @@ pub(crate) async fn serve<F>(
 }
 
 /// Drives one connection to its end.
-async fn drive<F>(routes: F, stream: TcpStream, limits: Limits, mut closing: watch::Receiver<bool>)
+async fn drive<F>(routes: F, stream: TcpStream, limits: Limits, closing: CancellationToken)
 where
     F: Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync + 'static,
     F::Future: Send,
@@ -109,7 +108,6 @@ where
     let _unsupported = stream.set_nodelay(true);
     let busy = Busy::default();
     let warp = TowerToHyperService::new(warp::service(routes));
-    let told = closing.clone();
     let service = service_fn(|mut request: hyper::Request<Incoming>| {
         if request.uri().path_and_query().is_none() {
             // CONNECT names no path, and warp panics for want of one: no route is at `/`.
@@ -117,10 +115,10 @@ where
         }
         let under_way = busy.begin();
         let answer = warp.call(request);
-        let told = &told;
+        let closing = &closing;
         async move {
             let mut answer = answer.await?;
-            if *told.borrow() {
+            if closing.is_cancelled() {
                 answer
                     .headers_mut()
                     .insert(CONNECTION, HeaderValue::from_static("close"));
@@ -138,8 +136,7 @@ where
     );
     tokio::select! {
         ended = &mut connection => return log(ended),
-        // The sender is gone only when the listener is: the same news.
-        _told = closing.wait_for(|closing| *closing) => {}
+        () = closing.cancelled() => {}
     }
     // No `graceful_shutdown`: it closes what idles at once, on a request that is on its way.
     loop {

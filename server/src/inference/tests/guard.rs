@@ -101,7 +101,7 @@ fn what_is_over_a_limit_is_told_so() {
         413 aurora-track=stable aurora-model-version=v20260101-000000
         {"error":"3 rows, more than the 2 that a request may have"}"#]],
     );
-    let held = server.bodies.held.take(290).expect("290 of 300");
+    let held = server.bodies.held.try_acquire_many(290).expect("290 of 300");
     check(
         post("/predict/wine", r#"{"inputs":[[1,2]]}"#),
         expect![[r#"
@@ -109,7 +109,7 @@ fn what_is_over_a_limit_is_told_so() {
         {"error":"too many large requests at once, try again"}"#]],
     );
     drop(held);
-    let admitted = server.admitted.take(1).expect("1 of 1");
+    let admitted = server.admitted.try_acquire().expect("1 of 1");
     check(
         post("/predict/wine", r#"{"inputs":[[1,2]]}"#),
         expect![[r#"
@@ -137,7 +137,8 @@ fn what_is_over_a_limit_is_told_so() {
         503
         {"live":true,"ready":false}"#]],
     );
-    assert_eq!(server.bodies.held.used() + server.admitted.used(), 0);
+    assert_eq!(server.bodies.held.available_permits(), 300);
+    assert_eq!(server.admitted.available_permits(), 1);
 }
 
 /// A hundred rows of it are too much for an async worker.
