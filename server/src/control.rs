@@ -129,7 +129,7 @@ impl Server {
                 "control_plane": true,
                 "aurora": env!("CARGO_PKG_VERSION"),
             }))),
-            Route::Metrics => Ok(reply::metrics(self.control.metrics.render())),
+            Route::Metrics => reply::metrics(&self.control.metrics).await,
             Route::OpenApi => Ok(ok(&openapi::document())),
             Route::Models => blocking(move || models::list(&store)).await,
             Route::Model(model) => blocking(move || models::model(&store, &model)).await,

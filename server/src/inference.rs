@@ -36,7 +36,7 @@ use crate::http::body::{self, Body, BodyLimits};
 use crate::http::reply::{self, Failure};
 use crate::http::{self, Limits};
 use crate::keys::Keys;
-use crate::metrics::RouteMeters;
+use crate::metrics::{Codes, RouteMeters};
 use crate::runtime::{Model, Runtime};
 use prepare::Form;
 use request_id::RequestIds;
@@ -92,6 +92,8 @@ struct Server {
     /// Turns on the threads that evaluate what would stall an async worker.
     turns: Arc<Semaphore>,
     ids: RequestIds,
+    /// Inference requests for models that nobody knows.
+    unrouted: Arc<Codes>,
     meters: [RouteMeters; Kind::COUNT],
 }
 
@@ -101,6 +103,7 @@ impl Server {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let metrics = runtime.metrics();
         Self {
+            unrouted: metrics.unrouted(None),
             meters: Kind::meters(metrics),
             bodies: BodyLimits {
                 bytes: limits.body_bytes,
@@ -163,7 +166,7 @@ impl Server {
             Route::Live => Ok(describe::live()),
             Route::Ready => Ok(describe::ready(&self.runtime)),
             Route::Health => Ok(describe::health(&self.runtime)),
-            Route::Metrics => Ok(reply::metrics(self.runtime.metrics().render())),
+            Route::Metrics => reply::metrics(self.runtime.metrics()).await,
             Route::Models => Ok(describe::models(&self.runtime)),
             Route::Index => Ok(describe::index(&self.runtime)),
             Route::Model { name, version } => describe::model(&*self.model(name)?, version, headers),
@@ -211,8 +214,8 @@ impl Server {
 
     /// Counts a request for predictions that got no slot.
     fn unrouted(&self, model: Option<&Model>, failure: Failure) -> Failure {
-        let name = model.map(|model| &model.name);
-        self.runtime.metrics().unrouted(name, failure.status.as_u16());
+        let unrouted = model.map_or(&self.unrouted, |model| &model.unrouted);
+        unrouted.count(failure.status.as_u16());
         failure
     }
 

@@ -2,22 +2,28 @@
 //!
 //! Labels are bounded: models and versions come from slots, never from a request's path; whatever a request names
 //! that is not served shares the label `unknown`. A hot path holds its counters in a [`SlotMeters`] or
-//! [`RouteMeters`] and looks no label up.
+//! [`RouteMeters`] and looks no label up. Nothing that never happened has a line: what is shown is linear in what is
+//! loaded and in what was asked.
 
+mod kept;
+mod route;
+mod series;
 mod slot;
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use planner::Timestamp;
 use planner::names::{EnvironmentName, ModelName, Track, Version, Weight};
 use prometheus::{
-    GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
 };
+use tokio::sync::Semaphore;
+use tokio::task::JoinError;
 
-pub(crate) use slot::{Attempt, Outcome, Routed, SlotMeters};
+pub(crate) use route::RouteMeters;
+use series::SlotSeries;
+pub(crate) use slot::{Attempt, Codes, Outcome, Routed, SlotMeters};
 
 /// Upper bounds of the latency histograms, in seconds: 50 µs to 10 s.
 pub const LATENCY_BUCKETS_SECONDS: [f64; 17] = [
@@ -29,30 +35,24 @@ pub const LATENCY_BUCKETS_SECONDS: [f64; 17] = [
 /// values: many scrape intervals.
 pub const RETIRED_SERIES_KEPT: Duration = Duration::from_mins(15);
 
-/// The label of a model, version or track that a request named and that nothing serves.
-pub(crate) const UNKNOWN: &str = "unknown";
-
 /// Every metric of the process; cheap to clone.
 #[derive(Clone)]
 pub struct Metrics(Arc<Families>);
 
 struct Families {
     registry: Registry,
-    inference_requests: IntCounterVec,
-    inference_latency: HistogramVec,
-    inference_started: IntCounterVec,
-    inference_outcomes: IntCounterVec,
-    inference_loaded: IntGaugeVec,
+    slots: SlotSeries,
     requests: IntCounterVec,
     latency: HistogramVec,
     errors: IntCounterVec,
     reconciles: IntCounterVec,
-    reconcile_duration: Histogram,
+    /// Without labels; it too is made by what it counts first.
+    reconcile_duration: HistogramVec,
     last_reconcile: GaugeVec,
     converged: IntGaugeVec,
     canary_weight: IntGaugeVec,
-    /// Which slots have series; `Some` since when they are no longer loaded.
-    slots: Mutex<BTreeMap<SlotLabels, Option<Instant>>>,
+    /// One at a time renders: what it makes may be many megabytes.
+    rendering: Semaphore,
 }
 
 /// The labels of one slot's series.
@@ -89,33 +89,8 @@ impl Metrics {
             let options = HistogramOpts::new(name, help).buckets(LATENCY_BUCKETS_SECONDS.to_vec());
             register(&registry, HistogramVec::new(options, labels))
         };
-        let slot = ["model", "version", "track"];
         let families = Families {
-            inference_requests: counter(
-                "aurora_inference_requests_total",
-                "Inference requests by the model that answered and the HTTP status (499: the client went away).",
-                &["model", "version", "track", "code"],
-            ),
-            inference_latency: histogram(
-                "aurora_inference_request_latency_seconds",
-                "From a request's last byte to its answer.",
-                &slot,
-            ),
-            inference_started: counter(
-                "aurora_inference_started_total",
-                "Requests handed to a track, by how they came to it: split or explicit.",
-                &["model", "version", "track", "routed"],
-            ),
-            inference_outcomes: counter(
-                "aurora_inference_outcomes_total",
-                "How started requests ended, exactly one each: ok, error, non_finite, rejected_input, cancelled.",
-                &["model", "version", "track", "routed", "outcome"],
-            ),
-            inference_loaded: gauge(
-                "aurora_inference_model_loaded",
-                "1 while the version answers on the track.",
-                &slot,
-            ),
+            slots: register(&registry, Ok(SlotSeries::new())),
             requests: counter(
                 "aurora_requests_total",
                 "HTTP requests by method, route and status.",
@@ -136,15 +111,10 @@ impl Metrics {
                 "Reconcile passes by result.",
                 &["environment", "result"],
             ),
-            reconcile_duration: register(
-                &registry,
-                Histogram::with_opts(
-                    HistogramOpts::new(
-                        "aurora_reconcile_duration_seconds",
-                        "How long a reconcile pass took.",
-                    )
-                    .buckets(LATENCY_BUCKETS_SECONDS.to_vec()),
-                ),
+            reconcile_duration: histogram(
+                "aurora_reconcile_duration_seconds",
+                "How long a reconcile pass took.",
+                &[],
             ),
             last_reconcile: register(
                 &registry,
@@ -166,7 +136,7 @@ impl Metrics {
                 "The live weight of the canary, percent.",
                 &["environment", "model"],
             ),
-            slots: Mutex::default(),
+            rendering: Semaphore::new(1),
             registry,
         };
         Self(Arc::new(families))
@@ -177,6 +147,18 @@ impl Metrics {
         TextEncoder::new()
             .encode_to_string(&self.0.registry.gather())
             .expect("invariant: gathered families have a name and at least one series")
+    }
+
+    /// Renders on a thread that may block: with thousands of models it takes a while.
+    pub(crate) async fn scrape(&self) -> Result<String, JoinError> {
+        let _turn = self
+            .0
+            .rendering
+            .acquire()
+            .await
+            .expect("invariant: the semaphore is never closed");
+        let metrics = self.clone();
+        tokio::task::spawn_blocking(move || metrics.render()).await
     }
 
     /// Counts one reconcile pass that took `took` and ended at `at`; `result` is one of a few fixed words.
@@ -192,7 +174,10 @@ impl Metrics {
             .reconciles
             .with_label_values(&[environment.as_str(), result])
             .inc();
-        families.reconcile_duration.observe(took.as_secs_f64());
+        families
+            .reconcile_duration
+            .with_label_values::<&str>(&[])
+            .observe(took.as_secs_f64());
         #[expect(
             clippy::cast_precision_loss,
             reason = "milliseconds since 1970 stay below 2^53"
@@ -230,106 +215,41 @@ impl Metrics {
 
     /// Returns the counters of one HTTP route. `method` is the one that counts without a look-up.
     pub(crate) fn route(&self, method: &'static str, route: &'static str) -> RouteMeters {
-        RouteMeters {
-            families: self.0.clone(),
-            method,
-            route,
-            ok: self.0.requests.with_label_values(&[method, route, "200"]),
-            latency: self.0.latency.with_label_values(&[route]),
-            errors: self.0.errors.with_label_values(&[route]),
-        }
+        RouteMeters::new(self.0.clone(), method, route)
     }
 
-    /// Counts an inference request that no slot took: it named nothing that is served, or was refused before it was routed.
-    pub(crate) fn unrouted(&self, model: Option<&ModelName>, code: u16) {
-        let model = model.map_or(UNKNOWN, ModelName::as_str);
-        self.0
-            .inference_requests
-            .with_label_values(&[model, UNKNOWN, UNKNOWN, &code.to_string()])
-            .inc();
+    /// Returns the counter of inference requests for a model that no slot took, by status: they named nothing that is
+    /// served, or were refused before they were routed. Without a model: of requests for one that nobody knows.
+    pub(crate) fn unrouted(&self, model: Option<&ModelName>) -> Arc<Codes> {
+        let mut counted = self.0.slots.counted();
+        counted.unrouted.enter(&model.cloned(), Codes::default)
+    }
+
+    /// Marks a model as no longer known; what no slot took stays shown for [`RETIRED_SERIES_KEPT`].
+    pub(crate) fn retire_unrouted(&self, model: &ModelName, now: Instant) {
+        let mut counted = self.0.slots.counted();
+        counted.unrouted.retire(&Some(model.clone()), now);
     }
 
     /// Marks a slot as loaded and returns its counters; a version that comes back goes on counting where it stopped.
     pub(crate) fn slot(&self, labels: &SlotLabels) -> Arc<SlotMeters> {
-        let meters = SlotMeters::resolve(&self.0, labels);
-        self.slots().insert(labels.clone(), None);
-        meters.loaded.set(1);
-        Arc::new(meters)
+        let mut counted = self.0.slots.counted();
+        counted.slots.enter(labels, || SlotMeters::new(labels.clone()))
     }
 
-    /// Marks a slot as no longer loaded; its series stay for [`RETIRED_SERIES_KEPT`].
+    /// Marks a slot as no longer loaded; what it counted stays shown for [`RETIRED_SERIES_KEPT`].
     pub(crate) fn retire(&self, labels: &SlotLabels, now: Instant) {
-        if let Some(retired) = self.slots().get_mut(labels) {
-            *retired = Some(now);
-            self.0.inference_loaded.with_label_values(&values(labels)).set(0);
-        }
+        self.0.slots.counted().slots.retire(labels, now);
     }
 
-    /// Removes the series of slots that were retired long enough ago.
-    pub(crate) fn sweep(&self, now: Instant) {
-        self.slots().retain(|labels, retired| {
-            let over = retired.is_some_and(|at| now.saturating_duration_since(at) >= RETIRED_SERIES_KEPT);
-            if over {
-                slot::remove(&self.0, labels);
-            }
-            !over
-        });
+    /// Removes the series of what was retired long enough ago, and returns when the next may go.
+    pub(crate) fn sweep(&self, now: Instant) -> Option<Instant> {
+        let mut counted = self.0.slots.counted();
+        [counted.slots.sweep(now), counted.unrouted.sweep(now)]
+            .into_iter()
+            .flatten()
+            .min()
     }
-
-    fn slots(&self) -> std::sync::MutexGuard<'_, BTreeMap<SlotLabels, Option<Instant>>> {
-        self.0.slots.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The counters of one HTTP route.
-#[derive(Clone)]
-pub(crate) struct RouteMeters {
-    families: Arc<Families>,
-    method: &'static str,
-    route: &'static str,
-    ok: IntCounter,
-    latency: Histogram,
-    errors: IntCounter,
-}
-
-impl std::fmt::Debug for RouteMeters {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("RouteMeters").field(&self.route).finish()
-    }
-}
-
-impl RouteMeters {
-    /// Counts one answered request.
-    pub(crate) fn answered(&self, method: &str, code: u16, took: Duration) {
-        if code == 200 && method == self.method {
-            self.ok.inc();
-        } else {
-            self.families
-                .requests
-                .with_label_values(&[bounded_method(method), self.route, &code.to_string()])
-                .inc();
-        }
-        self.latency.observe(took.as_secs_f64());
-        if code >= 500 {
-            self.errors.inc();
-        }
-    }
-}
-
-/// A method is the client's text: those that HTTP does not define share one label.
-fn bounded_method(method: &str) -> &str {
-    match method {
-        "GET" | "POST" | "HEAD" | "PUT" | "DELETE" | "PATCH" | "OPTIONS" => method,
-        _ => "other",
-    }
-}
-
-fn values(labels: &SlotLabels) -> [String; 3] {
-    [
-        labels.model.to_string(),
-        labels.version.to_string(),
-        labels.track.to_string(),
-    ]
 }
 
 fn register<C: prometheus::core::Collector + Clone + 'static>(

@@ -136,6 +136,7 @@ impl Runtime {
             models.remove(model.as_str());
             self.0.models.store(Arc::new(models));
             self.replace(&mut writer, &known, |snapshot| *snapshot = Snapshot::default());
+            self.0.metrics.retire_unrouted(model, Instant::now());
         }
     }
 
@@ -225,7 +226,8 @@ impl Runtime {
         if let Some(model) = self.model(name.as_str()) {
             return model;
         }
-        let model = Arc::new(Model::new(name.clone()));
+        let unrouted = self.0.metrics.unrouted(Some(name));
+        let model = Arc::new(Model::new(name.clone(), unrouted));
         let mut models = BTreeMap::clone(&self.0.models.load());
         models.insert(name.to_string(), model.clone());
         self.0.models.store(Arc::new(models));

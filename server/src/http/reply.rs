@@ -7,6 +7,8 @@ use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use serde::Serialize;
 use warp::reply::Response;
 
+use crate::metrics::Metrics;
+
 /// Clients compare the header as text: exactly this.
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -128,9 +130,12 @@ pub(crate) fn json_bytes(status: StatusCode, bytes: Vec<u8>) -> Response {
 }
 
 /// Returns metrics in Prometheus's text format.
-pub(crate) fn metrics(text: String) -> Response {
+pub(crate) async fn metrics(metrics: &Metrics) -> Result<Response, Failure> {
+    let text = metrics.scrape().await.map_err(|_panicked| {
+        Failure::internal("failed to render the metrics: a fault of the server".to_owned())
+    })?;
     let mut response = Response::new(text.into());
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, kind);
-    response
+    Ok(response)
 }

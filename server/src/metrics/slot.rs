@@ -1,12 +1,16 @@
-//! The counters of one slot, resolved once, and the promise that each started request has exactly one outcome.
+//! What is counted of one slot, and the promise that each started request has exactly one outcome.
+//!
+//! Plain atomics, no series: those are made from what has happened when somebody asks (`series`). A slot that nobody
+//! has asked costs a few hundred bytes, and a request looks no label up.
 
-use std::sync::Arc;
-use std::time::Instant;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
 use strum::{EnumCount, IntoStaticStr, VariantArray};
 
-use super::{Families, SlotLabels, values};
+use super::{LATENCY_BUCKETS_SECONDS, SlotLabels};
 
 /// How a request came to its track.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumCount, IntoStaticStr, VariantArray)]
@@ -34,108 +38,101 @@ pub(crate) enum Outcome {
     Cancelled,
 }
 
-/// The counters of one version on one track.
+/// What is counted of one version on one track.
+#[derive(Debug)]
 pub(crate) struct SlotMeters {
-    pub(super) loaded: IntGauge,
-    latency: Histogram,
-    answered_200: IntCounter,
-    answered_400: IntCounter,
-    requests: IntCounterVec,
-    labels: [String; 3],
-    routed: [RoutedMeters; Routed::COUNT],
-}
-
-struct RoutedMeters {
-    started: IntCounter,
-    outcomes: [IntCounter; Outcome::COUNT],
-}
-
-impl std::fmt::Debug for SlotMeters {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("SlotMeters").field(&self.labels).finish()
-    }
+    pub(super) labels: SlotLabels,
+    pub(super) codes: Codes,
+    pub(super) latency: Latency,
+    started: [AtomicU64; Routed::COUNT],
+    outcomes: [[AtomicU64; Outcome::COUNT]; Routed::COUNT],
 }
 
 impl SlotMeters {
-    pub(super) fn resolve(families: &Families, labels: &SlotLabels) -> Self {
-        let labels = values(labels);
-        let [model, version, track] = [&labels[0], &labels[1], &labels[2]].map(String::as_str);
-        let answered = |code| {
-            families
-                .inference_requests
-                .with_label_values(&[model, version, track, code])
-        };
-        let routed = |routed: Routed| RoutedMeters {
-            started: families
-                .inference_started
-                .with_label_values(&[model, version, track, routed.into()]),
-            outcomes: std::array::from_fn(|at| {
-                families.inference_outcomes.with_label_values(&[
-                    model,
-                    version,
-                    track,
-                    routed.into(),
-                    Outcome::VARIANTS[at].into(),
-                ])
-            }),
-        };
+    pub(super) fn new(labels: SlotLabels) -> Self {
         Self {
-            loaded: families.inference_loaded.with_label_values(&labels),
-            latency: families.inference_latency.with_label_values(&labels),
-            answered_200: answered("200"),
-            answered_400: answered("400"),
-            requests: families.inference_requests.clone(),
-            routed: std::array::from_fn(|at| routed(Routed::VARIANTS[at])),
             labels,
+            codes: Codes::default(),
+            latency: Latency::default(),
+            started: Default::default(),
+            outcomes: Default::default(),
         }
+    }
+
+    pub(super) fn started(&self, routed: Routed) -> u64 {
+        self.started[routed as usize].load(Ordering::Relaxed)
+    }
+
+    pub(super) fn ended(&self, routed: Routed, outcome: Outcome) -> u64 {
+        self.outcomes[routed as usize][outcome as usize].load(Ordering::Relaxed)
     }
 }
 
-/// Removes every series of a slot.
-pub(super) fn remove(families: &Families, labels: &SlotLabels) {
-    use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
+/// Answers by HTTP status.
+#[derive(Debug, Default)]
+pub(crate) struct Codes {
+    /// 200 and 400 come by the thousand: no lock for them.
+    ok: AtomicU64,
+    bad_request: AtomicU64,
+    others: Mutex<BTreeMap<u16, u64>>,
+}
 
-    /// Removes the series of `vec` whose labels include `wanted`.
-    fn prune<B: MetricVecBuilder>(vec: &MetricVec<B>, names: &[&str], wanted: [&str; 3]) {
-        for family in vec.collect() {
-            for metric in family.get_metric() {
-                let value = |name: &str| {
-                    metric
-                        .get_label()
-                        .iter()
-                        .find(|pair| pair.name() == name)
-                        .map(|pair| pair.value().to_owned())
-                        .unwrap_or_default()
-                };
-                if ["model", "version", "track"].map(value) == wanted {
-                    let labels: Vec<String> = names.iter().map(|name| value(name)).collect();
-                    // Another sweep may have removed it meanwhile: nothing to do then.
-                    let _absent = vec.remove_label_values(&labels);
-                }
+impl Codes {
+    pub(crate) fn count(&self, code: u16) {
+        match code {
+            200 => increment(&self.ok),
+            400 => increment(&self.bad_request),
+            _ => {
+                let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+                *others.entry(code).or_default() += 1;
             }
         }
     }
 
-    let labels = values(labels);
-    let wanted = [&labels[0], &labels[1], &labels[2]].map(String::as_str);
-    let slot = ["model", "version", "track"];
-    prune(&families.inference_loaded, &slot, wanted);
-    prune(&families.inference_latency, &slot, wanted);
-    prune(
-        &families.inference_requests,
-        &["model", "version", "track", "code"],
-        wanted,
-    );
-    prune(
-        &families.inference_started,
-        &["model", "version", "track", "routed"],
-        wanted,
-    );
-    prune(
-        &families.inference_outcomes,
-        &["model", "version", "track", "routed", "outcome"],
-        wanted,
-    );
+    /// Returns each code and how often it was given.
+    pub(super) fn counted(&self) -> BTreeMap<u16, u64> {
+        let mut counted = self.others.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        counted.insert(200, self.ok.load(Ordering::Relaxed));
+        counted.insert(400, self.bad_request.load(Ordering::Relaxed));
+        counted.retain(|_code, count| *count > 0);
+        counted
+    }
+}
+
+/// A histogram over [`LATENCY_BUCKETS_SECONDS`].
+#[derive(Debug, Default)]
+pub(super) struct Latency {
+    /// Not cumulative; the last is for what is above every bound.
+    buckets: [AtomicU64; LATENCY_BUCKETS_SECONDS.len() + 1],
+    /// Nanoseconds: room for five hundred years.
+    sum: AtomicU64,
+}
+
+impl Latency {
+    fn observe(&self, took: Duration) {
+        let seconds = took.as_secs_f64();
+        let bucket = LATENCY_BUCKETS_SECONDS.partition_point(|bound| *bound < seconds);
+        increment(&self.buckets[bucket]);
+        let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.sum.fetch_add(nanoseconds, Ordering::Relaxed);
+    }
+
+    /// Returns how many are at or below each bound, how many there are, and their sum in seconds.
+    pub(super) fn observed(&self) -> ([u64; LATENCY_BUCKETS_SECONDS.len()], u64, f64) {
+        let mut count = 0;
+        let mut at = |bucket: &AtomicU64| {
+            count += bucket.load(Ordering::Relaxed);
+            count
+        };
+        let cumulative = std::array::from_fn(|bucket| at(&self.buckets[bucket]));
+        let all = at(&self.buckets[LATENCY_BUCKETS_SECONDS.len()]);
+        let sum = Duration::from_nanos(self.sum.load(Ordering::Relaxed));
+        (cumulative, all, sum.as_secs_f64())
+    }
+}
+
+fn increment(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
 }
 
 /// One started request. Counts its outcome exactly once: `cancelled` when it is dropped without [`Attempt::finish`].
@@ -150,7 +147,7 @@ pub(crate) struct Attempt {
 impl Attempt {
     /// Counts a request as started on a slot; `since` is when its last byte was there.
     pub(crate) fn start(meters: Arc<SlotMeters>, routed: Routed, since: Instant) -> Self {
-        meters.routed[routed as usize].started.inc();
+        increment(&meters.started[routed as usize]);
         Self {
             meters,
             routed,
@@ -167,19 +164,9 @@ impl Attempt {
     fn count(&mut self, outcome: Outcome, code: u16) {
         self.finished = true;
         let meters = &self.meters;
-        meters.routed[self.routed as usize].outcomes[outcome as usize].inc();
-        match code {
-            200 => meters.answered_200.inc(),
-            400 => meters.answered_400.inc(),
-            _ => {
-                let [model, version, track] = &meters.labels;
-                meters
-                    .requests
-                    .with_label_values(&[model, version, track, &code.to_string()])
-                    .inc();
-            }
-        }
-        meters.latency.observe(self.since.elapsed().as_secs_f64());
+        increment(&meters.outcomes[self.routed as usize][outcome as usize]);
+        meters.codes.count(code);
+        meters.latency.observe(self.since.elapsed());
     }
 }
 

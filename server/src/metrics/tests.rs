@@ -1,7 +1,7 @@
 use expect_test::expect;
 
 use super::*;
-use crate::testing::{V1, model, version};
+use crate::testing::{V1, V2, model, series, version};
 
 #[test]
 fn names_and_labels_are_the_documented_ones() {
@@ -14,7 +14,7 @@ fn names_and_labels_are_the_documented_ones() {
     let slot = metrics.slot(&labels);
     Attempt::start(slot.clone(), Routed::Split, Instant::now()).finish(Outcome::Ok, 200);
     drop(Attempt::start(slot, Routed::Explicit, Instant::now()));
-    metrics.unrouted(None, 404);
+    metrics.unrouted(None).count(404);
     metrics
         .route("GET", "/models")
         .answered("GET", 200, Duration::ZERO);
@@ -40,23 +40,13 @@ fn names_and_labels_are_the_documented_ones() {
         .collect();
     expect![[r#"
         aurora_canary_weight{environment="dev",model="wine"} 100
-        aurora_errors_total{route="/models"} 0
         aurora_inference_model_loaded{model="wine",track="stable",version="v20260101-000000"} 1
         aurora_inference_outcomes_total{model="wine",outcome="cancelled",routed="explicit",track="stable",version="v20260101-000000"} 1
-        aurora_inference_outcomes_total{model="wine",outcome="cancelled",routed="split",track="stable",version="v20260101-000000"} 0
-        aurora_inference_outcomes_total{model="wine",outcome="error",routed="explicit",track="stable",version="v20260101-000000"} 0
-        aurora_inference_outcomes_total{model="wine",outcome="error",routed="split",track="stable",version="v20260101-000000"} 0
-        aurora_inference_outcomes_total{model="wine",outcome="non_finite",routed="explicit",track="stable",version="v20260101-000000"} 0
-        aurora_inference_outcomes_total{model="wine",outcome="non_finite",routed="split",track="stable",version="v20260101-000000"} 0
-        aurora_inference_outcomes_total{model="wine",outcome="ok",routed="explicit",track="stable",version="v20260101-000000"} 0
         aurora_inference_outcomes_total{model="wine",outcome="ok",routed="split",track="stable",version="v20260101-000000"} 1
-        aurora_inference_outcomes_total{model="wine",outcome="rejected_input",routed="explicit",track="stable",version="v20260101-000000"} 0
-        aurora_inference_outcomes_total{model="wine",outcome="rejected_input",routed="split",track="stable",version="v20260101-000000"} 0
         aurora_inference_request_latency_seconds_bucket{model="wine",track="stable",version="v20260101-000000",le="0.00005"}
         aurora_inference_request_latency_seconds_bucket{model="wine",track="stable",version="v20260101-000000",le="10"}
         aurora_inference_request_latency_seconds_count{model="wine",track="stable",version="v20260101-000000"} 2
         aurora_inference_requests_total{code="200",model="wine",track="stable",version="v20260101-000000"} 1
-        aurora_inference_requests_total{code="400",model="wine",track="stable",version="v20260101-000000"} 0
         aurora_inference_requests_total{code="404",model="unknown",track="unknown",version="unknown"} 1
         aurora_inference_requests_total{code="499",model="wine",track="stable",version="v20260101-000000"} 1
         aurora_inference_started_total{model="wine",routed="explicit",track="stable",version="v20260101-000000"} 1
@@ -83,4 +73,164 @@ fn a_method_that_http_does_not_define_shares_a_label() {
         route.answered(method, 405, Duration::ZERO);
     }
     assert!(metrics.render().contains("method=\"other\",route=\"/models\"} 3"));
+}
+
+fn labels(name: &str, number: &str) -> SlotLabels {
+    SlotLabels {
+        model: model(name),
+        version: version(number),
+        track: Track::Stable,
+    }
+}
+
+/// The lines that say something, without their values.
+fn lines(metrics: &Metrics) -> Vec<String> {
+    let text = metrics.render();
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines
+        .filter_map(|line| line.rsplit_once(' '))
+        .map(|(series, _value)| series.to_owned())
+        .collect()
+}
+
+#[test]
+fn nothing_that_never_happened_has_a_line() {
+    let metrics = Metrics::new();
+    let _route = metrics.route("GET", "/models");
+    let _unrouted = [metrics.unrouted(None), metrics.unrouted(Some(&model("wine")))];
+    assert_eq!(metrics.render(), "");
+    let slot = metrics.slot(&labels("wine", V1));
+    let loaded =
+        "aurora_inference_model_loaded{model=\"wine\",track=\"stable\",version=\"v20260101-000000\"}";
+    assert_eq!(lines(&metrics), [loaded]);
+    let attempt = Attempt::start(slot, Routed::Split, Instant::now());
+    assert_eq!(lines(&metrics).len(), 2, "started, not ended");
+    attempt.finish(Outcome::RejectedInput, 413);
+    // One outcome, one code, and a histogram: a line for each bound and for infinity, the sum and the count.
+    assert_eq!(lines(&metrics).len(), 2 + 2 + LATENCY_BUCKETS_SECONDS.len() + 3);
+}
+
+#[test]
+fn what_happens_at_once_is_counted_once_each() {
+    const THREADS: u64 = 8;
+    const EACH: u64 = 600;
+    let metrics = Metrics::new();
+    let slot = metrics.slot(&labels("wine", V1));
+    let unrouted = metrics.unrouted(Some(&model("wine")));
+    let route = metrics.route("POST", "/predict/{model}");
+    let ends = [
+        (Outcome::Ok, 200),
+        (Outcome::RejectedInput, 400),
+        (Outcome::Error, 503),
+    ];
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                for number in 0..EACH {
+                    let (outcome, code) = ends[usize::try_from(number % 3).expect("below 3")];
+                    Attempt::start(slot.clone(), Routed::Split, Instant::now()).finish(outcome, code);
+                    unrouted.count(429);
+                    route.answered("POST", code, Duration::ZERO);
+                }
+            });
+        }
+    });
+    let (all, third) = (THREADS * EACH, THREADS * EACH / 3);
+    let slot = format!("track=\"stable\",version=\"{V1}\"}}");
+    for (name, expected) in [
+        (
+            format!("aurora_inference_started_total{{model=\"wine\",routed=\"split\",{slot}"),
+            all,
+        ),
+        (
+            format!("aurora_inference_outcomes_total{{model=\"wine\",outcome=\"ok\",routed=\"split\",{slot}"),
+            third,
+        ),
+        (
+            format!("aurora_inference_requests_total{{code=\"503\",model=\"wine\",{slot}"),
+            third,
+        ),
+        (
+            format!("aurora_inference_request_latency_seconds_count{{model=\"wine\",{slot}"),
+            all,
+        ),
+        (
+            "aurora_inference_requests_total{code=\"429\",model=\"wine\",track=\"unknown\",version=\"unknown\"}"
+                .to_owned(),
+            all,
+        ),
+        (
+            "aurora_requests_total{code=\"400\",method=\"POST\",route=\"/predict/{model}\"}".to_owned(),
+            third,
+        ),
+        (
+            "aurora_errors_total{route=\"/predict/{model}\"}".to_owned(),
+            third,
+        ),
+        (
+            "aurora_request_latency_seconds_count{route=\"/predict/{model}\"}".to_owned(),
+            all,
+        ),
+    ] {
+        assert_eq!(series(&metrics, &name), expected, "{name}");
+    }
+}
+
+#[test]
+fn a_latency_counts_in_each_bucket_from_its_bound_on() {
+    let check = |microseconds: u64, expected: &str| {
+        let metrics = Metrics::new();
+        let slot = metrics.slot(&labels("wine", V1));
+        let since = Instant::now()
+            .checked_sub(Duration::from_micros(microseconds))
+            .expect("a moment ago");
+        Attempt::start(slot, Routed::Split, since).finish(Outcome::Ok, 200);
+        let text = metrics.render();
+        let first = text
+            .lines()
+            .find(|line| line.contains("_bucket") && line.ends_with(" 1"));
+        let bound = first.and_then(|line| line.split("le=\"").nth(1)?.split('"').next());
+        assert_eq!(bound, Some(expected), "{microseconds} µs");
+    };
+    check(2_000_000, "2.5");
+    check(2_500_000, "5");
+    check(11_000_000, "+Inf");
+}
+
+#[test]
+fn a_slot_that_goes_takes_all_its_series_and_no_other() {
+    let metrics = Metrics::new();
+    let ask = |labels: &SlotLabels| {
+        let slot = metrics.slot(labels);
+        for code in [200, 400, 413, 500, 503] {
+            for routed in [Routed::Split, Routed::Explicit] {
+                Attempt::start(slot.clone(), routed, Instant::now()).finish(Outcome::Ok, code);
+            }
+        }
+    };
+    let (first, second) = (labels("wine", V1), labels("wine", V2));
+    ask(&first);
+    let before = lines(&metrics);
+    ask(&second);
+    metrics.unrouted(Some(&first.model)).count(415);
+    let now = Instant::now();
+    metrics.retire(&second, now);
+    metrics.retire_unrouted(&first.model, now);
+    let loaded = |line: &&String| line.starts_with("aurora_inference_model_loaded");
+    assert_eq!(
+        lines(&metrics).iter().filter(loaded).count(),
+        1,
+        "the other is loaded"
+    );
+    assert!(
+        metrics.render().contains(V2),
+        "its last values are still to be seen"
+    );
+    assert_eq!(
+        metrics.sweep(now),
+        Some(now + RETIRED_SERIES_KEPT),
+        "the time is not over"
+    );
+    assert_eq!(metrics.sweep(now + RETIRED_SERIES_KEPT), None);
+    assert_eq!(lines(&metrics), before);
 }

@@ -10,7 +10,7 @@ use planner::names::{Digest, ModelName, Revision, Track, Version, Weight};
 use registry::metadata::VersionMetadata;
 
 use super::split;
-use crate::metrics::{Routed, SlotLabels, SlotMeters};
+use crate::metrics::{Codes, Routed, SlotLabels, SlotMeters};
 
 /// How many rows a load evaluates to learn what a row costs.
 const MEASURED_ROWS: usize = 16;
@@ -22,12 +22,15 @@ pub(crate) struct Model {
     snapshot: ArcSwap<Snapshot>,
     /// How many requests the split has routed.
     routed: AtomicU64,
+    /// Counts the requests that named it and that no slot took.
+    pub(crate) unrouted: Arc<Codes>,
 }
 
 impl Model {
-    pub(super) fn new(name: ModelName) -> Self {
+    pub(super) fn new(name: ModelName, unrouted: Arc<Codes>) -> Self {
         Self {
             name,
+            unrouted,
             snapshot: ArcSwap::default(),
             routed: AtomicU64::new(0),
         }

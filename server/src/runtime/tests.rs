@@ -3,7 +3,7 @@ use std::sync::Weak;
 use expect_test::{Expect, expect};
 
 use super::*;
-use crate::metrics::{RETIRED_SERIES_KEPT, Routed};
+use crate::metrics::{Attempt, Outcome, RETIRED_SERIES_KEPT, Routed};
 use crate::testing::{V1, V2, artifact, linear, model, series, version, wine};
 
 fn weight(percent: u64) -> Weight {
@@ -197,6 +197,9 @@ fn series_of_a_version_outlive_it_for_a_while_and_go_on_when_it_comes_back() {
     let metrics = runtime.metrics().clone();
     let shown = || metrics.render().contains("version=\"v20260101-000000\"");
     let now = Instant::now();
+    let known = runtime.model("wine").expect("known");
+    let (loaded, routed) = known.route(&Choice::default()).expect("served");
+    Attempt::start(loaded.meters.clone(), routed, now).finish(Outcome::Ok, 200);
     runtime.load(artifact("wine", V2, Track::Stable, &linear(0.0)));
     runtime.sweep(now + RETIRED_SERIES_KEPT / 2);
     assert!(shown());
