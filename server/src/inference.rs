@@ -42,7 +42,7 @@ use prepare::Form;
 use request_id::RequestIds;
 use route::{Kind, Route};
 
-/// How often replaced models are freed and the series of versions long gone are removed.
+/// How long after a model was replaced it is freed: requests that hold it have mostly ended then.
 const SWEEP: Duration = Duration::from_millis(500);
 
 /// What the inference listener is told besides the runtime.
@@ -66,17 +66,30 @@ pub async fn serve_inference(
     let server = Arc::new(Server::new(runtime.clone(), options));
     let routes = routes(server);
     let serving = http::serve(routes, listener, &limits, shutdown, || runtime.drain());
-    let sweeping = async {
-        loop {
-            tokio::time::sleep(SWEEP).await;
-            let runtime = runtime.clone();
-            // Freeing a large model takes milliseconds. A sweep that fails is made up for by the next.
-            let _swept = tokio::task::spawn_blocking(move || runtime.sweep(Instant::now())).await;
-        }
-    };
     tokio::select! {
         () = serving => {}
-        () = sweeping => {}
+        () = sweep(&runtime) => {}
+    }
+}
+
+/// Frees replaced models and removes the series of versions long gone. Where nothing was replaced it sleeps.
+async fn sweep(runtime: &Runtime) {
+    loop {
+        let sweeping = runtime.clone();
+        // Freeing a large model takes milliseconds. A sweep that fails is made up for by the next.
+        let next = tokio::task::spawn_blocking(move || sweeping.sweep(Instant::now()))
+            .await
+            .unwrap_or_default();
+        let due = async {
+            match next {
+                Some(at) => tokio::time::sleep_until(at.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = due => {}
+            () = runtime.retired() => tokio::time::sleep(SWEEP).await,
+        }
     }
 }
 
@@ -165,10 +178,10 @@ impl Server {
             Route::Server => Ok(describe::server()),
             Route::Live => Ok(describe::live()),
             Route::Ready => Ok(describe::ready(&self.runtime)),
-            Route::Health => Ok(describe::health(&self.runtime)),
+            Route::Health => self.listing(describe::health).await,
             Route::Metrics => reply::metrics(self.runtime.metrics()).await,
-            Route::Models => Ok(describe::models(&self.runtime)),
-            Route::Index => Ok(describe::index(&self.runtime)),
+            Route::Models => self.listing(describe::models).await,
+            Route::Index => self.listing(describe::index).await,
             Route::Model { name, version } => describe::model(&*self.model(name)?, version, headers),
             Route::ModelReady { name, version } => {
                 describe::model_ready(&*self.model(name)?, version, headers)
@@ -195,6 +208,19 @@ impl Server {
         self.runtime
             .model(name)
             .ok_or_else(|| describe::unknown_model(&self.runtime))
+    }
+
+    /// Makes an answer that names every model on a thread that may block: with thousands of them it takes a while.
+    async fn listing(
+        &self,
+        list: impl FnOnce(&Runtime) -> Response + Send + 'static,
+    ) -> Result<Response, Failure> {
+        let runtime = self.runtime.clone();
+        tokio::task::spawn_blocking(move || list(&runtime))
+            .await
+            .map_err(|_panicked| {
+                Failure::internal("failed to list the models: a fault of the server".to_owned())
+            })
     }
 
     /// Answers a request for predictions; what fails before it has a slot is counted as unrouted.

@@ -8,15 +8,17 @@ mod ready;
 mod slots;
 mod split;
 
-use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use planner::deployment::ResolvedPin;
 use planner::names::{Digest, ModelName, Revision, Track, Version, Weight};
 use planner::rollout::{TrackState, Tracks};
 use registry::metadata::VersionMetadata;
+use rpds::RedBlackTreeMapSync;
+use tokio::sync::Notify;
 
 use crate::metrics::{Metrics, SlotLabels};
 pub use ready::Awaited;
@@ -39,7 +41,7 @@ pub struct Artifact {
     pub revision: Revision,
     /// The decoded graph, verified against its example.
     pub loaded: registry::artifact::Model,
-    /// What is known of the version besides its bytes.
+    /// What is known of the version besides its bytes; the slot keeps its signature.
     pub metadata: Arc<VersionMetadata>,
 }
 
@@ -47,11 +49,22 @@ pub struct Artifact {
 #[derive(Debug, Clone)]
 pub struct Runtime(Arc<Inner>);
 
+/// Every model, by name. A copy shares all but a path of the tree: adding the ten-thousandth costs what adding the
+/// tenth does, a request reads a snapshot without a lock, and lists come in order (a concurrent hash map has neither).
+pub(crate) type Models = RedBlackTreeMapSync<String, Arc<Model>>;
+
+/// How long a replaced slot that a request still holds is left alone before it is looked at again.
+const HELD: Duration = Duration::from_millis(500);
+
 #[derive(Debug)]
 struct Inner {
-    models: ArcSwap<BTreeMap<String, Arc<Model>>>,
+    models: ArcSwap<Models>,
+    /// How many models have a slot that is not empty.
+    answering: AtomicUsize,
     /// Held by whoever changes slots; never by a request.
     writer: Mutex<Writer>,
+    /// Told when there is something to sweep.
+    retired: Notify,
     latch: Mutex<Latch>,
     metrics: Metrics,
 }
@@ -66,7 +79,9 @@ impl Runtime {
     /// Returns a runtime that serves nothing yet and counts in `metrics`.
     pub fn new(metrics: Metrics) -> Self {
         Self(Arc::new(Inner {
-            models: ArcSwap::default(),
+            models: ArcSwap::from_pointee(Models::new_sync()),
+            answering: AtomicUsize::new(0),
+            retired: Notify::new(),
             writer: Mutex::default(),
             latch: Mutex::default(),
             metrics,
@@ -91,14 +106,16 @@ impl Runtime {
             version,
             track,
         };
-        let slot = Slot::new(labels, digest, loaded, metadata);
+        let slot = Arc::new(Slot::new(labels, digest, loaded, metadata));
         let mut writer = self.writer();
         let meters = self.0.metrics.slot(&slot.labels);
-        let loaded = Arc::new(Loaded::new(Arc::new(slot), &revision, meters));
+        let loaded = Arc::new(Loaded::new(slot.clone(), &revision, meters));
         let model = self.model_or_new(&name);
         self.replace(&mut writer, &model, |snapshot| {
             *snapshot.slot_mut(track) = Some(loaded);
         });
+        drop(writer);
+        self.latch().loaded(&name, track, &slot.labels.version);
     }
 
     /// Empties a slot. An emptied canary leaves the weight at 0.
@@ -132,11 +149,11 @@ impl Runtime {
     pub fn remove(&self, model: &ModelName) {
         let mut writer = self.writer();
         if let Some(known) = self.model(model.as_str()) {
-            let mut models = BTreeMap::clone(&self.0.models.load());
-            models.remove(model.as_str());
+            let models = self.0.models.load().remove(model.as_str());
             self.0.models.store(Arc::new(models));
             self.replace(&mut writer, &known, |snapshot| *snapshot = Snapshot::default());
             self.0.metrics.retire_unrouted(model, Instant::now());
+            self.0.retired.notify_one();
         }
     }
 
@@ -162,29 +179,38 @@ impl Runtime {
         }
     }
 
-    /// Says what the environment's pins still wait for, each time that this is known anew; the server is ready from
-    /// the moment when nothing is left to wait for (or has waited too long) and at least one model is loaded.
+    /// Says what one model's pins still wait for; replaces what was said of it before. Empty: nothing.
     ///
-    /// A pin with a finding is left out. Before the first call the server is not ready.
-    pub fn set_expected(&self, awaited: Vec<Awaited>, now: Instant) {
-        self.latch().expect(awaited, now);
+    /// A pin with a finding is left out, and one that is loaded meanwhile is no longer awaited. Once the server was
+    /// ready nothing of this counts any more.
+    pub fn expect(&self, model: &ModelName, awaited: Vec<Awaited>) {
+        // A load that comes between stores its snapshot before it asks for the latch: one of the two sees the other.
+        let mut latch = self.latch();
+        let snapshot = self.model(model.as_str()).map(|known| known.snapshot());
+        latch.expect(model, awaited, |pin| {
+            snapshot
+                .as_ref()
+                .and_then(|snapshot| snapshot.slot(pin.track))
+                .is_some_and(|loaded| *loaded.version() == pin.version)
+        });
+    }
+
+    /// A pass has said all that it expects; the minute of training pins counts from the first.
+    ///
+    /// The server is ready from the moment when nothing is left to wait for (or has waited too long) and at least one
+    /// model is loaded. Before the first call it is not ready.
+    pub fn expected(&self, now: Instant) {
+        self.latch().expected(now);
     }
 
     /// Returns whether the server can answer for what it was told to serve.
     pub fn ready(&self, now: Instant) -> bool {
-        let models = self.0.models.load();
-        let any = models.values().any(|model| model.snapshot().any());
-        self.latch().ready(now, any, |awaited| {
-            models
-                .get(awaited.model.as_str())
-                .and_then(|model| {
-                    model
-                        .snapshot()
-                        .slot(awaited.track)
-                        .map(|loaded| loaded.slot.labels.version.clone())
-                })
-                .is_some_and(|version| version == awaited.version)
-        })
+        self.latch().ready(now, self.answering() > 0)
+    }
+
+    /// Returns how many models have something loaded.
+    pub(crate) fn answering(&self) -> usize {
+        self.0.answering.load(Ordering::Acquire)
     }
 
     /// Makes the server not ready for good: it is going away.
@@ -192,29 +218,34 @@ impl Runtime {
         self.latch().drain();
     }
 
-    /// Frees replaced slots that no request holds any more, and the series of versions long gone. To be called about
-    /// once a second on a thread that may block.
-    pub(crate) fn sweep(&self, now: Instant) {
-        let free: Vec<_> = {
+    /// Waits until there is something to sweep that no sweep has seen.
+    pub(crate) async fn retired(&self) {
+        self.0.retired.notified().await;
+    }
+
+    /// Frees replaced slots that no request holds any more, and the series of versions long gone; returns when there
+    /// is more to do, if anything is left. To be called on a thread that may block.
+    pub(crate) fn sweep(&self, now: Instant) -> Option<Instant> {
+        let (free, held) = {
             let mut writer = self.writer();
             let retired = std::mem::take(&mut writer.retired);
             // Invariant: no snapshot holds a retired slot, so nobody can take a new reference to one whose count is 1.
-            let (free, held) = retired
+            let (free, held): (Vec<_>, _) = retired
                 .into_iter()
                 .partition(|loaded| Arc::strong_count(loaded) == 1);
             writer.retired = held;
-            free
+            (free, !writer.retired.is_empty())
         };
         drop(free);
-        self.0.metrics.sweep(now);
+        let held = held.then(|| now + HELD);
+        [held, self.0.metrics.sweep(now)].into_iter().flatten().min()
     }
 
     pub(crate) fn model(&self, name: &str) -> Option<Arc<Model>> {
         self.0.models.load().get(name).cloned()
     }
 
-    /// Returns every model, by name.
-    pub(crate) fn models(&self) -> Arc<BTreeMap<String, Arc<Model>>> {
+    pub(crate) fn models(&self) -> Arc<Models> {
         self.0.models.load_full()
     }
 
@@ -228,8 +259,7 @@ impl Runtime {
         }
         let unrouted = self.0.metrics.unrouted(Some(name));
         let model = Arc::new(Model::new(name.clone(), unrouted));
-        let mut models = BTreeMap::clone(&self.0.models.load());
-        models.insert(name.to_string(), model.clone());
+        let models = self.0.models.load().insert(name.to_string(), model.clone());
         self.0.models.store(Arc::new(models));
         model
     }
@@ -245,7 +275,7 @@ impl Runtime {
             new.slot(loaded.slot.labels.track)
                 .is_some_and(|other| other.slot.labels == loaded.slot.labels)
         };
-        for loaded in [&old.stable, &old.canary].into_iter().flatten() {
+        for loaded in old.loaded() {
             if !kept(loaded) {
                 self.0.metrics.retire(&loaded.slot.labels, Instant::now());
             }
@@ -254,7 +284,13 @@ impl Runtime {
                 .is_some_and(|other| Arc::ptr_eq(other, loaded))
             {
                 writer.retired.push(loaded.clone());
+                self.0.retired.notify_one();
             }
+        }
+        match (old.any(), new.any()) {
+            (false, true) => _ = self.0.answering.fetch_add(1, Ordering::AcqRel),
+            (true, false) => _ = self.0.answering.fetch_sub(1, Ordering::AcqRel),
+            _ => {}
         }
         model.store(new);
     }

@@ -92,8 +92,8 @@ async fn serve(
     let mut parts = Parts::new()?;
     let runtime = Runtime::new(Metrics::new());
     let slots = ServerSlots::new(runtime.clone(), store, Wake::default());
-    let mut awaited = Vec::new();
     for Deployed { object, .. } in &deployed {
+        let mut awaited = Vec::new();
         for request in requests(object) {
             awaited.push(Awaited {
                 model: request.model.clone(),
@@ -103,8 +103,9 @@ async fn serve(
             });
             slots.begin_load(request);
         }
+        runtime.expect(&object.spec.model, awaited);
     }
-    runtime.set_expected(awaited, Instant::now());
+    runtime.expected(Instant::now());
     let address = bound.address;
     parts.inference(&runtime, bound)?;
     tokio::select! {

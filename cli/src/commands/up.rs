@@ -6,13 +6,14 @@
 mod banner;
 mod presenter;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use planner::names::EnvironmentName;
-use reconciler::standalone::{DataDir, Event, Mode, Options, Standalone};
+use planner::names::{EnvironmentName, ModelName};
+use reconciler::standalone::{AwaitedPin, DataDir, Event, Mode, Options, Standalone};
 use registry::Store;
 use server::{Awaited, Metrics, Runtime};
 use tokio::sync::broadcast::Receiver;
@@ -106,6 +107,7 @@ async fn serve(
         store: standalone.store().clone(),
         data_dir: standalone.data_dir().to_owned(),
         addresses: Addresses::new(&inference, &control_plane),
+        awaiting: BTreeSet::new(),
         ready_since: None,
         is_settled: false,
         is_told: false,
@@ -147,6 +149,8 @@ struct Telling {
     store: Store,
     data_dir: std::path::PathBuf,
     addresses: Addresses,
+    /// The models that wait for something since the last pass.
+    awaiting: BTreeSet<ModelName>,
     /// Since when the server can answer.
     ready_since: Option<Instant>,
     /// Whether the last that was heard is that nothing is left to do.
@@ -173,14 +177,8 @@ impl Telling {
 
     fn hear(&mut self, event: Event) {
         if let Event::Pass(pass) = &event {
-            let awaited = pass.awaited.iter().map(|pin| Awaited {
-                model: pin.model.clone(),
-                track: pin.track,
-                version: pin.version.clone(),
-                training: pin.is_in_training,
-            });
             self.trouble.found(&pass.findings);
-            self.runtime.set_expected(awaited.collect(), Instant::now());
+            self.expect(&pass.awaited);
         }
         self.meters.hear(&event);
         if !matches!(event, Event::PassEnded { .. }) {
@@ -188,6 +186,27 @@ impl Telling {
         }
         let news = self.teller.hear(event);
         self.presenter.news(&news);
+    }
+
+    /// Tells the server what each model's pins wait for, and of those that waited before, that they do no longer.
+    fn expect(&mut self, awaited: &[AwaitedPin]) {
+        let mut models: BTreeMap<ModelName, Vec<Awaited>> = std::mem::take(&mut self.awaiting)
+            .into_iter()
+            .map(|model| (model, Vec::new()))
+            .collect();
+        for pin in awaited {
+            models.entry(pin.model.clone()).or_default().push(Awaited {
+                model: pin.model.clone(),
+                track: pin.track,
+                version: pin.version.clone(),
+                training: pin.is_in_training,
+            });
+            self.awaiting.insert(pin.model.clone());
+        }
+        for (model, awaited) in models {
+            self.runtime.expect(&model, awaited);
+        }
+        self.runtime.expected(Instant::now());
     }
 
     /// Says what serves as soon as everything does.

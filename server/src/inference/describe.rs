@@ -12,7 +12,7 @@ use warp::reply::Response;
 use super::evaluate::named;
 use super::prepare::choice;
 use crate::http::reply::{self, Failure};
-use crate::runtime::{Model, NoSlot, Runtime};
+use crate::runtime::{Model, Models, NoSlot, Runtime};
 
 /// What our artifacts are, in the protocol's form `<project>_<format>`.
 const PLATFORM: &str = "aurora_onnx";
@@ -37,7 +37,8 @@ pub(super) fn ready(runtime: &Runtime) -> Response {
 pub(super) fn health(runtime: &Runtime) -> Response {
     let ready = runtime.ready(Instant::now());
     let word = if ready { "ok" } else { "not ready" };
-    let models = served(runtime);
+    let models = runtime.models();
+    let models: Vec<_> = served(&models).collect();
     reply::json(
         status(ready),
         &json!({ "status": word, "service": "aurora-inference", "models": models }),
@@ -45,7 +46,9 @@ pub(super) fn health(runtime: &Runtime) -> Response {
 }
 
 pub(super) fn models(runtime: &Runtime) -> Response {
-    reply::json(StatusCode::OK, &json!({ "models": served(runtime) }))
+    let models = runtime.models();
+    let models: Vec<_> = served(&models).collect();
+    reply::json(StatusCode::OK, &json!({ "models": models }))
 }
 
 /// The repository index: each loaded version, and models that have none yet.
@@ -59,7 +62,7 @@ pub(super) fn index(runtime: &Runtime) -> Response {
         reason: &'static str,
     }
     let models = runtime.models();
-    let mut entries = Vec::new();
+    let mut entries = Vec::with_capacity(models.size());
     for (name, model) in models.iter() {
         let snapshot = model.snapshot();
         if !snapshot.any() {
@@ -98,7 +101,7 @@ pub(super) fn model(model: &Model, version: Option<&str>, headers: &HeaderMap) -
         }
         found => found?,
     };
-    let signature = &loaded.slot.metadata.signature;
+    let signature = &loaded.slot.signature;
     let body = Metadata {
         name: model.name.as_str(),
         versions: snapshot
@@ -134,41 +137,46 @@ pub(super) fn model_ready(
 
 /// Returns the one model that is served, for paths that name none.
 pub(super) fn only_model(runtime: &Runtime) -> Result<String, Failure> {
-    let mut served = served(runtime);
-    match served.len() {
-        0 => Err(Failure::unavailable("no model is loaded yet".to_owned())),
-        1 => Ok(served.remove(0)),
+    let models = runtime.models();
+    match &first(&models, 2)[..] {
+        [] => Err(Failure::unavailable("no model is loaded yet".to_owned())),
+        [only] => Ok((*only).to_owned()),
         _ => Err(Failure::bad_request(format!(
             "several models are served, name one: POST /predict/MODEL with {}",
-            listed(&served)
+            listed(runtime, &models)
         ))),
     }
 }
 
 pub(super) fn unknown_model(runtime: &Runtime) -> Failure {
-    let served = served(runtime);
-    Failure::not_found(if served.is_empty() {
+    let models = runtime.models();
+    Failure::not_found(if runtime.answering() == 0 {
         "no such model: none is loaded".to_owned()
     } else {
-        format!("no such model; served: {}", listed(&served))
+        format!("no such model; served: {}", listed(runtime, &models))
     })
 }
 
-fn listed(names: &[String]) -> String {
-    let shown = names[..names.len().min(NAMES_SHOWN_MAX)].join(", ");
-    match names.len().saturating_sub(NAMES_SHOWN_MAX) {
+/// Lists the first names of what is served, and counts the others: an error must not cost more with more models.
+fn listed(runtime: &Runtime, models: &Models) -> String {
+    let names = first(models, NAMES_SHOWN_MAX);
+    let shown = names.join(", ");
+    match runtime.answering().saturating_sub(names.len()) {
         0 => shown,
         more => format!("{shown} and {more} more"),
     }
 }
 
-fn served(runtime: &Runtime) -> Vec<String> {
-    runtime
-        .models()
+/// Returns the names of at most `max` models that are served.
+fn first(models: &Models, max: usize) -> Vec<&str> {
+    served(models).take(max).collect()
+}
+
+fn served(models: &Models) -> impl Iterator<Item = &str> {
+    models
         .iter()
         .filter(|(_, model)| model.snapshot().any())
-        .map(|(name, _)| name.clone())
-        .collect()
+        .map(|(name, _)| name.as_str())
 }
 
 fn status(ready: bool) -> StatusCode {

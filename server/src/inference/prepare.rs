@@ -137,7 +137,7 @@ pub(super) fn prepare(
     };
     let (loaded, routed) = model.route(choice)?;
     let attempt = Attempt::start(loaded.meters.clone(), routed, since);
-    let signature = &loaded.slot.metadata.signature;
+    let signature = &loaded.slot.signature;
     let width = loaded.slot.model.width();
     let work = match parsed {
         Parsed::Protocol(request) => check(request, signature, width, loaded.slot.model.labels().is_some()),

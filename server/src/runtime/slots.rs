@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use hyper::header::HeaderValue;
 use planner::names::{Digest, ModelName, Revision, Track, Version, Weight};
-use registry::metadata::VersionMetadata;
+use registry::metadata::{Signature, VersionMetadata};
 
 use super::split;
 use crate::metrics::{Codes, Routed, SlotLabels, SlotMeters};
@@ -152,13 +152,13 @@ impl Snapshot {
     }
 }
 
-/// What a slot was loaded with; shared when only the revision changes.
+/// What a slot was loaded with, as far as answers need it; shared when only the revision changes.
 #[derive(Debug)]
 pub(crate) struct Slot {
     pub(crate) labels: SlotLabels,
     pub(crate) digest: Digest,
     pub(crate) model: registry::artifact::Model,
-    pub(crate) metadata: Arc<VersionMetadata>,
+    pub(crate) signature: Signature,
     /// What one row takes, measured when it was loaded.
     row_cost: Duration,
 }
@@ -170,12 +170,14 @@ impl Slot {
         model: registry::artifact::Model,
         metadata: Arc<VersionMetadata>,
     ) -> Self {
-        let row_cost = measure(&model, &metadata);
+        let row_cost = measure(&model, &metadata.example.inputs);
+        // Sketches, example, metrics and lineage are several times what is served.
+        let signature = Arc::unwrap_or_clone(metadata).signature;
         Self {
             labels,
             digest,
             model,
-            metadata,
+            signature,
             row_cost,
         }
     }
@@ -188,8 +190,8 @@ impl Slot {
 }
 
 /// Evaluates the example a few times: warms the model up and tells what a row costs.
-fn measure(model: &registry::artifact::Model, metadata: &VersionMetadata) -> Duration {
-    let mut row = metadata.example.inputs.clone();
+fn measure(model: &registry::artifact::Model, example: &[f64]) -> Duration {
+    let mut row = example.to_vec();
     row.resize(model.width(), 0.0);
     let rows = row.repeat(MEASURED_ROWS);
     let once = || {

@@ -212,6 +212,114 @@ fn series_of_a_version_outlive_it_for_a_while_and_go_on_when_it_comes_back() {
     assert!(!shown(), "{}", metrics.render());
 }
 
+fn awaits(name: &str, track: Track, number: &str) -> Awaited {
+    Awaited {
+        model: model(name),
+        track,
+        version: version(number),
+        training: false,
+    }
+}
+
+#[test]
+fn it_is_ready_once_what_is_expected_is_loaded_whichever_comes_first() {
+    let runtime = Runtime::new(Metrics::new());
+    let now = Instant::now();
+    let stable = |name: &str, number: &str| runtime.load(artifact(name, number, Track::Stable, &linear(0.0)));
+    stable("early", V1);
+    let early = model("early");
+    runtime.expect(&early, vec![awaits("early", Track::Stable, V1)]);
+    runtime.expect(
+        &model("late"),
+        vec![
+            awaits("late", Track::Stable, V1),
+            awaits("late", Track::Canary, V2),
+        ],
+    );
+    assert!(!runtime.ready(now), "no pass has said all");
+    runtime.expected(now);
+    stable("late", V1);
+    assert!(!runtime.ready(now), "its canary is missing");
+    stable("late", V2);
+    assert!(!runtime.ready(now), "that is not its canary");
+    runtime.load(artifact("late", V2, Track::Canary, &linear(0.0)));
+    assert!(runtime.ready(now));
+    runtime.expect(&model("new"), vec![awaits("new", Track::Stable, V1)]);
+    assert!(runtime.ready(now), "latched");
+    runtime.remove(&model("late"));
+    assert!(runtime.ready(now), "another is loaded");
+    runtime.unload(&early, Track::Stable);
+    assert!(!runtime.ready(now), "nothing is loaded");
+    stable("early", V1);
+    assert!(runtime.ready(now));
+    runtime.drain();
+    assert!(!runtime.ready(now));
+}
+
+#[test]
+fn no_load_is_lost_that_comes_while_it_is_expected() {
+    for _ in 0..50 {
+        let runtime = Runtime::new(Metrics::new());
+        let artifacts: Vec<_> = (0..8)
+            .map(|number| artifact(&format!("m{number}"), V1, Track::Stable, &linear(0.0)))
+            .collect();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for number in 0..8 {
+                    let name = format!("m{number}");
+                    runtime.expect(&model(&name), vec![awaits(&name, Track::Stable, V1)]);
+                }
+                runtime.expected(Instant::now());
+            });
+            for artifact in artifacts {
+                runtime.load(artifact);
+            }
+        });
+        assert!(runtime.ready(Instant::now()));
+    }
+}
+
+#[test]
+fn a_removed_model_leaves_no_series_behind() {
+    let runtime = wine();
+    let metrics = runtime.metrics().clone();
+    let name = model("wine");
+    let known = runtime.model("wine").expect("known");
+    known.unrouted.count(415);
+    let shown = || {
+        metrics
+            .render()
+            .lines()
+            .filter(|line| line.contains("\"wine\""))
+            .count()
+    };
+    assert_eq!(shown(), 3);
+    runtime.remove(&name);
+    let now = Instant::now();
+    assert_eq!(shown(), 1, "nothing is loaded, what happened is still to be seen");
+    let next = runtime.sweep(now).expect("series are kept for a while");
+    assert!(next <= now + RETIRED_SERIES_KEPT);
+    assert_eq!(runtime.sweep(now + RETIRED_SERIES_KEPT), None);
+    assert_eq!(shown(), 0);
+    // It comes back and begins anew.
+    runtime.load(artifact("wine", V1, Track::Stable, &linear(0.0)));
+    assert_eq!(shown(), 1);
+}
+
+#[tokio::test]
+async fn there_is_nothing_to_sweep_until_something_is_replaced() {
+    let told = async |runtime: &Runtime| {
+        let moment = Duration::from_millis(20);
+        tokio::time::timeout(moment, runtime.retired()).await.is_ok()
+    };
+    let runtime = wine();
+    assert!(!told(&runtime).await);
+    assert_eq!(runtime.sweep(Instant::now()), None);
+    runtime.load(artifact("wine", V2, Track::Stable, &linear(0.0)));
+    assert!(told(&runtime).await);
+    assert!(!told(&runtime).await, "told once");
+}
+
 #[test]
 fn a_swap_is_never_seen_half() {
     let runtime = wine();
