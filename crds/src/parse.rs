@@ -21,6 +21,7 @@ use planner::finding::{Finding, Location, Reason};
 use planner::names::ObjectName;
 use planner::training::Training;
 use serde::de::DeserializeOwned;
+use serde_json::Value as Json;
 
 use crate::convert::{self, Problem};
 use crate::{MLDeployment, MLEnvironment, MLTrainingJob};
@@ -123,16 +124,19 @@ fn parse_document(path: &str, root: &Node) -> Result<Parsed, Vec<Finding>> {
     };
     let located = |problem: Problem| finding(root.locate(&problem.field), problem);
     let kind = check::kind(root).map_err(|(position, problem)| vec![finding(position, problem)])?;
-    let faults = check::against_schema(kind, root);
-    if !faults.is_empty() {
-        return Err(faults
+    let in_order = |faults: Vec<check::Fault>| match faults {
+        none if none.is_empty() => Ok(()),
+        faults => Err(faults
             .into_iter()
             .map(|(position, problem)| finding(position, problem))
-            .collect());
-    }
+            .collect::<Vec<_>>()),
+    };
+    in_order(check::against_schema(kind, root))?;
+    let json = root.to_json();
+    in_order(check::against_rules(kind, root, &json))?;
     let manifest = match kind {
         check::Kind::Environment => {
-            let object: MLEnvironment = typed(root).map_err(|problem| vec![located(problem)])?;
+            let object: MLEnvironment = typed(&json).map_err(|problem| vec![located(problem)])?;
             let environment = convert::environment(&object).and_then(|environment| {
                 check::folder(path, &environment.name).map_err(|problem| vec![problem])?;
                 Ok(environment)
@@ -140,13 +144,13 @@ fn parse_document(path: &str, root: &Node) -> Result<Parsed, Vec<Finding>> {
             environment.map(Manifest::Environment)
         }
         check::Kind::Deployment => {
-            let object: MLDeployment = typed(root).map_err(|problem| vec![located(problem)])?;
+            let object: MLDeployment = typed(&json).map_err(|problem| vec![located(problem)])?;
             convert::object_name(&object.metadata)
                 .map(|name| Manifest::Deployment(name, convert::deployment(&object)))
                 .map_err(|problem| vec![problem])
         }
         check::Kind::Training => {
-            let object: MLTrainingJob = typed(root).map_err(|problem| vec![located(problem)])?;
+            let object: MLTrainingJob = typed(&json).map_err(|problem| vec![located(problem)])?;
             convert::object_name(&object.metadata)
                 .map_err(|problem| vec![problem])
                 .and_then(|name| Ok(Manifest::Training(name, Box::new(convert::training(&object)?))))
@@ -155,13 +159,14 @@ fn parse_document(path: &str, root: &Node) -> Result<Parsed, Vec<Finding>> {
     Ok(Parsed {
         manifest: manifest.map_err(|problems| problems.into_iter().map(located).collect::<Vec<_>>())?,
         location: root.position.location(path),
-        canonical: crate::canonical::to_vec(&root.to_json()),
+        canonical: crate::canonical::to_vec(&json),
     })
 }
 
 /// Returns a document typed. What the schema's patterns let through, the types refuse: a version on 30 February.
-fn typed<K: DeserializeOwned>(root: &Node) -> Result<K, Problem> {
-    serde_path_to_error::deserialize(root.to_json()).map_err(|error| {
+fn typed<K: DeserializeOwned>(json: &Json) -> Result<K, Problem> {
+    // Keeping the path costs more than the reading: it is asked for when there is a fault to point at.
+    K::deserialize(json).or_else(|_unlocated| serde_path_to_error::deserialize(json)).map_err(|error| {
         let field = error.path().to_string();
         Problem::new(
             field,

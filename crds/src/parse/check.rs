@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use kube::core::cel::{CompiledSchema, Validator, compile_schema};
+use kube::core::cel::{CompiledSchema, SchemaFormat, compile_schema, validate_compiled};
 use planner::names::EnvironmentName;
 use serde_json::{Map, Value as Json, json};
 
@@ -30,14 +30,19 @@ const KINDS: [(&str, Kind); 3] = [
 struct Shape {
     /// The schema of a whole document.
     schema: Json,
-    /// The rules over more than one field.
+    /// The rules over more than one field, as a schema of the spec.
     rules: CompiledSchema,
 }
 
 impl Shape {
     /// Adds to the schema of a custom resource what the API server checks by itself, and takes out the status.
     fn new(object: Json) -> Self {
-        let rules = compile_schema(&object);
+        // The one rule of the object as a whole bounds its name, and so does the schema below.
+        let mut rules = compile_schema(&object)
+            .properties
+            .remove("spec")
+            .expect("invariant: each kind has a spec");
+        prune(&mut rules);
         let mut schema = object;
         if let Some(Json::Object(properties)) = schema.get_mut("properties") {
             properties.remove("status");
@@ -51,6 +56,30 @@ impl Shape {
         schema["required"] = json!(["metadata", "spec"]);
         Self { schema, rules }
     }
+}
+
+/// Cuts off what no rule stands in and what has the same value for the rules around it without a schema. Says whether
+/// something is left.
+///
+/// The evaluation makes a scope and a copy for each value that has a schema, rules or not.
+fn prune(schema: &mut CompiledSchema) -> bool {
+    schema.properties.retain(|_, field| prune(field));
+    for inner in [&mut schema.items, &mut schema.additional_properties] {
+        if inner.as_deref_mut().is_some_and(|inner| !prune(inner)) {
+            *inner = None;
+        }
+    }
+    let holds_something = !schema.properties.is_empty()
+        || schema.items.is_some()
+        || schema.additional_properties.is_some()
+        || !(schema.all_of.is_empty() && schema.one_of.is_empty() && schema.any_of.is_empty());
+    // A default stands in for a value, a format gives it a type, and a map keeps its keys as they are.
+    let changes_the_value = schema.default.is_some()
+        || schema.format != SchemaFormat::None
+        || schema.is_map
+        || schema.embedded_resource
+        || schema.preserve_unknown_fields;
+    holds_something || changes_the_value || !schema.validations.is_empty()
 }
 
 impl Kind {
@@ -154,25 +183,26 @@ pub(super) fn folder(path: &str, name: &EnvironmentName) -> Result<(), Problem> 
     }
 }
 
-/// Checks a document against the schema of its kind, and then against the rules over more than one field.
+/// Checks a document against the schema of its kind.
 pub(super) fn against_schema(kind: Kind, root: &Node) -> Vec<Fault> {
-    let shape = kind.shape();
     let mut walk = Walk {
         kind,
         faults: Vec::new(),
     };
-    walk.value(&shape.schema, root, root.position, "");
-    if !walk.faults.is_empty() {
-        return walk.faults;
-    }
-    let Err(errors) = Validator::new().validate_compiled(&shape.rules, &root.to_json(), None) else {
+    walk.value(&kind.shape().schema, root, root.position, "");
+    walk.faults
+}
+
+/// Checks a document that keeps to its schema against the rules over more than one field; `json` is `root`.
+pub(super) fn against_rules(kind: Kind, root: &Node, json: &Json) -> Vec<Fault> {
+    let Err(errors) = validate_compiled(&kind.shape().rules, &json["spec"], None) else {
         return Vec::new();
     };
     errors
-        .into_vec()
         .into_iter()
         .map(|error| {
-            let field = error.field_path.trim_matches('.').to_owned();
+            let field = format!("spec.{}", error.field_path.trim_matches('.'));
+            let field = field.trim_end_matches('.').to_owned();
             (
                 root.locate(&field),
                 Problem::new(field, error.message, rules::hint(&error.rule)),
