@@ -156,22 +156,26 @@ fn parse_document(path: &str, root: &Node) -> Result<Parsed, Vec<Finding>> {
                 .and_then(|name| Ok(Manifest::Training(name, Box::new(convert::training(&object)?))))
         }
     };
+    let mut canonical = crate::canonical::to_vec(&json);
+    canonical.shrink_to_fit();
     Ok(Parsed {
         manifest: manifest.map_err(|problems| problems.into_iter().map(located).collect::<Vec<_>>())?,
         location: root.position.location(path),
-        canonical: crate::canonical::to_vec(&json),
+        canonical,
     })
 }
 
 /// Returns a document typed. What the schema's patterns let through, the types refuse: a version on 30 February.
 fn typed<K: DeserializeOwned>(json: &Json) -> Result<K, Problem> {
     // Keeping the path costs more than the reading: it is asked for when there is a fault to point at.
-    K::deserialize(json).or_else(|_unlocated| serde_path_to_error::deserialize(json)).map_err(|error| {
-        let field = error.path().to_string();
-        Problem::new(
-            field,
-            error.into_inner().to_string(),
-            "write a value of this form that exists",
-        )
-    })
+    K::deserialize(json)
+        .or_else(|_unlocated| serde_path_to_error::deserialize(json))
+        .map_err(|error| {
+            let field = error.path().to_string();
+            Problem::new(
+                field,
+                error.into_inner().to_string(),
+                "write a value of this form that exists",
+            )
+        })
 }

@@ -36,6 +36,14 @@ pub(crate) fn hint(cel: &str) -> &'static str {
         .map_or("", |rule| rule.hint)
 }
 
+/// Returns the field without which a rule is true whatever else there is: that of `!has(self.FIELD) || …`.
+pub(crate) fn only_with(cel: &str) -> Option<&str> {
+    let (field, rest) = cel.strip_prefix("!has(self.")?.split_once(") || ")?;
+    // Only `? :` binds more loosely than `||`.
+    let is_plain = field.chars().all(|c| c.is_ascii_alphanumeric()) && !rest.contains('?');
+    is_plain.then_some(field)
+}
+
 macro_rules! rules {
     ($($name:ident { cel: $cel:literal, field: $field:literal, message: $message:literal, hint: $hint:literal $(,)? })*) => {
         $(pub(crate) const $name: CrossRule =

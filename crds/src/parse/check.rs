@@ -195,7 +195,11 @@ pub(super) fn against_schema(kind: Kind, root: &Node) -> Vec<Fault> {
 
 /// Checks a document that keeps to its schema against the rules over more than one field; `json` is `root`.
 pub(super) fn against_rules(kind: Kind, root: &Node, json: &Json) -> Vec<Fault> {
-    let Err(errors) = validate_compiled(&kind.shape().rules, &json["spec"], None) else {
+    let (rules, spec) = (&kind.shape().rules, &json["spec"]);
+    if !may_be_broken(rules, spec) {
+        return Vec::new();
+    }
+    let Err(errors) = validate_compiled(rules, spec, None) else {
         return Vec::new();
     };
     errors
@@ -209,6 +213,30 @@ pub(super) fn against_rules(kind: Kind, root: &Node, json: &Json) -> Vec<Fault> 
             )
         })
         .collect()
+}
+
+/// Says whether any rule may be false, without evaluating it: most are about a field that is not there.
+fn may_be_broken(schema: &CompiledSchema, value: &Json) -> bool {
+    let is_there = |field: &str| {
+        let has_default = |schema: &CompiledSchema| schema.default.is_some();
+        value.get(field).is_some() || schema.properties.get(field).is_some_and(has_default)
+    };
+    let is_due = schema.validations.iter().any(|compiled| match compiled {
+        Ok(compiled) => rules::only_with(&compiled.rule.rule).is_none_or(is_there),
+        Err(_uncompiled) => true,
+    });
+    let is_simple = schema.items.is_none()
+        && schema.additional_properties.is_none()
+        && schema.all_of.is_empty()
+        && schema.one_of.is_empty()
+        && schema.any_of.is_empty();
+    let mut inner = schema.properties.iter();
+    is_due
+        || !is_simple
+        || inner.any(|(name, field)| match (value.get(name), &field.default) {
+            (Some(value), _) | (None, Some(value)) => may_be_broken(field, value),
+            (None, None) => false,
+        })
 }
 
 /// One walk through a document.

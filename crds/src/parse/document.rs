@@ -154,13 +154,38 @@ fn is_part(path: &str, key: &str) -> bool {
 /// Reads the documents of a file. Empty ones are left out; each that is no YAML is a finding; the last may be a
 /// finding that speaks for the rest of the file.
 pub(super) fn read(path: &str, bytes: &[u8]) -> Vec<Result<Node, Vec<Finding>>> {
-    if let Err(error) = std::str::from_utf8(bytes) {
-        return vec![Err(vec![unreadable::not_utf8(path, bytes, error.valid_up_to())])];
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => return vec![Err(vec![unreadable::not_utf8(path, bytes, error.valid_up_to())])],
+    };
+    match read_whole(text) {
+        Some(documents) => gather(path, documents.into_iter().map(Ok)),
+        None => gather(path, read_one_by_one(&mut &*bytes)),
     }
-    let mut reader = bytes;
+}
+
+/// Reads all documents at once, faster than one by one; `None` where something is wrong with any of them.
+pub(super) fn read_whole(text: &str) -> Option<Vec<Node>> {
+    if text.starts_with('\u{feff}') {
+        return None;
+    }
+    serde_yaml::from_multiple_with_options(text, options()).ok()
+}
+
+/// Reads documents as long as they can be told apart, whatever is wrong with single ones.
+pub(super) fn read_one_by_one<'a>(
+    bytes: &'a mut &[u8],
+) -> impl Iterator<Item = Result<Node, serde_yaml::Error>> + 'a {
+    serde_yaml::read_with_options::<_, Node>(bytes, options())
+}
+
+fn gather(
+    path: &str,
+    read: impl Iterator<Item = Result<Node, serde_yaml::Error>>,
+) -> Vec<Result<Node, Vec<Finding>>> {
     let mut documents = Vec::new();
     let mut nodes = 0;
-    for document in serde_yaml::read_with_options::<_, Node>(&mut reader, options()) {
+    for document in read {
         let document = match document {
             Ok(document) => document,
             Err(error) => {

@@ -67,6 +67,46 @@ fn every_rule_compiles_and_names_a_field() {
     }
 }
 
+#[test]
+fn rule_is_true_without_the_field_that_it_is_about() {
+    let mut about = Vec::new();
+    for rule in crate::rules::ALL {
+        if let Some(field) = crate::rules::only_with(rule.cel) {
+            let schema = serde_json::json!({ "type": "object", "x-kubernetes-validations": [rule.rule()] });
+            let without = serde_json::json!({});
+            assert!(
+                kube::core::cel::Validator::new()
+                    .validate(&schema, &without, None)
+                    .is_ok(),
+                "{}",
+                rule.cel
+            );
+            about.push(field);
+        }
+    }
+    assert_eq!(
+        about,
+        ["canary", "canary", "minimum", "maximum", "sha256", "file"]
+    );
+    assert_eq!(crate::rules::only_with("!has(self.a) || b ? c : d"), None);
+    assert_eq!(crate::rules::only_with("!has(self.a.b) || c"), None);
+}
+
+/// The parser leaves the rules of a whole object out: there is none but the name's, which its schema has too.
+#[test]
+fn object_as_a_whole_has_the_rule_of_its_name_alone() {
+    let objects = [
+        object_schema::<MLEnvironment>(),
+        object_schema::<MLDeployment>(),
+        object_schema::<MLTrainingJob>(),
+    ];
+    for object in objects {
+        let rules = object["x-kubernetes-validations"].as_array().unwrap();
+        assert_eq!(rules.len(), 1);
+        assert_eq!(rules[0]["rule"], "self.metadata.name.size() <= 40");
+    }
+}
+
 /// Asks the API server's regular expressions what the parser asks the types.
 #[test]
 fn patterns_and_types_accept_the_same_texts() {

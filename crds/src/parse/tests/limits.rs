@@ -286,6 +286,16 @@ fn assert_findings_lie_inside(bytes: &[u8]) {
         parse_file(PATH, bytes),
         "the same bytes, another answer"
     );
+    assert_ways_of_reading_agree(bytes);
+}
+
+/// What can be read at once is what is read one by one, positions included.
+fn assert_ways_of_reading_agree(bytes: &[u8]) {
+    if let Some(whole) = std::str::from_utf8(bytes).ok().and_then(document::read_whole) {
+        let mut reader = bytes;
+        let one_by_one: Result<Vec<_>, _> = document::read_one_by_one(&mut reader).collect();
+        assert_eq!(Some(whole), one_by_one.ok());
+    }
 }
 
 /// A manifest in which bytes were changed, taken away, doubled or put in.

@@ -1,8 +1,14 @@
 //! What no field says by itself.
 
+use std::sync::LazyLock;
+
 use expect_test::expect;
+use kube::core::cel::{CompiledSchema, compile_schema, validate_compiled};
+use proptest::prelude::*;
+use serde_json::json;
 
 use super::*;
+use crate::schema::object_schema;
 
 #[test]
 fn rules_over_two_fields_point_at_one_of_them() {
@@ -286,4 +292,113 @@ fn environment_is_named_like_its_folder() {
               hint: write an absolute path, or one below the data directory
         "#]],
     );
+}
+
+/// An object with some of these fields.
+fn some_of(fields: &Json) -> impl Strategy<Value = Json> + use<> {
+    let fields: Vec<_> = fields.as_object().unwrap().clone().into_iter().collect();
+    prop::sample::subsequence(fields.clone(), 0..=fields.len())
+        .prop_map(|fields| fields.into_iter().collect::<serde_json::Map<_, _>>().into())
+}
+
+/// A job that says some of what can be said, in order or not.
+fn trainings() -> impl Strategy<Value = Json> {
+    let schedule = json!({ "cron": "0 3 * * SUN" });
+    let spec = json!({ "version": "v20261101-120000", "schedule": schedule, "seed": 1 });
+    let digest = "a".repeat(64);
+    let dataset = json!({ "sha256": digest, "target": { "column": "a" } });
+    let target = json!({ "divideBy": 2, "unit": "EUR" });
+    let evaluation = json!({ "minimum": 0.5, "maximum": 0.5 });
+    let holdout = json!({ "percent": 20, "seed": 0, "file": "/a.csv", "sha256": digest });
+    let feature = json!({ "column": "a", "ratio": ["a", "b"] });
+    let choices = (
+        prop::sample::select(vec!["builtin:iris", "/data/a.csv"]),
+        prop::sample::select(vec!["logistic_regression", "linear_regression"]),
+        prop::sample::select(vec!["r2", "rmse", "accuracy", "log_loss"]),
+    );
+    let parts = [spec, dataset, target, evaluation, holdout, feature].map(|fields| some_of(&fields));
+    (parts, choices, any::<[bool; 2]>()).prop_map(|(parts, (uri, algorithm, metric), [held, featured])| {
+        let [
+            mut spec,
+            mut dataset,
+            target,
+            mut evaluation,
+            holdout,
+            mut feature,
+        ] = parts;
+        feature["name"] = json!("a");
+        if let Some(Json::Object(known)) = dataset.get_mut("target") {
+            known.extend(target.as_object().unwrap().clone());
+        }
+        dataset["uri"] = json!(uri);
+        if featured {
+            dataset["features"] = json!([{ "name": "b", "column": "b" }, feature]);
+        }
+        evaluation["metric"] = json!(metric);
+        if held {
+            evaluation["holdout"] = holdout;
+        }
+        spec["modelName"] = json!("a");
+        spec["algorithm"] = json!(algorithm);
+        spec["dataset"] = dataset;
+        spec["evaluation"] = evaluation;
+        json!({ "kind": "MLTrainingJob", "metadata": { "name": "a" }, "spec": spec })
+    })
+}
+
+/// A deployment whose pins are the same or not.
+fn deployments() -> impl Strategy<Value = Json> {
+    let version = || prop::sample::select(vec!["v20261101-120000", "v20261102-120000"]);
+    let digest = || prop::sample::select(vec!["a", "b", ""]);
+    (version(), digest(), version(), digest(), any::<bool>()).prop_map(
+        |(stable, stable_digest, canary, canary_digest, is_tried)| {
+            let pin = |version: &str, digest: &str| match digest {
+                "" => json!({ "version": version }),
+                digit => {
+                    json!({ "version": version, "digest": format!("sha256:{}", digit.repeat(64)) })
+                }
+            };
+            let mut spec = json!({ "modelName": "a", "stable": pin(stable, stable_digest) });
+            if is_tried {
+                spec["canary"] = pin(canary, canary_digest);
+                spec["canary"]["weight"] = json!(1);
+            }
+            json!({ "kind": "MLDeployment", "metadata": { "name": "a" }, "spec": spec })
+        },
+    )
+}
+
+/// Evaluates every rule of an object's schema, and compares with what the parser evaluates of it.
+fn assert_all_rules_say_the_same(kind: check::Kind, schema: &CompiledSchema, object: &Json) {
+    let mut all: Vec<_> = validate_compiled(schema, object, None)
+        .map_or_else(kube::core::cel::ValidationErrors::into_vec, |()| Vec::new())
+        .into_iter()
+        .map(|error| (error.field_path.trim_matches('.').to_owned(), error.message))
+        .collect();
+    let root = document::read_whole(&object.to_string()).unwrap().remove(0);
+    let mut found: Vec<_> = check::against_rules(kind, &root, object)
+        .into_iter()
+        .map(|(_, problem)| (problem.field, problem.message))
+        .collect();
+    all.sort();
+    found.sort();
+    assert_eq!(found, all, "{object}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nothing_that_is_cut_off_changes_what_rules_say_of_a_training(object in trainings()) {
+        static ALL: LazyLock<CompiledSchema> =
+            LazyLock::new(|| compile_schema(&object_schema::<MLTrainingJob>()));
+        assert_all_rules_say_the_same(check::Kind::Training, &ALL, &object);
+    }
+
+    #[test]
+    fn nothing_that_is_cut_off_changes_what_rules_say_of_a_deployment(object in deployments()) {
+        static ALL: LazyLock<CompiledSchema> =
+            LazyLock::new(|| compile_schema(&object_schema::<MLDeployment>()));
+        assert_all_rules_say_the_same(check::Kind::Deployment, &ALL, &object);
+    }
 }
