@@ -2,12 +2,10 @@
 //!
 //! The kernel gives a lock back when its holder dies, so a lock never outlives a crash.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
+use std::io::ErrorKind;
 use std::thread;
 use std::time::Duration;
-
-use rustix::fs::FlockOperation;
-use rustix::io::Errno;
 
 use crate::error::StoreError;
 use crate::files::Dir;
@@ -34,25 +32,27 @@ impl Lock {
     /// Takes the lock file `name` of `dir`, waiting for at most `patience`.
     pub(crate) fn take(dir: &Dir, name: &str, mode: Mode, patience: Duration) -> Result<Self, StoreError> {
         let file = dir.open_append(name)?;
-        let operation = match mode {
-            Mode::Shared => FlockOperation::NonBlockingLockShared,
-            Mode::Exclusive => FlockOperation::NonBlockingLockExclusive,
-        };
         let mut waited = Duration::ZERO;
         loop {
-            match rustix::fs::flock(&file, operation) {
+            let taken = match mode {
+                Mode::Shared => file.try_lock_shared(),
+                Mode::Exclusive => file.try_lock(),
+            };
+            match taken {
                 Ok(()) => return Ok(Self { file }),
-                Err(Errno::WOULDBLOCK | Errno::INTR) if waited < patience => {
+                Err(TryLockError::Error(e)) if e.kind() != ErrorKind::Interrupted => {
+                    return Err(StoreError::io("lock", dir.path().join(name), e));
+                }
+                Err(TryLockError::WouldBlock | TryLockError::Error(_)) if waited < patience => {
                     thread::sleep(STEP);
                     waited += STEP;
                 }
-                Err(Errno::WOULDBLOCK | Errno::INTR) => {
+                Err(TryLockError::WouldBlock | TryLockError::Error(_)) => {
                     return Err(StoreError::Busy {
                         path: dir.path().join(name),
                         seconds: patience.as_secs(),
                     });
                 }
-                Err(e) => return Err(StoreError::io("lock", dir.path().join(name), e)),
             }
         }
     }
