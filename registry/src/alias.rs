@@ -55,7 +55,7 @@ impl Store {
             });
         }
         let current = aliases_in(&dir)?.remove(&track);
-        let journal = Journal::open(&dir)?;
+        let mut journal = Journal::open(&dir)?;
         let recorded = journal
             .last_change(track)
             .is_some_and(|last| last.to.as_ref() == Some(to) && last.digest == Some(digest));
@@ -71,8 +71,11 @@ impl Store {
             ..entry
         };
         self.refuse_folder(&dir, model, track)?;
+        let aliases = dir.make_dir(ALIASES)?;
+        if !aliases.is_settled()? {
+            journal.sync_names();
+        }
         journal.append_change(&entry)?;
-        let aliases = dir.ensure_dir(ALIASES)?;
         let link = aliases.make_temporary_link(&format!("../{VERSIONS}/{to}"))?;
         let renamed = aliases.rename(&link, track.as_str());
         aliases.discard_on_error(&link, renamed)?;

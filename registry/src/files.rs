@@ -82,16 +82,38 @@ impl Dir {
         }
     }
 
-    /// Opens a folder in it and makes it first where it is missing, so that it survives a power loss.
+    /// Opens a folder in it and makes it first where it is missing, so that its name survives a power loss.
     pub(crate) fn ensure_dir(&self, name: &str) -> Result<Self> {
+        let dir = self.make_dir(name)?;
+        if !dir.is_settled()? {
+            self.sync()?;
+        }
+        Ok(dir)
+    }
+
+    /// Opens a folder in it and makes it first where it is missing; its name is not on the disk until [`Dir::sync`].
+    pub(crate) fn make_dir(&self, name: &str) -> Result<Self> {
+        if let Some(dir) = self.dir(name)? {
+            return Ok(dir);
+        }
         match rustix::fs::mkdirat(&self.fd, name, Mode::from_raw_mode(0o755)) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(e) => return Err(StoreError::io("make folder", self.path.join(name), e)),
         }
-        // Also where it existed: a crash may have come between its making and this line.
-        self.sync()?;
         self.dir(name)?
             .ok_or_else(|| StoreError::io("open folder", self.path.join(name), Errno::NOENT))
+    }
+
+    /// Says whether the folder's own name is known to be on the disk: whoever puts something in it syncs that name
+    /// first. One that holds nothing finished may have been made right before a crash.
+    pub(crate) fn is_settled(&self) -> Result<bool> {
+        for entry in self.entries()? {
+            let (name, _) = entry?;
+            if !name.starts_with(TEMPORARY) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Makes a folder with a temporary name in it.
@@ -155,15 +177,29 @@ impl Dir {
 
     /// Gives a file new content: readers see the old or the new one, also after a power loss.
     pub(crate) fn replace(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        self.exchange(name, bytes, sync_file)?;
+        self.sync()
+    }
+
+    /// Gives a file new content: readers see the old or the new one; a power loss may take it, or leave it torn.
+    pub(crate) fn replace_unsynced(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        self.exchange(name, bytes, |_file, _path| Ok(()))
+    }
+
+    fn exchange(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        sync: impl FnOnce(&File, &Path) -> Result<()>,
+    ) -> Result<()> {
         let (temporary, mut file) = self.make_temporary_file()?;
         let path = self.path.join(&temporary);
         let written = file
             .write_all(bytes)
             .map_err(|e| StoreError::io("write", &path, e))
-            .and_then(|()| sync_file(&file, &path))
+            .and_then(|()| sync(&file, &path))
             .and_then(|()| self.rename(&temporary, name));
-        self.discard_on_error(&temporary, written)?;
-        self.sync()
+        self.discard_on_error(&temporary, written)
     }
 
     /// Removes a temporary entry where `result` is an error: a full disk should not stay full.
@@ -229,24 +265,48 @@ impl Dir {
 
     /// Returns the names in it, sorted; bytes that are no UTF-8 are replaced, which makes a name that nothing is called.
     pub(crate) fn names(&self) -> Result<Vec<String>> {
-        let failed = |e: Errno| StoreError::io("list", &self.path, e);
+        self.names_of(|_name, _kind| Ok(true))
+    }
+
+    /// Returns the names of the folders in it, sorted.
+    pub(crate) fn folders(&self) -> Result<Vec<String>> {
+        self.names_of(|name, kind| match kind {
+            // Some filesystems do not say it with the name.
+            FileType::Unknown => Ok(self.kind(name)? == Some(FileType::Directory)),
+            kind => Ok(kind == FileType::Directory),
+        })
+    }
+
+    fn names_of(&self, mut wanted: impl FnMut(&str, FileType) -> Result<bool>) -> Result<Vec<String>> {
         let mut names = Vec::new();
-        for entry in rustix::fs::Dir::read_from(&self.fd).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            let name = entry.file_name().to_string_lossy();
-            if name == "." || name == ".." {
-                continue;
-            }
-            if names.len() == ENTRIES_MAX {
+        for (number, entry) in self.entries()?.enumerate() {
+            let (name, kind) = entry?;
+            if number == ENTRIES_MAX {
                 return Err(StoreError::malformed(
                     &self.path,
                     format!("has more than {ENTRIES_MAX} entries"),
                 ));
             }
-            names.push(name.into_owned());
+            if wanted(&name, kind)? {
+                names.push(name);
+            }
         }
         names.sort_unstable();
         Ok(names)
+    }
+
+    /// Returns what is in it, in no order.
+    fn entries(&self) -> Result<impl Iterator<Item = Result<(String, FileType)>>> {
+        let failed = |e: Errno| StoreError::io("list", &self.path, e);
+        let entries = rustix::fs::Dir::read_from(&self.fd).map_err(failed)?;
+        Ok(entries.filter_map(move |entry| {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(e) => return Some(Err(failed(e))),
+            };
+            let name = entry.file_name().to_string_lossy();
+            (name != "." && name != "..").then(|| Ok((name.into_owned(), entry.file_type())))
+        }))
     }
 
     /// Returns what `name` is, without following it.

@@ -144,6 +144,8 @@ pub(crate) struct Journal<'a> {
     /// How much of the file is whole lines, in bytes.
     whole: u64,
     bytes: u64,
+    /// Whether the names in the model's folder have yet to be made durable.
+    has_new_names: bool,
 }
 
 impl<'a> Journal<'a> {
@@ -173,6 +175,7 @@ impl<'a> Journal<'a> {
             entries: parse(&tail),
             whole: bytes - torn as u64,
             bytes,
+            has_new_names: bytes == 0,
         })
     }
 
@@ -187,10 +190,15 @@ impl<'a> Journal<'a> {
             .rfind(|entry| entry.alias == track && entry.event != Event::Aborted)
     }
 
+    /// Lets the next append make the names in the model's folder durable too.
+    pub(crate) fn sync_names(&mut self) {
+        self.has_new_names = true;
+    }
+
     /// Appends an entry unless the newest change of its alias is the same: then a crash came between entry and alias.
     pub(crate) fn append_change(self, entry: &HistoryEntry) -> Result<(), StoreError> {
         match self.last_change(entry.alias) {
-            Some(last) if last.records_same(entry) => Ok(()),
+            Some(last) if last.records_same(entry) => self.settle_names(),
             _ => self.append(entry),
         }
     }
@@ -206,7 +214,11 @@ impl<'a> Journal<'a> {
         file.write_all(&entry.line())
             .map_err(|e| StoreError::io("append to", &path, e))?;
         sync_file(file, &path)?;
-        if self.bytes == 0 {
+        self.settle_names()
+    }
+
+    fn settle_names(&self) -> Result<(), StoreError> {
+        if self.has_new_names {
             self.dir.sync()?;
         }
         Ok(())

@@ -37,10 +37,12 @@ impl Store {
         ]);
 
         let _lock = self.lock_shared()?;
-        let versions = self.ensure_model_dir(model)?.ensure_dir(VERSIONS)?;
+        let model_dir = self.ensure_model_dir(model)?;
+        let versions = model_dir.make_dir(VERSIONS)?;
         if let Some(entry) = self.existing(&versions, &metadata)? {
             return Ok(entry);
         }
+        let is_first = !versions.is_settled()?;
         let (temporary, dir) = versions.make_temporary_dir()?;
         let name = version.to_string();
         let written = dir
@@ -48,6 +50,8 @@ impl Store {
             .and_then(|()| dir.write_new(METADATA_FILE, &record))
             .and_then(|()| dir.write_new(CHECKSUMS_FILE, checksums.as_bytes()))
             .and_then(|()| dir.sync())
+            // Late, where most filesystems have taken it along with the files already.
+            .and_then(|()| if is_first { model_dir.sync() } else { Ok(()) })
             .and_then(|()| versions.rename(&temporary, &name));
         if let Err(error) = versions.discard_on_error(&temporary, written) {
             // Another process may have published it since we looked; a folder that is not empty is never renamed over.

@@ -1,4 +1,7 @@
 //! Reading and writing a run's files; each is small, and reading any of them is bounded.
+//!
+//! None is synced: a run that a power loss takes, or whose result it tears, is begun again, and publishing what is
+//! published already changes nothing.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -27,8 +30,8 @@ pub struct RunFolder {
 impl Store {
     /// Opens the folder of a training run and makes it where it is missing.
     pub fn ensure_run(&self, model: &ModelName, version: &Version) -> Result<RunFolder, StoreError> {
-        let runs = self.ensure_model_dir(model)?.ensure_dir(RUNS)?;
-        let dir = runs.ensure_dir(&version.to_string())?;
+        let runs = self.ensure_model_dir(model)?.make_dir(RUNS)?;
+        let dir = runs.make_dir(&version.to_string())?;
         Ok(RunFolder { dir })
     }
 
@@ -65,7 +68,7 @@ impl RunFolder {
         for name in [RESULT, PROGRESS] {
             self.dir.remove(name)?;
         }
-        self.dir.replace(REQUEST, &to_json(request))
+        self.dir.replace_unsynced(REQUEST, &to_json(request))
     }
 
     /// Reads what was asked; `None` where nothing was.
@@ -73,7 +76,7 @@ impl RunFolder {
         self.read(REQUEST)
     }
 
-    /// Appends how far the run is. Not synced: progress that a power loss takes is no loss.
+    /// Appends how far the run is.
     pub fn append_progress(&self, progress: &Progress) -> Result<(), StoreError> {
         let path = self.dir.path().join(PROGRESS);
         let mut file = self.dir.open_append(PROGRESS)?;
@@ -102,7 +105,7 @@ impl RunFolder {
 
     /// Writes how the run ended.
     pub fn write_result(&self, result: &RunResult) -> Result<(), StoreError> {
-        self.dir.replace(RESULT, &to_json(result))
+        self.dir.replace_unsynced(RESULT, &to_json(result))
     }
 
     /// Reads how the run ended; `None` while it has not.

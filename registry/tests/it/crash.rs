@@ -262,7 +262,6 @@ fn first_publish_of_a_model() {
             mkdirat aurora wine
             fsync aurora
             mkdirat aurora/wine versions
-            fsync aurora/wine
             mkdirat aurora/wine/versions .tmp
             write aurora/wine/versions/.tmp/model.onnx
             fsync aurora/wine/versions/.tmp/model.onnx
@@ -271,6 +270,7 @@ fn first_publish_of_a_model() {
             write aurora/wine/versions/.tmp/checksums
             fsync aurora/wine/versions/.tmp/checksums
             fsync aurora/wine/versions/.tmp
+            fsync aurora/wine
             renameat aurora/wine/versions .tmp aurora/wine/versions v20261101-120000
             fsync aurora/wine/versions
         "#]],
@@ -284,10 +284,6 @@ fn publish() {
         &["init", &format!("publish wine {V1} one")],
         &format!("publish wine {V2} two"),
         &expect![[r#"
-            mkdirat aurora wine
-            fsync aurora
-            mkdirat aurora/wine versions
-            fsync aurora/wine
             mkdirat aurora/wine/versions .tmp
             write aurora/wine/versions/.tmp/model.onnx
             fsync aurora/wine/versions/.tmp/model.onnx
@@ -309,10 +305,9 @@ fn first_alias_move_of_a_model() {
         &["init", &format!("publish wine {V1} one")],
         &format!("move wine stable {V1}"),
         &expect![[r#"
+            mkdirat aurora/wine aliases
             write aurora/wine/history.jsonl
             fsync aurora/wine/history.jsonl
-            fsync aurora/wine
-            mkdirat aurora/wine aliases
             fsync aurora/wine
             symlinkat ../versions/v20261101-120000 aurora/wine/aliases .tmp
             renameat aurora/wine/aliases .tmp aurora/wine/aliases stable
@@ -335,8 +330,6 @@ fn alias_move() {
         &expect![[r#"
             write aurora/wine/history.jsonl
             fsync aurora/wine/history.jsonl
-            mkdirat aurora/wine aliases
-            fsync aurora/wine
             symlinkat ../versions/v20261120-093000 aurora/wine/aliases .tmp
             renameat aurora/wine/aliases .tmp aurora/wine/aliases stable
             fsync aurora/wine/aliases
@@ -370,13 +363,12 @@ fn staging() {
         &["init"],
         "stage rows",
         &expect![[r#"
-        mkdirat aurora datasets
-        fsync aurora
-        write aurora/datasets/.tmp
-        fsync aurora/datasets/.tmp
-        renameat aurora/datasets .tmp aurora/datasets bc51e9e65d79e1c90ba544ab2eae1044ccdf8c1af7a559ba375cba4276f7d99e
-        fsync aurora/datasets
-    "#]],
+            fsync aurora
+            write aurora/datasets/.tmp
+            fsync aurora/datasets/.tmp
+            renameat aurora/datasets .tmp aurora/datasets bc51e9e65d79e1c90ba544ab2eae1044ccdf8c1af7a559ba375cba4276f7d99e
+            fsync aurora/datasets
+        "#]],
     );
 }
 
