@@ -13,7 +13,7 @@ use planner::observed::ObservedAlias;
 use crate::error::StoreError;
 use crate::files::{Dir, TEMPORARY};
 use crate::reference::versions_in;
-use crate::store::{Store, VERSIONS};
+use crate::store::{Store, Sweep, VERSIONS};
 
 /// What a collection keeps besides whatever an alias names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,11 +47,12 @@ impl Store {
     /// With `dry_run` it removes nothing and returns what it would remove.
     pub fn collect(&self, keep: &Keep, now: Timestamp, dry_run: bool) -> Result<Vec<Collected>, StoreError> {
         let _lock = self.lock_exclusive()?;
-        let mut collected: Vec<Collected> = self
-            .sweep(dry_run)?
-            .into_iter()
-            .map(Collected::Leftover)
-            .collect();
+        let sweep = if dry_run {
+            Sweep::OnlyList
+        } else {
+            Sweep::BesideTrainers
+        };
+        let mut collected: Vec<Collected> = self.sweep(sweep)?.into_iter().map(Collected::Leftover).collect();
         for model in self.models()? {
             match self.collect_model(&model, keep, now, dry_run) {
                 Ok(versions) => {

@@ -68,17 +68,9 @@ impl fmt::Display for Reference {
 impl Store {
     /// Lists the models that have a folder, sorted.
     pub fn models(&self) -> Result<Vec<ModelName>, StoreError> {
-        let base = self.base()?;
-        let mut models = Vec::new();
-        for name in base.names()? {
-            if let Ok(model) = name.parse::<ModelName>()
-                && !is_reserved(&model)
-                && base.kind(&name)? == Some(rustix::fs::FileType::Directory)
-            {
-                models.push(model);
-            }
-        }
-        Ok(models)
+        let folders = self.base()?.folders()?;
+        let named = folders.iter().filter_map(|name| name.parse().ok());
+        Ok(named.filter(|model| !is_reserved(model)).collect())
     }
 
     /// Lists the versions of a model, ascending; none where the model is unknown.

@@ -26,8 +26,10 @@ const REGISTRY: &str = "registry";
 const CURRENT_VERSION: &str = "current-version";
 const LOCK: &str = ".lock";
 
-/// The largest `metadata.json`, request or result.
+/// The largest `metadata.json` of a version, request or result.
 pub(crate) const METADATA_BYTES_MAX: u64 = 1 << 20;
+/// The largest `metadata.json` of a store: it lists up to 100,000 models.
+const STORE_METADATA_BYTES_MAX: u64 = 16 << 20;
 /// The largest artifact, unless [`Store::with_artifact_limit`] says otherwise.
 const ARTIFACT_BYTES_MAX: u64 = 1 << 30;
 
@@ -51,6 +53,17 @@ struct StoreMetadata {
     storage_type: String,
     owner: Owner,
     models: Vec<ModelName>,
+}
+
+/// How far a sweep goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sweep {
+    /// It removes nothing.
+    OnlyList,
+    /// Not into the runs' folders: a trainer writes there without the lock.
+    BesideTrainers,
+    /// Everywhere: an owner starts, and its trainers are gone.
+    AtStart,
 }
 
 /// A handle on a store: cheap to clone, usable from any thread, valid whatever other processes do.
@@ -112,8 +125,7 @@ impl Store {
         store.check_owner(&metadata, owner)?;
         match Lock::take(&registry, LOCK, Mode::Exclusive, CLEAN_PATIENCE) {
             Ok(_lock) => {
-                let mut swept = store.sweep(false)?;
-                swept.extend(store.sweep_runs()?);
+                let swept = store.sweep(Sweep::AtStart)?;
                 if !swept.is_empty() {
                     tracing::info!(count = swept.len(), "removed what unfinished writes had left");
                 }
@@ -220,7 +232,8 @@ impl Store {
     }
 
     /// Removes every leftover of an unfinished write, or only lists them; the caller holds the lock exclusively.
-    pub(crate) fn sweep(&self, dry_run: bool) -> Result<Vec<PathBuf>, StoreError> {
+    pub(crate) fn sweep(&self, sweep: Sweep) -> Result<Vec<PathBuf>, StoreError> {
+        let dry_run = sweep == Sweep::OnlyList;
         let base = self.base()?;
         let mut swept = Vec::new();
         for name in [REGISTRY, DATASETS] {
@@ -233,33 +246,14 @@ impl Store {
                 continue;
             };
             for name in [VERSIONS, crate::alias::ALIASES] {
-                match dir.dir(name) {
-                    Ok(Some(dir)) => swept.extend(dir.sweep(dry_run)?),
-                    // Whoever uses it is told; it must not keep the other models from starting.
-                    Ok(None) | Err(StoreError::Link { .. }) => {}
-                    Err(error) => return Err(error),
+                if let Some(dir) = within(&dir, name)? {
+                    swept.extend(dir.sweep(dry_run)?);
                 }
             }
-        }
-        Ok(swept)
-    }
-
-    /// Removes what unfinished writes left in the runs' folders. A trainer writes there without the lock, so this is for
-    /// an owner at its start, whose trainers are gone.
-    fn sweep_runs(&self) -> Result<Vec<PathBuf>, StoreError> {
-        let base = self.base()?;
-        let mut swept = Vec::new();
-        for model in self.models()? {
-            let runs = match base.dir(model.as_str())?.map(|dir| dir.dir(RUNS)) {
-                Some(Ok(Some(runs))) => runs,
-                None | Some(Ok(None) | Err(StoreError::Link { .. })) => continue,
-                Some(Err(error)) => return Err(error),
-            };
-            for version in runs.names()? {
-                // Whatever is no folder is nobody's run.
-                if let Ok(Some(run)) = runs.dir(&version) {
-                    swept.extend(run.sweep(false)?);
-                }
+            if sweep == Sweep::AtStart
+                && let Some(runs) = within(&dir, RUNS)?
+            {
+                swept.extend(sweep_runs(&runs)?);
             }
         }
         Ok(swept)
@@ -292,12 +286,33 @@ impl Store {
     }
 }
 
+/// Opens a folder of a model. Where a link is in its place, whoever uses it is told: it must not keep the other models
+/// from starting.
+fn within(model: &Dir, name: &str) -> Result<Option<Dir>, StoreError> {
+    match model.dir(name) {
+        Err(StoreError::Link { .. }) => Ok(None),
+        dir => dir,
+    }
+}
+
+fn sweep_runs(runs: &Dir) -> Result<Vec<PathBuf>, StoreError> {
+    let mut swept = Vec::new();
+    for version in runs.folders()? {
+        // It may be a link by now: then it is nobody's run.
+        if let Ok(Some(run)) = runs.dir(&version) {
+            swept.extend(run.sweep(false)?);
+        }
+    }
+    Ok(swept)
+}
+
 pub(crate) fn is_reserved(model: &ModelName) -> bool {
     [REGISTRY, DATASETS].contains(&model.as_str())
 }
 
 fn read_metadata(registry: &Dir) -> Result<Option<StoreMetadata>, StoreError> {
-    let Some(bytes) = registry.read(METADATA_FILE, "the registry's metadata", METADATA_BYTES_MAX)? else {
+    let Some(bytes) = registry.read(METADATA_FILE, "the registry's metadata", STORE_METADATA_BYTES_MAX)?
+    else {
         return Ok(None);
     };
     serde_json::from_slice(&bytes).map(Some).map_err(|e| {
