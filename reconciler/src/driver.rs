@@ -12,7 +12,7 @@ use planner::identity::plan_hash;
 use planner::names::{EnvironmentName, Revision};
 use planner::object::ObjectId;
 use planner::plan::plan;
-use registry::{Store, VerifyCache};
+use registry::{Observer, Store};
 
 use crate::apply::{World, apply};
 use crate::observe::observe;
@@ -28,9 +28,8 @@ pub(crate) struct Driver {
     source: Source,
     environment: EnvironmentName,
     objects: Arc<Objects>,
-    store: Store,
+    observer: Observer,
     resolver: Resolver,
-    verified: VerifyCache,
     /// What was last resolved, kept while the branch stands still.
     resolved: Option<(Revision, Resolution)>,
     /// The commits between which the branch was forced, told until it moves on.
@@ -48,9 +47,8 @@ impl Driver {
             source,
             environment,
             objects,
-            store,
+            observer: Observer::new(store),
             resolver: Resolver::default(),
-            verified: VerifyCache::default(),
             resolved: None,
             forced: None,
         }
@@ -110,7 +108,7 @@ impl Driver {
         self.publish_pins(&desired);
 
         // Reads the registry and the objects.
-        let observation = match observe(&self.objects, &self.store, &mut self.verified, &desired) {
+        let observation = match observe(&self.objects, &self.observer, &desired) {
             Ok(observation) => observation,
             Err(error) => {
                 pass.findings
@@ -130,7 +128,7 @@ impl Driver {
         let world = World {
             source: &self.source,
             objects: &self.objects,
-            store: &self.store,
+            store: self.observer.store(),
         };
         pass.applied = apply(&plan, &desired, world, now);
         pass.awaited = awaited::in_training(&desired, &plan.waiting);
@@ -143,7 +141,7 @@ impl Driver {
         }));
         if !pass.applied.done.is_empty() {
             pass.plan_hash = Some(plan_hash(&desired));
-            if let Err(error) = self.store.refresh_models() {
+            if let Err(error) = self.observer.note_models() {
                 tracing::warn!(%error, "cannot refresh the registry's list of models");
             }
         }
@@ -204,14 +202,14 @@ impl Driver {
     /// A registry is opened at the start; a commit that names another one counts from the next start on.
     fn moved_registry(&self, desired: &Desired) -> Option<Finding> {
         let declared = registry_root(&self.objects.data_dir, &desired.environment);
-        (declared != self.store.root()).then(|| Finding {
+        (declared != self.store().root()).then(|| Finding {
             location: None,
             reason: Reason::StorageUnavailable,
             subject: ObjectId::environment(&desired.environment.name).to_string(),
             message: format!(
                 "spec.registry.path now names {}, and {} is in use",
                 declared.display(),
-                self.store.root().display()
+                self.store().root().display()
             ),
             hint: "start aurora anew to use it; until then the registry in use goes on".to_owned(),
         })
@@ -226,12 +224,11 @@ impl Driver {
     }
 
     pub(crate) fn store(&self) -> &Store {
-        &self.store
+        self.observer.store()
     }
 
     pub(crate) fn replace_store(&mut self, store: Store) {
-        self.store = store;
-        self.verified = VerifyCache::default();
+        self.observer = Observer::new(store);
     }
 }
 

@@ -6,7 +6,7 @@ use planner::desired::{Completeness, Desired};
 use planner::finding::{Finding, Reason};
 use planner::names::ModelName;
 use planner::observed::{Observed, ObservedDeployment, ObservedTraining};
-use registry::{Store, StoreError, VerifyCache};
+use registry::{Observer, StoreError};
 
 use crate::standalone::objects::Objects;
 
@@ -23,8 +23,7 @@ pub(crate) struct Observation {
 /// An error means that not even the store's list of data files could be read.
 pub(crate) fn observe(
     objects: &Objects,
-    store: &Store,
-    cache: &mut VerifyCache,
+    observer: &Observer,
     desired: &Desired,
 ) -> Result<Observation, StoreError> {
     let mut observed = {
@@ -57,12 +56,12 @@ pub(crate) fn observe(
             datasets: BTreeSet::new(),
         }
     };
-    observed.datasets = store.datasets()?;
+    observed.datasets = observer.datasets()?.as_ref().clone();
     let mut unreadable = BTreeMap::new();
     for model in models(desired, &observed) {
-        match store.observe(&model, cache) {
+        match observer.observe(&model) {
             Ok(found) => {
-                observed.models.insert(model, found);
+                observed.models.insert(model, found.as_ref().clone());
             }
             Err(error) => {
                 unreadable.insert(model, error);

@@ -7,7 +7,7 @@ use planner::finding::Finding;
 use planner::identity::plan_hash;
 use planner::names::{Digest, EnvironmentName, Revision};
 use planner::plan::{Plan, plan};
-use registry::{Store, StoreError, VerifyCache};
+use registry::{Observer, Store, StoreError};
 
 use crate::diff::{Intents, intents};
 use crate::observe::observe;
@@ -133,7 +133,7 @@ pub fn against_data_dir(
             revision,
         });
     };
-    let observation = observe(&objects, &store, &mut VerifyCache::default(), &desired)?;
+    let observation = observe(&objects, &Observer::new(store), &desired)?;
     let (decidable, unreadable) = observation.decidable(&desired);
     let mut plan = plan(&decidable, &observation.observed, now);
     plan.findings.extend(resolution.findings);

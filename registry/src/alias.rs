@@ -102,7 +102,7 @@ impl Store {
         let journal = Journal::open(&dir)?;
         let from = entry.from.or(named(Some(current)));
         let digest = entry.digest.or_else(|| {
-            let digests = crate::history::digests(journal.entries());
+            let (digests, _aborted) = crate::history::standing(journal.entries());
             from.as_ref().and_then(|from| digests.get(from).copied())
         });
         journal.append_change(&HistoryEntry {

@@ -19,6 +19,10 @@ use crate::error::StoreError;
 /// What an unfinished write is called until it is renamed. Only the lock's exclusive holder may remove one.
 pub(crate) const TEMPORARY: &str = ".tmp-";
 
+/// A name's stamp is trusted only when it is older than this, in seconds: a change right after the look could bear the
+/// same time, as coarse as some filesystems keep it.
+pub(crate) const SETTLED_SECONDS: i64 = 2;
+
 /// How many entries of one folder are read.
 const ENTRIES_MAX: usize = 100_000;
 /// How deep a tree is removed.
@@ -49,7 +53,7 @@ pub(crate) struct Stamp {
 #[derive(Debug)]
 pub(crate) struct Opened {
     pub(crate) file: File,
-    pub(crate) bytes: u64,
+    pub(crate) stamp: Stamp,
     pub(crate) path: PathBuf,
 }
 
@@ -240,7 +244,7 @@ impl Dir {
         }
         Ok(Some(Opened {
             file: File::from(fd),
-            bytes: u64::try_from(stat.st_size).unwrap_or(0),
+            stamp: Stamp::of(&stat),
             path,
         }))
     }
@@ -320,11 +324,8 @@ impl Dir {
     }
 
     fn stat(&self, name: &str) -> Result<Option<rustix::fs::Stat>> {
-        match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Ok(Some(stat)),
-            Err(Errno::NOENT) => Ok(None),
-            Err(e) => Err(StoreError::io("examine", self.path.join(name), e)),
-        }
+        found(rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW))
+            .map_err(|e| StoreError::io("examine", self.path.join(name), e))
     }
 
     fn is_link(&self, name: &str) -> Result<bool> {
@@ -398,8 +399,8 @@ impl Dir {
 impl Opened {
     /// Reads to the end, refusing more than `limit` bytes.
     pub(crate) fn read(self, what: &'static str, limit: u64) -> Result<Vec<u8>> {
-        let Self { file, bytes, path } = self;
-        let mut content = Vec::with_capacity(usize::try_from(bytes.min(limit)).unwrap_or(0));
+        let Self { file, stamp, path } = self;
+        let mut content = Vec::with_capacity(usize::try_from(stamp.bytes.min(limit)).unwrap_or(0));
         file.take(limit + 1)
             .read_to_end(&mut content)
             .map_err(|e| StoreError::io("read", &path, e))?;
@@ -410,7 +411,29 @@ impl Opened {
     }
 }
 
+/// Takes what is not there as nothing.
+fn found(stat: rustix::io::Result<rustix::fs::Stat>) -> rustix::io::Result<Option<rustix::fs::Stat>> {
+    match stat {
+        Ok(stat) => Ok(Some(stat)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
 impl Stamp {
+    /// Returns the stamp of what lies at `path`, whose last component is not followed; `None` where there is nothing.
+    ///
+    /// The components before it may be links: good for noticing a change, never for reading.
+    pub(crate) fn at(path: &Path) -> Result<Option<Self>> {
+        let stat = rustix::fs::statat(rustix::fs::CWD, path, AtFlags::SYMLINK_NOFOLLOW);
+        match found(stat) {
+            Ok(stat) => Ok(stat.map(|stat| Self::of(&stat))),
+            // Something else is in the place of a folder above it.
+            Err(Errno::NOTDIR) => Ok(None),
+            Err(e) => Err(StoreError::io("examine", path, e)),
+        }
+    }
+
     fn of(stat: &rustix::fs::Stat) -> Self {
         #[expect(
             clippy::useless_conversion,
@@ -429,6 +452,41 @@ impl Stamp {
                 i64::try_from(stat.st_ctime_nsec).unwrap_or(0),
             ),
         }
+    }
+
+    /// Returns the size in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Says whether it is of the same file, whatever became of its content.
+    pub(crate) fn is_same_file(&self, other: &Self) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
+    }
+
+    /// Returns all of it, to be hashed.
+    pub(crate) fn to_bytes(&self) -> [u8; 56] {
+        let Self {
+            device,
+            inode,
+            bytes,
+            modified,
+            changed,
+        } = self;
+        let times = [modified.0, modified.1, changed.0, changed.1].map(i64::cast_unsigned);
+        let mut all = [0; 56];
+        for (place, number) in all
+            .chunks_exact_mut(8)
+            .zip([*device, *inode, *bytes].into_iter().chain(times))
+        {
+            place.copy_from_slice(&number.to_le_bytes());
+        }
+        all
+    }
+
+    /// Says whether a look that began at the second `now` can trust it.
+    pub(crate) fn is_settled(&self, now: i64) -> bool {
+        self.changed_seconds() + SETTLED_SECONDS < now
     }
 
     /// Returns the second of the last change to the file or its inode.

@@ -23,9 +23,9 @@ use crate::files::{Dir, sync_file};
 use crate::lock::{Lock, Mode, PATIENCE};
 use crate::store::Store;
 
-const HISTORY: &str = "history.jsonl";
+pub(crate) const HISTORY: &str = "history.jsonl";
 /// How much of the end of a history is read: more than ten thousand entries.
-const TAIL_BYTES_MAX: u64 = 4 << 20;
+pub(crate) const TAIL_BYTES_MAX: u64 = 4 << 20;
 /// The longest line, and so the longest torn one.
 const LINE_BYTES_MAX: usize = 16 << 10;
 /// The longest actor or reason, in characters; the rest is cut off.
@@ -77,6 +77,18 @@ impl HistoryEntry {
             && self.revision == other.revision
     }
 
+    /// Counts the next entry of a history into what the ones before it say (see [`standing`]).
+    pub(crate) fn count(&self, digests: &mut BTreeMap<Version, Digest>, aborted: &mut BTreeSet<Digest>) {
+        if let (Some(version), Some(digest)) = (self.to.as_ref().or(self.from.as_ref()), self.digest) {
+            digests.insert(version.clone(), digest);
+        }
+        match self.event {
+            Event::Aborted => aborted.extend(self.digest),
+            Event::Moved | Event::Removed if self.alias == Track::Canary => aborted.clear(),
+            Event::Moved | Event::Removed => {}
+        }
+    }
+
     fn line(&self) -> Vec<u8> {
         let cut = |text: &str| text.chars().take(TEXT_CHARS_MAX).collect::<String>();
         let entry = Self {
@@ -91,25 +103,13 @@ impl HistoryEntry {
     }
 }
 
-/// The newest digest that a history gives each version.
-pub(crate) fn digests(entries: &[HistoryEntry]) -> BTreeMap<Version, Digest> {
-    entries
-        .iter()
-        .filter_map(|entry| Some((entry.to.clone().or(entry.from.clone())?, entry.digest?)))
-        .collect()
-}
-
-/// The canary digests whose abort still stands.
-pub(crate) fn aborted(entries: &[HistoryEntry]) -> BTreeSet<Digest> {
-    let left = entries
-        .iter()
-        .rposition(|entry| entry.alias == Track::Canary && entry.event != Event::Aborted)
-        .map_or(0, |at| at + 1);
-    entries[left..]
-        .iter()
-        .filter(|entry| entry.event == Event::Aborted)
-        .filter_map(|entry| entry.digest)
-        .collect()
+/// Returns what a history says: the newest digest of each version, and the canary digests whose abort still stands.
+pub(crate) fn standing(entries: &[HistoryEntry]) -> (BTreeMap<Version, Digest>, BTreeSet<Digest>) {
+    let (mut digests, mut aborted) = (BTreeMap::new(), BTreeSet::new());
+    for entry in entries {
+        entry.count(&mut digests, &mut aborted);
+    }
+    (digests, aborted)
 }
 
 impl Store {
@@ -118,9 +118,9 @@ impl Store {
         let Some(opened) = self.model_dir(model)?.map_or(Ok(None), |dir| dir.file(HISTORY))? else {
             return Ok(Vec::new());
         };
-        let tail =
-            read_tail(&opened.file, opened.bytes).map_err(|e| StoreError::io("read", opened.path, e))?;
-        Ok(parse(&tail))
+        let tail = Tail::last(&opened.file, opened.stamp.bytes())
+            .map_err(|e| StoreError::io("read", opened.path, e))?;
+        Ok(parse(&tail.bytes))
     }
 
     /// Appends an entry that moves no alias. An abort that stands already is not written again.
@@ -131,7 +131,7 @@ impl Store {
         let stands = entry.event == Event::Aborted
             && entry
                 .digest
-                .is_some_and(|digest| aborted(journal.entries()).contains(&digest));
+                .is_some_and(|digest| standing(journal.entries()).1.contains(&digest));
         if stands { Ok(()) } else { journal.append(entry) }
     }
 }
@@ -159,8 +159,8 @@ impl<'a> Journal<'a> {
             return Err(StoreError::malformed(&path, "is no regular file"));
         }
         let bytes = metadata.len();
-        let tail = read_tail(lock.file(), bytes).map_err(failed)?;
-        let torn = tail.len() - tail.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+        let tail = Tail::last(lock.file(), bytes).map_err(failed)?;
+        let torn = tail.bytes.len() - tail.whole();
         if torn > LINE_BYTES_MAX {
             return Err(StoreError::malformed(
                 &path,
@@ -172,7 +172,7 @@ impl<'a> Journal<'a> {
         Ok(Self {
             dir,
             lock,
-            entries: parse(&tail),
+            entries: parse(&tail.bytes),
             whole: bytes - torn as u64,
             bytes,
             has_new_names: bytes == 0,
@@ -225,31 +225,55 @@ impl<'a> Journal<'a> {
     }
 }
 
-/// Reads the end of a history, from the start of a line.
-fn read_tail(file: &std::fs::File, bytes: u64) -> std::io::Result<Vec<u8>> {
-    let start = bytes.saturating_sub(TAIL_BYTES_MAX);
-    let mut tail = vec![0; usize::try_from(bytes - start).unwrap_or(0)];
-    let mut read = 0;
-    // A writer may cut a torn line off meanwhile: then there is less than there was.
-    while read < tail.len() {
-        match file.read_at(&mut tail[read..], start + read as u64)? {
-            0 => break,
-            n => read += n,
+/// The end of a history.
+#[derive(Debug)]
+pub(crate) struct Tail {
+    /// Where it begins in the file: with a line.
+    pub(crate) start: u64,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Tail {
+    /// Reads as much of the end of a file of `end` bytes as counts.
+    pub(crate) fn last(file: &std::fs::File, end: u64) -> std::io::Result<Self> {
+        let mut tail = Self::read(file, end.saturating_sub(TAIL_BYTES_MAX), end)?;
+        if tail.start > 0 {
+            let line = tail
+                .bytes
+                .iter()
+                .position(|b| *b == b'\n')
+                .map_or(tail.bytes.len(), |at| at + 1);
+            tail.bytes.drain(..line);
+            tail.start += line as u64;
         }
+        Ok(tail)
     }
-    tail.truncate(read);
-    if start > 0 {
-        let line = tail
+
+    /// Reads what lies between two places of a file. A writer may cut a torn line off meanwhile: then there is less.
+    pub(crate) fn read(file: &std::fs::File, start: u64, end: u64) -> std::io::Result<Self> {
+        let mut bytes = vec![0; usize::try_from(end - start).unwrap_or(0)];
+        let mut read = 0;
+        while read < bytes.len() {
+            match file.read_at(&mut bytes[read..], start + read as u64)? {
+                0 => break,
+                n => read += n,
+            }
+        }
+        bytes.truncate(read);
+        Ok(Self { start, bytes })
+    }
+
+    /// Returns how many of its bytes are whole lines.
+    pub(crate) fn whole(&self) -> usize {
+        self.bytes
             .iter()
-            .position(|b| *b == b'\n')
-            .map_or(tail.len(), |at| at + 1);
-        tail.drain(..line);
+            .rposition(|b| *b == b'\n')
+            .map_or(0, |at| at + 1)
     }
-    Ok(tail)
 }
 
 /// Reads whole lines; what is after the last newline was torn off by a crash and never happened.
-fn parse(tail: &[u8]) -> Vec<HistoryEntry> {
+pub(crate) fn parse(tail: &[u8]) -> Vec<HistoryEntry> {
     let whole = tail.iter().rposition(|b| *b == b'\n').map_or(0, |at| at);
     let mut entries = Vec::new();
     for line in tail[..whole]

@@ -22,7 +22,7 @@ pub(crate) const DATASETS: &str = "datasets";
 pub(crate) const RUNS: &str = "runs";
 pub(crate) const MODEL_FILE: &str = "model.onnx";
 pub(crate) const METADATA_FILE: &str = "metadata.json";
-const REGISTRY: &str = "registry";
+pub(crate) const REGISTRY: &str = "registry";
 const CURRENT_VERSION: &str = "current-version";
 const LOCK: &str = ".lock";
 
@@ -154,7 +154,7 @@ impl Store {
     }
 
     /// Writes the list of models into the store's own metadata if it changed; for the owner only. Says whether it did.
-    pub fn refresh_models(&self) -> Result<bool, StoreError> {
+    pub(crate) fn refresh_models(&self) -> Result<bool, StoreError> {
         let registry = self.registry()?;
         let models = self.models()?;
         match read_metadata(&registry)? {
@@ -183,8 +183,12 @@ impl Store {
         self.artifact_bytes_max
     }
 
+    pub(crate) fn base_path(&self) -> PathBuf {
+        self.root.join("aurora")
+    }
+
     pub(crate) fn model_path(&self, model: &ModelName) -> PathBuf {
-        self.root.join("aurora").join(model.as_str())
+        self.base_path().join(model.as_str())
     }
 
     pub(crate) fn base(&self) -> Result<Dir, StoreError> {

@@ -5,46 +5,19 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::time::SystemTime;
 
 use planner::names::{Digest, ModelName, Version};
-use planner::observed::{ObservedModel, ObservedVersion};
 use sha2::Digest as _;
 
 use crate::error::{Damage, StoreError};
-use crate::files::{Dir, Opened, Stamp};
-use crate::history;
+use crate::files::{Dir, Opened};
 use crate::metadata::VersionMetadata;
-use crate::reference::{Entry, versions_in};
+use crate::reference::Entry;
 use crate::store::{METADATA_BYTES_MAX, METADATA_FILE, MODEL_FILE, Store, VERSIONS};
 
 pub(crate) const CHECKSUMS_FILE: &str = "checksums";
 const CHECKSUMS_BYTES_MAX: u64 = 16 << 10;
 const BUFFER_BYTES: usize = 256 << 10;
-
-/// A file is taken as unchanged by its stamp only when the stamp is older than this, in seconds: a change right after
-/// the check could bear the same time, as coarse as some filesystems keep it.
-const SETTLED_SECONDS: i64 = 2;
-
-/// What earlier passes verified, so that a converged pass hashes nothing. Lives as long as its reconciler.
-#[derive(Debug, Default)]
-pub struct VerifyCache {
-    verdicts: BTreeMap<(ModelName, Version), Verdict>,
-    hashed: u64,
-}
-
-#[derive(Debug)]
-struct Verdict {
-    stamps: Vec<(String, Stamp)>,
-    version: ObservedVersion,
-}
-
-impl VerifyCache {
-    /// Returns how many versions were verified by hashing their files, since the cache was made.
-    pub fn hashed(&self) -> u64 {
-        self.hashed
-    }
-}
 
 impl Store {
     /// Recomputes the digests of a version and compares its files with each other and with `entry`.
@@ -93,73 +66,6 @@ impl Store {
         }
     }
 
-    /// Returns what the store holds of a model, each version verified.
-    ///
-    /// An unknown model has nothing; a store that cannot be read is an error, never an empty model. Files are hashed
-    /// only when they changed since `cache` last saw them.
-    pub fn observe(&self, model: &ModelName, cache: &mut VerifyCache) -> Result<ObservedModel, StoreError> {
-        let Some(dir) = self.model_dir(model)? else {
-            cache.verdicts.retain(|(of, _), _| of != model);
-            return Ok(ObservedModel::default());
-        };
-        let mut observed = ObservedModel::default();
-        if let Some(versions) = dir.dir(VERSIONS)? {
-            for version in versions_in(&versions)? {
-                if let Some(found) = self.observe_version(&versions, model, &version, cache)? {
-                    observed.versions.insert(version, found);
-                }
-            }
-        }
-        cache
-            .verdicts
-            .retain(|(of, version), _| of != model || observed.versions.contains_key(version));
-        observed.aliases = crate::alias::aliases_in(&dir)?;
-        let entries = self.history(model)?;
-        observed.history_digests = history::digests(&entries);
-        observed.aborted = history::aborted(&entries);
-        Ok(observed)
-    }
-
-    fn observe_version(
-        &self,
-        versions: &Dir,
-        model: &ModelName,
-        version: &Version,
-        cache: &mut VerifyCache,
-    ) -> Result<Option<ObservedVersion>, StoreError> {
-        let stamps = stamps(versions, version).ok();
-        let key = (model.clone(), version.clone());
-        if let (Some(stamps), Some(verdict)) = (&stamps, cache.verdicts.get(&key))
-            && *stamps == verdict.stamps
-        {
-            return Ok(Some(verdict.version.clone()));
-        }
-        cache.hashed += 1;
-        let checked = self.check(versions, model, version);
-        // A collection may have taken it away while it was read: that is no damage.
-        if checked.is_err() && versions.kind(&version.to_string())?.is_none() {
-            return Ok(None);
-        }
-        let passing = matches!(checked, Err(Damage::Unreadable(_)));
-        let found = match checked {
-            Ok(metadata) => ObservedVersion::Sound {
-                digest: metadata.artifact.digest,
-                inputs: metadata.inputs_hash,
-            },
-            Err(damage) => ObservedVersion::Damaged(damage.to_string()),
-        };
-        match stamps {
-            Some(stamps) if !passing && is_settled(&stamps) => {
-                let version = found.clone();
-                cache.verdicts.insert(key, Verdict { stamps, version });
-            }
-            _ => {
-                cache.verdicts.remove(&key);
-            }
-        }
-        Ok(Some(found))
-    }
-
     /// Verifies one version and returns its record.
     pub(crate) fn check(
         &self,
@@ -197,7 +103,7 @@ impl Store {
         let metadata = VersionMetadata::read(&bytes, model, version)?;
         for (name, expected) in checksums.iter().filter(|(name, _)| *name != METADATA_FILE) {
             let opened = dir.file(name)?.ok_or_else(|| missing(name))?;
-            let bytes = opened.bytes;
+            let bytes = opened.stamp.bytes();
             same_digest(name, *expected, digest(opened, self.artifact_bytes_max())?)?;
             if name == MODEL_FILE
                 && (metadata.artifact.digest != *expected || metadata.artifact.bytes != bytes)
@@ -302,28 +208,4 @@ fn parse_checksums(bytes: &[u8]) -> Result<BTreeMap<String, Digest>, String> {
         }
     }
     Ok(files)
-}
-
-/// Returns the stamps of a version's folder and of all that lies in it.
-fn stamps(versions: &Dir, version: &Version) -> Result<Vec<(String, Stamp)>, StoreError> {
-    let name = version.to_string();
-    let mut stamps = Vec::new();
-    stamps.extend(versions.stamp(&name)?.map(|stamp| (String::new(), stamp)));
-    if let Some(dir) = versions.dir(&name)? {
-        for name in dir.names()? {
-            if let Some(stamp) = dir.stamp(&name)? {
-                stamps.push((name, stamp));
-            }
-        }
-    }
-    Ok(stamps)
-}
-
-fn is_settled(stamps: &[(String, Stamp)]) -> bool {
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |elapsed| i64::try_from(elapsed.as_secs()).unwrap_or(i64::MAX));
-    stamps
-        .iter()
-        .all(|(_, stamp)| stamp.changed_seconds() + SETTLED_SECONDS < now)
 }

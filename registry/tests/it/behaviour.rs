@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use expect_test::{Expect, expect};
 use planner::names::{Digest, ModelName, Track, Version};
 use registry::run::{Ending, Progress, RunResult};
-use registry::{Collected, HistoryEntry, Keep, Reference, Store, StoreError, VerifyCache};
+use registry::{Collected, HistoryEntry, Keep, Observer, Reference, Store, StoreError};
 use tempfile::TempDir;
 
 use crate::scenario::{because, draft, now, owner, word, write};
@@ -272,9 +272,10 @@ fn an_alias_moves_with_its_record() {
 #[test]
 fn an_abort_stands_until_the_canary_moves() {
     let (root, store) = store();
+    let observer = Observer::new(store.clone());
     let aborted = |words: &str| {
         write(root.path(), words).unwrap();
-        let observed = store.observe(&wine(), &mut VerifyCache::default()).unwrap();
+        let observed = observer.observe(&wine()).unwrap();
         observed.aborted.iter().map(Digest::short).collect::<Vec<_>>()
     };
     let (abort, two) = (format!("abort wine {V2} two"), Digest::of(b"two").short());
@@ -294,43 +295,9 @@ fn an_abort_stands_until_the_canary_moves() {
         Removed canary v20261120-093000 -
     "#]]
     .assert_eq(&render_history(root.path(), &wine()).unwrap());
-    let observed = store.observe(&wine(), &mut VerifyCache::default()).unwrap();
+    let observed = Observer::new(store).observe(&wine()).unwrap();
+    assert_eq!(observed, observer.observe(&wine()).unwrap());
     assert_eq!(observed.history_digests[&word::<Version>(V2)], Digest::of(b"two"));
-}
-
-#[test]
-fn a_converged_pass_hashes_nothing() {
-    let (root, store) = store();
-    let mut cache = VerifyCache::default();
-    let first = store.observe(&wine(), &mut cache).unwrap();
-    assert_eq!(cache.hashed(), 2);
-    // Files that were just written are hashed once more; then never again.
-    let deadline = Instant::now() + Duration::from_mins(1);
-    loop {
-        let before = cache.hashed();
-        assert_eq!(store.observe(&wine(), &mut cache).unwrap(), first);
-        if cache.hashed() == before {
-            break;
-        }
-        assert!(Instant::now() < deadline);
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    // The same size and time of modification: the change of the inode's own time tells.
-    let file = root
-        .path()
-        .join("aurora/wine/versions")
-        .join(V1)
-        .join("model.onnx");
-    let modified = std::fs::metadata(&file).unwrap().modified().unwrap();
-    std::fs::write(&file, "oen").unwrap();
-    std::fs::File::open(&file)
-        .unwrap()
-        .set_modified(modified)
-        .unwrap();
-    let before = cache.hashed();
-    let changed = store.observe(&wine(), &mut cache).unwrap();
-    assert_eq!(cache.hashed(), before + 1);
-    assert_ne!(changed.versions, first.versions);
 }
 
 #[test]

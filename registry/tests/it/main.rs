@@ -8,6 +8,7 @@
 mod behaviour;
 mod crash;
 mod model;
+mod observer;
 mod owner;
 mod scenario;
 mod tamper;

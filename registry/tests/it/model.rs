@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use planner::names::{Digest, ModelName, Track, Version};
 use proptest::prelude::*;
-use registry::{Collected, Keep, Store, StoreError};
+use registry::{Collected, Keep, Observer, Store, StoreError};
 
 use crate::scenario::{because, draft, now, owner, word};
 use crate::view::{render, render_history};
@@ -129,6 +129,7 @@ proptest! {
     fn a_store_is_a_simple_store_on_a_disk(writes in writes()) {
         let root = tempfile::tempdir().unwrap();
         let store = Store::init(root.path(), &owner(), now()).unwrap();
+        let observer = Observer::new(store.clone());
         let mut simple = Simple::default();
         for write in writes {
             match write {
@@ -177,6 +178,10 @@ proptest! {
             for model in &simple.models {
                 let history = simple.history.get(model).cloned().unwrap_or_default();
                 prop_assert_eq!(render_history(root.path(), model).unwrap(), history);
+                // Whoever has seen all of it sees what somebody new does, and knows that nothing else is there.
+                let observed = observer.observe(model).unwrap();
+                prop_assert_eq!(&observed, &Observer::new(store.clone()).observe(model).unwrap());
+                prop_assert!(std::sync::Arc::ptr_eq(&observed, &observer.observe(model).unwrap()));
             }
         }
     }

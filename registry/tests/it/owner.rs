@@ -155,7 +155,7 @@ fn a_store_that_goes_away_is_not_an_empty_one() {
     );
     check_refused(
         root,
-        store.observe(&wine, &mut registry::VerifyCache::default()),
+        registry::Observer::new(store.clone()).observe(&wine),
         &expect![
             "Invalid: … holds no registry: make one with `aurora registry init`, or mount the volume that has it"
         ],

@@ -6,7 +6,7 @@ use std::process::Command;
 use expect_test::{Expect, expect};
 use planner::names::{ModelName, Version};
 use planner::observed::{ObservedAlias, ObservedVersion};
-use registry::{Entry, Reference, Store, VerifyCache};
+use registry::{Entry, Observer, Reference, Store};
 
 use crate::scenario::{now, owner, word, write};
 
@@ -30,6 +30,8 @@ fn check(command: &str, seen: &Expect) {
     let version: Version = word(V1);
     let entry = store.resolve(&model, &Reference::Version(version)).unwrap();
     store.verify(&entry).unwrap();
+    let observer = Observer::new(store.clone());
+    observer.observe(&model).unwrap();
 
     let folder = root.path().join("aurora/wine");
     let status = Command::new("sh")
@@ -37,7 +39,12 @@ fn check(command: &str, seen: &Expect) {
         .current_dir(&folder)
         .status();
     assert!(status.unwrap().success(), "{command}");
-    let text = look(&store, &model, &entry);
+    let text = look(&Observer::new(store.clone()), &model, &entry);
+    assert_eq!(
+        look(&observer, &model, &entry),
+        text,
+        "what was seen before changes nothing"
+    );
     let text = text.replace(&folder.display().to_string(), "…");
     seen.assert_eq(&text);
     // The owner starts all the same.
@@ -45,17 +52,18 @@ fn check(command: &str, seen: &Expect) {
     assert!(Path::new("/etc/passwd").exists(), "nothing outside was touched");
 }
 
-fn look(store: &Store, model: &ModelName, entry: &Entry) -> String {
+fn look(observer: &Observer, model: &ModelName, entry: &Entry) -> String {
+    let store = observer.store();
     let mut text = String::new();
-    match store.observe(model, &mut VerifyCache::default()) {
+    match observer.observe(model) {
         Ok(observed) => {
-            for (version, found) in observed.versions {
+            for (version, found) in &observed.versions {
                 text += &match found {
                     ObservedVersion::Sound { .. } => format!("{version}: sound\n"),
-                    ObservedVersion::Damaged(why) => format!("{version}: {}\n", short(&why)),
+                    ObservedVersion::Damaged(why) => format!("{version}: {}\n", short(why)),
                 };
             }
-            for (track, alias) in observed.aliases {
+            for (track, alias) in &observed.aliases {
                 text += &match alias {
                     ObservedAlias::To(version) => format!("{track}: {version}\n"),
                     ObservedAlias::Broken(why) => format!("{track}: broken: {why}\n"),

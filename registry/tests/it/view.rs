@@ -4,7 +4,7 @@ use std::path::Path;
 
 use planner::names::{ModelName, Version};
 use planner::observed::{ObservedAlias, ObservedVersion};
-use registry::{HistoryEntry, Store, StoreError, VerifyCache};
+use registry::{HistoryEntry, Observer, Store, StoreError};
 
 /// Data files, versions with what verifying them says, and aliases.
 pub(crate) fn render(root: &Path) -> Result<String, StoreError> {
@@ -18,8 +18,8 @@ pub(crate) fn render(root: &Path) -> Result<String, StoreError> {
         text += &format!("dataset {}\n", digest.short());
     }
     for model in store.models()? {
-        let observed = store.observe(&model, &mut VerifyCache::default())?;
-        for (version, found) in observed.versions {
+        let observed = Observer::new(store.clone()).observe(&model)?;
+        for (version, found) in &observed.versions {
             text += &match found {
                 ObservedVersion::Sound { digest, inputs: _ } => {
                     format!("{model} {version} {}\n", digest.short())
@@ -27,7 +27,7 @@ pub(crate) fn render(root: &Path) -> Result<String, StoreError> {
                 ObservedVersion::Damaged(why) => format!("{model} {version} damaged: {why}\n"),
             };
         }
-        for (track, alias) in observed.aliases {
+        for (track, alias) in &observed.aliases {
             text += &match alias {
                 ObservedAlias::To(version) => format!("{model} {track} -> {version}\n"),
                 ObservedAlias::Broken(why) => format!("{model} {track} broken: {why}\n"),
