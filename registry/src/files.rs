@@ -3,6 +3,8 @@
 //! Below the root every step goes through [`Dir`], one component at a time: no symbolic link is followed, so nothing in
 //! a store can lead outside it. Whatever is read has a limit. Nothing here knows what the files mean.
 
+mod stamp;
+
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read, Write};
@@ -15,13 +17,11 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::error::StoreError;
+use stamp::found;
+pub(crate) use stamp::{SETTLED_SECONDS, Stamp};
 
 /// What an unfinished write is called until it is renamed. Only the lock's exclusive holder may remove one.
 pub(crate) const TEMPORARY: &str = ".tmp-";
-
-/// A name's stamp is trusted only when it is older than this, in seconds: a change right after the look could bear the
-/// same time, as coarse as some filesystems keep it.
-pub(crate) const SETTLED_SECONDS: i64 = 2;
 
 /// How many entries of one folder are read.
 const ENTRIES_MAX: usize = 100_000;
@@ -37,16 +37,6 @@ type Result<T, E = StoreError> = std::result::Result<T, E>;
 pub(crate) struct Dir {
     fd: OwnedFd,
     path: PathBuf,
-}
-
-/// What identifies the content of a file that nobody may change in place.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Stamp {
-    device: u64,
-    inode: u64,
-    bytes: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
 }
 
 /// A regular file, opened for reading.
@@ -400,7 +390,7 @@ impl Opened {
     /// Reads to the end, refusing more than `limit` bytes.
     pub(crate) fn read(self, what: &'static str, limit: u64) -> Result<Vec<u8>> {
         let Self { file, stamp, path } = self;
-        let mut content = Vec::with_capacity(usize::try_from(stamp.bytes.min(limit)).unwrap_or(0));
+        let mut content = Vec::with_capacity(usize::try_from(stamp.bytes().min(limit)).unwrap_or(0));
         file.take(limit + 1)
             .read_to_end(&mut content)
             .map_err(|e| StoreError::io("read", &path, e))?;
@@ -408,95 +398,6 @@ impl Opened {
             return Err(StoreError::TooLarge { what, path, limit });
         }
         Ok(content)
-    }
-}
-
-/// Takes what is not there as nothing.
-fn found(stat: rustix::io::Result<rustix::fs::Stat>) -> rustix::io::Result<Option<rustix::fs::Stat>> {
-    match stat {
-        Ok(stat) => Ok(Some(stat)),
-        Err(Errno::NOENT) => Ok(None),
-        Err(e) => Err(e),
-    }
-}
-
-impl Stamp {
-    /// Returns the stamp of what lies at `path`, whose last component is not followed; `None` where there is nothing.
-    ///
-    /// The components before it may be links: good for noticing a change, never for reading.
-    pub(crate) fn at(path: &Path) -> Result<Option<Self>> {
-        let stat = rustix::fs::statat(rustix::fs::CWD, path, AtFlags::SYMLINK_NOFOLLOW);
-        match found(stat) {
-            Ok(stat) => Ok(stat.map(|stat| Self::of(&stat))),
-            // Something else is in the place of a folder above it.
-            Err(Errno::NOTDIR) => Ok(None),
-            Err(e) => Err(StoreError::io("examine", path, e)),
-        }
-    }
-
-    fn of(stat: &rustix::fs::Stat) -> Self {
-        #[expect(
-            clippy::useless_conversion,
-            reason = "the widths of these fields differ between architectures"
-        )]
-        Self {
-            device: u64::from(stat.st_dev),
-            inode: u64::from(stat.st_ino),
-            bytes: u64::try_from(stat.st_size).unwrap_or(0),
-            modified: (
-                i64::from(stat.st_mtime),
-                i64::try_from(stat.st_mtime_nsec).unwrap_or(0),
-            ),
-            changed: (
-                i64::from(stat.st_ctime),
-                i64::try_from(stat.st_ctime_nsec).unwrap_or(0),
-            ),
-        }
-    }
-
-    /// Returns the size in bytes.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// Says whether it is of the same file, whatever became of its content.
-    pub(crate) fn is_same_file(&self, other: &Self) -> bool {
-        (self.device, self.inode) == (other.device, other.inode)
-    }
-
-    /// Returns all of it, to be hashed.
-    pub(crate) fn to_bytes(&self) -> [u8; 56] {
-        let Self {
-            device,
-            inode,
-            bytes,
-            modified,
-            changed,
-        } = self;
-        let times = [modified.0, modified.1, changed.0, changed.1].map(i64::cast_unsigned);
-        let mut all = [0; 56];
-        for (place, number) in all
-            .chunks_exact_mut(8)
-            .zip([*device, *inode, *bytes].into_iter().chain(times))
-        {
-            place.copy_from_slice(&number.to_le_bytes());
-        }
-        all
-    }
-
-    /// Says whether a look that began at the second `now` can trust it.
-    pub(crate) fn is_settled(&self, now: i64) -> bool {
-        self.changed_seconds() + SETTLED_SECONDS < now
-    }
-
-    /// Returns the second of the last change to the file or its inode.
-    pub(crate) fn changed_seconds(&self) -> i64 {
-        self.changed.0.max(self.modified.0)
-    }
-
-    /// Returns the second of the last change to the content.
-    pub(crate) fn modified_seconds(&self) -> i64 {
-        self.modified.0
     }
 }
 

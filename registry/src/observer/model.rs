@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::mem;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use planner::names::{Digest, ModelName, Version};
@@ -38,11 +38,17 @@ struct Marks {
 }
 
 impl Marks {
-    fn of(model: &Path) -> Result<Self, StoreError> {
+    fn of(mut model: PathBuf) -> Result<Self, StoreError> {
+        let mut mark = |name: &str| {
+            model.push(name);
+            let mark = Mark::of(&model);
+            model.pop();
+            mark
+        };
         Ok(Self {
-            versions: Mark::of(&model.join(VERSIONS))?,
-            aliases: Mark::of(&model.join(ALIASES))?,
-            history: Mark::of(&model.join(HISTORY))?,
+            versions: mark(VERSIONS)?,
+            aliases: mark(ALIASES)?,
+            history: mark(HISTORY)?,
         })
     }
 
@@ -60,7 +66,7 @@ impl Seen {
     /// Says whether the next look may find anything else.
     pub(super) fn may_differ(&self, store: &Store, model: &ModelName) -> bool {
         !self.marks.are_trusted()
-            || Marks::of(&store.model_path(model)).map_or(true, |current| current != self.marks)
+            || Marks::of(store.model_path(model)).map_or(true, |current| current != self.marks)
     }
 
     /// Looks at all that changed, and returns what there is now.
@@ -75,7 +81,7 @@ impl Seen {
         let known = mem::take(&mut self.marks);
         // Before anything is read: what changes from here on bears another time, or one that is too young.
         let now = seconds_now();
-        let current = Marks::of(&store.model_path(model))?;
+        let current = Marks::of(store.model_path(model))?;
         let Some(dir) = store.model_dir(model)? else {
             *self = Self {
                 marks: current,

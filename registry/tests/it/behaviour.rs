@@ -272,10 +272,10 @@ fn an_alias_moves_with_its_record() {
 #[test]
 fn an_abort_stands_until_the_canary_moves() {
     let (root, store) = store();
-    let observer = Observer::new(store.clone());
+    let witness = Observer::new(store.clone());
     let aborted = |words: &str| {
         write(root.path(), words).unwrap();
-        let observed = observer.observe(&wine()).unwrap();
+        let observed = witness.observe(&wine()).unwrap();
         observed.aborted.iter().map(Digest::short).collect::<Vec<_>>()
     };
     let (abort, two) = (format!("abort wine {V2} two"), Digest::of(b"two").short());
@@ -296,7 +296,7 @@ fn an_abort_stands_until_the_canary_moves() {
     "#]]
     .assert_eq(&render_history(root.path(), &wine()).unwrap());
     let observed = Observer::new(store).observe(&wine()).unwrap();
-    assert_eq!(observed, observer.observe(&wine()).unwrap());
+    assert_eq!(observed, witness.observe(&wine()).unwrap());
     assert_eq!(observed.history_digests[&word::<Version>(V2)], Digest::of(b"two"));
 }
 

@@ -264,7 +264,7 @@ fn of_a_history_only_what_was_appended_is_read() {
         shell(
             &world.folder(),
             "head -n 1 history.jsonl > x; cat x > history.jsonl; rm x",
-        )
+        );
     });
     assert!(shortened < 1_000, "{shortened}");
     assert_eq!(world.observe().history_digests.len(), 1);

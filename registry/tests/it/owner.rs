@@ -252,3 +252,19 @@ fn what_the_disk_refuses_is_said_with_what_to_do() {
     assert_eq!(no_space.disposition(), Disposition::Transient);
     assert_eq!(read_only.disposition(), Disposition::Invalid);
 }
+
+#[test]
+fn a_list_of_a_hundred_thousand_models_is_read_back() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    Store::init(root, &owner(), now()).unwrap();
+    write(root, "publish wine v20261101-120000 one").unwrap();
+    let file = root.join("aurora/registry/metadata.json");
+    let mut list: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    list["models"] = (0..100_000).map(|n| format!("model-{n:034}")).collect();
+    std::fs::write(&file, serde_json::to_vec_pretty(&list).unwrap()).unwrap();
+    Store::open_owned(root, &owner()).unwrap();
+    list["models"] = serde_json::json!(["wine"]);
+    let found: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    assert_eq!(found, list);
+}

@@ -56,14 +56,14 @@ fn look(observer: &Observer, model: &ModelName, entry: &Entry) -> String {
     let store = observer.store();
     let mut text = String::new();
     match observer.observe(model) {
-        Ok(observed) => {
-            for (version, found) in &observed.versions {
+        Ok(seen) => {
+            for (version, found) in &seen.versions {
                 text += &match found {
                     ObservedVersion::Sound { .. } => format!("{version}: sound\n"),
                     ObservedVersion::Damaged(why) => format!("{version}: {}\n", short(why)),
                 };
             }
-            for (track, alias) in &observed.aliases {
+            for (track, alias) in &seen.aliases {
                 text += &match alias {
                     ObservedAlias::To(version) => format!("{track}: {version}\n"),
                     ObservedAlias::Broken(why) => format!("{track}: broken: {why}\n"),
