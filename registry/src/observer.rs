@@ -90,7 +90,8 @@ impl Observer {
     /// Says whether a model's folders bear other stamps than at its last [`Self::observe`], or may hide a change.
     ///
     /// Also true for a model that was never observed, could not be, or is being observed right now. Costs at most three
-    /// `statat`; nothing is opened or read. What is damaged in place within a version, only `observe` finds.
+    /// `statat`; nothing is opened or read. What is damaged in place within a version, only `observe` finds. Whoever
+    /// shares the observer may have observed the change: [`Self::known`] tells.
     pub fn glance(&self, model: &ModelName) -> bool {
         let Some(seen) = lock(&self.0.models).get(model).cloned() else {
             return true;
@@ -98,6 +99,13 @@ impl Observer {
         // Whoever holds it may be waiting for a slow disk: this must not.
         seen.try_lock()
             .map_or(true, |seen| seen.may_differ(&self.0.store, model))
+    }
+
+    /// Returns what the last [`Self::observe`] of a model returned to anybody, without a look; `None` where it failed or is
+    /// under way, or the model was never observed.
+    pub fn known(&self, model: &ModelName) -> Option<Arc<ObservedModel>> {
+        let seen = lock(&self.0.models).get(model).cloned()?;
+        seen.try_lock().ok()?.known()
     }
 
     /// Returns the staged data files; their folder is listed only when its stamp changed.
@@ -183,6 +191,7 @@ mod tests {
         let seen = Arc::clone(&lock(&observer.0.models)[&beer]);
         let _slow = lock(&seen);
         assert!(observer.glance(&beer), "what is being looked at may differ");
+        assert_eq!(observer.known(&beer), None);
         assert!(!observer.glance(&wine));
         observer.observe(&wine).unwrap();
         observer.datasets().unwrap();

@@ -27,6 +27,8 @@ pub(super) struct Seen {
     verified: Vec<(Version, Digest)>,
     past: Past,
     observed: Arc<ObservedModel>,
+    /// Whether `observed` is what one look found.
+    is_whole: bool,
 }
 
 /// The marks of what a model's folder holds.
@@ -69,6 +71,11 @@ impl Seen {
             || Marks::of(store.model_path(model)).map_or(true, |current| current != self.marks)
     }
 
+    /// Returns what the last look found, if it came to its end.
+    pub(super) fn known(&self) -> Option<Arc<ObservedModel>> {
+        self.is_whole.then(|| Arc::clone(&self.observed))
+    }
+
     /// Looks at all that changed, and returns what there is now.
     ///
     /// Each part is remembered as soon as it is read, its mark only when the whole look has succeeded.
@@ -79,6 +86,7 @@ impl Seen {
         counters: &Counters,
     ) -> Result<Arc<ObservedModel>, StoreError> {
         let known = mem::take(&mut self.marks);
+        self.is_whole = false;
         // Before anything is read: what changes from here on bears another time, or one that is too young.
         let now = seconds_now();
         let current = Marks::of(store.model_path(model))?;
@@ -86,6 +94,7 @@ impl Seen {
             *self = Self {
                 marks: current,
                 observed: kept(&self.observed, ObservedModel::default()),
+                is_whole: true,
                 ..Self::default()
             };
             return Ok(Arc::clone(&self.observed));
@@ -121,6 +130,7 @@ impl Seen {
             aliases: aliases.trusted(now),
             history: history.trusted(now),
         };
+        self.is_whole = true;
         Ok(Arc::clone(&self.observed))
     }
 

@@ -120,15 +120,15 @@ fn what_does_not_change_is_not_read_again() {
     for _ in 0..10 {
         assert!(!world.glance());
         assert!(Arc::ptr_eq(&world.observe(), &first));
-        assert!(Arc::ptr_eq(
-            &world.observer.clone().observe(&wine()).unwrap(),
-            &first
-        ));
+        let sharer = world.observer.clone();
+        assert!(Arc::ptr_eq(&sharer.observe(&wine()).unwrap(), &first));
+        assert!(Arc::ptr_eq(&sharer.known(&wine()).unwrap(), &first));
     }
     assert_eq!(world.observer.hashed(), hashed);
     assert_eq!(world.observer.history_bytes(), read);
 
     world.observer.forget(&wine());
+    assert_eq!(world.observer.known(&wine()), None);
     assert!(world.glance(), "what is forgotten was never seen");
     assert_eq!(world.observe(), first);
     assert_eq!(world.observer.hashed(), hashed + 2);
@@ -286,6 +286,7 @@ fn a_look_that_fails_is_not_taken_for_one() {
             Err(StoreError::Link { .. })
         ));
         assert!(world.glance());
+        assert_eq!(world.observer.known(&wine()), None);
     }
     fs::remove_file(&aliases).unwrap();
     shell(&world.folder(), "mv away aliases");
