@@ -1,7 +1,7 @@
 //! Reading and writing a run's files; each is small, and reading any of them is bounded.
 //!
-//! None is synced: a run that a power loss takes, or whose result it tears, is begun again, and publishing what is
-//! published already changes nothing.
+//! None of what they hold is synced: a run that a power loss takes, or whose result it tears, is begun again, and
+//! publishing what is published already changes nothing.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -64,11 +64,14 @@ impl RunFolder {
 
     /// Begins an attempt: forgets the last one's progress and result, then writes what is asked.
     pub fn begin(&self, request: &RunRequest) -> Result<(), StoreError> {
+        let is_repeated = self.dir.kind(RESULT)?.is_some();
         // Result first: a request must never be found beside the result of another one.
         for name in [RESULT, PROGRESS] {
             self.dir.remove(name)?;
         }
-        self.dir.replace_unsynced(REQUEST, &to_json(request))
+        self.dir.replace_unsynced(REQUEST, &to_json(request))?;
+        // Nor after a power loss, on a filesystem that keeps no order.
+        if is_repeated { self.dir.sync() } else { Ok(()) }
     }
 
     /// Reads what was asked; `None` where nothing was.
