@@ -23,7 +23,7 @@ pub(crate) struct Observation {
 /// An error means that not even the store's list of data files could be read.
 pub(crate) fn observe(
     objects: &Objects,
-    observer: &Observer,
+    registry: &Observer,
     desired: &Desired,
 ) -> Result<Observation, StoreError> {
     let mut observed = {
@@ -56,10 +56,10 @@ pub(crate) fn observe(
             datasets: BTreeSet::new(),
         }
     };
-    observed.datasets = observer.datasets()?.as_ref().clone();
+    observed.datasets.clone_from(&*registry.datasets()?);
     let mut unreadable = BTreeMap::new();
     for model in models(desired, &observed) {
-        match observer.observe(&model) {
+        match registry.observe(&model) {
             Ok(found) => {
                 observed.models.insert(model, found.as_ref().clone());
             }
