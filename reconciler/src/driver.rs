@@ -160,9 +160,9 @@ impl Driver {
         {
             return Ok(resolution.clone());
         }
-        let resolution = self
-            .resolver
+        self.resolver
             .resolve(&self.source, &head, &self.environment, last_good.as_ref())?;
+        let resolution = self.resolver.resolution().clone();
         let before = self
             .resolved
             .as_ref()

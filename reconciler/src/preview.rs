@@ -85,8 +85,9 @@ pub fn validate(
     }
     let mut all = Vec::new();
     for environment in environments {
-        let Resolution { desired, findings } =
-            Resolver::without_history().resolve(&source, &revision, &environment, None)?;
+        let mut resolver = Resolver::without_history();
+        resolver.resolve(&source, &revision, &environment, None)?;
+        let Resolution { desired, findings } = resolver.into_resolution();
         all.push(Validated {
             environment,
             revision: revision.clone(),
@@ -126,7 +127,9 @@ pub fn against_data_dir(
     let objects = Objects::load(data_dir_opened.into(), environment)?;
     let last_good = objects.state().environment.clone().ok_or_else(not_applied)?;
     let store = Store::open(&registry_root(&objects.data_dir, &last_good))?;
-    let resolution = Resolver::default().resolve(&source, &revision, environment, Some(&last_good))?;
+    let mut resolver = Resolver::default();
+    resolver.resolve(&source, &revision, environment, Some(&last_good))?;
+    let resolution = resolver.into_resolution();
     let Some(desired) = resolution.desired else {
         return Err(PreviewError::NoEnvironment {
             environment: environment.clone(),
@@ -158,7 +161,8 @@ pub fn between(
     let mut resolver = Resolver::without_history();
     let mut desired = |text: &str, last_good: Option<&planner::environment::Environment>| {
         let revision = source.find(text)?;
-        let resolution = resolver.resolve(&source, &revision, environment, last_good)?;
+        resolver.resolve(&source, &revision, environment, last_good)?;
+        let resolution = resolver.resolution().clone();
         match resolution.desired {
             Some(desired) => Ok((desired, resolution.findings)),
             None => Err(PreviewError::NoEnvironment {

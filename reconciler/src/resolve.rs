@@ -1,25 +1,40 @@
 //! A commit's files → the desired state and findings. Reads Git, writes nothing.
 //!
+//! ```text
+//! difference of two folders ──files──> index ──judge──> what the touched manifests mean ──> resolution
+//!                             parse    claims  datasets, history, allowed                   changed in place
+//! ```
+//!
 //! One bad file never stops the others: what is wrong becomes a finding, and the environment counts as partly
-//! understood, so that nothing is removed.
+//! understood, so that nothing is removed. A commit costs what it changes: all that can fail is found out before the
+//! last resolution is touched.
 
+mod allowed;
 mod datasets;
-mod gather;
+mod files;
+mod index;
+mod judge;
+mod read;
+mod revise;
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crds::parse::{Manifest, Parsed, parse_file};
-use planner::desired::{AllowedRemovals, Completeness, Declared, Desired};
+use planner::desired::{Completeness, Desired};
 use planner::environment::Environment;
 use planner::finding::{Finding, Location, Reason};
 use planner::names::{EnvironmentName, Revision};
 use planner::object::ObjectId;
 
-use crate::source::{ENVIRONMENTS, History, ManifestFile, Source, SourceError};
+use crate::source::{ENVIRONMENTS, Folder, History, Source, SourceError};
+use allowed::Allowed;
+use datasets::Datasets;
+use files::Edited;
+use index::Index;
+use judge::{Changes, Judge, Judged};
+use revise::{Header, Stamps, revise};
 
 /// What an environment's folder says at one commit.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Resolution {
     /// The desired state; absent where there is no MLEnvironment to go by.
     pub desired: Option<Desired>,
@@ -27,31 +42,50 @@ pub struct Resolution {
     pub findings: Vec<Finding>,
 }
 
-/// Resolves commits, and remembers what it parsed: a new commit costs what it changes.
+/// What of a resolution may differ from the one before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Touched {
+    /// Anything.
+    Everything,
+    /// These manifests: what they declare, since which commit, where, or whether they do. The MLEnvironment is among
+    /// them where it or what it allows to remove differs.
+    ///
+    /// The revision as a whole, the findings and the completeness may differ besides.
+    Manifests(BTreeSet<ObjectId>),
+}
+
+/// Resolves commits one after the other, and keeps the last resolution: a new commit costs what it changes.
 #[derive(Debug)]
 pub struct Resolver {
-    files: HashMap<ManifestFile, Arc<ParsedFile>>,
+    resolution: Resolution,
+    /// What the resolution was asked for with.
+    asked: Option<Asked>,
+    /// What the resolution stands on; absent where the next one has to read the whole folder.
+    ground: Option<Ground>,
     /// Absent where it does not matter which commit changed a manifest.
     history: Option<History>,
-    digests: datasets::Digests,
+    allowed: Allowed,
+}
+
+#[derive(Debug, PartialEq)]
+struct Asked {
+    revision: Revision,
+    environment: EnvironmentName,
+    last_good: Option<Environment>,
 }
 
 #[derive(Debug)]
-struct ParsedFile {
-    parsed: Vec<Parsed>,
-    findings: Vec<Finding>,
-    documents: Arc<Vec<(ObjectId, Vec<u8>)>>,
+struct Ground {
+    folder: Folder,
+    index: Index,
+    datasets: Datasets,
 }
-
-/// How many parsed files are remembered beside those of the newest commit.
-const PARSED_FILES_MAX: usize = 4_096;
 
 impl Default for Resolver {
     fn default() -> Self {
         Self {
-            files: HashMap::new(),
             history: Some(History::default()),
-            digests: datasets::Digests::default(),
+            ..Self::without_history()
         }
     }
 }
@@ -60,187 +94,188 @@ impl Resolver {
     /// Returns a resolver that takes the resolved commit itself for the one that changed each manifest: for comparing.
     pub fn without_history() -> Self {
         Self {
+            resolution: Resolution::default(),
+            asked: None,
+            ground: None,
             history: None,
-            ..Self::default()
+            allowed: Allowed::default(),
         }
     }
 
-    /// Resolves an environment at a commit.
+    /// Returns the last resolution: before the first, nothing is desired and nothing found.
+    pub fn resolution(&self) -> &Resolution {
+        &self.resolution
+    }
+
+    /// Returns the last resolution and forgets all else.
+    pub fn into_resolution(self) -> Resolution {
+        self.resolution
+    }
+
+    /// Resolves an environment at a commit, and says what may differ from the last resolution.
     ///
     /// `last_good` is the MLEnvironment that goes on where the commit has none that can be read. An error means that
-    /// Git could not be read; then nothing is known about the commit.
+    /// Git could not be read; then nothing is known about the commit, and the last resolution stays as it was.
     pub fn resolve(
         &mut self,
         source: &Source,
         revision: &Revision,
         environment: &EnvironmentName,
         last_good: Option<&Environment>,
-    ) -> Result<Resolution, SourceError> {
-        let snapshot = match source.snapshot(revision, environment) {
-            Ok(snapshot) => snapshot,
-            Err(SourceError::NoEnvironment { existing, .. }) => {
-                return Ok(folder_missing(revision, environment, last_good, &existing));
-            }
-            Err(error) => return Err(error),
+    ) -> Result<Touched, SourceError> {
+        let asked = Asked {
+            revision: revision.clone(),
+            environment: environment.clone(),
+            last_good: last_good.cloned(),
         };
-        let mut findings = snapshot.findings;
-        let mut gathered = gather::Gathered::default();
-        let mut current = HashMap::new();
-        for file in snapshot.files {
-            let parsed = self.parse(source, &file)?;
-            findings.extend(parsed.findings.iter().cloned());
-            for document in &parsed.parsed {
-                gathered.add(document);
-            }
-            current.insert(file, parsed);
+        if self.asked.as_ref() == Some(&asked) {
+            return Ok(Touched::Manifests(BTreeSet::new()));
         }
-        self.files = current;
-
-        let declared_environment = gathered.environment(environment, &mut findings);
-        gathered.drop_duplicates(&mut findings);
-        self.digests
-            .settle(source, revision, &mut gathered.trainings, &mut findings)?;
-
-        let ids = gathered.ids();
-        let changed = if let Some(mut history) = self.history.take() {
-            let changed = history.changes(source, revision, environment, &ids, &mut |file| {
-                self.parse(source, file).map(|parsed| parsed.documents.clone())
-            });
-            self.history = Some(history);
-            changed?
-        } else {
-            let changed = source.changed_at(revision)?;
-            ids.into_iter().map(|id| (id, changed.clone())).collect()
-        };
-
-        let allowed = match declared_environment
-            .as_ref()
-            .and_then(|declared| declared.removal.allow.as_ref())
-        {
-            Some(allow) => self.allowed(source, revision, allow, environment)?,
-            None => None,
-        };
-
-        findings.sort();
-        findings.dedup();
-        let completeness = if findings.is_empty() {
-            Completeness::Complete
-        } else {
-            Completeness::Partial
-        };
-        let declare = |id: &ObjectId| {
-            let changed = &changed[id];
-            (changed.revision.clone(), changed.committed_at)
-        };
-        let desired = declared_environment
-            .or(last_good.cloned())
-            .map(|environment| Desired {
-                revision: revision.clone(),
-                allowed: allowed.clone(),
-                environment,
-                completeness,
-                deployments: gathered
-                    .deployments
-                    .into_iter()
-                    .map(|(name, found)| {
-                        let (revision, committed_at) = declare(&ObjectId::deployment(&name));
-                        (name, found.declared(revision, committed_at))
-                    })
-                    .collect(),
-                trainings: gathered
-                    .trainings
-                    .into_iter()
-                    .map(|(name, found)| {
-                        let (revision, committed_at) = declare(&ObjectId::training(&name));
-                        (name, found.declared(revision, committed_at))
-                    })
-                    .collect(),
-            });
-        Ok(Resolution { desired, findings })
-    }
-
-    /// Resolves what the commit that `removal.allow` names still declares; nothing where it is no commit of the
-    /// branch, or was not understood as a whole.
-    fn allowed(
-        &mut self,
-        source: &Source,
-        head: &Revision,
-        allow: &Revision,
-        environment: &EnvironmentName,
-    ) -> Result<Option<AllowedRemovals>, SourceError> {
-        if !source.is_on_first_parent_line(head, allow)? {
-            return Ok(None);
-        }
-        let snapshot = match source.snapshot(allow, environment) {
-            Ok(snapshot) => snapshot,
-            Err(SourceError::NoEnvironment { .. }) => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let mut allowed = AllowedRemovals {
-            revision: allow.clone(),
-            deployments: std::collections::BTreeSet::new(),
-            trainings: std::collections::BTreeSet::new(),
-        };
-        let mut is_understood = snapshot.findings.is_empty();
-        for file in &snapshot.files {
-            let parsed = self.parse(source, file)?;
-            is_understood &= parsed.findings.is_empty();
-            for document in &parsed.parsed {
-                match &document.manifest {
-                    Manifest::Environment(_) => {}
-                    Manifest::Deployment(name, _) => {
-                        allowed.deployments.insert(name.clone());
-                    }
-                    Manifest::Training(name, _) => {
-                        allowed.trainings.insert(name.clone());
-                    }
+        let touched = match source.folder(revision, environment) {
+            Ok(folder) => {
+                if let Some(touched) = self.follow(source, &asked, &folder)? {
+                    touched
+                } else {
+                    self.resolve_anew(source, &asked, folder)?;
+                    Touched::Everything
                 }
             }
-        }
-        Ok(is_understood.then_some(allowed))
+            Err(SourceError::NoEnvironment { existing, .. }) => {
+                self.ground = None;
+                self.resolution = folder_missing(revision, environment, last_good, &existing);
+                Touched::Everything
+            }
+            Err(error) => return Err(error),
+        };
+        self.asked = Some(asked);
+        Ok(touched)
     }
 
-    fn parse(&mut self, source: &Source, file: &ManifestFile) -> Result<Arc<ParsedFile>, SourceError> {
-        if let Some(parsed) = self.files.get(file) {
-            return Ok(parsed.clone());
+    /// Goes on from the last resolution; nothing is done where that takes reading the whole folder.
+    fn follow(
+        &mut self,
+        source: &Source,
+        asked: &Asked,
+        folder: &Folder,
+    ) -> Result<Option<Touched>, SourceError> {
+        let is_same = |last: &Asked| last.environment == asked.environment;
+        let (Some(ground), Some(former)) = (&mut self.ground, &self.resolution.desired) else {
+            return Ok(None);
+        };
+        if !self.asked.as_ref().is_some_and(is_same) {
+            return Ok(None);
         }
-        let bytes = source.read(file)?;
-        let (parsed, findings) = parse_file(&file.path, &bytes);
-        let documents = parsed
-            .iter()
-            .filter_map(|document| Some((id_of(&document.manifest)?, document.canonical.clone())))
-            .collect();
-        let parsed = Arc::new(ParsedFile {
-            parsed,
-            findings,
-            documents: Arc::new(documents),
-        });
-        if self.files.len() > PARSED_FILES_MAX {
-            self.files.clear();
+        let Some(mut edited) = files::follow(source, &mut ground.index, &ground.folder, folder)? else {
+            return Ok(None);
+        };
+        let judge = Judge {
+            source,
+            revision: &asked.revision,
+            environment: &asked.environment,
+            folder,
+            index: &ground.index,
+            datasets: &ground.datasets,
+            history: self.history.as_ref(),
+            former: Some((former, &ground.folder)),
+        };
+        let judged = judge.judge(&mut edited, &mut self.allowed);
+        let Some(mut ground) = self.ground.take() else {
+            return Ok(None);
+        };
+        match judged {
+            Ok(judged) => {
+                ground.folder = folder.clone();
+                Ok(Some(self.accept(asked, judged, &edited, ground)))
+            }
+            Err(error) => {
+                edited.undo(&mut ground.index);
+                self.ground = Some(ground);
+                Err(error)
+            }
         }
-        self.files.insert(file.clone(), parsed.clone());
-        Ok(parsed)
+    }
+
+    /// Reads the whole folder.
+    fn resolve_anew(&mut self, source: &Source, asked: &Asked, folder: Folder) -> Result<(), SourceError> {
+        let (index, mut edited) = files::list(source, &folder)?;
+        let ground = Ground {
+            folder,
+            index,
+            datasets: Datasets::default(),
+        };
+        let judge = Judge {
+            source,
+            revision: &asked.revision,
+            environment: &asked.environment,
+            folder: &ground.folder,
+            index: &ground.index,
+            datasets: &ground.datasets,
+            history: self.history.as_ref(),
+            former: None,
+        };
+        let judged = judge.judge(&mut edited, &mut self.allowed)?;
+        self.resolution = Resolution::default();
+        self.ground = None;
+        self.accept(asked, judged, &edited, ground);
+        Ok(())
+    }
+
+    /// Changes the resolution to what a commit was judged to mean. Nothing here can fail.
+    fn accept(&mut self, asked: &Asked, judged: Judged, edited: &Edited, mut ground: Ground) -> Touched {
+        let Judged {
+            declared,
+            gone,
+            datasets,
+            changes,
+            environment,
+            allowed,
+        } = judged;
+        ground.datasets.accept(datasets, &gone);
+        let findings = findings(&ground, &asked.environment);
+        let stamps = match changes {
+            Changes::Uniform(changed) => Stamps::Uniform(changed),
+            Changes::Walked(walked) => {
+                let history = self.history.get_or_insert_default();
+                let found = history.accept(walked, &edited.touched, &|id| ground.index.is_claimed(id));
+                Stamps::Each { history, found }
+            }
+        };
+        let former = self.resolution.desired.take();
+        let desired = environment
+            .or_else(|| asked.last_good.clone())
+            .map(|environment| Header {
+                revision: asked.revision.clone(),
+                environment,
+                completeness: if findings.is_empty() {
+                    Completeness::Complete
+                } else {
+                    Completeness::Partial
+                },
+                allowed,
+            })
+            .map(|header| revise(former, header, declared, &gone, &stamps));
+        let (desired, touched) = match desired {
+            Some((desired, touched)) => {
+                // What was not read, for what was there besides, may be read at the next commit.
+                self.ground = (!edited.is_cut).then_some(ground);
+                (Some(desired), touched)
+            }
+            // Nothing is desired without an environment, and specs are kept nowhere else.
+            None => (None, Touched::Everything),
+        };
+        self.resolution = Resolution { desired, findings };
+        touched
     }
 }
 
-/// What a document is about, where it is not the environment itself.
-fn id_of(manifest: &Manifest) -> Option<ObjectId> {
-    match manifest {
-        Manifest::Environment(_) => None,
-        Manifest::Deployment(name, _) => Some(ObjectId::deployment(name)),
-        Manifest::Training(name, _) => Some(ObjectId::training(name)),
-    }
-}
-
-impl<S> gather::Found<S> {
-    fn declared(self, revision: Revision, committed_at: planner::Timestamp) -> Declared<S> {
-        Declared {
-            spec: self.spec,
-            revision,
-            committed_at,
-            location: self.location,
-        }
-    }
+fn findings(ground: &Ground, environment: &EnvironmentName) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    ground.index.environment(environment, &mut findings);
+    ground.index.findings(&mut findings);
+    findings.extend(ground.datasets.findings().cloned());
+    findings.sort();
+    findings.dedup();
+    findings
 }
 
 /// A commit without the environment's folder removes nothing: it may be a mistake, and the folder holds the limits
@@ -272,8 +307,8 @@ fn folder_missing(
             environment: environment.clone(),
             allowed: None,
             completeness: Completeness::Partial,
-            deployments: std::collections::BTreeMap::new(),
-            trainings: std::collections::BTreeMap::new(),
+            deployments: BTreeMap::new(),
+            trainings: BTreeMap::new(),
         }),
         findings: vec![finding],
     }

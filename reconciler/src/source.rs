@@ -6,6 +6,7 @@
 
 mod branch;
 mod dataset;
+mod difference;
 mod history;
 mod tree;
 
@@ -15,8 +16,12 @@ use git2::{ErrorCode, Oid, Repository, Status, StatusOptions};
 use planner::names::{EnvironmentName, Revision};
 
 pub use dataset::{DataFile, DataFileError};
-pub use history::{Changed, History};
-pub use tree::{ManifestFile, Snapshot};
+pub(crate) use dataset::{DataFiles, join};
+pub(crate) use difference::{Difference, ENTRIES_MAX, refused};
+pub use history::Changed;
+pub(crate) use history::{Documents, History, Line, Walked};
+pub use tree::Folder;
+pub(crate) use tree::ManifestFile;
 
 /// The folder that holds one folder per environment.
 pub const ENVIRONMENTS: &str = "environments";

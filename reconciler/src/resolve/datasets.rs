@@ -1,72 +1,180 @@
 //! Data files of the commit: found, and their digests filled into the specs.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
-use planner::finding::{Finding, Reason};
-use planner::names::{Digest, ObjectName, Revision};
-use planner::object::ObjectId;
+use git2::Oid;
+use planner::finding::{Finding, Location, Reason};
+use planner::names::{Digest, ObjectName};
+use planner::object::{Kind, ObjectId};
 use planner::training::{DataSource, Holdout, Training};
 
-use super::gather::Found;
-use crate::source::{DataFile, Source, SourceError};
+use crate::source::{DataFile, DataFileError, DataFiles, Source, SourceError, join};
 
-/// The digests of data files that were read before.
+/// Which jobs read which files of the commit, and what those files were found to be.
 #[derive(Debug, Default)]
-pub(super) struct Digests(HashMap<DataFile, Digest>);
+pub(super) struct Datasets {
+    jobs: BTreeMap<String, BTreeSet<ObjectName>>,
+    paths: BTreeMap<ObjectName, Vec<String>>,
+    digests: BTreeMap<String, (DataFile, Digest)>,
+    unusable: BTreeMap<ObjectName, Vec<Finding>>,
+}
 
-impl Digests {
-    /// Fills in the digest of each data file of the commit. A job whose file is unusable is taken out, with a finding.
-    pub(super) fn settle(
-        &mut self,
+/// Settles jobs at one commit.
+pub(super) struct Settling<'a> {
+    source: &'a Source,
+    known: &'a Datasets,
+    files: DataFiles<'a>,
+    settled: Settled,
+}
+
+/// What was found, until it is taken in.
+#[derive(Debug, Default)]
+pub(super) struct Settled {
+    jobs: BTreeMap<ObjectName, Job>,
+    digests: BTreeMap<String, (DataFile, Digest)>,
+}
+
+#[derive(Debug, Default)]
+struct Job {
+    paths: Vec<String>,
+    findings: Vec<Finding>,
+}
+
+impl Datasets {
+    /// Returns the jobs with a file that is another one, or none, in the second of two commits.
+    pub(super) fn moved(
+        &self,
         source: &Source,
-        revision: &Revision,
-        trainings: &mut BTreeMap<ObjectName, Found<Training>>,
-        findings: &mut Vec<Finding>,
-    ) -> Result<(), SourceError> {
-        let mut unusable = Vec::new();
-        let mut used = HashMap::new();
-        for (name, found) in trainings.iter_mut() {
-            let manifest = found.location.file.clone();
-            let dataset = &mut found.spec.dataset;
-            let mut files = vec![("spec.dataset", &dataset.source, &mut dataset.sha256)];
-            if let Holdout::File { source, sha256 } = &mut found.spec.evaluation.holdout {
-                files.push(("spec.evaluation.holdout.file", source, sha256));
-            }
-            for (field, data, sha256) in files {
-                let DataSource::Committed(path) = data else {
-                    continue;
-                };
-                let wrong = match source.data_file(revision, &manifest, path)? {
-                    Ok(file) => {
-                        let digest = match self.0.get(&file) {
-                            Some(digest) => *digest,
-                            None => source.data_digest(&file)?,
-                        };
-                        used.insert(file, digest);
-                        match sha256.replace(digest) {
-                            Some(given) if given != digest => Some((
-                                format!("{field}: {path} has {}, not {}", digest.hex(), given.hex()),
-                                "correct sha256, or leave it out: a file of the commit needs none".to_owned(),
-                            )),
-                            Some(_) | None => None,
-                        }
-                    }
-                    Err(error) => Some((format!("{field}: {error}"), String::new())),
-                };
-                if let Some((message, hint)) = wrong {
-                    findings.push(Finding {
-                        location: Some(found.location.clone()),
-                        reason: Reason::DatasetUnusable,
-                        subject: ObjectId::training(name).to_string(),
-                        message,
-                        hint,
-                    });
-                    unusable.push(name.clone());
+        old: Oid,
+        new: Oid,
+    ) -> Result<BTreeSet<ObjectName>, SourceError> {
+        let moved = source.moved_data(old, new, self.jobs.keys().map(String::as_str))?;
+        Ok(moved
+            .into_iter()
+            .filter_map(|path| self.jobs.get(path))
+            .flatten()
+            .cloned()
+            .collect())
+    }
+
+    pub(super) fn settling<'a>(&'a self, source: &'a Source, root: Oid) -> Result<Settling<'a>, SourceError> {
+        Ok(Settling {
+            source,
+            known: self,
+            files: source.data_files(root)?,
+            settled: Settled::default(),
+        })
+    }
+
+    pub(super) fn is_unusable(&self, job: &ObjectName) -> bool {
+        self.unusable.contains_key(job)
+    }
+
+    /// Takes in what was found; of `gone` jobs nothing is remembered.
+    pub(super) fn accept(&mut self, settled: Settled, gone: &[ObjectId]) {
+        self.digests.extend(settled.digests);
+        let mut left = BTreeSet::new();
+        let gone = gone.iter().filter(|id| id.kind == Kind::Training);
+        for job in gone.map(|id| &id.name).chain(settled.jobs.keys()) {
+            self.unusable.remove(job);
+            for path in self.paths.remove(job).into_iter().flatten() {
+                if let Some(jobs) = self.jobs.get_mut(&path) {
+                    jobs.remove(job);
                 }
+                left.insert(path);
             }
         }
-        trainings.retain(|name, _| !unusable.contains(name));
-        self.0 = used;
-        Ok(())
+        for (name, job) in settled.jobs {
+            for path in &job.paths {
+                self.jobs.entry(path.clone()).or_default().insert(name.clone());
+            }
+            if !job.findings.is_empty() {
+                self.unusable.insert(name.clone(), job.findings);
+            }
+            if !job.paths.is_empty() {
+                self.paths.insert(name, job.paths);
+            }
+        }
+        for path in left {
+            if self.jobs.get(&path).is_some_and(BTreeSet::is_empty) {
+                self.jobs.remove(&path);
+                self.digests.remove(&path);
+            }
+        }
+    }
+
+    pub(super) fn findings(&self) -> impl Iterator<Item = &Finding> {
+        self.unusable.values().flatten()
+    }
+}
+
+impl Settling<'_> {
+    /// Fills in the digest of each data file of the commit, and says whether all of them are usable; if not, there is
+    /// a finding.
+    pub(super) fn settle(
+        &mut self,
+        name: &ObjectName,
+        spec: &mut Training,
+        location: &Location,
+    ) -> Result<bool, SourceError> {
+        let dataset = &mut spec.dataset;
+        let mut files = vec![("spec.dataset", &dataset.source, &mut dataset.sha256)];
+        if let Holdout::File { source, sha256 } = &mut spec.evaluation.holdout {
+            files.push(("spec.evaluation.holdout.file", source, sha256));
+        }
+        let mut job = Job::default();
+        for (field, data, sha256) in files {
+            let DataSource::Committed(relative) = data else {
+                continue;
+            };
+            let found = match join(&location.file, relative) {
+                Some(path) => {
+                    let found = self.files.find(&path)?;
+                    job.paths.push(path);
+                    found
+                }
+                None => Err(DataFileError::Outside(relative.clone())),
+            };
+            let wrong = match found {
+                Ok(file) => {
+                    let digest = self.digest(file)?;
+                    match sha256.replace(digest) {
+                        Some(given) if given != digest => Some((
+                            format!("{field}: {relative} has {}, not {}", digest.hex(), given.hex()),
+                            "correct sha256, or leave it out: a file of the commit needs none".to_owned(),
+                        )),
+                        Some(_) | None => None,
+                    }
+                }
+                Err(error) => Some((format!("{field}: {error}"), String::new())),
+            };
+            job.findings.extend(wrong.map(|(message, hint)| Finding {
+                location: Some(location.clone()),
+                reason: Reason::DatasetUnusable,
+                subject: ObjectId::training(name).to_string(),
+                message,
+                hint,
+            }));
+        }
+        let is_usable = job.findings.is_empty();
+        self.settled.jobs.insert(name.clone(), job);
+        Ok(is_usable)
+    }
+
+    fn digest(&mut self, file: DataFile) -> Result<Digest, SourceError> {
+        let known = [&self.settled.digests, &self.known.digests]
+            .into_iter()
+            .filter_map(|digests| digests.get(&file.path))
+            .find(|(known, _)| *known == file);
+        if let Some((_, digest)) = known {
+            return Ok(*digest);
+        }
+        let digest = self.source.data_digest(&file)?;
+        self.settled.digests.insert(file.path.clone(), (file, digest));
+        Ok(digest)
+    }
+
+    pub(super) fn finish(self) -> Settled {
+        self.settled
     }
 }

@@ -1,14 +1,14 @@
 //! Which commit last changed a manifest.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 
-use git2::{Commit, Delta, FileMode, Oid};
+use git2::{Commit, Oid};
 use planner::Timestamp;
-use planner::names::{EnvironmentName, Revision};
+use planner::names::{Digest, EnvironmentName, Revision};
 use planner::object::ObjectId;
 
-use super::tree::{ManifestFile, is_manifest};
+use super::difference::Difference;
+use super::tree::{ManifestFile, folder_of};
 use super::{ENVIRONMENTS, Source, SourceError, oid_of, revision_of};
 
 /// The most commits that are walked; beyond them a manifest counts as changed at the oldest one reached.
@@ -17,8 +17,9 @@ const COMMITS_MAX: usize = 10_000;
 /// The last second that a version can be named after, since 1970.
 const YEAR_9999_ENDS: i64 = 253_402_300_799;
 
-/// The documents of one file: what each is about, and its canonical form (equal exactly if the parsed documents are).
-pub(crate) type Documents = Arc<Vec<(ObjectId, Vec<u8>)>>;
+/// The documents of one file: what each is about, and the digest of its canonical form (equal if the parsed documents
+/// are).
+pub(crate) type Documents = Vec<(ObjectId, Digest)>;
 
 /// The commit that last changed a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,98 +32,143 @@ pub struct Changed {
 
 /// Remembers what it found at the last head, so that a new commit costs only its own difference.
 #[derive(Debug, Default)]
-pub struct History {
-    head: Option<Oid>,
+pub(crate) struct History {
+    /// What `known` holds for.
+    at: Option<(EnvironmentName, Oid)>,
     known: BTreeMap<ObjectId, Changed>,
+}
+
+/// What a walk goes along: the first parents of a commit, as far as they change an environment's folder.
+#[derive(Clone, Copy)]
+pub(crate) struct Line<'a> {
+    pub(crate) source: &'a Source,
+    pub(crate) head: &'a Revision,
+    pub(crate) environment: &'a EnvironmentName,
+    /// What is known to differ between two trees of the folder, the older one first: large folders take time to read.
+    pub(crate) known: Option<(Oid, Oid, &'a Difference)>,
+}
+
+/// What a walk found, until it is taken into the history.
+#[derive(Debug)]
+pub(crate) struct Walked {
+    at: (EnvironmentName, Oid),
+    /// The last head is none of the new one's first parents: what was known of it counts no more.
+    is_anew: bool,
+    /// The manifests that changed since the last head, or whose change was not known.
+    found: BTreeMap<ObjectId, Changed>,
 }
 
 impl Source {
     /// Returns a commit with its time.
     pub fn changed_at(&self, revision: &Revision) -> Result<Changed, SourceError> {
-        oid_of(revision)
-            .and_then(|id| self.repository.find_commit(id))
-            .map(|commit| changed_at(&commit))
-            .map_err(|error| self.unreadable(format!("commit {}", revision.short()), &error))
+        Ok(changed_at(&self.commit(revision)?))
     }
 
-    /// Says whether a commit is `head` or one of its first parents, back to at most 10,000 commits.
-    pub(crate) fn is_on_first_parent_line(
+    /// Counts the first-parent steps that lead from `head` to a commit, if it is fewer than 10,000.
+    ///
+    /// `known` is an older head and its own count: the way is not walked twice.
+    pub(crate) fn first_parent_steps(
         &self,
         head: &Revision,
-        revision: &Revision,
-    ) -> Result<bool, SourceError> {
-        let unreadable =
-            |error: &git2::Error| self.unreadable(format!("the history of {}", head.short()), error);
-        let Ok(wanted) = oid_of(revision) else {
-            return Ok(false);
+        wanted: &Revision,
+        known: Option<&(Revision, Option<usize>)>,
+    ) -> Result<Option<usize>, SourceError> {
+        let Ok(wanted) = oid_of(wanted) else {
+            return Ok(None);
         };
-        let mut commit = oid_of(head)
-            .and_then(|id| self.repository.find_commit(id))
-            .map_err(|error| unreadable(&error))?;
-        for _ in 0..COMMITS_MAX {
+        let known = known.and_then(|(head, steps)| Some((oid_of(head).ok()?, *steps)));
+        let mut commit = self.commit(head)?;
+        for steps in 0..COMMITS_MAX {
             if commit.id() == wanted {
-                return Ok(true);
+                return Ok(Some(steps));
+            }
+            if let Some((head, more)) = known
+                && head == commit.id()
+            {
+                return Ok(more.map(|more| steps + more).filter(|steps| *steps < COMMITS_MAX));
             }
             let Ok(parent) = commit.parent(0) else {
                 break;
             };
             commit = parent;
         }
-        Ok(false)
+        Ok(None)
     }
 }
 
 impl History {
-    /// Finds for each manifest at `head` the newest first-parent commit where its parsed document differs from its
-    /// parent's. Comments, formatting and moves to another file are no difference.
+    /// Finds for manifests the newest first-parent commit where the parsed document differs from its parent's.
+    /// Comments, formatting and moves to another file are no difference.
     ///
-    /// `documents` parses one file; a file that does not parse has none.
-    pub fn changes(
-        &mut self,
-        source: &Source,
-        head: &Revision,
-        environment: &EnvironmentName,
-        manifests: &[ObjectId],
-        documents: &mut dyn FnMut(&ManifestFile) -> Result<Documents, SourceError>,
-    ) -> Result<BTreeMap<ObjectId, Changed>, SourceError> {
+    /// What is known at the last head is carried on: only the commits since are walked, and only manifests of
+    /// `touched` that are not known yet are looked for further back. Where the last head is none of `head`'s first
+    /// parents, all manifests are looked for. `documents` parses files; a file that does not parse has none.
+    pub(crate) fn walk(
+        &self,
+        line: Line<'_>,
+        touched: &BTreeSet<&ObjectId>,
+        all: &dyn Fn() -> BTreeSet<ObjectId>,
+        documents: &mut dyn FnMut(Vec<ManifestFile>) -> Result<Vec<Documents>, SourceError>,
+    ) -> Result<Walked, SourceError> {
+        let Line {
+            source,
+            head,
+            environment,
+            known,
+        } = line;
         let unreadable =
             |error: &git2::Error| source.unreadable(format!("the history of {}", head.short()), error);
-        let repository = &source.repository;
         let folder = format!("{ENVIRONMENTS}/{environment}");
+        let mut commit = source.commit(head)?;
+        let at = (environment.clone(), commit.id());
+        let last = self
+            .at
+            .as_ref()
+            .filter(|(known, _)| known == environment)
+            .map(|(_, last)| *last)
+            .filter(|last| leads_to(&commit, *last));
 
-        let mut open: Vec<ObjectId> = manifests.to_vec();
+        let mut open: BTreeSet<ObjectId> = match last {
+            Some(_) => touched
+                .iter()
+                .filter(|id| !self.known.contains_key(**id))
+                .map(|id| ObjectId::clone(id))
+                .collect(),
+            None => all(),
+        };
+        // Above the last head every change counts, whoever made and undid it; below it only what is looked for.
+        let mut is_above = last.is_some();
         let mut found = BTreeMap::new();
-        let mut commit = oid_of(head)
-            .and_then(|id| repository.find_commit(id))
-            .map_err(|error| unreadable(&error))?;
         let mut ours = folder_of(&commit, &folder).map_err(|error| unreadable(&error))?;
         for _ in 0..COMMITS_MAX {
-            if self.head == Some(commit.id()) {
-                open.retain(|id| match self.known.get(id) {
-                    Some(known) => {
-                        found.insert(id.clone(), known.clone());
-                        false
-                    }
-                    None => true,
-                });
-            }
-            if open.is_empty() {
+            is_above &= last != Some(commit.id());
+            if !is_above && open.is_empty() {
                 break;
             }
             // A shallow clone ends where the parent is missing, as the first commit does.
             let Ok(parent) = commit.parent(0) else { break };
             let theirs = folder_of(&parent, &folder).map_err(|error| unreadable(&error))?;
-            if ours != theirs {
-                let (after, before) = differing(source, &folder, ours, theirs)?;
-                let after = read_all(&after, documents)?;
-                let before = read_all(&before, documents)?;
-                open.retain(|id| match after.get(id) {
-                    Some(document) if before.get(id) != Some(document) => {
-                        found.insert(id.clone(), changed_at(&commit));
-                        false
-                    }
-                    Some(_) | None => true,
-                });
+            let (before, after) = match known {
+                Some((old, new, difference)) if theirs == Some(old) && ours == Some(new) => (
+                    difference.gone.manifests.clone(),
+                    difference.new.manifests.clone(),
+                ),
+                Some(_) | None => {
+                    let difference = source.difference(&folder, theirs, ours)?;
+                    (difference.gone.manifests, difference.new.manifests)
+                }
+            };
+            let mut all = |files| {
+                Ok(documents(files)?
+                    .into_iter()
+                    .flatten()
+                    .collect::<BTreeMap<_, _>>())
+            };
+            let before = all(before)?;
+            for (id, document) in all(after)? {
+                if before.get(&id) != Some(&document) && (open.remove(&id) || is_above) {
+                    found.entry(id).or_insert_with(|| changed_at(&commit));
+                }
             }
             commit = parent;
             ours = theirs;
@@ -130,10 +176,60 @@ impl History {
         for id in open {
             found.insert(id, changed_at(&commit));
         }
-        self.head = oid_of(head).ok();
-        self.known.clone_from(&found);
-        Ok(found)
+        Ok(Walked {
+            at,
+            is_anew: last.is_none(),
+            found,
+        })
     }
+
+    /// Takes in what a walk found, and returns the manifests whose commit may be another one now.
+    ///
+    /// Of `touched` manifests that are not declared any more nothing is remembered.
+    pub(crate) fn accept(
+        &mut self,
+        walked: Walked,
+        touched: &BTreeSet<ObjectId>,
+        is_declared: &dyn Fn(&ObjectId) -> bool,
+    ) -> Vec<ObjectId> {
+        self.at = Some(walked.at);
+        if walked.is_anew {
+            self.known.clear();
+        }
+        for id in touched.iter().chain(walked.found.keys()) {
+            if !is_declared(id) {
+                self.known.remove(id);
+            }
+        }
+        let mut found = Vec::new();
+        for (id, changed) in walked.found {
+            if is_declared(&id) {
+                self.known.insert(id.clone(), changed);
+                found.push(id);
+            }
+        }
+        found
+    }
+
+    /// Returns the commit that last changed a manifest, if a walk found it.
+    pub(crate) fn get(&self, id: &ObjectId) -> Option<&Changed> {
+        self.known.get(id)
+    }
+}
+
+/// Says whether a commit is `head` or one of its first parents, back to at most 10,000 commits.
+fn leads_to(head: &Commit<'_>, wanted: Oid) -> bool {
+    let mut commit = head.clone();
+    for _ in 0..COMMITS_MAX {
+        if commit.id() == wanted {
+            return true;
+        }
+        match commit.parent(0) {
+            Ok(parent) => commit = parent,
+            Err(_end) => return false,
+        }
+    }
+    false
 }
 
 fn changed_at(commit: &Commit<'_>) -> Changed {
@@ -145,60 +241,4 @@ fn changed_at(commit: &Commit<'_>) -> Changed {
             .and_then(|seconds| Timestamp::from_timestamp(seconds, 0))
             .unwrap_or_default(),
     }
-}
-
-fn folder_of(commit: &Commit<'_>, folder: &str) -> Result<Option<Oid>, git2::Error> {
-    match commit.tree()?.get_path(std::path::Path::new(folder)) {
-        Ok(entry) => Ok((entry.filemode() == i32::from(FileMode::Tree)).then(|| entry.id())),
-        Err(error) if error.code() == git2::ErrorCode::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// Returns the manifests that differ between two folders: as they are in the first, and as they are in the second.
-fn differing(
-    source: &Source,
-    folder: &str,
-    ours: Option<Oid>,
-    theirs: Option<Oid>,
-) -> Result<(Vec<ManifestFile>, Vec<ManifestFile>), SourceError> {
-    let unreadable = |error: &git2::Error| source.unreadable(folder, error);
-    let tree = |id: Option<Oid>| id.map(|id| source.repository.find_tree(id)).transpose();
-    let new = tree(ours).map_err(|error| unreadable(&error))?;
-    let old = tree(theirs).map_err(|error| unreadable(&error))?;
-    let diff = source
-        .repository
-        .diff_tree_to_tree(old.as_ref(), new.as_ref(), None)
-        .map_err(|error| unreadable(&error))?;
-    let file = |file: &git2::DiffFile<'_>| {
-        let path = std::str::from_utf8(file.path_bytes()?).ok()?;
-        (is_manifest(path) && matches!(file.mode(), FileMode::Blob | FileMode::BlobExecutable)).then(|| {
-            ManifestFile {
-                path: format!("{folder}/{path}"),
-                id: file.id(),
-            }
-        })
-    };
-    let mut after = Vec::new();
-    let mut before = Vec::new();
-    for delta in diff.deltas() {
-        if delta.status() != Delta::Deleted {
-            after.extend(file(&delta.new_file()));
-        }
-        if delta.status() != Delta::Added {
-            before.extend(file(&delta.old_file()));
-        }
-    }
-    Ok((after, before))
-}
-
-fn read_all(
-    files: &[ManifestFile],
-    documents: &mut dyn FnMut(&ManifestFile) -> Result<Documents, SourceError>,
-) -> Result<BTreeMap<ObjectId, Vec<u8>>, SourceError> {
-    let mut all = BTreeMap::new();
-    for file in files {
-        all.extend(documents(file)?.iter().cloned());
-    }
-    Ok(all)
 }

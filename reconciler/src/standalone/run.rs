@@ -354,8 +354,10 @@ fn first_environment(
     name: &EnvironmentName,
 ) -> Result<Environment, StartError> {
     // An environment that has no folder is told with those that exist.
-    source.snapshot(head, name)?;
-    let resolution = Resolver::without_history().resolve(source, head, name, None)?;
+    source.folder(head, name)?;
+    let mut resolver = Resolver::without_history();
+    resolver.resolve(source, head, name, None)?;
+    let resolution = resolver.into_resolution();
     match resolution.desired {
         Some(desired) => Ok(desired.environment),
         None => Err(StartError::Environment {

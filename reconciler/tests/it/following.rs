@@ -189,7 +189,7 @@ fn an_environment_that_is_not_there_is_told_with_those_that_are() {
     let repo = Repo::with(&[]);
     let source = Source::open(repo.path(), None).unwrap();
     let head = source.find("HEAD").unwrap();
-    let error = source.snapshot(&head, &"prod".parse().unwrap()).unwrap_err();
+    let error = source.folder(&head, &"prod".parse().unwrap()).unwrap_err();
     expect!["HEAD has no folder environments/prod; give another with --environment, one of: dev"]
         .assert_eq(&stable(&repo, &error.to_string()));
 }

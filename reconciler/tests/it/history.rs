@@ -14,11 +14,8 @@ use crate::repository::{Repo, V1, V2, deployment, dev, training};
 fn desired(repo: &Repo, resolver: &mut Resolver) -> Desired {
     let mut source = Source::open(repo.path(), None).unwrap();
     let head = source.head().unwrap();
-    resolver
-        .resolve(&source, &head, &dev(), None)
-        .unwrap()
-        .desired
-        .unwrap()
+    resolver.resolve(&source, &head, &dev(), None).unwrap();
+    resolver.resolution().desired.clone().unwrap()
 }
 
 /// Shows each manifest with the message and time of the commit that changed it, the same whether walked at once or step by step.

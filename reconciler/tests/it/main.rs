@@ -6,3 +6,4 @@ mod history;
 mod intents;
 mod repository;
 mod resolving;
+mod stepping;

@@ -13,9 +13,9 @@ use crate::repository::{ENVIRONMENT, Repo, V1, V2, deployment, dev, training};
 fn resolve(repo: &Repo, last_good: Option<&Environment>) -> Resolution {
     let mut source = Source::open(repo.path(), None).unwrap();
     let head = source.head().unwrap();
-    Resolver::default()
-        .resolve(&source, &head, &dev(), last_good)
-        .unwrap()
+    let mut resolver = Resolver::default();
+    resolver.resolve(&source, &head, &dev(), last_good).unwrap();
+    resolver.into_resolution()
 }
 
 fn good() -> Environment {

@@ -124,8 +124,9 @@ impl Named {
     fn by_commit(&mut self, repo: &std::path::Path, environment: &EnvironmentName) -> Result<(), Failure> {
         let mut source = Source::open(repo, None)?;
         let head = source.head()?;
-        let Resolution { desired, findings } =
-            Resolver::default().resolve(&source, &head, environment, None)?;
+        let mut resolver = Resolver::default();
+        resolver.resolve(&source, &head, environment, None)?;
+        let Resolution { desired, findings } = resolver.into_resolution();
         // What a manifest pins that cannot be read is not known, and what is not known removes nothing.
         if !findings.is_empty() {
             return Err(Failure::new(format!(

@@ -24,8 +24,10 @@ pub(super) fn run(job: &ObjectName, arguments: &TrainArguments) -> Result<Ending
     let mut source = Source::open(&arguments.repository.repo, arguments.branch.branch.as_deref())?;
     let head = source.head()?;
     let environment = &arguments.repository.environment;
-    let resolution = Resolver::default().resolve(&source, &head, environment, None)?;
-    let mut trainings = resolution
+    let mut resolver = Resolver::default();
+    resolver.resolve(&source, &head, environment, None)?;
+    let mut trainings = resolver
+        .into_resolution()
         .desired
         .map(|desired| desired.trainings)
         .unwrap_or_default();

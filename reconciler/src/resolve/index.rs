@@ -1,0 +1,362 @@
+//! What is known of an environment's files: which documents they hold, and what each of those claims.
+//!
+//! Files are replaced one by one. What a replacement can change for other manifests is what they claim as well, so that
+//! only the claims of the replaced documents are judged anew. The specs themselves are not kept here.
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use git2::Oid;
+use planner::environment::Environment;
+use planner::finding::{Finding, Location, Reason};
+use planner::names::{Digest, EnvironmentName, ModelName, ObjectName, Version};
+use planner::object::ObjectId;
+
+use crate::source::{Documents, ENVIRONMENTS, ManifestFile};
+
+/// The documents of an environment.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    files: BTreeMap<Arc<str>, File>,
+    /// The files with findings.
+    wrong: BTreeSet<Arc<str>>,
+    /// The entries that are not taken, and how many there are with this very finding.
+    refused: BTreeMap<Finding, usize>,
+    environments: BTreeSet<Place>,
+    /// Who claims what. More than one claim is one too many.
+    claims: BTreeMap<Claim, Claimants>,
+    contested: BTreeSet<Claim>,
+    /// How many entries the folder has, folders included.
+    pub(super) entries: usize,
+    /// What the manifests have together.
+    pub(super) bytes: usize,
+}
+
+/// One file.
+#[derive(Debug)]
+pub(super) struct File {
+    pub(super) id: Oid,
+    pub(super) bytes: usize,
+    pub(super) documents: Box<[Document]>,
+    pub(super) findings: Box<[Finding]>,
+}
+
+/// What is remembered of one document that is in order.
+#[derive(Debug)]
+pub(super) struct Document {
+    pub(super) about: About,
+    pub(super) line: u64,
+    pub(super) column: u64,
+    /// The digest of its canonical form.
+    pub(super) digest: Digest,
+}
+
+/// What a document is about, with what only one may claim.
+#[derive(Debug)]
+pub(super) enum About {
+    Environment(Box<Environment>),
+    Deployment(ObjectName, ModelName),
+    Training(ObjectName, Option<(ModelName, Version)>),
+}
+
+/// Where a document is: its file and its number in it. Orders as the documents of a folder do.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    pub(super) path: Arc<str>,
+    pub(super) at: usize,
+}
+
+/// What only one manifest may claim.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Claim {
+    Name(ObjectId),
+    Model(ModelName),
+    Version(ModelName, Version),
+}
+
+/// Who claims one thing, in the folder's order: almost always one.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Claimants {
+    One(Place),
+    More(BTreeSet<Place>),
+}
+
+impl fmt::Display for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(id) => write!(f, "the name {id}"),
+            Self::Model(model) => write!(f, "model {model}"),
+            Self::Version(model, version) => write!(f, "version {version} of model {model}"),
+        }
+    }
+}
+
+impl Claimants {
+    /// Adds one more and returns the one that was alone until then.
+    fn add(&mut self, place: Place) -> Option<Place> {
+        match self {
+            Self::One(first) => {
+                let first = first.clone();
+                *self = Self::More(BTreeSet::from([first.clone(), place]));
+                Some(first)
+            }
+            Self::More(places) => {
+                places.insert(place);
+                None
+            }
+        }
+    }
+}
+
+impl Document {
+    /// Returns what it is about, where that is not the environment itself.
+    pub(super) fn id(&self) -> Option<ObjectId> {
+        match &self.about {
+            About::Environment(_) => None,
+            About::Deployment(name, _) => Some(ObjectId::deployment(name)),
+            About::Training(name, _) => Some(ObjectId::training(name)),
+        }
+    }
+
+    fn claims(&self) -> impl Iterator<Item = Claim> {
+        let second = match &self.about {
+            About::Deployment(_, model) => Some(Claim::Model(model.clone())),
+            About::Training(_, Some((model, version))) => {
+                Some(Claim::Version(model.clone(), version.clone()))
+            }
+            About::Environment(_) | About::Training(_, None) => None,
+        };
+        self.id().map(Claim::Name).into_iter().chain(second)
+    }
+
+    /// Returns where it starts in its file.
+    pub(super) fn location(&self, path: &str) -> Location {
+        Location {
+            file: path.to_owned(),
+            line: self.line,
+            column: self.column,
+        }
+    }
+}
+
+impl File {
+    /// Returns the documents as a history compares them.
+    pub(super) fn documents(&self) -> Documents {
+        let id = |document: &Document| Some((document.id()?, document.digest));
+        self.documents.iter().filter_map(id).collect()
+    }
+}
+
+impl Index {
+    /// Puts a file in another one's place, or takes it out, and returns what was there.
+    ///
+    /// `touched` gets each manifest that may be declared otherwise or no more.
+    pub(super) fn replace(
+        &mut self,
+        path: &Arc<str>,
+        file: Option<File>,
+        touched: &mut BTreeSet<ObjectId>,
+    ) -> Option<File> {
+        let old = self.files.remove(path);
+        for (at, document) in old.iter().flat_map(|old| old.documents.iter().enumerate()) {
+            let path = path.clone();
+            self.unclaim(document, &Place { path, at }, touched);
+        }
+        if let Some(old) = &old {
+            self.bytes -= old.bytes;
+            self.wrong.remove(path);
+        }
+        if let Some(new) = file {
+            for (at, document) in new.documents.iter().enumerate() {
+                let path = path.clone();
+                self.claim(document, Place { path, at }, touched);
+            }
+            self.bytes += new.bytes;
+            if !new.findings.is_empty() {
+                self.wrong.insert(path.clone());
+            }
+            self.files.insert(path.clone(), new);
+        }
+        old
+    }
+
+    fn claim(&mut self, document: &Document, place: Place, touched: &mut BTreeSet<ObjectId>) {
+        touched.extend(document.id());
+        if matches!(document.about, About::Environment(_)) {
+            self.environments.insert(place);
+            return;
+        }
+        for claim in document.claims() {
+            // The second claimant takes out the first; a third changes nothing for them.
+            let second = match self.claims.entry(claim.clone()) {
+                Entry::Vacant(vacant) => {
+                    vacant.insert(Claimants::One(place.clone()));
+                    None
+                }
+                Entry::Occupied(mut occupied) => occupied.get_mut().add(place.clone()),
+            };
+            if let Some(first) = second {
+                touched.extend(self.document(&first).and_then(Document::id));
+                self.contested.insert(claim);
+            }
+        }
+    }
+
+    fn unclaim(&mut self, document: &Document, place: &Place, touched: &mut BTreeSet<ObjectId>) {
+        touched.extend(document.id());
+        self.environments.remove(place);
+        for claim in document.claims() {
+            match self.claims.get_mut(&claim) {
+                Some(Claimants::More(places)) => {
+                    places.remove(place);
+                    // The last one left is declared again, unless something else of it is contested.
+                    if places.len() == 1
+                        && let Some(last) = places.pop_first()
+                    {
+                        touched.extend(self.document(&last).and_then(Document::id));
+                        self.claims.insert(claim.clone(), Claimants::One(last));
+                        self.contested.remove(&claim);
+                    }
+                }
+                Some(Claimants::One(_)) => {
+                    self.claims.remove(&claim);
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// Takes in an entry that is not taken.
+    pub(super) fn refuse(&mut self, finding: Finding) {
+        *self.refused.entry(finding).or_default() += 1;
+    }
+
+    /// Forgets an entry that was not taken and is gone.
+    pub(super) fn unrefuse(&mut self, finding: &Finding) {
+        if let Some(count) = self.refused.get_mut(finding) {
+            *count -= 1;
+            if *count == 0 {
+                self.refused.remove(finding);
+            }
+        }
+    }
+
+    pub(super) fn file(&self, path: &str) -> Option<&File> {
+        self.files.get(path)
+    }
+
+    /// Returns what is to be read for having a file's specs.
+    pub(super) fn manifest(&self, path: &str) -> Option<ManifestFile> {
+        let id = self.files.get(path)?.id;
+        let path = path.to_owned();
+        Some(ManifestFile { path, id })
+    }
+
+    pub(super) fn document(&self, place: &Place) -> Option<&Document> {
+        self.files.get(&place.path)?.documents.get(place.at)
+    }
+
+    /// Returns the one document that declares a manifest, if nothing of it is claimed by another one.
+    pub(super) fn declared(&self, id: &ObjectId) -> Option<Place> {
+        let Claimants::One(place) = self.claims.get(&Claim::Name(id.clone()))? else {
+            return None;
+        };
+        let is_free = |claim: Claim| !self.contested.contains(&claim);
+        self.document(place)?.claims().all(is_free).then(|| place.clone())
+    }
+
+    /// Says whether any document is about a manifest.
+    pub(super) fn is_claimed(&self, id: &ObjectId) -> bool {
+        self.claims.contains_key(&Claim::Name(id.clone()))
+    }
+
+    /// Returns the one MLEnvironment. None, or more than one, is a finding.
+    pub(super) fn environment(
+        &self,
+        name: &EnvironmentName,
+        findings: &mut Vec<Finding>,
+    ) -> Option<&Environment> {
+        let subject = ObjectId::environment(name).to_string();
+        let found: Vec<(&Place, &Document)> = self
+            .environments
+            .iter()
+            .filter_map(|place| Some((place, self.document(place)?)))
+            .collect();
+        match found.as_slice() {
+            [(_, only)] => {
+                return match &only.about {
+                    About::Environment(environment) => Some(environment),
+                    About::Deployment(..) | About::Training(..) => None,
+                };
+            }
+            [] => findings.push(Finding {
+                location: Some(Location {
+                    file: format!("{ENVIRONMENTS}/{name}"),
+                    line: 0,
+                    column: 0,
+                }),
+                reason: Reason::EnvironmentMissing,
+                subject,
+                message: "the folder has no MLEnvironment that can be read".to_owned(),
+                hint: format!(
+                    "commit exactly one, with metadata.name {name}; until then the last good one goes on"
+                ),
+            }),
+            all => findings.extend(all.iter().map(|(place, document)| Finding {
+                location: Some(document.location(&place.path)),
+                reason: Reason::EnvironmentMissing,
+                subject: subject.clone(),
+                message: format!("is one of {} MLEnvironments in the folder", all.len()),
+                hint: "keep exactly one; until then the last good one goes on".to_owned(),
+            })),
+        }
+        None
+    }
+
+    /// Adds what is wrong with entries, files and documents: all that needs no look into Git.
+    pub(super) fn findings(&self, findings: &mut Vec<Finding>) {
+        findings.extend(self.refused.keys().cloned());
+        let wrong = self.wrong.iter().filter_map(|path| self.files.get(path));
+        findings.extend(wrong.flat_map(|file| file.findings.iter().cloned()));
+        self.duplicates(findings);
+    }
+
+    /// Adds a finding on each of two manifests that claim one thing: neither applies, and what serves stays.
+    fn duplicates(&self, findings: &mut Vec<Finding>) {
+        let mut told: BTreeSet<&BTreeSet<Place>> = BTreeSet::new();
+        for what in &self.contested {
+            let Some(Claimants::More(claimants)) = self.claims.get(what) else {
+                continue;
+            };
+            // Two manifests with one name mostly have one model too: one finding says enough.
+            if !told.insert(claimants) {
+                continue;
+            }
+            let found: Vec<(ObjectId, Location)> = claimants
+                .iter()
+                .filter_map(|place| {
+                    let document = self.document(place)?;
+                    Some((document.id()?, document.location(&place.path)))
+                })
+                .collect();
+            for (at, (id, location)) in found.iter().enumerate() {
+                let others: Vec<String> = found
+                    .iter()
+                    .enumerate()
+                    .filter(|(other, _)| *other != at)
+                    .map(|(_, (_, location))| location.to_string())
+                    .take(3)
+                    .collect();
+                findings.push(Finding {
+                    location: Some(location.clone()),
+                    reason: Reason::Duplicate,
+                    subject: id.to_string(),
+                    message: format!("{what} is claimed by {} too", others.join(" and ")),
+                    hint: "keep one of the manifests; none of them is applied".to_owned(),
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! What a commit means for the manifests that it touches: all that has to read Git, before anything is changed.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use planner::desired::{AllowedRemovals, Desired};
+use planner::environment::Environment;
+use planner::finding::Location;
+use planner::names::{EnvironmentName, Revision};
+use planner::object::{Kind, ObjectId};
+
+use super::allowed::Allowed;
+use super::datasets::{Datasets, Settled};
+use super::files::Edited;
+use super::index::{Index, Place};
+use super::read::{Spec, read};
+use crate::source::{Changed, Documents, Folder, History, Line, ManifestFile, Source, SourceError, Walked};
+
+/// How many files of older commits are remembered while a history is walked.
+const OLD_FILES_MAX: usize = 4_096;
+
+/// What is known when a commit is judged.
+#[derive(Clone, Copy)]
+pub(super) struct Judge<'a> {
+    pub(super) source: &'a Source,
+    pub(super) revision: &'a Revision,
+    pub(super) environment: &'a EnvironmentName,
+    pub(super) folder: &'a Folder,
+    /// The files of the commit.
+    pub(super) index: &'a Index,
+    pub(super) datasets: &'a Datasets,
+    pub(super) history: Option<&'a History>,
+    /// What is declared so far, if it is gone on from, with its commit's folder.
+    pub(super) former: Option<(&'a Desired, &'a Folder)>,
+}
+
+/// What a commit means.
+#[derive(Debug)]
+pub(super) struct Judged {
+    /// The manifests that are declared anew, or may be declared otherwise.
+    pub(super) declared: Vec<Found>,
+    /// The manifests that are not declared any more.
+    pub(super) gone: Vec<ObjectId>,
+    pub(super) datasets: Settled,
+    pub(super) changes: Changes,
+    /// The one MLEnvironment of the folder.
+    pub(super) environment: Option<Environment>,
+    pub(super) allowed: Option<AllowedRemovals>,
+}
+
+/// One spec and where it was found.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) id: ObjectId,
+    pub(super) spec: Spec,
+    pub(super) location: Location,
+}
+
+/// Which commits changed what.
+#[derive(Debug)]
+pub(super) enum Changes {
+    Walked(Walked),
+    /// Nobody asks: the resolved commit stands for all.
+    Uniform(Changed),
+}
+
+impl Judge<'_> {
+    pub(super) fn judge(self, edited: &mut Edited, allowed: &mut Allowed) -> Result<Judged, SourceError> {
+        let moved = match self.former {
+            Some((_, before)) => self.datasets.moved(self.source, before.root, self.folder.root)?,
+            None => BTreeSet::new(),
+        };
+        let mut touched = edited.touched.clone();
+        touched.extend(moved.iter().map(ObjectId::training));
+
+        let mut gone = Vec::new();
+        let mut specs = Vec::new();
+        let mut unread = Vec::new();
+        for id in touched {
+            let Some(place) = self.index.declared(&id) else {
+                gone.push(id);
+                continue;
+            };
+            match edited.take(&place) {
+                Some(spec) => specs.push((id, place, spec)),
+                None if id.kind == Kind::Training && moved.contains(&id.name) => unread.push((id, place)),
+                None if self.is_known(&id) => {}
+                None => unread.push((id, place)),
+            }
+        }
+        specs.extend(self.read_again(unread)?);
+
+        let mut settling = self.datasets.settling(self.source, self.folder.root)?;
+        let mut declared = Vec::new();
+        for (id, place, mut spec) in specs {
+            let Some(document) = self.index.document(&place) else {
+                continue;
+            };
+            let location = document.location(&place.path);
+            let is_usable = match &mut spec {
+                Spec::Deployment(_) => true,
+                Spec::Training(training) => settling.settle(&id.name, training, &location)?,
+            };
+            if is_usable {
+                declared.push(Found { id, spec, location });
+            } else {
+                gone.push(id);
+            }
+        }
+        let datasets = settling.finish();
+        let changes = match self.history {
+            Some(history) => Changes::Walked(self.walk(history, edited, &declared, &gone)?),
+            None => Changes::Uniform(self.source.changed_at(self.revision)?),
+        };
+
+        let environment = self.index.environment(self.environment, &mut Vec::new()).cloned();
+        let allow = environment
+            .as_ref()
+            .and_then(|declared| declared.removal.allow.as_ref());
+        let allowed = match allow {
+            // What was refused for all files together tells nothing of a file in another commit.
+            Some(allow) if edited.is_cut => {
+                let index = Index::default();
+                allowed.resolve(self.source, self.revision, allow, self.environment, &index)?
+            }
+            Some(allow) => {
+                allowed.resolve(self.source, self.revision, allow, self.environment, self.index)?
+            }
+            None => None,
+        };
+        Ok(Judged {
+            declared,
+            gone,
+            datasets,
+            changes,
+            environment,
+            allowed,
+        })
+    }
+
+    /// Says whether a manifest whose document is as it was needs no second look.
+    fn is_known(self, id: &ObjectId) -> bool {
+        let Some((former, _)) = self.former else {
+            return false;
+        };
+        match id.kind {
+            Kind::Deployment => former.deployments.contains_key(&id.name),
+            Kind::Training => former.trainings.contains_key(&id.name) || self.datasets.is_unusable(&id.name),
+            Kind::Environment => true,
+        }
+    }
+
+    /// Reads the specs of documents in files that the commit does not touch: specs are kept only while they apply.
+    fn read_again(self, unread: Vec<(ObjectId, Place)>) -> Result<Vec<(ObjectId, Place, Spec)>, SourceError> {
+        let paths: BTreeSet<&Arc<str>> = unread.iter().map(|(_, place)| &place.path).collect();
+        let files = paths.into_iter().filter_map(|path| self.index.manifest(path));
+        let mut specs: HashMap<String, Vec<Option<Spec>>> = HashMap::new();
+        for file in read(self.source, files.collect(), 0)?.files {
+            let documents = file.documents.into_iter().map(|(_, spec)| spec).collect();
+            specs.insert(file.file.path, documents);
+        }
+        let found = unread.into_iter().map(|(id, place)| {
+            let spec = specs
+                .get_mut(&*place.path)
+                .and_then(|documents| documents.get_mut(place.at)?.take())
+                .expect("invariant: a file of a commit says the same each time it is read");
+            (id, place, spec)
+        });
+        Ok(found.collect())
+    }
+
+    fn walk(
+        self,
+        history: &History,
+        edited: &Edited,
+        declared: &[Found],
+        gone: &[ObjectId],
+    ) -> Result<Walked, SourceError> {
+        let declared: BTreeSet<&ObjectId> = declared.iter().map(|found| &found.id).collect();
+        let all = || {
+            let mut all: BTreeSet<ObjectId> = declared.iter().copied().cloned().collect();
+            if let Some((former, _)) = self.former {
+                all.extend(former.deployments.keys().map(ObjectId::deployment));
+                all.extend(former.trainings.keys().map(ObjectId::training));
+            }
+            for id in gone {
+                all.remove(id);
+            }
+            all
+        };
+        let mut old: HashMap<ManifestFile, Documents> = HashMap::new();
+        let mut documents = |files: Vec<ManifestFile>| {
+            if old.len() > OLD_FILES_MAX {
+                old.clear();
+            }
+            let known = |old: &HashMap<ManifestFile, Documents>, file: &ManifestFile| {
+                let parsed = self.index.file(&file.path).filter(|known| known.id == file.id);
+                let parsed = parsed.or_else(|| edited.replaced(file));
+                // One without bytes may have been refused for what all files have together.
+                let parsed = parsed.filter(|known| known.bytes > 0);
+                parsed
+                    .map(super::index::File::documents)
+                    .or_else(|| old.get(file).cloned())
+            };
+            let unknown = files.iter().filter(|file| known(&old, file).is_none()).cloned();
+            for file in read(self.source, unknown.collect(), 0)?.files {
+                let documents = file
+                    .documents
+                    .iter()
+                    .filter_map(|(document, _)| Some((document.id()?, document.digest)));
+                old.insert(file.file, documents.collect());
+            }
+            Ok(files
+                .iter()
+                .map(|file| known(&old, file).unwrap_or_default())
+                .collect())
+        };
+        let known = self
+            .former
+            .map(|(_, before)| (before.tree, self.folder.tree, &edited.difference));
+        let line = Line {
+            source: self.source,
+            head: self.revision,
+            environment: self.environment,
+            known,
+        };
+        history.walk(line, &declared, &all, &mut documents)
+    }
+}

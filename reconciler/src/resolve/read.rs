@@ -1,0 +1,203 @@
+//! Manifests read and parsed, many at once: Git is read on one thread, what is read is parsed on all cores.
+
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crds::parse::{FILE_BYTES_MAX, Manifest, Parsed, parse_file, too_large};
+use planner::deployment::DeclaredDeployment;
+use planner::finding::{Finding, Reason};
+use planner::names::Digest;
+use planner::training::{RunPolicy, Training};
+
+use super::index::{About, Document};
+use crate::source::{ManifestFile, Source, SourceError, refused};
+
+/// The most that all manifests of an environment together may have, in bytes.
+pub(super) const TOTAL_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// Fewer files than this are parsed where they are read: threads cost more than they save.
+const PARALLEL_FROM: usize = 64;
+
+/// The most files that wait for being parsed; each has at most 1 MiB.
+const AHEAD_MAX: usize = 32;
+
+/// The most threads that parse.
+const THREADS_MAX: usize = 8;
+
+/// A file that was read, or refused for its size.
+#[derive(Debug)]
+pub(super) struct ReadFile {
+    pub(super) file: ManifestFile,
+    pub(super) bytes: usize,
+    pub(super) documents: Vec<(Document, Option<Spec>)>,
+    pub(super) findings: Vec<Finding>,
+}
+
+/// What a document declares, where it is not the environment itself.
+#[derive(Debug)]
+pub(super) enum Spec {
+    Deployment(DeclaredDeployment),
+    Training(Box<Training>),
+}
+
+/// Files in the order in which they were asked for.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub(super) files: Vec<ReadFile>,
+    /// All files together are too large, and some were not read.
+    pub(super) is_cut: bool,
+}
+
+/// Reads and parses files; `bytes_before` is what the environment's other manifests have together.
+pub(super) fn read(
+    source: &Source,
+    files: Vec<ManifestFile>,
+    bytes_before: usize,
+) -> Result<Batch, SourceError> {
+    let mut batch = Batch {
+        files: Vec::with_capacity(files.len()),
+        is_cut: false,
+    };
+    if files.len() < PARALLEL_FROM {
+        batch.is_cut = read_each(source, files, bytes_before, &mut |_at, file| {
+            batch.files.push(file.parse());
+        })?;
+        return Ok(batch);
+    }
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let (sender, receiver) = sync_channel(AHEAD_MAX);
+    // The threads alone own the receiver: were all of them gone, sending would fail instead of waiting for ever.
+    let receiver = Arc::new(Mutex::new(receiver));
+    let (is_cut, mut parsed) = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads.min(THREADS_MAX))
+            .map(|_| {
+                let receiver = receiver.clone();
+                scope.spawn(move || parse_all(&receiver))
+            })
+            .collect();
+        drop(receiver);
+        let is_cut = read_each(source, files, bytes_before, &mut |at, file| {
+            // A thread that panicked is told of where it is joined.
+            drop(sender.send((at, file)));
+        });
+        drop(sender);
+        let mut parsed = Vec::new();
+        for thread in threads {
+            match thread.join() {
+                Ok(more) => parsed.extend(more),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        (is_cut, parsed)
+    });
+    batch.is_cut = is_cut?;
+    parsed.sort_by_key(|(at, _)| *at);
+    batch.files.extend(parsed.into_iter().map(|(_, file)| file));
+    Ok(batch)
+}
+
+/// What is known of a file before it is parsed.
+enum Unparsed {
+    Content(ManifestFile, Vec<u8>),
+    Refused(ManifestFile, Finding),
+}
+
+/// Gives the content of each file to `take` and says whether some were refused because all together are too large.
+fn read_each(
+    source: &Source,
+    files: Vec<ManifestFile>,
+    bytes_before: usize,
+    take: &mut dyn FnMut(usize, Unparsed),
+) -> Result<bool, SourceError> {
+    let reader = source.reader()?;
+    let mut total = bytes_before;
+    let mut is_cut = false;
+    for (at, file) in files.into_iter().enumerate() {
+        let size = reader.size(&file)?;
+        let bytes = usize::try_from(size).unwrap_or(usize::MAX);
+        let unparsed = if size > FILE_BYTES_MAX {
+            let finding = too_large(&file.path, size);
+            Unparsed::Refused(file, finding)
+        } else if total + bytes > TOTAL_BYTES_MAX {
+            is_cut = true;
+            let finding = refused(
+                &file.path,
+                Reason::Unreadable,
+                &format!(
+                    "the environment's manifests have more than {TOTAL_BYTES_MAX} bytes together; this one is not read"
+                ),
+                "split the environment",
+            );
+            Unparsed::Refused(file, finding)
+        } else {
+            total += bytes;
+            let content = reader.read(&file)?;
+            Unparsed::Content(file, content)
+        };
+        take(at, unparsed);
+    }
+    Ok(is_cut)
+}
+
+fn parse_all(receiver: &Mutex<Receiver<(usize, Unparsed)>>) -> Vec<(usize, ReadFile)> {
+    let mut parsed = Vec::new();
+    loop {
+        let next = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        match next {
+            Ok((at, file)) => parsed.push((at, file.parse())),
+            Err(_all_are_read) => return parsed,
+        }
+    }
+}
+
+impl Unparsed {
+    fn parse(self) -> ReadFile {
+        match self {
+            Self::Content(file, content) => {
+                let (documents, findings) = parse_file(&file.path, &content);
+                ReadFile {
+                    file,
+                    bytes: content.len(),
+                    documents: documents.into_iter().map(split).collect(),
+                    findings,
+                }
+            }
+            Self::Refused(file, finding) => ReadFile {
+                file,
+                bytes: 0,
+                documents: Vec::new(),
+                findings: vec![finding],
+            },
+        }
+    }
+}
+
+/// Splits a document into what is remembered of it and what it declares.
+fn split(parsed: Parsed) -> (Document, Option<Spec>) {
+    let Parsed {
+        manifest,
+        location,
+        canonical,
+    } = parsed;
+    let (about, spec) = match manifest {
+        Manifest::Environment(environment) => (About::Environment(Box::new(environment)), None),
+        Manifest::Deployment(name, spec) => (
+            About::Deployment(name, spec.model.clone()),
+            Some(Spec::Deployment(spec)),
+        ),
+        Manifest::Training(name, spec) => {
+            let version = match &spec.runs {
+                RunPolicy::Fixed(version) => Some((spec.model.clone(), version.clone())),
+                RunPolicy::PerInputs | RunPolicy::Scheduled { .. } => None,
+            };
+            (About::Training(name, version), Some(Spec::Training(spec)))
+        }
+    };
+    let document = Document {
+        about,
+        line: location.line,
+        column: location.column,
+        digest: Digest::of(&canonical),
+    };
+    (document, spec)
+}
