@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use planner::names::{EnvironmentName, ModelName};
+use planner::object::ObjectId;
 use planner::rollout::State;
-use reconciler::standalone::Event;
 use server::Metrics;
+use standalone::Event;
 
 use crate::clock;
 
@@ -14,10 +15,11 @@ use crate::clock;
 pub(crate) struct Meters {
     metrics: Metrics,
     environment: EnvironmentName,
-    /// Subject of the model's findings, and whether its tracks serve what its object says.
-    models: BTreeMap<ModelName, (String, bool)>,
-    /// The subjects that have a finding.
-    stopped: BTreeSet<String>,
+    /// Which object has the model, and whether its tracks serve what it says.
+    models: BTreeMap<ModelName, (ObjectId, bool)>,
+    model_of: BTreeMap<ObjectId, ModelName>,
+    /// The objects that have a finding.
+    stopped: BTreeSet<ObjectId>,
 }
 
 impl Meters {
@@ -27,8 +29,14 @@ impl Meters {
             metrics,
             environment,
             models: BTreeMap::new(),
+            model_of: BTreeMap::new(),
             stopped: BTreeSet::new(),
         }
+    }
+
+    /// Returns the models that have an object, in order.
+    pub(crate) fn models(&self) -> impl Iterator<Item = &ModelName> {
+        self.models.keys()
     }
 
     /// Counts an event.
@@ -39,12 +47,17 @@ impl Meters {
                     .reconciled(&self.environment, result, *took, clock::now());
             }
             Event::Pass(pass) => {
-                self.stopped = pass
+                let subjects = pass
                     .findings
                     .iter()
-                    .map(|finding| finding.subject.clone())
-                    .collect();
-                self.converged();
+                    .filter_map(|finding| finding.subject.object());
+                let stopped: BTreeSet<ObjectId> = subjects.cloned().collect();
+                let before = std::mem::replace(&mut self.stopped, stopped);
+                for id in before.symmetric_difference(&self.stopped) {
+                    if let Some(model) = self.model_of.get(id) {
+                        self.converged(model);
+                    }
+                }
             }
             Event::Rollout {
                 deployment,
@@ -54,12 +67,15 @@ impl Meters {
                 self.metrics
                     .set_canary_weight(&self.environment, model, status.weight);
                 let serves = status.state == State::Idle;
-                self.models
-                    .insert(model.clone(), (format!("MLDeployment/{deployment}"), serves));
-                self.converged();
+                let id = ObjectId::deployment(deployment);
+                self.model_of.insert(id.clone(), model.clone());
+                self.models.insert(model.clone(), (id, serves));
+                self.converged(model);
             }
             Event::Removed { model } => {
-                self.models.remove(model);
+                if let Some((id, _)) = self.models.remove(model) {
+                    self.model_of.remove(&id);
+                }
                 self.metrics.forget_model(&self.environment, model);
             }
             Event::TrainingStarted { .. }
@@ -71,9 +87,9 @@ impl Meters {
         }
     }
 
-    fn converged(&self) {
-        for (model, (subject, serves)) in &self.models {
-            let converged = *serves && !self.stopped.contains(subject);
+    fn converged(&self, model: &ModelName) {
+        if let Some((id, serves)) = self.models.get(model) {
+            let converged = *serves && !self.stopped.contains(id);
             self.metrics.set_converged(&self.environment, model, converged);
         }
     }

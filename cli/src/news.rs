@@ -2,16 +2,17 @@
 //!
 //! Pure: the same events give the same news, in the same order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use planner::deployment::ResolvedPin;
 use planner::finding::Finding;
 use planner::names::{ModelName, ObjectName, Revision, Track, Version, Weight};
+use planner::per_track::PerTrack;
 use planner::rollout::{State, Status};
 use planner::runs::Outcome;
-use reconciler::standalone::Event;
 use serde::Serialize;
+use standalone::Event;
 
 /// One change that a person wants to hear of.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -105,8 +106,16 @@ pub(crate) enum Phase {
 /// Remembers what was told, so that only changes are news.
 #[derive(Debug, Default)]
 pub(crate) struct Teller {
-    findings: Vec<Finding>,
-    rollouts: BTreeMap<ModelName, Status>,
+    findings: BTreeSet<Finding>,
+    rollouts: BTreeMap<ModelName, Told>,
+}
+
+/// What was told of a model's rollout.
+#[derive(Debug, Default)]
+struct Told {
+    serving: PerTrack<Option<ResolvedPin>>,
+    weight: Weight,
+    state: Option<State>,
 }
 
 impl Teller {
@@ -141,16 +150,15 @@ impl Teller {
                 ..
             } => {
                 let (phase, message) = match outcome {
-                    Outcome::Succeeded { .. } => (Phase::Succeeded, None),
+                    Outcome::Published { .. } => (Phase::Succeeded, None),
                     Outcome::Transient { message, .. } if is_retried => {
                         (Phase::Failed, Some(format!("{message}; it is tried again")))
                     }
-                    Outcome::Invalid { message, .. } | Outcome::Transient { message, .. } => {
+                    Outcome::Refused { message, .. } | Outcome::Transient { message, .. } => {
                         (Phase::Failed, Some(message))
                     }
-                    Outcome::Skipped { reason, .. } | Outcome::Stopped { reason, .. } => {
-                        (Phase::Ended, Some(reason))
-                    }
+                    Outcome::Skipped { reason, .. } => (Phase::Ended, Some(reason.to_string())),
+                    Outcome::Stopped { reason, .. } => (Phase::Ended, Some(reason.to_string())),
                     Outcome::Running => (Phase::Running, None),
                 };
                 vec![training(job, version, phase, None, message)]
@@ -168,47 +176,34 @@ impl Teller {
     }
 
     fn findings(&mut self, now: Vec<Finding>) -> Vec<News> {
+        let now: BTreeSet<Finding> = now.into_iter().collect();
         let before = std::mem::replace(&mut self.findings, now);
-        let gone = |finding: &&Finding| !self.findings.contains(finding);
-        let new = |finding: &&Finding| !before.contains(finding);
-        let resolved = before.iter().filter(gone).cloned().map(News::Resolved);
-        let found = self.findings.iter().filter(new).cloned().map(News::Finding);
+        let resolved = before.difference(&self.findings).cloned().map(News::Resolved);
+        let found = self.findings.difference(&before).cloned().map(News::Finding);
         found.chain(resolved).collect()
     }
 
     fn rollout(&mut self, model: ModelName, now: Status) -> Vec<News> {
         let mut news = Vec::new();
-        let before = self.rollouts.get(&model);
-        for (track, from, to) in [
-            (
-                Track::Stable,
-                before.and_then(|before| before.stable.clone()),
-                &now.stable,
-            ),
-            (
-                Track::Canary,
-                before.and_then(|before| before.canary.clone()),
-                &now.canary,
-            ),
-        ] {
-            if from != *to {
+        let before = self.rollouts.remove(&model).unwrap_or_default();
+        for (track, (from, to)) in before.serving.zip(now.serving.clone()) {
+            if from != to {
                 news.push(News::Serving {
                     model: model.clone(),
                     track,
                     from,
-                    to: to.clone(),
+                    to,
                 });
             }
         }
-        let from = before.map_or(Weight::ZERO, |before| before.weight);
-        if from != now.weight {
+        if before.weight != now.weight {
             news.push(News::Weight {
                 model: model.clone(),
-                from,
+                from: before.weight,
                 to: now.weight,
             });
         }
-        if before.map(|before| &before.state) != Some(&now.state) {
+        if before.state.as_ref() != Some(&now.state) {
             let standing = match &now.state {
                 State::Holding { reason, message } => Some(("Holding", format!("{reason}: {message}"))),
                 State::Aborted { digest, reason } => {
@@ -222,7 +217,21 @@ impl Teller {
                 reason,
             }));
         }
-        self.rollouts.insert(model, now);
+        let Status {
+            serving,
+            weight,
+            state,
+            ..
+        } = now;
+        let state = Some(state);
+        self.rollouts.insert(
+            model,
+            Told {
+                serving,
+                weight,
+                state,
+            },
+        );
         news
     }
 }

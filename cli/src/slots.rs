@@ -4,14 +4,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use planner::deployment::ResolvedPin;
 use planner::names::{ModelName, Revision, Track, Weight};
 use planner::rollout::Tracks;
-use reconciler::standalone::{LoadRequest, Slots, Wake};
+use reconciler::AwaitedPin;
 use registry::artifact::{Model, load_bytes};
 use registry::{Entry, Reference, Store};
-use server::{Artifact, Runtime};
+use server::{Artifact, Awaited, Runtime};
+use standalone::{LoadRequest, Slots, Wake};
+use tokio::sync::Semaphore;
 
 use crate::failure::chain;
 
@@ -27,6 +30,8 @@ struct Inner {
     runtime: Runtime,
     store: Store,
     wake: Wake,
+    /// Loads read, check and evaluate: more at a time than there are cores would only hold more memory.
+    at_a_time: Semaphore,
     loads: Mutex<BTreeMap<(ModelName, Track), Load>>,
 }
 
@@ -36,7 +41,9 @@ struct Load {
     /// Counts what was asked of the track: a result with an older number is dropped.
     number: u64,
     loading: Option<ResolvedPin>,
-    failed: Option<(ResolvedPin, String)>,
+    unloadable: Option<(ResolvedPin, String)>,
+    /// The commit that the answers of what serves name.
+    revision: Option<Revision>,
 }
 
 impl ServerSlots {
@@ -46,6 +53,7 @@ impl ServerSlots {
             runtime,
             store,
             wake,
+            at_a_time: Semaphore::new(std::thread::available_parallelism().map_or(1, std::num::NonZero::get)),
             loads: Mutex::default(),
         }))
     }
@@ -57,12 +65,27 @@ impl Slots for ServerSlots {
             let mut loads = self.0.loads();
             let load = loads.entry((request.model.clone(), request.track)).or_default();
             load.number += 1;
+            load.unloadable = None;
+            let serving = self.0.runtime.tracks(&request.model);
+            if serving.get(request.track).serving.as_ref() == Some(&request.pin) {
+                // What was being loaded beside it is dropped; what serves is what is asked for.
+                load.loading = None;
+                load.revision = Some(request.revision.clone());
+                self.0
+                    .runtime
+                    .set_revision(&request.model, request.track, &request.revision);
+                drop(loads);
+                return self.0.wake.model(&request.model);
+            }
             load.loading = Some(request.pin.clone());
-            load.failed = None;
             load.number
         };
         let inner = self.0.clone();
         tokio::spawn(async move {
+            let _permit = inner.at_a_time.acquire().await;
+            if !inner.is_wanted(&request, number) {
+                return;
+            }
             let worker = inner.clone();
             let asked = request.clone();
             let loading = tokio::task::spawn_blocking(move || {
@@ -91,26 +114,43 @@ impl Slots for ServerSlots {
     }
 
     fn set_revision(&self, model: &ModelName, track: Track, revision: &Revision) {
+        let mut loads = self.0.loads();
+        loads.entry((model.clone(), track)).or_default().revision = Some(revision.clone());
+        drop(loads);
         self.0.runtime.set_revision(model, track, revision);
     }
 
     fn forget(&self, model: &ModelName) {
         for track in Track::ALL {
             self.unload(model, track);
+            self.0.loads().remove(&(model.clone(), track));
         }
         self.0.runtime.remove(model);
+    }
+
+    fn expect(&self, model: &ModelName, awaited: &[AwaitedPin]) {
+        let awaited = awaited.iter().map(|pin| Awaited {
+            model: pin.model.clone(),
+            track: pin.track,
+            version: pin.version.clone(),
+            training: pin.is_in_training,
+        });
+        self.0.runtime.expect(model, awaited.collect());
+    }
+
+    fn expected(&self) {
+        self.0.runtime.expected(Instant::now());
     }
 
     fn tracks(&self, model: &ModelName) -> Tracks {
         let loads = self.0.loads();
         let mut tracks = self.0.runtime.tracks(model);
-        for (track, state) in [
-            (Track::Stable, &mut tracks.stable),
-            (Track::Canary, &mut tracks.canary),
-        ] {
+        for track in Track::ALL {
             if let Some(load) = loads.get(&(model.clone(), track)) {
+                let state = tracks.track.get_mut(track);
                 state.loading.clone_from(&load.loading);
-                state.failed.clone_from(&load.failed);
+                state.unloadable.clone_from(&load.unloadable);
+                state.revision = load.revision.clone().filter(|_| state.serving.is_some());
             }
         }
         tracks
@@ -124,6 +164,13 @@ pub(crate) fn load(store: &Store, entry: &Entry) -> Result<Model, String> {
 }
 
 impl Inner {
+    /// Says whether nothing else was asked of the track since.
+    fn is_wanted(&self, request: &LoadRequest, number: u64) -> bool {
+        let loads = self.loads();
+        let load = loads.get(&(request.model.clone(), request.track));
+        load.is_some_and(|load| load.number == number)
+    }
+
     /// Reads, verifies and warms up a version; blocks.
     fn read(&self, request: &LoadRequest) -> Result<Artifact, String> {
         let LoadRequest {
@@ -171,7 +218,10 @@ impl Inner {
         };
         load.loading = None;
         match loaded {
-            Ok(artifact) => self.runtime.load(artifact),
+            Ok(artifact) => {
+                load.revision = Some(artifact.revision.clone());
+                self.runtime.load(artifact);
+            }
             Err(message) => {
                 tracing::error!(
                     model = request.model.as_str(),
@@ -180,11 +230,11 @@ impl Inner {
                     error = message,
                     "a version does not load; what served serves"
                 );
-                load.failed = Some((request.pin.clone(), message));
+                load.unloadable = Some((request.pin.clone(), message));
             }
         }
         drop(loads);
-        self.wake.wake();
+        self.wake.model(&request.model);
     }
 
     fn loads(&self) -> MutexGuard<'_, BTreeMap<(ModelName, Track), Load>> {

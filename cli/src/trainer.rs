@@ -7,8 +7,8 @@ use std::process::Stdio;
 use std::time::Duration;
 use std::{env, io, thread};
 
-use reconciler::standalone::Trainer;
 use rustix::process::{Pid, getpid, getppid};
+use standalone::Trainer;
 use tokio::process::Command;
 
 /// Tells the child whose child it is.

@@ -114,7 +114,7 @@ fn parse_document(path: &str, root: &Node) -> Result<Parsed, Vec<Finding>> {
     let finding = |position: Position, problem: Problem| Finding {
         location: Some(position.location(path)),
         reason: Reason::InvalidManifest,
-        subject: subject.clone(),
+        subject: subject.clone().into(),
         message: if problem.field.is_empty() {
             problem.message
         } else {

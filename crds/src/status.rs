@@ -86,9 +86,9 @@ pub struct MLDeploymentStatus {
     pub memory: Option<planner::rollout::Status>,
 }
 
-/// The schema of a rollout's memory: an object whose fields are the target's own business.
+/// The schema of a memory: an object whose fields are the target's own business, written whole each time.
 #[derive(JsonSchema)]
-#[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
+#[schemars(extend("x-kubernetes-preserve-unknown-fields" = true, "x-kubernetes-map-type" = "atomic"))]
 struct Memory {}
 
 /// Where a rollout stands, in one word.
@@ -169,6 +169,10 @@ pub struct MLTrainingJobStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub next_run: Option<Timestamp>,
+    /// The job's whole memory: its last runs. Only the target reads it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Memory")]
+    pub memory: Option<planner::runs::Records>,
 }
 
 /// Where a training job stands, in one word.
@@ -216,9 +220,6 @@ pub struct MLEnvironmentStatus {
     /// How much there is of everything.
     #[serde(default)]
     pub counts: Counts,
-    /// The objects that the reconciler made: what a later commit may remove.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub inventory: Vec<InventoryEntry>,
     /// When the next pass is due although nothing happens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", extend("format" = "date-time"))]
@@ -259,7 +260,7 @@ impl From<&planner::finding::Finding> for FindingStatus {
         Self {
             location: location.as_ref().map(ToString::to_string),
             reason: reason.to_string(),
-            subject: subject.clone(),
+            subject: subject.to_string(),
             message: message.clone(),
             hint: hint.clone(),
         }
@@ -278,16 +279,6 @@ pub struct Counts {
     pub findings: u32,
     /// What waits.
     pub waiting: u32,
-}
-
-/// One object that the reconciler made.
-#[derive(JsonSchema, Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct InventoryEntry {
-    /// Its kind.
-    pub kind: String,
-    /// Its name.
-    pub name: String,
 }
 
 /// One pass that changed something.

@@ -4,6 +4,19 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::object::ObjectId;
+
+/// What happens next after something went wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Disposition {
+    /// A person must act: nothing changes by itself.
+    Invalid,
+    /// Something else must come first, and will by itself.
+    Waiting,
+    /// It may succeed when it is tried again.
+    Transient,
+}
+
 /// Why a finding was made. The text is stable: it is a condition's reason and a metric's label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Reason {
@@ -62,6 +75,71 @@ impl fmt::Display for Location {
     }
 }
 
+/// What a finding is about; its text is `MLDeployment/wine-quality` for an object.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub enum Subject {
+    /// An object, or the manifest of one.
+    Object(ObjectId),
+    /// Anything else, in words; empty for a file as a whole.
+    Other(String),
+}
+
+impl Subject {
+    /// Returns the object that it is about.
+    pub fn object(&self) -> Option<&ObjectId> {
+        match self {
+            Self::Object(id) => Some(id),
+            Self::Other(_) => None,
+        }
+    }
+
+    /// Says whether it is about a file as a whole.
+    pub fn is_empty(&self) -> bool {
+        matches!(self, Self::Other(text) if text.is_empty())
+    }
+}
+
+impl Default for Subject {
+    fn default() -> Self {
+        Self::Other(String::new())
+    }
+}
+
+impl From<ObjectId> for Subject {
+    fn from(id: ObjectId) -> Self {
+        Self::Object(id)
+    }
+}
+
+impl From<String> for Subject {
+    /// Recognises an object by its text.
+    fn from(text: String) -> Self {
+        let id = text.split_once('/').and_then(|(kind, name)| {
+            Some(ObjectId {
+                kind: kind.parse().ok()?,
+                name: name.parse().ok()?,
+            })
+        });
+        id.map_or(Self::Other(text), Self::Object)
+    }
+}
+
+impl From<Subject> for String {
+    fn from(subject: Subject) -> Self {
+        subject.to_string()
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Object(id) => id.fmt(f),
+            Self::Other(text) => f.write_str(text),
+        }
+    }
+}
+
 /// Something wrong with one manifest.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Finding {
@@ -69,8 +147,8 @@ pub struct Finding {
     pub location: Option<Location>,
     /// Why, as a stable word.
     pub reason: Reason,
-    /// What it is about, e.g. `MLDeployment/wine-quality`; empty for a file as a whole.
-    pub subject: String,
+    /// What it is about.
+    pub subject: Subject,
     /// What is wrong, a lower-case fragment without a full stop.
     pub message: String,
     /// What to do about it; may be empty.

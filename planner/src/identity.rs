@@ -9,10 +9,11 @@ use serde_json::{Value, json};
 
 use crate::deployment::{DeclaredDeployment, Pin};
 use crate::desired::Desired;
-use crate::names::Digest;
+use crate::environment::Environment;
+use crate::names::{Digest, ModelName};
 use crate::training::{DataSource, Derivation, Feature, Holdout, RunPolicy, Target, Training};
 
-/// Returns the hash of what a run is declared to be trained from (DESIGN §11.7).
+/// Returns the hash of what a run is declared to be trained from (docs/design.md, "Training identity").
 ///
 /// Two trainings with one hash give the same artifact. The trainer's version, default values, the bound of the metric,
 /// deadline, schedule, version and suspension do not count.
@@ -26,38 +27,50 @@ pub fn spec_hash(training: &Training) -> Digest {
 }
 
 /// Returns the hash of what a revision intends: all declared specs, without resolved digests or commit ids.
+///
+/// It is a tree of hashes, so that a commit that changes one model costs one: [`PlanHash`].
 pub fn plan_hash(desired: &Desired) -> Digest {
-    let mut models: BTreeMap<&str, (Vec<Value>, Vec<Value>)> = BTreeMap::new();
-    for (name, declared) in &desired.deployments {
-        let deployment = json!({"name": name.as_str(), "spec": deployment_document(&declared.spec)});
-        models
-            .entry(declared.spec.model.as_str())
-            .or_default()
-            .0
-            .push(deployment);
+    let mut hash = PlanHash::default();
+    for (model, digest) in model_hashes(desired) {
+        hash.set(&model, Some(digest));
     }
-    for (name, declared) in &desired.trainings {
-        let mut spec = training_document(&declared.spec);
-        spec["suspend"] = json!(declared.spec.suspend);
-        let training = json!({"name": name.as_str(), "spec": spec});
-        models
-            .entry(declared.spec.model.as_str())
-            .or_default()
-            .1
-            .push(training);
+    hash.of(&desired.environment)
+}
+
+/// The hash of a plan as a tree: models go to leaves by the first byte of their name's hash, a leaf is hashed anew when
+/// one of its models changed, and the whole is the hash of the leaves and the environment.
+#[derive(Debug, Clone, Default)]
+pub struct PlanHash {
+    leaves: BTreeMap<u8, Leaf>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Leaf {
+    models: BTreeMap<ModelName, Digest>,
+    /// Absent where a model changed since.
+    hash: Option<Digest>,
+}
+
+impl PlanHash {
+    /// Says what is declared of a model, as [`model_hashes`] gives it; `None` where nothing is.
+    pub fn set(&mut self, model: &ModelName, declared: Option<Digest>) {
+        let place = Digest::of(model.as_str().as_bytes()).as_bytes()[0];
+        let leaf = self.leaves.entry(place).or_default();
+        let before = match declared {
+            Some(digest) => leaf.models.insert(model.clone(), digest),
+            None => leaf.models.remove(model),
+        };
+        if before != declared {
+            leaf.hash = None;
+        }
+        if leaf.models.is_empty() {
+            self.leaves.remove(&place);
+        }
     }
-    let models: serde_json::Map<String, Value> = models
-        .into_iter()
-        .map(|(model, (deployments, trainings))| {
-            (
-                model.to_owned(),
-                json!({"deployments": deployments, "trainings": trainings}),
-            )
-        })
-        .collect();
-    let environment = &desired.environment;
-    hash(&json!({
-        "environment": {
+
+    /// Returns the hash of the whole.
+    pub fn of(&mut self, environment: &Environment) -> Digest {
+        let environment = json!({
             "name": environment.name.as_str(),
             "suspend": environment.suspend,
             "registryPath": environment.registry_path,
@@ -65,9 +78,49 @@ pub fn plan_hash(desired: &Desired) -> Digest {
                 "maxCount": environment.removal.max_count,
                 "maxPercent": environment.removal.max_percent,
             },
-        },
-        "models": models,
-    }))
+        });
+        let mut text = String::new();
+        write_canonical(&environment, &mut text);
+        for (place, leaf) in &mut self.leaves {
+            text.push('\n');
+            text.push_str(&place.to_string());
+            text.push(' ');
+            text.push_str(&leaf.hash().hex());
+        }
+        Digest::of(text.as_bytes())
+    }
+}
+
+impl Leaf {
+    fn hash(&mut self) -> Digest {
+        let models = &self.models;
+        *self.hash.get_or_insert_with(|| {
+            let lines = models
+                .iter()
+                .map(|(model, digest)| format!("{model} {}\n", digest.hex()));
+            Digest::of(lines.collect::<String>().as_bytes())
+        })
+    }
+}
+
+/// Returns the hash of what is declared of each model.
+pub fn model_hashes(desired: &Desired) -> BTreeMap<ModelName, Digest> {
+    let mut models: BTreeMap<&ModelName, (Vec<Value>, Vec<Value>)> = BTreeMap::new();
+    for (name, declared) in &desired.deployments {
+        let deployment = json!({"name": name.as_str(), "spec": deployment_document(&declared.spec)});
+        models.entry(&declared.spec.model).or_default().0.push(deployment);
+    }
+    for (name, declared) in &desired.trainings {
+        let mut spec = training_document(&declared.spec);
+        spec["suspend"] = json!(declared.spec.suspend);
+        let training = json!({"name": name.as_str(), "spec": spec});
+        models.entry(&declared.spec.model).or_default().1.push(training);
+    }
+    let hashed = models.into_iter().map(|(model, (deployments, trainings))| {
+        let document = json!({"deployments": deployments, "trainings": trainings});
+        (model.clone(), hash(&document))
+    });
+    hashed.collect()
 }
 
 fn inputs(training: &Training) -> Value {
@@ -91,6 +144,16 @@ fn data(source: &DataSource, sha256: Option<Digest>) -> Value {
         (DataSource::Builtin(name), None) => json!({"builtin": name}),
         (DataSource::Synthetic(name), None) => json!({"synthetic": name}),
         (DataSource::Committed(path) | DataSource::Absolute(path), None) => json!({"path": path}),
+    }
+}
+
+/// Where rows come from, whatever they are: a job that names another place has another spec.
+fn source(source: &DataSource) -> Value {
+    match source {
+        DataSource::Builtin(name) => json!({"Builtin": name}),
+        DataSource::Synthetic(name) => json!({"Synthetic": name}),
+        DataSource::Committed(path) => json!({"Committed": path}),
+        DataSource::Absolute(path) => json!({"Absolute": path}),
     }
 }
 
@@ -120,8 +183,7 @@ fn holdout(holdout: &Holdout) -> Value {
 
 fn training_document(training: &Training) -> Value {
     let mut document = inputs(training);
-    document["source"] =
-        serde_json::to_value(&training.dataset.source).expect("invariant: an enum of strings is JSON");
+    document["source"] = source(&training.dataset.source);
     document["runs"] = match &training.runs {
         RunPolicy::Fixed(version) => json!({"version": version.to_string()}),
         RunPolicy::PerInputs => json!({}),
@@ -135,7 +197,7 @@ fn training_document(training: &Training) -> Value {
                 "cron": text.cron,
                 "timeZone": text.time_zone,
                 "startingDeadlineSeconds": starting_deadline_seconds,
-                "concurrencyPolicy": format!("{concurrency:?}"),
+                "concurrencyPolicy": concurrency.as_str(),
             })
         }
     };

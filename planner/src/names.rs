@@ -171,12 +171,12 @@ impl FromStr for Version {
         let (stamp, suffix) = rest.split_at(15);
         let time = NaiveDateTime::parse_from_str(stamp, "%Y%m%d-%H%M%S").map_err(|_ignored| malformed())?;
         let collision = match suffix.strip_prefix('-') {
-            None if suffix.is_empty() => 0,
-            None => return Err(malformed()),
+            None => 0,
             Some(digits) => digits.parse().ok().filter(|n| *n >= 2).ok_or_else(malformed)?,
         };
         let version = Self { time, collision };
-        // Invariant: one text per version, so that a version is also a file name.
+        // Invariant: one text per version, so that a version is also a file name. Whatever else stood behind the stamp
+        // is not in this text.
         if version.to_string() == text {
             Ok(version)
         } else {
@@ -214,6 +214,11 @@ impl Digest {
     pub fn of(bytes: &[u8]) -> Self {
         use sha2::Digest as _;
         Self(sha2::Sha256::digest(bytes).into())
+    }
+
+    /// Returns the 32 bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
     }
 
     /// Returns the 64 hex digits without the `sha256:` in front.

@@ -1,6 +1,7 @@
 //! What is there: objects with their status, and the registry.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -11,8 +12,8 @@ use crate::rollout;
 use crate::runs;
 use crate::training::Training;
 
-/// The observed state of one environment.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+/// The observed state of one environment, or of the part of it that a commit or an event has touched.
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Observed {
     /// The MLEnvironment object, absent before the first pass. Its policy judges the next commit.
     pub environment: Option<Environment>,
@@ -21,9 +22,11 @@ pub struct Observed {
     /// The MLTrainingJob objects.
     pub trainings: BTreeMap<ObjectName, ObservedTraining>,
     /// What the registry holds, for every model named in a manifest or an object.
-    pub models: BTreeMap<ModelName, ObservedModel>,
+    pub models: BTreeMap<ModelName, Arc<ObservedModel>>,
     /// The staged data files.
-    pub datasets: BTreeSet<Digest>,
+    pub datasets: Arc<BTreeSet<Digest>>,
+    /// How many objects there are beside those above, of which nothing is to be decided.
+    pub elsewhere: usize,
 }
 
 /// An MLDeployment object as the reconciler writes it: everything but the status.
@@ -50,6 +53,16 @@ pub struct ObservedDeployment {
     pub status: Option<rollout::Status>,
 }
 
+impl ObservedDeployment {
+    /// Returns what an object is once its spec is written over `before`. What a status says of another model says
+    /// nothing of this one.
+    pub fn written(before: Option<Self>, object: DeploymentObject) -> Self {
+        let before = before.filter(|before| before.object.spec.model == object.spec.model);
+        let status = before.and_then(|before| before.status);
+        Self { object, status }
+    }
+}
+
 /// An MLTrainingJob object as the reconciler writes it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainingObject {
@@ -59,6 +72,9 @@ pub struct TrainingObject {
     pub revision: Revision,
     /// That commit's committer time: the version of a job that has neither version nor schedule.
     pub committed_at: crate::Timestamp,
+    /// The version that Git pins as the model's stable (`aurora.io/baseline`): it is trained first, and scored on the
+    /// holdout of the others.
+    pub baseline: Option<Version>,
 }
 
 /// An MLTrainingJob object and its status.
@@ -68,6 +84,16 @@ pub struct ObservedTraining {
     pub object: TrainingObject,
     /// What the target reports; absent before its first step.
     pub phase: Option<runs::Phase>,
+}
+
+impl ObservedTraining {
+    /// Returns what an object is once its spec is written over `before`. What became of another spec says nothing of
+    /// this one.
+    pub fn written(before: Option<Self>, object: TrainingObject) -> Self {
+        let before = before.filter(|before| before.object.spec == object.spec);
+        let phase = before.and_then(|before| before.phase);
+        Self { object, phase }
+    }
 }
 
 /// What the registry holds of one model.

@@ -3,10 +3,13 @@
 mod aborts;
 mod aliases;
 mod deployments;
+mod index;
 mod pins;
 mod removals;
 mod render;
 mod trainings;
+
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +20,7 @@ use crate::environment::Environment;
 use crate::finding::Finding;
 use crate::names::{Digest, ModelName, ObjectName, Revision, Track, Version};
 use crate::observed::{DeploymentObject, Observed, ObservedAlias, TrainingObject};
+use index::Index;
 
 /// What must change, in the order in which it is done, and what stands in the way.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -24,7 +28,7 @@ pub struct Plan {
     /// Each is idempotent, and the process may die after any of them.
     pub actions: Vec<Action>,
     /// What stops single models.
-    pub findings: Vec<Finding>,
+    pub findings: BTreeSet<Finding>,
     /// What goes on by itself once something else has happened.
     pub waiting: Vec<Waiting>,
 }
@@ -140,8 +144,41 @@ pub enum Waiting {
     },
 }
 
+impl Action {
+    /// Returns the model that the action is about, `None` for the environment; of an object that goes, what it served.
+    pub fn model<'a>(&'a self, observed: &'a Observed) -> Option<&'a ModelName> {
+        match self {
+            Self::PutEnvironment(_) => None,
+            Self::StageDataset { job: name, .. } | Self::DeleteTraining { name } => {
+                observed.trainings.get(name).map(|found| &found.object.spec.model)
+            }
+            Self::PutTraining { object, .. } => Some(&object.spec.model),
+            Self::PutDeployment { object, .. } => Some(&object.spec.model),
+            Self::DeleteDeployment { name } => observed
+                .deployments
+                .get(name)
+                .map(|found| &found.object.spec.model),
+            Self::MoveAlias { model, .. }
+            | Self::RemoveAlias { model, .. }
+            | Self::RecordAbort { model, .. } => Some(model),
+        }
+    }
+}
+
+impl Waiting {
+    /// Returns the deployment that waits.
+    pub fn deployment(&self) -> &ObjectName {
+        match self {
+            Self::ForVersion { deployment, .. }
+            | Self::ForTrack { deployment, .. }
+            | Self::ForModel { deployment, .. } => deployment,
+        }
+    }
+}
+
 /// Computes what must change for `observed` to become `desired`.
 ///
+/// Both may be a [part](crate::part) of an environment: what hangs together is in it, and all that no manifest declares.
 /// A finding stops its manifest's object where it stands; aborts are recorded and aliases follow all the same, for they
 /// record what is. `now` tells slots to come from slots that have passed. Applying the actions in order, and asking
 /// again until there are none, converges from wherever the process died.
@@ -153,10 +190,11 @@ pub fn plan(desired: &Desired, observed: &Observed, now: Timestamp) -> Plan {
             ..Plan::default()
         };
     }
-    let trainings = trainings::decide(desired, observed);
-    let deployments = deployments::decide(desired, observed, now);
-    let removals = removals::decide(desired, observed, &deployments);
-    let aliases = aliases::decide(desired, observed, &deployments, &removals);
+    let index = Index::new(desired, observed);
+    let trainings = trainings::decide(desired, observed, &index);
+    let deployments = deployments::decide(desired, observed, &index, now);
+    let removals = removals::decide(desired, observed, &index, &deployments);
+    let aliases = aliases::decide(desired, observed, &index, &deployments, &removals);
 
     let mut environment = desired.environment.clone();
     if let (Some(_), Some(last)) = (&removals.refused, &observed.environment) {
@@ -179,7 +217,6 @@ pub fn plan(desired: &Desired, observed: &Observed, now: Timestamp) -> Plan {
     plan.actions.extend(removals.actions);
     plan.findings.extend(trainings.findings);
     plan.findings.extend(removals.refused);
-    plan.findings.sort();
     plan.waiting.extend(aliases.waiting);
     plan
 }

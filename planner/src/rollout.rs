@@ -1,12 +1,25 @@
 //! From pins to tracks and live weight: one closed state enum, one transition function, all memory in the status.
 
+mod actions;
+mod awaited;
+mod commands;
+mod memory;
+mod owner;
 mod step;
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
-use crate::deployment::{ResolvedDeployment, ResolvedPin};
-use crate::names::{Digest, Track, Weight};
+use crate::deployment::ResolvedPin;
+use crate::names::{Digest, Revision, Track, Weight};
+use crate::observed::{DeploymentObject, ObservedModel};
+use crate::per_track::PerTrack;
+
+pub use actions::TrackAction;
+pub use awaited::awaited;
+pub use owner::{Claimant, owner};
 
 /// How many transitions a status remembers.
 pub const HISTORY_LENGTH_MAX: usize = 10;
@@ -21,8 +34,8 @@ pub enum State {
     Preparing,
     /// Something keeps a track from its pin, or the canary from its declared weight: what.
     Holding {
-        /// `Suspended`, `LoadFailed`, `CanaryLost` or `Paused`; where several hold, the first of these.
-        reason: String,
+        /// Why; where several hold, the first in the order of [`HoldReason`].
+        reason: HoldReason,
         /// One sentence for a person.
         message: String,
     },
@@ -37,7 +50,28 @@ pub enum State {
     },
 }
 
-/// What people asked of a rollout beside the pins.
+/// What holds a rollout back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum HoldReason {
+    /// The manifest says so.
+    Suspended,
+    /// A track cannot load its pin.
+    LoadFailed,
+    /// The canary stopped answering and comes back after a back-off.
+    CanaryLost,
+    /// Too few of the canary's replicas are ready for the weight.
+    CanaryCapacity,
+    /// Somebody paused it.
+    Paused,
+}
+
+impl fmt::Display for HoldReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// What people ask of a rollout beside the pins.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Commands {
     /// The canary digest to abort, and why.
@@ -47,38 +81,54 @@ pub struct Commands {
 }
 
 /// What one track does now.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TrackState {
     /// What answers requests: loaded, verified, warm.
     pub serving: Option<ResolvedPin>,
+    /// The commit that its answers name.
+    pub revision: Option<Revision>,
     /// What is being loaded beside it.
     pub loading: Option<ResolvedPin>,
     /// What could not be loaded, and why.
-    pub failed: Option<(ResolvedPin, String)>,
+    pub unloadable: Option<(ResolvedPin, String)>,
+    /// How much of it there is.
+    pub capacity: Capacity,
+}
+
+/// How many replicas a track has. A slot in a process is one that is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capacity {
+    /// How many there should be.
+    pub wanted: u32,
+    /// How many answer.
+    pub ready: u32,
+}
+
+impl Default for Capacity {
+    fn default() -> Self {
+        Self { wanted: 1, ready: 1 }
+    }
 }
 
 /// What a model's two tracks do now.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tracks {
-    /// The stable track.
-    pub stable: TrackState,
-    /// The canary track.
-    pub canary: TrackState,
+    /// Each track.
+    pub track: PerTrack<TrackState>,
     /// The live weight.
     pub weight: Weight,
 }
 
-/// A rollout's whole memory, kept in the object's status.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A rollout's whole memory, kept in the object's status. Written in the form of [`memory`], which has a version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(into = "memory::Memory")]
 pub struct Status {
     /// Where it stands.
     pub state: State,
     /// Since when.
     pub since: Timestamp,
-    /// What stable serves.
-    pub stable: Option<ResolvedPin>,
-    /// What the canary serves.
-    pub canary: Option<ResolvedPin>,
+    /// What each track serves.
+    pub serving: PerTrack<Option<ResolvedPin>>,
     /// The live weight.
     pub weight: Weight,
     /// The canary that was lost: its comeback waits for a back-off that doubles.
@@ -86,17 +136,11 @@ pub struct Status {
     /// The pause that is in force.
     pub paused: Option<String>,
     /// What the pause froze: the canary may carry so much and no more. Survives a restart of the process.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ceiling: Option<Ceiling>,
     /// What a suspension froze. Survives a restart of the process.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frozen: Option<Frozen>,
-    /// A stable pin that did not load: the next attempt waits for a back-off that doubles.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stable_retry: Option<Retry>,
-    /// A canary pin that did not load: the next attempt waits for a back-off that doubles.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub canary_retry: Option<Retry>,
+    /// The pins that did not load: the next attempt waits for a back-off that doubles.
+    pub retry: PerTrack<Option<Retry>>,
     /// The last transitions, oldest first.
     pub history: Vec<Transition>,
 }
@@ -144,6 +188,9 @@ pub struct Retry {
     pub message: String,
     /// It is tried again from here on.
     pub until: Timestamp,
+    /// Whether the registry held it sound when that was last looked at. Once it does and did not before, nobody waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sound: Option<bool>,
 }
 
 impl Retry {
@@ -166,35 +213,61 @@ pub struct Transition {
     pub weight: Weight,
 }
 
-/// What the target does next, in this order: weight down, loads, weight up, unloads.
+/// One model as a target sees it: everything that a step looks at.
+#[derive(Debug, Clone, Copy)]
+pub struct Model<'a> {
+    /// The object that has the model; `None` while the model is being removed.
+    pub object: Option<&'a DeploymentObject>,
+    /// What people ask.
+    pub commands: &'a Commands,
+    /// What the registry holds of it; `None` where it was not looked at.
+    pub registered: Option<&'a ObservedModel>,
+    /// What the tracks do.
+    pub tracks: &'a Tracks,
+    /// The memory of the step before.
+    pub status: Option<&'a Status>,
+}
+
+/// What a step comes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rollout {
-    /// What stable must serve; `None` empties the track. The target begins to load it, beside the old one, whenever the
-    /// track neither serves nor loads it, and swaps when it is ready. Between attempts at a pin that does not load
-    /// this is what the track serves: `None` where that is nothing, and then the target must not forget the failure. A
-    /// load that ends after the goal has changed is dropped.
-    pub stable: Option<ResolvedPin>,
-    /// What the canary must serve, as for stable.
-    pub canary: Option<ResolvedPin>,
+    /// What the target does, in this order.
+    pub actions: Vec<TrackAction>,
+    /// What each track is meant to serve once the actions are done; `None` empties it. Between attempts at a pin that
+    /// does not load this is what the track serves.
+    pub goal: PerTrack<Option<ResolvedPin>>,
     /// The live weight from now on.
     pub weight: Weight,
     /// The new memory. Equal to the old one where nothing changed.
     pub status: Status,
     /// When to ask again although nothing happened.
     pub wake: Option<Timestamp>,
+    /// Whether it rests: nothing loads, nothing moves.
+    pub is_settled: bool,
 }
 
 /// Computes the next step of a model's rollout.
 ///
-/// `spec` is `None` when the object is being removed. The weight is never above the declared one, and above 0 only
-/// while the canary serves exactly its pin and stable serves something. One exception: in a promotion the canary keeps
-/// the weight that it has until stable serves the same digest, so that nobody is sent back to the old version.
-pub fn rollout(
-    spec: Option<&ResolvedDeployment>,
-    commands: &Commands,
-    tracks: &Tracks,
-    status: Option<&Status>,
-    now: Timestamp,
-) -> Rollout {
-    step::step(spec, commands, tracks, status, now)
+/// The weight is never above the declared one, and above 0 only while the canary serves exactly its pin, is ready for
+/// that much, and stable serves something. One exception: in a promotion the canary keeps the weight that it has until
+/// stable serves the same digest, so that nobody is sent back to the old version.
+pub fn rollout(model: &Model<'_>, now: Timestamp) -> Rollout {
+    step::step(model, now)
+}
+
+impl State {
+    /// Returns the digest of the canary that is aborted, and why.
+    pub fn aborted(&self) -> Option<(Digest, &str)> {
+        match self {
+            Self::Aborted { digest, reason } => Some((*digest, reason)),
+            Self::Idle | Self::Preparing | Self::Holding { .. } | Self::Promoting => None,
+        }
+    }
+}
+
+impl Tracks {
+    /// Returns a track's state.
+    pub const fn get(&self, track: Track) -> &TrackState {
+        self.track.get(track)
+    }
 }

@@ -1,31 +1,35 @@
 //! Which training run starts, is retried, skipped or stopped, and what its version is called.
 
 mod attempt;
+mod queue;
 mod scheduled;
+mod status;
 mod unscheduled;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
+use crate::identity::{inputs_hash, spec_hash};
 use crate::names::{Digest, Version};
-use crate::observed::ObservedVersion;
+use crate::observed::{ObservedVersion, TrainingObject};
 use crate::training::{RunPolicy, Training};
 use attempt::Decision;
 
+pub use queue::{Due, Queue};
+pub use status::{Decided, Ended, RECORDS_MAX, Records, Status};
+
 /// A run that fails for a reason outside its inputs is started so often.
 pub const ATTEMPTS_MAX: u32 = 3;
-
-/// Why a run was stopped whose target ended before it did. It is started again at once, and the attempt does not count.
-pub const INTERRUPTED: &str = "Interrupted";
 
 /// What is known of a job besides its runs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Job<'a> {
     /// Its spec.
     pub training: &'a Training,
-    /// The hash of the declared inputs (DESIGN §11.7).
+    /// The hash of the declared inputs (docs/design.md, "Training identity").
     pub inputs: Digest,
     /// The hash of the whole spec: "no retry until the spec changes" looks at this one.
     pub spec_hash: Digest,
@@ -33,6 +37,28 @@ pub struct Job<'a> {
     pub committed_at: Timestamp,
     /// What the registry holds of the job's model.
     pub existing: &'a BTreeMap<Version, ObservedVersion>,
+    /// The version that Git pins as the model's stable: what the others are compared with.
+    pub baseline: Option<&'a Version>,
+}
+
+impl<'a> Job<'a> {
+    /// Puts together what is known of a job: its object, and what the registry holds of its model.
+    pub fn new(object: &'a TrainingObject, existing: &'a BTreeMap<Version, ObservedVersion>) -> Self {
+        let TrainingObject {
+            spec: training,
+            revision: _,
+            committed_at,
+            baseline,
+        } = object;
+        Self {
+            training,
+            inputs: inputs_hash(training),
+            spec_hash: spec_hash(training),
+            committed_at: *committed_at,
+            existing,
+            baseline: baseline.as_ref(),
+        }
+    }
 }
 
 /// One run that was started.
@@ -60,40 +86,80 @@ pub enum Outcome {
     /// It is under way.
     Running,
     /// It published its version.
-    Succeeded {
+    #[serde(alias = "Succeeded")]
+    Published {
         /// When.
         at: Timestamp,
         /// The artifact's digest.
         digest: Digest,
     },
-    /// It failed and would fail again: bad data, a missed evaluation.
-    Invalid {
+    /// Its inputs are at fault and would be again: bad data, a missed evaluation.
+    #[serde(alias = "Invalid")]
+    Refused {
         /// When.
         at: Timestamp,
         /// What a person should know.
         message: String,
     },
-    /// It failed and may succeed: killed, no space.
+    /// It broke off and may succeed: killed, no space.
     Transient {
         /// When.
         at: Timestamp,
         /// What a person should know.
         message: String,
     },
-    /// It was skipped before it started: `SameInputs`, `Forbid`, `MissedDeadline`, `LastRunInvalid`.
+    /// It was skipped before it started.
     Skipped {
         /// When.
         at: Timestamp,
-        /// A PascalCase word.
-        reason: String,
+        /// Why.
+        reason: SkipReason,
     },
-    /// It was stopped: `SpecChanged`, `Replaced`, `DeadlineExceeded`, or what the target says of a job's removal.
+    /// It was stopped.
     Stopped {
         /// When.
         at: Timestamp,
-        /// A PascalCase word.
-        reason: String,
+        /// Why.
+        reason: StopReason,
     },
+}
+
+/// Why a slot starts no run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum SkipReason {
+    /// The newest run that published had the same inputs.
+    SameInputs,
+    /// The run before it goes on, and the policy forbids a second one.
+    Forbid,
+    /// It was missed by more than the starting deadline.
+    MissedDeadline,
+    /// The last run refused these inputs, and would again.
+    LastRunInvalid,
+}
+
+/// Why a run was stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum StopReason {
+    /// The job says something else by now.
+    SpecChanged,
+    /// A newer slot takes its place.
+    Replaced,
+    /// It took longer than it may.
+    DeadlineExceeded,
+    /// Its target ended before it did. It is started again at once, and the attempt does not count.
+    Interrupted,
+}
+
+impl fmt::Display for SkipReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+impl fmt::Display for StopReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
 }
 
 /// What the target does for a job.
@@ -107,13 +173,15 @@ pub enum RunAction {
         slot: Option<Timestamp>,
         /// 1 for the first attempt.
         attempt: u32,
+        /// The version that it is compared with.
+        baseline: Option<Version>,
     },
     /// Ends a run that is under way and records it as stopped. What follows it starts at the next call.
     Stop {
         /// Which.
         version: Version,
-        /// A PascalCase word.
-        reason: &'static str,
+        /// Why.
+        reason: StopReason,
     },
     /// Records a slot as skipped.
     Skip {
@@ -121,8 +189,8 @@ pub enum RunAction {
         version: Version,
         /// The slot.
         slot: Timestamp,
-        /// A PascalCase word.
-        reason: &'static str,
+        /// Why.
+        reason: SkipReason,
     },
 }
 
@@ -151,7 +219,7 @@ pub enum Phase {
         /// Its digest.
         digest: Digest,
     },
-    /// The newest run failed and nothing retries it until the spec changes.
+    /// The newest run did not publish, and nothing retries it until the spec changes, or until the next slot.
     Failed {
         /// The version that was not published.
         version: Version,
@@ -231,9 +299,9 @@ fn stop(job: &Job<'_>, records: &[Record], now: Timestamp) -> (Vec<RunAction>, V
     {
         let deadline = attempt::deadline(job, record);
         let reason = if deadline <= now {
-            attempt::DEADLINE_EXCEEDED
+            StopReason::DeadlineExceeded
         } else if record.spec_hash != job.spec_hash && !job.training.suspend {
-            attempt::SPEC_CHANGED
+            StopReason::SpecChanged
         } else {
             deadlines.push(deadline);
             continue;
@@ -242,10 +310,7 @@ fn stop(job: &Job<'_>, records: &[Record], now: Timestamp) -> (Vec<RunAction>, V
             version: record.version.clone(),
             reason,
         });
-        record.outcome = Outcome::Stopped {
-            at: now,
-            reason: reason.to_owned(),
-        };
+        record.outcome = Outcome::Stopped { at: now, reason };
     }
     (stops, after, deadlines)
 }

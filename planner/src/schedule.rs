@@ -1,4 +1,4 @@
-//! Five-field cron schedules in an IANA time zone (DESIGN §11.12).
+//! Five-field cron schedules in an IANA time zone (docs/design.md, "Cron and time zones").
 //!
 //! Slots are computed in the zone's wall-clock time by the crate `cron` and mapped to UTC here, so that gaps and folds
 //! of daylight saving are decided in one place.

@@ -34,7 +34,7 @@ pub struct Training {
     pub suspend: bool,
 }
 
-/// When runs happen: the three ways of DESIGN §11.8.
+/// When runs happen: the three ways of docs/design.md, "Version of a run".
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum RunPolicy {
     /// Trained once, and only if the registry lacks the version.
@@ -61,6 +61,17 @@ pub enum Concurrency {
     Replace,
     /// Both run.
     Allow,
+}
+
+impl Concurrency {
+    /// Returns the name that a manifest gives it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Forbid => "Forbid",
+            Self::Replace => "Replace",
+            Self::Allow => "Allow",
+        }
+    }
 }
 
 /// The rows of a training run.
@@ -219,7 +230,7 @@ impl Metric {
 /// The rows that the fit never sees.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Holdout {
-    /// The rows whose keyed hash falls below the percentage (DESIGN §11.10).
+    /// The rows whose keyed hash falls below the percentage (docs/design.md, "Holdout").
     Percent {
         /// 1 to 99.
         percent: u8,

@@ -4,17 +4,18 @@
 //! another model.
 
 use std::collections::BTreeSet;
-use std::io;
 
 use planner::Timestamp;
 use planner::desired::Desired;
+use planner::finding::{Disposition, Reason};
 use planner::names::{ModelName, Track};
-use planner::observed::ObservedAlias;
+use planner::object::ObjectId;
+use planner::observed::{Observed, ObservedAlias};
 use planner::plan::{Action, Plan};
-use registry::{Disposition, Event, HistoryEntry, Store, StoreError};
+use registry::{Event, HistoryEntry, Store, StoreError};
 
+use crate::objects::{Object, ObjectStore, TargetError};
 use crate::source::{DataFileError, Source, SourceError};
-use crate::standalone::objects::Objects;
 
 /// Who the registry's history names for what a pass does.
 const ACTOR: &str = "aurora";
@@ -31,6 +32,8 @@ pub struct Applied {
 /// An action that failed.
 #[derive(Debug)]
 pub struct Failed {
+    /// The action.
+    pub action: Action,
     /// What it is about, e.g. `MLDeployment/wine-quality`.
     pub subject: String,
     /// Why.
@@ -41,8 +44,8 @@ pub struct Failed {
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
     /// An object could not be written.
-    #[error("{0}{advice}", advice = crate::standalone::data_dir::advice(.0))]
-    Object(#[from] io::Error),
+    #[error(transparent)]
+    Object(#[from] TargetError),
     /// The registry refused.
     #[error(transparent)]
     Registry(#[from] StoreError),
@@ -58,9 +61,20 @@ impl ApplyError {
     /// Says what happens next.
     pub fn disposition(&self) -> Disposition {
         match self {
-            Self::Object(_) | Self::Source(_) => Disposition::Transient,
+            Self::Object(error) => error.disposition(),
+            Self::Source(_) => Disposition::Transient,
             Self::Registry(error) => error.disposition(),
             Self::DataFile(_) => Disposition::Invalid,
+        }
+    }
+
+    /// Says why, as a stable word.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Object(error) => error.reason(),
+            Self::Source(_) => Reason::SourceUnavailable,
+            Self::Registry(_) => Reason::StorageUnavailable,
+            Self::DataFile(_) => Reason::DatasetUnusable,
         }
     }
 }
@@ -69,18 +83,24 @@ impl ApplyError {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct World<'a> {
     pub(crate) source: &'a Source,
-    pub(crate) objects: &'a Objects,
+    pub(crate) target: &'a dyn ObjectStore,
     pub(crate) store: &'a Store,
 }
 
 /// Carries out the plan's actions in their order.
-pub(crate) fn apply(plan: &Plan, desired: &Desired, world: World<'_>, now: Timestamp) -> Applied {
+pub(crate) fn apply(
+    plan: &Plan,
+    desired: &Desired,
+    observed: &Observed,
+    world: World<'_>,
+    now: Timestamp,
+) -> Applied {
     let mut applied = Applied::default();
     let mut stopped = BTreeSet::new();
     let mut stopped_models = BTreeSet::new();
     for action in &plan.actions {
         let subject = subject(action);
-        if stopped.contains(&subject) || is_too_early(action, &stopped_models, world.objects) {
+        if stopped.contains(&subject) || is_too_early(action, &stopped_models, observed) {
             continue;
         }
         match carry_out(action, desired, world, now) {
@@ -91,6 +111,7 @@ pub(crate) fn apply(plan: &Plan, desired: &Desired, world: World<'_>, now: Times
             Err(error) => {
                 tracing::warn!(action = %action, %error, "could not apply");
                 applied.failed.push(Failed {
+                    action: action.clone(),
                     subject: subject.clone(),
                     error,
                 });
@@ -118,19 +139,18 @@ fn left_by(action: &Action) -> Option<ModelName> {
 }
 
 /// Says whether an object would go although what takes its place, or takes its aliases away, has failed.
-fn is_too_early(action: &Action, stopped: &BTreeSet<ModelName>, objects: &Objects) -> bool {
-    let Action::DeleteDeployment { name } = action else {
-        return false;
-    };
-    let state = objects.state();
-    let model = state.deployments.get(name).map(|entry| &entry.object.spec.model);
-    model.is_some_and(|model| stopped.contains(model))
+fn is_too_early(action: &Action, stopped: &BTreeSet<ModelName>, observed: &Observed) -> bool {
+    let is_removal = matches!(action, Action::DeleteDeployment { .. });
+    is_removal
+        && action
+            .model(observed)
+            .is_some_and(|model| stopped.contains(model))
 }
 
 fn carry_out(action: &Action, desired: &Desired, world: World<'_>, now: Timestamp) -> Result<(), ApplyError> {
     let World {
         source,
-        objects,
+        target,
         store,
     } = world;
     let entry = |event: Event, alias: Track| HistoryEntry {
@@ -145,11 +165,15 @@ fn carry_out(action: &Action, desired: &Desired, world: World<'_>, now: Timestam
         reason: None,
     };
     match action {
-        Action::PutEnvironment(environment) => objects.put_environment(environment)?,
-        Action::PutTraining { name, object, .. } => objects.put_training(name, object)?,
-        Action::PutDeployment { name, object, .. } => objects.put_deployment(name, object)?,
-        Action::DeleteDeployment { name } => objects.delete_deployment(name)?,
-        Action::DeleteTraining { name } => objects.delete_training(name)?,
+        Action::PutEnvironment(environment) => target.put(&Object::Environment(environment.clone()))?,
+        Action::PutTraining { name, object, .. } => {
+            target.put(&Object::Training(name.clone(), (**object).clone()))?;
+        }
+        Action::PutDeployment { name, object, .. } => {
+            target.put(&Object::Deployment(name.clone(), (**object).clone()))?;
+        }
+        Action::DeleteDeployment { name } => target.delete(&ObjectId::deployment(name))?,
+        Action::DeleteTraining { name } => target.delete(&ObjectId::training(name))?,
         Action::StageDataset { job, path, sha256 } => {
             let manifest = desired
                 .trainings
@@ -213,12 +237,12 @@ fn carry_out(action: &Action, desired: &Desired, world: World<'_>, now: Timestam
 /// Actions with one subject depend on each other.
 fn subject(action: &Action) -> String {
     match action {
-        Action::PutEnvironment(environment) => format!("MLEnvironment/{}", environment.name),
+        Action::PutEnvironment(environment) => ObjectId::environment(&environment.name).to_string(),
         Action::StageDataset { job: name, .. }
         | Action::PutTraining { name, .. }
-        | Action::DeleteTraining { name } => format!("MLTrainingJob/{name}"),
+        | Action::DeleteTraining { name } => ObjectId::training(name).to_string(),
         Action::PutDeployment { name, .. } | Action::DeleteDeployment { name } => {
-            format!("MLDeployment/{name}")
+            ObjectId::deployment(name).to_string()
         }
         Action::MoveAlias { model, track, .. } | Action::RemoveAlias { model, track, .. } => {
             format!("alias {model}@{track}")

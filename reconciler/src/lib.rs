@@ -1,22 +1,30 @@
-//! Keeps what serves equal to what Git says.
+//! Keeps objects and aliases equal to what Git says.
 //!
 //! ```text
-//! source  →  resolve  →  observe  →  plan  →  apply  →  report         one pass, by the driver
+//! source  →  resolve  →  observe  →  plan  →  apply  →  report         one pass, over what was touched
 //!  git2       files →     objects,   planner   objects,   status of
 //!             Desired     registry             aliases    the environment
-//! standalone: the objects in a data directory, and the loop that makes slots and child processes follow them
 //! ```
 //!
-//! Decisions are the planner's; here is only what reads and writes. Nothing here knows the server or the trainer.
+//! Decisions are the planner's; here is only what reads and writes. Objects are reached through [`objects::ObjectStore`]:
+//! nothing here knows a target, the server or the trainer.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 mod apply;
+mod awaited;
+pub mod conditions;
 pub mod diff;
-mod driver;
+pub mod objects;
 mod observe;
+mod pass;
 pub mod preview;
-pub mod report;
+mod report;
 pub mod resolve;
 pub mod source;
-pub mod standalone;
+mod standing;
+mod view;
+
+pub use apply::{Applied, ApplyError, Failed};
+pub use pass::{Beat, Locate, Pass, Reconciler};
+pub use standing::{AwaitedPin, Standing};

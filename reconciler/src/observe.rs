@@ -1,123 +1,89 @@
-//! What is there: the objects with their status, and the registry. Reads, writes nothing.
+//! What the registry holds, of the models that are touched, and of some others in turns. Reads, writes nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use planner::desired::{Completeness, Desired};
-use planner::finding::{Finding, Reason};
 use planner::names::ModelName;
-use planner::observed::{Observed, ObservedDeployment, ObservedTraining};
+use planner::observed::Observed;
+use planner::part::Part;
 use registry::{Observer, StoreError};
 
-use crate::standalone::objects::Objects;
+use crate::view::View;
 
-/// What was observed, and what could not be.
+/// How many models a pass glances at although nothing touched them: a few system calls each. A fixed number, so that
+/// rest costs the same whatever there is; a thousand models take five seconds, ten thousand less than a minute.
+const GLANCES: usize = 40;
+/// How many models a pass looks at in full although nothing touched them, down to each file of their versions.
+const LOOKS: usize = 3;
+
+/// Whose turn it is.
+#[derive(Debug, Default)]
+pub(crate) struct Looks {
+    glanced: Option<ModelName>,
+    looked: Option<ModelName>,
+}
+
+/// What can be decided, and of which models nothing can.
 #[derive(Debug)]
-pub(crate) struct Observation {
+pub(crate) struct Decidable {
+    pub(crate) desired: Desired,
     pub(crate) observed: Observed,
-    /// The models of which the registry could not be read: nothing is decided about them.
     pub(crate) unreadable: BTreeMap<ModelName, StoreError>,
 }
 
-/// Observes the objects, and the registry for each model that a manifest or an object names.
-///
-/// An error means that not even the store's list of data files could be read.
-pub(crate) fn observe(
-    objects: &Objects,
-    registry: &Observer,
-    desired: &Desired,
-) -> Result<Observation, StoreError> {
-    let mut observed = {
-        let state = objects.state();
-        Observed {
-            environment: state.environment.clone(),
-            deployments: state
+impl Looks {
+    /// Looks at the models whose turn it is; those that changed, or cannot be read, are touched.
+    pub(crate) fn turn(&mut self, view: &View, registry: &Observer, touched: &mut BTreeSet<ModelName>) {
+        let turn = view.links.models_after(self.glanced.as_ref(), GLANCES);
+        touched.extend(turn.iter().filter(|model| registry.glance(model)).cloned());
+        self.glanced = turn.into_iter().next_back();
+        let turn = view.links.models_after(self.looked.as_ref(), LOOKS);
+        for model in &turn {
+            let known = view.observed.models.get(model);
+            let is_known = match registry.observe(model) {
+                Ok(found) => known.is_some_and(|known| Arc::ptr_eq(known, &found) || **known == *found),
+                Err(_) => false,
+            };
+            if !is_known {
+                touched.insert(model.clone());
+            }
+        }
+        self.looked = turn.into_iter().next_back();
+    }
+
+    /// Looks at every model of the part, and returns what can be decided about it.
+    ///
+    /// An error means that not even the store's list of data files could be read.
+    pub(crate) fn observe(
+        view: &mut View,
+        registry: &Observer,
+        part: &Part,
+        whole: &Desired,
+    ) -> Result<Decidable, StoreError> {
+        view.observed.datasets = registry.datasets()?;
+        let mut unreadable = BTreeMap::new();
+        for model in &part.models {
+            match registry.observe(model) {
+                Ok(found) => view.register(model, found),
+                Err(error) => drop(unreadable.insert(model.clone(), error)),
+            }
+        }
+        let mut desired = part.desired(whole);
+        if !unreadable.is_empty() {
+            desired.completeness = Completeness::Partial;
+            desired
                 .deployments
-                .iter()
-                .map(|(name, entry)| {
-                    let observed = ObservedDeployment {
-                        object: entry.object.clone(),
-                        status: entry.status.clone(),
-                    };
-                    (name.clone(), observed)
-                })
-                .collect(),
-            trainings: state
+                .retain(|_, declared| !unreadable.contains_key(&declared.spec.model));
+            desired
                 .trainings
-                .iter()
-                .map(|(name, entry)| {
-                    let observed = ObservedTraining {
-                        object: entry.object.clone(),
-                        phase: entry.status.phase.clone(),
-                    };
-                    (name.clone(), observed)
-                })
-                .collect(),
-            models: BTreeMap::new(),
-            datasets: BTreeSet::new(),
+                .retain(|_, declared| !unreadable.contains_key(&declared.spec.model));
         }
-    };
-    observed.datasets.clone_from(&*registry.datasets()?);
-    let mut unreadable = BTreeMap::new();
-    for model in models(desired, &observed) {
-        match registry.observe(&model) {
-            Ok(found) => {
-                observed.models.insert(model, found.as_ref().clone());
-            }
-            Err(error) => {
-                unreadable.insert(model, error);
-            }
-        }
-    }
-    let mut state = objects.state();
-    if state.models != observed.models {
-        state.models.clone_from(&observed.models);
-        state.generation += 1;
-    }
-    drop(state);
-    Ok(Observation { observed, unreadable })
-}
-
-fn models(desired: &Desired, observed: &Observed) -> BTreeSet<ModelName> {
-    let declared = desired.deployments.values().map(|declared| &declared.spec.model);
-    let trained = desired.trainings.values().map(|declared| &declared.spec.model);
-    let served = observed
-        .deployments
-        .values()
-        .map(|found| &found.object.spec.model);
-    let made = observed.trainings.values().map(|found| &found.object.spec.model);
-    declared
-        .chain(trained)
-        .chain(served)
-        .chain(made)
-        .cloned()
-        .collect()
-}
-
-impl Observation {
-    /// Returns what can be decided: `desired` without the models that could not be observed, and findings for them.
-    pub(crate) fn decidable(&self, desired: &Desired) -> (Desired, Vec<Finding>) {
-        let mut decidable = desired.clone();
-        if self.unreadable.is_empty() {
-            return (decidable, Vec::new());
-        }
-        decidable.completeness = Completeness::Partial;
-        decidable
-            .deployments
-            .retain(|_, declared| !self.unreadable.contains_key(&declared.spec.model));
-        decidable
-            .trainings
-            .retain(|_, declared| !self.unreadable.contains_key(&declared.spec.model));
-        let findings = self
-            .unreadable
-            .iter()
-            .map(|(model, error)| Finding {
-                location: None,
-                reason: Reason::StorageUnavailable,
-                subject: format!("model {model}"),
-                message: error.to_string(),
-                hint: "nothing is changed about the model until it can be read; what serves stays".to_owned(),
-            })
-            .collect();
-        (decidable, findings)
+        Ok(Decidable {
+            desired,
+            observed: part.observed(&view.observed),
+            unreadable,
+        })
     }
 }

@@ -1,20 +1,23 @@
 //! What a commit would do, without doing it: for `aurora validate` and `aurora plan`. Reads only.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::Path;
 
 use planner::Timestamp;
-use planner::finding::Finding;
+use planner::finding::{Finding, Reason};
 use planner::identity::plan_hash;
-use planner::names::{Digest, EnvironmentName, Revision};
+use planner::names::{Digest, EnvironmentName, ModelName, Revision};
+use planner::object::ObjectId;
 use planner::plan::{Plan, plan};
 use registry::{Observer, Store, StoreError};
 
 use crate::diff::{Intents, intents};
-use crate::observe::observe;
+use crate::objects::{ObjectStore, TargetError};
+use crate::observe::Looks;
+use crate::pass::Locate;
 use crate::resolve::{Resolution, Resolver};
 use crate::source::{Source, SourceError};
-use crate::standalone::objects::Objects;
-use crate::standalone::{DataDir, DataDirError, registry_root};
+use crate::view::View;
 
 /// Why nothing can be said about a commit.
 #[derive(Debug, thiserror::Error)]
@@ -22,20 +25,15 @@ pub enum PreviewError {
     /// The repository or a commit cannot be read.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// The data directory cannot be read.
+    /// The objects cannot be read.
     #[error(transparent)]
-    DataDir(#[from] DataDirError),
+    Target(#[from] TargetError),
     /// The registry cannot be read.
     #[error(transparent)]
     Registry(#[from] StoreError),
-    /// Nothing was ever applied in the data directory.
-    #[error(
-        "{} holds no applied state of environment {environment}: start it with aurora up, or compare two commits with --base and --head",
-        path.display()
-    )]
+    /// Nothing was ever applied.
+    #[error("nothing of environment {environment} was applied yet")]
     NotApplied {
-        /// The data directory.
-        path: PathBuf,
         /// The environment.
         environment: EnvironmentName,
     },
@@ -109,45 +107,58 @@ pub struct Preview {
     pub hash: Digest,
 }
 
-/// Computes what the newest commit of a branch would do to the state in a data directory. Takes no lock.
-pub fn against_data_dir(
+/// Computes what the newest commit of a branch would do to the objects in a store. Reads only.
+pub fn against(
     repository: &Path,
     branch: Option<&str>,
     environment: &EnvironmentName,
-    data_dir: &Path,
+    target: &dyn ObjectStore,
+    locate: &Locate,
     now: Timestamp,
 ) -> Result<Preview, PreviewError> {
     let mut source = Source::open(repository, branch)?;
     let revision = source.head()?;
-    let not_applied = || PreviewError::NotApplied {
-        path: data_dir.to_owned(),
-        environment: environment.clone(),
+    let mut view = View::default();
+    let mut models = BTreeSet::new();
+    view.update(target.observe(None)?, &mut models);
+    let Some(last_good) = view.observed.environment.clone() else {
+        return Err(PreviewError::NotApplied {
+            environment: environment.clone(),
+        });
     };
-    let data_dir_opened = DataDir::peek(data_dir).map_err(|_missing| not_applied())?;
-    let objects = Objects::load(data_dir_opened.into(), environment)?;
-    let last_good = objects.state().environment.clone().ok_or_else(not_applied)?;
-    let store = Store::open(&registry_root(&objects.data_dir, &last_good))?;
+    let registry = Observer::new(Store::open(&locate(&last_good))?);
     let mut resolver = Resolver::default();
     resolver.resolve(&source, &revision, environment, Some(&last_good))?;
-    let resolution = resolver.into_resolution();
-    let Some(desired) = resolution.desired else {
+    let Resolution { desired, findings } = resolver.into_resolution();
+    let Some(desired) = desired else {
         return Err(PreviewError::NoEnvironment {
             environment: environment.clone(),
             revision,
         });
     };
-    let observation = observe(&objects, &Observer::new(store), &desired)?;
-    let (decidable, unreadable) = observation.decidable(&desired);
-    let mut plan = plan(&decidable, &observation.observed, now);
-    plan.findings.extend(resolution.findings);
-    plan.findings.extend(unreadable);
-    plan.findings.sort();
-    plan.findings.dedup();
+    let deployments = desired.deployments.keys().map(ObjectId::deployment);
+    let trainings = desired.trainings.keys().map(ObjectId::training);
+    view.declare(Some(&desired), deployments.chain(trainings), &mut models);
+    let part = view.links.part(&models);
+    let decidable = Looks::observe(&mut view, &registry, &part, &desired)?;
+    let mut plan = plan(&decidable.desired, &decidable.observed, now);
+    plan.findings.extend(findings);
+    plan.findings.extend(decidable.unreadable.iter().map(unreadable));
     Ok(Preview {
         revision,
         plan,
         hash: plan_hash(&desired),
     })
+}
+
+fn unreadable((model, error): (&ModelName, &StoreError)) -> Finding {
+    Finding {
+        location: None,
+        reason: Reason::StorageUnavailable,
+        subject: format!("model {model}").into(),
+        message: error.to_string(),
+        hint: "nothing is changed about the model until it can be read; what serves stays".to_owned(),
+    }
 }
 
 /// Computes what the commit `head` means to change against the commit `base`. Needs no data directory.
@@ -158,13 +169,13 @@ pub fn between(
     environment: &EnvironmentName,
 ) -> Result<Intents, PreviewError> {
     let source = Source::open_any(repository)?;
-    let mut resolver = Resolver::without_history();
-    let mut desired = |text: &str, last_good: Option<&planner::environment::Environment>| {
+    let desired = |text: &str, last_good: Option<&planner::environment::Environment>| {
         let revision = source.find(text)?;
+        let mut resolver = Resolver::without_history();
         resolver.resolve(&source, &revision, environment, last_good)?;
-        let resolution = resolver.resolution().clone();
-        match resolution.desired {
-            Some(desired) => Ok((desired, resolution.findings)),
+        let Resolution { desired, findings } = resolver.into_resolution();
+        match desired {
+            Some(desired) => Ok((desired, findings)),
             None => Err(PreviewError::NoEnvironment {
                 environment: environment.clone(),
                 revision,

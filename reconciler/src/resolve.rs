@@ -293,7 +293,7 @@ fn folder_missing(
             column: 0,
         }),
         reason: Reason::EnvironmentMissing,
-        subject: ObjectId::environment(environment).to_string(),
+        subject: ObjectId::environment(environment).into(),
         message: if existing.is_empty() {
             "the commit has no such folder, nor another environment".to_owned()
         } else {

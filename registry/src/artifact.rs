@@ -1,4 +1,5 @@
-//! The artifact format: ONNX graphs in FP64, written, read and evaluated by our own few messages (DESIGN §5).
+//! The artifact format: ONNX graphs in FP64, written, read and evaluated by our own few messages (docs/design.md, "The
+//! artifact format").
 //!
 //! ```text
 //! Graph --encode--> bytes --decode--> Model --predict--> Predictions

@@ -3,21 +3,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use planner::finding::Disposition;
 use planner::names::{Digest, ModelName, Version};
 
 use crate::reference::Reference;
 use crate::store::Owner;
-
-/// What happens next after an error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Disposition {
-    /// A person must act: nothing changes by itself.
-    Invalid,
-    /// Something else must come first, and will by itself.
-    Waiting,
-    /// It may succeed when it is tried again.
-    Transient,
-}
 
 /// Why an operation on a store failed. The message says what, where and what to do.
 #[derive(Debug, thiserror::Error)]

@@ -32,7 +32,7 @@ mod store;
 mod verify;
 
 pub use collect::{Collected, Keep};
-pub use error::{Damage, Disposition, StoreError};
+pub use error::{Damage, StoreError};
 pub use history::{Event, HistoryEntry};
 pub use observer::Observer;
 pub use publish::Draft;

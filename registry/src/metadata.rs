@@ -30,7 +30,7 @@ pub struct VersionMetadata {
     pub metric: BTreeMap<String, f64>,
     /// The artifact.
     pub artifact: Artifact,
-    /// The hash of the declared inputs (DESIGN §11.7); absent for a version that was pushed.
+    /// The hash of the declared inputs (docs/design.md, "Training identity"); absent for a version that was pushed.
     pub inputs_hash: Option<Digest>,
     /// What goes in and comes out.
     pub signature: Signature,

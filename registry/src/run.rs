@@ -76,7 +76,8 @@ pub enum Ending {
         message: String,
     },
     /// Something outside the inputs went wrong: it may be tried again.
-    Failed {
+    #[serde(alias = "Failed")]
+    Transient {
         /// What.
         message: String,
     },

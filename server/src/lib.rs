@@ -6,7 +6,7 @@
 //! control     /models…, /status…, /openapi.json over the registry and a StatusSource
 //! http        connections: limits, time-outs, drain; the shape of answers and errors
 //! keys        who may ask
-//! metrics     what is counted, under the names of DESIGN §10
+//! metrics     what is counted, under the names of docs/metrics.md
 //! ```
 //!
 //! Serving reads no alias, no Git and no object: it is told what each slot holds, and answers.

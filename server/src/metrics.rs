@@ -1,4 +1,4 @@
-//! What is counted, under the names and labels of DESIGN §10.
+//! What is counted, under the names and labels of docs/metrics.md.
 //!
 //! Labels are bounded: models and versions come from slots, never from a request's path; whatever a request names
 //! that is not served shares the label `unknown`. A hot path holds its counters in a [`SlotMeters`] or

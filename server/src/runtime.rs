@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use planner::deployment::ResolvedPin;
 use planner::names::{Digest, ModelName, Revision, Track, Version, Weight};
+use planner::per_track::PerTrack;
 use planner::rollout::{TrackState, Tracks};
 use registry::metadata::VersionMetadata;
 use rpds::RedBlackTreeMapSync;
@@ -173,8 +174,10 @@ impl Runtime {
             ..TrackState::default()
         };
         Tracks {
-            stable: state(&snapshot.stable),
-            canary: state(&snapshot.canary),
+            track: PerTrack {
+                stable: state(&snapshot.stable),
+                canary: state(&snapshot.canary),
+            },
             weight: snapshot.weight,
         }
     }

@@ -1,8 +1,9 @@
 //! What can go wrong with a run, one variant per stage, sorted by what happens next.
 
+use planner::finding::Disposition;
 use planner::training::Metric;
+use registry::StoreError;
 use registry::artifact::ArtifactError;
-use registry::{Disposition, StoreError};
 
 use crate::algorithm::FitError;
 use crate::dataset::ReadError;

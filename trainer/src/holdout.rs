@@ -1,4 +1,4 @@
-//! Which rows the fit never sees: DESIGN §11.10.
+//! Which rows the fit never sees: docs/design.md, "Holdout".
 //!
 //! A row's side depends on the key and on its own raw values alone: duplicates stay together, rows that are added later
 //! never move others, and the choice of features does not matter.

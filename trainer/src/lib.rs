@@ -24,10 +24,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use planner::Timestamp;
+use planner::finding::Disposition;
 use planner::training::{Algorithm, DataSource, Holdout, Metric, Training};
 use registry::artifact::{Limits, Model, Predictions, encode};
 use registry::run::{Ending, Progress, RunRequest};
-use registry::{Disposition, Draft, Store};
+use registry::{Draft, Store};
 
 use crate::baseline::{Stable, by_name};
 use crate::dataset::Table;
@@ -60,7 +61,7 @@ pub fn run(
         let message = error.to_string();
         match error.disposition() {
             Disposition::Invalid => Ending::Refused { message },
-            Disposition::Waiting | Disposition::Transient => Ending::Failed { message },
+            Disposition::Waiting | Disposition::Transient => Ending::Transient { message },
         }
     })
 }

@@ -66,8 +66,7 @@ pub(crate) fn run(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
         )
     } else {
         let branch = arguments.branch.branch.as_deref();
-        let preview =
-            preview::against_data_dir(repo, branch, environment, &arguments.data.data_dir, clock::now())?;
+        let preview = standalone::preview(repo, branch, environment, &arguments.data.data_dir, clock::now())?;
         say_preview(arguments.output, &preview)?;
         (
             !preview.plan.actions.is_empty(),

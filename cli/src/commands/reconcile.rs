@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use reconciler::standalone::{Converged, Mode, Options, Standalone};
 use serde_json::json;
 use server::{Metrics, Runtime};
+use standalone::{Converged, Mode, Options, Standalone};
 
 use crate::arguments::{BranchArguments, DataArguments, OutputArguments, RepositoryArguments};
 use crate::clock;

@@ -11,7 +11,7 @@ use crds::MLDeployment;
 use crds::status::{MLDeploymentStatus, StateName, TrackStatus, TransitionStatus};
 use planner::names::ModelName;
 use planner::rollout;
-use reconciler::standalone::commands::{clear_pause, write_abort, write_pause};
+use standalone::commands::{clear_pause, write_abort, write_pause};
 
 use crate::arguments::{DataArguments, OutputArguments};
 use crate::clock;

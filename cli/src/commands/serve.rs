@@ -9,10 +9,10 @@ use crds::convert::read_deployment_object;
 use planner::deployment::ResolvedPin;
 use planner::names::{ModelName, Revision, Track, Weight};
 use planner::observed::DeploymentObject;
-use reconciler::standalone::{LoadRequest, Slots as _, Wake};
 use registry::Store;
 use serde_json::json;
 use server::{Awaited, Metrics, Runtime};
+use standalone::{LoadRequest, Slots as _, Wake};
 
 use crate::arguments::OutputArguments;
 use crate::commands::model::StoreArguments;
@@ -154,13 +154,17 @@ async fn load(slots: &ServerSlots, deployed: &[Deployed]) -> Result<(), Failure>
 
 fn is_loaded(slots: &ServerSlots, model: &ModelName) -> Result<bool, Failure> {
     let tracks = slots.tracks(model);
-    for track in [&tracks.stable, &tracks.canary] {
-        if let Some((pin, why)) = &track.failed {
+    for (_, track) in tracks.track.as_ref() {
+        if let Some((pin, why)) = &track.unloadable {
             return Err(
                 Failure::new(format!("{model} {} does not load: {why}", pin.version))
                     .hint("`aurora model verify` says which versions are sound"),
             );
         }
     }
-    Ok(tracks.stable.loading.is_none() && tracks.canary.loading.is_none())
+    Ok(tracks
+        .track
+        .as_ref()
+        .into_iter()
+        .all(|(_, track)| track.loading.is_none()))
 }

@@ -50,6 +50,6 @@ pub(crate) fn run(arguments: &TrainArguments) -> Result<ExitCode, Failure> {
     Ok(match ending {
         Ending::Published { .. } => ExitCode::SUCCESS,
         Ending::Refused { .. } => ExitCode::from(REFUSED),
-        Ending::Failed { .. } => ExitCode::from(NO),
+        Ending::Transient { .. } => ExitCode::from(NO),
     })
 }

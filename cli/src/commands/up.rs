@@ -6,16 +6,15 @@
 mod banner;
 mod presenter;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use planner::names::{EnvironmentName, ModelName};
-use reconciler::standalone::{AwaitedPin, DataDir, Event, Mode, Options, Standalone};
+use planner::names::EnvironmentName;
 use registry::Store;
-use server::{Awaited, Metrics, Runtime};
+use server::{Metrics, Runtime};
+use standalone::{DataDir, Event, Mode, Options, Standalone};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::MissedTickBehavior;
@@ -34,7 +33,6 @@ use crate::slots::ServerSlots;
 use crate::status_files::{StatusFiles, Trouble};
 use crate::terminal::Terminal;
 use crate::trainer::ChildTrainer;
-use crate::view::View;
 
 /// How often it is looked whether everything serves, until it does.
 const READY_POLL: Duration = Duration::from_millis(10);
@@ -105,9 +103,7 @@ async fn serve(
         presenter,
         runtime: runtime.clone(),
         store: standalone.store().clone(),
-        data_dir: standalone.data_dir().to_owned(),
         addresses: Addresses::new(&inference, &control_plane),
-        awaiting: BTreeSet::new(),
         ready_since: None,
         is_settled: false,
         is_told: false,
@@ -137,7 +133,7 @@ async fn serve(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Tells what happens, and the server what it should wait for.
+/// Tells what happens.
 struct Telling {
     trouble: Trouble,
     environment: EnvironmentName,
@@ -147,10 +143,7 @@ struct Telling {
     presenter: Presenter,
     runtime: Runtime,
     store: Store,
-    data_dir: std::path::PathBuf,
     addresses: Addresses,
-    /// The models that wait for something since the last pass.
-    awaiting: BTreeSet<ModelName>,
     /// Since when the server can answer.
     ready_since: Option<Instant>,
     /// Whether the last that was heard is that nothing is left to do.
@@ -178,7 +171,6 @@ impl Telling {
     fn hear(&mut self, event: Event) {
         if let Event::Pass(pass) = &event {
             self.trouble.found(&pass.findings);
-            self.expect(&pass.awaited);
         }
         self.meters.hear(&event);
         if !matches!(event, Event::PassEnded { .. }) {
@@ -186,27 +178,6 @@ impl Telling {
         }
         let news = self.teller.hear(event);
         self.presenter.news(&news);
-    }
-
-    /// Tells the server what each model's pins wait for, and of those that waited before, that they do no longer.
-    fn expect(&mut self, awaited: &[AwaitedPin]) {
-        let mut models: BTreeMap<ModelName, Vec<Awaited>> = std::mem::take(&mut self.awaiting)
-            .into_iter()
-            .map(|model| (model, Vec::new()))
-            .collect();
-        for pin in awaited {
-            models.entry(pin.model.clone()).or_default().push(Awaited {
-                model: pin.model.clone(),
-                track: pin.track,
-                version: pin.version.clone(),
-                training: pin.is_in_training,
-            });
-            self.awaiting.insert(pin.model.clone());
-        }
-        for (model, awaited) in models {
-            self.runtime.expect(&model, awaited);
-        }
-        self.runtime.expected(Instant::now());
     }
 
     /// Says what serves as soon as everything does.
@@ -220,9 +191,9 @@ impl Telling {
             return;
         }
         self.is_told = true;
-        let view = View::read(&self.data_dir).unwrap_or_default();
-        let served = banner::served(&view, &self.runtime, &self.store);
+        let served = banner::served(self.meters.models(), &self.runtime, &self.store);
+        let models = self.meters.models().count();
         let folder = format!("environments/{}", self.environment);
-        self.presenter.ready(&served, &self.addresses, &folder);
+        self.presenter.ready(&served, models, &self.addresses, &folder);
     }
 }

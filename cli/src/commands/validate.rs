@@ -109,15 +109,18 @@ fn applied(arguments: &ValidateArguments, environment: &EnvironmentName) -> Resu
         return Ok(None);
     }
     let data_dir = &arguments.data.data_dir;
-    match preview::against_data_dir(&arguments.repo, None, environment, data_dir, clock::now()) {
+    match standalone::preview(&arguments.repo, None, environment, data_dir, clock::now()) {
         Ok(Preview { revision, plan, .. }) => Ok(Some(Checked {
             environment: environment.clone(),
             revision,
-            findings: plan.findings,
+            findings: plan.findings.into_iter().collect(),
             registry: true,
         })),
         // Nothing was applied there, or there is no branch to follow: Git alone is checked.
-        Err(PreviewError::NotApplied { .. } | PreviewError::Source(_)) => Ok(None),
+        Err(
+            standalone::PreviewError::NotApplied { .. }
+            | standalone::PreviewError::Preview(PreviewError::NotApplied { .. } | PreviewError::Source(_)),
+        ) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }

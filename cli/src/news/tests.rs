@@ -2,8 +2,10 @@ use expect_test::{Expect, expect};
 use planner::Timestamp;
 use planner::finding::{Location, Reason};
 use planner::names::Digest;
+use planner::per_track::PerTrack;
+use planner::rollout::HoldReason;
 use planner::rollout::Transition;
-use reconciler::standalone::PassSummary;
+use standalone::PassSummary;
 
 use super::*;
 
@@ -25,15 +27,16 @@ fn rollout(stable: &str, canary: Option<&str>, weight: u64, state: State) -> Eve
         status: Box::new(Status {
             state,
             since: time(),
-            stable: Some(pin(stable)),
-            canary: canary.map(pin),
+            serving: PerTrack {
+                stable: Some(pin(stable)),
+                canary: canary.map(pin),
+            },
             weight: Weight::try_from(weight).unwrap(),
             lost: None,
             paused: None,
             ceiling: None,
             frozen: None,
-            stable_retry: None,
-            canary_retry: None,
+            retry: PerTrack::default(),
             history: Vec::<Transition>::new(),
         }),
     }
@@ -53,13 +56,12 @@ fn pass(changes: &[&str], findings: &[&str]) -> Event {
                     column: 5,
                 }),
                 reason: Reason::InvalidManifest,
-                subject: "MLDeployment/wine".to_owned(),
+                subject: "MLDeployment/wine".to_owned().into(),
                 message: (*message).to_owned(),
                 hint: "write 50".to_owned(),
             })
             .collect(),
         waiting: Vec::new(),
-        awaited: Vec::new(),
     }))
 }
 
@@ -121,7 +123,7 @@ fn a_finding_is_told_once_and_once_more_when_it_is_gone() {
 fn a_canary_that_is_held_back_is_told() {
     let (old, new) = ("v20260101-000000", "v20260202-000000");
     let held = |message: &str| State::Holding {
-        reason: "LoadFailed".to_owned(),
+        reason: HoldReason::LoadFailed,
         message: message.to_owned(),
     };
     check(

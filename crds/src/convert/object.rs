@@ -24,6 +24,8 @@ const STABLE_REVISION: &str = "aurora.io/stable-revision";
 const CANARY_REVISION: &str = "aurora.io/canary-revision";
 /// The canary digest that was aborted.
 const ABORT: &str = "aurora.io/abort";
+/// The version that a job's are compared with.
+const BASELINE: &str = "aurora.io/baseline";
 /// The committer time of [`REVISION`], RFC 3339 in UTC.
 const COMMITTED_AT: &str = "aurora.io/committed-at";
 
@@ -123,6 +125,7 @@ pub fn training_object(
         spec,
         revision,
         committed_at,
+        baseline,
     } = object;
     let annotations = [
         (REVISION, Some(revision.to_string())),
@@ -130,6 +133,7 @@ pub fn training_object(
             COMMITTED_AT,
             Some(committed_at.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
         ),
+        (BASELINE, baseline.as_ref().map(ToString::to_string)),
     ];
     MLTrainingJob {
         metadata: metadata(name.as_str(), environment, annotations),
@@ -149,6 +153,7 @@ pub fn read_training_object(object: &MLTrainingJob) -> Result<TrainingObject, Ve
         revision: required(&object.metadata, REVISION).map_err(|problem| vec![problem])?,
         committed_at: required::<Timestamp>(&object.metadata, COMMITTED_AT)
             .map_err(|problem| vec![problem])?,
+        baseline: optional(&object.metadata, BASELINE).map_err(|problem| vec![problem])?,
     })
 }
 

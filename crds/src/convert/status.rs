@@ -15,8 +15,8 @@ pub fn deployment_status(status: &rollout::Status) -> MLDeploymentStatus {
     MLDeploymentStatus {
         observed_generation: None,
         conditions: Vec::new(),
-        stable: status.stable.as_ref().map(track_status),
-        canary: status.canary.as_ref().map(track_status),
+        stable: status.serving.stable.as_ref().map(track_status),
+        canary: status.serving.canary.as_ref().map(track_status),
         weight: status.weight,
         state: Some(state_name(&status.state)),
         message: state_message(&status.state),

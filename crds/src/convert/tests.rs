@@ -8,6 +8,7 @@ use planner::deployment::{Canary, Deployment, ResolvedPin};
 use planner::environment::{Environment, RemovalLimits};
 use planner::names::{Digest, EnvironmentName, ObjectName, Weight};
 use planner::observed::{DeploymentObject, TrainingObject};
+use planner::per_track::PerTrack;
 use planner::rollout::{self, State, Transition};
 use planner::runs::Phase;
 use planner::schedule::{Schedule, ScheduleText};
@@ -156,6 +157,7 @@ fn objects_read_back_as_what_was_written() {
             spec,
             revision: "a".repeat(64).parse().unwrap(),
             committed_at: time(0),
+            baseline: Some(pin(3).version),
         };
         let written = training_object(&name(), &object, &dev());
         assert_eq!(read_training_object(&through_json(&written)).unwrap(), object);
@@ -194,6 +196,7 @@ fn written_objects_keep_the_rules_of_the_schema() {
             spec,
             revision: "a".repeat(40).parse().unwrap(),
             committed_at: time(0),
+            baseline: None,
         };
         check(serde_json::to_value(training_object(&name(), &object, &dev())).unwrap());
     }
@@ -266,7 +269,7 @@ fn statuses_read_back_as_what_was_written() {
         reason: "eve: errors".to_owned(),
     };
     let holding = State::Holding {
-        reason: "Paused".to_owned(),
+        reason: rollout::HoldReason::Paused,
         message: "eve: lunch".to_owned(),
     };
     let transition = Transition {
@@ -278,8 +281,10 @@ fn statuses_read_back_as_what_was_written() {
     let rollout = rollout::Status {
         state: aborted,
         since: time(1),
-        stable: Some(pin(1)),
-        canary: Some(pin(2)),
+        serving: PerTrack {
+            stable: Some(pin(1)),
+            canary: Some(pin(2)),
+        },
         weight: Weight::ZERO,
         lost: Some(rollout::Lost {
             digest: pin(2).digest,
@@ -292,13 +297,16 @@ fn statuses_read_back_as_what_was_written() {
             weight: Weight::FULL,
         }),
         frozen: None,
-        stable_retry: None,
-        canary_retry: Some(rollout::Retry {
-            pin: pin(2),
-            count: 1,
-            message: "no such opset".to_owned(),
-            until: time(2),
-        }),
+        retry: PerTrack {
+            stable: None,
+            canary: Some(rollout::Retry {
+                pin: pin(2),
+                count: 1,
+                message: "no such opset".to_owned(),
+                until: time(2),
+                sound: Some(true),
+            }),
+        },
         history: vec![transition],
     };
     let status: status::MLDeploymentStatus = through_json(&deployment_status(&rollout));

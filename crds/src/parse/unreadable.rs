@@ -29,7 +29,7 @@ pub(super) fn too_many(path: &str, position: Position, what: &str, most: usize) 
 /// Returns the finding that speaks for those left out after `last`.
 pub(super) fn and_more(last: &Finding, besides: usize) -> Finding {
     Finding {
-        subject: String::new(),
+        subject: planner::finding::Subject::default(),
         message: format!("there are {besides} more findings in this file"),
         hint: "mend those above first".to_owned(),
         ..last.clone()
@@ -113,7 +113,7 @@ fn finding(path: &str, position: Position, message: String, hint: &str) -> Findi
     Finding {
         location: Some(location),
         reason: Reason::Unreadable,
-        subject: String::new(),
+        subject: planner::finding::Subject::default(),
         message,
         hint: hint.to_owned(),
     }

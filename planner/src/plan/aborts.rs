@@ -3,7 +3,6 @@
 use super::Action;
 use crate::names::Digest;
 use crate::observed::{DeploymentObject, Observed, ObservedDeployment, ObservedModel};
-use crate::rollout::State;
 
 /// Appends to the history each abort that only an object or a status knows of.
 pub(super) fn record(observed: &Observed) -> Vec<Action> {
@@ -27,10 +26,10 @@ pub(super) fn record(observed: &Observed) -> Vec<Action> {
 
 /// Returns the abort that a deployment's status or object knows of, and why.
 fn in_force(deployment: &ObservedDeployment) -> Option<(Digest, String)> {
-    let told = deployment.status.as_ref().and_then(|status| match &status.state {
-        State::Aborted { digest, reason } => Some((*digest, reason.clone())),
-        State::Idle | State::Preparing | State::Holding { .. } | State::Promoting => None,
-    });
+    let status = deployment.status.as_ref();
+    let told = status
+        .and_then(|status| status.state.aborted())
+        .map(|(digest, reason)| (digest, reason.to_owned()));
     let kept = || {
         deployment
             .object

@@ -1,13 +1,16 @@
 //! Aliases follow what the tracks serve. Nothing that serves reads them.
 
+use std::collections::BTreeSet;
+
 use super::deployments::Decided as Deployment;
+use super::index::Index;
 use super::removals::Decided as Removals;
 use super::{Action, Waiting};
 use crate::deployment::ResolvedPin;
 use crate::desired::Desired;
 use crate::names::{ModelName, Revision, Track};
 use crate::observed::{Observed, ObservedAlias, ObservedDeployment, ObservedModel, ObservedVersion};
-use crate::rollout::State;
+use crate::per_track::PerTrack;
 
 /// What was decided about all aliases.
 #[derive(Default)]
@@ -19,10 +22,12 @@ pub(super) struct Decided {
 pub(super) fn decide(
     desired: &Desired,
     observed: &Observed,
+    index: &Index<'_>,
     deployments: &[Deployment<'_>],
     removals: &Removals<'_>,
 ) -> Decided {
     let mut decided = Decided::default();
+    let served: BTreeSet<&ModelName> = deployments.iter().filter_map(Deployment::model).collect();
     for deployment in deployments {
         let is_suspended = desired
             .deployments
@@ -34,12 +39,14 @@ pub(super) fn decide(
         let model = &before.object.spec.model;
         if !deployment.serves(model) {
             // The object turns to another model: nothing serves this one any more.
-            if !deployments.iter().any(|other| other.serves(model)) {
+            if !served.contains(model) {
                 decided.actions.extend(leave(model, observed, &desired.revision));
             }
             continue;
         }
-        if let Some(registered) = observed.models.get(model) {
+        // A rename that was cut short may have left two objects of the model, and only one has its tracks.
+        let has_tracks = index.owner(model) == Some(deployment.name);
+        if let Some(registered) = observed.models.get(model).filter(|_| has_tracks) {
             follow(deployment, before, registered, &mut decided);
         }
     }
@@ -79,19 +86,13 @@ fn follow(
         .as_ref()
         .map(|canary| &canary.pin)
         .zip(object.canary_revision.as_ref());
-    let serving = before.status.as_ref();
-    for (track, pinned, serves) in [
-        (
-            Track::Stable,
-            Some((&object.spec.stable, &object.stable_revision)),
-            serving.and_then(|status| status.stable.as_ref()),
-        ),
-        (
-            Track::Canary,
-            canary,
-            serving.and_then(|status| status.canary.as_ref()),
-        ),
-    ] {
+    let pinned = PerTrack {
+        stable: Some((&object.spec.stable, &object.stable_revision)),
+        canary,
+    };
+    let status = before.status.as_ref();
+    for (track, pinned) in pinned {
+        let serves = status.and_then(|status| status.serving.get(track).as_ref());
         let alias = registered.aliases.get(&track);
         if let Some((pin, revision)) = pinned
             && serves == Some(pin)
@@ -108,7 +109,7 @@ fn follow(
         }
         let goal = deployment.pin(track);
         if let (None, None, Some(from)) = (pinned, goal, alias)
-            && serving.is_some_and(|status| status.canary.is_none())
+            && status.is_some_and(|status| status.serving.canary.is_none())
         {
             decided.actions.push(Action::RemoveAlias {
                 model: model.clone(),
@@ -141,8 +142,8 @@ fn is_sound(registered: &ObservedModel, pin: &ResolvedPin) -> bool {
 
 /// Nothing goes on by itself: an aborted canary that never served never will, and a load that fails is a finding.
 fn is_stuck(before: &ObservedDeployment, track: Track) -> bool {
-    before.status.as_ref().is_some_and(|status| match track {
-        Track::Stable => status.stable_retry.is_some(),
-        Track::Canary => status.canary_retry.is_some() || matches!(status.state, State::Aborted { .. }),
+    before.status.as_ref().is_some_and(|status| {
+        let is_aborted = track == Track::Canary && status.state.aborted().is_some();
+        is_aborted || status.retry.get(track).is_some()
     })
 }

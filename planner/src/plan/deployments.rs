@@ -1,13 +1,18 @@
 //! What each MLDeployment object becomes.
 
+use std::sync::Arc;
+
+use super::index::Index;
 use super::pins::{Context, Refusal, Resolution};
 use super::{Action, Waiting, aborts};
 use crate::Timestamp;
-use crate::deployment::{Canary, DeclaredDeployment, ResolvedDeployment, ResolvedPin};
+use crate::deployment::{Canary, DeclaredDeployment, Pin, ResolvedDeployment, ResolvedPin};
 use crate::desired::{Completeness, Declared, Desired};
 use crate::finding::{Finding, Reason};
-use crate::names::{ModelName, ObjectName, Revision, Track, Version};
+use crate::names::{ModelName, ObjectName, Revision, Track};
+use crate::object::ObjectId;
 use crate::observed::{DeploymentObject, Observed, ObservedDeployment, ObservedModel};
+use crate::per_track::PerTrack;
 use crate::rollout::Retry;
 
 /// What was decided about one manifest.
@@ -23,11 +28,14 @@ pub(super) struct Decided<'a> {
 }
 
 impl Decided<'_> {
+    /// Returns the model that the object will serve.
+    pub(super) fn model(&self) -> Option<&ModelName> {
+        self.after.as_ref().map(|after| &after.spec.model)
+    }
+
     /// Says whether the object will serve this model.
     pub(super) fn serves(&self, model: &ModelName) -> bool {
-        self.after
-            .as_ref()
-            .is_some_and(|after| after.spec.model == *model)
+        self.model() == Some(model)
     }
 
     /// Returns what a track of the object will be pinned to.
@@ -41,8 +49,13 @@ impl Decided<'_> {
 }
 
 /// Decides about each manifest by itself: none sees what becomes of another.
-pub(super) fn decide<'a>(desired: &'a Desired, observed: &'a Observed, now: Timestamp) -> Vec<Decided<'a>> {
-    let decide = |(name, declared)| one(name, declared, desired, observed, now);
+pub(super) fn decide<'a>(
+    desired: &'a Desired,
+    observed: &'a Observed,
+    index: &Index<'a>,
+    now: Timestamp,
+) -> Vec<Decided<'a>> {
+    let decide = |(name, declared)| one(name, declared, desired, observed, index, now);
     desired.deployments.iter().map(decide).collect()
 }
 
@@ -51,6 +64,7 @@ fn one<'a>(
     declared: &Declared<DeclaredDeployment>,
     desired: &'a Desired,
     observed: &'a Observed,
+    index: &Index<'a>,
     now: Timestamp,
 ) -> Decided<'a> {
     let model = &declared.spec.model;
@@ -64,7 +78,7 @@ fn one<'a>(
         waiting: Vec::new(),
     };
     let own = before.filter(|before| before.object.spec.model == *model);
-    let base = match (own, holder(name, declared, observed)) {
+    let base = match (own, index.holder(model, name)) {
         (Some(own), _) => Some(own),
         (None, None) => None,
         (None, Some((holder, base))) => {
@@ -84,7 +98,7 @@ fn one<'a>(
         }
     };
     let nothing = ObservedModel::default();
-    let registered = observed.models.get(model).unwrap_or(&nothing);
+    let registered = observed.models.get(model).map_or(&nothing, Arc::as_ref);
     let mut after = if let Some(reason) = &declared.spec.suspend {
         own.map(|own| {
             let spec = ResolvedDeployment {
@@ -102,6 +116,7 @@ fn one<'a>(
         let context = Context {
             desired,
             observed,
+            jobs: index.jobs(model),
             model,
             registered,
             object,
@@ -112,7 +127,10 @@ fn one<'a>(
     if let Some(after) = &mut after {
         let is_turned = after.spec.model == *model;
         let base = if is_turned { base } else { before };
-        let registered = observed.models.get(&after.spec.model).unwrap_or(&nothing);
+        let registered = observed
+            .models
+            .get(&after.spec.model)
+            .map_or(&nothing, Arc::as_ref);
         after.abort = aborts::of(after, base, registered);
     }
     if after.as_ref() != before.map(|before| &before.object) {
@@ -128,16 +146,6 @@ fn one<'a>(
     decided
 }
 
-/// Another object that serves the manifest's model.
-fn holder<'a>(
-    name: &ObjectName,
-    declared: &Declared<DeclaredDeployment>,
-    observed: &'a Observed,
-) -> Option<(&'a ObjectName, &'a ObservedDeployment)> {
-    let mut others = observed.deployments.iter().filter(|(other, _)| *other != name);
-    others.find(|(_, other)| other.object.spec.model == declared.spec.model)
-}
-
 /// Returns the resolved form of the manifest, or `None` where the object stays as it is.
 fn resolve(
     declared: &Declared<DeclaredDeployment>,
@@ -145,51 +153,32 @@ fn resolve(
     decided: &mut Decided<'_>,
 ) -> Option<DeploymentObject> {
     let spec = &declared.spec;
-    let stable = context.resolve(&spec.stable);
+    let mut refusals = Vec::new();
+    let mut take = |track, pin: &Pin| {
+        let refusal = match context.resolve(pin) {
+            Resolution::Resolved(pin) => return Some(pin),
+            Resolution::Refused(refusal) => refusal,
+            Resolution::Waiting(job) => {
+                let Some(refusal) = context.not_made(&job, &pin.version) else {
+                    decided.waiting.push(Waiting::ForVersion {
+                        deployment: decided.name.clone(),
+                        track,
+                        version: pin.version.clone(),
+                        job,
+                    });
+                    return None;
+                };
+                refusal
+            }
+        };
+        refusals.push((track, refusal));
+        None
+    };
+    let stable = take(Track::Stable, &spec.stable);
     let canary = spec
         .canary
         .as_ref()
-        .map(|canary| (canary, context.resolve(&canary.pin)));
-    let mut waits = |track, version: &Version, job: ObjectName| {
-        if let Some(refusal) = context.not_made(&job, version) {
-            let finding = finding(decided.name, declared, track, refusal);
-            decided.findings.push(finding);
-            return;
-        }
-        let (deployment, version) = (decided.name.clone(), version.clone());
-        decided.waiting.push(Waiting::ForVersion {
-            deployment,
-            track,
-            version,
-            job,
-        });
-    };
-    let mut refusals = Vec::new();
-    let stable = match stable {
-        Resolution::Resolved(pin) => Some(pin),
-        Resolution::Waiting(job) => {
-            waits(Track::Stable, &spec.stable.version, job);
-            None
-        }
-        Resolution::Refused(refusal) => {
-            refusals.push((Track::Stable, refusal));
-            None
-        }
-    };
-    let canary = canary.map(|(canary, resolution)| {
-        let pin = match resolution {
-            Resolution::Resolved(pin) => Some(pin),
-            Resolution::Waiting(job) => {
-                waits(Track::Canary, &canary.pin.version, job);
-                None
-            }
-            Resolution::Refused(refusal) => {
-                refusals.push((Track::Canary, refusal));
-                None
-            }
-        };
-        (pin, canary.weight)
-    });
+        .map(|canary| (take(Track::Canary, &canary.pin), canary.weight));
     if let (Some(stable), Some((Some(canary), _))) = (&stable, &canary)
         && (stable.version == canary.version || stable.digest == canary.digest)
     {
@@ -271,7 +260,7 @@ fn finding(
     Finding {
         location: Some(declared.location.clone()),
         reason,
-        subject: format!("MLDeployment/{name}"),
+        subject: ObjectId::deployment(name).into(),
         message: format!("{track}: {message}"),
         hint,
     }
@@ -286,23 +275,22 @@ fn load_failed(
     let Some((spec, status)) = before.and_then(|b| Some((&b.object.spec, b.status.as_ref()?))) else {
         return Vec::new();
     };
-    let retries = [
-        (Track::Stable, Some(&spec.stable), &status.stable_retry),
-        (
-            Track::Canary,
-            spec.canary.as_ref().map(|canary| &canary.pin),
-            &status.canary_retry,
-        ),
-    ];
-    let finding = |(track, pin, retry): (Track, Option<&ResolvedPin>, &Option<Retry>)| {
+    let pins = PerTrack {
+        stable: Some(&spec.stable),
+        canary: spec.canary.as_ref().map(|canary| &canary.pin),
+    };
+    let finding = |(track, (pin, retry)): (Track, (Option<&ResolvedPin>, &Option<Retry>))| {
         let retry = retry.as_ref().filter(|retry| Some(&retry.pin) == pin);
         retry.map(|retry| Finding {
             location: Some(declared.location.clone()),
             reason: Reason::LoadFailed,
-            subject: format!("MLDeployment/{name}"),
+            subject: ObjectId::deployment(name).into(),
             message: retry.describe(track),
             hint: "what serves stays, and it is tried again; pin a version that loads".to_owned(),
         })
     };
-    retries.into_iter().filter_map(finding).collect()
+    pins.zip(status.retry.as_ref())
+        .into_iter()
+        .filter_map(finding)
+        .collect()
 }

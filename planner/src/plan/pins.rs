@@ -34,6 +34,8 @@ pub(super) struct Refusal {
 pub(super) struct Context<'a> {
     pub(super) desired: &'a Desired,
     pub(super) observed: &'a Observed,
+    /// The manifests that make the model's versions.
+    pub(super) jobs: &'a [(&'a ObjectName, &'a Declared<Training>)],
     pub(super) model: &'a ModelName,
     pub(super) registered: &'a ObservedModel,
     /// The object so far, if it is of this model.
@@ -103,9 +105,9 @@ impl Context<'_> {
     }
 
     fn missing(&self, version: &Version) -> Resolution {
-        let mut jobs = self.desired.trainings.iter();
+        let mut jobs = self.jobs.iter();
         if let Some((job, _)) = jobs.find(|(name, job)| self.makes(name, job, version)) {
-            return Resolution::Waiting(job.clone());
+            return Resolution::Waiting((*job).clone());
         }
         let nearest = self.nearest(version);
         let mut hint = if nearest.is_empty() {
@@ -130,9 +132,6 @@ impl Context<'_> {
     }
 
     fn makes(&self, name: &ObjectName, job: &Declared<Training>, version: &Version) -> bool {
-        if job.spec.model != *self.model {
-            return false;
-        }
         let is_under_way = self.observed.trainings.get(name).is_some_and(|observed| {
             let at_work = match &observed.phase {
                 Some(Phase::Pending { version } | Phase::Running { version }) => Some(version),

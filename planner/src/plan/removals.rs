@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 
 use super::Action;
 use super::deployments::Decided as Deployment;
+use super::index::Index;
 use crate::desired::{Completeness, Desired};
 use crate::environment::{Environment, RemovalLimits};
 use crate::finding::{Finding, Reason};
-use crate::names::ObjectName;
+use crate::names::{ModelName, ObjectName};
+use crate::object::ObjectId;
 use crate::observed::Observed;
 
 /// How many objects a message names.
@@ -26,6 +28,7 @@ pub(super) struct Decided<'a> {
 pub(super) fn decide<'a>(
     desired: &Desired,
     observed: &'a Observed,
+    index: &Index<'_>,
     deployments: &[Deployment<'_>],
 ) -> Decided<'a> {
     // The limits are those before the commit; where they are not known, neither is what it changes.
@@ -33,28 +36,28 @@ pub(super) fn decide<'a>(
         return Decided::default();
     };
     let mut decided = Decided::default();
+    let served: BTreeSet<&ModelName> = deployments.iter().filter_map(Deployment::model).collect();
     let mut renamed = Vec::new();
     let mut kept = BTreeSet::new();
-    for (name, old) in &observed.deployments {
+    for (name, old) in observed.deployments.iter().rev() {
         if desired.deployments.contains_key(name) {
             continue;
         }
         let model = &old.object.spec.model;
-        let is_declared = desired
-            .deployments
-            .values()
-            .any(|declared| declared.spec.model == *model);
-        if !is_declared {
+        if !index.is_declared(model) {
             decided.deployments.push(name);
             continue;
         }
         // Renamed. The new object exists, or will before this action: the model is never without one. Where it cannot
-        // be made yet, one old object stays; a rename that was cut short before may have left two.
-        let is_served = deployments.iter().any(|new| new.serves(model));
+        // be made yet, one old object stays; a rename that was cut short before may have left two, of which the last
+        // has the model.
+        let is_served = served.contains(model);
         if is_served || !kept.insert(model) {
             renamed.push(name);
         }
     }
+    decided.deployments.reverse();
+    renamed.reverse();
     let trainings: Vec<&ObjectName> = observed
         .trainings
         .keys()
@@ -95,12 +98,12 @@ fn refuse(
     let names: Vec<String> = deployments
         .iter()
         .filter(|name| !is_allowed_deployment(name))
-        .map(|name| format!("MLDeployment/{name}"))
+        .map(|name| ObjectId::deployment(name).to_string())
         .chain(
             trainings
                 .iter()
                 .filter(|name| !is_allowed_training(name))
-                .map(|name| format!("MLTrainingJob/{name}")),
+                .map(|name| ObjectId::training(name).to_string()),
         )
         .collect();
     let RemovalLimits {
@@ -108,7 +111,7 @@ fn refuse(
         max_percent,
         ..
     } = environment.removal;
-    let inventory = observed.deployments.len() + observed.trainings.len();
+    let inventory = observed.deployments.len() + observed.trainings.len() + observed.elsewhere;
     let is_within = names.len() <= 1
         || (names.len() <= usize::try_from(max_count).unwrap_or(usize::MAX)
             && names.len() * 100 <= inventory * usize::from(max_percent));
@@ -127,7 +130,7 @@ fn refuse(
     Some(Finding {
         location: None,
         reason: Reason::RemovalRefused,
-        subject: format!("MLEnvironment/{}", environment.name),
+        subject: ObjectId::environment(&environment.name).into(),
         message: format!(
             "{} of {inventory} objects are no longer declared ({listed}), and at most {max_count} and {max_percent} % \
              may go at once; nothing is removed",

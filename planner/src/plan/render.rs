@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{Action, Plan, Waiting};
 use crate::deployment::{ResolvedDeployment, ResolvedPin};
-use crate::names::Weight;
+use crate::names::{Version, Weight};
 use crate::observed::{DeploymentObject, ObservedAlias, TrainingObject};
 use crate::training::{RunPolicy, Training};
 
@@ -182,6 +182,11 @@ fn canary(from: Option<&ResolvedDeployment>, to: &ResolvedDeployment) -> Option<
 
 fn training(from: Option<&TrainingObject>, to: &TrainingObject) -> String {
     let verb = if from.is_some() { "change" } else { "create" };
+    if let Some(from) = from.filter(|from| from.spec == to.spec && from.revision == to.revision) {
+        let shown =
+            |version: &Option<Version>| version.as_ref().map_or("none".to_owned(), Version::to_string);
+        return format!("baseline {} -> {}", shown(&from.baseline), shown(&to.baseline));
+    }
     let revision = to.revision.short();
     format!(
         "{verb}: {} with {}, {} [{revision}]",

@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::Action;
+use super::index::Index;
 use crate::desired::{Declared, Desired};
 use crate::finding::{Finding, Reason};
 use crate::identity::inputs_hash;
-use crate::names::{Digest, ObjectName};
+use crate::names::{Digest, ObjectName, Version};
+use crate::object::ObjectId;
 use crate::observed::{Observed, ObservedTraining, ObservedVersion, TrainingObject};
 use crate::runs::Phase;
 use crate::training::{DataSource, Holdout, RunPolicy, Training};
@@ -19,21 +21,24 @@ pub(super) struct Decided {
     pub(super) findings: Vec<Finding>,
 }
 
-pub(super) fn decide(desired: &Desired, observed: &Observed) -> Decided {
+pub(super) fn decide(desired: &Desired, observed: &Observed, index: &Index<'_>) -> Decided {
     let mut decided = Decided::default();
     let mut puts = Vec::new();
-    let mut staged = observed.datasets.clone();
+    let mut staging = BTreeSet::new();
     for (name, declared) in &desired.trainings {
         if let Some(finding) = other_inputs(name, declared, observed) {
             decided.findings.push(finding);
             continue;
         }
-        decided.actions.extend(stage(name, &declared.spec, &mut staged));
+        decided
+            .actions
+            .extend(stage(name, &declared.spec, observed, &mut staging));
         let before = observed.trainings.get(name);
         let object = TrainingObject {
             spec: declared.spec.clone(),
             revision: declared.revision.clone(),
             committed_at: declared.committed_at,
+            baseline: baseline(declared, before, observed, index),
         };
         if before.map(|before| &before.object) == Some(&object) {
             decided.findings.extend(failed(name, declared, before, observed));
@@ -49,8 +54,35 @@ pub(super) fn decide(desired: &Desired, observed: &Observed) -> Decided {
     decided
 }
 
+/// The version that the job's is compared with: what Git pins as stable. A version that is there is not compared again.
+fn baseline(
+    declared: &Declared<Training>,
+    before: Option<&ObservedTraining>,
+    observed: &Observed,
+    index: &Index<'_>,
+) -> Option<Version> {
+    let model = &declared.spec.model;
+    let is_there = |version| {
+        let registered = observed.models.get(model);
+        registered.is_some_and(|registered| registered.versions.contains_key(version))
+    };
+    match &declared.spec.runs {
+        RunPolicy::Fixed(version) if is_there(version) => {
+            before.and_then(|before| before.object.baseline.clone())
+        }
+        RunPolicy::Fixed(_) | RunPolicy::PerInputs | RunPolicy::Scheduled { .. } => {
+            index.baseline(model).cloned()
+        }
+    }
+}
+
 /// The files of the commit that the registry lacks, each once.
-fn stage(job: &ObjectName, training: &Training, staged: &mut BTreeSet<Digest>) -> Vec<Action> {
+fn stage(
+    job: &ObjectName,
+    training: &Training,
+    observed: &Observed,
+    staging: &mut BTreeSet<Digest>,
+) -> Vec<Action> {
     let dataset = (&training.dataset.source, training.dataset.sha256);
     let holdout = match &training.evaluation.holdout {
         Holdout::File { source, sha256 } => Some((source, *sha256)),
@@ -61,7 +93,7 @@ fn stage(job: &ObjectName, training: &Training, staged: &mut BTreeSet<Digest>) -
         let (DataSource::Committed(path), Some(sha256)) = (source, sha256) else {
             continue;
         };
-        if staged.insert(sha256) {
+        if !observed.datasets.contains(&sha256) && staging.insert(sha256) {
             actions.push(Action::StageDataset {
                 job: job.clone(),
                 path: path.clone(),
@@ -87,7 +119,7 @@ fn other_inputs(name: &ObjectName, declared: &Declared<Training>, observed: &Obs
     (*inputs != inputs_hash(&declared.spec)).then(|| Finding {
         location: Some(declared.location.clone()),
         reason: Reason::VersionHasOtherInputs,
-        subject: format!("MLTrainingJob/{name}"),
+        subject: ObjectId::training(name).into(),
         message: format!(
             "version {version} of {} exists, trained from other inputs",
             declared.spec.model
@@ -113,7 +145,7 @@ fn failed(
         return Some(Finding {
             location: Some(declared.location.clone()),
             reason: Reason::ArtifactChanged,
-            subject: format!("MLTrainingJob/{name}"),
+            subject: ObjectId::training(name).into(),
             message: format!("version {version} of {model} is damaged: {what}"),
             hint: format!(
                 "restore the version's files, or remove the registry's folder {model}/versions/{version}: then the job trains it again"
@@ -123,7 +155,7 @@ fn failed(
     Some(Finding {
         location: Some(declared.location.clone()),
         reason: Reason::TrainingFailed,
-        subject: format!("MLTrainingJob/{name}"),
+        subject: ObjectId::training(name).into(),
         message: format!("{version} was not published: {message}"),
         hint: match &declared.spec.runs {
             RunPolicy::Fixed(_) | RunPolicy::PerInputs => "nothing retries it until the job's spec changes",

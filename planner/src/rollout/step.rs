@@ -3,81 +3,56 @@
 mod attempt;
 mod hold;
 
-use super::{Commands, HISTORY_LENGTH_MAX, Lost, Rollout, State, Status, Tracks, Transition};
+use super::actions::actions;
+use super::commands::{InForce, in_force};
+use super::{
+    Ceiling, Frozen, HISTORY_LENGTH_MAX, Lost, Model, Retry, Rollout, State, Status, TrackState, Transition,
+};
 use crate::Timestamp;
 use crate::deployment::{ResolvedDeployment, ResolvedPin};
-use crate::names::{Digest, Track, Weight};
+use crate::names::{Track, Weight};
+use crate::observed::ObservedVersion;
+use crate::per_track::PerTrack;
 use attempt::{Attempt, is_over};
 
-pub(super) fn step(
-    spec: Option<&ResolvedDeployment>,
-    commands: &Commands,
-    tracks: &Tracks,
-    before: Option<&Status>,
-    now: Timestamp,
-) -> Rollout {
-    let Some(spec) = spec else {
-        return finish(empty(tracks), commands, tracks, before, now);
+pub(super) fn step(model: &Model<'_>, now: Timestamp) -> Rollout {
+    let Some(object) = model.object else {
+        let paused = model.commands.paused.clone();
+        return finish(empty(model), model, paused, false, now);
     };
-    let abort = abort(spec, commands, before);
-    let frozen = hold::frozen(spec, tracks, before);
+    let InForce {
+        abort,
+        paused,
+        is_abort_done,
+    } = in_force(model, object);
+    let spec = &object.spec;
+    let before = model.status;
+    let frozen = hold::frozen(spec, model.tracks, before);
     let goal = Goal::of(spec, frozen.as_ref());
-    let stable = Attempt::at(
-        goal.stable,
-        &tracks.stable,
-        before.and_then(|b| b.stable_retry.as_ref()),
-        now,
-    );
+    let stable = attempt(model, Track::Stable, goal.stable, now);
 
     let mut next = Next {
         frozen: frozen.clone(),
         ..Next::default()
     };
-    let promoting = frozen.is_none() && is_promotion(spec, tracks);
+    let promoting = frozen.is_none() && is_promotion(spec, model);
+    let canary = &model.tracks.track.canary;
     let mut canary_state = None;
     if promoting {
-        next.canary.clone_from(&tracks.canary.serving);
-        next.weight = tracks.weight;
+        next.goal.canary.clone_from(&canary.serving);
+        next.weight = model.tracks.weight;
     } else if let Some((pin, declared)) = goal.canary {
-        let is_ready = tracks.canary.serving.as_ref() == Some(pin);
         if abort.is_some() {
             // What is loaded may stay for explicit requests; what is not is never loaded again.
-            next.canary = is_ready.then(|| pin.clone());
+            next.goal.canary = (canary.serving.as_ref() == Some(pin)).then(|| pin.clone());
         } else {
-            let attempt = Attempt::at(
-                pin,
-                &tracks.canary,
-                before.and_then(|b| b.canary_retry.as_ref()),
-                now,
-            );
-            next.lost = hold::lost(pin, tracks, before, now);
-            next.ceiling = hold::ceiling(pin, declared, commands, tracks, before);
-            let ceiling = next.ceiling.as_ref().map_or(declared, |ceiling| ceiling.weight);
-            let is_held_back = next
-                .lost
-                .as_ref()
-                .is_some_and(|lost| !is_over(lost.until, lost.count, now));
-            if is_ready && !is_held_back && tracks.stable.serving.is_some() {
-                let live = if goal.is_undeclared {
-                    tracks.weight
-                } else {
-                    Weight::FULL
-                };
-                next.weight = ceiling.min(declared).min(live);
-            }
-            canary_state = attempt
-                .state(Track::Canary)
-                .or_else(|| is_held_back.then(|| hold::canary_lost(next.lost.as_ref())))
-                .or_else(|| (!is_ready).then_some(State::Preparing))
-                .or_else(|| (ceiling < declared).then(|| hold::paused(commands)));
-            next.canary = attempt.goal;
-            next.canary_retry = attempt.retry;
+            canary_state = canary_step(model, &goal, pin, declared, paused.as_deref(), &mut next, now);
         }
-    } else if tracks.canary.serving.is_some() {
-        canary_state = Some(emptying(spec, tracks, before));
+    } else if canary.serving.is_some() {
+        canary_state = Some(emptying(spec, canary, before));
     }
 
-    let is_stable_ready = tracks.stable.serving.as_ref() == Some(goal.stable);
+    let is_stable_ready = model.tracks.track.stable.serving.as_ref() == Some(goal.stable);
     next.state = abort
         .map(|(digest, reason)| State::Aborted { digest, reason })
         .or_else(|| spec.suspend.as_ref().map(|reason| hold::suspended(reason)))
@@ -87,9 +62,61 @@ pub(super) fn step(
         .or_else(|| (!is_stable_ready).then_some(State::Preparing))
         .or(canary_state)
         .unwrap_or(State::Idle);
-    next.stable = stable.goal;
-    next.stable_retry = stable.retry;
-    finish(next, commands, tracks, before, now)
+    next.goal.stable = stable.goal;
+    next.retry.stable = stable.retry;
+    finish(next, model, paused, is_abort_done, now)
+}
+
+/// Decides about a canary that is declared and not aborted: what it loads, and how much it carries.
+fn canary_step(
+    model: &Model<'_>,
+    goal: &Goal<'_>,
+    pin: &ResolvedPin,
+    declared: Weight,
+    paused: Option<&str>,
+    next: &mut Next,
+    now: Timestamp,
+) -> Option<State> {
+    let tracks = model.tracks;
+    let is_ready = tracks.track.canary.serving.as_ref() == Some(pin);
+    let attempt = attempt(model, Track::Canary, pin, now);
+    next.lost = hold::lost(pin, tracks, model.status, now);
+    next.ceiling = hold::ceiling(pin, declared, paused, tracks, model.status);
+    let ceiling = next.ceiling.as_ref().map_or(declared, |ceiling| ceiling.weight);
+    let carried = hold::carried(tracks);
+    let is_held_back = next
+        .lost
+        .as_ref()
+        .is_some_and(|lost| !is_over(lost.until, lost.count, now));
+    if is_ready && !is_held_back && tracks.track.stable.serving.is_some() {
+        let live = if goal.is_undeclared {
+            tracks.weight
+        } else {
+            Weight::FULL
+        };
+        next.weight = ceiling.min(declared).min(live).min(carried);
+    }
+    let state = attempt
+        .state(Track::Canary)
+        .or_else(|| is_held_back.then(|| hold::canary_lost(next.lost.as_ref())))
+        .or_else(|| (!is_ready).then_some(State::Preparing))
+        .or_else(|| (carried < ceiling.min(declared)).then(|| hold::canary_capacity(tracks)))
+        .or_else(|| (ceiling < declared).then(|| hold::paused(paused)));
+    next.goal.canary = attempt.goal;
+    next.retry.canary = attempt.retry;
+    state
+}
+
+/// One track's attempt at its pin.
+fn attempt(model: &Model<'_>, track: Track, pin: &ResolvedPin, now: Timestamp) -> Attempt {
+    let memory = model.status.and_then(|before| before.retry.get(track).as_ref());
+    let is_sound = model.registered.map(|registered| {
+        matches!(
+            registered.versions.get(&pin.version),
+            Some(ObservedVersion::Sound { digest, .. }) if *digest == pin.digest
+        )
+    });
+    Attempt::at(pin, model.tracks.get(track), memory, is_sound, now)
 }
 
 /// What the pins, or a suspension in their place, ask for.
@@ -102,7 +129,7 @@ struct Goal<'a> {
 }
 
 impl<'a> Goal<'a> {
-    fn of(spec: &'a ResolvedDeployment, frozen: Option<&'a super::Frozen>) -> Self {
+    fn of(spec: &'a ResolvedDeployment, frozen: Option<&'a Frozen>) -> Self {
         let declared = spec.canary.as_ref().map(|canary| (&canary.pin, canary.weight));
         let Some(frozen) = frozen else {
             return Self {
@@ -125,47 +152,28 @@ impl<'a> Goal<'a> {
 #[derive(Default)]
 struct Next {
     state: State,
-    stable: Option<ResolvedPin>,
-    canary: Option<ResolvedPin>,
+    goal: PerTrack<Option<ResolvedPin>>,
     weight: Weight,
     lost: Option<Lost>,
-    ceiling: Option<super::Ceiling>,
-    frozen: Option<super::Frozen>,
-    stable_retry: Option<super::Retry>,
-    canary_retry: Option<super::Retry>,
-}
-
-/// An abort lasts while its digest is the canary's: by a command, or remembered.
-fn abort(
-    spec: &ResolvedDeployment,
-    commands: &Commands,
-    before: Option<&Status>,
-) -> Option<(Digest, String)> {
-    let canary = spec.canary.as_ref()?.pin.digest;
-    let remembered = before.and_then(|before| match &before.state {
-        State::Aborted { digest, reason } => Some((*digest, reason.clone())),
-        State::Idle | State::Preparing | State::Holding { .. } | State::Promoting => None,
-    });
-    remembered
-        .filter(|(digest, _)| *digest == canary)
-        .or_else(|| commands.abort.clone().filter(|(digest, _)| *digest == canary))
+    ceiling: Option<Ceiling>,
+    frozen: Option<Frozen>,
+    retry: PerTrack<Option<Retry>>,
 }
 
 /// Stable is to become what the canary serves with a part of the traffic, and has not yet.
-fn is_promotion(spec: &ResolvedDeployment, tracks: &Tracks) -> bool {
-    tracks.weight > Weight::ZERO
-        && tracks.stable.serving.as_ref() != Some(&spec.stable)
-        && tracks
-            .canary
+fn is_promotion(spec: &ResolvedDeployment, model: &Model<'_>) -> bool {
+    let PerTrack { stable, canary } = model.tracks.track.as_ref();
+    model.tracks.weight > Weight::ZERO
+        && stable.serving.as_ref() != Some(&spec.stable)
+        && canary
             .serving
             .as_ref()
             .is_some_and(|pin| pin.digest == spec.stable.digest)
 }
 
 /// The canary has left the spec and still answers explicit requests: the end of a promotion, or a removal.
-fn emptying(spec: &ResolvedDeployment, tracks: &Tracks, before: Option<&Status>) -> State {
-    let is_promoted = tracks
-        .canary
+fn emptying(spec: &ResolvedDeployment, canary: &TrackState, before: Option<&Status>) -> State {
+    let is_promoted = canary
         .serving
         .as_ref()
         .is_some_and(|pin| pin.digest == spec.stable.digest);
@@ -177,9 +185,10 @@ fn emptying(spec: &ResolvedDeployment, tracks: &Tracks, before: Option<&Status>)
 }
 
 /// The object is being removed: weight 0, then both tracks.
-fn empty(tracks: &Tracks) -> Next {
-    let is_empty = |track: &super::TrackState| track.serving.is_none() && track.loading.is_none();
-    let state = if is_empty(&tracks.stable) && is_empty(&tracks.canary) {
+fn empty(model: &Model<'_>) -> Next {
+    let is_empty = |track: &TrackState| track.serving.is_none() && track.loading.is_none();
+    let PerTrack { stable, canary } = &model.tracks.track;
+    let state = if is_empty(stable) && is_empty(canary) {
         State::Idle
     } else {
         State::Preparing
@@ -192,22 +201,21 @@ fn empty(tracks: &Tracks) -> Next {
 
 fn finish(
     next: Next,
-    commands: &Commands,
-    tracks: &Tracks,
-    before: Option<&Status>,
+    model: &Model<'_>,
+    paused: Option<String>,
+    is_abort_done: bool,
     now: Timestamp,
 ) -> Rollout {
     let Next {
         state,
-        stable,
-        canary,
+        goal,
         weight,
         lost,
         ceiling,
         frozen,
-        stable_retry,
-        canary_retry,
+        retry,
     } = next;
+    let before = model.status;
     let mut history = before.map(|before| before.history.clone()).unwrap_or_default();
     let mut since = now;
     if let Some(before) = before {
@@ -226,28 +234,49 @@ fn finish(
         }
     }
     let wake = [
-        stable_retry.as_ref().map(|retry| retry.until),
-        canary_retry.as_ref().map(|retry| retry.until),
+        retry.stable.as_ref().map(|retry| retry.until),
+        retry.canary.as_ref().map(|retry| retry.until),
         lost.as_ref().map(|lost| lost.until),
     ];
+    let is_settled = is_settled(model, &state, &goal, weight);
     Rollout {
-        stable,
-        canary,
+        actions: actions(model, &goal, weight, is_abort_done),
+        goal,
         weight,
         wake: wake.into_iter().flatten().filter(|until| now < *until).min(),
+        is_settled,
         status: Status {
             state,
             since,
-            stable: tracks.stable.serving.clone(),
-            canary: tracks.canary.serving.clone(),
+            serving: model.tracks.track.as_ref().map(|_, track| track.serving.clone()),
             weight,
             lost,
-            paused: commands.paused.clone(),
+            paused,
             ceiling,
             frozen,
-            stable_retry,
-            canary_retry,
+            retry,
             history,
         },
     }
+}
+
+fn is_settled(
+    model: &Model<'_>,
+    state: &State,
+    goal: &PerTrack<Option<ResolvedPin>>,
+    weight: Weight,
+) -> bool {
+    let tracks = model.tracks;
+    let loads = tracks
+        .track
+        .as_ref()
+        .zip(goal.as_ref())
+        .into_iter()
+        .any(|(_, (track, goal))| track.loading.is_some() || track.serving != *goal);
+    let moves = match state {
+        State::Promoting | State::Preparing => true,
+        State::Idle | State::Holding { .. } | State::Aborted { .. } => false,
+    };
+    let is_gone = model.object.is_none();
+    !is_gone && !loads && !moves && weight == tracks.weight
 }

@@ -2,12 +2,9 @@
 
 use chrono::Duration;
 
-use super::{ATTEMPTS_MAX, INTERRUPTED, Job, Outcome, Phase, Record, RunAction};
+use super::{ATTEMPTS_MAX, Job, Outcome, Phase, Record, RunAction, StopReason};
 use crate::Timestamp;
 use crate::names::Version;
-
-pub(super) const DEADLINE_EXCEEDED: &str = "DeadlineExceeded";
-pub(super) const SPEC_CHANGED: &str = "SpecChanged";
 
 /// How long a registry may take to show what a run published, in seconds.
 const VISIBLE_AFTER_SECONDS: i64 = 10;
@@ -46,6 +43,7 @@ impl Decision {
             version: version.clone(),
             slot,
             attempt,
+            baseline: job.baseline.filter(|baseline| *baseline != version).cloned(),
         };
         let phase = Phase::Running {
             version: version.clone(),
@@ -112,7 +110,7 @@ pub(super) fn continue_run(
         Outcome::Running => Decision::of(Phase::Running {
             version: version.clone(),
         }),
-        Outcome::Succeeded { at, digest } => {
+        Outcome::Published { at, digest } => {
             let wait = Duration::seconds(VISIBLE_AFTER_SECONDS);
             let visible = *at + wait;
             if is_ahead(visible, wait, now) {
@@ -125,7 +123,7 @@ pub(super) fn continue_run(
                 start(1)
             }
         }
-        Outcome::Invalid { message, .. } => failed(message.clone()),
+        Outcome::Refused { message, .. } => failed(message.clone()),
         Outcome::Transient { message, .. } if last.attempt >= ATTEMPTS_MAX => {
             failed(format!("{message} (after {} attempts)", last.attempt))
         }
@@ -141,12 +139,15 @@ pub(super) fn continue_run(
                 start(last.attempt + 1)
             }
         }
-        Outcome::Stopped { reason, .. } if reason == DEADLINE_EXCEEDED => failed(format!(
-            "stopped after activeDeadlineSeconds ({} s); it is not tried again until the spec changes",
-            job.training.active_deadline_seconds,
-        )),
-        Outcome::Stopped { reason, .. } if reason == INTERRUPTED => start(last.attempt),
-        Outcome::Stopped { .. } | Outcome::Skipped { .. } => start(1),
+        Outcome::Stopped { reason, .. } => match reason {
+            StopReason::DeadlineExceeded => failed(format!(
+                "stopped after activeDeadlineSeconds ({} s); it is not tried again until the spec changes",
+                job.training.active_deadline_seconds,
+            )),
+            StopReason::Interrupted => start(last.attempt),
+            StopReason::SpecChanged | StopReason::Replaced => start(1),
+        },
+        Outcome::Skipped { .. } => start(1),
     }
 }
 

@@ -1,14 +1,12 @@
 //! Jobs with a schedule: one run per slot, its version being the slot in UTC.
 
 use super::attempt::{self, Decision, continue_run};
-use super::{ATTEMPTS_MAX, INTERRUPTED, Job, Outcome, Phase, Record, RunAction};
+use super::{ATTEMPTS_MAX, Job, Outcome, Phase, Record, RunAction, SkipReason, StopReason};
 use crate::Timestamp;
 use crate::names::{Digest, Version};
 use crate::observed::ObservedVersion;
 use crate::schedule::Schedule;
 use crate::training::Concurrency;
-
-const SAME_INPUTS: &str = "SameInputs";
 
 /// When runs happen.
 pub(super) struct Policy<'a> {
@@ -53,7 +51,7 @@ enum Due {
     Start(Timestamp),
     /// Stops what runs, and starts at the next call.
     Replace(Timestamp),
-    Skip(Timestamp, &'static str),
+    Skip(Timestamp, SkipReason),
     Nothing,
 }
 
@@ -62,21 +60,21 @@ fn due_slot(job: &Job<'_>, policy: &Policy<'_>, records: &[Record], slot: Timest
         .starting_deadline_seconds
         .is_some_and(|limit| now - slot > attempt::seconds(limit));
     if is_late {
-        return Due::Skip(slot, "MissedDeadline");
+        return Due::Skip(slot, SkipReason::MissedDeadline);
     }
     let is_running = records.iter().any(|record| record.outcome == Outcome::Running);
     match policy.concurrency {
-        Concurrency::Forbid if is_running => return Due::Skip(slot, "Forbid"),
+        Concurrency::Forbid if is_running => return Due::Skip(slot, SkipReason::Forbid),
         Concurrency::Forbid | Concurrency::Replace | Concurrency::Allow => {}
     }
     if last_inputs(job, records) == Some(job.inputs) {
-        return Due::Skip(slot, SAME_INPUTS);
+        return Due::Skip(slot, SkipReason::SameInputs);
     }
     let is_known_invalid = last_run(records).is_some_and(|last| {
-        last.spec_hash == job.spec_hash && matches!(last.outcome, Outcome::Invalid { .. })
+        last.spec_hash == job.spec_hash && matches!(last.outcome, Outcome::Refused { .. })
     });
     if is_known_invalid {
-        return Due::Skip(slot, "LastRunInvalid");
+        return Due::Skip(slot, SkipReason::LastRunInvalid);
     }
     match policy.concurrency {
         Concurrency::Replace if is_running => Due::Replace(slot),
@@ -93,7 +91,7 @@ fn replace(job: &Job<'_>, records: &[Record], slot: Timestamp, now: Timestamp) -
     decision.actions = running
         .map(|record| RunAction::Stop {
             version: record.version.clone(),
-            reason: "Replaced",
+            reason: StopReason::Replaced,
         })
         .collect();
     decision
@@ -113,10 +111,14 @@ fn between_slots(job: &Job<'_>, records: &[Record], next: Option<Timestamp>, now
         Outcome::Transient { .. } if last.spec_hash == job.spec_hash && last.attempt < ATTEMPTS_MAX => {
             continue_run(job, &last.version, Some(slot), Some(last), now)
         }
-        Outcome::Stopped { reason, .. } if reason == INTERRUPTED && last.spec_hash == job.spec_hash => {
-            continue_run(job, &last.version, Some(slot), Some(last), now)
-        }
-        Outcome::Stopped { reason, .. } if reason == attempt::SPEC_CHANGED => {
+        Outcome::Stopped {
+            reason: StopReason::Interrupted,
+            ..
+        } if last.spec_hash == job.spec_hash => continue_run(job, &last.version, Some(slot), Some(last), now),
+        Outcome::Stopped {
+            reason: StopReason::SpecChanged,
+            ..
+        } => {
             let version = if job.existing.contains_key(&last.version) {
                 version_of(job, records, slot)
             } else {
@@ -125,8 +127,8 @@ fn between_slots(job: &Job<'_>, records: &[Record], next: Option<Timestamp>, now
             continue_run(job, &version, Some(slot), None, now)
         }
         Outcome::Running
-        | Outcome::Succeeded { .. }
-        | Outcome::Invalid { .. }
+        | Outcome::Published { .. }
+        | Outcome::Refused { .. }
         | Outcome::Transient { .. }
         | Outcome::Skipped { .. }
         | Outcome::Stopped { .. } => rest(),
@@ -148,23 +150,24 @@ fn at_rest(job: &Job<'_>, records: &[Record], next: Option<Timestamp>) -> Phase 
     };
     let is_of_this_spec = last.spec_hash == job.spec_hash;
     match &last.outcome {
-        Outcome::Succeeded { digest, .. } => Phase::Succeeded {
+        Outcome::Published { digest, .. } => Phase::Succeeded {
             version: last.version.clone(),
             digest: *digest,
         },
-        Outcome::Invalid { message, .. } if is_of_this_spec => failed(message.clone()),
+        Outcome::Refused { message, .. } if is_of_this_spec => failed(message.clone()),
         Outcome::Transient { message, .. } if is_of_this_spec => failed(format!(
             "{message} (after {} attempts); the next slot tries again",
             last.attempt
         )),
-        Outcome::Stopped { reason, .. } if is_of_this_spec && reason == attempt::DEADLINE_EXCEEDED => {
-            failed(format!(
-                "stopped after activeDeadlineSeconds ({} s); the next slot tries again",
-                job.training.active_deadline_seconds,
-            ))
-        }
+        Outcome::Stopped {
+            reason: StopReason::DeadlineExceeded,
+            ..
+        } if is_of_this_spec => failed(format!(
+            "stopped after activeDeadlineSeconds ({} s); the next slot tries again",
+            job.training.active_deadline_seconds,
+        )),
         Outcome::Running
-        | Outcome::Invalid { .. }
+        | Outcome::Refused { .. }
         | Outcome::Transient { .. }
         | Outcome::Skipped { .. }
         | Outcome::Stopped { .. } => scheduled,
@@ -183,9 +186,9 @@ fn last_run(records: &[Record]) -> Option<&Record> {
 /// record does, the newest version that was trained.
 fn last_inputs(job: &Job<'_>, records: &[Record]) -> Option<Digest> {
     let succeeded = records.iter().rev().find(|record| match &record.outcome {
-        Outcome::Succeeded { .. } => true,
-        Outcome::Skipped { reason, .. } => reason == SAME_INPUTS,
-        Outcome::Running | Outcome::Invalid { .. } | Outcome::Transient { .. } | Outcome::Stopped { .. } => {
+        Outcome::Published { .. } => true,
+        Outcome::Skipped { reason, .. } => *reason == SkipReason::SameInputs,
+        Outcome::Running | Outcome::Refused { .. } | Outcome::Transient { .. } | Outcome::Stopped { .. } => {
             false
         }
     });

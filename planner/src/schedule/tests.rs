@@ -325,6 +325,17 @@ fn a_slot_in_the_spring_gap_happens_at_the_first_valid_minute_after_it() {
     );
     // A whole day was skipped.
     check(
+        "0 0 * * *",
+        "Pacific/Apia",
+        "2011-12-29 00:00",
+        &expect![[r#"
+        Thu 2011-12-29 00:00 -1000
+        Sat 2011-12-31 00:00 +1400
+        Sun 2012-01-01 00:00 +1400
+        Mon 2012-01-02 00:00 +1400
+    "#]],
+    );
+    check(
         "0 12 * * *",
         "Pacific/Apia",
         "2011-12-29 00:00",

@@ -126,5 +126,11 @@ mod tests {
         assert_eq!(trees.expected(), "a whole number from 1 to 5000");
         assert_eq!(rate.expected(), "a number above 0, at most 1");
         assert_eq!(find("l2").expected(), "a number of at least 0");
+        let bounded = Hyperparameter {
+            maximum: 2.0,
+            ..find("l2")
+        };
+        assert_eq!(bounded.expected(), "a number from 0 to 2");
+        assert!(bounded.allows(2.0) && !bounded.allows(2.1) && !bounded.allows(-0.1));
     }
 }

@@ -3,14 +3,15 @@
 use std::fmt::Write as _;
 
 use expect_test::expect;
-use planner::identity::{inputs_hash, plan_hash, spec_hash};
+use planner::desired::{Completeness, Desired};
+use planner::identity::{PlanHash, inputs_hash, plan_hash, spec_hash};
 use planner::names::Digest;
 use planner::training::{
     Algorithm, DataSource, Derivation, Feature, Holdout, Metric, RunPolicy, Target, Training,
 };
 
 use crate::support::{
-    declared, declared_deployment, desired, digest, object, schedule, training, version, weight,
+    declared, declared_deployment, desired, digest, model, object, schedule, training, version, weight,
 };
 
 fn base() -> Training {
@@ -145,4 +146,110 @@ fn a_plan_is_what_is_declared_and_not_where_or_when() {
     let canary = &mut two.deployments.get_mut(&object("m")).unwrap().spec.canary;
     canary.as_mut().unwrap().weight = weight(11);
     assert_ne!(plan_hash(&one), plan_hash(&two));
+}
+
+/// However a plan's hash came about, it is that of what is declared now.
+#[test]
+fn a_hash_that_follows_changes_is_that_of_the_whole() {
+    let environment = desired(1).environment;
+    let whole = |models: &[(usize, u32)]| {
+        let mut hash = PlanHash::default();
+        for (name, content) in models {
+            hash.set(&model(&format!("m{name}")), Some(digest(*content)));
+        }
+        hash.of(&environment)
+    };
+    let mut followed = PlanHash::default();
+    assert_eq!(followed.of(&environment), whole(&[]));
+    // More models than leaves, so that some share one.
+    let mut models: Vec<(usize, u32)> = (0..600).map(|name| (name, 1)).collect();
+    for (name, content) in &models {
+        followed.set(&model(&format!("m{name}")), Some(digest(*content)));
+    }
+    let first = followed.of(&environment);
+    assert_eq!(first, whole(&models));
+    models[7].1 = 2;
+    followed.set(&model("m7"), Some(digest(2)));
+    assert_eq!(followed.of(&environment), whole(&models));
+    let gone = models.remove(300);
+    followed.set(&model("m300"), None);
+    assert_eq!(followed.of(&environment), whole(&models));
+    // And back again.
+    followed.set(&model("m300"), Some(digest(gone.1)));
+    followed.set(&model("m7"), Some(digest(1)));
+    assert_eq!(followed.of(&environment), first);
+}
+
+/// The reports of a revision hold it.
+#[test]
+fn what_counts_as_a_plan() {
+    type Change = fn(&mut Desired);
+    let base = || {
+        let mut base = desired(1);
+        let deployment = declared("a", declared_deployment("m", 1, Some((2, 10))), 1);
+        base.deployments.insert(object("m"), deployment);
+        base.trainings.insert(object("t"), declared("a", self::base(), 1));
+        base
+    };
+    expect!["598cbab3fb25e93679328b089597b1defb2c2d6b2e3c363a4056fdddcd744c8e"]
+        .assert_eq(&plan_hash(&base()).hex());
+    let changes: [(&str, Change); 15] = [
+        ("revision", |d| d.revision = desired(9).revision),
+        ("completeness", |d| d.completeness = Completeness::Partial),
+        ("allow", |d| {
+            d.environment.removal.allow = Some(desired(9).revision);
+        }),
+        ("no deployment", |d| d.deployments.clear()),
+        ("no job", |d| d.trainings.clear()),
+        ("a job's name", |d| {
+            let job = d.trainings.remove(&object("t")).unwrap();
+            d.trainings.insert(object("u"), job);
+        }),
+        ("a job's suspension", |d| {
+            d.trainings.get_mut(&object("t")).unwrap().spec.suspend = true;
+        }),
+        ("a job's seed", |d| {
+            d.trainings.get_mut(&object("t")).unwrap().spec.seed = 9;
+        }),
+        ("a suspension", |d| {
+            d.deployments.get_mut(&object("m")).unwrap().spec.suspend = Some("audit".to_owned());
+        }),
+        ("a digest", |d| {
+            d.deployments.get_mut(&object("m")).unwrap().spec.stable.digest = Some(digest(1));
+        }),
+        ("environment's name", |d| {
+            d.environment.name = "prod".parse().unwrap();
+        }),
+        ("environment's suspension", |d| {
+            d.environment.suspend = Some("freeze".to_owned());
+        }),
+        ("registry", |d| d.environment.registry_path = Some("r".to_owned())),
+        ("count", |d| d.environment.removal.max_count = 9),
+        ("percent", |d| d.environment.removal.max_percent = 9),
+    ];
+    let mut text = String::new();
+    for (name, change) in changes {
+        let mut other = base();
+        change(&mut other);
+        let is_same = plan_hash(&other) == plan_hash(&base());
+        writeln!(text, "{name:<26}{}", if is_same { "same" } else { "other" }).unwrap();
+    }
+    expect![[r#"
+        revision                  same
+        completeness              same
+        allow                     same
+        no deployment             other
+        no job                    other
+        a job's name              other
+        a job's suspension        other
+        a job's seed              other
+        a suspension              other
+        a digest                  other
+        environment's name        other
+        environment's suspension  other
+        registry                  other
+        count                     other
+        percent                   other
+    "#]]
+    .assert_eq(&text);
 }

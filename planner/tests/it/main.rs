@@ -6,10 +6,13 @@
 )]
 
 mod identity;
+mod memory;
+mod part;
 mod plan;
 mod rollout;
 mod runs;
 mod slots;
 mod support;
 mod tidy;
+mod words;
 mod world;

@@ -6,6 +6,8 @@ mod removals;
 mod tracks;
 mod trainings;
 
+use std::sync::Arc;
+
 use expect_test::Expect;
 use planner::deployment::DeclaredDeployment;
 use planner::desired::Desired;
@@ -14,6 +16,7 @@ use planner::names::{Digest, Track};
 use planner::observed::{
     Observed, ObservedAlias, ObservedDeployment, ObservedModel, ObservedTraining, ObservedVersion,
 };
+use planner::per_track::PerTrack;
 use planner::plan::{Action, Plan, plan};
 use planner::rollout::{State, Status};
 use planner::runs::Phase;
@@ -40,7 +43,7 @@ impl Case {
                 ..Observed::default()
             },
         };
-        case.observed.models.insert(model("m"), ObservedModel::default());
+        case.observed.models.insert(model("m"), Arc::default());
         for n in 1..=versions {
             case.publish("m", n, None);
         }
@@ -48,7 +51,7 @@ impl Case {
     }
 
     fn model(&mut self, name: &str) -> &mut ObservedModel {
-        self.observed.models.entry(model(name)).or_default()
+        Arc::make_mut(self.observed.models.entry(model(name)).or_default())
     }
 
     fn publish(&mut self, name: &str, n: u32, inputs: Option<Digest>) {
@@ -113,11 +116,18 @@ impl Case {
         panic!("no rest: {}", self.plan());
     }
 
+    /// Applies the plan; no track follows.
+    fn converge_objects(&mut self) {
+        for action in self.plan().actions {
+            self.act(action);
+        }
+    }
+
     fn act(&mut self, action: Action) {
         match action {
             Action::PutEnvironment(environment) => self.observed.environment = Some(environment),
             Action::StageDataset { sha256, .. } => {
-                self.observed.datasets.insert(sha256);
+                Arc::make_mut(&mut self.observed.datasets).insert(sha256);
             }
             Action::PutTraining { name, object, .. } => {
                 let old = self.observed.trainings.remove(&name);
@@ -142,7 +152,7 @@ impl Case {
                 );
             }
             Action::MoveAlias { model, track, to, .. } => {
-                let model = self.observed.models.entry(model).or_default();
+                let model = Arc::make_mut(self.observed.models.entry(model).or_default());
                 model.aliases.insert(track, ObservedAlias::To(to.version.clone()));
                 model.history_digests.insert(to.version, to.digest);
                 if track == Track::Canary {
@@ -150,19 +160,15 @@ impl Case {
                 }
             }
             Action::RemoveAlias { model, track, .. } => {
-                let model = self.observed.models.entry(model).or_default();
+                let model = Arc::make_mut(self.observed.models.entry(model).or_default());
                 model.aliases.remove(&track);
                 if track == Track::Canary {
                     model.aborted.clear();
                 }
             }
             Action::RecordAbort { model, digest, .. } => {
-                self.observed
-                    .models
-                    .entry(model)
-                    .or_default()
-                    .aborted
-                    .insert(digest);
+                let model = Arc::make_mut(self.observed.models.entry(model).or_default());
+                model.aborted.insert(digest);
             }
             Action::DeleteDeployment { name } => {
                 self.observed.deployments.remove(&name);
@@ -179,8 +185,10 @@ impl Case {
             let spec = &deployment.object.spec;
             let canary = spec.canary.as_ref();
             let mut status = status(State::Idle);
-            status.stable = Some(spec.stable.clone());
-            status.canary = canary.map(|canary| canary.pin.clone());
+            status.serving = PerTrack {
+                stable: Some(spec.stable.clone()),
+                canary: canary.map(|canary| canary.pin.clone()),
+            };
             status.weight = canary.map_or(weight(0), |canary| canary.weight);
             deployment.status = Some(status);
         }
@@ -195,15 +203,13 @@ fn status(state: State) -> Status {
     Status {
         state,
         since: time(0),
-        stable: None,
-        canary: None,
+        serving: PerTrack::default(),
         weight: weight(0),
         lost: None,
         paused: None,
         ceiling: None,
         frozen: None,
-        stable_retry: None,
-        canary_retry: None,
+        retry: PerTrack::default(),
         history: Vec::new(),
     }
 }

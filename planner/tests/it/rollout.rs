@@ -1,7 +1,13 @@
 //! Rollouts over slots in memory.
 
+mod capacity;
 mod cases;
+mod commands;
 mod journeys;
+mod mended;
+mod order;
+mod owner;
+mod rest;
 mod table;
 
 use std::fmt::Write as _;
@@ -9,43 +15,64 @@ use std::fmt::Write as _;
 use chrono::Duration;
 use planner::Timestamp;
 use planner::deployment::{ResolvedDeployment, ResolvedPin};
-use planner::names::Track;
-use planner::rollout::{Commands, Rollout, State, Status, rollout};
+use planner::names::{Digest, Track};
+use planner::observed::{DeploymentObject, ObservedModel};
+use planner::per_track::PerTrack;
+use planner::rollout::{Commands, Model, Rollout, State, Status, TrackAction, rollout};
 
 use crate::slots::Slots;
-use crate::support::{resolved, time};
+use crate::support::{deployment_object, resolved, revision, time};
 
 /// A model whose rollout is stepped by hand.
 #[derive(Clone)]
 struct Situation {
     spec: Option<ResolvedDeployment>,
+    /// The commits that last changed what each track serves.
+    commits: PerTrack<u64>,
+    /// The abort that is kept on the object.
+    kept: Option<Digest>,
     commands: Commands,
+    registered: Option<ObservedModel>,
     slots: Slots,
     status: Option<Status>,
     now: Timestamp,
+    /// What is decided, a line a step.
     log: String,
+    /// What is done, a line a step.
+    done: String,
 }
 
 impl Situation {
     fn new(spec: ResolvedDeployment) -> Self {
         Self {
             spec: Some(spec),
+            commits: PerTrack { stable: 1, canary: 1 },
+            kept: None,
             commands: Commands::default(),
+            registered: None,
             slots: Slots::default(),
             status: None,
             now: time(0),
             log: String::new(),
+            done: String::new(),
         }
     }
 
     fn decide(&self) -> Rollout {
-        rollout(
-            self.spec.as_ref(),
-            &self.commands,
-            &self.slots.tracks,
-            self.status.as_ref(),
-            self.now,
-        )
+        let object = self.spec.clone().map(|spec| DeploymentObject {
+            canary_revision: spec.canary.as_ref().map(|_| revision(self.commits.canary)),
+            stable_revision: revision(self.commits.stable),
+            abort: self.kept,
+            ..deployment_object(spec)
+        });
+        let model = Model {
+            object: object.as_ref(),
+            commands: &self.commands,
+            registered: self.registered.as_ref(),
+            tracks: &self.slots.tracks,
+            status: self.status.as_ref(),
+        };
+        rollout(&model, self.now)
     }
 
     /// Decides once, carries it out, and writes it down.
@@ -53,7 +80,8 @@ impl Situation {
         let before = self.slots.weight();
         let step = self.decide();
         writeln!(self.log, "{}", line(before.percent(), &step)).unwrap();
-        self.slots.carry_out(&step);
+        writeln!(self.done, "{}", done(&step.actions)).unwrap();
+        self.slots.carry_out(&step.actions);
         self.status = Some(step.status.clone());
         step
     }
@@ -91,6 +119,12 @@ impl Situation {
         self
     }
 
+    /// Stable has so many replicas, and so many of the canary's are ready.
+    fn replicas(&mut self, stable: u32, canary: u32) -> &mut Self {
+        self.slots.replicas(stable, canary);
+        self
+    }
+
     fn pause(&mut self) -> &mut Self {
         self.commands.paused = Some("ann: lunch".to_owned());
         self
@@ -104,11 +138,28 @@ fn line(before: u8, step: &Rollout) -> String {
         format!("{before}% -> {}", step.weight)
     };
     let pin = |pin: &Option<ResolvedPin>| pin.as_ref().map_or("-".to_owned(), short);
-    let (stable, canary) = (pin(&step.stable), pin(&step.canary));
+    let (stable, canary) = (pin(&step.goal.stable), pin(&step.goal.canary));
     format!(
         "stable {stable}  canary {canary}  weight {weight:<10}  {}",
         state(&step.status.state)
     )
+}
+
+fn done(actions: &[TrackAction]) -> String {
+    if actions.is_empty() {
+        return "nothing".to_owned();
+    }
+    let show = |action: &TrackAction| match action {
+        TrackAction::SetWeight(weight) => format!("weight {weight}"),
+        TrackAction::Load { track, pin, revision } => {
+            format!("load {track} {} of {}", short(pin), revision.short())
+        }
+        TrackAction::SetRevision { track, revision } => format!("name {track} {}", revision.short()),
+        TrackAction::Unload(track) => format!("unload {track}"),
+        TrackAction::ClearAbort => "clear abort".to_owned(),
+        TrackAction::Forget => "forget".to_owned(),
+    };
+    actions.iter().map(show).collect::<Vec<_>>().join(", ")
 }
 
 /// Version number `n` is `vn`.

@@ -1,6 +1,8 @@
 //! A job's runs over time: each line is a moment, what is decided at it, and when it is asked again.
 
+mod queue;
 mod scheduled;
+mod status;
 mod unscheduled;
 
 use std::collections::BTreeMap;
@@ -12,7 +14,7 @@ use planner::Timestamp;
 use planner::identity::{inputs_hash, spec_hash};
 use planner::names::{Digest, Version};
 use planner::observed::ObservedVersion;
-use planner::runs::{INTERRUPTED, Job, Outcome, Phase, Record, RunAction, Runs, runs};
+use planner::runs::{Job, Outcome, Phase, Record, RunAction, Runs, StopReason, runs};
 use planner::training::Training;
 
 use crate::support::{at, digest};
@@ -46,6 +48,7 @@ impl Target {
             spec_hash: spec_hash(&self.training),
             committed_at: self.committed_at,
             existing: &self.existing,
+            baseline: None,
         };
         runs(&job, &self.records, self.now)
     }
@@ -100,6 +103,7 @@ impl Target {
                 version,
                 slot,
                 attempt,
+                baseline: _,
             } => {
                 self.records
                     .push(record(version, *slot, *attempt, Outcome::Running));
@@ -112,7 +116,7 @@ impl Target {
             } => {
                 let outcome = Outcome::Skipped {
                     at: self.now,
-                    reason: (*reason).to_owned(),
+                    reason: *reason,
                 };
                 self.records.push(record(version, Some(*slot), 1, outcome));
                 format!("skip {version} {reason}")
@@ -121,7 +125,7 @@ impl Target {
                 let running = self.running(version);
                 running.outcome = Outcome::Stopped {
                     at: running.started_at,
-                    reason: (*reason).to_owned(),
+                    reason: *reason,
                 };
                 format!("stop {version} {reason}")
             }
@@ -145,7 +149,7 @@ impl Target {
             .find(|r| r.outcome == Outcome::Running)
             .unwrap();
         record.outcome = outcome.clone();
-        if let Outcome::Succeeded { digest, .. } = outcome {
+        if let Outcome::Published { digest, .. } = outcome {
             let inputs = Some(record.inputs);
             self.existing
                 .insert(record.version.clone(), ObservedVersion::Sound { digest, inputs });
@@ -171,14 +175,14 @@ fn render(phase: &Phase) -> String {
 }
 
 fn succeeded(at: Timestamp) -> Outcome {
-    Outcome::Succeeded {
+    Outcome::Published {
         at,
         digest: digest(1),
     }
 }
 
 fn invalid(at: Timestamp) -> Outcome {
-    Outcome::Invalid {
+    Outcome::Refused {
         at,
         message: "r2 is below 0.5".to_owned(),
     }
@@ -194,7 +198,7 @@ fn killed(at: Timestamp) -> Outcome {
 fn interrupted(at: Timestamp) -> Outcome {
     Outcome::Stopped {
         at,
-        reason: INTERRUPTED.to_owned(),
+        reason: StopReason::Interrupted,
     }
 }
 

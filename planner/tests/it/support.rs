@@ -9,6 +9,8 @@ use planner::desired::{Completeness, Declared, Desired};
 use planner::environment::{Environment, RemovalLimits};
 use planner::finding::Location;
 use planner::names::{Digest, ModelName, ObjectName, Revision, Version, Weight};
+use planner::observed::DeploymentObject;
+use planner::rollout::{Commands, Model, Rollout, Status, Tracks, rollout};
 use planner::schedule::{Schedule, ScheduleText};
 use planner::training::{Algorithm, DataSource, Dataset, Evaluation, Holdout, Metric, RunPolicy, Training};
 
@@ -133,6 +135,36 @@ pub(crate) fn schedule(cron: &str, time_zone: &str) -> Schedule {
     }
     .try_into()
     .unwrap()
+}
+
+/// An MLDeployment object at revision 1.
+pub(crate) fn deployment_object(spec: ResolvedDeployment) -> DeploymentObject {
+    DeploymentObject {
+        canary_revision: spec.canary.as_ref().map(|_| revision(1)),
+        spec,
+        revision: revision(1),
+        stable_revision: revision(1),
+        abort: None,
+    }
+}
+
+/// One step of a model that the registry was not looked at for.
+pub(crate) fn step(
+    spec: Option<&ResolvedDeployment>,
+    commands: &Commands,
+    tracks: &Tracks,
+    status: Option<&Status>,
+    now: Timestamp,
+) -> Rollout {
+    let object = spec.cloned().map(deployment_object);
+    let model = Model {
+        object: object.as_ref(),
+        commands,
+        registered: None,
+        tracks,
+        status,
+    };
+    rollout(&model, now)
 }
 
 pub(crate) fn environment() -> Environment {

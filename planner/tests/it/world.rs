@@ -11,13 +11,14 @@ mod operate;
 mod settle;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use planner::Timestamp;
 use planner::desired::Desired;
 use planner::names::{Digest, ModelName, ObjectName, Version};
 use planner::observed::{Observed, ObservedModel, ObservedVersion};
-use planner::rollout::Commands;
-use planner::runs::Record;
+use planner::rollout::{self, Commands};
+use planner::runs::{self, Due, Queue};
 
 use crate::slots::Slots;
 use crate::support::{desired, digest, environment, model, object, time, version};
@@ -39,7 +40,12 @@ struct World {
     truth: Observed,
     /// What the reconciler saw at an earlier time.
     stale: Observed,
-    records: BTreeMap<ObjectName, Vec<Record>>,
+    jobs: BTreeMap<ObjectName, runs::Status>,
+    queue: Queue,
+    /// The training processes under way, those on their way out included.
+    processes: Vec<Due>,
+    /// What a model without an object was left with.
+    left: BTreeMap<ModelName, rollout::Status>,
     slots: BTreeMap<ModelName, Slots>,
     commands: BTreeMap<ModelName, Commands>,
     /// Canaries that somebody aborted and that have not left their object since.
@@ -60,7 +66,7 @@ impl World {
             for n in 0..3 {
                 registered.versions.insert(version(n), sound(n, None));
             }
-            truth.models.insert(model(name), registered);
+            truth.models.insert(model(name), Arc::new(registered));
         }
         Self {
             now: time(0),
@@ -68,7 +74,10 @@ impl World {
             commits: 0,
             stale: truth.clone(),
             truth,
-            records: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            queue: Queue::default(),
+            processes: Vec::new(),
+            left: BTreeMap::new(),
             slots: MODELS
                 .iter()
                 .map(|name| (model(name), Slots::default()))
@@ -83,10 +92,8 @@ impl World {
     }
 
     fn registered(&mut self, name: &ModelName) -> &mut ObservedModel {
-        self.truth
-            .models
-            .get_mut(name)
-            .expect("both models are registered")
+        let registered = self.truth.models.get_mut(name);
+        Arc::make_mut(registered.expect("both models are registered"))
     }
 
     fn objects_of(&self, name: &ModelName) -> Vec<ObjectName> {

@@ -151,7 +151,7 @@ impl Settling<'_> {
             job.findings.extend(wrong.map(|(message, hint)| Finding {
                 location: Some(location.clone()),
                 reason: Reason::DatasetUnusable,
-                subject: ObjectId::training(name).to_string(),
+                subject: ObjectId::training(name).into(),
                 message,
                 hint,
             }));

@@ -278,7 +278,7 @@ impl Index {
         name: &EnvironmentName,
         findings: &mut Vec<Finding>,
     ) -> Option<&Environment> {
-        let subject = ObjectId::environment(name).to_string();
+        let subject = planner::finding::Subject::from(ObjectId::environment(name));
         let found: Vec<(&Place, &Document)> = self
             .environments
             .iter()
@@ -352,7 +352,7 @@ impl Index {
                 findings.push(Finding {
                     location: Some(location.clone()),
                     reason: Reason::Duplicate,
-                    subject: id.to_string(),
+                    subject: id.clone().into(),
                     message: format!("{what} is claimed by {} too", others.join(" and ")),
                     hint: "keep one of the manifests; none of them is applied".to_owned(),
                 });

@@ -18,8 +18,11 @@ pub(super) const TOTAL_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Fewer files than this are parsed where they are read: threads cost more than they save.
 const PARALLEL_FROM: usize = 64;
 
-/// The most files that wait for being parsed; each has at most 1 MiB.
-const AHEAD_MAX: usize = 32;
+/// How many files are handed over at a time: one by one, threads would wake each other more than they parse.
+const BUNDLE: usize = 16;
+
+/// The most bundles that wait for being parsed; each file has at most 1 MiB.
+const AHEAD_MAX: usize = 4;
 
 /// The most threads that parse.
 const THREADS_MAX: usize = 8;
@@ -76,10 +79,15 @@ pub(super) fn read(
             })
             .collect();
         drop(receiver);
+        let mut bundle = Vec::with_capacity(BUNDLE);
         let is_cut = read_each(source, files, bytes_before, &mut |at, file| {
-            // A thread that panicked is told of where it is joined.
-            drop(sender.send((at, file)));
+            bundle.push((at, file));
+            if bundle.len() == BUNDLE {
+                // A thread that panicked is told of where it is joined.
+                drop(sender.send(std::mem::replace(&mut bundle, Vec::with_capacity(BUNDLE))));
+            }
         });
+        drop(sender.send(bundle));
         drop(sender);
         let mut parsed = Vec::new();
         for thread in threads {
@@ -139,12 +147,12 @@ fn read_each(
     Ok(is_cut)
 }
 
-fn parse_all(receiver: &Mutex<Receiver<(usize, Unparsed)>>) -> Vec<(usize, ReadFile)> {
+fn parse_all(receiver: &Mutex<Receiver<Vec<(usize, Unparsed)>>>) -> Vec<(usize, ReadFile)> {
     let mut parsed = Vec::new();
     loop {
         let next = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
         match next {
-            Ok((at, file)) => parsed.push((at, file.parse())),
+            Ok(bundle) => parsed.extend(bundle.into_iter().map(|(at, file)| (at, file.parse()))),
             Err(_all_are_read) => return parsed,
         }
     }

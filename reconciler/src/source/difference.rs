@@ -238,7 +238,7 @@ pub(crate) fn refused(file: &str, reason: Reason, message: &str, hint: &str) -> 
             column: 0,
         }),
         reason,
-        subject: String::new(),
+        subject: planner::finding::Subject::default(),
         message: message.to_owned(),
         hint: hint.to_owned(),
     }

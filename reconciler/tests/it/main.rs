@@ -1,9 +1,11 @@
 //! The reconciler through its public interface, on repositories made for each test.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests: a failure is a panic")]
 
 mod following;
 mod history;
 mod intents;
+mod passes;
 mod repository;
 mod resolving;
 mod stepping;
+mod versions;

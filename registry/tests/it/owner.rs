@@ -4,8 +4,9 @@ use std::path::Path;
 use std::sync::mpsc;
 
 use expect_test::{Expect, expect};
+use planner::finding::Disposition;
 use planner::names::{Digest, ModelName};
-use registry::{Disposition, Owner, Store, StoreError};
+use registry::{Owner, Store, StoreError};
 
 use crate::scenario::{now, owner, word, write};
 

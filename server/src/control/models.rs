@@ -1,8 +1,9 @@
 //! `/models…`: what the registry holds.
 
+use planner::finding::Disposition;
 use planner::names::{ModelName, Version};
 use planner::observed::ObservedAlias;
-use registry::{Disposition, Reference, Store, StoreError};
+use registry::{Reference, Store, StoreError};
 use serde_json::{Map, Value, json};
 use warp::reply::Response;
 

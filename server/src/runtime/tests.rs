@@ -150,8 +150,8 @@ fn tracks_tell_what_serves() {
     let runtime = wine();
     let tracks = runtime.tracks(&model("wine"));
     let serving = |state: &TrackState| state.serving.as_ref().map(|pin| pin.version.clone());
-    assert_eq!(serving(&tracks.stable), Some(version(V1)));
-    assert_eq!(serving(&tracks.canary), Some(version(V2)));
+    assert_eq!(serving(&tracks.track.stable), Some(version(V1)));
+    assert_eq!(serving(&tracks.track.canary), Some(version(V2)));
     assert_eq!(runtime.tracks(&model("other")), Tracks::default());
     runtime.remove(&model("wine"));
     assert_eq!(runtime.tracks(&model("wine")), Tracks::default());

@@ -6,7 +6,7 @@ fn names(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
-/// DESIGN §11.10, spelled out byte by byte.
+/// docs/design.md, "Holdout", spelled out byte by byte.
 #[test]
 fn a_row_hash_is_of_the_key_and_the_cells_in_the_order_of_names() {
     let hasher = RowHasher::new(7, &names(&["b", "a", "c"]));

@@ -246,7 +246,7 @@ fn files_that_changed_are_refused_and_files_that_are_missing_may_come_back() {
     request.training.dataset.sha256 = Some(Digest::of(b"other"));
     let other = refused(&request);
     request.dataset = Some("/nowhere/data.csv".into());
-    let Ending::Failed { message } = run(&request) else {
+    let Ending::Transient { message } = run(&request) else {
         panic!("tried again")
     };
     check(

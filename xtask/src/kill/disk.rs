@@ -1,6 +1,7 @@
 //! What the data directory shows: the phase that a kill hit, and whether everything is in its place.
 //!
-//! Reads files only, in the formats that DESIGN promises, and knows nothing of the process that wrote them.
+//! Reads files only, in the formats that docs/design.md promises ("The store", "Standalone data directory"), and knows
+//! nothing of the process that wrote them.
 
 use std::fmt;
 use std::fs;

@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use planner::desired::Declared;
+use planner::desired::{Declared, Desired};
 use planner::identity::inputs_hash;
-use planner::names::{Digest, ObjectName, Revision, Version};
-use planner::training::{DataSource, Holdout, RunPolicy, Training};
+use planner::names::{Digest, ModelName, ObjectName, Revision};
+use planner::observed::TrainingObject;
+use planner::runs::{Job, Phase, RunAction, runs};
+use planner::training::{DataSource, Holdout, Training};
 use reconciler::resolve::Resolver;
 use reconciler::source::Source;
-use registry::Store;
 use registry::run::{Ending, Progress, RunRequest};
+use registry::{Observer, Store};
 use serde_json::json;
 
 use super::TrainArguments;
@@ -26,13 +28,13 @@ pub(super) fn run(job: &ObjectName, arguments: &TrainArguments) -> Result<Ending
     let environment = &arguments.repository.environment;
     let mut resolver = Resolver::default();
     resolver.resolve(&source, &head, environment, None)?;
-    let mut trainings = resolver
-        .into_resolution()
-        .desired
-        .map(|desired| desired.trainings)
+    let desired = resolver.into_resolution().desired;
+    let mut trainings = desired
+        .as_ref()
+        .map(|desired| desired.trainings.clone())
         .unwrap_or_default();
     let known: Vec<_> = trainings.keys().map(ToString::to_string).collect();
-    let Some(declared) = trainings.remove(job) else {
+    let (Some(declared), Some(desired)) = (trainings.remove(job), &desired) else {
         let failure = Failure::new(format!(
             "environment {environment} at {} declares no usable job {job}",
             head.short()
@@ -44,7 +46,7 @@ pub(super) fn run(job: &ObjectName, arguments: &TrainArguments) -> Result<Ending
         }));
     };
     let store = arguments.store.open()?;
-    let request = request(&source, &head, &store, job, declared)?;
+    let request = request(&source, desired, &store, job, declared)?;
     let terminal = Terminal::new(arguments.output.output);
     let bar = if terminal.has_bars() {
         bar(&request)
@@ -64,33 +66,38 @@ pub(super) fn run(job: &ObjectName, arguments: &TrainArguments) -> Result<Ending
     Ok(ending)
 }
 
+/// Returns what the job's next run is asked: its version and its baseline are those that `up` would take.
 fn request(
     source: &Source,
-    head: &Revision,
+    desired: &Desired,
     store: &Store,
     job: &ObjectName,
     declared: Declared<Training>,
 ) -> Result<RunRequest, Failure> {
+    let head = &desired.revision;
     let Declared {
         spec: training,
         revision,
+        committed_at,
         location,
-        ..
     } = declared;
-    let existing = store.versions(&training.model)?;
-    let version = match &training.runs {
-        RunPolicy::Fixed(version) if existing.contains(version) => {
-            return Err(Failure::new(format!(
-                "{} {version} exists, and a version never changes",
-                training.model
-            ))
-            .hint("give the job another version, and commit that"));
-        }
-        RunPolicy::Fixed(version) => version.clone(),
-        RunPolicy::PerInputs | RunPolicy::Scheduled { .. } => {
-            Version::at(clock::now(), |version| existing.contains(version))
-        }
+    let stable = desired.deployments.values();
+    let stable = stable.filter(|declared| declared.spec.model == training.model);
+    let object = TrainingObject {
+        spec: training.clone(),
+        revision: revision.clone(),
+        committed_at,
+        baseline: stable.map(|declared| declared.spec.stable.version.clone()).next(),
     };
+    let registered = Observer::new(store.clone()).observe(&training.model)?;
+    let decided = runs(&Job::new(&object, &registered.versions), &[], clock::now());
+    let due = decided.actions.into_iter().find_map(|action| match action {
+        RunAction::Start {
+            version, baseline, ..
+        } => Some((version, baseline)),
+        RunAction::Stop { .. } | RunAction::Skip { .. } => None,
+    });
+    let (version, baseline) = due.ok_or_else(|| nothing_due(&training.model, &decided.phase))?;
     let dataset = data(
         source,
         store,
@@ -114,9 +121,34 @@ fn request(
         inputs_hash: inputs_hash(&training),
         dataset,
         holdout,
-        baseline: None,
+        baseline,
         training,
     })
+}
+
+/// Says why no run of a job is due.
+fn nothing_due(model: &ModelName, phase: &Phase) -> Failure {
+    match phase {
+        Phase::Succeeded { version, .. } => {
+            Failure::new(format!("{model} {version} exists, and a version never changes"))
+                .hint("give the job another version, or other inputs, and commit that")
+        }
+        Phase::Scheduled { next: Some(next) } => {
+            let next = next.format("%F %H:%M");
+            Failure::new(format!(
+                "no slot of the job's schedule is due; the next one is {next} UTC"
+            ))
+            .hint("a job without a schedule runs at any time")
+        }
+        Phase::Scheduled { next: None } => Failure::new("the job's schedule has no slot"),
+        Phase::Failed { message, .. } => Failure::new(message.clone()),
+        Phase::Suspended => {
+            Failure::new("the job is suspended").hint("take `suspend` out of the job, and commit that")
+        }
+        Phase::Pending { version } | Phase::Running { version } => {
+            Failure::new(format!("{model} {version} is under way"))
+        }
+    }
 }
 
 fn bar(request: &RunRequest) -> ProgressBar {
@@ -145,7 +177,7 @@ fn say(terminal: Terminal, request: &RunRequest, ending: &Ending) -> Result<(), 
         Ending::Refused { message } => {
             terminal.line(format!("{}: {message}", terminal.paint(Colour::Red, "refused")))?;
         }
-        Ending::Failed { message } => {
+        Ending::Transient { message } => {
             terminal.line(format!("{}: {message}", terminal.paint(Colour::Red, "failed")))?;
         }
     }

@@ -9,7 +9,6 @@ use server::Runtime;
 use crate::commands::model::metric;
 use crate::listeners::Bound;
 use crate::terminal::{Terminal, table};
-use crate::view::View;
 
 /// One track that answers.
 #[derive(Debug, Clone, Serialize)]
@@ -44,16 +43,26 @@ impl Addresses {
     }
 }
 
-/// Returns each track of each declared model that answers now.
-pub(crate) fn served(view: &View, runtime: &Runtime, store: &Store) -> Vec<Served> {
+/// How many models are shown; all are counted.
+pub(crate) const SHOWN_MAX: usize = 20;
+
+/// Returns each track of the first of these models that answers now.
+pub(crate) fn served<'a>(
+    models: impl Iterator<Item = &'a ModelName>,
+    runtime: &Runtime,
+    store: &Store,
+) -> Vec<Served> {
     let mut served = Vec::new();
-    for deployment in view.deployments.values() {
-        let model = &deployment.spec.model_name;
+    for model in models.take(SHOWN_MAX) {
         let tracks = runtime.tracks(model);
         let canary = tracks.weight.percent();
         for (track, state, weight) in [
-            (Track::Stable, &tracks.stable, Weight::FULL.percent() - canary),
-            (Track::Canary, &tracks.canary, canary),
+            (
+                Track::Stable,
+                &tracks.track.stable,
+                Weight::FULL.percent() - canary,
+            ),
+            (Track::Canary, &tracks.track.canary, canary),
         ] {
             let Some(pin) = &state.serving else { continue };
             // What a version measured is an ornament here: a registry that cannot be read must not silence the rest.
@@ -129,11 +138,16 @@ pub(crate) fn render(served: &[Served]) -> String {
 pub(crate) fn print(
     terminal: Terminal,
     served: &[Served],
+    models: usize,
     addresses: &Addresses,
     folder: &str,
 ) -> std::io::Result<()> {
+    let more = match models.saturating_sub(SHOWN_MAX) {
+        0 => String::new(),
+        more => format!("\nand {more} more: aurora status"),
+    };
     let mut parts = vec![
-        format!("\n{}", render(served)),
+        format!("\n{}{more}", render(served)),
         format!(
             "inference      {}\ncontrol plane  {}",
             addresses.inference, addresses.control_plane

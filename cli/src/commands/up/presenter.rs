@@ -56,18 +56,18 @@ impl Presenter {
     }
 
     /// Tells that everything serves.
-    pub(crate) fn ready(&mut self, served: &[Served], addresses: &Addresses, folder: &str) {
+    pub(crate) fn ready(&mut self, served: &[Served], models: usize, addresses: &Addresses, folder: &str) {
         self.ready = true;
         self.event(|| {
             json!({
                 "event": "ready", "inference": addresses.inference, "control_plane": addresses.control_plane,
-                "served": served, "curl": banner::curl(served, addresses),
+                "models": models, "served": served, "curl": banner::curl(served, addresses),
             })
         });
         if !self.terminal.is_json() {
             let terminal = self.terminal;
             self.bars
-                .suspend(|| quiet(banner::print(terminal, served, addresses, folder)));
+                .suspend(|| quiet(banner::print(terminal, served, models, addresses, folder)));
         }
     }
 

@@ -5,7 +5,7 @@ use chrono::Duration;
 use crate::Timestamp;
 use crate::deployment::ResolvedPin;
 use crate::names::Track;
-use crate::rollout::{Retry, State, TrackState};
+use crate::rollout::{HoldReason, Retry, State, TrackState};
 
 /// The wait after the first failure or loss, in seconds; it doubles each time.
 const BACK_OFF_SECONDS_MIN: u32 = 10;
@@ -34,7 +34,14 @@ pub(super) struct Attempt {
 }
 
 impl Attempt {
-    pub(super) fn at(want: &ResolvedPin, track: &TrackState, memory: Option<&Retry>, now: Timestamp) -> Self {
+    /// `is_sound` says whether the registry holds the pin as it should be, where that was looked at.
+    pub(super) fn at(
+        want: &ResolvedPin,
+        track: &TrackState,
+        memory: Option<&Retry>,
+        is_sound: Option<bool>,
+        now: Timestamp,
+    ) -> Self {
         let goal = Some(want.clone());
         if track.serving.as_ref() == Some(want) {
             return Self { goal, retry: None };
@@ -42,19 +49,23 @@ impl Attempt {
         let known = memory.filter(|retry| retry.pin == *want).cloned();
         let is_loading = track.loading.as_ref() == Some(want);
         let failure = track
-            .failed
+            .unloadable
             .as_ref()
             .filter(|(pin, _)| pin == want && !is_loading);
         let Some((_, message)) = failure else {
             return Self { goal, retry: known };
         };
-        let is_due = known
-            .as_ref()
-            .is_some_and(|retry| is_over(retry.until, retry.count, now));
+        let is_due = known.as_ref().is_some_and(|retry| {
+            let is_mended = retry.sound == Some(false) && is_sound == Some(true);
+            is_mended || is_over(retry.until, retry.count, now)
+        });
         if let Some(known) = known.clone().filter(|_| !is_due) {
             return Self {
                 goal: track.serving.clone(),
-                retry: Some(known),
+                retry: Some(Retry {
+                    sound: is_sound.or(known.sound),
+                    ..known
+                }),
             };
         }
         // Also moved forward as an attempt begins: a target that is cut before it does so waits for the next one.
@@ -64,6 +75,7 @@ impl Attempt {
             count,
             message: message.clone(),
             until: now + back_off(count),
+            sound: is_sound,
         };
         Self {
             goal: if is_due { goal } else { track.serving.clone() },
@@ -74,7 +86,7 @@ impl Attempt {
     /// Holding from the first failure on until the pin is served or changes, also while it is tried again.
     pub(super) fn state(&self, track: Track) -> Option<State> {
         self.retry.as_ref().map(|retry| State::Holding {
-            reason: "LoadFailed".to_owned(),
+            reason: HoldReason::LoadFailed,
             message: retry.describe(track),
         })
     }

@@ -4,7 +4,8 @@ use super::attempt::back_off;
 use crate::Timestamp;
 use crate::deployment::{ResolvedDeployment, ResolvedPin};
 use crate::names::Weight;
-use crate::rollout::{Ceiling, Commands, Frozen, Lost, State, Status, Tracks};
+use crate::per_track::PerTrack;
+use crate::rollout::{Ceiling, Frozen, HoldReason, Lost, State, Status, Tracks};
 
 /// Counts a canary that answered at the last step and now does not.
 ///
@@ -17,8 +18,9 @@ pub(super) fn lost(
 ) -> Option<Lost> {
     let before = before?;
     let known = before.lost.as_ref().filter(|lost| lost.digest == pin.digest);
-    let was_ready = before.canary.as_ref() == Some(pin) && (before.weight > Weight::ZERO || known.is_some());
-    let is_gone = tracks.canary.serving.is_none() && tracks.stable.serving.is_some();
+    let was_ready =
+        before.serving.canary.as_ref() == Some(pin) && (before.weight > Weight::ZERO || known.is_some());
+    let is_gone = tracks.track.canary.serving.is_none() && tracks.track.stable.serving.is_some();
     if !(was_ready && is_gone) {
         return known.cloned();
     }
@@ -35,18 +37,18 @@ pub(super) fn lost(
 pub(super) fn ceiling(
     pin: &ResolvedPin,
     declared: Weight,
-    commands: &Commands,
+    paused: Option<&str>,
     tracks: &Tracks,
     before: Option<&Status>,
 ) -> Option<Ceiling> {
-    commands.paused.as_ref()?;
+    paused?;
     let known = before
         .and_then(|before| before.ceiling.as_ref())
         .filter(|known| known.digest == pin.digest);
     let begins = before.is_none_or(|before| before.paused.is_none());
     let carried = match known {
         Some(known) => known.weight,
-        None if begins && tracks.canary.serving.as_ref() == Some(pin) => tracks.weight,
+        None if begins && tracks.track.canary.serving.as_ref() == Some(pin) => tracks.weight,
         None => Weight::ZERO,
     };
     Some(Ceiling {
@@ -61,7 +63,7 @@ pub(super) fn frozen(spec: &ResolvedDeployment, tracks: &Tracks, before: Option<
     if let Some(frozen) = before.and_then(|before| before.frozen.as_ref()) {
         return Some(frozen.clone());
     }
-    let is_restart = tracks.stable.serving.is_none() && tracks.canary.serving.is_none();
+    let is_restart = tracks.track.stable.serving.is_none() && tracks.track.canary.serving.is_none();
     Some(match before {
         None if is_restart => Frozen {
             stable: spec.stable.clone(),
@@ -69,33 +71,59 @@ pub(super) fn frozen(spec: &ResolvedDeployment, tracks: &Tracks, before: Option<
             weight: spec.canary.as_ref().map_or(Weight::ZERO, |canary| canary.weight),
         },
         Some(before) if is_restart => Frozen {
-            stable: before.stable.clone().unwrap_or_else(|| spec.stable.clone()),
-            canary: before.canary.clone(),
+            stable: before
+                .serving
+                .stable
+                .clone()
+                .unwrap_or_else(|| spec.stable.clone()),
+            canary: before.serving.canary.clone(),
             weight: before.weight,
         },
         Some(_) | None => Frozen {
             stable: tracks
+                .track
                 .stable
                 .serving
                 .clone()
                 .unwrap_or_else(|| spec.stable.clone()),
-            canary: tracks.canary.serving.clone(),
+            canary: tracks.track.canary.serving.clone(),
             weight: tracks.weight,
         },
     })
 }
 
+/// The most that the canary's ready replicas carry: a weight `w` needs `ceil(w/100 × stable replicas)` of them.
+pub(super) fn carried(tracks: &Tracks) -> Weight {
+    let PerTrack { stable, canary } = tracks.track.as_ref().map(|_, track| track.capacity);
+    let percent = u64::from(canary.ready) * 100 / u64::from(stable.wanted.max(1));
+    Weight::try_from(percent.min(100)).unwrap_or(Weight::FULL)
+}
+
 pub(super) fn suspended(reason: &str) -> State {
     State::Holding {
-        reason: "Suspended".to_owned(),
+        reason: HoldReason::Suspended,
         message: reason.to_owned(),
     }
 }
 
-pub(super) fn paused(commands: &Commands) -> State {
+pub(super) fn paused(paused: Option<&str>) -> State {
     State::Holding {
-        reason: "Paused".to_owned(),
-        message: commands.paused.clone().unwrap_or_default(),
+        reason: HoldReason::Paused,
+        message: paused.unwrap_or_default().to_owned(),
+    }
+}
+
+pub(super) fn canary_capacity(tracks: &Tracks) -> State {
+    let PerTrack { stable, canary } = tracks.track.as_ref().map(|_, track| track.capacity);
+    State::Holding {
+        reason: HoldReason::CanaryCapacity,
+        message: format!(
+            "{} of {} canary replicas are ready, which carry {} beside {} of stable",
+            canary.ready,
+            canary.wanted,
+            carried(tracks),
+            stable.wanted
+        ),
     }
 }
 
@@ -107,7 +135,7 @@ pub(super) fn canary_lost(lost: Option<&Lost>) -> State {
         format!("{count} times")
     };
     State::Holding {
-        reason: "CanaryLost".to_owned(),
+        reason: HoldReason::CanaryLost,
         message: format!("the canary stopped answering ({times}) and comes back after a back-off"),
     }
 }

@@ -1,5 +1,7 @@
 //! What pins resolve to, wait for, and are refused for.
 
+use std::collections::BTreeSet;
+
 use expect_test::expect;
 use planner::desired::Completeness;
 use planner::observed::{ObservedTraining, ObservedVersion, TrainingObject};
@@ -262,6 +264,7 @@ fn jobs_whose_version_is_a_time() {
         spec: job.spec.clone(),
         revision: job.revision.clone(),
         committed_at: time(3),
+        baseline: Some(spec.stable.version.clone()),
     };
     let phase = Some(Phase::Running {
         version: spec.stable.version.clone(),
@@ -273,7 +276,7 @@ fn jobs_whose_version_is_a_time() {
             phase,
         },
     );
-    assert_eq!(plan(&case).findings, []);
+    assert_eq!(plan(&case).findings, BTreeSet::new());
     assert_eq!(plan(&case).waiting.len(), 1);
 }
 
@@ -289,4 +292,239 @@ fn one_bad_model_changes_nothing_for_the_others() {
           hint: nearest existing versions: v20260103-000000, v20260102-000000
     "#]]);
     assert!(case.observed.models.contains_key(&model("good")));
+}
+
+/// Job `t` at its declared spec, standing where `phase` says.
+fn stands(case: &mut Case, phase: Phase) {
+    let job = &case.desired.trainings[&object("t")];
+    let found = ObservedTraining {
+        object: TrainingObject {
+            spec: job.spec.clone(),
+            revision: job.revision.clone(),
+            committed_at: job.committed_at,
+            baseline: Some(version(1)),
+        },
+        phase: Some(phase),
+    };
+    case.observed.trainings.insert(object("t"), found);
+}
+
+#[test]
+fn a_job_that_will_not_make_its_version() {
+    let failed = |n| Phase::Failed {
+        version: version(n),
+        message: "r2 is below 0.5".to_owned(),
+    };
+    let mut case = Case::new(0);
+    case.commit_training(1, "t", makes(1));
+    case.commit(1, 1, None);
+    stands(&mut case, failed(1));
+    case.check(&expect![[r#"
+        no changes
+        environments/dev/m.yaml:1:1: VersionMissing: MLDeployment/m: stable: version v20260102-000000 of m does not exist: MLTrainingJob/t failed to make it
+          hint: mend the job as its own finding says, or pin another version
+        environments/dev/train-t.yaml:1:1: TrainingFailed: MLTrainingJob/t: v20260102-000000 was not published: r2 is below 0.5
+          hint: nothing retries it until the job's spec changes
+    "#]]);
+    stands(&mut case, Phase::Suspended);
+    case.check(&expect![[r#"
+        no changes
+        environments/dev/m.yaml:1:1: VersionMissing: MLDeployment/m: stable: version v20260102-000000 of m does not exist: MLTrainingJob/t is to make it and is suspended
+          hint: take `suspend` out of the job, or pin another version
+    "#]]);
+    // What became of another version, or of another spec, says nothing of this one.
+    stands(&mut case, failed(2));
+    case.check(&expect![[r#"
+        no changes
+        waiting: MLDeployment/m: stable waits for v20260102-000000, which MLTrainingJob/t makes
+        environments/dev/train-t.yaml:1:1: TrainingFailed: MLTrainingJob/t: v20260103-000000 was not published: r2 is below 0.5
+          hint: nothing retries it until the job's spec changes
+    "#]]);
+    stands(&mut case, failed(1));
+    case.observed
+        .trainings
+        .get_mut(&object("t"))
+        .unwrap()
+        .object
+        .spec
+        .seed = 1;
+    case.check(&expect![[r#"
+        MLTrainingJob/t: change: train v20260102-000000 with linear_regression, m [0000000001]
+        waiting: MLDeployment/m: stable waits for v20260102-000000, which MLTrainingJob/t makes
+    "#]]);
+    // Nor does a job that is at it, or has not begun.
+    for phase in [
+        Phase::Pending { version: version(1) },
+        Phase::Running { version: version(1) },
+        Phase::Scheduled { next: None },
+        Phase::Succeeded {
+            version: version(1),
+            digest: digest(1),
+        },
+    ] {
+        stands(&mut case, phase);
+        assert_eq!(case.plan().waiting.len(), 1);
+    }
+}
+
+#[test]
+fn a_canary_whose_job_failed_stops_the_object_as_one_that_is_missing_does() {
+    let failed = Phase::Failed {
+        version: version(3),
+        message: "r2 is below 0.5".to_owned(),
+    };
+    let mut case = serving(2, None);
+    case.commit_training(2, "t", makes(3));
+    case.commit(2, 2, Some((3, 10)));
+    stands(&mut case, failed);
+    case.check(&expect![[r#"
+        MLTrainingJob/t: baseline v20260102-000000 -> v20260103-000000
+        environments/dev/m.yaml:1:1: VersionMissing: MLDeployment/m: canary: version v20260104-000000 of m does not exist: MLTrainingJob/t failed to make it
+          hint: mend the job as its own finding says, or pin another version
+    "#]]);
+    // A model that is new is not made either.
+    case.observed.deployments.clear();
+    case.apply(&expect![[r#"
+        MLTrainingJob/t: baseline v20260102-000000 -> v20260103-000000
+        environments/dev/m.yaml:1:1: VersionMissing: MLDeployment/m: canary: version v20260104-000000 of m does not exist: MLTrainingJob/t failed to make it
+          hint: mend the job as its own finding says, or pin another version
+    "#]]);
+    assert!(case.observed.deployments.is_empty());
+    // The job is mended: it waits, and stable goes on.
+    case.desired.trainings.get_mut(&object("t")).unwrap().spec.seed = 1;
+    case.check(&expect![[r#"
+        MLTrainingJob/t: change: train v20260104-000000 with linear_regression, m [0000000002]
+        MLDeployment/m: create: stable v20260103-000000 (433ebf5bc03d) [0000000002]
+        waiting: MLDeployment/m: canary waits for v20260104-000000, which MLTrainingJob/t makes
+    "#]]);
+}
+
+#[test]
+fn a_version_that_a_run_makes_whatever_the_manifest_says() {
+    // A run of now is under way for a version that neither commit nor schedule names.
+    let mut case = Case::new(0);
+    case.commit_training(3, "t", training("m", RunPolicy::PerInputs));
+    let mut spec = declared_deployment("m", 0, None);
+    spec.stable.version = "v20260101-000003-2".parse().unwrap();
+    case.commit_deployment(3, "m", spec.clone());
+    let waits = |case: &Case| !case.plan().waiting.is_empty();
+    assert!(waits(&case), "it is of the commit's second");
+    spec.stable.version = version(5);
+    case.commit_deployment(3, "m", spec);
+    assert!(!waits(&case));
+    for (phase, is_made) in [
+        (Phase::Pending { version: version(5) }, true),
+        (Phase::Running { version: version(5) }, true),
+        (Phase::Running { version: version(6) }, false),
+        (
+            Phase::Succeeded {
+                version: version(5),
+                digest: digest(5),
+            },
+            false,
+        ),
+        (Phase::Scheduled { next: None }, false),
+    ] {
+        stands(&mut case, phase);
+        assert_eq!(waits(&case), is_made);
+    }
+    // It is the run of a spec that is no more.
+    stands(&mut case, Phase::Running { version: version(5) });
+    case.observed
+        .trainings
+        .get_mut(&object("t"))
+        .unwrap()
+        .object
+        .spec
+        .seed = 1;
+    assert!(!waits(&case));
+}
+
+#[test]
+fn a_slot_is_one_of_the_schedule_and_ahead() {
+    let runs = RunPolicy::Scheduled {
+        schedule: schedule("0 3 * * *", "UTC"),
+        starting_deadline_seconds: None,
+        concurrency: Concurrency::Forbid,
+    };
+    let mut case = Case::new(0);
+    case.commit_training(1, "t", training("m", runs));
+    let mut waits = |text: &str| {
+        let mut spec = declared_deployment("m", 0, None);
+        spec.stable.version = text.parse().unwrap();
+        case.commit_deployment(1, "m", spec);
+        !case.plan().waiting.is_empty()
+    };
+    assert!(waits("v20260101-030000"));
+    assert!(!waits("v20260101-030001"));
+    assert!(!waits("v20260101-040000"));
+    // Now is midnight of the first: the slot before has passed.
+    assert!(!waits("v20251231-030000"));
+}
+
+#[test]
+fn a_damaged_version_was_trained_from_nothing() {
+    let mut case = Case::new(0);
+    case.commit_training(3, "t", training("m", RunPolicy::PerInputs));
+    let mut spec = declared_deployment("m", 0, None);
+    spec.stable.version = "v20260101-000003".parse().unwrap();
+    case.commit_deployment(3, "m", spec);
+    let damaged = ObservedVersion::Damaged("checksums do not match".to_owned());
+    case.model("m").versions.insert(version(4), damaged);
+    assert_eq!(case.plan().waiting.len(), 1);
+}
+
+#[test]
+fn the_digest_of_a_canary_is_remembered_too() {
+    let mut case = serving(3, Some((2, 10)));
+    let other = ObservedVersion::Sound {
+        digest: digest(9),
+        inputs: None,
+    };
+    case.model("m").versions.insert(version(2), other);
+    case.model("m").history_digests.clear();
+    case.check(&expect![[r#"
+        no changes
+        environments/dev/m.yaml:1:1: ArtifactChanged: MLDeployment/m: canary: version v20260103-000000 of m was sha256:433ebf5bc03dffa38536673207a21281612cef5faa9bc7a4d5b9be2fdb12cf1a and is now sha256:3b28a6c3766c6295adad976d349705ef49393fbfdebe4facb5862d2cdfa285d3
+          hint: what serves stays; restore the version's files, or pin another version
+    "#]]);
+}
+
+#[test]
+fn the_nearest_versions_are_those_before_and_after() {
+    let mut case = Case::new(0);
+    for n in [1, 2, 8, 9, 12] {
+        case.publish("m", n, None);
+    }
+    case.commit(1, 7, None);
+    case.check(&expect![[r#"
+        no changes
+        environments/dev/m.yaml:1:1: VersionMissing: MLDeployment/m: stable: version v20260108-000000 of m does not exist and no training job makes it
+          hint: nearest existing versions: v20260109-000000, v20260110-000000, v20260103-000000
+    "#]]);
+}
+
+#[test]
+fn a_pin_that_is_refused_waits_for_nothing_beside_it() {
+    let mut case = serving(1, None);
+    case.commit_training(2, "t", makes(2));
+    case.commit(2, 2, Some((9, 10)));
+    case.check(&expect![[r#"
+        MLTrainingJob/t: create: train v20260103-000000 with linear_regression, m [0000000002]
+        environments/dev/m.yaml:1:1: VersionMissing: MLDeployment/m: canary: version v20260110-000000 of m does not exist and no training job makes it
+          hint: nearest existing versions: v20260102-000000
+    "#]]);
+}
+
+#[test]
+fn of_two_jobs_that_make_a_version_the_first_is_named() {
+    let mut case = Case::new(0);
+    case.commit_training(1, "t", makes(1));
+    case.commit_training(1, "u", makes(1));
+    case.commit(1, 1, None);
+    case.check(&expect![[r#"
+        MLTrainingJob/t: create: train v20260102-000000 with linear_regression, m [0000000001]
+        MLTrainingJob/u: create: train v20260102-000000 with linear_regression, m [0000000001]
+        waiting: MLDeployment/m: stable waits for v20260102-000000, which MLTrainingJob/t makes
+    "#]]);
 }

@@ -3,10 +3,14 @@
 use expect_test::expect;
 use planner::names::Track;
 use planner::observed::{ObservedAlias, ObservedVersion};
+use planner::per_track::PerTrack;
+use planner::rollout::{Retry, State};
+use planner::training::RunPolicy;
 
 use super::{Case, serving};
 use crate::support::{
-    declared, declared_deployment, digest, environment, model, object, resolved, revision, version,
+    declared, declared_deployment, digest, environment, model, object, resolved, resolved_deployment,
+    revision, time, training, version,
 };
 
 #[test]
@@ -90,7 +94,7 @@ fn promotion_and_revert() {
     "#]]);
     // Stable serves v2, the canary is not emptied yet.
     let pin = resolved(2);
-    case.deployment().status.as_mut().unwrap().stable = Some(pin);
+    case.deployment().status.as_mut().unwrap().serving.stable = Some(pin);
     case.apply(&expect![[r#"
         alias m@stable: v20260102-000000 -> v20260103-000000 (433ebf5bc03d)
     "#]]);
@@ -260,4 +264,233 @@ fn a_plan_as_json() {
         case.plan()
     );
     assert!(case.observed.models.contains_key(&model("m")));
+}
+
+/// A track did not load its pin.
+fn retry(n: u32) -> Retry {
+    Retry {
+        pin: resolved(n),
+        count: 1,
+        message: "no such opset".to_owned(),
+        until: time(10),
+        sound: None,
+    }
+}
+
+#[test]
+fn an_alias_waits_for_its_track_unless_nothing_goes_on_by_itself() {
+    // Neither track serves, and nothing is known of why.
+    let mut case = serving(4, Some((2, 10)));
+    case.commit(2, 3, Some((4, 10)));
+    case.converge_objects();
+    case.check(&expect![[r#"
+        no changes
+        waiting: MLDeployment/m: the alias stable waits until the track serves its pin
+        waiting: MLDeployment/m: the alias canary waits until the track serves its pin
+    "#]]);
+    // An aborted canary never will; stable is not held up.
+    let mut aborted = super::Case {
+        desired: case.desired.clone(),
+        observed: case.observed.clone(),
+    };
+    aborted.deployment().status.as_mut().unwrap().state = State::Aborted {
+        digest: digest(4),
+        reason: "ann: slow".to_owned(),
+    };
+    aborted.converge_objects();
+    aborted.check(&expect![[r#"
+        no changes
+        waiting: MLDeployment/m: the alias stable waits until the track serves its pin
+    "#]]);
+    // What does not load is a finding of its own track.
+    case.deployment().status.as_mut().unwrap().retry.stable = Some(retry(3));
+    case.check(&expect![[r#"
+        no changes
+        waiting: MLDeployment/m: the alias canary waits until the track serves its pin
+        environments/dev/m.yaml:1:1: LoadFailed: MLDeployment/m: stable cannot load v20260104-000000: no such opset
+          hint: what serves stays, and it is tried again; pin a version that loads
+    "#]]);
+    case.deployment().status.as_mut().unwrap().retry = PerTrack {
+        stable: None,
+        canary: Some(retry(4)),
+    };
+    case.check(&expect![[r#"
+        no changes
+        waiting: MLDeployment/m: the alias stable waits until the track serves its pin
+        environments/dev/m.yaml:1:1: LoadFailed: MLDeployment/m: canary cannot load v20260105-000000: no such opset
+          hint: what serves stays, and it is tried again; pin a version that loads
+    "#]]);
+    case.deployment().status.as_mut().unwrap().retry.stable = Some(retry(3));
+    case.check(&expect![[r#"
+        no changes
+        environments/dev/m.yaml:1:1: LoadFailed: MLDeployment/m: canary cannot load v20260105-000000: no such opset
+          hint: what serves stays, and it is tried again; pin a version that loads
+        environments/dev/m.yaml:1:1: LoadFailed: MLDeployment/m: stable cannot load v20260104-000000: no such opset
+          hint: what serves stays, and it is tried again; pin a version that loads
+    "#]]);
+}
+
+#[test]
+fn a_load_that_failed_is_no_finding_beside_another_or_under_a_suspension() {
+    let mut case = serving(3, None);
+    case.deployment().status.as_mut().unwrap().retry.stable = Some(retry(1));
+    case.check(&expect![[r#"
+        no changes
+        environments/dev/m.yaml:1:1: LoadFailed: MLDeployment/m: stable cannot load v20260102-000000: no such opset
+          hint: what serves stays, and it is tried again; pin a version that loads
+    "#]]);
+    // A pin that was replaced since does not count.
+    case.deployment().status.as_mut().unwrap().retry.stable = Some(retry(2));
+    case.check(&expect![[r#"
+        no changes
+    "#]]);
+    case.deployment().status.as_mut().unwrap().retry.stable = Some(retry(1));
+    case.commit(1, 1, Some((9, 10)));
+    case.check(&expect![[r#"
+        no changes
+        environments/dev/m.yaml:1:1: VersionMissing: MLDeployment/m: canary: version v20260110-000000 of m does not exist and no training job makes it
+          hint: nearest existing versions: v20260104-000000, v20260103-000000, v20260102-000000
+    "#]]);
+    let mut spec = declared_deployment("m", 1, None);
+    spec.suspend = Some("audit".to_owned());
+    case.commit_deployment(2, "m", spec);
+    case.converge_objects();
+    case.check(&expect![[r#"
+        no changes
+    "#]]);
+    // While the object changes, what failed is of before.
+    case.commit(3, 2, None);
+    case.check(&expect![[r#"
+        MLDeployment/m: stable v20260102-000000 (b40711a88c70) -> v20260103-000000 (433ebf5bc03d), resume [0000000003]
+    "#]]);
+}
+
+#[test]
+fn a_canary_of_the_bytes_that_stay_is_none() {
+    // Stable waits for v4 and stays v1: v3, the same bytes, is nothing beside it.
+    let mut case = serving(1, None);
+    case.model("m").versions.insert(
+        version(3),
+        ObservedVersion::Sound {
+            digest: digest(1),
+            inputs: None,
+        },
+    );
+    case.commit_training(2, "t", training("m", RunPolicy::Fixed(version(4))));
+    case.commit(2, 4, Some((3, 10)));
+    case.check(&expect![[r#"
+        MLTrainingJob/t: create: train v20260105-000000 with linear_regression, m [0000000002]
+        MLDeployment/m: stable v20260102-000000 (b40711a88c70) [0000000002]
+        waiting: MLDeployment/m: stable waits for v20260105-000000, which MLTrainingJob/t makes
+    "#]]);
+}
+
+#[test]
+fn what_a_suspension_says_is_shown_when_it_changes() {
+    let mut case = serving(3, Some((2, 10)));
+    let suspend = |case: &mut super::Case, n, reason: &str| {
+        let mut spec = declared_deployment("m", 1, Some((2, 10)));
+        spec.suspend = Some(reason.to_owned());
+        case.commit_deployment(n, "m", spec);
+    };
+    suspend(&mut case, 2, "audit");
+    case.apply(&expect![[r#"
+        MLDeployment/m: stable v20260102-000000 (b40711a88c70), canary v20260103-000000 (433ebf5bc03d) at 10%, suspend: audit [0000000001]
+    "#]]);
+    suspend(&mut case, 3, "holiday");
+    case.apply(&expect![[r#"
+        MLDeployment/m: stable v20260102-000000 (b40711a88c70), canary v20260103-000000 (433ebf5bc03d) at 10%, suspend: holiday [0000000001]
+    "#]]);
+    // Something else changes under it: an abort.
+    case.deployment().status.as_mut().unwrap().state = State::Aborted {
+        digest: digest(2),
+        reason: "ann: slow".to_owned(),
+    };
+    case.apply(&expect![[r#"
+        MLDeployment/m: stable v20260102-000000 (b40711a88c70), canary v20260103-000000 (433ebf5bc03d) at 10%, abort 433ebf5bc03d [0000000001]
+        m: record the abort of canary v20260103-000000 (433ebf5bc03d): ann: slow
+    "#]]);
+    case.check(&expect![[r#"
+        no changes
+    "#]]);
+}
+
+#[test]
+fn the_canary_alias_goes_when_its_track_is_empty() {
+    let mut case = serving(2, Some((2, 10)));
+    case.commit(2, 1, None);
+    case.apply(&expect![[r#"
+        MLDeployment/m: stable v20260102-000000 (b40711a88c70), canary v20260103-000000 (433ebf5bc03d) -> none [0000000002]
+    "#]]);
+    // It serves still.
+    case.check(&expect![[r#"
+        no changes
+    "#]]);
+    // Nothing is known of it.
+    let status = case.deployment().status.take();
+    case.check(&expect![[r#"
+        no changes
+    "#]]);
+    case.deployment().status = status;
+    case.serve();
+    // Another canary comes: the alias moves instead.
+    case.commit(3, 1, Some((2, 10)));
+    case.apply(&expect![[r#"
+        MLDeployment/m: stable v20260102-000000 (b40711a88c70), canary none -> v20260103-000000 (433ebf5bc03d) at 10% [0000000003]
+    "#]]);
+    case.check(&expect![[r#"
+        no changes
+    "#]]);
+}
+
+#[test]
+fn a_model_that_another_object_serves_keeps_its_aliases() {
+    // m turns to model x; n, which has taken model m over already, goes on.
+    let mut case = serving(2, None);
+    let twin = case.deployment().clone();
+    case.observed.deployments.insert(object("n"), twin);
+    case.publish("x", 1, None);
+    case.commit_deployment(1, "n", declared_deployment("m", 1, None));
+    case.commit_deployment(5, "m", declared_deployment("x", 1, None));
+    case.check(&expect![[r#"
+        MLDeployment/m: model m -> x, stable v20260102-000000 (b40711a88c70) [0000000005]
+    "#]]);
+}
+
+#[test]
+fn two_models_that_are_swapped_wait_for_each_other() {
+    let mut case = serving(1, None);
+    case.publish("x", 1, None);
+    case.commit_deployment(1, "x", declared_deployment("x", 1, None));
+    case.converge();
+    case.commit_deployment(5, "m", declared_deployment("x", 1, None));
+    case.commit_deployment(5, "x", declared_deployment("m", 1, None));
+    case.check(&expect![[r#"
+        no changes
+        waiting: MLDeployment/m: waits until MLDeployment/x has left model x
+        waiting: MLDeployment/x: waits until MLDeployment/m has left model m
+    "#]]);
+}
+
+#[test]
+fn aliases_follow_the_object_that_has_the_tracks() {
+    // Both m and n are of model m: n, which has its tracks, is to turn to model x and cannot.
+    let mut case = serving(2, None);
+    let mut twin = case.deployment().clone();
+    twin.object.spec = resolved_deployment(1, Some((2, 10)));
+    twin.object.canary_revision = Some(revision(1));
+    twin.status.as_mut().unwrap().serving.canary = Some(resolved(2));
+    case.observed.deployments.insert(object("n"), twin);
+    case.commit_deployment(5, "n", declared_deployment("x", 1, None));
+    case.apply(&expect![[r#"
+        alias m@canary: none -> v20260103-000000 (433ebf5bc03d)
+        environments/dev/n.yaml:1:1: VersionMissing: MLDeployment/n: stable: version v20260102-000000 of x does not exist and no training job makes it
+          hint: the registry holds no version of x: add an MLTrainingJob with `version: v20260102-000000`
+    "#]]);
+    // m, whose canary is empty, does not take it away again.
+    case.check(&expect![[r#"
+        no changes
+        environments/dev/n.yaml:1:1: VersionMissing: MLDeployment/n: stable: version v20260102-000000 of x does not exist and no training job makes it
+          hint: the registry holds no version of x: add an MLTrainingJob with `version: v20260102-000000`
+    "#]]);
 }

@@ -1,10 +1,14 @@
 //! Jobs and the data that they need.
 
+use std::sync::Arc;
+
 use expect_test::expect;
-use planner::training::{DataSource, Holdout, RunPolicy};
+use planner::names::Version;
+use planner::observed::ObservedVersion;
+use planner::training::{Concurrency, DataSource, Holdout, RunPolicy};
 
 use super::{Case, Phase, inputs_hash};
-use crate::support::{declared_deployment, digest, object, training, version};
+use crate::support::{at, declared_deployment, digest, object, schedule, training, version};
 
 #[test]
 fn data_first_then_the_job() {
@@ -27,7 +31,7 @@ fn data_first_then_the_job() {
     case.check(&expect![[r#"
         no changes
     "#]]);
-    case.observed.datasets.clear();
+    case.observed.datasets = Arc::default();
     case.check(&expect![[r#"
         MLTrainingJob/t: stage data/rows.csv (b40711a88c70)
         MLTrainingJob/t: stage data/holdout.csv (433ebf5bc03d)
@@ -81,4 +85,183 @@ fn a_run_that_failed_for_good_is_a_finding() {
     case.check(&expect![[r#"
         MLTrainingJob/t: change: train v20260102-000000 with linear_regression, m [0000000002]
     "#]]);
+}
+
+#[test]
+fn a_run_that_failed_under_a_schedule_waits_for_its_next_slot() {
+    let mut case = Case::new(0);
+    case.commit_training(1, "t", training("m", daily()));
+    case.converge();
+    let phase = Phase::Failed {
+        version: version(1),
+        message: "r2 0.1 is below 0.5".to_owned(),
+    };
+    case.observed.trainings.get_mut(&object("t")).unwrap().phase = Some(phase);
+    case.check(&expect![[r#"
+        no changes
+        environments/dev/train-t.yaml:1:1: TrainingFailed: MLTrainingJob/t: v20260102-000000 was not published: r2 0.1 is below 0.5
+          hint: a changed spec runs at the next slot
+    "#]]);
+}
+
+#[test]
+fn a_version_that_is_damaged_is_a_finding_of_its_job() {
+    let mut case = Case::new(0);
+    case.commit_training(1, "t", training("m", RunPolicy::Fixed(version(1))));
+    case.converge();
+    let damaged = ObservedVersion::Damaged("checksums do not match".to_owned());
+    case.model("m").versions.insert(version(1), damaged);
+    let phase = Phase::Failed {
+        version: version(1),
+        message: "the version exists but is damaged".to_owned(),
+    };
+    case.observed.trainings.get_mut(&object("t")).unwrap().phase = Some(phase);
+    case.check(&expect![[r#"
+        no changes
+        environments/dev/train-t.yaml:1:1: ArtifactChanged: MLTrainingJob/t: version v20260102-000000 of m is damaged: checksums do not match
+          hint: restore the version's files, or remove the registry's folder m/versions/v20260102-000000: then the job trains it again
+    "#]]);
+}
+
+fn daily() -> RunPolicy {
+    RunPolicy::Scheduled {
+        schedule: schedule("0 3 * * *", "UTC"),
+        starting_deadline_seconds: None,
+        concurrency: Concurrency::Forbid,
+    }
+}
+
+/// The version that job `t` is compared with.
+fn baseline(case: &Case) -> Option<Version> {
+    case.observed.trainings[&object("t")].object.baseline.clone()
+}
+
+#[test]
+fn a_job_is_compared_with_what_git_pins_as_stable() {
+    let mut case = Case::new(0);
+    case.commit_training(1, "t", training("m", RunPolicy::Fixed(version(2))));
+    case.commit_training(1, "u", training("n", RunPolicy::Fixed(version(2))));
+    case.apply(&expect![[r#"
+        MLTrainingJob/t: create: train v20260103-000000 with linear_regression, m [0000000001]
+        MLTrainingJob/u: create: train v20260103-000000 with linear_regression, n [0000000001]
+    "#]]);
+    assert_eq!(baseline(&case), None, "nothing is pinned");
+    // It is pinned before it exists, and of its own model.
+    case.commit_training(2, "s", training("m", RunPolicy::Fixed(version(1))));
+    case.commit_deployment(2, "m", declared_deployment("m", 1, None));
+    case.apply(&expect![[r#"
+        MLTrainingJob/s: create: train v20260102-000000 with linear_regression, m [0000000002]
+        MLTrainingJob/t: baseline none -> v20260102-000000
+        waiting: MLDeployment/m: stable waits for v20260102-000000, which MLTrainingJob/s makes
+    "#]]);
+    assert_eq!(baseline(&case), Some(version(1)));
+    // Another one is pinned, and then none.
+    case.commit_deployment(3, "m", declared_deployment("m", 2, None));
+    case.apply(&expect![[r#"
+        MLTrainingJob/s: baseline v20260102-000000 -> v20260103-000000
+        MLTrainingJob/t: baseline v20260102-000000 -> v20260103-000000
+        waiting: MLDeployment/m: stable waits for v20260103-000000, which MLTrainingJob/t makes
+    "#]]);
+    case.desired.deployments.clear();
+    case.apply(&expect![[r#"
+        MLTrainingJob/s: baseline v20260103-000000 -> none
+        MLTrainingJob/t: baseline v20260103-000000 -> none
+    "#]]);
+    assert_eq!(baseline(&case), None);
+}
+
+#[test]
+fn a_version_that_is_there_is_not_compared_again() {
+    let mut case = Case::new(1);
+    case.commit_training(1, "t", training("m", RunPolicy::Fixed(version(2))));
+    case.commit(1, 1, None);
+    case.converge();
+    assert_eq!(baseline(&case), Some(version(1)));
+    // Sound or not, it is there: nothing trains it.
+    for found in [
+        ObservedVersion::Sound {
+            digest: digest(2),
+            inputs: None,
+        },
+        ObservedVersion::Damaged("checksums do not match".to_owned()),
+    ] {
+        case.model("m").versions.insert(version(2), found);
+        case.publish("m", 3, None);
+        case.commit(2, 3, None);
+        case.converge();
+        assert_eq!(baseline(&case), Some(version(1)));
+    }
+    // One that was there before its job has none.
+    let mut case = Case::new(2);
+    case.commit_training(1, "t", training("m", RunPolicy::Fixed(version(2))));
+    case.commit(1, 1, None);
+    case.converge();
+    assert_eq!(baseline(&case), None);
+}
+
+#[test]
+fn a_promotion_changes_what_later_runs_are_compared_with() {
+    for runs in [daily(), RunPolicy::PerInputs] {
+        let mut case = Case::new(2);
+        case.commit_training(1, "t", training("m", runs));
+        case.commit(1, 1, Some((2, 10)));
+        case.converge();
+        assert_eq!(baseline(&case), Some(version(1)));
+        case.commit(2, 2, None);
+        case.apply(&expect![[r#"
+            MLTrainingJob/t: baseline v20260102-000000 -> v20260103-000000
+            MLDeployment/m: stable v20260102-000000 (b40711a88c70) -> v20260103-000000 (433ebf5bc03d), canary v20260103-000000 promoted [0000000002]
+            waiting: MLDeployment/m: the alias stable waits until the track serves its pin
+        "#]]);
+        assert_eq!(baseline(&case), Some(version(2)));
+    }
+}
+
+#[test]
+fn a_job_that_changes_with_its_baseline_is_shown_as_changed() {
+    let mut case = Case::new(2);
+    let mut spec = training("m", RunPolicy::Fixed(version(3)));
+    case.commit_training(1, "t", spec.clone());
+    case.commit(1, 1, None);
+    case.converge();
+    // The same spec at another commit, and another spec at the same one.
+    case.commit_training(2, "t", spec.clone());
+    case.commit(2, 2, None);
+    case.check(&expect![[r#"
+        MLTrainingJob/t: change: train v20260104-000000 with linear_regression, m [0000000002]
+        MLDeployment/m: stable v20260102-000000 (b40711a88c70) -> v20260103-000000 (433ebf5bc03d) [0000000002]
+        waiting: MLDeployment/m: the alias stable waits until the track serves its pin
+    "#]]);
+    spec.seed = 1;
+    case.commit_training(1, "t", spec);
+    case.check(&expect![[r#"
+        MLTrainingJob/t: change: train v20260104-000000 with linear_regression, m [0000000001]
+        MLDeployment/m: stable v20260102-000000 (b40711a88c70) -> v20260103-000000 (433ebf5bc03d) [0000000002]
+        waiting: MLDeployment/m: the alias stable waits until the track serves its pin
+    "#]]);
+}
+
+#[test]
+fn a_slot_that_a_pin_waits_for_is_no_version_yet() {
+    let mut case = Case::new(0);
+    case.commit_training(1, "t", training("m", daily()));
+    let mut spec = declared_deployment("m", 1, None);
+    spec.stable.version = Version::at(at("2026-01-02 03:00"), |_| false);
+    case.commit_deployment(1, "m", spec);
+    case.converge();
+    assert_eq!(
+        baseline(&case),
+        Some(Version::at(at("2026-01-02 03:00"), |_| false))
+    );
+}
+
+#[test]
+fn a_model_that_the_registry_does_not_know_has_no_version() {
+    let mut case = Case::new(0);
+    case.observed.models.clear();
+    case.commit_training(1, "t", training("m", RunPolicy::Fixed(version(2))));
+    case.commit_training(1, "s", training("m", RunPolicy::Fixed(version(1))));
+    case.commit(1, 1, None);
+    case.converge();
+    assert_eq!(baseline(&case), Some(version(1)));
 }

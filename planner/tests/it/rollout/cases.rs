@@ -2,9 +2,10 @@
 
 use planner::deployment::{ResolvedDeployment, ResolvedPin};
 use planner::names::Weight;
-use planner::rollout::{Commands, Status, TrackState, Tracks, rollout};
+use planner::per_track::PerTrack;
+use planner::rollout::{Capacity, Commands, Status, TrackState, Tracks};
 
-use crate::support::{resolved, resolved_deployment, time, weight};
+use crate::support::{resolved, resolved_deployment, step as decide, time, weight};
 
 fn specs() -> Vec<ResolvedDeployment> {
     let mut specs = vec![resolved_deployment(1, None)];
@@ -25,21 +26,29 @@ fn tracks() -> Vec<Tracks> {
     let mut all = Vec::new();
     for (stable, canary) in servings().flat_map(|stable| servings().map(move |canary| (stable, canary))) {
         for (stable_failed, canary_failed) in [(false, false), (true, false), (false, true)] {
-            for percent in [0, 10, 50] {
+            for (percent, ready) in [(0, 20), (10, 20), (50, 20), (0, 1), (10, 1), (50, 1)] {
+                // Replicas say nothing of loads.
+                if ready == 1 && (stable_failed || canary_failed) {
+                    continue;
+                }
+                let capacity = |ready| Capacity { wanted: 20, ready };
                 let failed = |n| Some((resolved(n), "no such opset".to_owned()));
-                all.push(Tracks {
+                let track = PerTrack {
                     stable: TrackState {
                         serving: stable.map(resolved),
-                        failed: stable_failed.then(|| failed(1)).flatten(),
+                        unloadable: stable_failed.then(|| failed(1)).flatten(),
+                        capacity: capacity(20),
                         ..TrackState::default()
                     },
                     canary: TrackState {
                         serving: canary.map(resolved),
-                        failed: canary_failed.then(|| failed(2)).flatten(),
+                        unloadable: canary_failed.then(|| failed(2)).flatten(),
+                        capacity: capacity(ready),
                         ..TrackState::default()
                     },
-                    weight: weight(percent),
-                });
+                };
+                let weight = weight(percent);
+                all.push(Tracks { track, weight });
             }
         }
     }
@@ -69,10 +78,10 @@ fn check(
     tracks: &Tracks,
     before: Option<&Status>,
 ) -> (Status, Tracks) {
-    let step = rollout(Some(spec), commands, tracks, before, time(5));
+    let step = decide(Some(spec), commands, tracks, before, time(5));
     let case = || format!("{spec:?}\n{commands:?}\n{tracks:?}\n{before:?}\n{step:?}");
 
-    let serving = tracks.canary.serving.as_ref();
+    let serving = tracks.track.canary.serving.as_ref();
     let is_promoted = serving.is_some_and(|pin| pin.digest == spec.stable.digest);
     let declared = spec
         .canary
@@ -82,7 +91,7 @@ fn check(
     if step.weight > Weight::ZERO {
         assert!(serving.is_some(), "weight without a canary: {}", case());
         assert_eq!(
-            step.canary.as_ref(),
+            step.goal.canary.as_ref(),
             serving,
             "weight on a canary that is to go: {}",
             case()
@@ -96,8 +105,14 @@ fn check(
                 case()
             ),
         }
+        let needed = (u32::from(step.weight.percent()) * tracks.track.stable.capacity.wanted).div_ceil(100);
         assert!(
-            is_promoted || tracks.stable.serving.is_some(),
+            is_promoted && spec.suspend.is_none() || needed <= tracks.track.canary.capacity.ready,
+            "more than its replicas carry: {}",
+            case()
+        );
+        assert!(
+            is_promoted || tracks.track.stable.serving.is_some(),
             "weight beside no stable: {}",
             case()
         );
@@ -114,7 +129,7 @@ fn check(
     let wanted =
         |goal: &Option<ResolvedPin>, serving: &Option<ResolvedPin>| goal.is_some() || serving.is_none();
     assert!(
-        wanted(&step.stable, &tracks.stable.serving),
+        wanted(&step.goal.stable, &tracks.track.stable.serving),
         "stable is emptied: {}",
         case()
     );
@@ -124,7 +139,7 @@ fn check(
         weight: step.weight,
         ..tracks.clone()
     };
-    let again = rollout(Some(spec), commands, &carried_out, Some(&step.status), time(5));
+    let again = decide(Some(spec), commands, &carried_out, Some(&step.status), time(5));
     assert_eq!(
         (&again.status, again.weight),
         (&step.status, step.weight),
@@ -144,9 +159,9 @@ fn every_case_and_every_commit_after_it() {
                     check(&second, &commands, &tracks, Some(&status));
                 }
                 check(&first, &Commands::default(), &tracks, Some(&status));
-                let removed = rollout(None, &commands, &tracks, Some(&status), time(6));
+                let removed = decide(None, &commands, &tracks, Some(&status), time(6));
                 assert_eq!(
-                    (removed.stable, removed.canary, removed.weight),
+                    (removed.goal.stable, removed.goal.canary, removed.weight),
                     (None, None, Weight::ZERO)
                 );
             }

@@ -16,14 +16,14 @@ fn serving() -> Situation {
 }
 
 /// Stable v1, canary v2 at 10.
-fn with_canary() -> Situation {
+pub(super) fn with_canary() -> Situation {
     let mut situation = Situation::new(resolved_deployment(1, Some((2, 10))));
     situation.settle();
     situation.log.clear();
     situation
 }
 
-fn commit(situation: &mut Situation, stable: u32, canary: Option<(u32, u64)>) {
+pub(super) fn commit(situation: &mut Situation, stable: u32, canary: Option<(u32, u64)>) {
     situation.spec = Some(resolved_deployment(stable, canary));
 }
 
@@ -54,7 +54,7 @@ fn replacement_keeps_the_old_version_until_the_new_one_answers() {
     commit(&mut situation, 2, None);
     situation.step();
     assert_eq!(
-        super::short(situation.slots.tracks.stable.serving.as_ref().unwrap()),
+        super::short(situation.slots.tracks.track.stable.serving.as_ref().unwrap()),
         "v1"
     );
     situation.settle();
@@ -381,7 +381,7 @@ fn a_canary_that_does_not_load_is_tried_again_after_a_back_off() {
         situation.now = wake;
         situation.step();
         assert!(
-            situation.slots.tracks.canary.loading.is_some(),
+            situation.slots.tracks.track.canary.loading.is_some(),
             "it is tried again"
         );
     }
@@ -447,8 +447,109 @@ fn a_clock_that_is_set_back_prolongs_no_back_off() {
     situation.fail(Track::Stable).step();
     situation.wait(-86_400).step();
     assert!(
-        situation.slots.tracks.stable.loading.is_some(),
+        situation.slots.tracks.track.stable.loading.is_some(),
         "{}",
         situation.log
+    );
+}
+
+#[test]
+fn a_canary_that_comes_with_the_pause_carries_nothing() {
+    let mut situation = with_canary();
+    commit(&mut situation, 1, Some((3, 50)));
+    situation.pause().settle();
+    check(
+        &situation,
+        &expect![[r#"
+        stable v1  canary v3  weight 10% -> 0%   Preparing
+        stable v1  canary v3  weight 0%          Holding Paused: ann: lunch
+        stable v1  canary v3  weight 0%          Holding Paused: ann: lunch
+    "#]],
+    );
+}
+
+/// A suspension freezes what serves when it comes, not what the last step saw.
+#[test]
+fn a_suspension_keeps_what_has_just_been_loaded() {
+    let mut situation = serving();
+    commit(&mut situation, 2, None);
+    situation.step();
+    situation.load(Track::Stable);
+    situation.spec.as_mut().unwrap().suspend = Some("audit".to_owned());
+    situation.settle();
+    check(
+        &situation,
+        &expect![[r#"
+        stable v2  canary -  weight 0%          Preparing
+        stable v2  canary -  weight 0%          Holding Suspended: audit
+        stable v2  canary -  weight 0%          Holding Suspended: audit
+    "#]],
+    );
+    // The canary as well, and beside a stable that does not answer.
+    let mut situation = serving();
+    commit(&mut situation, 1, Some((2, 10)));
+    situation.step();
+    situation.load(Track::Canary);
+    situation.slots.track(Track::Stable).serving = None;
+    situation.spec.as_mut().unwrap().suspend = Some("audit".to_owned());
+    situation.log.clear();
+    situation.settle();
+    check(
+        &situation,
+        &expect![[r#"
+        stable v1  canary v2  weight 0%          Holding Suspended: audit
+        stable v1  canary v2  weight 0%          Holding Suspended: audit
+        stable v1  canary v2  weight 0%          Holding Suspended: audit
+    "#]],
+    );
+}
+
+#[test]
+fn a_suspension_whose_status_is_lost_keeps_what_serves() {
+    let mut situation = serving();
+    commit(&mut situation, 2, None);
+    situation.spec.as_mut().unwrap().suspend = Some("audit".to_owned());
+    situation.settle();
+    situation.status = None;
+    situation.settle();
+    check(
+        &situation,
+        &expect![[r#"
+        stable v1  canary -  weight 0%          Holding Suspended: audit
+        stable v1  canary -  weight 0%          Holding Suspended: audit
+        stable v1  canary -  weight 0%          Holding Suspended: audit
+        stable v1  canary -  weight 0%          Holding Suspended: audit
+    "#]],
+    );
+    // With the tracks it is all lost: what is declared serves.
+    let mut situation = with_canary();
+    situation.spec.as_mut().unwrap().suspend = Some("audit".to_owned());
+    situation.status = None;
+    situation.slots.restart();
+    situation.settle();
+    check(
+        &situation,
+        &expect![[r#"
+        stable v1  canary v2  weight 0%          Holding Suspended: audit
+        stable v1  canary v2  weight 0% -> 10%   Holding Suspended: audit
+        stable v1  canary v2  weight 10%         Holding Suspended: audit
+    "#]],
+    );
+}
+
+#[test]
+fn a_suspension_that_comes_with_a_restart_keeps_what_served() {
+    let mut situation = with_canary();
+    commit(&mut situation, 3, Some((4, 20)));
+    situation.spec.as_mut().unwrap().suspend = Some("audit".to_owned());
+    situation.slots.restart();
+    situation.settle();
+    check(
+        &situation,
+        &expect![[r#"
+        stable v1  canary v2  weight 0%          Holding Suspended: audit
+        stable v1  canary v2  weight 0%          Holding Suspended: audit
+        stable v1  canary v2  weight 0%          Holding Suspended: audit
+    "#]],
     );
 }

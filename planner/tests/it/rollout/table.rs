@@ -50,6 +50,7 @@ fn situations() -> Vec<Named<Situation>> {
         ("Holding LoadFailed, canary", canary_failed),
         ("Holding LoadFailed, stable v3", stable_failed),
         ("Holding CanaryLost", step(idle(), |s| s.slots.lose_canary())),
+        ("Holding CanaryCapacity", step(idle(), |s| _ = s.replicas(20, 1))),
         ("Holding Paused", paused),
         (
             "Promoting",
@@ -74,6 +75,8 @@ fn events() -> Vec<Named<fn(&mut Situation)>> {
         ("stable does not load", |s| _ = s.fail(Track::Stable)),
         ("canary does not load", |s| _ = s.fail(Track::Canary)),
         ("canary is lost", |s| s.slots.lose_canary()),
+        ("one of 4 replicas is ready", |s| _ = s.replicas(4, 1)),
+        ("no replica is ready", |s| _ = s.replicas(1, 0)),
         ("process restarts", |s| s.slots.restart()),
         ("10 s pass", |s| _ = s.wait(10)),
         ("commit: weight 50", |s| spec(s, 1, Some((2, 50)))),
@@ -142,5 +145,5 @@ fn each_situation_is_at_rest() {
 fn the_situations_are_what_they_say() {
     let idle = &situations()[1].1;
     assert_eq!(idle.slots.weight(), weight(10));
-    assert_eq!(idle.slots.tracks.canary.serving, Some(resolved(2)));
+    assert_eq!(idle.slots.tracks.track.canary.serving, Some(resolved(2)));
 }

@@ -286,3 +286,34 @@ fn a_clock_that_is_set_back_prolongs_no_back_off() {
         28 00:00:00 | Running v20260102-000000 | wake 28 00:10:00
     "#]]);
 }
+
+#[test]
+fn a_run_without_a_bound_is_stopped_after_a_century() {
+    for seconds in [u64::MAX, u64::MAX / 2, 100 * 366 * 24 * 3600 + 1] {
+        let mut target = fixed();
+        target.training.active_deadline_seconds = seconds;
+        let wake = target.step().wake;
+        assert_eq!(wake, Some(target.now + Duration::days(36_600)));
+    }
+    let mut target = fixed();
+    target.training.active_deadline_seconds = 100 * 366 * 24 * 3600 - 1;
+    let wake = target.step().wake;
+    assert_eq!(
+        wake,
+        Some(target.now + Duration::days(36_600) - Duration::seconds(1))
+    );
+}
+
+#[test]
+fn per_inputs_goes_by_the_newest_of_equals() {
+    let mut target = per_inputs();
+    for n in [1, 2] {
+        let inputs = planner::identity::inputs_hash(&target.training);
+        target.existing.insert(version(n), sound(Some(inputs)));
+    }
+    target.existing.insert(version(3), sound(Some(digest(7))));
+    target.settle();
+    target.check(&expect![[r#"
+        01 00:00:00 | Succeeded v20260103-000000 | wake never
+    "#]]);
+}

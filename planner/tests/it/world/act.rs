@@ -82,6 +82,15 @@ impl World {
             Event::Operate { model: of } => self.operate(&model(MODELS[of])),
             Event::Load { model: of, track } => self.load(&model(MODELS[of]), track),
             Event::LoseCanary { model: of } => self.slots.get_mut(&model(MODELS[of])).unwrap().lose_canary(),
+            Event::Replicas {
+                model: of,
+                wanted,
+                ready,
+            } => self
+                .slots
+                .get_mut(&model(MODELS[of]))
+                .unwrap()
+                .replicas(wanted, ready),
             Event::Restart => self.restart(),
             Event::LoseStatus { name: index } => {
                 if let Some(deployment) = self.truth.deployments.get_mut(&name(index)) {
@@ -226,17 +235,19 @@ impl World {
                     registered.versions.get(&to.version),
                     Some(ObservedVersion::Sound { digest, .. }) if *digest == to.digest
                 );
-                if is_sound {
-                    registered
-                        .aliases
-                        .insert(track, ObservedAlias::To(to.version.clone()));
+                // The registry recognises a move that it has made already.
+                let to_version = ObservedAlias::To(to.version.clone());
+                let is_made = registered.aliases.get(&track) == Some(&to_version);
+                if is_sound && !is_made {
+                    registered.aliases.insert(track, to_version);
                     registered.history_digests.insert(to.version, to.digest);
                     self.canary_alias_left(&model, track);
                 }
             }
             Action::RemoveAlias { model, track, .. } => {
-                self.registered(&model).aliases.remove(&track);
-                self.canary_alias_left(&model, track);
+                if self.registered(&model).aliases.remove(&track).is_some() {
+                    self.canary_alias_left(&model, track);
+                }
             }
             Action::RecordAbort { model, digest, .. } => _ = self.registered(&model).aborted.insert(digest),
             Action::DeleteDeployment { name } => {
@@ -248,7 +259,8 @@ impl World {
             }
             Action::DeleteTraining { name } => {
                 self.truth.trainings.remove(&name);
-                self.records.remove(&name);
+                self.jobs.remove(&name);
+                self.queue.set(&name, Vec::new());
             }
         }
     }

@@ -1,8 +1,13 @@
 //! What every plan must be.
 
+use std::collections::BTreeSet;
+
 use planner::desired::{Completeness, Declared, Desired};
+use planner::finding::Subject;
 use planner::names::{ModelName, ObjectName};
+use planner::object::{Kind, ObjectId};
 use planner::observed::{DeploymentObject, Observed, ObservedVersion};
+use planner::part::{Links, Side};
 use planner::plan::{Action, Plan, Waiting, plan};
 
 use super::World;
@@ -46,6 +51,7 @@ impl World {
         // There are never more than five objects, and two are more than 20 percent of them.
         assert!(removed <= 1, "more is removed than is allowed:\n{plan}");
         self.check_isolation(plan, seen);
+        self.check_parts(plan, seen);
     }
 
     /// A finding leaves the pins as they are, and so does a suspension; without either, Git's weight is the most.
@@ -58,7 +64,7 @@ impl World {
     ) {
         let pins = |object: &DeploymentObject| (object.spec.stable.clone(), object.spec.canary.clone());
         let declared = &self.head.deployments[name].spec;
-        let subject = format!("MLDeployment/{name}");
+        let subject = Subject::from(ObjectId::deployment(name));
         let is_stopped = plan.findings.iter().any(|finding| finding.subject == subject);
         if is_stopped || declared.suspend.is_some() {
             assert_eq!(from.map(pins), Some(pins(object)), "{plan}");
@@ -70,6 +76,63 @@ impl World {
             assert!(
                 Some(canary.weight) <= most,
                 "a weight that nobody declared:\n{plan}"
+            );
+        }
+    }
+
+    /// A plan of what hangs together with one model says of that what the plan of the whole does.
+    fn check_parts(&self, whole: &Plan, seen: &Observed) {
+        let mut links = Links::default();
+        let mut all = BTreeSet::new();
+        for (name, declared) in &self.head.deployments {
+            let id = ObjectId::deployment(name);
+            links.set(Side::Declared, &id, Some(&declared.spec.model), &mut all);
+        }
+        for (name, declared) in &self.head.trainings {
+            let id = ObjectId::training(name);
+            links.set(Side::Declared, &id, Some(&declared.spec.model), &mut all);
+        }
+        for (name, found) in &seen.deployments {
+            let id = ObjectId::deployment(name);
+            links.set(Side::Observed, &id, Some(&found.object.spec.model), &mut all);
+        }
+        for (name, found) in &seen.trainings {
+            let id = ObjectId::training(name);
+            links.set(Side::Observed, &id, Some(&found.object.spec.model), &mut all);
+        }
+        for model in all {
+            let part = links.part(&BTreeSet::from([model.clone()]));
+            let planned = plan(&part.desired(&self.head), &part.observed(seen), self.now);
+            let is_in = |id: ObjectId| part.ids.contains(&id);
+            let actions = whole.actions.iter().filter(|action| match action {
+                Action::PutEnvironment(_) => true,
+                Action::PutDeployment { name, .. } | Action::DeleteDeployment { name } => {
+                    is_in(ObjectId::deployment(name))
+                }
+                Action::StageDataset { job: name, .. }
+                | Action::PutTraining { name, .. }
+                | Action::DeleteTraining { name } => is_in(ObjectId::training(name)),
+                Action::MoveAlias { model, .. }
+                | Action::RemoveAlias { model, .. }
+                | Action::RecordAbort { model, .. } => part.models.contains(model),
+            });
+            let waiting = whole.waiting.iter();
+            let waiting = waiting.filter(|waiting| is_in(ObjectId::deployment(waiting.deployment())));
+            let findings = whole.findings.iter();
+            let findings = findings.filter(|finding| {
+                finding
+                    .subject
+                    .object()
+                    .is_none_or(|id| id.kind == Kind::Environment || part.ids.contains(id))
+            });
+            let expected = Plan {
+                actions: actions.cloned().collect(),
+                waiting: waiting.cloned().collect(),
+                findings: findings.cloned().collect(),
+            };
+            assert_eq!(
+                planned, expected,
+                "the part of {model}:\n{planned}\nof the whole:\n{whole}"
             );
         }
     }
@@ -110,8 +173,8 @@ impl World {
                     Action::MoveAlias { model, .. }
                     | Action::RemoveAlias { model, .. }
                     | Action::RecordAbort { model, .. } => is_other(model),
-                    Action::PutTraining { .. }
-                    | Action::DeleteTraining { .. }
+                    Action::PutTraining { object, .. } => is_other(&object.spec.model),
+                    Action::DeleteTraining { .. }
                     | Action::StageDataset { .. }
                     | Action::PutEnvironment(_) => true,
                 });

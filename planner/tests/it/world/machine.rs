@@ -45,6 +45,8 @@ pub(super) enum Event {
     Load { model: usize, track: Track },
     /// A canary stops answering.
     LoseCanary { model: usize },
+    /// Stable wants so many replicas, and so many of the canary's are ready.
+    Replicas { model: usize, wanted: u32, ready: u32 },
     /// The process is killed and starts anew.
     Restart,
     /// A status vanishes.
@@ -91,8 +93,10 @@ pub(super) enum Pinned {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Ending {
     Published,
-    Invalid,
+    Refused,
     Killed,
+    /// The target ends before they do.
+    Interrupted,
 }
 
 /// Mostly versions that are there from the start.
@@ -144,11 +148,13 @@ fn event() -> impl Strategy<Value = Event> {
         24 => model.clone().prop_map(|model| Event::Operate { model }),
         16 => (model.clone(), track.clone()).prop_map(|(model, track)| Event::Load { model, track }),
         2 => model.clone().prop_map(|model| Event::LoseCanary { model }),
+        3 => (model.clone(), 1..5_u32, 0..5_u32)
+            .prop_map(|(model, wanted, ready)| Event::Replicas { model, wanted, ready }),
         2 => Just(Event::Restart),
         2 => (0..2_usize).prop_map(|name| Event::LoseStatus { name }),
         2 => (0..2_usize).prop_map(|name| Event::LoseObject { name }),
         5 => Just(Event::Train),
-        4 => select(vec![Ending::Published, Ending::Published, Ending::Invalid, Ending::Killed])
+        4 => select(vec![Ending::Published, Ending::Published, Ending::Refused, Ending::Killed])
             .prop_map(Event::EndRuns),
         3 => (model.clone(), any_version(), prop::bool::weighted(0.3))
             .prop_map(|(model, version, is_damaged)| Event::Damage { model, version, is_damaged }),

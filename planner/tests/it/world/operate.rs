@@ -1,60 +1,59 @@
 //! The standalone target: slots follow objects, runs follow jobs.
 
-use std::collections::BTreeMap;
-
 use planner::deployment::ResolvedDeployment;
-use planner::identity::{inputs_hash, spec_hash};
 use planner::names::{ModelName, Track, Weight};
-use planner::observed::{ObservedVersion, TrainingObject};
-use planner::rollout::{Commands, HISTORY_LENGTH_MAX, Rollout, Tracks, rollout};
-use planner::runs::{Job, Outcome, Record, RunAction, Runs, runs};
-use planner::training::RunPolicy;
+use planner::observed::ObservedVersion;
+use planner::rollout::{Claimant, HISTORY_LENGTH_MAX, Model, Rollout, TrackAction, Tracks, owner, rollout};
+use planner::runs::{Decided, Due, Job, Outcome, Queue, StopReason};
 
 use super::machine::Ending;
 use super::{VERSIONS, World};
 use crate::support::{digest, version};
 
+/// How many processes train at a time.
+const RUNNING_MAX: usize = 2;
+
 impl World {
     /// One step of a model's rollout.
     pub(super) fn operate(&mut self, model: &ModelName) {
-        // While a renamed object takes over there are two: the target lets one of them have the model.
-        let name = self.objects_of(model).into_iter().next_back();
-        let object = name.as_ref().map(|name| self.truth.deployments[name].clone());
-        let slots = &self.slots[model];
-        let tracks = slots.tracks.clone();
-        let commands = self.commands_of(model);
-        let spec = object.as_ref().map(|object| &object.object.spec);
-        let status = object.as_ref().and_then(|object| object.status.as_ref());
-        let step = rollout(spec, &commands, &tracks, status, self.now);
-        self.check_step(model, spec, &tracks, &step);
-        self.slots.get_mut(model).unwrap().carry_out(&step);
-        if let Some(name) = name {
-            self.truth.deployments.get_mut(&name).unwrap().status = Some(step.status);
-        }
-    }
-
-    /// An abort's file is there until object and history hold it, or its canary is gone.
-    fn commands_of(&mut self, model: &ModelName) -> Commands {
-        let name = self.objects_of(model).into_iter().next_back();
-        let object = name.map(|name| self.truth.deployments[&name].object.clone());
-        let canary = object
+        let names = self.objects_of(model);
+        let claimants: Vec<Claimant<'_>> = names
+            .iter()
+            .map(|name| Claimant {
+                name,
+                status: self.truth.deployments[name].status.as_ref(),
+            })
+            .collect();
+        let left = self.left.get(model);
+        let owned = owner(&claimants, left);
+        let name = owned.map(|(name, _)| name.clone());
+        let status = owned.map_or(left, |(_, status)| status).cloned();
+        let object = name
             .as_ref()
-            .and_then(|object| object.spec.canary.as_ref())
-            .map(|c| c.pin.digest);
-        let kept = object.as_ref().and_then(|object| object.abort);
-        let recorded = self.truth.models[model].aborted.clone();
-        let commands = self.commands.get_mut(model).unwrap();
-        if let Some((digest, _)) = &commands.abort {
-            let is_kept = kept == Some(*digest) && recorded.contains(digest);
-            if object.is_some() && (canary != Some(*digest) || is_kept) {
-                commands.abort = None;
-            }
+            .map(|name| self.truth.deployments[name].object.clone());
+        let tracks = self.slots[model].tracks.clone();
+        let step = rollout(
+            &Model {
+                object: object.as_ref(),
+                commands: &self.commands[model],
+                registered: Some(&self.truth.models[model]),
+                tracks: &tracks,
+                status: status.as_ref(),
+            },
+            self.now,
+        );
+        self.check_step(model, object.as_ref().map(|object| &object.spec), &tracks, &step);
+        if self.slots.get_mut(model).unwrap().carry_out(&step.actions) {
+            self.commands.get_mut(model).unwrap().abort = None;
         }
-        let mut commands = commands.clone();
-        commands.abort = commands
-            .abort
-            .or_else(|| kept.map(|digest| (digest, "kept".to_owned())));
-        commands
+        match name {
+            Some(name) => {
+                self.left.remove(model);
+                self.truth.deployments.get_mut(&name).unwrap().status = Some(step.status);
+            }
+            None if step.actions.contains(&TrackAction::Forget) => drop(self.left.remove(model)),
+            None => drop(self.left.insert(model.clone(), step.status)),
+        }
     }
 
     fn check_step(
@@ -66,9 +65,9 @@ impl World {
     ) {
         let case = || format!("{model}: {spec:?}\n{tracks:?}\n{step:?}");
         assert!(step.status.history.len() <= HISTORY_LENGTH_MAX, "{}", case());
-        if let (Some(spec), Some(canary)) = (spec, &tracks.canary.serving)
+        if let (Some(spec), Some(canary)) = (spec, &tracks.track.canary.serving)
             && canary.digest == spec.stable.digest
-            && tracks.stable.serving.as_ref() != Some(&spec.stable)
+            && tracks.track.stable.serving.as_ref() != Some(&spec.stable)
             && spec.suspend.is_none()
         {
             assert_eq!(step.weight, tracks.weight, "sent back in a promotion: {}", case());
@@ -77,12 +76,24 @@ impl World {
             return;
         }
         let serving = tracks
+            .track
             .canary
             .serving
             .as_ref()
             .unwrap_or_else(|| panic!("no canary: {}", case()));
         let spec = spec.unwrap_or_else(|| panic!("no object: {}", case()));
-        assert_eq!(step.canary.as_ref(), Some(serving), "{}", case());
+        assert_eq!(step.goal.canary.as_ref(), Some(serving), "{}", case());
+        let (wanted, ready) = (
+            tracks.track.stable.capacity.wanted,
+            tracks.track.canary.capacity.ready,
+        );
+        let needed = (u32::from(step.weight.percent()) * wanted).div_ceil(100);
+        let is_promotion = serving.digest == spec.stable.digest && spec.suspend.is_none();
+        assert!(
+            ready >= needed || is_promotion,
+            "more than its replicas carry: {}",
+            case()
+        );
         if let Some(canary) = spec.canary.as_ref().filter(|canary| canary.pin == *serving) {
             assert!(
                 step.weight <= canary.weight,
@@ -133,20 +144,9 @@ impl World {
         for slots in self.slots.values_mut() {
             slots.restart();
         }
-        self.end_runs(Ending::Killed);
-    }
-
-    fn job<'a>(
-        object: &'a TrainingObject,
-        existing: &'a BTreeMap<planner::names::Version, ObservedVersion>,
-    ) -> Job<'a> {
-        Job {
-            training: &object.spec,
-            inputs: inputs_hash(&object.spec),
-            spec_hash: spec_hash(&object.spec),
-            committed_at: object.committed_at,
-            existing,
-        }
+        self.end_runs(Ending::Interrupted);
+        self.queue = Queue::default();
+        self.left.clear();
     }
 
     /// One step of every job. Returns whether anything was decided.
@@ -154,84 +154,82 @@ impl World {
         let mut is_busy = false;
         for (name, training) in &mut self.truth.trainings {
             let existing = &self.truth.models[&training.object.spec.model].versions;
-            let job = Self::job(&training.object, existing);
-            let records = self.records.entry(name.clone()).or_default();
-            let Runs { actions, phase, .. } = runs(&job, records, self.now);
-            is_busy |= !actions.is_empty();
-            for action in actions {
-                match action {
-                    RunAction::Start {
-                        version,
-                        slot,
-                        attempt,
-                    } => {
-                        assert!(
-                            !existing.contains_key(&version),
-                            "a version is never trained twice"
-                        );
-                        records.push(Record {
-                            version,
-                            inputs: job.inputs,
-                            spec_hash: job.spec_hash,
-                            slot,
-                            attempt,
-                            started_at: self.now,
-                            outcome: Outcome::Running,
-                        });
-                    }
-                    RunAction::Stop { version, reason } => {
-                        let mut running = records.iter_mut().filter(|r| r.outcome == Outcome::Running);
-                        let record = running.find(|record| record.version == version).unwrap();
-                        record.outcome = Outcome::Stopped {
-                            at: self.now,
-                            reason: reason.to_owned(),
-                        };
-                    }
-                    RunAction::Skip { .. } => unreachable!("no job has a schedule"),
-                }
+            let job = Job::new(&training.object, existing);
+            let status = self.jobs.entry(name.clone()).or_default();
+            let Decided { stops, due, .. } = status.decide(name, &job, None, self.now);
+            is_busy |= !stops.is_empty() || !due.is_empty();
+            assert!(
+                due.iter().all(|due| !existing.contains_key(&due.version)),
+                "a version is never trained twice"
+            );
+            self.queue.set(name, due);
+        }
+        for due in self.queue.admit(RUNNING_MAX) {
+            let object = &self.truth.trainings[&due.job].object;
+            let existing = &self.truth.models[&due.model].versions;
+            let is_same = |process: &Due| (&process.model, &process.version) == (&due.model, &due.version);
+            assert!(
+                !self.processes.iter().any(is_same),
+                "two processes write one run: {due:?}"
+            );
+            if let Some(baseline) = &due.baseline {
+                let is_due = self
+                    .processes
+                    .iter()
+                    .any(|process| process.model == due.model && process.version == *baseline);
+                assert!(!is_due, "compared before it is made: {due:?}");
             }
-            training.phase = Some(phase);
+            let status = self.jobs.get_mut(&due.job).unwrap();
+            status.start(&due, &Job::new(object, existing), self.now);
+            self.queue.started(&due);
+            self.processes.push(due);
+        }
+        assert!(self.processes.len() <= RUNNING_MAX);
+        for (name, training) in &mut self.truth.trainings {
+            training.phase.clone_from(&self.jobs[name].phase);
         }
         is_busy
     }
 
+    /// The processes under way end; those that were stopped have been killed.
     pub(super) fn end_runs(&mut self, ending: Ending) {
         let at = self.now;
-        for (name, records) in &mut self.records {
-            for record in records
-                .iter_mut()
-                .filter(|record| record.outcome == Outcome::Running)
-            {
-                let n = (0..VERSIONS).find(|n| version(*n) == record.version).unwrap();
-                let digest = digest(n);
-                record.outcome = match ending {
-                    Ending::Published => Outcome::Succeeded { at, digest },
-                    Ending::Invalid => Outcome::Invalid {
-                        at,
-                        message: "r2 is below 0.5".to_owned(),
-                    },
-                    Ending::Killed => Outcome::Transient {
-                        at,
-                        message: "killed".to_owned(),
-                    },
-                };
-                if let Ending::Published = ending {
-                    let model = &self.truth.trainings[name].object.spec.model;
-                    let versions = &mut self.truth.models.get_mut(model).unwrap().versions;
-                    let sound = ObservedVersion::Sound {
-                        digest,
-                        inputs: Some(record.inputs),
-                    };
-                    versions.entry(record.version.clone()).or_insert(sound);
-                }
+        for due in std::mem::take(&mut self.processes) {
+            self.queue.ended(&due);
+            let n = (0..VERSIONS).find(|n| version(*n) == due.version).unwrap();
+            let digest = digest(n);
+            let outcome = match ending {
+                Ending::Published => Outcome::Published { at, digest },
+                Ending::Refused => Outcome::Refused {
+                    at,
+                    message: "r2 is below 0.5".to_owned(),
+                },
+                Ending::Killed => Outcome::Transient {
+                    at,
+                    message: "killed".to_owned(),
+                },
+                Ending::Interrupted => Outcome::Stopped {
+                    at,
+                    reason: StopReason::Interrupted,
+                },
+            };
+            let Some(status) = self.jobs.get_mut(&due.job) else {
+                continue;
+            };
+            // The job may have been made anew meanwhile: then the process was another one's.
+            let record = status
+                .records
+                .iter()
+                .rfind(|record| record.version == due.version);
+            let inputs = record.map(|record| record.inputs);
+            let is_recorded = status.end(&due.version, outcome).is_some();
+            if let (Ending::Published, true) = (ending, is_recorded) {
+                let sound = ObservedVersion::Sound { digest, inputs };
+                self.registered(&due.model)
+                    .versions
+                    .entry(due.version.clone())
+                    .or_insert(sound);
             }
         }
-        debug_assert!(
-            self.truth
-                .trainings
-                .values()
-                .all(|job| matches!(job.object.spec.runs, RunPolicy::Fixed(_))),
-            "each run's version is one of the world's",
-        );
     }
 }

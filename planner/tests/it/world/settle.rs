@@ -1,8 +1,9 @@
 //! Nothing goes wrong any more: everything must come to rest where Git says.
 
 use planner::desired::Completeness;
-use planner::finding::Reason;
+use planner::finding::{Reason, Subject};
 use planner::names::{ModelName, Track, Weight};
+use planner::object::ObjectId;
 use planner::observed::ObservedAlias;
 use planner::plan::{Plan, plan};
 use planner::rollout::State;
@@ -14,7 +15,10 @@ use crate::support::model;
 impl World {
     /// Lets everything work, and time pass, until nothing changes.
     pub(super) fn settle(&mut self) {
-        for _ in 0..60 {
+        for slots in self.slots.values_mut() {
+            slots.all_ready();
+        }
+        for turn in 0..60 {
             let before = format!("{:?}{:?}", self.truth, self.slots);
             let plan = plan(&self.head, &self.truth, self.now);
             self.check_plan(&plan, &self.truth);
@@ -29,7 +33,9 @@ impl World {
             }
             let is_busy = self.train();
             self.end_runs(Ending::Published);
-            if !is_busy && before == format!("{:?}{:?}", self.truth, self.slots) {
+            let is_at_rest = !is_busy && before == format!("{:?}{:?}", self.truth, self.slots);
+            // What waits for a back-off is at rest before time has passed.
+            if is_at_rest && turn > 0 {
                 return self.check_rest();
             }
             // Longer than any back-off.
@@ -38,7 +44,7 @@ impl World {
         // Attempts at what does not load go on for ever; all else must have come to rest.
         let is_attempted = self.truth.deployments.values().any(|deployment| {
             let status = deployment.status.as_ref();
-            status.is_some_and(|status| status.stable_retry.is_some() || status.canary_retry.is_some())
+            status.is_some_and(|status| status.retry.stable.is_some() || status.retry.canary.is_some())
         });
         let plan = plan(&self.head, &self.truth, self.now);
         assert!(is_attempted, "it does not come to rest:\n{plan}\n{self:#?}");
@@ -77,16 +83,17 @@ impl World {
             if self.head.completeness == Completeness::Complete && !refused && !is_held {
                 assert_eq!(held, [], "{model} was removed");
                 assert_eq!(tracks.weight, Weight::ZERO);
-                assert_eq!((&tracks.stable.serving, &tracks.canary.serving), (&None, &None));
+                assert_eq!(
+                    (&tracks.track.stable.serving, &tracks.track.canary.serving),
+                    (&None, &None)
+                );
+                assert_eq!(self.left.get(model), None, "{model} was forgotten");
             }
             return;
         };
-        let subject = format!("MLDeployment/{name}");
+        let subject = Subject::from(ObjectId::deployment(name));
         let is_stopped = plan.findings.iter().any(|finding| finding.subject == subject);
-        let waits = plan
-            .waiting
-            .iter()
-            .any(|waiting| waiting.to_string().starts_with(&format!("{subject}:")));
+        let waits = plan.waiting.iter().any(|waiting| waiting.deployment() == name);
         // A rename that was cut short: the old object stays while not all files can be read, or while its own manifest,
         // which says another model by now, is stopped.
         let holders = self.objects_of(model);
@@ -104,7 +111,12 @@ impl World {
         let case = || format!("{model}: {deployment:#?}\n{tracks:#?}\n{plan}");
         let spec = &deployment.object.spec;
         assert_eq!(spec.stable.version, declared.spec.stable.version, "{}", case());
-        assert_eq!(tracks.stable.serving.as_ref(), Some(&spec.stable), "{}", case());
+        assert_eq!(
+            tracks.track.stable.serving.as_ref(),
+            Some(&spec.stable),
+            "{}",
+            case()
+        );
         let aliases = &self.truth.models[model].aliases;
         let names = |version| Some(ObservedAlias::To(version));
         assert_eq!(
@@ -127,7 +139,7 @@ impl World {
         let status = deployment.status.as_ref().unwrap();
         let Some(canary) = &spec.canary else {
             assert_eq!(
-                (&tracks.canary.serving, tracks.weight),
+                (&tracks.track.canary.serving, tracks.weight),
                 (&None, Weight::ZERO),
                 "{}",
                 case()
@@ -142,7 +154,12 @@ impl World {
         }
         let is_forgotten = self.aborted.get(model) == Some(&canary.pin.digest);
         assert!(!is_forgotten, "an abort was forgotten: {}", case());
-        assert_eq!(tracks.canary.serving.as_ref(), Some(&canary.pin), "{}", case());
+        assert_eq!(
+            tracks.track.canary.serving.as_ref(),
+            Some(&canary.pin),
+            "{}",
+            case()
+        );
         assert_eq!(
             aliases.get(&Track::Canary).cloned(),
             names(canary.pin.version.clone()),

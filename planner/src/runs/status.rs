@@ -1,0 +1,206 @@
+//! A job's memory: its runs, where it stands, and why it waits. All that `runs()` decides is written down here.
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::{ATTEMPTS_MAX, Due, Job, Outcome, Phase, Record, RunAction, Runs, StopReason, runs};
+use crate::Timestamp;
+use crate::memory::{self, Format};
+use crate::names::{ObjectName, Version};
+
+/// How many runs a job's status remembers.
+pub const RECORDS_MAX: usize = 20;
+
+/// A job's whole memory.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Where it stands; absent before its first step, and where its spec has changed since.
+    pub phase: Option<Phase>,
+    /// Why a run that is due waits, for people.
+    pub note: Option<String>,
+    /// The last runs, oldest first.
+    pub records: Vec<Record>,
+}
+
+/// The records as they are written, with the version of the form.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Memory {
+    /// Absent in what the first version wrote.
+    #[serde(default)]
+    format: Format,
+    runs: Vec<Record>,
+}
+
+/// A job's records in the form in which they stand in its status.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(into = "Memory")]
+pub struct Records(pub Vec<Record>);
+
+impl<'de> Deserialize<'de> for Records {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        memory::read(deserializer).map(|memory: Memory| Self(memory.runs))
+    }
+}
+
+impl From<Records> for Memory {
+    fn from(Records(runs): Records) -> Self {
+        Self {
+            format: Format::default(),
+            runs,
+        }
+    }
+}
+
+/// What a step asks of the target.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Decided {
+    /// The runs whose processes end now.
+    pub stops: Vec<Version>,
+    /// The runs that are due, to be admitted by a [`super::Queue`].
+    pub due: Vec<Due>,
+    /// When to ask again although nothing happened.
+    pub wake: Option<Timestamp>,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// What is recorded of it.
+    pub outcome: Outcome,
+    /// Whether another attempt follows by itself.
+    pub is_retried: bool,
+}
+
+impl Status {
+    /// Decides what becomes of a job now, and remembers it. A run that is due has not started before it is admitted.
+    ///
+    /// `held` says why nothing can be started, where that is so.
+    pub fn decide(
+        &mut self,
+        name: &ObjectName,
+        job: &Job<'_>,
+        held: Option<&str>,
+        now: Timestamp,
+    ) -> Decided {
+        let Runs { actions, phase, wake } = runs(job, &self.records, now);
+        let mut decided = Decided {
+            wake,
+            ..Decided::default()
+        };
+        for action in actions {
+            match action {
+                RunAction::Start {
+                    version,
+                    slot,
+                    attempt,
+                    baseline,
+                } => decided.due.push(Due {
+                    job: name.clone(),
+                    model: job.training.model.clone(),
+                    is_baseline: job.baseline == Some(&version),
+                    version,
+                    slot,
+                    attempt,
+                    baseline,
+                }),
+                RunAction::Stop { version, reason } => {
+                    self.stop(&version, reason, now);
+                    decided.stops.push(version);
+                }
+                RunAction::Skip {
+                    version,
+                    slot,
+                    reason,
+                } => self.push(Record {
+                    version,
+                    inputs: job.inputs,
+                    spec_hash: job.spec_hash,
+                    slot: Some(slot),
+                    attempt: 1,
+                    started_at: now,
+                    outcome: Outcome::Skipped { at: now, reason },
+                }),
+            }
+        }
+        self.note = match held {
+            Some(why) if !decided.due.is_empty() => Some(format!("cannot start: {why}; it is tried again")),
+            Some(_) | None => self.retry_note(&phase, wake),
+        };
+        self.phase = Some(match decided.due.first() {
+            Some(first) => Phase::Pending {
+                version: first.version.clone(),
+            },
+            None => phase,
+        });
+        decided
+    }
+
+    /// Remembers that a run starts now.
+    pub fn start(&mut self, due: &Due, job: &Job<'_>, now: Timestamp) {
+        self.push(Record {
+            version: due.version.clone(),
+            inputs: job.inputs,
+            spec_hash: job.spec_hash,
+            slot: due.slot,
+            attempt: due.attempt,
+            started_at: now,
+            outcome: Outcome::Running,
+        });
+        self.note = None;
+        self.phase = Some(Phase::Running {
+            version: due.version.clone(),
+        });
+    }
+
+    /// Remembers how a run ended; `None` where it is not under way: then it was stopped, and is recorded as such.
+    pub fn end(&mut self, version: &Version, outcome: Outcome) -> Option<Ended> {
+        let record = self.running_mut(version)?;
+        record.outcome = outcome.clone();
+        let is_transient = matches!(outcome, Outcome::Transient { .. });
+        Some(Ended {
+            is_retried: is_transient && record.attempt < ATTEMPTS_MAX,
+            outcome,
+        })
+    }
+
+    /// Returns the runs that are recorded as under way.
+    pub fn running(&self) -> impl Iterator<Item = &Version> {
+        self.records
+            .iter()
+            .filter(|record| record.outcome == Outcome::Running)
+            .map(|record| &record.version)
+    }
+
+    fn stop(&mut self, version: &Version, reason: StopReason, now: Timestamp) {
+        if let Some(record) = self.running_mut(version) {
+            record.outcome = Outcome::Stopped { at: now, reason };
+        }
+    }
+
+    fn running_mut(&mut self, version: &Version) -> Option<&mut Record> {
+        self.records
+            .iter_mut()
+            .rfind(|record| record.version == *version && record.outcome == Outcome::Running)
+    }
+
+    fn push(&mut self, record: Record) {
+        self.records.push(record);
+        let surplus = self.records.len().saturating_sub(RECORDS_MAX);
+        self.records.drain(..surplus);
+    }
+
+    /// Says of a run that waits for its next attempt how the last one broke off, and when it is due.
+    fn retry_note(&self, phase: &Phase, due: Option<Timestamp>) -> Option<String> {
+        let Phase::Pending { version } = phase else {
+            return None;
+        };
+        let last = self.records.iter().rfind(|record| record.version == *version)?;
+        let Outcome::Transient { message, .. } = &last.outcome else {
+            return None;
+        };
+        let due = due?.format("%H:%M:%S");
+        Some(format!(
+            "attempt {} of {ATTEMPTS_MAX} failed: {message}; the next one is due at {due} UTC",
+            last.attempt
+        ))
+    }
+}

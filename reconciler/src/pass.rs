@@ -1,0 +1,523 @@
+//! One pass: source → resolve → observe → plan → apply → report.
+//!
+//! A pass decides about what was touched since the last one: by a commit, by an object or its status, in the registry,
+//! or because something is tried again. It may be cut anywhere; the next one converges. The branch is resolved anew on
+//! each pass, so a newer commit wins over any wait for an older one.
+
+mod retry;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use planner::Timestamp;
+use planner::desired::Desired;
+use planner::environment::Environment;
+use planner::finding::{Disposition, Finding, Reason};
+use planner::identity::{PlanHash, model_hashes};
+use planner::names::{Digest, EnvironmentName, ModelName, Revision};
+use planner::object::{Kind, ObjectId};
+use planner::part::Part;
+use planner::plan::plan;
+use registry::{Observer, Store};
+
+use crate::apply::{Applied, World, apply};
+use crate::awaited::awaited;
+use crate::objects::ObjectStore;
+use crate::observe::{Decidable, Looks};
+use crate::report::{Told, report};
+use crate::resolve::{Resolver, Touched};
+use crate::source::{Relation, Source, SourceError};
+use crate::standing::{AwaitedPin, Standing};
+use crate::view::View;
+use retry::Retries;
+
+/// Where an environment's registry lies.
+pub type Locate = Arc<dyn Fn(&Environment) -> PathBuf + Send + Sync>;
+
+/// Keeps one environment's objects and aliases equal to one branch.
+pub struct Reconciler {
+    source: Source,
+    environment: EnvironmentName,
+    target: Arc<dyn ObjectStore>,
+    registry: Observer,
+    locate: Locate,
+    resolver: Resolver,
+    view: View,
+    standing: Standing,
+    /// The hash of what is declared.
+    hashes: PlanHash,
+    looks: Looks,
+    retries: Retries,
+    /// What is wrong with the commit as a whole, or keeps it from being read.
+    of_commit: BTreeSet<Finding>,
+    /// What is wrong with no single model.
+    beside: BTreeSet<Finding>,
+    /// Why the objects could not be read. Every pass reads them, so it lasts no longer than that.
+    unseen: Option<Finding>,
+    /// What could not be read or done, by model.
+    undone: BTreeMap<Option<ModelName>, Vec<Finding>>,
+    /// The commits between which the branch was forced, told until it moves on.
+    forced: Option<(Revision, Revision)>,
+    resolved: Option<Revision>,
+    told: Option<Told>,
+}
+
+impl std::fmt::Debug for Reconciler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reconciler")
+            .field("source", &self.source)
+            .field("environment", &self.environment)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What one pass did.
+#[derive(Debug, Default)]
+pub struct Pass {
+    /// The commit that it looked at; absent where the branch could not be read and never was.
+    pub attempted: Option<Revision>,
+    /// Why nothing was done, where the MLEnvironment is suspended.
+    pub suspended: Option<String>,
+    /// The hash of what the commit intends, where the pass did something.
+    pub plan_hash: Option<Digest>,
+    /// What it did and what failed.
+    pub applied: Applied,
+    /// The models of which it is news what should come to serve.
+    pub awaited: Vec<(ModelName, Vec<AwaitedPin>)>,
+    /// Whether something could not be read or written, now or at an earlier pass, and is tried again.
+    pub is_cut_short: bool,
+    /// Whether it decided about anything.
+    pub is_touched: bool,
+}
+
+impl Pass {
+    /// Says whether it did nothing, and nothing is to be tried again.
+    pub fn is_quiet(&self) -> bool {
+        self.applied.done.is_empty() && self.applied.failed.is_empty() && !self.is_cut_short
+    }
+}
+
+/// Why a pass is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beat {
+    /// Something was touched: that, and nothing else, is looked at.
+    Touch,
+    /// A while has passed: some models that nothing touched are looked at too, in turns.
+    Turn,
+}
+
+/// What a pass is about.
+#[derive(Debug, Default)]
+struct Scope {
+    models: BTreeSet<ModelName>,
+    /// Whether it decides even if no model is touched: about the environment, or what no manifest declares.
+    is_due: bool,
+}
+
+impl Reconciler {
+    /// Makes a reconciler that has not looked at anything yet.
+    pub fn new(
+        source: Source,
+        environment: EnvironmentName,
+        target: Arc<dyn ObjectStore>,
+        registry: Observer,
+        locate: Locate,
+    ) -> Self {
+        Self {
+            source,
+            environment,
+            target,
+            registry,
+            locate,
+            resolver: Resolver::default(),
+            view: View::default(),
+            standing: Standing::default(),
+            hashes: PlanHash::default(),
+            looks: Looks::default(),
+            retries: Retries::default(),
+            of_commit: BTreeSet::new(),
+            beside: BTreeSet::new(),
+            unseen: None,
+            undone: BTreeMap::new(),
+            forced: None,
+            resolved: None,
+            told: None,
+        }
+    }
+
+    /// Returns how everything stands by the last pass.
+    pub fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
+    /// Returns the registry in use.
+    pub fn store(&self) -> &Store {
+        self.registry.store()
+    }
+
+    /// Looks at everything again with the next pass: what there was may have been made anew.
+    pub fn look_again(&mut self) {
+        self.view.mark = None;
+        for model in self.view.links.models() {
+            self.retries.again(model.clone());
+        }
+    }
+
+    /// Resolves the branch's newest commit: cheap, for polling.
+    pub fn head(&mut self) -> Result<Revision, SourceError> {
+        self.source.head()
+    }
+
+    /// Runs one pass; `applied` is called as soon as objects were written, before the report is.
+    pub fn pass(&mut self, beat: Beat, now: Timestamp, applied: &mut dyn FnMut()) -> Pass {
+        let mut pass = Pass::default();
+        let mut scope = Scope {
+            models: self.retries.due(now),
+            is_due: self.told.is_none(),
+        };
+        // Reads the objects.
+        if !self.observe_objects(&mut scope, now) {
+            pass.is_cut_short = true;
+            pass.attempted.clone_from(&self.resolved);
+            self.conclude(&mut pass, now);
+            return pass;
+        }
+        // Reads Git.
+        self.resolve(&mut pass, &mut scope);
+        let desired = self.resolver.resolution().desired.as_ref();
+        pass.attempted = desired
+            .map(|desired| desired.revision.clone())
+            .or(self.resolved.clone());
+        pass.suspended = desired.and_then(|desired| desired.environment.suspend.clone());
+        // Reads the registry, some of it in turns.
+        if beat == Beat::Turn {
+            self.looks.turn(&self.view, &self.registry, &mut scope.models);
+        }
+        if desired.is_some() && (scope.is_due || !scope.models.is_empty()) {
+            pass.is_touched = true;
+            self.decide(&scope.models, &mut pass, now);
+        }
+        if !pass.applied.done.is_empty() {
+            applied();
+        }
+        self.conclude(&mut pass, now);
+        pass
+    }
+
+    /// Takes in what changed among the objects; `false` where they could not be read.
+    fn observe_objects(&mut self, scope: &mut Scope, now: Timestamp) -> bool {
+        match self.target.observe(self.view.mark) {
+            Ok(changes) => {
+                self.unseen = None;
+                scope.is_due |= changes.is_complete;
+                self.view.update(changes, &mut scope.models);
+                if self.undone.contains_key(&None) && self.retries.is_general_due(now) {
+                    self.undone.remove(&None);
+                    scope.is_due = true;
+                }
+                true
+            }
+            Err(error) => {
+                let finding = undone(
+                    "the objects",
+                    error.reason(),
+                    error.disposition(),
+                    &error.to_string(),
+                );
+                self.unseen = Some(finding);
+                // Whatever else was touched is not forgotten.
+                for model in std::mem::take(&mut scope.models) {
+                    self.retries.again(model);
+                }
+                false
+            }
+        }
+    }
+
+    /// Resolves the branch's newest commit, and says which models it touches.
+    fn resolve(&mut self, pass: &mut Pass, scope: &mut Scope) {
+        let before = self.resolver.resolution().desired.as_ref().map(|desired| {
+            let environment = &desired.environment;
+            (environment.suspend.clone(), desired.completeness)
+        });
+        let mut of_commit = BTreeSet::new();
+        match self.resolve_head() {
+            Ok(None) => return,
+            Ok(Some(touched)) => self.declare(touched, scope),
+            Err(error) => {
+                of_commit.insert(unavailable(&error));
+                pass.is_cut_short = true;
+            }
+        }
+        let resolution = self.resolver.resolution();
+        of_commit.extend(resolution.findings.iter().cloned());
+        of_commit.extend(self.forced_finding());
+        let Some(desired) = &resolution.desired else {
+            self.of_commit = of_commit;
+            return;
+        };
+        of_commit.extend(self.moved_registry(desired));
+        self.of_commit = of_commit;
+        let after = (desired.environment.suspend.clone(), desired.completeness);
+        if before.as_ref().map(|before| &before.0) != Some(&after.0) {
+            scope.models.extend(self.view.links.models().cloned());
+        } else if before.map(|before| before.1) != Some(after.1) {
+            // What was refused or waits may depend on what could not be read.
+            let standing = self.standing.subjects();
+            let models = standing.flat_map(|id| self.view.links.models_of(id));
+            scope.models.extend(models.cloned());
+        }
+    }
+
+    /// Resolves the branch's newest commit anew if it moved, or was not understood at all; `None` where nothing is new.
+    fn resolve_head(&mut self) -> Result<Option<Touched>, SourceError> {
+        let head = self.source.head()?;
+        let is_known = self.resolved.as_ref() == Some(&head);
+        let is_unread = self
+            .of_commit
+            .iter()
+            .any(|finding| finding.reason == Reason::SourceUnavailable);
+        if is_known && !is_unread && self.resolver.resolution().desired.is_some() {
+            return Ok(None);
+        }
+        let last_good = self.view.observed.environment.as_ref();
+        let touched = self
+            .resolver
+            .resolve(&self.source, &head, &self.environment, last_good)?;
+        let before = self
+            .resolved
+            .clone()
+            .or(self.view.report.applied_revision.clone());
+        if let Some(before) = before.filter(|before| *before != head) {
+            self.forced = match self.source.relation(&before, &head) {
+                Relation::Forced => {
+                    tracing::warn!(from = %before, to = %head, "the branch was forced; it is followed");
+                    Some((before, head.clone()))
+                }
+                Relation::Same | Relation::Ahead => None,
+            };
+        }
+        self.resolved = Some(head);
+        Ok(Some(touched))
+    }
+
+    fn declare(&mut self, touched: Touched, scope: &mut Scope) {
+        let desired = self.resolver.resolution().desired.as_ref();
+        scope.is_due = true;
+        let ids: Vec<ObjectId> = match touched {
+            Touched::Manifests(ids) => ids.into_iter().collect(),
+            Touched::Everything => {
+                let known = self.view.links.declared().cloned();
+                let declared = desired.into_iter().flat_map(|desired| {
+                    let deployments = desired.deployments.keys().map(ObjectId::deployment);
+                    deployments.chain(desired.trainings.keys().map(ObjectId::training))
+                });
+                known.chain(declared).collect()
+            }
+        };
+        self.view.declare(desired, ids.iter().cloned(), &mut scope.models);
+        for id in ids.iter().filter(|id| id.kind != Kind::Environment) {
+            if self.view.links.models_of(id).next().is_none() {
+                self.standing.forget(id);
+            }
+        }
+    }
+
+    /// Decides about what the models hang together with, and does it.
+    fn decide(&mut self, models: &BTreeSet<ModelName>, pass: &mut Pass, now: Timestamp) {
+        let Some(whole) = &self.resolver.resolution().desired else {
+            return;
+        };
+        let environment = whole.environment.clone();
+        let part = self.view.links.part(models);
+        let Decidable {
+            desired,
+            observed,
+            unreadable,
+        } = match Looks::observe(&mut self.view, &self.registry, &part, whole) {
+            Ok(decidable) => decidable,
+            Err(error) => {
+                let reason = Reason::StorageUnavailable;
+                let finding = undone("the registry", reason, error.disposition(), &error.to_string());
+                self.undone.insert(None, vec![finding]);
+                self.retries.failed(None, error.disposition(), now);
+                for model in models {
+                    self.retries.again(model.clone());
+                }
+                return;
+            }
+        };
+        for model in &part.models {
+            self.undone.remove(&Some(model.clone()));
+        }
+        let mut hashes = model_hashes(&part.desired(whole));
+        for model in &part.models {
+            self.hashes.set(model, hashes.remove(model));
+        }
+
+        // Pure.
+        let mut plan = plan(&desired, &observed, now);
+
+        // Writes the objects and the registry.
+        let world = World {
+            source: &self.source,
+            target: self.target.as_ref(),
+            store: self.registry.store(),
+        };
+        pass.applied = apply(&plan, &desired, &observed, world, now);
+        self.take_failures(pass, &observed, unreadable, now);
+        for model in part.models.iter().map(Some).chain([None]) {
+            if !self.undone.contains_key(&model.cloned()) {
+                self.retries.succeeded(model);
+            }
+        }
+        if !pass.applied.done.is_empty() {
+            pass.plan_hash = Some(self.hashes.of(&environment));
+            if let Err(error) = self.registry.note_models() {
+                tracing::warn!(%error, "cannot refresh the registry's list of models");
+            }
+        }
+        self.expect(&part, &desired, &plan, pass);
+        let beside = self.standing.set_part(&part, std::mem::take(&mut plan));
+        self.beside = beside;
+    }
+
+    fn take_failures(
+        &mut self,
+        pass: &Pass,
+        observed: &planner::observed::Observed,
+        unreadable: BTreeMap<ModelName, registry::StoreError>,
+        now: Timestamp,
+    ) {
+        for failed in &pass.applied.failed {
+            let model = failed.action.model(observed).cloned();
+            let (disposition, reason) = (failed.error.disposition(), failed.error.reason());
+            let finding = undone(&failed.subject, reason, disposition, &failed.error.to_string());
+            self.undone.entry(model.clone()).or_default().push(finding);
+            self.retries.failed(model, disposition, now);
+        }
+        for (model, error) in unreadable {
+            let (disposition, reason) = (error.disposition(), Reason::StorageUnavailable);
+            let subject = format!("model {model}");
+            let finding = Finding {
+                hint: "nothing is changed about the model until it can be read; what serves stays".to_owned(),
+                ..undone(&subject, reason, disposition, &error.to_string())
+            };
+            self.undone.entry(Some(model.clone())).or_default().push(finding);
+            self.retries.failed(Some(model), disposition, now);
+        }
+    }
+
+    /// Tells what should come to serve of the part's models.
+    fn expect(&mut self, part: &Part, desired: &Desired, plan: &planner::plan::Plan, pass: &mut Pass) {
+        let mut by_model = awaited(part, desired, &plan.waiting, &self.view);
+        for model in &part.models {
+            let pins = by_model.remove(model).unwrap_or_default();
+            if self.standing.set_awaited(model, &pins) {
+                pass.awaited.push((model.clone(), pins));
+            }
+        }
+    }
+
+    /// Writes the environment's status, where anything is new.
+    fn conclude(&mut self, pass: &mut Pass, now: Timestamp) {
+        pass.is_cut_short |= !self.undone.is_empty();
+        self.standing.set_general(self.general());
+        let told = Told::of(pass, &self.standing, &self.view);
+        if self.told.as_ref() == Some(&told) && pass.applied.done.is_empty() {
+            return;
+        }
+        let status = report(pass, &self.standing, &self.view, now);
+        match self.target.report(&status) {
+            Ok(()) => {
+                self.view.report = status;
+                self.told = Some(told);
+            }
+            Err(error) => {
+                tracing::error!(%error, "cannot write the report of a pass; it is tried again");
+                let finding = undone(
+                    "the report",
+                    error.reason(),
+                    error.disposition(),
+                    &error.to_string(),
+                );
+                let mut general = self.general();
+                general.insert(finding);
+                self.standing.set_general(general);
+                self.told = None;
+                pass.is_cut_short = true;
+            }
+        }
+    }
+
+    /// Returns what is wrong with no single manifest.
+    fn general(&self) -> BTreeSet<Finding> {
+        let mut general = self.of_commit.clone();
+        general.extend(self.beside.iter().cloned());
+        general.extend(self.unseen.iter().cloned());
+        general.extend(self.undone.values().flatten().cloned());
+        general
+    }
+
+    fn forced_finding(&self) -> Option<Finding> {
+        let (from, to) = self.forced.as_ref()?;
+        Some(Finding {
+            location: None,
+            reason: Reason::BranchForced,
+            subject: format!("branch {}", self.source.branch()).into(),
+            message: format!(
+                "was forced from {} to {}, which does not contain it; it is followed",
+                from.short(),
+                to.short()
+            ),
+            hint: format!(
+                "the commit is not lost yet: git branch before-force {}",
+                from.short()
+            ),
+        })
+    }
+
+    /// A registry is opened at the start; a commit that names another one counts from the next start on.
+    fn moved_registry(&self, desired: &Desired) -> Option<Finding> {
+        let declared = (self.locate)(&desired.environment);
+        let root = self.registry.store().root();
+        (declared != root).then(|| Finding {
+            location: None,
+            reason: Reason::StorageUnavailable,
+            subject: ObjectId::environment(&desired.environment.name).into(),
+            message: format!(
+                "spec.registry.path now names {}, and {} is in use",
+                declared.display(),
+                root.display()
+            ),
+            hint: "start aurora anew to use it; until then the registry in use goes on".to_owned(),
+        })
+    }
+}
+
+fn unavailable(error: &SourceError) -> Finding {
+    Finding {
+        location: None,
+        reason: Reason::SourceUnavailable,
+        subject: planner::finding::Subject::default(),
+        message: error.to_string(),
+        hint: "what was applied stays; it is read again all the time".to_owned(),
+    }
+}
+
+/// Says of something that could not be read or done what happens next.
+fn undone(subject: &str, reason: Reason, disposition: Disposition, message: &str) -> Finding {
+    Finding {
+        location: None,
+        reason,
+        subject: subject.to_owned().into(),
+        message: message.to_owned(),
+        hint: match disposition {
+            Disposition::Transient => "what serves stays; it is tried again",
+            Disposition::Waiting => "what serves stays; it goes on by itself once that is there",
+            Disposition::Invalid => "what serves stays; mend it, then it goes on by itself",
+        }
+        .to_owned(),
+    }
+}

@@ -1,0 +1,177 @@
+//! How each model stands by the last plan of it: what stops it, what it waits for, what should come to serve.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use planner::finding::{Finding, Reason};
+use planner::names::{ModelName, Track, Version};
+use planner::object::{Kind, ObjectId};
+use planner::part::Part;
+use planner::plan::{Plan, Waiting};
+
+/// A pin that should come to serve.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AwaitedPin {
+    /// The model.
+    pub model: ModelName,
+    /// The track.
+    pub track: Track,
+    /// The version.
+    pub version: Version,
+    /// Whether its version must be trained first.
+    pub is_in_training: bool,
+}
+
+/// How everything stands. Changed model by model.
+#[derive(Debug, Clone, Default)]
+pub struct Standing {
+    /// What a commit's files are found wrong for, and what is wrong with the whole.
+    general: BTreeSet<Finding>,
+    /// What the plans of single models found.
+    found: BTreeMap<ObjectId, BTreeSet<Finding>>,
+    /// All of it.
+    findings: BTreeMap<Finding, usize>,
+    waiting: BTreeMap<ObjectId, Vec<Waiting>>,
+    waiting_count: usize,
+    awaited: BTreeMap<ModelName, Vec<AwaitedPin>>,
+    changes: u64,
+}
+
+impl Standing {
+    /// Returns all findings, sorted, each once.
+    pub fn findings(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.keys()
+    }
+
+    /// Returns how many findings there are.
+    pub fn findings_count(&self) -> usize {
+        self.findings.len()
+    }
+
+    /// Returns the findings that stop something; a forced branch is only told.
+    pub fn stopping(&self) -> impl Iterator<Item = &Finding> {
+        self.findings()
+            .filter(|finding| finding.reason != Reason::BranchForced)
+    }
+
+    /// Returns what goes on by itself once something else has happened.
+    pub fn waiting(&self) -> impl Iterator<Item = &Waiting> {
+        self.waiting.values().flatten()
+    }
+
+    /// Returns how much waits.
+    pub fn waiting_count(&self) -> usize {
+        self.waiting_count
+    }
+
+    /// Returns the pins that should come to serve.
+    pub fn awaited(&self) -> impl Iterator<Item = &AwaitedPin> {
+        self.awaited.values().flatten()
+    }
+
+    /// Returns what has a finding or waits.
+    pub(crate) fn subjects(&self) -> impl Iterator<Item = &ObjectId> {
+        self.found.keys().chain(self.waiting.keys())
+    }
+
+    /// Counts the changes of what stops and what waits.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// Replaces what is wrong beside single models.
+    pub(crate) fn set_general(&mut self, general: BTreeSet<Finding>) {
+        if self.general == general {
+            return;
+        }
+        self.changes += 1;
+        let before = std::mem::replace(&mut self.general, general.clone());
+        for finding in &before {
+            self.drop_finding(finding);
+        }
+        for finding in general {
+            *self.findings.entry(finding).or_default() += 1;
+        }
+    }
+
+    /// Replaces what the plan of a part said before by what it says now. Returns what is wrong beside single models.
+    pub(crate) fn set_part(&mut self, part: &Part, plan: Plan) -> BTreeSet<Finding> {
+        let mut found: BTreeMap<ObjectId, BTreeSet<Finding>> = BTreeMap::new();
+        let mut beside = BTreeSet::new();
+        for finding in plan.findings {
+            match finding.subject.object().filter(|id| id.kind != Kind::Environment) {
+                Some(id) => drop(found.entry(id.clone()).or_default().insert(finding)),
+                None => drop(beside.insert(finding)),
+            }
+        }
+        let mut waiting: BTreeMap<ObjectId, Vec<Waiting>> = BTreeMap::new();
+        for one in plan.waiting {
+            waiting
+                .entry(ObjectId::deployment(one.deployment()))
+                .or_default()
+                .push(one);
+        }
+        for id in &part.ids {
+            self.set_findings(id, found.remove(id).unwrap_or_default());
+            self.set_waiting(id, waiting.remove(id).unwrap_or_default());
+        }
+        beside
+    }
+
+    /// Forgets what was said of manifests and objects that are both gone.
+    pub(crate) fn forget(&mut self, id: &ObjectId) {
+        self.set_findings(id, BTreeSet::new());
+        self.set_waiting(id, Vec::new());
+    }
+
+    /// Replaces what is to come to serve of a model; returns whether that is news.
+    pub(crate) fn set_awaited(&mut self, model: &ModelName, awaited: &[AwaitedPin]) -> bool {
+        let before = if awaited.is_empty() {
+            self.awaited.remove(model)
+        } else {
+            self.awaited.insert(model.clone(), awaited.to_vec())
+        };
+        before.unwrap_or_default() != awaited
+    }
+
+    fn set_findings(&mut self, id: &ObjectId, found: BTreeSet<Finding>) {
+        let before = if found.is_empty() {
+            self.found.remove(id)
+        } else {
+            self.found.insert(id.clone(), found.clone())
+        };
+        let before = before.unwrap_or_default();
+        if before == found {
+            return;
+        }
+        self.changes += 1;
+        for finding in &before {
+            self.drop_finding(finding);
+        }
+        for finding in found {
+            *self.findings.entry(finding).or_default() += 1;
+        }
+    }
+
+    fn set_waiting(&mut self, id: &ObjectId, waiting: Vec<Waiting>) {
+        let before = self.waiting.get(id).map_or(&[][..], Vec::as_slice);
+        if before == waiting {
+            return;
+        }
+        self.changes += 1;
+        self.waiting_count = self.waiting_count + waiting.len() - before.len();
+        if waiting.is_empty() {
+            self.waiting.remove(id);
+        } else {
+            self.waiting.insert(id.clone(), waiting);
+        }
+    }
+
+    fn drop_finding(&mut self, finding: &Finding) {
+        if let Some(count) = self.findings.get_mut(finding) {
+            *count -= 1;
+            if *count == 0 {
+                self.findings.remove(finding);
+            }
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! The reconciler's loop: polls the branch, and runs a pass. A pass over nothing that was touched costs next to nothing.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use planner::Timestamp;
+use planner::finding::Finding;
+use planner::names::Revision;
+use reconciler::{Beat, Pass, Reconciler};
+use registry::{Owner, Store};
+
+use crate::events::{Event, Events, PassSummary};
+use crate::objects::Objects;
+use crate::operator::Retry;
+use crate::{Slots, Wake};
+
+/// How often the branch is looked at, and some of the registry in turns.
+pub(crate) const POLL: Duration = Duration::from_millis(200);
+/// How often a pass that found nothing to do is counted.
+const COUNTED: Duration = Duration::from_secs(2);
+/// How much of what waits is told.
+const TOLD_MAX: usize = 100;
+
+/// Makes the objects follow Git.
+pub(crate) struct Following {
+    reconciler: Reconciler,
+    objects: Arc<Objects>,
+    owner: Owner,
+    slots: Arc<dyn Slots>,
+    wake: Wake,
+    events: Events,
+    last: Option<Last>,
+    retry: Retry,
+}
+
+/// The last pass that was counted, and what listeners were told; nothing is told twice.
+struct Last {
+    counted: Instant,
+    revision: Option<Revision>,
+    findings: Vec<Finding>,
+    waiting: Vec<String>,
+}
+
+/// What a look came to.
+#[derive(Debug)]
+pub(crate) struct Look {
+    /// The pass that was run.
+    pub(crate) pass: Pass,
+    /// The generation of the objects after it.
+    pub(crate) generation: u64,
+}
+
+impl Following {
+    pub(crate) fn new(
+        reconciler: Reconciler,
+        objects: Arc<Objects>,
+        owner: Owner,
+        slots: Arc<dyn Slots>,
+        wake: Wake,
+        events: Events,
+    ) -> Self {
+        Self {
+            reconciler,
+            objects,
+            owner,
+            slots,
+            wake,
+            events,
+            last: None,
+            retry: Retry::default(),
+        }
+    }
+
+    /// Returns the reconciler, to ask how everything stands.
+    pub(crate) fn reconciler(&self) -> &Reconciler {
+        &self.reconciler
+    }
+
+    /// Looks at the branch and at what was touched, and brings the objects to what it says.
+    pub(crate) fn look(&mut self, beat: Beat, now: Timestamp) -> Look {
+        self.mend_data_dir(now);
+        let began = Instant::now();
+        let before = self.objects.generation();
+        let wake = self.wake.clone();
+        let pass = self.reconciler.pass(beat, now, &mut || wake.operator());
+        let generation = self.objects.generation();
+        if generation != before {
+            self.wake.operator();
+        }
+        for (model, awaited) in &pass.awaited {
+            self.slots.expect(model, awaited);
+        }
+        self.slots.expected();
+        self.tell(&pass, began);
+        Look { pass, generation }
+    }
+
+    fn tell(&mut self, pass: &Pass, began: Instant) {
+        let standing = self.reconciler.standing();
+        let is_quiet = !pass.is_touched && !pass.is_cut_short;
+        let known = self.last.as_ref();
+        if is_quiet
+            && known.is_some_and(|last| {
+                last.revision == pass.attempted
+                    && last.findings.len() == standing.findings_count()
+                    && last.counted.elapsed() < COUNTED
+            })
+        {
+            return;
+        }
+        let findings: Vec<Finding> = standing.findings().cloned().collect();
+        let waiting: Vec<String> = standing
+            .waiting()
+            .take(TOLD_MAX)
+            .map(ToString::to_string)
+            .collect();
+        let is_told = known.is_some_and(|last| {
+            last.revision == pass.attempted && last.findings == findings && last.waiting == waiting
+        });
+        if !is_told || !pass.applied.done.is_empty() {
+            self.events.send(Event::Pass(Box::new(PassSummary {
+                revision: pass.attempted.clone(),
+                is_first: known.is_none(),
+                changes: pass.applied.done.iter().map(ToString::to_string).collect(),
+                findings: findings.clone(),
+                waiting: waiting.clone(),
+            })));
+        }
+        self.events.send(Event::PassEnded {
+            result: self.result(pass),
+            took: began.elapsed(),
+        });
+        self.last = Some(Last {
+            counted: began,
+            revision: pass.attempted.clone(),
+            findings,
+            waiting,
+        });
+    }
+
+    /// Returns what a pass came to, in one word.
+    fn result(&self, pass: &Pass) -> &'static str {
+        let standing = self.reconciler.standing();
+        if pass.is_cut_short || !pass.applied.failed.is_empty() {
+            "failed"
+        } else if standing.stopping().next().is_some() {
+            "findings"
+        } else if pass.applied.done.is_empty() && standing.waiting_count() == 0 {
+            "converged"
+        } else {
+            "changed"
+        }
+    }
+
+    /// Makes a data directory that was deleted anew, from memory. The registry in it is lost: what serves goes on
+    /// serving from memory, and what can be trained is trained again.
+    fn mend_data_dir(&mut self, now: Timestamp) {
+        let data_dir = &self.objects.data_dir;
+        let registry = self.reconciler.store().root().to_owned();
+        let is_registry_ours = registry.starts_with(data_dir.path());
+        let is_registry_lost = is_registry_ours && !registry.join("aurora/registry/current-version").exists();
+        let is_intact = data_dir.is_intact() && !is_registry_lost && self.objects.are_there();
+        if is_intact || !self.retry.is_due(now) {
+            return;
+        }
+        tracing::error!(
+            data_dir = %data_dir.path().display(),
+            registry_lost = is_registry_lost,
+            "the data directory was deleted; what serves goes on, and it is made anew from memory and Git"
+        );
+        let made = data_dir
+            .remake()
+            .map_err(|error| error.to_string())
+            .and_then(|()| {
+                if is_registry_ours {
+                    Store::init(&registry, &self.owner, now).map_err(|error| error.to_string())?;
+                }
+                self.reconciler.look_again();
+                self.objects.rewrite().map_err(|error| error.to_string())
+            });
+        match made {
+            Ok(()) => {
+                self.retry.succeeded();
+                self.events.send(Event::Trouble(format!(
+                    "the data directory {} was deleted and has been made anew; the versions of the registry in it are lost: what serves goes on, and training jobs run again",
+                    self.objects.data_dir.path().display()
+                )));
+            }
+            Err(error) => {
+                if self.retry.failed(now) {
+                    self.events.send(Event::Trouble(format!(
+                        "the data directory {} was deleted and cannot be made anew: {error}; what serves goes on",
+                        self.objects.data_dir.path().display()
+                    )));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! One step of each model's rollout that was touched: what the planner decides, done to the slots.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crds::status::{Condition, ConditionStatus};
+use planner::Timestamp;
+use planner::names::{ModelName, ObjectName};
+use planner::rollout::{self, Claimant, Commands, Model, State, TrackAction, owner, rollout};
+use reconciler::conditions::Facts;
+use registry::Observer;
+
+use crate::due::Due;
+use crate::events::{Event, Events};
+use crate::objects::Objects;
+use crate::{LoadRequest, Slots, commands};
+
+/// How long to wait until a model whose pin does not load is looked at again: it may have been mended.
+const MENDED: Duration = Duration::from_secs(1);
+
+/// How long to wait until a model is looked at again that something was done to.
+const DONE: Duration = Duration::from_millis(10);
+
+/// Makes the slots follow the MLDeployment objects.
+pub(crate) struct Models {
+    objects: Arc<Objects>,
+    slots: Arc<dyn Slots>,
+    registry: Observer,
+    events: Events,
+    /// Each model that has an object, or still has something in its slots.
+    known: BTreeMap<ModelName, Known>,
+    /// Which model each object was last seen to serve.
+    model_of: BTreeMap<ObjectName, ModelName>,
+    due: Due<ModelName>,
+    unsettled: BTreeSet<ModelName>,
+    /// The models that somebody commands, and by which files.
+    commanded: BTreeMap<ModelName, commands::Stamps>,
+}
+
+/// What is remembered of a model between two steps.
+#[derive(Debug, Default)]
+struct Known {
+    /// The object that had it.
+    owner: Option<ObjectName>,
+    /// Where it stood: its object may be gone, or be another one by now.
+    last: Option<rollout::Status>,
+}
+
+/// What a step did.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Stepped {
+    /// Whether a status changed, so that aliases may follow.
+    pub(crate) has_news: bool,
+    /// Whether everything rests: nothing loads, trains, or is behind.
+    pub(crate) is_settled: bool,
+    /// When to step again although nothing happens.
+    pub(crate) wake: Option<Timestamp>,
+}
+
+impl Models {
+    pub(crate) fn new(
+        objects: Arc<Objects>,
+        slots: Arc<dyn Slots>,
+        registry: Observer,
+        events: Events,
+    ) -> Self {
+        Self {
+            objects,
+            slots,
+            registry,
+            events,
+            known: BTreeMap::new(),
+            model_of: BTreeMap::new(),
+            due: Due::default(),
+            unsettled: BTreeSet::new(),
+            commanded: BTreeMap::new(),
+        }
+    }
+
+    /// Lets every model with a time be due: the clock was set back.
+    pub(crate) fn clock_was_set_back(&mut self) -> Vec<ModelName> {
+        self.due.all()
+    }
+
+    /// Steps the models of these objects, those whose slots changed, and those that are due or commanded.
+    pub(crate) fn step(
+        &mut self,
+        objects: &[ObjectName],
+        mut touched: BTreeSet<ModelName>,
+        now: Timestamp,
+    ) -> Stepped {
+        for name in objects {
+            touched.extend(self.models_of(name));
+        }
+        touched.extend(self.due.take(now));
+        touched.extend(self.commanded());
+        let mut has_news = false;
+        for model in touched {
+            has_news |= self.step_model(&model, now);
+        }
+        Stepped {
+            has_news,
+            is_settled: self.unsettled.is_empty(),
+            wake: self.due.next(),
+        }
+    }
+
+    /// Returns the models that an object served so far and serves now.
+    fn models_of(&mut self, name: &ObjectName) -> Vec<ModelName> {
+        let now = self
+            .objects
+            .deployment(name)
+            .map(|entry| entry.found.object.spec.model);
+        let before = match &now {
+            Some(model) => self.model_of.insert(name.clone(), model.clone()),
+            None => self.model_of.remove(name),
+        };
+        before.into_iter().chain(now).collect()
+    }
+
+    /// Returns the models whose commands changed.
+    fn commanded(&mut self) -> Vec<ModelName> {
+        let found = commands::commanded(self.objects.data_dir.path());
+        if found == self.commanded {
+            return Vec::new();
+        }
+        let before = std::mem::replace(&mut self.commanded, found);
+        let found = &self.commanded;
+        let changed = found
+            .iter()
+            .filter(|(model, stamps)| before.get(*model) != Some(*stamps));
+        let gone = before.iter().filter(|(model, _)| !found.contains_key(*model));
+        changed.chain(gone).map(|(model, _)| model.clone()).collect()
+    }
+
+    /// Steps one model. Touches only memory, the slots and small files. Returns whether its status changed.
+    fn step_model(&mut self, model: &ModelName, now: Timestamp) -> bool {
+        let objects = self.objects.of_model(model);
+        let claimants: Vec<Claimant<'_>> = objects
+            .iter()
+            .map(|(name, entry)| Claimant {
+                name,
+                status: entry.found.status.as_ref(),
+            })
+            .collect();
+        let known = self.known.remove(model).unwrap_or_default();
+        let (name, status) = match owner(&claimants, known.last.as_ref()) {
+            Some((name, status)) => (Some(name), status),
+            None => (None, known.last.as_ref()),
+        };
+        let entry = name.and_then(|name| objects.iter().find(|(other, _)| other == name));
+        let commands = match (name, self.commanded.get(model)) {
+            (Some(_), Some(_)) => commands::read(self.objects.data_dir.path(), model),
+            _ => Commands::default(),
+        };
+        let tracks = self.slots.tracks(model);
+        let is_broken = tracks.track.stable.unloadable.is_some() || tracks.track.canary.unloadable.is_some();
+        // What the registry holds matters to an abort that waits to be recorded, and to what does not load.
+        let registered = (is_broken || commands.abort.is_some())
+            .then(|| self.registry.observe(model).ok())
+            .flatten();
+        let step = rollout(
+            &Model {
+                object: entry.map(|(_, entry)| &entry.found.object),
+                commands: &commands,
+                registered: registered.as_deref(),
+                tracks: &tracks,
+                status,
+            },
+            now,
+        );
+        let look = (is_broken || commands.abort.is_some()).then_some(now + MENDED);
+        // A load tells its end by itself; whatever else is done has taken effect at once.
+        let is_load = |action: &TrackAction| matches!(action, TrackAction::Load { .. });
+        let done = (!step.actions.iter().all(is_load)).then_some(now + DONE);
+        self.due.set(model, earliest(step.wake, earliest(look, done)));
+        if step.is_settled {
+            self.unsettled.remove(model);
+        } else {
+            self.unsettled.insert(model.clone());
+        }
+        self.carry_out(model, &step.actions);
+
+        let is_gone = step.actions.contains(&TrackAction::Forget);
+        let before = entry.and_then(|(_, entry)| entry.found.status.as_ref());
+        let is_news = name.is_some() && before != Some(&step.status);
+        if let (Some(name), Some((_, entry)), true) = (name, entry, is_news) {
+            self.remember(name, model, &entry.conditions, &step, now);
+        }
+        self.leave(&known, name, model, is_gone);
+        if is_gone {
+            self.due.set(model, None);
+            self.unsettled.remove(model);
+        } else {
+            let owner = name.cloned().or(known.owner);
+            let last = Some(step.status);
+            self.known.insert(model.clone(), Known { owner, last });
+        }
+        is_news || is_gone
+    }
+
+    /// The status under a name that has the model no longer is nobody's, once nothing of it serves any more.
+    fn leave(&self, known: &Known, owner: Option<&ObjectName>, model: &ModelName, is_gone: bool) {
+        let Some(old) = known.owner.as_ref().filter(|old| owner != Some(*old)) else {
+            return;
+        };
+        if (owner.is_some() || is_gone)
+            && let Err(error) = self.objects.forget_rollout(old)
+        {
+            tracing::warn!(%model, %error, "cannot remove the status of a deployment that is gone");
+        }
+    }
+
+    /// Does what the planner says, in its order.
+    fn carry_out(&self, model: &ModelName, actions: &[TrackAction]) {
+        for action in actions {
+            match action {
+                TrackAction::SetWeight(weight) => self.slots.set_weight(model, *weight),
+                TrackAction::Load { track, pin, revision } => self.slots.begin_load(LoadRequest {
+                    model: model.clone(),
+                    track: *track,
+                    pin: pin.clone(),
+                    revision: revision.clone(),
+                }),
+                TrackAction::SetRevision { track, revision } => {
+                    self.slots.set_revision(model, *track, revision);
+                }
+                TrackAction::Unload(track) => self.slots.unload(model, *track),
+                TrackAction::ClearAbort => {
+                    if let Err(error) = commands::clear_abort(self.objects.data_dir.path(), model) {
+                        tracing::warn!(%model, %error, "cannot take away an abort that was taken up");
+                    }
+                }
+                TrackAction::Forget => {
+                    self.slots.forget(model);
+                    self.events.send(Event::Removed { model: model.clone() });
+                }
+            }
+        }
+    }
+
+    fn remember(
+        &self,
+        name: &ObjectName,
+        model: &ModelName,
+        old: &[Condition],
+        step: &rollout::Rollout,
+        now: Timestamp,
+    ) {
+        let conditions = conditions(&step.status, old, now);
+        self.events.send(Event::Rollout {
+            deployment: name.clone(),
+            model: model.clone(),
+            status: Box::new(step.status.clone()),
+        });
+        self.objects.set_rollout(name, step.status.clone(), conditions);
+    }
+}
+
+fn conditions(status: &rollout::Status, old: &[Condition], now: Timestamp) -> Vec<Condition> {
+    let serves = if status.serving.stable.is_some() {
+        ConditionStatus::True
+    } else {
+        ConditionStatus::False
+    };
+    let facts = |reason, message: String, reconciling, stalled| Facts {
+        ready: (serves, reason, message),
+        reconciling,
+        stalled,
+    };
+    let facts = match &status.state {
+        State::Idle => facts("Idle", String::new(), false, false),
+        State::Preparing => {
+            let message = "a track does not serve its pin yet";
+            facts("Preparing", message.to_owned(), true, false)
+        }
+        State::Promoting => {
+            let message = "stable becomes what the canary serves";
+            facts("Promoting", message.to_owned(), true, false)
+        }
+        State::Holding { reason, message } => facts("Holding", format!("{reason}: {message}"), false, true),
+        State::Aborted { digest, reason } => {
+            facts("Aborted", format!("{}: {reason}", digest.short()), false, true)
+        }
+    };
+    facts.conditions(old, now)
+}
+
+/// Returns the earlier of two times, where there is one.
+pub(crate) fn earliest(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}

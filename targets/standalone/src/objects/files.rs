@@ -1,0 +1,300 @@
+//! How objects and statuses lie in files.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use crds::{
+    MLDeployment, MLDeploymentStatus, MLEnvironment, MLEnvironmentStatus, MLTrainingJob, MLTrainingJobStatus,
+    convert,
+};
+use planner::memory::{Format, UnknownFormat};
+use planner::names::{Digest, EnvironmentName, ObjectName};
+use planner::object::{Kind, ObjectId};
+use planner::observed::ObservedDeployment;
+use planner::runs::{self, Outcome, Records};
+use reconciler::objects::Object;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::{DeploymentEntry, State, TrainingEntry, TrainingStatus};
+use crate::data_dir::{DataDir, DataDirError, read_bounded, remove, write_atomic};
+
+/// The largest object or status that is read back, in bytes.
+const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+pub(super) fn load(data_dir: &DataDir, name: &EnvironmentName) -> Result<State, DataDirError> {
+    refuse_another_environment(data_dir, name)?;
+    let mut state = State::default();
+    let path = data_dir.object_file(Kind::Environment, name.as_str());
+    state.environment = read_json::<MLEnvironment>(&path)
+        .and_then(|object| understood(convert::read_environment_object(&object).ok(), name.as_str()));
+    state.report = read_json::<MLEnvironmentStatus>(&data_dir.status_file(Kind::Environment, name.as_str()));
+    for (name, object) in read_all::<MLDeployment>(data_dir, Kind::Deployment)? {
+        let Some(object) = understood(convert::read_deployment_object(&object).ok(), name.as_str()) else {
+            continue;
+        };
+        let path = data_dir.status_file(Kind::Deployment, name.as_str());
+        let shown: Option<MLDeploymentStatus> = read_status(&path)?;
+        let model = object.spec.model.clone();
+        state.of_model.entry(model).or_default().insert(name.clone());
+        let (status, conditions) = shown
+            .map(|shown| (shown.memory, shown.conditions))
+            .unwrap_or_default();
+        let found = ObservedDeployment { object, status };
+        state
+            .deployments
+            .insert(name, DeploymentEntry { found, conditions });
+    }
+    for (name, object) in read_all::<MLTrainingJob>(data_dir, Kind::Training)? {
+        let Some(object) = understood(convert::read_training_object(&object).ok(), name.as_str()) else {
+            continue;
+        };
+        let path = data_dir.status_file(Kind::Training, name.as_str());
+        let status = read_status(&path)?.map(read_training).unwrap_or_default();
+        state.trainings.insert(name, TrainingEntry { object, status });
+    }
+    if data_dir.is_locked() {
+        remember_written(data_dir, &mut state);
+    }
+    Ok(state)
+}
+
+/// Reads a status. What a later program remembers in it is neither read nor lost: the start is refused.
+fn read_status<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, DataDirError> {
+    let Some(mut status) = read_json::<Value>(path) else {
+        return Ok(None);
+    };
+    let format = status.pointer("/memory/format").and_then(Value::as_u64);
+    let format = format.map_or(Format::default(), |format| {
+        Format(u32::try_from(format).unwrap_or(u32::MAX))
+    });
+    format
+        .known()
+        .map_err(|source: UnknownFormat| DataDirError::LaterFormat {
+            path: path.to_owned(),
+            source,
+        })?;
+    // The first version kept a job's runs beside its status.
+    if let Some(runs) = status.get_mut("runs").map(Value::take)
+        && status.get("memory").is_none()
+    {
+        status["memory"] = serde_json::json!({ "runs": runs });
+    }
+    let read = serde_json::from_value(status).inspect_err(|error| {
+        tracing::warn!(path = %path.display(), %error, "left out a file of the data directory that makes no sense");
+    });
+    Ok(read.ok())
+}
+
+/// Objects of another environment would look like objects that Git does not have any more.
+fn refuse_another_environment(data_dir: &DataDir, name: &EnvironmentName) -> Result<(), DataDirError> {
+    for entry in fs::read_dir(data_dir.path().join("objects").join(Kind::Environment.as_str()))
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        let file_name = entry.file_name().to_string_lossy().into_owned();
+        if let Some(other) = file_name.strip_suffix(".json")
+            && !file_name.starts_with(".tmp-")
+            && other != name.as_str()
+        {
+            return Err(DataDirError::OtherEnvironment {
+                path: data_dir.path().to_owned(),
+                other: other.to_owned(),
+                environment: name.clone(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Serializes an object or a status.
+pub(super) fn json<T: Serialize>(value: &T) -> Vec<u8> {
+    let mut bytes = serde_json::to_vec_pretty(value)
+        .expect("invariant: objects and statuses have text keys and cannot fail");
+    bytes.push(b'\n');
+    bytes
+}
+
+pub(super) fn deployment_status(entry: &DeploymentEntry) -> Option<Vec<u8>> {
+    let status = entry.found.status.as_ref()?;
+    Some(json(&MLDeploymentStatus {
+        conditions: entry.conditions.clone(),
+        ..convert::deployment_status(status)
+    }))
+}
+
+pub(super) fn training_status(entry: &TrainingEntry) -> Vec<u8> {
+    let TrainingStatus {
+        runs: runs::Status { phase, note, records },
+        progress_percent,
+        metrics,
+        conditions,
+    } = &entry.status;
+    let last = records.last();
+    let of_phase = phase.as_ref().map(convert::training_status).unwrap_or_default();
+    json(&MLTrainingJobStatus {
+        message: note.clone().or_else(|| of_phase.message.clone()),
+        conditions: conditions.clone(),
+        metrics: metrics.clone(),
+        progress_percent: *progress_percent,
+        started_at: last.map(|record| record.started_at),
+        finished_at: last.and_then(|record| ended_at(&record.outcome)),
+        memory: (!records.is_empty()).then(|| Records(records.clone())),
+        ..of_phase
+    })
+}
+
+pub(super) fn write_object(
+    data_dir: &DataDir,
+    object: &Object,
+    environment: &EnvironmentName,
+) -> io::Result<()> {
+    let bytes = match object {
+        Object::Environment(environment) => json(&convert::environment_object(environment)),
+        Object::Deployment(name, object) => json(&convert::deployment_object(name, object, environment)),
+        Object::Training(name, object) => json(&convert::training_object(name, object, environment)),
+    };
+    let ObjectId { kind, name } = object.id();
+    let path = data_dir.object_file(kind, name.as_str());
+    write_atomic(&path, &bytes).map_err(|error| named("write", &path, &error))?;
+    data_dir.sync_later(path);
+    Ok(())
+}
+
+pub(super) fn write_status(data_dir: &DataDir, id: &ObjectId, bytes: &[u8]) -> io::Result<()> {
+    let path = data_dir.status_file(id.kind, id.name.as_str());
+    write_atomic(&path, bytes).map_err(|error| named("write", &path, &error))?;
+    data_dir.sync_later(path);
+    Ok(())
+}
+
+pub(super) fn remove_object(data_dir: &DataDir, id: &ObjectId) -> io::Result<()> {
+    let path = data_dir.object_file(id.kind, id.name.as_str());
+    remove(&path).map_err(|error| named("remove", &path, &error))
+}
+
+pub(super) fn remove_status(data_dir: &DataDir, id: &ObjectId) -> io::Result<()> {
+    let path = data_dir.status_file(id.kind, id.name.as_str());
+    remove(&path).map_err(|error| named("remove", &path, &error))
+}
+
+fn named(act: &str, path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot {act} {}: {error}", path.display()))
+}
+
+fn ended_at(outcome: &Outcome) -> Option<planner::Timestamp> {
+    match outcome {
+        Outcome::Running => None,
+        Outcome::Published { at, .. }
+        | Outcome::Refused { at, .. }
+        | Outcome::Transient { at, .. }
+        | Outcome::Skipped { at, .. }
+        | Outcome::Stopped { at, .. } => Some(*at),
+    }
+}
+
+fn read_training(shown: MLTrainingJobStatus) -> TrainingStatus {
+    TrainingStatus {
+        runs: runs::Status {
+            phase: convert::read_training_phase(&shown),
+            note: None,
+            records: shown.memory.map(|Records(records)| records).unwrap_or_default(),
+        },
+        progress_percent: shown.progress_percent,
+        metrics: shown.metrics,
+        conditions: shown.conditions,
+    }
+}
+
+fn read_all<T: DeserializeOwned>(
+    data_dir: &DataDir,
+    kind: Kind,
+) -> Result<BTreeMap<ObjectName, T>, DataDirError> {
+    let folder = data_dir.path().join("objects").join(kind.as_str());
+    let failed = |source| DataDirError::Io {
+        what: "read",
+        path: folder.clone(),
+        source,
+    };
+    let entries = match fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut all = BTreeMap::new();
+    for entry in entries {
+        let path = entry.map_err(failed)?.path();
+        let file_name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        if file_name.starts_with(".tmp-") {
+            if data_dir.is_locked() {
+                let _half_written = fs::remove_file(&path);
+            }
+        } else if let Some(name) = file_name.strip_suffix(".json").and_then(|name| name.parse().ok())
+            && let Some(object) = read_json(&path)
+        {
+            all.insert(name, object);
+        }
+    }
+    Ok(all)
+}
+
+/// Reads what the status files hold, and removes those of objects that are gone: their tracks ended with the process.
+fn remember_written(data_dir: &DataDir, state: &mut State) {
+    for kind in Kind::ALL {
+        let folder = data_dir.path().join("status").join(kind.as_str());
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let file_name = entry.file_name().to_string_lossy().into_owned();
+            let name = file_name.strip_suffix(".json").unwrap_or_default();
+            let known = name.parse::<ObjectName>().ok().filter(|name| match kind {
+                Kind::Deployment => state.deployments.contains_key(name),
+                Kind::Training => state.trainings.contains_key(name),
+                Kind::Environment => true,
+            });
+            match known.filter(|_| !file_name.starts_with(".tmp-")) {
+                None => {
+                    let _orphan = fs::remove_file(&path);
+                }
+                Some(name) => {
+                    if let Ok(bytes) = read_bounded(&path, FILE_BYTES_MAX) {
+                        state.written.insert(ObjectId { kind, name }, Digest::of(&bytes));
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn read_json<T: DeserializeOwned>(path: &Path) -> Option<T> {
+    let bytes = match read_bounded(path, FILE_BYTES_MAX) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        Err(error) => {
+            tracing::warn!(path = %path.display(), %error, "left out a file of the data directory that cannot be read");
+            return None;
+        }
+    };
+    serde_json::from_slice(&bytes)
+        .inspect_err(|error| {
+            tracing::warn!(path = %path.display(), %error, "left out a file of the data directory that makes no sense");
+        })
+        .ok()
+}
+
+fn understood<T>(value: Option<T>, name: &str) -> Option<T> {
+    if value.is_none() {
+        tracing::warn!(
+            object = name,
+            "left out an object of the data directory that makes no sense"
+        );
+    }
+    value
+}

@@ -1,0 +1,401 @@
+//! Starting the standalone target and keeping its two loops going.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use planner::Timestamp;
+use planner::environment::Environment;
+use planner::finding::Finding;
+use planner::names::{EnvironmentName, Revision};
+use reconciler::resolve::Resolver;
+use reconciler::source::{Source, SourceError};
+use reconciler::{Beat, Locate, Reconciler};
+use registry::{Observer, Owner, Store, StoreError};
+use tokio::sync::{broadcast, watch};
+
+use crate::data_dir::{DataDir, DataDirError};
+use crate::events::{Event, Events};
+use crate::following::{Following, POLL};
+use crate::models::Models;
+use crate::objects::Objects;
+use crate::operator::Operator;
+use crate::trainings::Trainings;
+use crate::{Slots, Trainer, Wake};
+
+/// How long a training run's process may take to end after it was killed.
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What a standalone target is started with.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The repository, or a folder in its work tree.
+    pub repository: PathBuf,
+    /// The branch to follow; absent: the checked-out one, as it is at the start.
+    pub branch: Option<String>,
+    /// The environment.
+    pub environment: EnvironmentName,
+    /// The data directory.
+    pub data_dir: PathBuf,
+    /// The id that the installation gets if the data directory has none yet: random, made by the caller.
+    pub installation: String,
+}
+
+/// Why a standalone target cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The repository, branch or folder is not there or cannot be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The registry cannot be used.
+    #[error(transparent)]
+    Registry(#[from] StoreError),
+    /// The first commit has no MLEnvironment that can be read, and there is no last good one.
+    #[error("environment {environment} cannot start at {}:\n{}", revision.short(), lines(findings))]
+    Environment {
+        /// The environment.
+        environment: EnvironmentName,
+        /// The commit.
+        revision: Revision,
+        /// What is wrong.
+        findings: Vec<Finding>,
+    },
+}
+
+fn lines(findings: &[Finding]) -> String {
+    let lines: Vec<String> = findings.iter().map(ToString::to_string).collect();
+    lines.join("\n")
+}
+
+/// Why a running target had to end.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A loop ended, which is a bug: the process must end rather than look alive.
+    #[error("the {which} loop ended unexpectedly: {source}")]
+    LoopEnded {
+        /// Which.
+        which: &'static str,
+        /// How.
+        #[source]
+        source: tokio::task::JoinError,
+    },
+}
+
+/// How long to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Until the shutdown.
+    Follow,
+    /// Until nothing is left to do, or the time is over.
+    Once {
+        /// The longest that it may take.
+        timeout: Duration,
+    },
+}
+
+/// What a target that was run [`Mode::Once`] came to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Converged {
+    /// Whether nothing was left to do in time.
+    pub is_settled: bool,
+    /// The commit.
+    pub revision: Option<Revision>,
+    /// What stands in the way.
+    pub findings: Vec<Finding>,
+    /// What still waits, one sentence each.
+    pub waiting: Vec<String>,
+}
+
+impl Converged {
+    /// Says whether everything is as Git says.
+    pub fn is_converged(&self) -> bool {
+        self.is_settled && self.findings.is_empty() && self.waiting.is_empty()
+    }
+}
+
+/// A standalone target that holds its data directory and has not begun yet.
+#[derive(Debug)]
+pub struct Standalone {
+    source: Source,
+    environment: EnvironmentName,
+    objects: Arc<Objects>,
+    store: Store,
+    owner: Owner,
+    wake: Wake,
+    events: Events,
+}
+
+impl Standalone {
+    /// Takes the data directory, opens the repository and the registry. Quick: nothing is walked, trained or loaded.
+    pub fn open(options: &Options, now: Timestamp) -> Result<Self, StartError> {
+        let mut source = Source::open(&options.repository, options.branch.as_deref())?;
+        let head = source.head()?;
+        let data_dir = Arc::new(DataDir::open(&options.data_dir, &options.installation)?);
+        let objects = Arc::new(Objects::load(data_dir.clone(), &options.environment)?);
+        let last_good = objects.environment();
+        let environment = match last_good {
+            Some(environment) => environment,
+            None => first_environment(&source, &head, &options.environment)?,
+        };
+        let owner = Owner {
+            environment: options.environment.clone(),
+            installation: data_dir.installation().to_owned(),
+        };
+        let root = registry_root(&data_dir, &environment);
+        Store::init(&root, &owner, now)?;
+        let store = Store::open_owned(&root, &owner)?;
+        Ok(Self {
+            source,
+            environment: options.environment.clone(),
+            objects,
+            store,
+            owner,
+            wake: Wake::default(),
+            events: Events::new(),
+        })
+    }
+
+    /// Returns the registry.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Returns the data directory's absolute path.
+    pub fn data_dir(&self) -> &std::path::Path {
+        self.objects.data_dir.path()
+    }
+
+    /// Returns the branch that is followed.
+    pub fn branch(&self) -> &str {
+        self.source.branch()
+    }
+
+    /// Returns the manifests of the work tree that are not committed, and so do not count.
+    pub fn uncommitted(&self) -> Vec<String> {
+        self.source.uncommitted(&self.environment)
+    }
+
+    /// Returns what slots call when one of them changed.
+    pub fn wake(&self) -> Wake {
+        self.wake.clone()
+    }
+
+    /// Listens to what happens. A listener that is more than 1,024 events behind misses the oldest.
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+
+    /// Runs until `shutdown`, or, once, until nothing is left to do. Training runs under way are killed at the end.
+    ///
+    /// Called on a multi-threaded Tokio runtime with its time and process drivers.
+    pub async fn run(
+        self,
+        slots: Arc<dyn Slots>,
+        trainer: Arc<dyn Trainer>,
+        mode: Mode,
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> Result<Converged, RunError> {
+        let wake = self.wake.clone();
+        let events = self.events.clone();
+        let (following, operator) = self.assemble(slots, trainer);
+
+        let (stop, stopped) = watch::channel(false);
+        let (rest, resting) = watch::channel(None);
+        let mut operating = tokio::spawn(operate(operator, wake.clone(), rest, stopped.clone()));
+        let mut reconciling = tokio::spawn(reconcile(following, wake, mode, resting, events, stopped));
+        tokio::select! {
+            () = shutdown => {}
+            ended = &mut operating => {
+                let Err(source) = ended.and_then(|ended| ended) else {
+                    return Ok(Converged::default());
+                };
+                return Err(RunError::LoopEnded { which: "operator", source });
+            }
+            ended = &mut reconciling => {
+                let _operator = stop.send(true);
+                let converged = ended
+                    .and_then(|ended| ended)
+                    .map_err(|source| RunError::LoopEnded { which: "reconciler", source })?;
+                let _killed = tokio::time::timeout(STOP_PATIENCE, operating).await;
+                return Ok(converged);
+            }
+        }
+        let _loops = stop.send(true);
+        let _killed = tokio::time::timeout(STOP_PATIENCE, operating).await;
+        reconciling
+            .await
+            .and_then(|ended| ended)
+            .map_err(|source| RunError::LoopEnded {
+                which: "reconciler",
+                source,
+            })
+    }
+}
+
+impl Standalone {
+    pub(crate) fn assemble(self, slots: Arc<dyn Slots>, trainer: Arc<dyn Trainer>) -> (Following, Operator) {
+        let Self {
+            source,
+            environment,
+            objects,
+            store,
+            owner,
+            wake,
+            events,
+        } = self;
+        let registry = Observer::new(store);
+        let models = Models::new(objects.clone(), slots.clone(), registry.clone(), events.clone());
+        let trainings = Trainings::new(
+            objects.clone(),
+            registry.clone(),
+            trainer,
+            events.clone(),
+            wake.clone(),
+        );
+        let operator = Operator::new(objects.clone(), models, trainings, wake.clone(), events.clone());
+        let locate = locate(&objects.data_dir);
+        let reconciler = Reconciler::new(source, environment, objects.clone(), registry, locate);
+        let following = Following::new(reconciler, objects, owner, slots, wake, events);
+        (following, operator)
+    }
+}
+
+type Loop<T> = Result<T, tokio::task::JoinError>;
+
+/// Makes every [`POLL`] a turn, however often a loop is woken.
+#[derive(Debug, Default)]
+struct Turns {
+    last: Option<Instant>,
+}
+
+impl Turns {
+    fn beat(&mut self) -> Beat {
+        if self.last.is_some_and(|last| last.elapsed() < POLL) {
+            return Beat::Touch;
+        }
+        self.last = Some(Instant::now());
+        Beat::Turn
+    }
+}
+
+async fn operate(
+    mut operator: Operator,
+    wake: Wake,
+    rest: watch::Sender<Option<u64>>,
+    mut stopped: watch::Receiver<bool>,
+) -> Loop<()> {
+    let mut turns = Turns::default();
+    while !*stopped.borrow() {
+        let beat = turns.beat();
+        let step;
+        (operator, step) = tokio::task::spawn_blocking(move || {
+            let step = operator.step(beat, now());
+            (operator, step)
+        })
+        .await?;
+        if rest.send_if_modified(|rest| std::mem::replace(rest, step.settled_at) != step.settled_at) {
+            wake.reconciler();
+        }
+        tokio::select! {
+            () = wake.0.operator.notified() => {}
+            () = tokio::time::sleep(step.wait) => {}
+            _changed = stopped.changed() => {}
+        }
+    }
+    operator.stop_all();
+    Ok(())
+}
+
+async fn reconcile(
+    mut following: Following,
+    wake: Wake,
+    mode: Mode,
+    resting: watch::Receiver<Option<u64>>,
+    events: Events,
+    mut stopped: watch::Receiver<bool>,
+) -> Loop<Converged> {
+    let began = Instant::now();
+    let mut converged = Converged::default();
+    let mut turns = Turns::default();
+    while !*stopped.borrow() {
+        let beat = turns.beat();
+        // The operator must have rested before the pass, with the objects as they still are after it.
+        let rested_at = *resting.borrow();
+        let look;
+        (following, look) = tokio::task::spawn_blocking(move || {
+            let look = following.look(beat, now());
+            (following, look)
+        })
+        .await?;
+        let is_settled =
+            rested_at == Some(look.generation) && *resting.borrow() == rested_at && look.pass.is_quiet();
+        let before = (converged.is_settled, converged.revision.clone());
+        if look.pass.is_touched || before != (is_settled, look.pass.attempted.clone()) {
+            let standing = following.reconciler().standing();
+            let new = Converged {
+                is_settled,
+                revision: look.pass.attempted,
+                findings: standing.stopping().cloned().collect(),
+                waiting: standing.waiting().map(ToString::to_string).collect(),
+            };
+            if is_settled && new != converged {
+                events.send(Event::Settled {
+                    revision: new.revision.clone(),
+                });
+            }
+            converged = new;
+        }
+        if let Mode::Once { timeout } = mode
+            && (converged.is_settled || began.elapsed() >= timeout)
+        {
+            break;
+        }
+        tokio::select! {
+            () = wake.0.reconciler.notified() => {}
+            () = tokio::time::sleep(POLL) => {}
+            _changed = stopped.changed() => {}
+        }
+    }
+    Ok(converged)
+}
+
+fn first_environment(
+    source: &Source,
+    head: &Revision,
+    name: &EnvironmentName,
+) -> Result<Environment, StartError> {
+    // An environment that has no folder is told with those that exist.
+    source.folder(head, name)?;
+    let mut resolver = Resolver::without_history();
+    resolver.resolve(source, head, name, None)?;
+    let resolution = resolver.into_resolution();
+    match resolution.desired {
+        Some(desired) => Ok(desired.environment),
+        None => Err(StartError::Environment {
+            environment: name.clone(),
+            revision: head.clone(),
+            findings: resolution.findings,
+        }),
+    }
+}
+
+/// Returns where an environment's registry lies.
+pub(crate) fn registry_root(data_dir: &DataDir, environment: &Environment) -> PathBuf {
+    match &environment.registry_path {
+        None => data_dir.path().join("registry"),
+        Some(path) => data_dir.path().join(path),
+    }
+}
+
+/// Says where registries lie, by the data directory.
+pub(crate) fn locate(data_dir: &Arc<DataDir>) -> Locate {
+    let data_dir = data_dir.clone();
+    Arc::new(move |environment| registry_root(&data_dir, environment))
+}
+
+fn now() -> Timestamp {
+    Timestamp::from(SystemTime::now())
+}

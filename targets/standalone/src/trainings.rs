@@ -1,0 +1,422 @@
+//! One step of each training job that was touched: what the planner decides, done with child processes.
+
+mod child;
+mod request;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crds::status::ConditionStatus;
+use planner::Timestamp;
+use planner::names::{ModelName, ObjectName};
+use planner::observed::ObservedModel;
+use planner::runs::{self, Job, Outcome, Phase, Queue, StopReason};
+use reconciler::Beat;
+use reconciler::conditions::Facts;
+use registry::Observer;
+use registry::run::Ending;
+
+use crate::data_dir::advice;
+use crate::due::Due;
+use crate::events::{Event, Events};
+use crate::models::{Stepped, earliest};
+use crate::objects::{Objects, TrainingEntry, TrainingStatus};
+use crate::{Trainer, Wake};
+use child::{Children, Ended, RunKey};
+
+/// How long to wait before a run is started that could not be, or a registry is read that could not be.
+const POSTPONED: Duration = Duration::from_secs(5);
+/// How many jobs are looked at at a time although nothing touched them: their model may have changed in the registry.
+const TURN: usize = 16;
+
+/// Makes training runs follow the MLTrainingJob objects.
+pub(crate) struct Trainings {
+    objects: Arc<Objects>,
+    registry: Observer,
+    trainer: Arc<dyn Trainer>,
+    events: Events,
+    children: Children,
+    queue: Queue,
+    /// What each process that is under way was started for.
+    started: BTreeMap<RunKey, runs::Due>,
+    /// What the registry held of each job's model when it was last decided about.
+    seen: BTreeMap<ObjectName, Arc<ObservedModel>>,
+    due: Due<ObjectName>,
+    unsettled: BTreeSet<ObjectName>,
+    /// How many processes train at a time.
+    running_max: usize,
+    /// Whether runs that a former process left behind have been settled.
+    has_settled_leftovers: bool,
+    /// Until when no run is started, and why: nothing could be written for the last one.
+    postponed: Option<(Timestamp, String)>,
+    /// Whether it was told that runs cannot be started, and not since that they can.
+    is_troubled: bool,
+    /// Whose turn it was last.
+    turn: Option<ObjectName>,
+}
+
+impl Trainings {
+    pub(crate) fn new(
+        objects: Arc<Objects>,
+        registry: Observer,
+        trainer: Arc<dyn Trainer>,
+        events: Events,
+        wake: Wake,
+    ) -> Self {
+        Self {
+            objects,
+            registry,
+            trainer,
+            events,
+            children: Children::new(wake),
+            queue: Queue::default(),
+            started: BTreeMap::new(),
+            seen: BTreeMap::new(),
+            due: Due::default(),
+            unsettled: BTreeSet::new(),
+            running_max: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            has_settled_leftovers: false,
+            postponed: None,
+            is_troubled: false,
+            turn: None,
+        }
+    }
+
+    /// Lets every job with a time be due: the clock was set back.
+    pub(crate) fn clock_was_set_back(&mut self) -> Vec<ObjectName> {
+        self.due.all()
+    }
+
+    /// Steps these jobs, those whose run ended, those that are due, and where it is a turn some that nothing touched.
+    /// Called within a Tokio runtime.
+    pub(crate) fn step(&mut self, mut touched: BTreeSet<ObjectName>, beat: Beat, now: Timestamp) -> Stepped {
+        let mut has_news = false;
+        if !self.has_settled_leftovers {
+            self.settle_leftovers(now);
+            self.has_settled_leftovers = true;
+        }
+        for Ended { key, how } in self.children.ended() {
+            has_news = true;
+            if let Some(due) = self.started.remove(&key) {
+                self.queue.ended(&due);
+            }
+            self.settle(&key, transient(how, now), now);
+            // Whoever waits for the same folder, or to be compared with this run, is admitted below.
+            touched.insert(key.job);
+        }
+        touched.extend(self.due.take(now));
+        if beat == Beat::Turn {
+            touched.extend(self.in_turn());
+        }
+        self.follow_progress(now);
+        if self.postponed.as_ref().is_some_and(|(until, _)| *until <= now) {
+            self.postponed = None;
+        }
+        for name in touched {
+            has_news |= self.step_job(&name, now);
+        }
+        has_news |= self.start_admitted(now);
+        let postponed = self.postponed.as_ref().map(|(until, _)| *until);
+        Stepped {
+            has_news,
+            is_settled: self.unsettled.is_empty() && self.children.keys().next().is_none(),
+            wake: earliest(self.due.next(), postponed),
+        }
+    }
+
+    /// Stops all runs, for the end of the process.
+    pub(crate) fn stop_all(&mut self) {
+        self.children.stop_all();
+    }
+
+    /// Decides about one job. Returns whether its phase changed.
+    fn step_job(&mut self, name: &ObjectName, now: Timestamp) -> bool {
+        let Some(TrainingEntry { object, mut status }) = self.objects.training(name) else {
+            self.forget(name);
+            return false;
+        };
+        let model = &object.spec.model;
+        let existing = match self.registry.observe(model) {
+            Ok(existing) => existing,
+            Err(error) => {
+                tracing::warn!(job = %name, %error, "cannot look at the versions of a job's model; it is tried again");
+                self.unsettled.insert(name.clone());
+                self.due.set(name, Some(now + POSTPONED));
+                return false;
+            }
+        };
+        let job = Job::new(&object, &existing.versions);
+        let held = self.postponed.as_ref().map(|(_, why)| why.as_str());
+        let decided = status.runs.decide(name, &job, held, now);
+        self.seen.insert(name.clone(), existing.clone());
+        for version in decided.stops {
+            self.children.stop(&RunKey {
+                job: name.clone(),
+                version,
+            });
+        }
+        self.due.set(name, decided.wake);
+        self.queue.set(name, decided.due);
+        self.save(name, status, now)
+    }
+
+    /// A job that is gone: its processes end, and nothing is due.
+    fn forget(&mut self, name: &ObjectName) {
+        let orphans: Vec<RunKey> = self
+            .children
+            .keys()
+            .filter(|key| key.job == *name)
+            .cloned()
+            .collect();
+        for key in orphans {
+            self.children.stop(&key);
+        }
+        self.queue.set(name, Vec::new());
+        self.due.set(name, None);
+        self.seen.remove(name);
+        self.unsettled.remove(name);
+    }
+
+    fn save(&mut self, name: &ObjectName, mut status: TrainingStatus, now: Timestamp) -> bool {
+        let is_unsettled = matches!(
+            status.runs.phase,
+            Some(Phase::Running { .. } | Phase::Pending { .. })
+        );
+        if is_unsettled {
+            self.unsettled.insert(name.clone());
+        } else {
+            self.unsettled.remove(name);
+        }
+        status.conditions = conditions(&status, now);
+        self.objects.set_training(name, status)
+    }
+
+    /// Starts what is admitted. Returns whether a phase changed.
+    fn start_admitted(&mut self, now: Timestamp) -> bool {
+        let mut has_news = false;
+        if self.postponed.is_some() {
+            return has_news;
+        }
+        for due in self.queue.admit(self.running_max) {
+            if self.postponed.is_some() {
+                // What was admitted and cannot start now is decided about again.
+                self.due.set(&due.job, Some(now + POSTPONED));
+                continue;
+            }
+            has_news |= self.start(&due, now);
+        }
+        has_news
+    }
+
+    /// Records the attempt, then starts it: a crash in between leaves a record that the next process settles.
+    fn start(&mut self, due: &runs::Due, now: Timestamp) -> bool {
+        let Some(TrainingEntry { object, mut status }) = self.objects.training(&due.job) else {
+            return false;
+        };
+        let existing = self.seen.get(&due.job).cloned().unwrap_or_default();
+        let before = status.clone();
+        let job = Job::new(&object, &existing.versions);
+        status.runs.start(due, &job, now);
+        status.metrics.clear();
+        status.progress_percent = Some(0);
+        let has_news = self.save(&due.job, status, now);
+        let request = request::of(due, &object, job.inputs, self.registry.store());
+        let key = RunKey {
+            job: due.job.clone(),
+            version: due.version.clone(),
+        };
+        let prepared = self
+            .objects
+            .write_statuses()
+            .map_err(|error| format!("{error}{}", advice(&error)))
+            .and_then(|()| child::prepare(&request, self.registry.store()));
+        let folder = match prepared {
+            Ok(folder) => folder,
+            Err(why) => {
+                self.save(&due.job, before, now);
+                self.postpone(&key, why, now);
+                return has_news;
+            }
+        };
+        self.is_troubled = false;
+        self.queue.started(due);
+        self.started.insert(key.clone(), due.clone());
+        self.children.start(&key, folder, self.trainer.as_ref());
+        self.events.send(Event::TrainingStarted {
+            job: key.job,
+            model: request.model,
+            version: key.version,
+        });
+        has_news
+    }
+
+    /// A run for which nothing can be written was never tried: it counts as no attempt, however long that lasts.
+    fn postpone(&mut self, key: &RunKey, why: String, now: Timestamp) {
+        let RunKey { job, version } = key;
+        tracing::warn!(%job, %version, why, "cannot start a training run; it is tried again");
+        if !std::mem::replace(&mut self.is_troubled, true) {
+            self.events.send(Event::Trouble(format!(
+                "cannot start training {job} {version}: {why}; it is tried again"
+            )));
+        }
+        self.postponed = Some((now + POSTPONED, why));
+        // Its note says why it waits, and it is due again once that may be over.
+        self.step_job(job, now);
+        self.due.set(job, Some(now + POSTPONED));
+    }
+
+    /// Records how a run ended, `without_result` if it left none.
+    fn settle(&mut self, key: &RunKey, without_result: Outcome, now: Timestamp) {
+        let Some(TrainingEntry { object, mut status }) = self.objects.training(&key.job) else {
+            return;
+        };
+        let model = object.spec.model;
+        let result = self.registry.store().run(&model, &key.version);
+        let outcome = match result.and_then(|folder| folder.map_or(Ok(None), |folder| folder.result())) {
+            Ok(Some(result)) => outcome(result.ending, result.at, &mut status.metrics),
+            Ok(None) => without_result,
+            Err(error) => transient(format!("the run's result cannot be read: {error}"), now),
+        };
+        let is_published = matches!(outcome, Outcome::Published { .. });
+        let Some(ended) = status.runs.end(&key.version, outcome) else {
+            return;
+        };
+        if is_published {
+            status.progress_percent = Some(100);
+        }
+        self.save(&key.job, status, now);
+        self.tell_end(key, model, ended);
+    }
+
+    fn tell_end(&self, key: &RunKey, model: ModelName, ended: runs::Ended) {
+        let runs::Ended { outcome, is_retried } = ended;
+        tracing::info!(job = %key.job, version = %key.version, ?outcome, "training run ended");
+        self.events.send(Event::TrainingEnded {
+            job: key.job.clone(),
+            model,
+            version: key.version.clone(),
+            outcome,
+            is_retried,
+        });
+    }
+
+    /// Settles runs that are recorded as under way by a process that is gone, and its trainers with it.
+    fn settle_leftovers(&mut self, now: Timestamp) {
+        for name in self.objects.trainings() {
+            let Some(entry) = self.objects.training(&name) else {
+                continue;
+            };
+            let running: Vec<_> = entry.status.runs.running().cloned().collect();
+            for version in running {
+                let interrupted = Outcome::Stopped {
+                    at: now,
+                    reason: StopReason::Interrupted,
+                };
+                let job = name.clone();
+                self.settle(&RunKey { job, version }, interrupted, now);
+            }
+        }
+    }
+
+    fn follow_progress(&mut self, now: Timestamp) {
+        for (key, progress, is_due) in self.children.progress(now) {
+            if is_due && let Some(mut entry) = self.objects.training(&key.job) {
+                entry.status.progress_percent = Some(progress.percent);
+                self.objects.set_training(&key.job, entry.status);
+            }
+            self.events.send(Event::TrainingProgress {
+                job: key.job,
+                version: key.version,
+                percent: progress.percent,
+                stage: progress.stage,
+            });
+        }
+    }
+
+    /// Returns the jobs whose turn it is and whose model is not what it was when they were decided about.
+    fn in_turn(&mut self) -> Vec<ObjectName> {
+        use std::ops::Bound::{Excluded, Included, Unbounded};
+        let after = match &self.turn {
+            Some(last) => (Excluded(last.clone()), Unbounded),
+            None => (Unbounded, Unbounded),
+        };
+        let mut turn: Vec<(ObjectName, Arc<ObservedModel>)> = Vec::new();
+        let mut take = |range: std::collections::btree_map::Range<'_, ObjectName, Arc<ObservedModel>>| {
+            let left = TURN - turn.len();
+            turn.extend(range.take(left).map(|(name, seen)| (name.clone(), seen.clone())));
+        };
+        take(self.seen.range::<ObjectName, _>(after));
+        if let Some(last) = self.turn.take() {
+            take(self.seen.range::<ObjectName, _>((Unbounded, Included(last))));
+        }
+        self.turn = turn.last().map(|(name, _)| name.clone());
+        let has_changed = |(name, seen): (ObjectName, Arc<ObservedModel>)| {
+            let model = self.objects.training(&name)?.object.spec.model;
+            if self.registry.glance(&model) && self.registry.observe(&model).is_err() {
+                return None;
+            }
+            let now = self.registry.known(&model)?;
+            (!Arc::ptr_eq(&seen, &now) && seen.versions != now.versions).then_some(name)
+        };
+        turn.into_iter().filter_map(has_changed).collect()
+    }
+}
+
+fn transient(message: String, at: Timestamp) -> Outcome {
+    Outcome::Transient { at, message }
+}
+
+fn outcome(ending: Ending, at: Timestamp, metrics: &mut BTreeMap<String, f64>) -> Outcome {
+    match ending {
+        Ending::Published {
+            digest,
+            metrics: measured,
+        } => {
+            *metrics = measured;
+            Outcome::Published { at, digest }
+        }
+        Ending::Refused { message } => Outcome::Refused { at, message },
+        Ending::Transient { message } => Outcome::Transient { at, message },
+    }
+}
+
+fn conditions(status: &TrainingStatus, now: Timestamp) -> Vec<crds::status::Condition> {
+    let Some(phase) = &status.runs.phase else {
+        return status.conditions.clone();
+    };
+    let facts = |ready, reason, message: String, reconciling, stalled| Facts {
+        ready: (ready, reason, message),
+        reconciling,
+        stalled,
+    };
+    let facts = match phase {
+        Phase::Scheduled { .. } => facts(ConditionStatus::True, "Scheduled", String::new(), false, false),
+        Phase::Pending { version } => facts(
+            ConditionStatus::False,
+            "Pending",
+            status.runs.note.clone().unwrap_or_else(|| version.to_string()),
+            true,
+            false,
+        ),
+        Phase::Running { version } => facts(
+            ConditionStatus::False,
+            "Running",
+            version.to_string(),
+            true,
+            false,
+        ),
+        Phase::Succeeded { version, .. } => facts(
+            ConditionStatus::True,
+            "Succeeded",
+            version.to_string(),
+            false,
+            false,
+        ),
+        Phase::Failed { message, .. } => {
+            facts(ConditionStatus::False, "Failed", message.clone(), false, true)
+        }
+        Phase::Suspended => facts(ConditionStatus::True, "Suspended", String::new(), false, false),
+    };
+    facts.conditions(&status.conditions, now)
+}
