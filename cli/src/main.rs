@@ -6,6 +6,7 @@ mod commands;
 mod failure;
 mod listeners;
 mod logging;
+mod memory;
 mod meters;
 mod news;
 mod serving;
@@ -21,6 +22,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
+    memory::share_between_threads();
     logging::start();
     let arguments = arguments::Arguments::parse();
     match arguments.command.run() {

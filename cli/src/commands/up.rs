@@ -26,6 +26,7 @@ use crate::clock;
 use crate::commands::registry::random_id;
 use crate::failure::Failure;
 use crate::listeners::{Bound, ControlPlaneArguments, InferenceArguments};
+use crate::memory::Heap;
 use crate::meters::Meters;
 use crate::news::Teller;
 use crate::serving::{self, Parts};
@@ -104,6 +105,7 @@ async fn serve(
         runtime: runtime.clone(),
         store: standalone.store().clone(),
         addresses: Addresses::new(&inference, &control_plane),
+        heap: Heap::default(),
         ready_since: None,
         is_settled: false,
         is_told: false,
@@ -144,6 +146,7 @@ struct Telling {
     runtime: Runtime,
     store: Store,
     addresses: Addresses,
+    heap: Heap,
     /// Since when the server can answer.
     ready_since: Option<Instant>,
     /// Whether the last that was heard is that nothing is left to do.
@@ -159,7 +162,10 @@ impl Telling {
             tokio::select! {
                 event = self.events.recv() => match event {
                     Ok(event) => self.hear(event),
-                    Err(RecvError::Lagged(missed)) => tracing::warn!(missed, "too much happened to tell all of it"),
+                    Err(RecvError::Lagged(missed)) => {
+                        self.heap.used(missed);
+                        tracing::warn!(missed, "too much happened to tell all of it");
+                    }
                     // The reconciler ended; whoever waits for it says so.
                     Err(RecvError::Closed) => return std::future::pending().await,
                 },
@@ -175,6 +181,10 @@ impl Telling {
         self.meters.hear(&event);
         if !matches!(event, Event::PassEnded { .. }) {
             self.is_settled = matches!(event, Event::Settled { .. });
+            self.heap.used(1);
+            if self.is_settled {
+                self.heap.tidy();
+            }
         }
         let news = self.teller.hear(event);
         self.presenter.news(&news);
