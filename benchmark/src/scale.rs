@@ -36,11 +36,11 @@ pub const MODELS: [usize; 3] = [100, 1_000, 10_000];
 /// Beyond so many, training all of them would take too long.
 const TRAINED_MAX: usize = 2_000;
 /// What a process may use while it counts as settled, as a share of a core.
-const SETTLED_SHARE: f64 = 0.1;
+const SETTLED_SHARE: f64 = 0.02;
 /// How long one look at that takes.
 const SETTLED_LOOK: Duration = Duration::from_secs(2);
 /// After so long it is measured as it is.
-const SETTLE_MAX: Duration = Duration::from_mins(1);
+const SETTLE_MAX: Duration = Duration::from_mins(3);
 
 /// Tells a person how far a long run is.
 type Say<'a> = &'a dyn Fn(&str);
@@ -250,6 +250,7 @@ fn rest(aurora: &mut Aurora, period: Duration, measured: &mut Measured) -> Resul
             break;
         }
     }
+    measured.add(Quantity::Settling, settling.elapsed().as_secs_f64());
     let before = Reading::of(aurora)?;
     while before.age() < period {
         thread::sleep(Duration::from_secs(1));

@@ -1,4 +1,5 @@
-//! An environment of any number of small models: one file per model with a deployment and the job that trains it.
+//! An environment of any number of small models: one file per model with a deployment and the job that trains it, and a
+//! folder for each hundred. In one folder, Git itself would write and read a tree of all files for each commit.
 //!
 //! The first [`CANARIES`] have a second version as canary, whose weight commits move. Each model has a holdout of its
 //! own, so that no two artifacts are the same.
@@ -22,6 +23,8 @@ pub(crate) const STABLE: &str = "v20261101-120000";
 pub(crate) const CANARY: &str = "v20261120-093000";
 /// How many models have a canary.
 pub(crate) const CANARIES: usize = 4;
+/// How many models a folder has.
+const FOLDER: usize = 100;
 /// How many percent of the rows are held out; the seed of the holdout is the model's index.
 pub(crate) const HOLDOUT_PERCENT: u8 = 20;
 
@@ -43,7 +46,9 @@ impl Fleet {
         );
         fs::write(inside.join("environment.yaml"), environment)?;
         for index in 0..models {
-            let file = inside.join(format!("{}.yaml", model_name(index)));
+            let folder = inside.join(format!("{:03}", index / FOLDER));
+            fs::create_dir_all(&folder)?;
+            let file = folder.join(format!("{}.yaml", model_name(index)));
             fs::write(file, manifest(index))?;
         }
         Ok(Self {

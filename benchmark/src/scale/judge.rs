@@ -18,6 +18,8 @@ pub(crate) enum Quantity {
     Resident,
     /// The most memory that was resident up to convergence and rest.
     Peak,
+    /// From there until it takes next to nothing: what was written last is looked at once more.
+    Settling,
     /// Processor time while nothing happens.
     Rest,
     /// Processor time of one commit that moves one weight, beyond rest.
@@ -58,6 +60,7 @@ impl Quantity {
             Self::Adoption => "first start, all versions there",
             Self::Resident => "resident memory",
             Self::Peak => "peak of resident memory",
+            Self::Settling => "until at rest",
             Self::Rest => "at rest",
             Self::Commit => "processor of a one-weight commit",
             Self::CommitMean => "the same, mean of all",
@@ -78,6 +81,7 @@ impl Quantity {
             Self::Convergence
             | Self::Adoption
             | Self::Stop
+            | Self::Settling
             | Self::RestartFirst
             | Self::RestartAll
             | Self::Validate
@@ -101,6 +105,7 @@ impl Quantity {
             Self::Validate => &[(10_000, 2.0)],
             Self::Adoption
             | Self::Peak
+            | Self::Settling
             | Self::CommitMean
             | Self::CommitLate
             | Self::ResidentLate
