@@ -96,12 +96,20 @@ pub enum StoreError {
         why: String,
     },
     /// Something in the store leads elsewhere.
-    #[error("{} is a symbolic link where {expected} should be: a registry is never read or written through one", path.display())]
+    #[error("{} is a symbolic link where {expected} should be: nothing of aurora's is read or written through one", path.display())]
     Link {
         /// Where.
         path: PathBuf,
         /// What should be there, as a noun phrase.
         expected: &'static str,
+    },
+    /// A link below a folder that somebody named leads out of it.
+    #[error("{} leads out of {}", path.display(), root.display())]
+    Outside {
+        /// What was to be opened.
+        path: PathBuf,
+        /// The folder.
+        root: PathBuf,
     },
     /// Something is larger than what is read of its kind.
     #[error("{} is larger than {limit} bytes, the limit for {what}", path.display())]
@@ -177,12 +185,18 @@ impl StoreError {
             | Self::Damaged { .. }
             | Self::Malformed { .. }
             | Self::Link { .. }
+            | Self::Outside { .. }
             | Self::TooLarge { .. }
             | Self::ReservedName(_)
             | Self::Draft { .. }
             | Self::OtherDigest { .. }
             | Self::DatasetDigest { .. } => Disposition::Invalid,
         }
+    }
+
+    /// Says whether what was asked for is not there.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Io { error, .. } if error.kind() == io::ErrorKind::NotFound)
     }
 
     pub(crate) fn io(act: &'static str, path: impl Into<PathBuf>, error: impl Into<io::Error>) -> Self {
@@ -198,6 +212,18 @@ impl StoreError {
             path: path.to_owned(),
             why: why.into(),
         }
+    }
+}
+
+impl From<StoreError> for io::Error {
+    /// Keeps the kind, and says the rest in words.
+    fn from(error: StoreError) -> Self {
+        let kind = match &error {
+            StoreError::Io { error, .. } => error.kind(),
+            StoreError::TooLarge { .. } => io::ErrorKind::FileTooLarge,
+            _ => io::ErrorKind::InvalidData,
+        };
+        Self::new(kind, error)
     }
 }
 

@@ -1,24 +1,31 @@
 //! Folders held open, and the few durable operations on what lies in them.
 //!
-//! Below the root every step goes through [`Dir`], one component at a time: no symbolic link is followed, so nothing in
-//! a store can lead outside it. Whatever is read has a limit. Nothing here knows what the files mean.
+//! Every step goes through [`Dir`]: no symbolic link is followed, neither on the way to a folder nor in it, so that what
+//! a commit or another user puts in its place leads nowhere. Whoever takes a path from a person resolves that person's
+//! own links first, once. Only regular files are opened, without waiting for a pipe's other end, and whatever is read
+//! has a limit. Nothing here knows what the files mean.
 
+mod beneath;
+mod open;
 mod stamp;
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::error::StoreError;
+pub use beneath::open_beneath;
+pub(crate) use stamp::SETTLED_SECONDS;
+pub use stamp::Stamp;
 use stamp::found;
-pub(crate) use stamp::{SETTLED_SECONDS, Stamp};
 
 /// What an unfinished write is called until it is renamed. Only the lock's exclusive holder may remove one.
 pub(crate) const TEMPORARY: &str = ".tmp-";
@@ -29,46 +36,102 @@ const ENTRIES_MAX: usize = 100_000;
 const DEPTH_MAX: usize = 16;
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+/// Without NONBLOCK a pipe that somebody put there would hold us for ever.
+const GUARDED: OFlags = OFlags::NOFOLLOW
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::NOCTTY)
+    .union(OFlags::CLOEXEC);
+/// Who may do what with a folder that is made: everybody may look in, as far as the umask lets them.
+const FOLDER: Mode = Mode::from_raw_mode(0o755);
+/// Who may do what with a folder that nobody else is to look into.
+const PRIVATE: Mode = Mode::from_raw_mode(0o700);
 
 type Result<T, E = StoreError> = std::result::Result<T, E>;
 
 /// A folder that is held open.
 #[derive(Debug)]
-pub(crate) struct Dir {
+pub struct Dir {
     fd: OwnedFd,
     path: PathBuf,
 }
 
 /// A regular file, opened for reading.
 #[derive(Debug)]
-pub(crate) struct Opened {
-    pub(crate) file: File,
-    pub(crate) stamp: Stamp,
-    pub(crate) path: PathBuf,
+pub struct Opened {
+    /// The file.
+    pub file: File,
+    /// What it was when it was opened.
+    pub stamp: Stamp,
+    /// Where it was found.
+    pub path: PathBuf,
+}
+
+/// Whose a folder is, and who may write in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Access {
+    /// The owning user's id.
+    pub user: u32,
+    /// The owning group's id.
+    pub group: u32,
+    /// The permission bits, set-group-id among them.
+    pub mode: u32,
 }
 
 impl Dir {
-    /// Opens the root, where a symbolic link is the owner's business.
-    pub(crate) fn open(path: &Path) -> Result<Self> {
-        let fd =
-            rustix::fs::open(path, DIRECTORY, Mode::empty()).map_err(|e| StoreError::io("open", path, e))?;
-        Ok(Self {
-            fd,
-            path: path.to_owned(),
-        })
+    /// Opens the folder at a path. No part of the path may be a symbolic link: a person's own links are resolved before.
+    pub fn open(path: &Path) -> Result<Self> {
+        let path = std::path::absolute(path).map_err(|e| StoreError::io("find", path, e))?;
+        let fd = open::folder(&path)?;
+        Ok(Self { fd, path })
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    /// Opens the folder at a path; `None` where there is nothing.
+    pub fn open_if_there(path: &Path) -> Result<Option<Self>> {
+        match Self::open(path) {
+            Ok(dir) => Ok(Some(dir)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Opens the folder at a path and makes what is missing of it.
+    pub fn ensure(path: &Path) -> Result<Self> {
+        if let Some(dir) = Self::open_if_there(path)? {
+            return Ok(dir);
+        }
+        let path = std::path::absolute(path).map_err(|e| StoreError::io("find", path, e))?;
+        match (path.parent(), path.file_name()) {
+            (Some(parent), Some(name)) => Self::ensure(parent)?.make(name, FOLDER),
+            _ => Self::open(&path),
+        }
+    }
+
+    /// Returns its path.
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
+    /// Returns whose it is.
+    pub fn access(&self) -> Result<Access> {
+        let stat = rustix::fs::fstat(&self.fd).map_err(|e| StoreError::io("examine", &self.path, e))?;
+        Ok(Access {
+            user: stat.st_uid,
+            group: stat.st_gid,
+            mode: stat.st_mode & 0o7777,
+        })
+    }
+
     /// Opens a folder in it; `None` where there is nothing of this name.
-    pub(crate) fn dir(&self, name: &str) -> Result<Option<Self>> {
-        let path = self.path.join(name);
+    pub fn dir(&self, name: &str) -> Result<Option<Self>> {
+        self.folder(OsStr::new(name))
+    }
+
+    fn folder(&self, name: &OsStr) -> Result<Option<Self>> {
+        let path = self.child(name)?;
         match rustix::fs::openat(&self.fd, name, DIRECTORY | OFlags::NOFOLLOW, Mode::empty()) {
             Ok(fd) => Ok(Some(Self { fd, path })),
             Err(Errno::NOENT) => Ok(None),
-            Err(Errno::LOOP | Errno::NOTDIR) if self.is_link(name)? => Err(StoreError::Link {
+            Err(Errno::LOOP | Errno::NOTDIR) if open::is_link(&self.fd, name) => Err(StoreError::Link {
                 path,
                 expected: "a folder",
             }),
@@ -76,8 +139,17 @@ impl Dir {
         }
     }
 
+    /// Returns the path of a name in it. A name that is none, because it has parts, is refused: it could lead out.
+    fn child(&self, name: &OsStr) -> Result<PathBuf> {
+        let path = self.path.join(name);
+        if name.is_empty() || name == "." || name == ".." || name.as_bytes().contains(&b'/') {
+            return Err(StoreError::malformed(&path, "is no name of one file or folder"));
+        }
+        Ok(path)
+    }
+
     /// Opens a folder in it and makes it first where it is missing, so that its name survives a power loss.
-    pub(crate) fn ensure_dir(&self, name: &str) -> Result<Self> {
+    pub fn ensure_dir(&self, name: &str) -> Result<Self> {
         let dir = self.make_dir(name)?;
         if !dir.is_settled()? {
             self.sync()?;
@@ -86,15 +158,24 @@ impl Dir {
     }
 
     /// Opens a folder in it and makes it first where it is missing; its name is not on the disk until [`Dir::sync`].
-    pub(crate) fn make_dir(&self, name: &str) -> Result<Self> {
-        if let Some(dir) = self.dir(name)? {
+    pub fn make_dir(&self, name: &str) -> Result<Self> {
+        self.make(OsStr::new(name), FOLDER)
+    }
+
+    /// Opens a folder in it and makes it first where it is missing, so that only this user may look in.
+    pub fn make_private_dir(&self, name: &OsStr) -> Result<Self> {
+        self.make(name, PRIVATE)
+    }
+
+    fn make(&self, name: &OsStr, mode: Mode) -> Result<Self> {
+        if let Some(dir) = self.folder(name)? {
             return Ok(dir);
         }
-        match rustix::fs::mkdirat(&self.fd, name, Mode::from_raw_mode(0o755)) {
+        match rustix::fs::mkdirat(&self.fd, name, mode) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(e) => return Err(StoreError::io("make folder", self.path.join(name), e)),
         }
-        self.dir(name)?
+        self.folder(name)?
             .ok_or_else(|| StoreError::io("open folder", self.path.join(name), Errno::NOENT))
     }
 
@@ -113,7 +194,7 @@ impl Dir {
     /// Makes a folder with a temporary name in it.
     pub(crate) fn make_temporary_dir(&self) -> Result<(String, Self)> {
         let (name, ()) = self.temporary("make folder", |name| {
-            rustix::fs::mkdirat(&self.fd, name, Mode::from_raw_mode(0o755))
+            rustix::fs::mkdirat(&self.fd, name, FOLDER)
         })?;
         let dir = self
             .dir(&name)?
@@ -154,12 +235,12 @@ impl Dir {
     }
 
     fn create(&self, name: &str) -> rustix::io::Result<File> {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | GUARDED;
         rustix::fs::openat(&self.fd, name, flags, Mode::from_raw_mode(0o644)).map(File::from)
     }
 
     /// Writes a new file; its bytes are on the disk when this returns, its name is not until [`Dir::sync`].
-    pub(crate) fn write_new(&self, name: &str, bytes: &[u8]) -> Result<()> {
+    pub fn write_new(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let path = self.path.join(name);
         let mut file = self
             .create(name)
@@ -170,13 +251,13 @@ impl Dir {
     }
 
     /// Gives a file new content: readers see the old or the new one, also after a power loss.
-    pub(crate) fn replace(&self, name: &str, bytes: &[u8]) -> Result<()> {
+    pub fn replace(&self, name: &str, bytes: &[u8]) -> Result<()> {
         self.exchange(name, bytes, sync_file)?;
         self.sync()
     }
 
     /// Gives a file new content: readers see the old or the new one; a power loss may take it, or leave it torn.
-    pub(crate) fn replace_unsynced(&self, name: &str, bytes: &[u8]) -> Result<()> {
+    pub fn replace_unsynced(&self, name: &str, bytes: &[u8]) -> Result<()> {
         self.exchange(name, bytes, |_file, _path| Ok(()))
     }
 
@@ -186,6 +267,7 @@ impl Dir {
         bytes: &[u8],
         sync: impl FnOnce(&File, &Path) -> Result<()>,
     ) -> Result<()> {
+        self.child(OsStr::new(name))?;
         let (temporary, mut file) = self.make_temporary_file()?;
         let path = self.path.join(&temporary);
         let written = file
@@ -205,38 +287,71 @@ impl Dir {
         })
     }
 
-    /// Opens a file to append to, making it where it is missing.
-    pub(crate) fn open_append(&self, name: &str) -> Result<File> {
-        let flags = OFlags::RDWR
-            | OFlags::APPEND
-            | OFlags::CREATE
-            | OFlags::NOFOLLOW
-            | OFlags::NONBLOCK
-            | OFlags::CLOEXEC;
-        rustix::fs::openat(&self.fd, name, flags, Mode::from_raw_mode(0o644))
-            .map(File::from)
-            .map_err(|e| self.open_error(name, e))
+    /// Opens a regular file to append to, making it where it is missing.
+    pub fn open_append(&self, name: &str) -> Result<File> {
+        let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | GUARDED;
+        let file = self.open_guarded(name, flags)?;
+        file.ok_or_else(|| StoreError::io("open", self.path.join(name), Errno::NOENT))
+    }
+
+    /// Opens a regular file that is written in place, making it where it is missing. One that has another name too is
+    /// refused: whoever reads it there would find it changed.
+    pub fn open_in_place(&self, name: &str) -> Result<File> {
+        let file = self.open_append(name)?;
+        let path = self.path.join(name);
+        let stat = rustix::fs::fstat(&file).map_err(|e| StoreError::io("examine", &path, e))?;
+        if stat.st_nlink > 1 {
+            return Err(StoreError::malformed(
+                &path,
+                "is a hard link: it has another name too, and would be changed there as well; remove it",
+            ));
+        }
+        Ok(file)
+    }
+
+    /// Gives a file the time `now`, making it where it is missing or has another name too.
+    pub fn touch(&self, name: &str, now: SystemTime) -> Result<()> {
+        let file = match self.open_in_place(name) {
+            Err(StoreError::Malformed { .. }) if self.kind(name)? == Some(FileType::RegularFile) => {
+                self.replace_unsynced(name, b"")?;
+                self.open_in_place(name)?
+            }
+            opened => opened?,
+        };
+        file.set_modified(now)
+            .map_err(|e| StoreError::io("touch", self.path.join(name), e))
     }
 
     /// Opens a regular file; `None` where there is nothing of this name.
-    pub(crate) fn file(&self, name: &str) -> Result<Option<Opened>> {
-        // Without NONBLOCK a pipe that somebody put there would hold us for ever.
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    pub fn file(&self, name: &str) -> Result<Option<Opened>> {
+        let Some(file) = self.open_guarded(name, OFlags::RDONLY | GUARDED)? else {
+            return Ok(None);
+        };
         let path = self.path.join(name);
-        let fd = match rustix::fs::openat(&self.fd, name, flags, Mode::empty()) {
+        let stat = rustix::fs::fstat(&file).map_err(|e| StoreError::io("examine", &path, e))?;
+        Ok(Some(Opened {
+            file,
+            stamp: Stamp::of(&stat),
+            path,
+        }))
+    }
+
+    /// Opens what must be a regular file, and is left alone where it is anything else.
+    fn open_guarded(&self, name: &str, flags: OFlags) -> Result<Option<File>> {
+        let path = self.child(OsStr::new(name))?;
+        let irregular = || StoreError::malformed(&path, "is no regular file");
+        let fd = match rustix::fs::openat(&self.fd, name, flags, Mode::from_raw_mode(0o644)) {
             Ok(fd) => fd,
             Err(Errno::NOENT) => return Ok(None),
+            // A socket, a pipe without a reader, a device without a driver, a folder opened to write.
+            Err(Errno::NXIO | Errno::NODEV | Errno::ISDIR | Errno::OPNOTSUPP) => return Err(irregular()),
             Err(e) => return Err(self.open_error(name, e)),
         };
         let stat = rustix::fs::fstat(&fd).map_err(|e| StoreError::io("examine", &path, e))?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return Err(StoreError::malformed(&path, "is no regular file"));
+            return Err(irregular());
         }
-        Ok(Some(Opened {
-            file: File::from(fd),
-            stamp: Stamp::of(&stat),
-            path,
-        }))
+        Ok(Some(File::from(fd)))
     }
 
     fn open_error(&self, name: &str, errno: Errno) -> StoreError {
@@ -251,19 +366,19 @@ impl Dir {
     }
 
     /// Reads a whole file of at most `limit` bytes, `what` being a noun phrase for its kind.
-    pub(crate) fn read(&self, name: &str, what: &'static str, limit: u64) -> Result<Option<Vec<u8>>> {
+    pub fn read(&self, name: &str, what: &'static str, limit: u64) -> Result<Option<Vec<u8>>> {
         self.file(name)?
             .map(|opened| opened.read(what, limit))
             .transpose()
     }
 
     /// Returns the names in it, sorted; bytes that are no UTF-8 are replaced, which makes a name that nothing is called.
-    pub(crate) fn names(&self) -> Result<Vec<String>> {
+    pub fn names(&self) -> Result<Vec<String>> {
         self.names_of(|_name, _kind| Ok(true))
     }
 
     /// Returns the names of the folders in it, sorted.
-    pub(crate) fn folders(&self) -> Result<Vec<String>> {
+    pub fn folders(&self) -> Result<Vec<String>> {
         self.names_of(|name, kind| match kind {
             // Some filesystems do not say it with the name.
             FileType::Unknown => Ok(self.kind(name)? == Some(FileType::Directory)),
@@ -304,22 +419,19 @@ impl Dir {
     }
 
     /// Returns what `name` is, without following it.
-    pub(crate) fn kind(&self, name: &str) -> Result<Option<FileType>> {
+    pub fn kind(&self, name: &str) -> Result<Option<FileType>> {
         Ok(self.stat(name)?.map(|stat| FileType::from_raw_mode(stat.st_mode)))
     }
 
     /// Returns the stamp of `name`, without following it.
-    pub(crate) fn stamp(&self, name: &str) -> Result<Option<Stamp>> {
+    pub fn stamp(&self, name: &str) -> Result<Option<Stamp>> {
         Ok(self.stat(name)?.map(|stat| Stamp::of(&stat)))
     }
 
     fn stat(&self, name: &str) -> Result<Option<rustix::fs::Stat>> {
+        self.child(OsStr::new(name))?;
         found(rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW))
             .map_err(|e| StoreError::io("examine", self.path.join(name), e))
-    }
-
-    fn is_link(&self, name: &str) -> Result<bool> {
-        Ok(self.kind(name)? == Some(FileType::Symlink))
     }
 
     /// Returns where the symbolic link `name` points.
@@ -336,12 +448,12 @@ impl Dir {
     }
 
     /// Makes the names in it survive a power loss.
-    pub(crate) fn sync(&self) -> Result<()> {
+    pub fn sync(&self) -> Result<()> {
         rustix::fs::fsync(&self.fd).map_err(|e| StoreError::io("sync folder", &self.path, e))
     }
 
     /// Removes `name` whatever it is, with all that it holds; links are removed, not followed.
-    pub(crate) fn remove(&self, name: &str) -> Result<()> {
+    pub fn remove(&self, name: &str) -> Result<()> {
         self.remove_below(name, DEPTH_MAX)
     }
 
@@ -387,8 +499,8 @@ impl Dir {
 }
 
 impl Opened {
-    /// Reads to the end, refusing more than `limit` bytes.
-    pub(crate) fn read(self, what: &'static str, limit: u64) -> Result<Vec<u8>> {
+    /// Reads to the end, refusing more than `limit` bytes; `what` is a noun phrase for its kind.
+    pub fn read(self, what: &'static str, limit: u64) -> Result<Vec<u8>> {
         let Self { file, stamp, path } = self;
         let mut content = Vec::with_capacity(usize::try_from(stamp.bytes().min(limit)).unwrap_or(0));
         file.take(limit + 1)
@@ -404,4 +516,30 @@ impl Opened {
 /// Makes a file's bytes survive a power loss.
 pub(crate) fn sync_file(file: &File, path: &Path) -> Result<()> {
     rustix::fs::fsync(file).map_err(|e| StoreError::io("sync", path, e))
+}
+
+/// Reads the file at a path, through no link; `None` where there is nothing.
+pub fn read(path: &Path, what: &'static str, limit: u64) -> Result<Option<Vec<u8>>> {
+    let Some((dir, name)) = place(path)? else {
+        return Ok(None);
+    };
+    dir.read(name, what, limit)
+}
+
+/// Splits a path into the folder, opened, and the name in it; `None` where there is no such folder.
+fn place(path: &Path) -> Result<Option<(Dir, &str)>> {
+    let name = path.file_name().and_then(OsStr::to_str);
+    let (Some(parent), Some(name)) = (path.parent(), name) else {
+        return Err(StoreError::malformed(path, "is no path of a file"));
+    };
+    Ok(Dir::open_if_there(parent)?.map(|dir| (dir, name)))
+}
+
+/// Says whether there is anything at a path, without following it; what cannot be looked at may be there.
+pub fn may_be_there(path: &Path) -> bool {
+    match place(path) {
+        Ok(Some((dir, name))) => !matches!(dir.kind(name), Ok(None)),
+        Ok(None) => false,
+        Err(error) => !matches!(error, StoreError::Io { error, .. } if error.kind() == io::ErrorKind::NotFound),
+    }
 }

@@ -20,7 +20,7 @@ pub mod artifact;
 mod collect;
 mod dataset;
 mod error;
-mod files;
+pub mod files;
 pub mod history;
 mod lock;
 pub mod metadata;

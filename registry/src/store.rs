@@ -67,6 +67,8 @@ pub(crate) enum Sweep {
 }
 
 /// A handle on a store: cheap to clone, usable from any thread, valid whatever other processes do.
+///
+/// No part of its root's path may be a symbolic link; whoever takes a root from a person resolves that person's links.
 #[derive(Debug, Clone)]
 pub struct Store {
     root: Arc<Path>,
@@ -76,9 +78,8 @@ pub struct Store {
 impl Store {
     /// Makes a store below `root`, or opens the one that is there if it is the owner's.
     pub fn init(root: &Path, owner: &Owner, now: Timestamp) -> Result<Self, StoreError> {
-        std::fs::create_dir_all(root).map_err(|e| StoreError::io("make folder", root, e))?;
         let store = Self::at(root);
-        let base = Dir::open(root)?.ensure_dir("aurora")?;
+        let base = Dir::ensure(root)?.ensure_dir("aurora")?;
         let registry = base.ensure_dir(REGISTRY)?;
         base.ensure_dir(DATASETS)?;
         let _lock = Lock::take(&registry, LOCK, Mode::Exclusive, PATIENCE)?;
@@ -193,13 +194,8 @@ impl Store {
 
     pub(crate) fn base(&self) -> Result<Dir, StoreError> {
         let no_store = || StoreError::NoStore(self.root.to_path_buf());
-        match Dir::open(&self.root) {
-            Ok(root) => root.dir("aurora")?.ok_or_else(no_store),
-            Err(StoreError::Io { error, .. }) if error.kind() == std::io::ErrorKind::NotFound => {
-                Err(no_store())
-            }
-            Err(error) => Err(error),
-        }
+        let root = Dir::open_if_there(&self.root)?.ok_or_else(no_store)?;
+        root.dir("aurora")?.ok_or_else(no_store)
     }
 
     fn registry(&self) -> Result<Dir, StoreError> {

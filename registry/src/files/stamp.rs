@@ -13,7 +13,7 @@ pub(crate) const SETTLED_SECONDS: i64 = 2;
 
 /// What identifies the content of a file that nobody may change in place.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Stamp {
+pub struct Stamp {
     device: u64,
     inode: u64,
     bytes: u64,
@@ -56,12 +56,12 @@ impl Stamp {
     }
 
     /// Returns the size in bytes.
-    pub(crate) fn bytes(&self) -> u64 {
+    pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
     /// Says whether it is of the same file, whatever became of its content.
-    pub(crate) fn is_same_file(&self, other: &Self) -> bool {
+    pub fn is_same_file(&self, other: &Self) -> bool {
         (self.device, self.inode) == (other.device, other.inode)
     }
 

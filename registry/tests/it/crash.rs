@@ -233,7 +233,6 @@ fn init() {
         &[],
         "init",
         &expect![[r#"
-            mkdir ROOT
             mkdirat ROOT aurora
             fsync ROOT
             mkdirat aurora registry

@@ -128,7 +128,7 @@ fn a_store_that_is_not_understood_is_refused() {
     check_refused(
         root,
         Store::init(&root.join("file"), &owner(), now()),
-        &expect!["Invalid: failed to make folder …/file: File exists (os error 17)"],
+        &expect!["Invalid: failed to open folder …/file: Not a directory (os error 20)"],
     );
 }
 

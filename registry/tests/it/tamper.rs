@@ -267,7 +267,7 @@ fn links_that_lead_elsewhere() {
             stable: v20261101-120000
             canary: v20261120-093000
             verify: model.onnx is a symbolic link
-            read: …/versions/v20261101-120000/model.onnx is a symbolic link where a file should be: a registry is never read or written through one
+            read: …/versions/v20261101-120000/model.onnx is a symbolic link where a file should be: nothing of aurora's is read or written through one
             resolve stable: v20261101-120000
         "#]],
     );
@@ -279,26 +279,26 @@ fn links_that_lead_elsewhere() {
             stable: v20261101-120000
             canary: v20261120-093000
             verify: v20261101-120000 is a symbolic link
-            read: …/versions/v20261101-120000 is a symbolic link where a folder should be: a registry is never read or written through one
-            resolve stable: …/versions/v20261101-120000 is a symbolic link where a folder should be: a registry is never read or written through one
+            read: …/versions/v20261101-120000 is a symbolic link where a folder should be: nothing of aurora's is read or written through one
+            resolve stable: …/versions/v20261101-120000 is a symbolic link where a folder should be: nothing of aurora's is read or written through one
         "#]],
     );
     check(
         "mv versions ../x; ln -s ../x versions",
         &expect![[r#"
-            observe: …/versions is a symbolic link where a folder should be: a registry is never read or written through one
+            observe: …/versions is a symbolic link where a folder should be: nothing of aurora's is read or written through one
             verify: versions is a symbolic link
-            read: …/versions is a symbolic link where a folder should be: a registry is never read or written through one
-            resolve stable: …/versions is a symbolic link where a folder should be: a registry is never read or written through one
+            read: …/versions is a symbolic link where a folder should be: nothing of aurora's is read or written through one
+            resolve stable: …/versions is a symbolic link where a folder should be: nothing of aurora's is read or written through one
         "#]],
     );
     check(
         "cp -a . ../x; rm -r ../wine; ln -s x ../wine",
         &expect![[r#"
-            observe: … is a symbolic link where a folder should be: a registry is never read or written through one
+            observe: … is a symbolic link where a folder should be: nothing of aurora's is read or written through one
             verify: wine is a symbolic link
-            read: … is a symbolic link where a folder should be: a registry is never read or written through one
-            resolve stable: … is a symbolic link where a folder should be: a registry is never read or written through one
+            read: … is a symbolic link where a folder should be: nothing of aurora's is read or written through one
+            resolve stable: … is a symbolic link where a folder should be: nothing of aurora's is read or written through one
         "#]],
     );
 }
