@@ -4,6 +4,7 @@
 //! names this model, this version and this artifact.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::Read;
 
 use planner::names::{Digest, ModelName, Version};
@@ -36,6 +37,25 @@ impl Store {
                 got: metadata.artifact.digest,
             })
         }
+    }
+
+    /// Opens a version's artifact, unverified, through no link.
+    pub fn open_artifact(&self, entry: &Entry) -> Result<File, StoreError> {
+        let dir = match self.versions_dir(&entry.model)? {
+            Some(versions) => versions.dir(&entry.version.to_string())?,
+            None => None,
+        };
+        let opened = match dir {
+            Some(dir) => dir.file(MODEL_FILE)?,
+            None => None,
+        };
+        opened
+            .map(|opened| opened.file)
+            .ok_or_else(|| StoreError::Damaged {
+                model: entry.model.clone(),
+                version: entry.version.clone(),
+                damage: Damage::Missing(MODEL_FILE.to_owned()),
+            })
     }
 
     /// Reads a version's artifact; its digest is that of `entry`, or this fails.

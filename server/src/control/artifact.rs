@@ -88,14 +88,20 @@ pub(super) fn find(
             entry.version
         ))
     };
-    let file = File::open(&path).map_err(unreadable)?;
+    // Through no link, whoever put one there meanwhile.
+    let open = || {
+        store
+            .open_artifact(&entry)
+            .map_err(|error| damaged(error.to_string()))
+    };
+    let file = open()?;
     let stamp = Stamp::of(&file.metadata().map_err(unreadable)?);
     if verified.remembered().get(&path) != Some(&stamp) {
         store
             .verify(&entry)
             .map_err(|damage| damaged(damage.to_string()))?;
-        let on_disk = std::fs::symlink_metadata(&path).map_err(unreadable)?;
-        if !on_disk.is_file() || Stamp::of(&on_disk) != stamp {
+        let on_disk = open()?.metadata().map_err(unreadable)?;
+        if Stamp::of(&on_disk) != stamp {
             return Err(damaged("it changed while it was verified".to_owned()));
         }
         let mut remembered = verified.remembered();
