@@ -3,6 +3,7 @@
 mod arguments;
 mod clock;
 mod commands;
+mod descriptors;
 mod failure;
 mod listeners;
 mod logging;
@@ -23,6 +24,7 @@ use clap::Parser as _;
 
 fn main() -> ExitCode {
     memory::share_between_threads();
+    descriptors::keep_to_ourselves();
     logging::start();
     let arguments = arguments::Arguments::parse();
     match arguments.command.run() {

@@ -1,6 +1,7 @@
 //! Trains in a child process: this same binary with `train --request`.
 //!
-//! The child outlives no parent: it ends itself when the process that started it is gone, however that ended.
+//! The child outlives no parent: it ends itself when the process that started it is gone, however that ended. It gets a
+//! closed list of environment variables and no descriptor but its standard ones.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -13,6 +14,22 @@ use tokio::process::Command;
 
 /// Tells the child whose child it is.
 const PARENT: &str = "AURORA_TRAIN_PARENT";
+/// All that a training run gets of this process's environment variables.
+const HANDED_ON: [&str; 13] = [
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "TMPDIR",
+    "LD_LIBRARY_PATH",
+    "MALLOC_ARENA_MAX",
+    "RAYON_NUM_THREADS",
+    "RUST_BACKTRACE",
+    "NO_COLOR",
+    "AURORA_LOG",
+    "LLVM_PROFILE_FILE",
+];
 /// How often the child looks whether its parent is there.
 const PARENT_POLL: Duration = Duration::from_millis(250);
 
@@ -34,7 +51,14 @@ impl ChildTrainer {
 impl Trainer for ChildTrainer {
     fn command(&self, request: &Path) -> Command {
         let mut command = Command::new(&self.program);
+        // What this process was given for other ends is none of a training run's business.
         command
+            .env_clear()
+            .envs(
+                HANDED_ON
+                    .iter()
+                    .filter_map(|name| Some((name, env::var_os(name)?))),
+            )
             .arg("train")
             .arg("--request")
             .arg(request)
