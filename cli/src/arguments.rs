@@ -2,13 +2,15 @@
 //!
 //! Every flag can also be given as `AURORA_…`; none of them holds a secret.
 
-use std::io;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, ValueEnum};
 use planner::names::EnvironmentName;
+use registry::{DatasetRoots, RootError};
+use standalone::DataDirError;
 
 use crate::commands::Command;
+use crate::failure::Failure;
 use crate::view::View;
 
 const EXIT_CODES: &str = "\
@@ -57,13 +59,45 @@ pub(crate) struct DataArguments {
 }
 
 impl DataArguments {
+    /// Returns where the data directory lies, if it may be looked at; nothing of it need be there.
+    pub(crate) fn settled(&self) -> Result<PathBuf, DataDirError> {
+        standalone::inspect(&self.data_dir)
+    }
+
     /// Returns where the environment's registry lies.
-    pub(crate) fn registry_root(&self) -> io::Result<PathBuf> {
-        let path = View::read(&self.data_dir)?
+    pub(crate) fn registry_root(&self) -> Result<PathBuf, Failure> {
+        let data_dir = self.settled()?;
+        let declared = View::read(&data_dir)?
             .environment
             .and_then(|environment| environment.spec.registry)
             .and_then(|registry| registry.path);
-        Ok(self.data_dir.join(path.as_deref().unwrap_or("registry")))
+        Ok(standalone::registry_in_use(&data_dir, declared.as_deref()))
+    }
+}
+
+/// Which files outside the repository may be read.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DatasetArguments {
+    /// A folder below which a job's dataset may lie as an absolute path; may be given several times [default: none]
+    #[arg(
+        long = "dataset-root",
+        env = "AURORA_DATASET_ROOT",
+        value_name = "PATH",
+        value_delimiter = ':'
+    )]
+    roots: Vec<PathBuf>,
+}
+
+impl DatasetArguments {
+    /// Returns the folders that were named.
+    pub(crate) fn roots(&self) -> Result<DatasetRoots, RootError> {
+        let named = self.roots.iter().filter(|root| !root.as_os_str().is_empty());
+        DatasetRoots::new(&named.cloned().collect::<Vec<_>>())
+    }
+
+    /// Returns the folders that were named, if any were: without, what another process may read is not known.
+    pub(crate) fn known_roots(&self) -> Result<Option<DatasetRoots>, RootError> {
+        Ok(Some(self.roots()?).filter(|roots| !roots.is_empty()))
     }
 }
 

@@ -1,12 +1,12 @@
 //! What a data directory says now: the objects with their status. Read from its files, so it works beside a running
-//! process as well as inside it, and while none runs.
+//! process as well as inside it, and while none runs. Nothing of it is reached through a link.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::io;
 use std::path::Path;
 
 use crds::{MLDeployment, MLEnvironment, MLTrainingJob};
+use registry::files::Dir;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -55,14 +55,15 @@ impl View {
 
 /// Reads a kind's objects and puts each one's status into it.
 fn objects<T: DeserializeOwned>(data_dir: &Path, kind: &str) -> io::Result<BTreeMap<String, T>> {
-    let folder = data_dir.join("objects").join(kind);
+    let open = |folder: &str| Dir::open_if_there(&data_dir.join(folder).join(kind));
+    let (folder, statuses) = (open("objects")?, open("status")?);
     let mut objects = BTreeMap::new();
-    for name in names(&folder)? {
+    for name in names(folder.as_ref())? {
         // A file that is replaced or removed meanwhile is read next time.
-        let Some(mut object) = document(&folder.join(&name))? else {
+        let Some(mut object) = document(folder.as_ref(), &name)? else {
             continue;
         };
-        let status = document(&data_dir.join("status").join(kind).join(&name))?;
+        let status = document(statuses.as_ref(), &name)?;
         if let (Some(object), Some(status)) = (object.as_object_mut(), status) {
             object.insert("status".to_owned(), status);
         }
@@ -73,34 +74,24 @@ fn objects<T: DeserializeOwned>(data_dir: &Path, kind: &str) -> io::Result<BTree
     Ok(objects)
 }
 
-fn names(folder: &Path) -> io::Result<Vec<String>> {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        if let Ok(name) = entry?.file_name().into_string()
-            && name
-                .strip_suffix(".json")
-                .is_some_and(|name| !name.starts_with('.'))
-        {
-            names.push(name);
-        }
-    }
+fn names(folder: Option<&Dir>) -> io::Result<Vec<String>> {
+    let mut names = folder.map_or_else(|| Ok(Vec::new()), Dir::names)?;
+    names.retain(|name| {
+        name.strip_suffix(".json")
+            .is_some_and(|name| !name.starts_with('.'))
+    });
     Ok(names)
 }
 
-fn document(path: &Path) -> io::Result<Option<Value>> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
+fn document(folder: Option<&Dir>, name: &str) -> io::Result<Option<Value>> {
+    let Some(folder) = folder else {
+        return Ok(None);
     };
-    let mut bytes = Vec::new();
-    file.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;
+    let Some(bytes) = folder.read(name, "an object or its status", FILE_BYTES_MAX)? else {
+        return Ok(None);
+    };
     let value = serde_json::from_slice(&bytes).map_err(|error| {
+        let path = folder.path().join(name);
         io::Error::new(io::ErrorKind::InvalidData, format!("{}: {error}", path.display()))
     })?;
     Ok(Some(value))

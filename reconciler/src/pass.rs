@@ -19,14 +19,14 @@ use planner::names::{Digest, EnvironmentName, ModelName, Revision};
 use planner::object::{Kind, ObjectId};
 use planner::part::Part;
 use planner::plan::plan;
-use registry::{Observer, Store};
+use registry::{DatasetRoots, Observer, Store};
 
 use crate::apply::{Applied, World, apply};
 use crate::awaited::awaited;
 use crate::objects::ObjectStore;
 use crate::observe::{Decidable, Looks};
 use crate::report::{Told, report};
-use crate::resolve::{Resolver, Touched};
+use crate::resolve::{DataDigests, Resolver, Touched};
 use crate::source::{Relation, Source, SourceError};
 use crate::standing::{AwaitedPin, Standing};
 use crate::view::View;
@@ -144,6 +144,22 @@ impl Reconciler {
             resolved: None,
             told: None,
         }
+    }
+
+    /// Judges files outside the repository by the folders that they may lie in, and takes what an earlier reconciler
+    /// knew of the content of those in it.
+    #[must_use]
+    pub fn with_data(self, roots: DatasetRoots, digests: DataDigests) -> Self {
+        let resolver = self.resolver.with_dataset_roots(Some(roots));
+        Self {
+            resolver: resolver.with_data_digests(digests),
+            ..self
+        }
+    }
+
+    /// Returns what is known of the content of the repository's data files.
+    pub fn data_digests(&self) -> &DataDigests {
+        self.resolver.data_digests()
     }
 
     /// Returns how everything stands by the last pass.
@@ -491,7 +507,8 @@ impl Reconciler {
                 declared.display(),
                 root.display()
             ),
-            hint: "start aurora anew to use it; until then the registry in use goes on".to_owned(),
+            hint: "stop aurora, move what is in use there, and start it again; until then the registry in use goes on"
+                .to_owned(),
         })
     }
 }

@@ -4,18 +4,20 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use planner::Timestamp;
+use planner::desired::Desired;
 use planner::finding::{Finding, Reason};
 use planner::identity::plan_hash;
 use planner::names::{Digest, EnvironmentName, ModelName, Revision};
 use planner::object::ObjectId;
 use planner::plan::{Plan, plan};
-use registry::{Observer, Store, StoreError};
+use planner::training::{DataSource, Holdout};
+use registry::{DatasetRoots, Observer, Store, StoreError};
 
 use crate::diff::{Intents, intents};
 use crate::objects::{ObjectStore, TargetError};
 use crate::observe::Looks;
 use crate::pass::Locate;
-use crate::resolve::{Resolution, Resolver};
+use crate::resolve::{DataDigests, Resolution, Resolver};
 use crate::source::{Source, SourceError};
 use crate::view::View;
 
@@ -64,6 +66,43 @@ pub struct Validated {
     pub manifests: usize,
     /// What is wrong.
     pub findings: Vec<Finding>,
+    /// How many jobs name data outside the repository that nobody can say may be read.
+    pub unjudged: usize,
+}
+
+/// What is known of data besides the commit.
+#[derive(Debug, Clone, Default)]
+pub struct KnownData {
+    /// Below which folders a file outside the repository may lie; absent where nobody knows.
+    pub roots: Option<DatasetRoots>,
+    /// The content of data files of the repository.
+    pub digests: DataDigests,
+}
+
+impl KnownData {
+    fn resolver(&self, resolver: Resolver) -> Resolver {
+        resolver
+            .with_dataset_roots(self.roots.clone())
+            .with_data_digests(self.digests.clone())
+    }
+
+    /// Counts the jobs whose data outside the repository nothing can be said about.
+    fn unjudged(&self, desired: &Desired) -> usize {
+        if self.roots.is_some() {
+            return 0;
+        }
+        let is_outside = |source: &DataSource| matches!(source, DataSource::Absolute(_));
+        let trainings = desired.trainings.values().map(|declared| &declared.spec);
+        trainings
+            .filter(|training| {
+                let holdout = match &training.evaluation.holdout {
+                    Holdout::Percent { .. } => None,
+                    Holdout::File { source, .. } => Some(source),
+                };
+                is_outside(&training.dataset.source) || holdout.is_some_and(is_outside)
+            })
+            .count()
+    }
 }
 
 /// Says what is wrong at the commit that `revision` names (`HEAD`, a branch, a tag, a commit), in one environment or all.
@@ -71,6 +110,7 @@ pub fn validate(
     repository: &Path,
     revision: &str,
     environment: Option<&EnvironmentName>,
+    data: &KnownData,
 ) -> Result<Vec<Validated>, PreviewError> {
     let source = Source::open_any(repository)?;
     let revision = source.find(revision)?;
@@ -83,12 +123,13 @@ pub fn validate(
     }
     let mut all = Vec::new();
     for environment in environments {
-        let mut resolver = Resolver::without_history();
+        let mut resolver = data.resolver(Resolver::without_history());
         resolver.resolve(&source, &revision, &environment, None)?;
         let Resolution { desired, findings } = resolver.into_resolution();
         all.push(Validated {
             environment,
             revision: revision.clone(),
+            unjudged: desired.as_ref().map_or(0, |desired| data.unjudged(desired)),
             manifests: desired.map_or(0, |desired| desired.deployments.len() + desired.trainings.len()),
             findings,
         });
@@ -105,6 +146,8 @@ pub struct Preview {
     pub plan: Plan,
     /// The hash of what the commit intends.
     pub hash: Digest,
+    /// How many jobs name data outside the repository that nobody can say may be read.
+    pub unjudged: usize,
 }
 
 /// Computes what the newest commit of a branch would do to the objects in a store. Reads only.
@@ -114,6 +157,7 @@ pub fn against(
     environment: &EnvironmentName,
     target: &dyn ObjectStore,
     locate: &Locate,
+    data: &KnownData,
     now: Timestamp,
 ) -> Result<Preview, PreviewError> {
     let mut source = Source::open(repository, branch)?;
@@ -127,7 +171,7 @@ pub fn against(
         });
     };
     let registry = Observer::new(Store::open(&locate(&last_good))?);
-    let mut resolver = Resolver::default();
+    let mut resolver = data.resolver(Resolver::default());
     resolver.resolve(&source, &revision, environment, Some(&last_good))?;
     let Resolution { desired, findings } = resolver.into_resolution();
     let Some(desired) = desired else {
@@ -148,6 +192,7 @@ pub fn against(
         revision,
         plan,
         hash: plan_hash(&desired),
+        unjudged: data.unjudged(&desired),
     })
 }
 

@@ -24,9 +24,11 @@ use planner::environment::Environment;
 use planner::finding::{Finding, Location, Reason};
 use planner::names::{EnvironmentName, Revision};
 use planner::object::ObjectId;
+use registry::DatasetRoots;
 
 use crate::source::{ENVIRONMENTS, Folder, History, Source, SourceError};
 use allowed::Allowed;
+pub use datasets::DataDigests;
 use datasets::Datasets;
 use files::Edited;
 use index::Index;
@@ -65,6 +67,8 @@ pub struct Resolver {
     /// Absent where it does not matter which commit changed a manifest.
     history: Option<History>,
     allowed: Allowed,
+    roots: Option<DatasetRoots>,
+    digests: DataDigests,
 }
 
 #[derive(Debug, PartialEq)]
@@ -99,7 +103,26 @@ impl Resolver {
             ground: None,
             history: None,
             allowed: Allowed::default(),
+            roots: None,
+            digests: DataDigests::new(),
         }
+    }
+
+    /// Judges files outside the repository by the folders that they may lie in. Without, nothing is said about them.
+    #[must_use]
+    pub fn with_dataset_roots(self, roots: Option<DatasetRoots>) -> Self {
+        Self { roots, ..self }
+    }
+
+    /// Takes what an earlier resolver knew of the content of data files, so that none of it is hashed again.
+    #[must_use]
+    pub fn with_data_digests(self, digests: DataDigests) -> Self {
+        Self { digests, ..self }
+    }
+
+    /// Returns what is known of the content of the data files that jobs read.
+    pub fn data_digests(&self) -> &DataDigests {
+        &self.digests
     }
 
     /// Returns the last resolution: before the first, nothing is desired and nothing found.
@@ -201,7 +224,7 @@ impl Resolver {
         let ground = Ground {
             folder,
             index,
-            datasets: Datasets::default(),
+            datasets: Datasets::new(self.roots.clone(), self.digests.clone()),
         };
         let judge = Judge {
             source,
@@ -230,7 +253,9 @@ impl Resolver {
             environment,
             allowed,
         } = judged;
-        ground.datasets.accept(datasets, &gone);
+        if ground.datasets.accept(datasets, &gone) {
+            self.digests = ground.datasets.contents();
+        }
         let findings = findings(&ground, &asked.environment);
         let stamps = match changes {
             Changes::Uniform(changed) => Stamps::Uniform(changed),

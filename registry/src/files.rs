@@ -193,9 +193,7 @@ impl Dir {
 
     /// Makes a folder with a temporary name in it.
     pub(crate) fn make_temporary_dir(&self) -> Result<(String, Self)> {
-        let (name, ()) = self.temporary("make folder", |name| {
-            rustix::fs::mkdirat(&self.fd, name, FOLDER)
-        })?;
+        let (name, ()) = self.temporary("make folder", |name| rustix::fs::mkdirat(&self.fd, name, FOLDER))?;
         let dir = self
             .dir(&name)?
             .ok_or_else(|| StoreError::io("open folder", self.path.join(&name), Errno::NOENT))?;
@@ -452,6 +450,18 @@ impl Dir {
         rustix::fs::fsync(&self.fd).map_err(|e| StoreError::io("sync folder", &self.path, e))
     }
 
+    /// Makes all that its file system holds survive a power loss.
+    pub fn sync_file_system(&self) -> Result<()> {
+        #[cfg(target_os = "linux")]
+        let synced = rustix::fs::syncfs(&self.fd);
+        #[cfg(not(target_os = "linux"))]
+        let synced = {
+            rustix::fs::sync();
+            Ok(())
+        };
+        synced.map_err(|e| StoreError::io("sync the file system of", &self.path, e))
+    }
+
     /// Removes `name` whatever it is, with all that it holds; links are removed, not followed.
     pub fn remove(&self, name: &str) -> Result<()> {
         self.remove_below(name, DEPTH_MAX)
@@ -526,6 +536,14 @@ pub fn read(path: &Path, what: &'static str, limit: u64) -> Result<Option<Vec<u8
     dir.read(name, what, limit)
 }
 
+/// Opens the regular file at a path, through no link; `None` where there is nothing.
+pub fn open_file(path: &Path) -> Result<Option<Opened>> {
+    match place(path)? {
+        Some((dir, name)) => dir.file(name),
+        None => Ok(None),
+    }
+}
+
 /// Splits a path into the folder, opened, and the name in it; `None` where there is no such folder.
 fn place(path: &Path) -> Result<Option<(Dir, &str)>> {
     let name = path.file_name().and_then(OsStr::to_str);
@@ -540,6 +558,8 @@ pub fn may_be_there(path: &Path) -> bool {
     match place(path) {
         Ok(Some((dir, name))) => !matches!(dir.kind(name), Ok(None)),
         Ok(None) => false,
-        Err(error) => !matches!(error, StoreError::Io { error, .. } if error.kind() == io::ErrorKind::NotFound),
+        Err(error) => {
+            !matches!(error, StoreError::Io { error, .. } if error.kind() == io::ErrorKind::NotFound)
+        }
     }
 }

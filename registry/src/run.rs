@@ -32,6 +32,9 @@ pub struct RunRequest {
     pub training: Training,
     /// The hash of the declared inputs.
     pub inputs_hash: Digest,
+    /// The folders below which data files outside the store may lie, without links.
+    #[serde(default)]
+    pub dataset_roots: Vec<PathBuf>,
     /// The data file; absent for `builtin:` and `synthetic:`.
     pub dataset: Option<PathBuf>,
     /// The holdout's file, where the evaluation names one.

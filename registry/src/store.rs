@@ -140,6 +140,12 @@ impl Store {
         Ok(store)
     }
 
+    /// Says whether the store is this owner's.
+    pub fn belongs_to(&self, owner: &Owner) -> bool {
+        let metadata = self.registry().and_then(|registry| read_metadata(&registry));
+        metadata.is_ok_and(|metadata| metadata.is_some_and(|metadata| metadata.owner == *owner))
+    }
+
     /// Returns the same store with another limit for the size of an artifact, in bytes.
     #[must_use]
     pub fn with_artifact_limit(self, artifact_bytes_max: u64) -> Self {

@@ -17,10 +17,12 @@ mod synthetic;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use planner::names::Digest;
 use planner::training::{DataSource, Target};
+use registry::StoreError;
+use registry::files::Opened;
 
 use crate::features::{FeatureError, Layout};
 use crate::holdout::RowHash;
@@ -86,6 +88,7 @@ impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}, line {}", self.uri, self.line)?;
         match &self.column {
+            Some((number, name)) if name.is_empty() => write!(f, ", column {number}"),
             Some((number, name)) => write!(f, ", column {number} ({})", shown(name)),
             None => Ok(()),
         }
@@ -94,7 +97,9 @@ impl std::fmt::Display for Place {
 
 /// Cuts text of a dataset to what fits a line, and takes out what would steer a terminal.
 pub(crate) fn shown(text: &str) -> String {
-    let visible = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    // What is escaped but for quotes and backslashes is nothing that is seen: controls, marks of direction, and such.
+    let is_seen = |c: char| matches!(c, '"' | '\'' | '\\') || c.escape_debug().len() == 1;
+    let visible = |c: char| if is_seen(c) { c } else { '\u{fffd}' };
     let mut cut: String = text.chars().take(40).map(visible).collect();
     if text.chars().nth(40).is_some() {
         cut.push('…');
@@ -116,13 +121,9 @@ pub(crate) enum ReadError {
     Layout { uri: String, error: FeatureError },
     /// The file is not the one that the manifest means.
     #[error(
-        "{uri}: the file's sha256 is {got}, and {expected} is asked for: the data changed after it was named"
+        "{uri}: the file's sha256 is not the one that the manifest gives: the data changed after it was named, or another file was meant"
     )]
-    OtherDigest {
-        uri: String,
-        got: String,
-        expected: String,
-    },
+    OtherDigest { uri: String },
     /// The operating system refused.
     #[error("{uri} ({}): {error}", path.display())]
     Io {
@@ -139,6 +140,8 @@ pub(crate) struct Request<'a> {
     pub(crate) source: &'a DataSource,
     /// The data file; absent for `builtin:` and `synthetic:`.
     pub(crate) path: Option<&'a Path>,
+    /// The folders below which a file outside the repository may lie.
+    pub(crate) roots: &'a [PathBuf],
     /// The digest that the file must have.
     pub(crate) sha256: Option<&'a Digest>,
     /// The seed of synthetic rows.
@@ -176,7 +179,8 @@ pub(crate) fn read(request: Request<'_>, layout: &Resolve<'_>) -> Result<Table, 
         (DataSource::Builtin(name), _) => builtin::read(name, &uri, open)?,
         (DataSource::Synthetic(name), _) => synthetic::read(name, &uri, request.seed, open)?,
         (DataSource::Committed(_) | DataSource::Absolute(_), Some(path)) => {
-            csv::read(path, request.sha256, &uri, open)?
+            let file = open_file(request, path, &uri)?;
+            csv::read(file, request.sha256, &uri, open).map_err(|error| error.told_to(request.source))?
         }
         (DataSource::Committed(_) | DataSource::Absolute(_), None) => {
             let problem = "the run names no file for it".to_owned();
@@ -188,6 +192,71 @@ pub(crate) fn read(request: Request<'_>, layout: &Resolve<'_>) -> Result<Table, 
         return Err(ReadError::Dataset { uri, problem });
     }
     Ok(table)
+}
+
+/// Opens a data file, through no link that leads anywhere else.
+fn open_file(request: Request<'_>, path: &Path, uri: &str) -> Result<Opened, ReadError> {
+    let opened = match request.source {
+        DataSource::Absolute(_) => registry::open_data_file(request.roots, path).map(Some),
+        _ => registry::files::open_file(path),
+    };
+    let dataset = |problem: &str| ReadError::Dataset {
+        uri: uri.to_owned(),
+        problem: problem.to_owned(),
+    };
+    match opened {
+        Ok(Some(opened)) => Ok(opened),
+        Ok(None) => Err(ReadError::Io {
+            uri: uri.to_owned(),
+            path: path.to_owned(),
+            error: std::io::ErrorKind::NotFound.into(),
+        }),
+        Err(StoreError::Outside { .. }) => Err(dataset(
+            "it lies in no folder that data may be read from: commit the file, or start aurora with --dataset-root \
+             and the folder that holds it",
+        )),
+        Err(StoreError::Malformed { .. }) => Err(dataset("it is no regular file")),
+        Err(StoreError::Link { .. }) => Err(dataset("it is a symbolic link")),
+        Err(error) => Err(ReadError::Io {
+            uri: uri.to_owned(),
+            path: path.to_owned(),
+            error: match error {
+                StoreError::Io { error, .. } => error,
+                error => error.into(),
+            },
+        }),
+    }
+}
+
+impl ReadError {
+    /// Leaves out what the manifest's author may not know, who has seen a file of the commit but perhaps no other one:
+    /// all of the file but the cell that is wrong.
+    fn told_to(self, source: &DataSource) -> Self {
+        let hidden = || "not shown of a file outside the repository".to_owned();
+        match (source, self) {
+            (DataSource::Absolute(_), Self::At { mut place, problem }) => {
+                place.column = place.column.map(|(number, _name)| (number, String::new()));
+                Self::At { place, problem }
+            }
+            (DataSource::Absolute(_), Self::Layout { uri, error }) => {
+                let error = match error {
+                    FeatureError::NoTarget(_columns) => FeatureError::NoTarget(hidden()),
+                    FeatureError::NoColumn { column, wanted, .. } => FeatureError::NoColumn {
+                        column,
+                        wanted,
+                        columns: hidden(),
+                    },
+                    FeatureError::OtherColumns { .. } => FeatureError::OtherColumns {
+                        missing: hidden(),
+                        unknown: hidden(),
+                    },
+                    error => error,
+                };
+                Self::Layout { uri, error }
+            }
+            (_, error) => error,
+        }
+    }
 }
 
 /// Reads a dataset that must have the columns of `table`, in any order, with its layout.

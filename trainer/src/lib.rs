@@ -173,6 +173,7 @@ fn read(request: &RunRequest, stable: Option<&Stable>) -> Result<Data, TrainErro
     let of = |source, path, sha256| dataset::Request {
         source,
         path,
+        roots: &request.dataset_roots,
         sha256,
         seed: training.seed,
         hash_key,

@@ -1,5 +1,6 @@
 //! `aurora control-plane`: the registry's and the status's read API from a data directory, beside or without `up`.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use registry::Store;
 use serde_json::json;
 use server::Metrics;
 
-use crate::arguments::{DataArguments, OutputArguments};
+use crate::arguments::OutputArguments;
 use crate::commands::model::StoreArguments;
 use crate::failure::Failure;
 use crate::listeners::{Bound, ControlPlaneArguments};
@@ -29,19 +30,20 @@ pub(crate) struct ControlPlaneCommandArguments {
 
 pub(crate) fn run(arguments: &ControlPlaneCommandArguments) -> Result<ExitCode, Failure> {
     let bound = arguments.control_plane.bind()?;
+    let data_dir = arguments.store.data().settled()?;
     let store = arguments.store.open()?;
     let terminal = Terminal::new(arguments.output.output);
-    serving::block_on(serve(store, arguments.store.data(), bound, terminal))?
+    serving::block_on(serve(store, data_dir, bound, terminal))?
 }
 
 async fn serve(
     store: Store,
-    data: &DataArguments,
+    data_dir: PathBuf,
     bound: Bound,
     terminal: Terminal,
 ) -> Result<ExitCode, Failure> {
     let mut parts = Parts::new()?;
-    let status = Arc::new(StatusFiles::new(data.data_dir.clone()));
+    let status = Arc::new(StatusFiles::new(data_dir));
     let address = bound.address;
     parts.control_plane(store, status, Metrics::new(), bound)?;
     if terminal.is_json() {

@@ -72,7 +72,7 @@ impl StoreArguments {
     /// Opens the store to read it.
     pub(crate) fn open(&self) -> Result<Store, Failure> {
         let root = match &self.registry {
-            Some(root) => root.clone(),
+            Some(root) => standalone::settle(root)?,
             None => self.data.registry_root()?,
         };
         Store::open(&root)

@@ -10,7 +10,7 @@ use reconciler::diff::Intents;
 use reconciler::preview::{self, Preview};
 use serde_json::json;
 
-use crate::arguments::{BranchArguments, DataArguments, Format, RepositoryArguments};
+use crate::arguments::{BranchArguments, DataArguments, DatasetArguments, Format, RepositoryArguments};
 use crate::clock;
 use crate::commands::validate::mark;
 use crate::failure::{ERROR, Failure, NO};
@@ -25,6 +25,8 @@ pub(crate) struct PlanArguments {
     branch: BranchArguments,
     #[command(flatten)]
     data: DataArguments,
+    #[command(flatten)]
+    datasets: DatasetArguments,
 
     /// Compare with this commit instead of the data directory
     #[arg(long, env = "AURORA_BASE", value_name = "REV")]
@@ -66,7 +68,9 @@ pub(crate) fn run(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
         )
     } else {
         let branch = arguments.branch.branch.as_deref();
-        let preview = standalone::preview(repo, branch, environment, &arguments.data.data_dir, clock::now())?;
+        let roots = arguments.datasets.known_roots()?;
+        let data_dir = &arguments.data.data_dir;
+        let preview = standalone::preview(repo, branch, environment, data_dir, roots, clock::now())?;
         say_preview(arguments.output, &preview)?;
         (
             !preview.plan.actions.is_empty(),
@@ -102,7 +106,12 @@ fn say_intents(format: PlanFormat, intents: &Intents) -> Result<(), Failure> {
 
 fn say_preview(format: PlanFormat, preview: &Preview) -> Result<(), Failure> {
     let terminal = format.terminal();
-    let Preview { revision, plan, hash } = preview;
+    let Preview {
+        revision,
+        plan,
+        hash,
+        unjudged: _,
+    } = preview;
     let actions: Vec<_> = plan.actions.iter().map(ToString::to_string).collect();
     let waiting: Vec<_> = plan.waiting.iter().map(ToString::to_string).collect();
     match format {

@@ -10,7 +10,9 @@ use serde_json::json;
 use server::{Metrics, Runtime};
 use standalone::{Converged, Mode, Options, Standalone};
 
-use crate::arguments::{BranchArguments, DataArguments, OutputArguments, RepositoryArguments};
+use crate::arguments::{
+    BranchArguments, DataArguments, DatasetArguments, OutputArguments, RepositoryArguments,
+};
 use crate::clock;
 use crate::commands::registry::random_id;
 use crate::failure::{Failure, NO};
@@ -37,6 +39,8 @@ pub(crate) struct ReconcileArguments {
     #[command(flatten)]
     data: DataArguments,
     #[command(flatten)]
+    datasets: DatasetArguments,
+    #[command(flatten)]
     output: OutputArguments,
 }
 
@@ -46,6 +50,7 @@ pub(crate) fn run(arguments: &ReconcileArguments) -> Result<ExitCode, Failure> {
         branch: arguments.branch.branch.clone(),
         environment: arguments.repository.environment.clone(),
         data_dir: arguments.data.data_dir.clone(),
+        dataset_roots: arguments.datasets.roots()?,
         installation: random_id()?,
     };
     let standalone = Standalone::open(&options, clock::now())?;

@@ -53,7 +53,7 @@ pub(crate) fn run(arguments: RegistryArguments) -> Result<ExitCode, Failure> {
         environment,
         installation,
     };
-    Store::init(&registry, &owner, clock::now())?;
+    Store::init(&standalone::settle(&registry)?, &owner, clock::now())?;
     let terminal = Terminal::new(output.output);
     if terminal.is_json() {
         terminal.document(&json!({ "registry": registry, "owner": owner }))?;

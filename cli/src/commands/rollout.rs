@@ -111,13 +111,13 @@ pub(crate) fn run(arguments: &RolloutArguments) -> Result<ExitCode, Failure> {
         RolloutCommand::Pause { model, order } => {
             let reason = signed(&order.reason);
             model.deployment()?;
-            write_pause(&model.data.data_dir, &model.model, &reason, clock::now())
+            write_pause(&model.data.settled()?, &model.model, &reason, clock::now())
                 .context(|| "cannot write the command".to_owned())?;
             model.wait(&order.patience, |memory| memory.paused.as_ref() == Some(&reason))?;
         }
         RolloutCommand::Resume { model, patience } => {
             model.deployment()?;
-            clear_pause(&model.data.data_dir, &model.model)
+            clear_pause(&model.data.settled()?, &model.model)
                 .context(|| "cannot remove the command".to_owned())?;
             model.wait(patience, |memory| memory.paused.is_none())?;
         }
@@ -134,7 +134,7 @@ fn abort(selection: &ModelSelection, order: &Order) -> Result<(), Failure> {
             .hint("`aurora rollout status` shows what it serves")
     })?;
     write_abort(
-        &selection.data.data_dir,
+        &selection.data.settled()?,
         model,
         digest,
         &signed(&order.reason),
@@ -157,7 +157,7 @@ fn signed(reason: &str) -> String {
 
 /// Returns the data directory's deployments by model.
 fn deployments(data: &DataArguments) -> Result<BTreeMap<ModelName, MLDeployment>, Failure> {
-    let deployments = status::read(&data.data_dir)?.deployments.into_values();
+    let deployments = status::read(&data.settled()?)?.deployments.into_values();
     Ok(deployments
         .map(|deployment| (deployment.spec.model_name.clone(), deployment))
         .collect())

@@ -52,8 +52,8 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
 }
 
 fn deployed(arguments: &ServeArguments) -> Result<Vec<Deployed>, Failure> {
-    let data_dir = &arguments.store.data().data_dir;
-    let view = status::read(data_dir)?;
+    let data_dir = arguments.store.data().settled()?;
+    let view = status::read(&data_dir)?;
     let mut deployed = Vec::new();
     for (name, deployment) in view.deployments {
         let object = read_deployment_object(&deployment).map_err(|error| {

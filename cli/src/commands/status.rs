@@ -1,6 +1,5 @@
 //! `aurora status`: how an environment stands, read from its data directory, whether it runs or not.
 
-use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
@@ -8,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use clap::Args;
 use crds::status::{FindingStatus, TrackStatus};
 use crds::{MLDeployment, MLEnvironment};
+use registry::files::may_be_there;
 use serde_json::json;
 
 use crate::arguments::{DataArguments, OutputArguments};
@@ -28,9 +28,9 @@ pub(crate) struct StatusArguments {
 }
 
 pub(crate) fn run(arguments: &StatusArguments) -> Result<ExitCode, Failure> {
-    let data_dir = &arguments.data.data_dir;
-    let view = read(data_dir)?;
-    let age = age(data_dir);
+    let data_dir = arguments.data.settled()?;
+    let view = read(&data_dir)?;
+    let age = age(&data_dir);
     let terminal = Terminal::new(arguments.output.output);
     if terminal.is_json() {
         let mut value = view.to_json();
@@ -44,7 +44,8 @@ pub(crate) fn run(arguments: &StatusArguments) -> Result<ExitCode, Failure> {
 
 /// Reads a data directory that must be one.
 pub(crate) fn read(data_dir: &Path) -> Result<View, Failure> {
-    if !data_dir.join("objects").is_dir() {
+    // What else is wrong there, the view says.
+    if !may_be_there(&data_dir.join("objects")) {
         return Err(
             Failure::new(format!("{} is no data directory", data_dir.display()))
                 .hint("`aurora up` makes one; give another one with --data-dir"),
@@ -55,9 +56,7 @@ pub(crate) fn read(data_dir: &Path) -> Result<View, Failure> {
 
 /// Returns how long ago the process that owns the data directory was last alive.
 pub(crate) fn age(data_dir: &Path) -> Option<Duration> {
-    let beat = fs::metadata(data_dir.join("heartbeat"))
-        .and_then(|metadata| metadata.modified())
-        .ok()?;
+    let beat = standalone::last_beat(data_dir)?;
     Some(SystemTime::now().duration_since(beat).unwrap_or_default())
 }
 

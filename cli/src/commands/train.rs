@@ -10,7 +10,7 @@ use clap::{ArgGroup, Args};
 use planner::names::ObjectName;
 use registry::run::Ending;
 
-use crate::arguments::{BranchArguments, OutputArguments, RepositoryArguments};
+use crate::arguments::{BranchArguments, DatasetArguments, OutputArguments, RepositoryArguments};
 use crate::clock;
 use crate::commands::model::StoreArguments;
 use crate::failure::{Failure, NO, REFUSED};
@@ -34,6 +34,8 @@ pub(crate) struct TrainArguments {
     branch: BranchArguments,
     #[command(flatten)]
     store: StoreArguments,
+    #[command(flatten)]
+    datasets: DatasetArguments,
     #[command(flatten)]
     output: OutputArguments,
 }

@@ -21,7 +21,9 @@ use tokio::time::MissedTickBehavior;
 
 use self::banner::Addresses;
 use self::presenter::Presenter;
-use crate::arguments::{BranchArguments, DataArguments, OutputArguments, RepositoryArguments};
+use crate::arguments::{
+    BranchArguments, DataArguments, DatasetArguments, OutputArguments, RepositoryArguments,
+};
 use crate::clock;
 use crate::commands::registry::random_id;
 use crate::failure::Failure;
@@ -51,6 +53,8 @@ pub(crate) struct UpArguments {
     #[command(flatten)]
     data: DataArguments,
     #[command(flatten)]
+    datasets: DatasetArguments,
+    #[command(flatten)]
     inference: InferenceArguments,
     #[command(flatten)]
     control_plane: ControlPlaneArguments,
@@ -70,6 +74,7 @@ pub(crate) fn run(arguments: &UpArguments) -> Result<ExitCode, Failure> {
         branch: arguments.branch.branch.clone(),
         environment: environment.clone(),
         data_dir: arguments.data.data_dir.clone(),
+        dataset_roots: arguments.datasets.roots()?,
         installation: random_id()?,
     };
     let standalone = Standalone::open(&options, clock::now())?;

@@ -8,10 +8,10 @@ use std::process::ExitCode;
 use clap::Args;
 use planner::finding::Finding;
 use planner::names::{EnvironmentName, Revision};
-use reconciler::preview::{self, Preview, PreviewError, Validated};
+use reconciler::preview::{self, KnownData, Preview, PreviewError, Validated};
 use serde_json::{Value, json};
 
-use crate::arguments::{DataArguments, OutputArguments};
+use crate::arguments::{DataArguments, DatasetArguments, OutputArguments};
 use crate::clock;
 use crate::failure::{Failure, NO};
 use crate::terminal::{Colour, Terminal};
@@ -37,6 +37,8 @@ pub(crate) struct ValidateArguments {
     #[command(flatten)]
     data: DataArguments,
     #[command(flatten)]
+    datasets: DatasetArguments,
+    #[command(flatten)]
     output: OutputArguments,
 }
 
@@ -47,6 +49,8 @@ struct Checked {
     findings: Vec<Finding>,
     /// Whether pins were checked against a registry.
     registry: bool,
+    /// How many jobs name data outside the repository that nobody can say may be read.
+    unjudged: usize,
 }
 
 pub(crate) fn run(arguments: &ValidateArguments) -> Result<ExitCode, Failure> {
@@ -82,6 +86,10 @@ fn by_git_alone(arguments: &ValidateArguments) -> Result<Vec<Checked>, Failure> 
         &arguments.repo,
         &arguments.revision,
         arguments.environment.as_ref(),
+        &KnownData {
+            roots: arguments.datasets.known_roots()?,
+            ..KnownData::default()
+        },
     )?;
     Ok(validated
         .into_iter()
@@ -91,12 +99,14 @@ fn by_git_alone(arguments: &ValidateArguments) -> Result<Vec<Checked>, Failure> 
                 revision,
                 manifests: _,
                 findings,
+                unjudged,
             } = validated;
             Checked {
                 environment,
                 revision,
                 findings,
                 registry: false,
+                unjudged,
             }
         })
         .collect())
@@ -109,12 +119,19 @@ fn applied(arguments: &ValidateArguments, environment: &EnvironmentName) -> Resu
         return Ok(None);
     }
     let data_dir = &arguments.data.data_dir;
-    match standalone::preview(&arguments.repo, None, environment, data_dir, clock::now()) {
-        Ok(Preview { revision, plan, .. }) => Ok(Some(Checked {
+    let roots = arguments.datasets.known_roots()?;
+    match standalone::preview(&arguments.repo, None, environment, data_dir, roots, clock::now()) {
+        Ok(Preview {
+            revision,
+            plan,
+            unjudged,
+            ..
+        }) => Ok(Some(Checked {
             environment: environment.clone(),
             revision,
             findings: plan.findings.into_iter().collect(),
             registry: true,
+            unjudged,
         })),
         // Nothing was applied there, or there is no branch to follow: Git alone is checked.
         Err(
@@ -131,8 +148,12 @@ fn to_json(checked: &Checked) -> Value {
         revision,
         findings,
         registry,
+        unjudged,
     } = checked;
-    json!({ "environment": environment, "revision": revision, "registry_checked": registry, "findings": findings })
+    json!({
+        "environment": environment, "revision": revision, "registry_checked": registry,
+        "datasets_unchecked": unjudged, "findings": findings,
+    })
 }
 
 fn say(terminal: Terminal, checked: &Checked) -> Result<(), Failure> {
@@ -141,6 +162,7 @@ fn say(terminal: Terminal, checked: &Checked) -> Result<(), Failure> {
         revision,
         findings,
         registry,
+        unjudged,
     } = checked;
     for finding in findings {
         terminal.line(mark(terminal, finding))?;
@@ -150,12 +172,21 @@ fn say(terminal: Terminal, checked: &Checked) -> Result<(), Failure> {
         1 => terminal.paint(Colour::Red, "1 finding"),
         count => terminal.paint(Colour::Red, format!("{count} findings")),
     };
-    let note = if *registry {
+    let pins = if *registry {
         ""
     } else {
         " (pins were not checked against a registry)"
     };
-    terminal.line(format!("{environment} at {}: {verdict}{note}", revision.short()))?;
+    let data = match unjudged {
+        0 => String::new(),
+        count => format!(
+            " ({count} with data outside the repository: whether `aurora up` may read it depends on its --dataset-root)"
+        ),
+    };
+    terminal.line(format!(
+        "{environment} at {}: {verdict}{pins}{data}",
+        revision.short()
+    ))?;
     Ok(())
 }
 

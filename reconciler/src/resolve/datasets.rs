@@ -7,12 +7,20 @@ use planner::finding::{Finding, Location, Reason};
 use planner::names::{Digest, ObjectName};
 use planner::object::{Kind, ObjectId};
 use planner::training::{DataSource, Holdout, Training};
+use registry::DatasetRoots;
 
 use crate::source::{DataFile, DataFileError, DataFiles, Source, SourceError, join};
+
+/// SHA-256 digests of the content of data files by their Git object's id: a fact for ever, dear to find out.
+pub type DataDigests = BTreeMap<String, Digest>;
 
 /// Which jobs read which files of the commit, and what those files were found to be.
 #[derive(Debug, Default)]
 pub(super) struct Datasets {
+    /// Below which folders a file outside the repository may lie; absent where nobody knows.
+    roots: Option<DatasetRoots>,
+    /// What was known of contents before.
+    remembered: DataDigests,
     jobs: BTreeMap<String, BTreeSet<ObjectName>>,
     paths: BTreeMap<ObjectName, Vec<String>>,
     digests: BTreeMap<String, (DataFile, Digest)>,
@@ -41,6 +49,20 @@ struct Job {
 }
 
 impl Datasets {
+    pub(super) fn new(roots: Option<DatasetRoots>, remembered: DataDigests) -> Self {
+        Self {
+            roots,
+            remembered,
+            ..Self::default()
+        }
+    }
+
+    /// Returns the digests of the files that jobs read.
+    pub(super) fn contents(&self) -> DataDigests {
+        let known = self.digests.values();
+        known.map(|(file, digest)| (file.content(), *digest)).collect()
+    }
+
     /// Returns the jobs with a file that is another one, or none, in the second of two commits.
     pub(super) fn moved(
         &self,
@@ -70,8 +92,9 @@ impl Datasets {
         self.unusable.contains_key(job)
     }
 
-    /// Takes in what was found; of `gone` jobs nothing is remembered.
-    pub(super) fn accept(&mut self, settled: Settled, gone: &[ObjectId]) {
+    /// Takes in what was found; of `gone` jobs nothing is remembered. Says whether other files are known now.
+    pub(super) fn accept(&mut self, settled: Settled, gone: &[ObjectId]) -> bool {
+        let mut is_changed = !settled.digests.is_empty();
         self.digests.extend(settled.digests);
         let mut left = BTreeSet::new();
         let gone = gone.iter().filter(|id| id.kind == Kind::Training);
@@ -98,9 +121,10 @@ impl Datasets {
         for path in left {
             if self.jobs.get(&path).is_some_and(BTreeSet::is_empty) {
                 self.jobs.remove(&path);
-                self.digests.remove(&path);
+                is_changed |= self.digests.remove(&path).is_some();
             }
         }
+        is_changed
     }
 
     pub(super) fn findings(&self) -> impl Iterator<Item = &Finding> {
@@ -124,8 +148,13 @@ impl Settling<'_> {
         }
         let mut job = Job::default();
         for (field, data, sha256) in files {
-            let DataSource::Committed(relative) = data else {
-                continue;
+            let relative = match data {
+                DataSource::Builtin(_) | DataSource::Synthetic(_) => continue,
+                DataSource::Absolute(path) => {
+                    job.findings.extend(self.outside(name, field, path, location));
+                    continue;
+                }
+                DataSource::Committed(relative) => relative,
             };
             let found = match join(&location.file, relative) {
                 Some(path) => {
@@ -140,7 +169,7 @@ impl Settling<'_> {
                     let digest = self.digest(file)?;
                     match sha256.replace(digest) {
                         Some(given) if given != digest => Some((
-                            format!("{field}: {relative} has {}, not {}", digest.hex(), given.hex()),
+                            format!("{field}: the sha256 of {relative} is not {}", given.hex()),
                             "correct sha256, or leave it out: a file of the commit needs none".to_owned(),
                         )),
                         Some(_) | None => None,
@@ -161,6 +190,22 @@ impl Settling<'_> {
         Ok(is_usable)
     }
 
+    /// A file outside the repository is judged by the words of its path: whether it is there is not looked at.
+    fn outside(&self, name: &ObjectName, field: &str, path: &str, location: &Location) -> Option<Finding> {
+        let roots = self.known.roots.as_ref()?;
+        if roots.locate(path).is_some() {
+            return None;
+        }
+        Some(Finding {
+            location: Some(location.clone()),
+            reason: Reason::DatasetUnusable,
+            subject: ObjectId::training(name).into(),
+            message: format!("{field}: {path} lies in no folder that data may be read from"),
+            hint: "commit the file, or start aurora with --dataset-root and the folder that holds it"
+                .to_owned(),
+        })
+    }
+
     fn digest(&mut self, file: DataFile) -> Result<Digest, SourceError> {
         let known = [&self.settled.digests, &self.known.digests]
             .into_iter()
@@ -169,7 +214,10 @@ impl Settling<'_> {
         if let Some((_, digest)) = known {
             return Ok(*digest);
         }
-        let digest = self.source.data_digest(&file)?;
+        let digest = match self.known.remembered.get(&file.content()) {
+            Some(digest) => *digest,
+            None => self.source.data_digest(&file)?,
+        };
         self.settled.digests.insert(file.path.clone(), (file, digest));
         Ok(digest)
     }

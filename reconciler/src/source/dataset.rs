@@ -19,6 +19,13 @@ pub struct DataFile {
     id: Oid,
 }
 
+impl DataFile {
+    /// Returns what names its content: the id of its Git object.
+    pub(crate) fn content(&self) -> String {
+        self.id.to_string()
+    }
+}
+
 /// Why a path of a manifest is no data file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DataFileError {

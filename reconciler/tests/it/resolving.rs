@@ -231,7 +231,7 @@ fn data_files_must_lie_in_the_commit() {
         &expect![[r#"
             Partial
             MLTrainingJob/good-20261101-120000 0f766484b632
-            environments/dev/digest.yaml:1:1: DatasetUnusable: MLTrainingJob/m-20261101-120000: spec.dataset: rows.csv has 0f766484b632600311fc813826029802600ea09f8827b979ec851e2e16467e12, not 0000000000000000000000000000000000000000000000000000000000000000
+            environments/dev/digest.yaml:1:1: DatasetUnusable: MLTrainingJob/m-20261101-120000: spec.dataset: the sha256 of rows.csv is not 0000000000000000000000000000000000000000000000000000000000000000
               hint: correct sha256, or leave it out: a file of the commit needs none
             environments/dev/folder.yaml:1:1: DatasetUnusable: MLTrainingJob/folder-20261101-120000: spec.dataset: environments/dev/sub is a folder; commit the file itself
             environments/dev/link.yaml:1:1: DatasetUnusable: MLTrainingJob/link-20261101-120000: spec.dataset: environments/dev/link.csv is a symbolic link; commit the file itself

@@ -47,15 +47,15 @@ pub fn open_beneath(root: &Path, path: &Path) -> Result<Opened, StoreError> {
             return Err(outside());
         };
         // Looked at before it is opened: opening a device may do something.
-        let stat = rustix::fs::statat(&dir.fd, name.as_os_str(), AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
+        let stat =
+            rustix::fs::statat(&dir.fd, name.as_os_str(), AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::Symlink => {
                 links += 1;
                 if links > LINKS_MAX {
                     return Err(failed(Errno::LOOP));
                 }
-                let target =
-                    rustix::fs::readlinkat(&dir.fd, name.as_os_str(), Vec::new()).map_err(failed)?;
+                let target = rustix::fs::readlinkat(&dir.fd, name.as_os_str(), Vec::new()).map_err(failed)?;
                 let target = PathBuf::from(OsStr::from_bytes(target.as_bytes()));
                 for step in steps(&target).ok_or_else(outside)?.into_iter().rev() {
                     left.push_front(step);
@@ -158,12 +158,21 @@ mod tests {
             ("../secret", "outside"),
             ("absolute", "outside"),
             ("/etc/passwd", "outside"),
-            ("loop", "failed to open …/root/loop: Too many levels of symbolic links (os error 40)"),
+            (
+                "loop",
+                "failed to open …/root/loop: Too many levels of symbolic links (os error 40)",
+            ),
             ("pipe", "…/root/pipe is no regular file"),
             ("2026", "…/root/2026 is no regular file"),
             ("", "…/root/ is no regular file"),
-            ("2026/11/rows.csv/x", "failed to open …/root/2026/11/rows.csv/x: Not a directory (os error 20)"),
-            ("none", "failed to open …/root/none: No such file or directory (os error 2)"),
+            (
+                "2026/11/rows.csv/x",
+                "failed to open …/root/2026/11/rows.csv/x: Not a directory (os error 20)",
+            ),
+            (
+                "none",
+                "failed to open …/root/none: No such file or directory (os error 2)",
+            ),
         ] {
             assert_eq!(said(&root, path), expected, "{path}");
         }

@@ -65,6 +65,11 @@ impl Stamp {
         (self.device, self.inode) == (other.device, other.inode)
     }
 
+    /// Says whether it is of the file with these numbers.
+    pub fn is_of(&self, device: u64, inode: u64) -> bool {
+        (self.device, self.inode) == (device, inode)
+    }
+
     /// Returns all of it, to be hashed.
     pub(crate) fn to_bytes(&self) -> [u8; 56] {
         let Self {

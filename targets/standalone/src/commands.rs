@@ -5,10 +5,8 @@
 //! holds it; a pause stands while its file does.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use planner::Timestamp;
 use planner::names::{Digest, ModelName};
@@ -16,7 +14,9 @@ use planner::rollout::Commands;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::data_dir::{read_bounded, remove, write_atomic};
+use registry::files::Stamp;
+
+use crate::data_dir::{FilePath, folder};
 
 /// The largest command, in bytes.
 const COMMAND_BYTES_MAX: u64 = 16 * 1024;
@@ -63,23 +63,20 @@ pub fn write_pause(data_dir: &Path, model: &ModelName, reason: &str, now: Timest
 
 /// Lifts a pause; one that is not there is lifted already.
 pub fn clear_pause(data_dir: &Path, model: &ModelName) -> io::Result<()> {
-    remove(&file(data_dir, model, "paused"))
+    file(data_dir, model, "paused").remove()
 }
 
 /// What tells a model's command files from other ones.
-pub(crate) type Stamps = [Option<(u64, i64, i64)>; 2];
+pub(crate) type Stamps = [Option<Stamp>; 2];
 
 /// Lists the models that have commands, each with what tells them from others; none where the folder cannot be read.
 pub(crate) fn commanded(data_dir: &Path) -> BTreeMap<ModelName, Stamps> {
-    let entries = fs::read_dir(data_dir.join("commands"))
-        .into_iter()
-        .flatten()
-        .flatten();
-    let names = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<ModelName>().ok());
-    let stamp = |model: &ModelName, command: &str| {
-        let metadata = fs::symlink_metadata(file(data_dir, model, command)).ok()?;
-        Some((metadata.ino(), metadata.ctime(), metadata.ctime_nsec()))
+    let names = match folder(data_dir, &["commands"]) {
+        Ok(Some(folder)) => folder.folders().unwrap_or_default(),
+        Ok(None) | Err(_) => Vec::new(),
     };
+    let names = names.iter().filter_map(|name| name.parse::<ModelName>().ok());
+    let stamp = |model: &ModelName, command: &str| file(data_dir, model, command).stamp().ok().flatten();
     names
         .map(|model| {
             let stamps = ["abort", "paused"].map(|command| stamp(&model, command));
@@ -101,23 +98,23 @@ pub(crate) fn read(data_dir: &Path, model: &ModelName) -> Commands {
 
 /// Removes an abort that is recorded, or about a canary that is gone.
 pub(crate) fn clear_abort(data_dir: &Path, model: &ModelName) -> io::Result<()> {
-    remove(&file(data_dir, model, "abort"))
+    file(data_dir, model, "abort").remove()
 }
 
-fn file(data_dir: &Path, model: &ModelName, command: &str) -> PathBuf {
-    data_dir.join(format!("commands/{model}/{command}.json"))
+fn file(data_dir: &Path, model: &ModelName, command: &str) -> FilePath {
+    FilePath::new(data_dir, ["commands", model.as_str()], format!("{command}.json"))
 }
 
-fn write<T: Serialize>(path: &Path, command: &T) -> io::Result<()> {
+fn write<T: Serialize>(file: &FilePath, command: &T) -> io::Result<()> {
     let mut bytes = serde_json::to_vec(command).expect("invariant: a command has text keys and cannot fail");
     bytes.push(b'\n');
-    write_atomic(path, &bytes)
+    file.write(&bytes)
 }
 
-fn read_file<T: DeserializeOwned>(path: &Path) -> Option<T> {
-    let bytes = match read_bounded(path, COMMAND_BYTES_MAX) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+fn read_file<T: DeserializeOwned>(file: &FilePath) -> Option<T> {
+    let path = file.path();
+    let bytes = match file.read(COMMAND_BYTES_MAX) {
+        Ok(bytes) => bytes?,
         Err(error) => {
             tracing::warn!(path = %path.display(), %error, "left alone a command that cannot be read");
             return None;

@@ -1,15 +1,21 @@
 //! The data directory: its layout, its one owner, and writes that leave the old file or the new one.
 //!
 //! ```text
-//! <data-dir>/{lock, heartbeat, installation, .gitignore}
+//! <data-dir>/{lock, heartbeat, installation, registry-path, dataset-roots.json, .gitignore}
 //! <data-dir>/objects/<kind>/<name>.json     the custom resource without its status
 //! <data-dir>/status/<kind>/<name>.json      its status
 //! <data-dir>/commands/<model>/              what people asked for beside Git
 //! <data-dir>/{registry, git}/
 //! ```
+//!
+//! It often lies in a clone, where a commit can put anything in its place. So it is refused while Git tracks anything in
+//! it, and nothing below it is ever reached through a link.
 
-use std::ffi::OsStr;
-use std::fs::{self, File, TryLockError};
+mod place;
+mod tracked;
+
+use std::collections::BTreeMap;
+use std::fs::{File, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -17,10 +23,31 @@ use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use planner::memory::UnknownFormat;
-use planner::names::EnvironmentName;
+use planner::names::{Digest, EnvironmentName};
 use planner::object::Kind;
+use registry::files::{Dir, Stamp};
+use registry::{DatasetRoots, StoreError};
 
+pub use self::place::settle;
+use self::tracked::Tracked;
 use crate::syncer::Syncer;
+
+/// What a file of it is, where it is too large.
+const FILE: &str = "a file of the data directory";
+const LOCK: &str = "lock";
+const HEARTBEAT: &str = "heartbeat";
+const INSTALLATION: &str = "installation";
+const GIT: &str = "git";
+const DATA_DIGESTS: &str = "data-digests.json";
+/// The largest memory of data files that is read, in bytes.
+const DATA_DIGESTS_BYTES_MAX: u64 = 64 << 20;
+const REGISTRY_PATH: &str = "registry-path";
+const DATASET_ROOTS: &str = "dataset-roots.json";
+/// The largest of the small files that remember something, in bytes.
+const SMALL_BYTES_MAX: u64 = 64 << 10;
+
+/// What is told of a link in the place of something of ours.
+const UNFOLLOWED: &str = "; aurora follows no link there: remove it";
 
 /// Why the data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +76,71 @@ pub enum DataDirError {
         /// The environment that was asked for.
         environment: EnvironmentName,
     },
+    /// It is reached through a link that a commit may have brought.
+    #[error(
+        "{} is a symbolic link in the Git work tree {}, where a commit may have brought it, and is not followed; give the folder itself with --data-dir{}",
+        path.display(), work_tree.display(), if target.is_absolute() { format!(" {}", target.display()) } else { String::new() }
+    )]
+    Link {
+        /// The link.
+        path: PathBuf,
+        /// Where it points.
+        target: PathBuf,
+        /// The work tree.
+        work_tree: PathBuf,
+    },
+    /// Git tracks something in it.
+    #[error(
+        "Git tracks {file}, in the data directory {}: what a commit brings there is neither used nor served; remove it (git -C {} rm -rf -- {}; with --cached beside if you added files of your own by mistake) and commit that, or give another folder with --data-dir",
+        path.display(), work_tree.display(), inside.display()
+    )]
+    Tracked {
+        /// The data directory.
+        path: PathBuf,
+        /// The work tree.
+        work_tree: PathBuf,
+        /// The data directory's path in the work tree.
+        inside: PathBuf,
+        /// The first tracked file, from the work tree's root, made fit to be shown.
+        file: String,
+    },
+    /// It cannot be said what Git tracks.
+    #[error(
+        "cannot tell whether Git tracks anything of the data directory {}: the index of {}: {why}; mend it, or give a folder outside with --data-dir",
+        path.display(), work_tree.display()
+    )]
+    IndexUnreadable {
+        /// The data directory.
+        path: PathBuf,
+        /// The work tree.
+        work_tree: PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// It belongs to somebody else.
+    #[error(
+        "{} belongs to user {owner}, and this is user {user}: run as that user, `chown -R {user} {}`, or give a folder that aurora makes itself, such as --data-dir {}",
+        path.display(), path.display(), path.join("aurora").display()
+    )]
+    OtherUser {
+        /// The folder.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+        /// Who we are.
+        user: u32,
+    },
+    /// Somebody else may write in it.
+    #[error(
+        "others may write in {} (mode {mode:04o}), and could change what is served: `chmod go-w {}`, or give a folder that aurora makes itself, such as --data-dir {}",
+        path.display(), path.display(), path.join("aurora").display()
+    )]
+    Shared {
+        /// The folder.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
     /// A later program wrote a status.
     #[error("{} {source}, or give another folder with --data-dir", path.display())]
     LaterFormat {
@@ -57,6 +149,15 @@ pub enum DataDirError {
         /// In which form.
         #[source]
         source: UnknownFormat,
+    },
+    /// Something else is in the place of a file or folder of it.
+    #[error("{source}{advice}")]
+    InTheWay {
+        /// What.
+        #[source]
+        source: Box<StoreError>,
+        /// What to do, as `; …`, or nothing.
+        advice: &'static str,
     },
     /// The directory does not exist and cannot be made.
     #[error(
@@ -84,9 +185,34 @@ pub enum DataDirError {
 }
 
 impl DataDirError {
+    /// Says whether what was looked for is not there.
+    pub(crate) fn is_not_found(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+
     fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { what, path, source }
+    }
+
+    fn store(what: &'static str, path: &Path) -> impl FnOnce(StoreError) -> Self {
+        let path = path.to_owned();
+        move |error| match error {
+            // It names what is in the way itself.
+            error @ (StoreError::Link { .. } | StoreError::Malformed { .. }) => Self::InTheWay {
+                advice: if matches!(error, StoreError::Link { .. }) {
+                    UNFOLLOWED
+                } else {
+                    ""
+                },
+                source: Box::new(error),
+            },
+            error => Self::Io {
+                what,
+                path,
+                source: plain(error),
+            },
+        }
     }
 }
 
@@ -105,6 +231,7 @@ pub(crate) fn advice(error: &io::Error) -> &'static str {
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
+    tracked: Mutex<Tracked>,
     /// Absent where the directory is only looked at.
     lock: Option<Mutex<File>>,
     installation: String,
@@ -115,31 +242,36 @@ pub struct DataDir {
 impl DataDir {
     /// Makes the directory if it is missing, and takes its lock, which is held until the value is dropped.
     ///
-    /// `installation` becomes the installation's id if it has none yet.
+    /// `installation` becomes the installation's id if it has none yet. One that Git tracks anything of, that lies behind
+    /// a link in a work tree, or that is not this user's alone, is refused before anything in it is touched.
     pub fn open(path: &Path, installation: &str) -> Result<Self, DataDirError> {
-        fs::create_dir_all(path).map_err(|source| DataDirError::NotMade {
-            path: std::path::absolute(path).unwrap_or_else(|_unresolved| path.to_owned()),
-            source,
-        })?;
-        let path = path.canonicalize().map_err(DataDirError::io("find", path))?;
-        let lock = lock(&path)?;
+        let path = settle(path)?;
+        let mut tracked = Tracked::around(&path);
+        tracked.refuse()?;
+        let dir = make(&path).map_err(|error| not_made(&path, error))?;
+        place::refuse_shared(&dir)?;
+        let lock = lock(&dir)?;
         let mut data_dir = Self {
             path,
+            tracked: Mutex::new(tracked),
             lock: Some(Mutex::new(lock)),
             installation: installation.to_owned(),
             syncer: None,
         };
-        data_dir.lay_out()?;
+        data_dir.lay_out(&dir)?;
         data_dir.installation = data_dir.read_installation()?;
         data_dir.syncer =
             Some(Syncer::start().map_err(DataDirError::io("start a thread for", &data_dir.path))?);
         Ok(data_dir)
     }
 
-    /// Opens the directory to look at it: takes no lock, makes and removes nothing.
+    /// Opens the directory to look at it: takes no lock, makes and removes nothing. One that Git tracks anything of, or
+    /// that lies behind a link in a work tree, is refused.
     pub fn peek(path: &Path) -> Result<Self, DataDirError> {
-        let path = path.canonicalize().map_err(DataDirError::io("find", path))?;
+        let path = inspect(path)?;
+        Dir::open(&path).map_err(DataDirError::store("open", &path))?;
         let mut data_dir = Self {
+            tracked: Mutex::new(Tracked::around(&path)),
             path,
             lock: None,
             installation: String::new(),
@@ -147,6 +279,16 @@ impl DataDir {
         };
         data_dir.installation = data_dir.read_installation()?;
         Ok(data_dir)
+    }
+
+    /// Fails while Git tracks anything in the directory: a commit that was checked out meanwhile may have filled it.
+    ///
+    /// Costs one `stat` while no index around it changes.
+    pub fn refuse_tracked(&self) -> Result<(), DataDirError> {
+        self.tracked
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .refuse()
     }
 
     /// Says whether this value holds the lock, and so may write.
@@ -165,17 +307,24 @@ impl DataDir {
     }
 
     /// Returns an object's file.
-    pub fn object_file(&self, kind: Kind, name: &str) -> PathBuf {
-        self.path.join(format!("objects/{kind}/{name}.json"))
+    pub(crate) fn object_file(&self, kind: Kind, name: &str) -> FilePath {
+        FilePath::new(&self.path, ["objects", kind.as_str()], format!("{name}.json"))
     }
 
     /// Returns a status's file.
-    pub fn status_file(&self, kind: Kind, name: &str) -> PathBuf {
-        self.path.join(format!("status/{kind}/{name}.json"))
+    pub(crate) fn status_file(&self, kind: Kind, name: &str) -> FilePath {
+        FilePath::new(&self.path, ["status", kind.as_str()], format!("{name}.json"))
+    }
+
+    /// Opens the folder of a kind's objects, or of their statuses.
+    pub(crate) fn kind_folder(&self, of: &str, kind: Kind) -> Result<KindFolder, DataDirError> {
+        let path = self.path.join(of).join(kind.as_str());
+        let dir = folder(&self.path, &[of, kind.as_str()]).map_err(DataDirError::io("read", &path))?;
+        Ok(KindFolder { path, dir })
     }
 
     /// Lets a file that was written survive a power loss too, soon.
-    pub(crate) fn sync_later(&self, path: PathBuf) {
+    pub(crate) fn sync_later(&self, path: FilePath) {
         if let Some(syncer) = &self.syncer {
             syncer.sync_later(path);
         }
@@ -186,35 +335,43 @@ impl DataDir {
         let Some(lock) = &self.lock else {
             return true;
         };
-        let on_disk = fs::metadata(self.path.join("lock"));
+        let on_disk = Dir::open(&self.path).and_then(|dir| dir.stamp(LOCK));
         let ours = lock.lock().unwrap_or_else(PoisonError::into_inner).metadata();
         match (on_disk, ours) {
-            (Ok(on_disk), Ok(ours)) => (on_disk.dev(), on_disk.ino()) == (ours.dev(), ours.ino()),
-            (Err(error), _) => error.kind() != io::ErrorKind::NotFound,
+            (Ok(Some(on_disk)), Ok(ours)) => on_disk.is_of(ours.dev(), ours.ino()),
+            (Ok(None), _) => false,
+            // What is in its place is for whoever mends it to say.
+            (Err(error), _) => !error.is_not_found() && !matches!(error, StoreError::Link { .. }),
             (Ok(_), Err(_)) => true,
         }
     }
 
     /// Makes what is missing of a directory that was deleted anew: its lock, folders and the same installation id.
     pub fn remake(&self) -> Result<(), DataDirError> {
-        fs::create_dir_all(&self.path).map_err(DataDirError::io("make", &self.path))?;
+        self.refuse_tracked()?;
+        let dir = make(&self.path).map_err(DataDirError::store("make", &self.path))?;
+        place::refuse_shared(&dir)?;
         // A lock that is still there is ours, and taking it twice would be refused.
         if let Some(held) = &self.lock
             && !self.is_intact()
         {
-            let new = lock(&self.path)?;
+            let new = lock(&dir)?;
             *held.lock().unwrap_or_else(PoisonError::into_inner) = new;
         }
-        self.lay_out()
+        self.lay_out(&dir)
     }
 
     /// Fails if another process holds the directory. Takes, makes and writes nothing.
     pub fn refuse_in_use(path: &Path) -> Result<(), DataDirError> {
-        let Ok(mut file) = File::open(path.join("lock")) else {
+        let Ok(path) = settle(path) else {
             return Ok(());
         };
+        let Ok(Some(opened)) = Dir::open(&path).and_then(|dir| dir.file(LOCK)) else {
+            return Ok(());
+        };
+        let mut file = opened.file;
         match file.try_lock_shared() {
-            Err(TryLockError::WouldBlock) => Err(in_use(path, &mut file)),
+            Err(TryLockError::WouldBlock) => Err(in_use(&path, &mut file)),
             // What else is wrong is told when the directory is opened.
             Ok(()) | Err(TryLockError::Error(_)) => Ok(()),
         }
@@ -222,51 +379,151 @@ impl DataDir {
 
     /// Says that the process is alive: touches `heartbeat`.
     pub fn beat(&self, now: SystemTime) -> io::Result<()> {
-        let path = self.path.join("heartbeat");
-        match File::options().append(true).open(&path) {
-            Ok(file) => file.set_modified(now),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => File::create(path)?.set_modified(now),
-            Err(error) => Err(error),
+        Ok(Dir::open(&self.path).and_then(|dir| dir.touch(HEARTBEAT, now))?)
+    }
+
+    /// Remembers where the registry in use lies; nothing is written where that is remembered already.
+    pub(crate) fn note_registry(&self, path: &str) -> Result<(), DataDirError> {
+        if registry_path(&self.path).as_deref() == Some(path) {
+            return Ok(());
+        }
+        Dir::open(&self.path)
+            .and_then(|dir| dir.replace_unsynced(REGISTRY_PATH, format!("{path}\n").as_bytes()))
+            .map_err(DataDirError::store("write", &self.path.join(REGISTRY_PATH)))
+    }
+
+    /// Returns the folders that the process that last used the directory was told data may be read from; `None` where
+    /// that is not known, or one of them is gone.
+    pub(crate) fn dataset_roots(&self) -> Option<DatasetRoots> {
+        let path = self.path.join(DATASET_ROOTS);
+        let bytes = registry::files::read(&path, FILE, SMALL_BYTES_MAX).ok()??;
+        let named: Vec<PathBuf> = serde_json::from_slice(&bytes).ok()?;
+        DatasetRoots::new(&named).ok()
+    }
+
+    /// Remembers which folders this process was told data may be read from, for whoever asks what it would do.
+    pub(crate) fn note_dataset_roots(&self, roots: &DatasetRoots) -> Result<(), DataDirError> {
+        let path = self.path.join(DATASET_ROOTS);
+        let named: Vec<_> = roots.named().map(Path::to_string_lossy).collect();
+        let mut bytes =
+            serde_json::to_vec(&named).map_err(|error| DataDirError::io("write", &path)(error.into()))?;
+        bytes.push(b'\n');
+        let known = registry::files::read(&path, FILE, SMALL_BYTES_MAX).ok().flatten();
+        if known.as_ref() == Some(&bytes) {
+            return Ok(());
+        }
+        Dir::open(&self.path)
+            .and_then(|dir| dir.replace_unsynced(DATASET_ROOTS, &bytes))
+            .map_err(DataDirError::store("write", &path))
+    }
+
+    /// Returns what is remembered of the content of the repository's data files; nothing where that cannot be read.
+    pub(crate) fn data_digests(&self) -> BTreeMap<String, Digest> {
+        let path = self.path.join(GIT).join(DATA_DIGESTS);
+        let bytes = registry::files::read(&path, FILE, DATA_DIGESTS_BYTES_MAX)
+            .ok()
+            .flatten();
+        bytes
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            .unwrap_or_default()
+    }
+
+    /// Remembers the content of the repository's data files. It is a memory of facts: losing it costs time alone.
+    pub(crate) fn set_data_digests(&self, digests: &BTreeMap<String, Digest>) -> io::Result<()> {
+        let bytes = serde_json::to_vec(digests)?;
+        match folder(&self.path, &[GIT])? {
+            Some(dir) => dir.replace_unsynced(DATA_DIGESTS, &bytes).map_err(plain),
+            None => Ok(()),
         }
     }
 
-    fn lay_out(&self) -> Result<(), DataDirError> {
-        for folder in ["objects", "status", "commands", "registry", "git"] {
-            let folder = self.path.join(folder);
-            fs::create_dir_all(&folder).map_err(DataDirError::io("make", &folder))?;
+    fn lay_out(&self, dir: &Dir) -> Result<(), DataDirError> {
+        for name in ["objects", "status", "commands", "registry", GIT] {
+            let folder = dir
+                .make_dir(name)
+                .map_err(DataDirError::store("make", &self.path.join(name)))?;
+            place::refuse_shared(&folder)?;
         }
-        let ignore = self.path.join(".gitignore");
-        if !ignore.exists() {
-            write_atomic(&ignore, b"*\n").map_err(DataDirError::io("write", &ignore))?;
-        }
-        let installation = self.path.join("installation");
-        if !installation.exists() {
-            write_atomic(&installation, format!("{}\n", self.installation).as_bytes())
-                .map_err(DataDirError::io("write", &installation))?;
+        let installation = format!("{}\n", self.installation);
+        for (name, content) in [(".gitignore", "*\n"), (INSTALLATION, &installation)] {
+            let path = self.path.join(name);
+            // What is in its place is refused here: nothing is written through a link, nor read from a pipe.
+            let there = dir.file(name).map_err(DataDirError::store("open", &path))?;
+            if there.is_none() {
+                dir.replace_unsynced(name, content.as_bytes())
+                    .map_err(DataDirError::store("write", &path))?;
+            }
         }
         Ok(())
     }
 
     fn read_installation(&self) -> Result<String, DataDirError> {
-        let path = self.path.join("installation");
-        read_bounded(&path, 1024)
-            .map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned())
-            .map_err(DataDirError::io("read", &path))
+        let path = self.path.join(INSTALLATION);
+        let bytes = registry::files::read(&path, "an installation's id", 1024)
+            .map_err(DataDirError::store("read", &path))?
+            .ok_or_else(|| DataDirError::io("read", &path)(io::ErrorKind::NotFound.into()))?;
+        Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
     }
 }
 
-fn lock(folder: &Path) -> Result<File, DataDirError> {
-    let path = folder.join("lock");
-    let mut file = File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(DataDirError::io("open", &path))?;
+/// Returns when the process that owns a data directory last said that it is alive; `None` if it never did.
+pub fn last_beat(data_dir: &Path) -> Option<SystemTime> {
+    let heartbeat = Dir::open(data_dir).and_then(|dir| dir.file(HEARTBEAT)).ok()??;
+    heartbeat
+        .file
+        .metadata()
+        .and_then(|metadata| metadata.modified())
+        .ok()
+}
+
+/// Returns where the registry in use lies, as a manifest says it; `None` where that was never remembered.
+pub(crate) fn registry_path(data_dir: &Path) -> Option<String> {
+    let path = data_dir.join(REGISTRY_PATH);
+    let bytes = registry::files::read(&path, FILE, SMALL_BYTES_MAX).ok()??;
+    let path = String::from_utf8(bytes).ok()?;
+    let path = path.trim_end_matches('\n');
+    // Only what a manifest may say counts.
+    let relative = path.strip_prefix('/').unwrap_or(path);
+    let is_path = !relative.split('/').any(|part| matches!(part, "" | "." | ".."));
+    is_path.then(|| path.to_owned())
+}
+
+/// Returns where a data directory lies that a person named, if it may be looked at: nothing of it need be there.
+///
+/// One that Git tracks anything of, or that lies behind a link in a work tree, is refused.
+pub fn inspect(path: &Path) -> Result<PathBuf, DataDirError> {
+    let path = settle(path)?;
+    Tracked::around(&path).refuse()?;
+    Ok(path)
+}
+
+/// Makes the directory, for this user alone where it is missing, and opens it.
+fn make(path: &Path) -> Result<Dir, StoreError> {
+    match (Dir::open_if_there(path)?, path.parent(), path.file_name()) {
+        (Some(dir), _, _) => Ok(dir),
+        (None, Some(parent), Some(name)) => Dir::ensure(parent)?.make_private_dir(name),
+        (None, _, _) => Dir::open(path),
+    }
+}
+
+fn not_made(path: &Path, error: StoreError) -> DataDirError {
+    match error {
+        StoreError::Io { error: source, .. } => DataDirError::NotMade {
+            path: path.to_owned(),
+            source,
+        },
+        error => DataDirError::store("make", path)(error),
+    }
+}
+
+fn lock(dir: &Dir) -> Result<File, DataDirError> {
+    let path = dir.path().join(LOCK);
+    let mut file = dir
+        .open_in_place(LOCK)
+        .map_err(DataDirError::store("open", &path))?;
     match file.try_lock() {
         Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(in_use(folder, &mut file)),
+        Err(TryLockError::WouldBlock) => return Err(in_use(dir.path(), &mut file)),
         Err(TryLockError::Error(error)) => return Err(DataDirError::io("lock", &path)(error)),
     }
     file.set_len(0)
@@ -288,45 +545,146 @@ fn in_use(folder: &Path, lock: &mut File) -> DataDirError {
     }
 }
 
-/// Writes a file so that a reader, and a restart after a kill, finds the old content or the new one. Makes the folder.
-/// Not synced: whoever must not lose it in a power loss does that, or has it done by [`DataDir::sync_later`].
-pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let name = path.file_name().unwrap_or(OsStr::new("file")).to_string_lossy();
-    let temporary = folder.join(format!(".tmp-{name}"));
-    let written = match File::create(&temporary) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            fs::create_dir_all(folder)?;
-            File::create(&temporary)
+/// A file in a folder of a folder of the data directory.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct FilePath {
+    root: PathBuf,
+    folders: [String; 2],
+    name: String,
+}
+
+impl FilePath {
+    pub(crate) fn new(root: &Path, folders: [&str; 2], name: String) -> Self {
+        Self {
+            root: root.to_owned(),
+            folders: folders.map(str::to_owned),
+            name,
         }
-        created => created,
     }
-    .and_then(|mut file| file.write_all(bytes))
-    .and_then(|()| fs::rename(&temporary, path));
-    if written.is_err() {
-        let _half_written = fs::remove_file(&temporary);
+
+    /// Returns the whole path, to be shown.
+    pub(crate) fn path(&self) -> PathBuf {
+        let [outer, inner] = &self.folders;
+        self.root.join(outer).join(inner).join(&self.name)
     }
-    written
+
+    fn dir(&self) -> io::Result<Option<Dir>> {
+        let [outer, inner] = &self.folders;
+        folder(&self.root, &[outer, inner])
+    }
+
+    /// Writes the file so that a reader, and a restart after a kill, finds the old content or the new one. Makes its
+    /// folder. Not synced: whoever must not lose it in a power loss does that, or has it done by
+    /// [`DataDir::sync_later`].
+    pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut dir = Dir::open(&self.root).map_err(plain)?;
+        for folder in &self.folders {
+            dir = dir.make_dir(folder).map_err(plain)?;
+        }
+        dir.replace_unsynced(&self.name, bytes).map_err(plain)
+    }
+
+    /// Removes the file for good; one that is not there is removed already.
+    pub(crate) fn remove(&self) -> io::Result<()> {
+        let Some(dir) = self.dir()? else {
+            return Ok(());
+        };
+        if dir.kind(&self.name).map_err(plain)?.is_some() {
+            dir.remove(&self.name).and_then(|()| dir.sync()).map_err(plain)?;
+        }
+        Ok(())
+    }
+
+    /// Reads a file of at most `bytes_max` bytes; `None` where there is none.
+    pub(crate) fn read(&self, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {
+        let Some(dir) = self.dir()? else {
+            return Ok(None);
+        };
+        dir.read(&self.name, FILE, bytes_max).map_err(plain)
+    }
+
+    /// Returns what tells the file from another one; `None` where there is none.
+    pub(crate) fn stamp(&self) -> io::Result<Option<Stamp>> {
+        match self.dir()? {
+            Some(dir) => dir.stamp(&self.name).map_err(plain),
+            None => Ok(None),
+        }
+    }
+
+    /// Makes its bytes and its name survive a power loss; one that was removed meanwhile needs none.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        let Some(dir) = self.dir()? else {
+            return Ok(());
+        };
+        if let Some(opened) = dir.file(&self.name).map_err(plain)? {
+            opened.file.sync_all()?;
+        }
+        dir.sync().map_err(plain)
+    }
+
+    /// Asks the file system that holds its folder to sync all that it has.
+    pub(crate) fn sync_file_system(&self) -> io::Result<()> {
+        match self.dir()? {
+            Some(dir) => dir.sync_file_system().map_err(plain),
+            None => Ok(()),
+        }
+    }
 }
 
-/// Removes a file for good; one that is not there is removed already.
-pub(crate) fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Ok(()) => File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
+/// The folder of one kind, held open to read much of it at once.
+#[derive(Debug)]
+pub(crate) struct KindFolder {
+    path: PathBuf,
+    /// Absent where there is no such folder.
+    dir: Option<Dir>,
+}
+
+impl KindFolder {
+    /// Returns a file's path, to be shown.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Lists what is in it, sorted.
+    pub(crate) fn names(&self) -> Result<Vec<String>, DataDirError> {
+        match &self.dir {
+            Some(dir) => dir.names().map_err(DataDirError::store("read", &self.path)),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Reads a file of at most `bytes_max` bytes; `None` where there is none.
+    pub(crate) fn read(&self, name: &str, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {
+        match &self.dir {
+            Some(dir) => dir.read(name, FILE, bytes_max).map_err(plain),
+            None => Ok(None),
+        }
+    }
+
+    /// Removes a file; one that cannot be removed is met again at the next start.
+    pub(crate) fn discard(&self, name: &str) {
+        if let Some(dir) = &self.dir {
+            let _left = dir.remove(name);
+        }
     }
 }
 
-/// Reads a file of at most `bytes_max` bytes.
-pub(crate) fn read_bounded(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > bytes_max {
-        return Err(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            format!("has more than {bytes_max} bytes"),
-        ));
+/// Opens a folder below the data directory; `None` where there is none.
+pub(crate) fn folder(root: &Path, names: &[&str]) -> io::Result<Option<Dir>> {
+    let mut dir = Dir::open_if_there(root).map_err(plain)?;
+    for name in names {
+        dir = match dir {
+            Some(dir) => dir.dir(name).map_err(plain)?,
+            None => return Ok(None),
+        };
     }
-    Ok(bytes)
+    Ok(dir)
+}
+
+/// Takes what the operating system said out of an error that names its own path, for those who name it themselves.
+pub(crate) fn plain(error: StoreError) -> io::Error {
+    match error {
+        StoreError::Io { error, .. } => error,
+        error => io::Error::from(error),
+    }
 }

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use planner::Timestamp;
 use planner::finding::Finding;
 use planner::names::Revision;
+use reconciler::resolve::DataDigests;
 use reconciler::{Beat, Pass, Reconciler};
+use registry::files::may_be_there;
 use registry::{Owner, Store};
 
 use crate::events::{Event, Events, PassSummary};
@@ -30,6 +32,8 @@ pub(crate) struct Following {
     wake: Wake,
     events: Events,
     last: Option<Last>,
+    /// What the data directory remembers of the repository's data files.
+    remembered: Option<DataDigests>,
     retry: Retry,
 }
 
@@ -67,6 +71,7 @@ impl Following {
             wake,
             events,
             last: None,
+            remembered: None,
             retry: Retry::default(),
         }
     }
@@ -91,6 +96,9 @@ impl Following {
             self.slots.expect(model, awaited);
         }
         self.slots.expected();
+        if pass.is_touched {
+            self.remember_data();
+        }
         self.tell(&pass, began);
         Look { pass, generation }
     }
@@ -138,6 +146,18 @@ impl Following {
         });
     }
 
+    /// Remembers what is known of the repository's data files, so that the next start hashes none of them.
+    fn remember_data(&mut self) {
+        let digests = self.reconciler.data_digests();
+        if self.remembered.as_ref() == Some(digests) {
+            return;
+        }
+        if let Err(error) = self.objects.data_dir.set_data_digests(digests) {
+            tracing::debug!(%error, "cannot remember the digests of data files; the next start computes them");
+        }
+        self.remembered = Some(digests.clone());
+    }
+
     /// Returns what a pass came to, in one word.
     fn result(&self, pass: &Pass) -> &'static str {
         let standing = self.reconciler.standing();
@@ -158,9 +178,15 @@ impl Following {
         let data_dir = &self.objects.data_dir;
         let registry = self.reconciler.store().root().to_owned();
         let is_registry_ours = registry.starts_with(data_dir.path());
-        let is_registry_lost = is_registry_ours && !registry.join("aurora/registry/current-version").exists();
+        let is_registry_lost =
+            is_registry_ours && !may_be_there(&registry.join("aurora/registry/current-version"));
         let is_intact = data_dir.is_intact() && !is_registry_lost && self.objects.are_there();
         if is_intact || !self.retry.is_due(now) {
+            return;
+        }
+        // What a commit put in the place of our files is for a person to take away; nothing is made through it.
+        // The pass says so.
+        if data_dir.refuse_tracked().is_err() {
             return;
         }
         tracing::error!(
@@ -172,7 +198,10 @@ impl Following {
             .remake()
             .map_err(|error| error.to_string())
             .and_then(|()| {
-                if is_registry_ours {
+                if let Ok(path) = registry.strip_prefix(data_dir.path()) {
+                    data_dir
+                        .note_registry(&path.to_string_lossy())
+                        .map_err(|error| error.to_string())?;
                     Store::init(&registry, &self.owner, now).map_err(|error| error.to_string())?;
                 }
                 self.reconciler.look_again();

@@ -32,10 +32,10 @@ use planner::rollout::Tracks;
 use reconciler::AwaitedPin;
 use tokio::sync::Notify;
 
-pub use data_dir::{DataDir, DataDirError};
+pub use data_dir::{DataDir, DataDirError, inspect, last_beat, settle};
 pub use events::{Event, PassSummary};
 pub use preview::{PreviewError, preview};
-pub use run::{Converged, Mode, Options, RunError, Standalone, StartError};
+pub use run::{Converged, Mode, Options, RunError, Standalone, StartError, registry_in_use};
 
 /// What to load into a track.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -200,7 +200,7 @@ impl Objects {
     /// Says whether the files of the objects are still there, by the one that is always there.
     pub(crate) fn are_there(&self) -> bool {
         let file = self.data_dir.object_file(Kind::Environment, self.name.as_str());
-        self.state().environment.is_none() || file.exists()
+        self.state().environment.is_none() || !matches!(file.stamp(), Ok(None))
     }
 
     /// Writes everything anew into a data directory that was deleted and made again.
@@ -336,7 +336,16 @@ impl State {
 }
 
 impl ObjectStore for Objects {
+    /// While Git tracks anything of the data directory nothing is observed, so that no pass decides by what a commit put
+    /// there; what serves goes on.
     fn observe(&self, since: Option<Mark>) -> Result<Changes, TargetError> {
+        self.data_dir.refuse_tracked().map_err(|error| {
+            TargetError::new(
+                Disposition::Invalid,
+                Reason::StorageUnavailable,
+                error.to_string(),
+            )
+        })?;
         let state = self.state();
         let ids = since.and_then(|since| state.changes.since(Some(since.0)));
         let mut changes = Changes {

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use planner::Timestamp;
 use planner::names::EnvironmentName;
-use reconciler::preview::{Preview, against};
+use reconciler::Locate;
+use reconciler::preview::{KnownData, Preview, against};
+use registry::DatasetRoots;
 
 use crate::data_dir::{DataDir, DataDirError};
 use crate::objects::Objects;
-use crate::run::locate;
+use crate::run::registry_in_use;
 
 /// Why nothing can be said about a commit.
 #[derive(Debug, thiserror::Error)]
@@ -34,20 +36,41 @@ pub enum PreviewError {
 }
 
 /// Computes what the newest commit of a branch would do to the state in a data directory.
+///
+/// Without `roots`, data outside the repository may lie where the process that last used the data directory was told.
 pub fn preview(
     repository: &Path,
     branch: Option<&str>,
     environment: &EnvironmentName,
     data_dir: &Path,
+    roots: Option<DatasetRoots>,
     now: Timestamp,
 ) -> Result<Preview, PreviewError> {
     let not_applied = || PreviewError::NotApplied {
         path: data_dir.to_owned(),
         environment: environment.clone(),
     };
-    let opened = Arc::new(DataDir::peek(data_dir).map_err(|_missing| not_applied())?);
-    let locate = locate(&opened);
+    let opened = match DataDir::peek(data_dir) {
+        Ok(opened) => Arc::new(opened),
+        Err(error) if error.is_not_found() => return Err(not_applied()),
+        Err(error) => return Err(error.into()),
+    };
+    let data = KnownData {
+        roots: roots.or_else(|| opened.dataset_roots()),
+        digests: opened.data_digests(),
+    };
+    let used = opened.path().to_owned();
+    let locate: Locate =
+        Arc::new(move |environment| registry_in_use(&used, environment.registry_path.as_deref()));
     let objects = Objects::load(opened, environment)?;
     objects.environment().ok_or_else(not_applied)?;
-    Ok(against(repository, branch, environment, &objects, &locate, now)?)
+    Ok(against(
+        repository,
+        branch,
+        environment,
+        &objects,
+        &locate,
+        &data,
+        now,
+    )?)
 }

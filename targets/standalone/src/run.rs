@@ -1,6 +1,6 @@
 //! Starting the standalone target and keeping its two loops going.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -11,10 +11,10 @@ use planner::names::{EnvironmentName, Revision};
 use reconciler::resolve::Resolver;
 use reconciler::source::{Source, SourceError};
 use reconciler::{Beat, Locate, Reconciler};
-use registry::{Observer, Owner, Store, StoreError};
+use registry::{DatasetRoots, Observer, Owner, Store, StoreError};
 use tokio::sync::{broadcast, watch};
 
-use crate::data_dir::{DataDir, DataDirError};
+use crate::data_dir::{DataDir, DataDirError, inspect, registry_path, settle};
 use crate::events::{Event, Events};
 use crate::following::{Following, POLL};
 use crate::models::Models;
@@ -22,6 +22,9 @@ use crate::objects::Objects;
 use crate::operator::Operator;
 use crate::trainings::Trainings;
 use crate::{Slots, Trainer, Wake};
+
+/// Where the registry lies in the data directory, unless the environment says otherwise.
+const REGISTRY: &str = "registry";
 
 /// How long a training run's process may take to end after it was killed.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
@@ -37,6 +40,8 @@ pub struct Options {
     pub environment: EnvironmentName,
     /// The data directory.
     pub data_dir: PathBuf,
+    /// The folders below which a manifest may name data files by absolute paths.
+    pub dataset_roots: DatasetRoots,
     /// The id that the installation gets if the data directory has none yet: random, made by the caller.
     pub installation: String,
 }
@@ -124,6 +129,7 @@ pub struct Standalone {
     objects: Arc<Objects>,
     store: Store,
     owner: Owner,
+    roots: DatasetRoots,
     wake: Wake,
     events: Events,
 }
@@ -144,15 +150,22 @@ impl Standalone {
             environment: options.environment.clone(),
             installation: data_dir.installation().to_owned(),
         };
-        let root = registry_root(&data_dir, &environment);
+        let path = registry_to_use(data_dir.path(), &environment, &owner);
+        let root = registry_root(data_dir.path(), &path);
+        if !root.starts_with(data_dir.path()) {
+            inspect(&root)?;
+        }
         Store::init(&root, &owner, now)?;
         let store = Store::open_owned(&root, &owner)?;
+        data_dir.note_registry(&path)?;
+        data_dir.note_dataset_roots(&options.dataset_roots)?;
         Ok(Self {
             source,
             environment: options.environment.clone(),
             objects,
             store,
             owner,
+            roots: options.dataset_roots.clone(),
             wake: Wake::default(),
             events: Events::new(),
         })
@@ -164,7 +177,7 @@ impl Standalone {
     }
 
     /// Returns the data directory's absolute path.
-    pub fn data_dir(&self) -> &std::path::Path {
+    pub fn data_dir(&self) -> &Path {
         self.objects.data_dir.path()
     }
 
@@ -243,6 +256,7 @@ impl Standalone {
             objects,
             store,
             owner,
+            roots,
             wake,
             events,
         } = self;
@@ -252,12 +266,15 @@ impl Standalone {
             objects.clone(),
             registry.clone(),
             trainer,
+            roots.clone(),
             events.clone(),
             wake.clone(),
         );
         let operator = Operator::new(objects.clone(), models, trainings, wake.clone(), events.clone());
         let locate = locate(&objects.data_dir);
-        let reconciler = Reconciler::new(source, environment, objects.clone(), registry, locate);
+        let digests = objects.data_dir.data_digests();
+        let reconciler =
+            Reconciler::new(source, environment, objects.clone(), registry, locate).with_data(roots, digests);
         let following = Following::new(reconciler, objects, owner, slots, wake, events);
         (following, operator)
     }
@@ -382,18 +399,55 @@ fn first_environment(
     }
 }
 
-/// Returns where an environment's registry lies.
-pub(crate) fn registry_root(data_dir: &DataDir, environment: &Environment) -> PathBuf {
-    match &environment.registry_path {
-        None => data_dir.path().join("registry"),
-        Some(path) => data_dir.path().join(path),
+/// Returns where the registry lies that a data directory uses: where it was when it was last used, else where the
+/// environment says.
+pub fn registry_in_use(data_dir: &Path, declared: Option<&str>) -> PathBuf {
+    let remembered = registry_path(data_dir);
+    registry_root(data_dir, remembered.as_deref().or(declared).unwrap_or(REGISTRY))
+}
+
+/// Decides which registry is used from this start on. Another one than before counts once somebody has moved the store
+/// there: an empty one in its place would lose each version that no job makes anew.
+fn registry_to_use(data_dir: &Path, environment: &Environment, owner: &Owner) -> String {
+    let declared = environment.registry_path.as_deref().unwrap_or(REGISTRY);
+    match registry_path(data_dir) {
+        Some(used)
+            if used != declared
+                && is_store_of(&registry_root(data_dir, &used), owner)
+                && !is_store_of(&registry_root(data_dir, declared), owner) =>
+        {
+            tracing::warn!(
+                declared,
+                used,
+                "the environment names another registry, which is none yet: the one in use is used"
+            );
+            used
+        }
+        _ => declared.to_owned(),
     }
 }
 
-/// Says where registries lie, by the data directory.
+fn is_store_of(root: &Path, owner: &Owner) -> bool {
+    Store::open(root).is_ok_and(|store| store.belongs_to(owner))
+}
+
+/// Returns where a registry lies whose path is one of a manifest's. Links on the way to an absolute one are whoever
+/// administers the machine's; below the data directory there are none.
+fn registry_root(data_dir: &Path, path: &str) -> PathBuf {
+    let root = data_dir.join(path);
+    if root.starts_with(data_dir) {
+        return root;
+    }
+    settle(&root).unwrap_or(root)
+}
+
+/// Says where an environment's registry lies by its manifest.
 pub(crate) fn locate(data_dir: &Arc<DataDir>) -> Locate {
     let data_dir = data_dir.clone();
-    Arc::new(move |environment| registry_root(&data_dir, environment))
+    Arc::new(move |environment| {
+        let declared = environment.registry_path.as_deref().unwrap_or(REGISTRY);
+        registry_root(data_dir.path(), declared)
+    })
 }
 
 fn now() -> Timestamp {

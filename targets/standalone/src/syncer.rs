@@ -5,11 +5,11 @@
 //! history, which are synced as they are written.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
+
+use crate::data_dir::FilePath;
 
 /// Above so many files at once, the file system is asked to sync all that it has.
 const FILES_MAX: usize = 64;
@@ -17,7 +17,7 @@ const FILES_MAX: usize = 64;
 /// Syncs files on a thread of its own; ends, with all done, when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Syncer {
-    due: Option<Sender<PathBuf>>,
+    due: Option<Sender<FilePath>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -33,7 +33,7 @@ impl Syncer {
         })
     }
 
-    pub(crate) fn sync_later(&self, path: PathBuf) {
+    pub(crate) fn sync_later(&self, path: FilePath) {
         if let Some(due) = &self.due {
             // The thread ends only with this value.
             let _asked = due.send(path);
@@ -50,38 +50,20 @@ impl Drop for Syncer {
     }
 }
 
-fn run(asked: &Receiver<PathBuf>) {
+fn run(asked: &Receiver<FilePath>) {
     while let Ok(first) = asked.recv() {
-        let files: BTreeSet<PathBuf> = std::iter::once(first).chain(asked.try_iter()).collect();
+        let files: BTreeSet<FilePath> = std::iter::once(first).chain(asked.try_iter()).collect();
         if let Err(error) = sync(&files) {
             tracing::warn!(%error, "cannot sync the data directory; a power loss now may lose what was written");
         }
     }
 }
 
-fn sync(files: &BTreeSet<PathBuf>) -> io::Result<()> {
-    let folders: BTreeSet<&Path> = files.iter().filter_map(|file| file.parent()).collect();
+fn sync(files: &BTreeSet<FilePath>) -> io::Result<()> {
     if files.len() > FILES_MAX
-        && let Some(folder) = folders.first()
+        && let Some(file) = files.first()
     {
-        let Some(folder) = there(File::open(folder))? else {
-            return Ok(());
-        };
-        return rustix::fs::syncfs(&folder).map_err(io::Error::from);
+        return file.sync_file_system();
     }
-    for path in files.iter().map(PathBuf::as_path).chain(folders) {
-        if let Some(file) = there(File::open(path))? {
-            file.sync_all()?;
-        }
-    }
-    Ok(())
-}
-
-/// What was removed meanwhile needs no sync.
-fn there(opened: io::Result<File>) -> io::Result<Option<File>> {
-    match opened {
-        Ok(file) => Ok(Some(file)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
+    files.iter().try_for_each(FilePath::sync)
 }

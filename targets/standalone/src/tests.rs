@@ -2,6 +2,7 @@
 
 mod loops;
 mod moves;
+mod planted;
 #[path = "../../../reconciler/tests/it/repository.rs"]
 mod repository;
 mod trouble;
@@ -214,6 +215,16 @@ async fn a_data_file_of_the_commit_is_staged_before_its_job_runs() {
     let request = world.trainer.requests.lock().unwrap()[0].clone();
     let staged = std::fs::read_to_string(request.dataset.unwrap()).unwrap();
     assert_eq!(staged, "x,quality\n1,2\n");
+    // What it is, is remembered by what Git calls it: the next start has nothing to hash.
+    let remembered = world.data_dir().join("git/data-digests.json");
+    let remembered: std::collections::BTreeMap<String, planner::names::Digest> =
+        serde_json::from_slice(&std::fs::read(remembered).unwrap()).unwrap();
+    let content = b"x,quality\n1,2\n";
+    let id = git2::Oid::hash_object(git2::ObjectType::Blob, content)
+        .unwrap()
+        .to_string();
+    let digest = planner::names::Digest::of(content);
+    assert_eq!(remembered, std::collections::BTreeMap::from([(id, digest)]));
     // Other rows are other inputs: the fixed version stays what it is.
     world.repo.change("rows.csv", "x,quality\n1,3\n");
     world.settle();
@@ -224,7 +235,7 @@ async fn a_data_file_of_the_commit_is_staged_before_its_job_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn another_registry_counts_from_the_next_start() {
+async fn another_registry_counts_from_the_start_after_it_was_moved() {
     let mut world = World::start(Repo::with(&[("m.yaml", &model("m", V1, None))]));
     world.settle();
     world.repo.change(
@@ -235,7 +246,30 @@ async fn another_registry_counts_from_the_next_start() {
     assert_eq!(world.slots.show("m"), V1);
     expect![[r#"
         StorageUnavailable: MLEnvironment/dev: spec.registry.path now names FOLDER/data/elsewhere, and FOLDER/data/registry is in use
-          hint: start aurora anew to use it; until then the registry in use goes on"#]].assert_eq(&world.findings());
+          hint: stop aurora, move what is in use there, and start it again; until then the registry in use goes on"#]].assert_eq(&world.findings());
+
+    // A start alone makes no empty registry in its place, in which a version would be missing that no job makes anew.
+    world.restart();
+    world.settle();
+    assert_eq!(world.slots.show("m"), V1);
+    assert!(
+        world.findings().contains("FOLDER/data/registry is in use"),
+        "{}",
+        world.findings()
+    );
+    assert!(!world.data_dir().join("elsewhere").exists());
+
+    std::fs::rename(
+        world.data_dir().join("registry"),
+        world.data_dir().join("elsewhere"),
+    )
+    .unwrap();
+    world.restart();
+    world.settle();
+    assert_eq!(world.slots.show("m"), V1);
+    assert_eq!(world.findings(), "");
+    let used = crate::registry_in_use(&world.data_dir(), None);
+    assert_eq!(used, world.data_dir().join("elsewhere"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use crds::status::ConditionStatus;
 use planner::Timestamp;
-use planner::names::{ModelName, ObjectName};
+use planner::names::{ModelName, ObjectName, Version};
 use planner::observed::ObservedModel;
 use planner::runs::{self, Job, Outcome, Phase, Queue, StopReason};
 use reconciler::Beat;
 use reconciler::conditions::Facts;
-use registry::Observer;
 use registry::run::Ending;
+use registry::{DatasetRoots, Observer, Reference};
 
 use crate::data_dir::advice;
 use crate::due::Due;
@@ -27,6 +27,8 @@ use child::{Children, Ended, RunKey};
 
 /// How long to wait before a run is started that could not be, or a registry is read that could not be.
 const POSTPONED: Duration = Duration::from_secs(5);
+/// The longest message of a run that is shown, in characters.
+const MESSAGE_CHARS_MAX: usize = 1_000;
 /// How many jobs are looked at at a time although nothing touched them: their model may have changed in the registry.
 const TURN: usize = 16;
 
@@ -35,6 +37,8 @@ pub(crate) struct Trainings {
     objects: Arc<Objects>,
     registry: Observer,
     trainer: Arc<dyn Trainer>,
+    /// The folders below which a job may name data files by absolute paths.
+    roots: DatasetRoots,
     events: Events,
     children: Children,
     queue: Queue,
@@ -61,6 +65,7 @@ impl Trainings {
         objects: Arc<Objects>,
         registry: Observer,
         trainer: Arc<dyn Trainer>,
+        roots: DatasetRoots,
         events: Events,
         wake: Wake,
     ) -> Self {
@@ -68,6 +73,7 @@ impl Trainings {
             objects,
             registry,
             trainer,
+            roots,
             events,
             children: Children::new(wake),
             queue: Queue::default(),
@@ -147,8 +153,10 @@ impl Trainings {
             }
         };
         let job = Job::new(&object, &existing.versions);
-        let held = self.postponed.as_ref().map(|(_, why)| why.as_str());
-        let decided = status.runs.decide(name, &job, held, now);
+        let outside = request::outside(&object, &self.roots);
+        let postponed = self.postponed.as_ref().map(|(_, why)| why.as_str());
+        let held = outside.as_deref().or(postponed);
+        let mut decided = status.runs.decide(name, &job, held, now);
         self.seen.insert(name.clone(), existing.clone());
         for version in decided.stops {
             self.children.stop(&RunKey {
@@ -156,9 +164,17 @@ impl Trainings {
                 version,
             });
         }
+        if outside.is_some() {
+            decided.due.clear();
+        }
         self.due.set(name, decided.wake);
         self.queue.set(name, decided.due);
-        self.save(name, status, now)
+        let has_news = self.save(name, status, now);
+        if outside.is_some() {
+            // Nothing comes of waiting for it in this process.
+            self.unsettled.remove(name);
+        }
+        has_news
     }
 
     /// A job that is gone: its processes end, and nothing is due.
@@ -220,12 +236,15 @@ impl Trainings {
         status.runs.start(due, &job, now);
         status.metrics.clear();
         status.progress_percent = Some(0);
-        let has_news = self.save(&due.job, status, now);
-        let request = request::of(due, &object, job.inputs, self.registry.store());
         let key = RunKey {
             job: due.job.clone(),
             version: due.version.clone(),
         };
+        let Ok(request) = request::of(due, &object, job.inputs, self.registry.store(), &self.roots) else {
+            // Invariant: what may not be read is not queued.
+            return false;
+        };
+        let has_news = self.save(&due.job, status, now);
         let prepared = self
             .objects
             .write_statuses()
@@ -274,7 +293,10 @@ impl Trainings {
         let model = object.spec.model;
         let result = self.registry.store().run(&model, &key.version);
         let outcome = match result.and_then(|folder| folder.map_or(Ok(None), |folder| folder.result())) {
-            Ok(Some(result)) => outcome(result.ending, result.at, &mut status.metrics),
+            Ok(Some(result)) => {
+                let outcome = outcome(result.ending, result.at, &mut status.metrics);
+                self.judged(outcome, &model, &key.version, now)
+            }
             Ok(None) => without_result,
             Err(error) => transient(format!("the run's result cannot be read: {error}"), now),
         };
@@ -287,6 +309,28 @@ impl Trainings {
         }
         self.save(&key.job, status, now);
         self.tell_end(key, model, ended);
+    }
+
+    /// A run says how it ended; what it says it published must be there.
+    fn judged(&self, outcome: Outcome, model: &ModelName, version: &Version, now: Timestamp) -> Outcome {
+        let Outcome::Published { digest, .. } = &outcome else {
+            return outcome;
+        };
+        let store = self.registry.store();
+        match store.resolve(model, &Reference::Version(version.clone())) {
+            Ok(entry) if entry.digest == *digest => outcome,
+            Ok(entry) => transient(
+                format!(
+                    "the run says that it published {digest}, and {version} is {}",
+                    entry.digest
+                ),
+                now,
+            ),
+            Err(error) => transient(
+                format!("the run says that it published {version}, which is not to be found: {error}"),
+                now,
+            ),
+        }
     }
 
     fn tell_end(&self, key: &RunKey, model: ModelName, ended: runs::Ended) {
@@ -376,9 +420,24 @@ fn outcome(ending: Ending, at: Timestamp, metrics: &mut BTreeMap<String, f64>) -
             *metrics = measured;
             Outcome::Published { at, digest }
         }
-        Ending::Refused { message } => Outcome::Refused { at, message },
-        Ending::Transient { message } => Outcome::Transient { at, message },
+        Ending::Refused { message } => Outcome::Refused {
+            at,
+            message: bounded(&message),
+        },
+        Ending::Transient { message } => Outcome::Transient {
+            at,
+            message: bounded(&message),
+        },
     }
+}
+
+/// Cuts what a trainer says to what a status shows.
+fn bounded(message: &str) -> String {
+    let mut cut: String = message.chars().take(MESSAGE_CHARS_MAX).collect();
+    if cut.len() < message.len() {
+        cut.push('…');
+    }
+    cut
 }
 
 fn conditions(status: &TrainingStatus, now: Timestamp) -> Vec<crds::status::Condition> {

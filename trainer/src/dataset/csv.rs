@@ -2,9 +2,9 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
 
 use planner::names::Digest;
+use registry::files::Opened;
 use sha2::{Digest as _, Sha256};
 
 use super::builder::{Builder, Cell};
@@ -16,24 +16,17 @@ pub(crate) const BYTES_MAX: u64 = 512 << 20;
 const LINE_MAX: u64 = 1 << 20;
 
 pub(super) fn read(
-    path: &Path,
+    file: Opened,
     sha256: Option<&Digest>,
     uri: &str,
     open: impl Fn(Vec<String>, Option<&str>) -> Result<Builder, ReadError>,
 ) -> Result<Table, ReadError> {
     let io = |error| ReadError::Io {
         uri: uri.to_owned(),
-        path: path.to_owned(),
+        path: file.path.clone(),
         error,
     };
-    // Looked at before it is opened: opening a pipe waits for its writer.
-    if !std::fs::metadata(path).map_err(io)?.is_file() {
-        return Err(ReadError::Dataset {
-            uri: uri.to_owned(),
-            problem: "it is no regular file".to_owned(),
-        });
-    }
-    let mut guard = Guard::new(File::open(path).map_err(io)?);
+    let mut guard = Guard::new(file.file);
     let rows = read_rows(&mut guard, uri, &open);
     // The file's digest comes first: rows of another file are no one's fault.
     let drained = guard.drain();
@@ -49,11 +42,7 @@ pub(super) fn read(
     let quote = guard.open_quote;
     let got = Digest::from_bytes(guard.sha256.finalize().into());
     match sha256 {
-        Some(expected) if *expected != got => Err(ReadError::OtherDigest {
-            uri: uri.to_owned(),
-            got: got.hex(),
-            expected: expected.hex(),
-        }),
+        Some(expected) if *expected != got => Err(ReadError::OtherDigest { uri: uri.to_owned() }),
         _ => {
             let rows = rows?;
             match quote {

@@ -13,6 +13,7 @@ fn read_text(content: &[u8], classifies: bool) -> Result<Table, ReadError> {
     let request = Request {
         source: &source,
         path: Some(file.path()),
+        roots: &[],
         sha256: None,
         seed: 0,
         hash_key: 0,
@@ -102,6 +103,7 @@ fn synthetic_rows_depend_on_the_seed_alone() {
         let request = Request {
             source: &source,
             path: None,
+            roots: &[],
             sha256: None,
             seed,
             hash_key: 0,

@@ -38,6 +38,11 @@ impl World {
     pub(crate) fn request(&self, algorithm: Algorithm, source: DataSource) -> RunRequest {
         let version: Version = "v20261101-120000".parse().unwrap();
         let model = "m".parse().unwrap();
+        // Whoever names a file outside the repository here may read it.
+        let roots = match &source {
+            DataSource::Absolute(path) => vec![PathBuf::from(path).parent().unwrap().to_owned()],
+            _ => Vec::new(),
+        };
         RunRequest {
             registry: self.store.root().to_owned(),
             model: "m".parse().unwrap(),
@@ -69,6 +74,7 @@ impl World {
                 suspend: false,
             },
             inputs_hash: Digest::of(b"inputs"),
+            dataset_roots: roots,
             dataset: None,
             holdout: None,
             baseline: None,

@@ -82,7 +82,7 @@ struct Named {
 
 impl Named {
     fn by_objects(&mut self, arguments: &GcArguments) -> Result<(), Failure> {
-        let view = status::read(&arguments.store.data().data_dir)
+        let view = status::read(&arguments.store.data().settled()?)
             .hint(|| "what is pinned is read from the data directory: give it with --data-dir".to_owned())?;
         for deployment in view.deployments.values() {
             let spec = &deployment.spec;

@@ -7,13 +7,14 @@ use indicatif::{ProgressBar, ProgressStyle};
 use planner::desired::{Declared, Desired};
 use planner::identity::inputs_hash;
 use planner::names::{Digest, ModelName, ObjectName, Revision};
+use planner::object::ObjectId;
 use planner::observed::TrainingObject;
 use planner::runs::{Job, Phase, RunAction, runs};
 use planner::training::{DataSource, Holdout, Training};
-use reconciler::resolve::Resolver;
+use reconciler::resolve::{Resolution, Resolver};
 use reconciler::source::Source;
 use registry::run::{Ending, Progress, RunRequest};
-use registry::{Observer, Store};
+use registry::{DatasetRoots, Observer, Store};
 use serde_json::json;
 
 use super::TrainArguments;
@@ -26,9 +27,10 @@ pub(super) fn run(job: &ObjectName, arguments: &TrainArguments) -> Result<Ending
     let mut source = Source::open(&arguments.repository.repo, arguments.branch.branch.as_deref())?;
     let head = source.head()?;
     let environment = &arguments.repository.environment;
-    let mut resolver = Resolver::default();
+    let roots = arguments.datasets.roots()?;
+    let mut resolver = Resolver::default().with_dataset_roots(Some(roots.clone()));
     resolver.resolve(&source, &head, environment, None)?;
-    let desired = resolver.into_resolution().desired;
+    let Resolution { desired, findings } = resolver.into_resolution();
     let mut trainings = desired
         .as_ref()
         .map(|desired| desired.trainings.clone())
@@ -39,6 +41,10 @@ pub(super) fn run(job: &ObjectName, arguments: &TrainArguments) -> Result<Ending
             "environment {environment} at {} declares no usable job {job}",
             head.short()
         ));
+        let subject = ObjectId::training(job).into();
+        if let Some(finding) = findings.iter().find(|finding| finding.subject == subject) {
+            return Err(failure.hint(finding.to_string()));
+        }
         return Err(failure.hint(if known.is_empty() {
             "`aurora validate` says what is wrong there".to_owned()
         } else {
@@ -46,7 +52,7 @@ pub(super) fn run(job: &ObjectName, arguments: &TrainArguments) -> Result<Ending
         }));
     };
     let store = arguments.store.open()?;
-    let request = request(&source, desired, &store, job, declared)?;
+    let request = request(&source, desired, &store, &roots, job, declared)?;
     let terminal = Terminal::new(arguments.output.output);
     let bar = if terminal.has_bars() {
         bar(&request)
@@ -71,6 +77,7 @@ fn request(
     source: &Source,
     desired: &Desired,
     store: &Store,
+    roots: &DatasetRoots,
     job: &ObjectName,
     declared: Declared<Training>,
 ) -> Result<RunRequest, Failure> {
@@ -105,11 +112,12 @@ fn request(
         training.dataset.sha256.as_ref(),
         head,
         &location.file,
+        roots,
     )?;
     let holdout = match &training.evaluation.holdout {
         Holdout::Percent { .. } => None,
         Holdout::File { source: file, sha256 } => {
-            data(source, store, file, sha256.as_ref(), head, &location.file)?
+            data(source, store, file, sha256.as_ref(), head, &location.file, roots)?
         }
     };
     Ok(RunRequest {
@@ -119,6 +127,7 @@ fn request(
         job: job.clone(),
         revision,
         inputs_hash: inputs_hash(&training),
+        dataset_roots: roots.folders(),
         dataset,
         holdout,
         baseline,
@@ -200,10 +209,14 @@ fn data(
     sha256: Option<&Digest>,
     revision: &Revision,
     manifest: &str,
+    roots: &DatasetRoots,
 ) -> Result<Option<PathBuf>, Failure> {
     match data {
         DataSource::Builtin(_) | DataSource::Synthetic(_) => Ok(None),
-        DataSource::Absolute(path) => Ok(Some(PathBuf::from(path))),
+        DataSource::Absolute(path) => roots.locate(path).map(Some).ok_or_else(|| {
+            Failure::new(format!("{path} lies in no folder that data may be read from"))
+                .hint("give the folder that holds it with --dataset-root")
+        }),
         DataSource::Committed(path) => {
             let file = source.data_file(revision, manifest, path)??;
             let digest = match sha256 {

@@ -1,9 +1,7 @@
 //! How objects and statuses lie in files.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
-use std::path::Path;
 
 use crds::{
     MLDeployment, MLDeploymentStatus, MLEnvironment, MLEnvironmentStatus, MLTrainingJob, MLTrainingJobStatus,
@@ -20,24 +18,29 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{DeploymentEntry, State, TrainingEntry, TrainingStatus};
-use crate::data_dir::{DataDir, DataDirError, read_bounded, remove, write_atomic};
+use crate::data_dir::{DataDir, DataDirError, FilePath, KindFolder};
 
 /// The largest object or status that is read back, in bytes.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// The folders of the objects' files and of their statuses.
+const OBJECTS: &str = "objects";
+const STATUSES: &str = "status";
 
 pub(super) fn load(data_dir: &DataDir, name: &EnvironmentName) -> Result<State, DataDirError> {
     refuse_another_environment(data_dir, name)?;
     let mut state = State::default();
-    let path = data_dir.object_file(Kind::Environment, name.as_str());
-    state.environment = read_json::<MLEnvironment>(&path)
+    let file_name = format!("{name}.json");
+    let objects = data_dir.kind_folder(OBJECTS, Kind::Environment)?;
+    state.environment = read_json::<MLEnvironment>(&objects, &file_name)
         .and_then(|object| understood(convert::read_environment_object(&object).ok(), name.as_str()));
-    state.report = read_json::<MLEnvironmentStatus>(&data_dir.status_file(Kind::Environment, name.as_str()));
+    let statuses = data_dir.kind_folder(STATUSES, Kind::Environment)?;
+    state.report = read_json::<MLEnvironmentStatus>(&statuses, &file_name);
+    let statuses = data_dir.kind_folder(STATUSES, Kind::Deployment)?;
     for (name, object) in read_all::<MLDeployment>(data_dir, Kind::Deployment)? {
         let Some(object) = understood(convert::read_deployment_object(&object).ok(), name.as_str()) else {
             continue;
         };
-        let path = data_dir.status_file(Kind::Deployment, name.as_str());
-        let shown: Option<MLDeploymentStatus> = read_status(&path)?;
+        let shown: Option<MLDeploymentStatus> = read_status(&statuses, &name)?;
         let model = object.spec.model.clone();
         state.of_model.entry(model).or_default().insert(name.clone());
         let (status, conditions) = shown
@@ -48,23 +51,30 @@ pub(super) fn load(data_dir: &DataDir, name: &EnvironmentName) -> Result<State, 
             .deployments
             .insert(name, DeploymentEntry { found, conditions });
     }
+    let statuses = data_dir.kind_folder(STATUSES, Kind::Training)?;
     for (name, object) in read_all::<MLTrainingJob>(data_dir, Kind::Training)? {
         let Some(object) = understood(convert::read_training_object(&object).ok(), name.as_str()) else {
             continue;
         };
-        let path = data_dir.status_file(Kind::Training, name.as_str());
-        let status = read_status(&path)?.map(read_training).unwrap_or_default();
+        let status = read_status(&statuses, &name)?
+            .map(read_training)
+            .unwrap_or_default();
         state.trainings.insert(name, TrainingEntry { object, status });
     }
     if data_dir.is_locked() {
-        remember_written(data_dir, &mut state);
+        remember_written(data_dir, &mut state)?;
     }
     Ok(state)
 }
 
 /// Reads a status. What a later program remembers in it is neither read nor lost: the start is refused.
-fn read_status<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, DataDirError> {
-    let Some(mut status) = read_json::<Value>(path) else {
+fn read_status<T: DeserializeOwned>(
+    folder: &KindFolder,
+    name: &ObjectName,
+) -> Result<Option<T>, DataDirError> {
+    let file_name = format!("{name}.json");
+    let path = folder.path(&file_name);
+    let Some(mut status) = read_json::<Value>(folder, &file_name) else {
         return Ok(None);
     };
     let format = status.pointer("/memory/format").and_then(Value::as_u64);
@@ -74,7 +84,7 @@ fn read_status<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, DataDirErr
     format
         .known()
         .map_err(|source: UnknownFormat| DataDirError::LaterFormat {
-            path: path.to_owned(),
+            path: path.clone(),
             source,
         })?;
     // The first version kept a job's runs beside its status.
@@ -91,14 +101,9 @@ fn read_status<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, DataDirErr
 
 /// Objects of another environment would look like objects that Git does not have any more.
 fn refuse_another_environment(data_dir: &DataDir, name: &EnvironmentName) -> Result<(), DataDirError> {
-    for entry in fs::read_dir(data_dir.path().join("objects").join(Kind::Environment.as_str()))
-        .into_iter()
-        .flatten()
-        .flatten()
-    {
-        let file_name = entry.file_name().to_string_lossy().into_owned();
+    for file_name in data_dir.kind_folder(OBJECTS, Kind::Environment)?.names()? {
         if let Some(other) = file_name.strip_suffix(".json")
-            && !file_name.starts_with(".tmp-")
+            && !is_unfinished(&file_name)
             && other != name.as_str()
         {
             return Err(DataDirError::OtherEnvironment {
@@ -159,31 +164,40 @@ pub(super) fn write_object(
         Object::Training(name, object) => json(&convert::training_object(name, object, environment)),
     };
     let ObjectId { kind, name } = object.id();
-    let path = data_dir.object_file(kind, name.as_str());
-    write_atomic(&path, &bytes).map_err(|error| named("write", &path, &error))?;
-    data_dir.sync_later(path);
-    Ok(())
+    let file = data_dir.object_file(kind, name.as_str());
+    write(data_dir, file, &bytes)
 }
 
 pub(super) fn write_status(data_dir: &DataDir, id: &ObjectId, bytes: &[u8]) -> io::Result<()> {
-    let path = data_dir.status_file(id.kind, id.name.as_str());
-    write_atomic(&path, bytes).map_err(|error| named("write", &path, &error))?;
-    data_dir.sync_later(path);
+    write(data_dir, data_dir.status_file(id.kind, id.name.as_str()), bytes)
+}
+
+fn write(data_dir: &DataDir, file: FilePath, bytes: &[u8]) -> io::Result<()> {
+    file.write(bytes).map_err(|error| named("write", &file, &error))?;
+    data_dir.sync_later(file);
     Ok(())
 }
 
 pub(super) fn remove_object(data_dir: &DataDir, id: &ObjectId) -> io::Result<()> {
-    let path = data_dir.object_file(id.kind, id.name.as_str());
-    remove(&path).map_err(|error| named("remove", &path, &error))
+    remove(&data_dir.object_file(id.kind, id.name.as_str()))
 }
 
 pub(super) fn remove_status(data_dir: &DataDir, id: &ObjectId) -> io::Result<()> {
-    let path = data_dir.status_file(id.kind, id.name.as_str());
-    remove(&path).map_err(|error| named("remove", &path, &error))
+    remove(&data_dir.status_file(id.kind, id.name.as_str()))
 }
 
-fn named(act: &str, path: &Path, error: &io::Error) -> io::Error {
+fn remove(file: &FilePath) -> io::Result<()> {
+    file.remove().map_err(|error| named("remove", file, &error))
+}
+
+fn named(act: &str, file: &FilePath, error: &io::Error) -> io::Error {
+    let path = file.path();
     io::Error::new(error.kind(), format!("cannot {act} {}: {error}", path.display()))
+}
+
+/// Says whether a write left the file unfinished.
+fn is_unfinished(file_name: &str) -> bool {
+    file_name.starts_with(".tmp-")
 }
 
 fn ended_at(outcome: &Outcome) -> Option<planner::Timestamp> {
@@ -214,31 +228,15 @@ fn read_all<T: DeserializeOwned>(
     data_dir: &DataDir,
     kind: Kind,
 ) -> Result<BTreeMap<ObjectName, T>, DataDirError> {
-    let folder = data_dir.path().join("objects").join(kind.as_str());
-    let failed = |source| DataDirError::Io {
-        what: "read",
-        path: folder.clone(),
-        source,
-    };
-    let entries = match fs::read_dir(&folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
-        Err(error) => return Err(failed(error)),
-    };
+    let folder = data_dir.kind_folder(OBJECTS, kind)?;
     let mut all = BTreeMap::new();
-    for entry in entries {
-        let path = entry.map_err(failed)?.path();
-        let file_name = path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        if file_name.starts_with(".tmp-") {
+    for file_name in folder.names()? {
+        if is_unfinished(&file_name) {
             if data_dir.is_locked() {
-                let _half_written = fs::remove_file(&path);
+                folder.discard(&file_name);
             }
         } else if let Some(name) = file_name.strip_suffix(".json").and_then(|name| name.parse().ok())
-            && let Some(object) = read_json(&path)
+            && let Some(object) = read_json(&folder, &file_name)
         {
             all.insert(name, object);
         }
@@ -247,36 +245,33 @@ fn read_all<T: DeserializeOwned>(
 }
 
 /// Reads what the status files hold, and removes those of objects that are gone: their tracks ended with the process.
-fn remember_written(data_dir: &DataDir, state: &mut State) {
+fn remember_written(data_dir: &DataDir, state: &mut State) -> Result<(), DataDirError> {
     for kind in Kind::ALL {
-        let folder = data_dir.path().join("status").join(kind.as_str());
-        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-            let path = entry.path();
-            let file_name = entry.file_name().to_string_lossy().into_owned();
+        let folder = data_dir.kind_folder(STATUSES, kind)?;
+        for file_name in folder.names()? {
             let name = file_name.strip_suffix(".json").unwrap_or_default();
             let known = name.parse::<ObjectName>().ok().filter(|name| match kind {
                 Kind::Deployment => state.deployments.contains_key(name),
                 Kind::Training => state.trainings.contains_key(name),
                 Kind::Environment => true,
             });
-            match known.filter(|_| !file_name.starts_with(".tmp-")) {
-                None => {
-                    let _orphan = fs::remove_file(&path);
-                }
+            match known.filter(|_| !is_unfinished(&file_name)) {
+                None => folder.discard(&file_name),
                 Some(name) => {
-                    if let Ok(bytes) = read_bounded(&path, FILE_BYTES_MAX) {
+                    if let Ok(Some(bytes)) = folder.read(&file_name, FILE_BYTES_MAX) {
                         state.written.insert(ObjectId { kind, name }, Digest::of(&bytes));
                     }
                 }
             }
         }
     }
+    Ok(())
 }
 
-fn read_json<T: DeserializeOwned>(path: &Path) -> Option<T> {
-    let bytes = match read_bounded(path, FILE_BYTES_MAX) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+fn read_json<T: DeserializeOwned>(folder: &KindFolder, file_name: &str) -> Option<T> {
+    let path = folder.path(file_name);
+    let bytes = match folder.read(file_name, FILE_BYTES_MAX) {
+        Ok(bytes) => bytes?,
         Err(error) => {
             tracing::warn!(path = %path.display(), %error, "left out a file of the data directory that cannot be read");
             return None;

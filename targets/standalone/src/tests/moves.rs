@@ -101,8 +101,8 @@ async fn a_deployment_is_renamed_and_its_model_never_stops() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_renamed_deployment_that_cannot_be_written_does_not_go() {
     let mut world = serving();
-    // The new object's file cannot be written: a folder lies where its temporary file would.
-    let way = world.data_dir().join("objects/MLDeployment/.tmp-new.json");
+    // The new object's file cannot be written: a folder lies where it would.
+    let way = world.data_dir().join("objects/MLDeployment/new.json");
     fs::create_dir(&way).unwrap();
     world.repo.remove("environments/dev/m.yaml");
     world

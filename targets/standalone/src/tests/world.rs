@@ -12,7 +12,7 @@ use planner::names::{ModelName, Revision, Track, Weight};
 use planner::rollout::{TrackState, Tracks};
 use reconciler::{AwaitedPin, Beat, Pass, Standing};
 use registry::run::{Ending, RunFolder, RunRequest, RunResult};
-use registry::{Draft, Reference, Store};
+use registry::{DatasetRoots, Draft, Reference, Store};
 
 use super::repository::{Repo, dev};
 use crate::following::Following;
@@ -289,6 +289,7 @@ fn draft(request: &RunRequest) -> Draft {
 pub(super) struct World {
     pub(super) repo: Repo,
     folder: tempfile::TempDir,
+    data_dir: PathBuf,
     pub(super) slots: Arc<MemorySlots>,
     pub(super) trainer: Arc<FakeTrainer>,
     loops: Option<(Following, Operator)>,
@@ -300,20 +301,32 @@ pub(super) struct World {
 impl World {
     /// Starts a target on a repository. Needs a Tokio runtime.
     pub(super) fn start(repo: Repo) -> Self {
+        Self::start_at(repo, None)
+    }
+
+    /// Starts a target whose data directory lies in the clone, as it does unless somebody means otherwise.
+    pub(super) fn start_in_clone(repo: Repo) -> Self {
+        let data_dir = repo.path().join(".aurora");
+        Self::start_at(repo, Some(data_dir))
+    }
+
+    fn start_at(repo: Repo, data_dir: Option<PathBuf>) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let data_dir = data_dir.unwrap_or_else(|| folder.path().join("data"));
         let slots = Arc::new(MemorySlots::default());
         let trainer = Arc::new(FakeTrainer {
             fate: Mutex::new(Fate::Publish),
             requests: Mutex::default(),
         });
         let now = "2026-12-01T00:00:00Z".parse().unwrap();
-        let standalone = open(&repo, folder.path(), now).unwrap();
+        let standalone = open(&repo, &data_dir, now).unwrap();
         let store = standalone.store().clone();
         slots.follow(&standalone);
         let loops = standalone.assemble(slots.clone(), trainer.clone());
         Self {
             repo,
             folder,
+            data_dir,
             slots,
             trainer,
             loops: Some(loops),
@@ -331,17 +344,17 @@ impl World {
             inner.tracks.clear();
             inner.revisions.clear();
         }
-        let standalone = open_again(&self.repo, self.folder.path(), self.now);
+        let standalone = open_again(&self.repo, &self.data_dir, self.now);
         self.slots.follow(&standalone);
         self.loops = Some(standalone.assemble(self.slots.clone(), self.trainer.clone()));
     }
 
     pub(super) fn data_dir(&self) -> PathBuf {
-        self.folder.path().join("data")
+        self.data_dir.clone()
     }
 
     pub(super) fn second_start(&self) -> Result<Standalone, StartError> {
-        open(&self.repo, self.folder.path(), self.now)
+        open(&self.repo, &self.data_dir, self.now)
     }
 
     pub(super) fn operator_step(&mut self) -> bool {
@@ -453,7 +466,11 @@ pub(super) struct Parts {
 
 impl Parts {
     pub(super) fn new(repo: &Repo, folder: &Path) -> Self {
-        let standalone = open_again(repo, folder, Timestamp::from(std::time::SystemTime::now()));
+        let standalone = open_again(
+            repo,
+            &folder.join("data"),
+            Timestamp::from(std::time::SystemTime::now()),
+        );
         let slots = Arc::new(MemorySlots::default());
         slots.follow(&standalone);
         let trainer = Arc::new(FakeTrainer {
@@ -479,10 +496,10 @@ pub(super) async fn until(what: &str, holds: impl Fn() -> bool) {
 
 /// Opens what another process had open. A process that another test is about to start shares this one's files until it
 /// runs: the lock too.
-fn open_again(repo: &Repo, folder: &Path, now: Timestamp) -> Standalone {
+fn open_again(repo: &Repo, data_dir: &Path, now: Timestamp) -> Standalone {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        match open(repo, folder, now) {
+        match open(repo, data_dir, now) {
             Err(StartError::DataDir(DataDirError::InUse { .. })) if Instant::now() < deadline => {
                 std::thread::sleep(Duration::from_millis(1));
             }
@@ -491,12 +508,13 @@ fn open_again(repo: &Repo, folder: &Path, now: Timestamp) -> Standalone {
     }
 }
 
-fn open(repo: &Repo, folder: &Path, now: Timestamp) -> Result<Standalone, StartError> {
+fn open(repo: &Repo, data_dir: &Path, now: Timestamp) -> Result<Standalone, StartError> {
     let options = Options {
         repository: repo.path().to_owned(),
         branch: None,
         environment: dev(),
-        data_dir: folder.join("data"),
+        data_dir: data_dir.to_owned(),
+        dataset_roots: DatasetRoots::default(),
         installation: "test-installation".to_owned(),
     };
     Standalone::open(&options, now)
