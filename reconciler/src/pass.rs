@@ -7,7 +7,7 @@
 mod retry;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use planner::Timestamp;
@@ -497,20 +497,24 @@ impl Reconciler {
     /// A registry is opened at the start; a commit that names another one counts from the next start on.
     fn moved_registry(&self, desired: &Desired) -> Option<Finding> {
         let declared = (self.locate)(&desired.environment);
-        let root = self.registry.store().root();
-        (declared != root).then(|| Finding {
-            location: None,
-            reason: Reason::StorageUnavailable,
-            subject: ObjectId::environment(&desired.environment.name).into(),
-            message: format!(
-                "spec.registry.path now names {}, and {} is in use",
-                declared.display(),
-                root.display()
-            ),
-            hint: "stop aurora, move what is in use there, and start it again; until then the registry in use goes on"
-                .to_owned(),
-        })
+        moved_registry(&desired.environment, &declared, self.registry.store().root())
     }
+}
+
+/// Says that the environment names another registry than the one in use, if it does.
+pub(crate) fn moved_registry(environment: &Environment, declared: &Path, used: &Path) -> Option<Finding> {
+    (declared != used).then(|| Finding {
+        location: None,
+        reason: Reason::StorageUnavailable,
+        subject: ObjectId::environment(&environment.name).into(),
+        message: format!(
+            "spec.registry.path now names {}, and {} is in use",
+            declared.display(),
+            used.display()
+        ),
+        hint: "stop aurora, move what is in use there, and start it again; until then the registry in use goes on"
+            .to_owned(),
+    })
 }
 
 fn unavailable(error: &SourceError) -> Finding {

@@ -1,7 +1,7 @@
 //! What a commit would do, without doing it: for `aurora validate` and `aurora plan`. Reads only.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use planner::Timestamp;
 use planner::desired::Desired;
@@ -16,7 +16,7 @@ use registry::{DatasetRoots, Observer, Store, StoreError};
 use crate::diff::{Intents, intents};
 use crate::objects::{ObjectStore, TargetError};
 use crate::observe::Looks;
-use crate::pass::Locate;
+use crate::pass::{Locate, moved_registry};
 use crate::resolve::{DataDigests, Resolution, Resolver};
 use crate::source::{Source, SourceError};
 use crate::view::View;
@@ -70,16 +70,18 @@ pub struct Validated {
     pub unjudged: usize,
 }
 
-/// What is known of data besides the commit.
+/// What is known besides the commit and the objects.
 #[derive(Debug, Clone, Default)]
-pub struct KnownData {
+pub struct Known {
+    /// Where the registry in use lies; absent where it is where the applied MLEnvironment says.
+    pub registry: Option<PathBuf>,
     /// Below which folders a file outside the repository may lie; absent where nobody knows.
     pub roots: Option<DatasetRoots>,
     /// The content of data files of the repository.
     pub digests: DataDigests,
 }
 
-impl KnownData {
+impl Known {
     fn resolver(&self, resolver: Resolver) -> Resolver {
         resolver
             .with_dataset_roots(self.roots.clone())
@@ -110,7 +112,7 @@ pub fn validate(
     repository: &Path,
     revision: &str,
     environment: Option<&EnvironmentName>,
-    data: &KnownData,
+    known: &Known,
 ) -> Result<Vec<Validated>, PreviewError> {
     let source = Source::open_any(repository)?;
     let revision = source.find(revision)?;
@@ -123,13 +125,13 @@ pub fn validate(
     }
     let mut all = Vec::new();
     for environment in environments {
-        let mut resolver = data.resolver(Resolver::without_history());
+        let mut resolver = known.resolver(Resolver::without_history());
         resolver.resolve(&source, &revision, &environment, None)?;
         let Resolution { desired, findings } = resolver.into_resolution();
         all.push(Validated {
             environment,
             revision: revision.clone(),
-            unjudged: desired.as_ref().map_or(0, |desired| data.unjudged(desired)),
+            unjudged: desired.as_ref().map_or(0, |desired| known.unjudged(desired)),
             manifests: desired.map_or(0, |desired| desired.deployments.len() + desired.trainings.len()),
             findings,
         });
@@ -157,7 +159,7 @@ pub fn against(
     environment: &EnvironmentName,
     target: &dyn ObjectStore,
     locate: &Locate,
-    data: &KnownData,
+    known: &Known,
     now: Timestamp,
 ) -> Result<Preview, PreviewError> {
     let mut source = Source::open(repository, branch)?;
@@ -170,8 +172,9 @@ pub fn against(
             environment: environment.clone(),
         });
     };
-    let registry = Observer::new(Store::open(&locate(&last_good))?);
-    let mut resolver = data.resolver(Resolver::default());
+    let used = known.registry.clone().unwrap_or_else(|| locate(&last_good));
+    let registry = Observer::new(Store::open(&used)?);
+    let mut resolver = known.resolver(Resolver::default());
     resolver.resolve(&source, &revision, environment, Some(&last_good))?;
     let Resolution { desired, findings } = resolver.into_resolution();
     let Some(desired) = desired else {
@@ -187,12 +190,15 @@ pub fn against(
     let decidable = Looks::observe(&mut view, &registry, &part, &desired)?;
     let mut plan = plan(&decidable.desired, &decidable.observed, now);
     plan.findings.extend(findings);
+    let declared = locate(&desired.environment);
+    plan.findings
+        .extend(moved_registry(&desired.environment, &declared, &used));
     plan.findings.extend(decidable.unreadable.iter().map(unreadable));
     Ok(Preview {
         revision,
         plan,
         hash: plan_hash(&desired),
-        unjudged: data.unjudged(&desired),
+        unjudged: known.unjudged(&desired),
     })
 }
 

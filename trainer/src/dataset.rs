@@ -209,7 +209,7 @@ fn open_file(request: Request<'_>, path: &Path, uri: &str) -> Result<Opened, Rea
         Ok(None) => Err(ReadError::Io {
             uri: uri.to_owned(),
             path: path.to_owned(),
-            error: std::io::ErrorKind::NotFound.into(),
+            error: std::io::Error::new(std::io::ErrorKind::NotFound, "there is no such file"),
         }),
         Err(StoreError::Outside { .. }) => Err(dataset(
             "it lies in no folder that data may be read from: commit the file, or start aurora with --dataset-root \

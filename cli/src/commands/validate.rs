@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::Args;
 use planner::finding::Finding;
 use planner::names::{EnvironmentName, Revision};
-use reconciler::preview::{self, KnownData, Preview, PreviewError, Validated};
+use reconciler::preview::{self, Known, Preview, PreviewError, Validated};
 use serde_json::{Value, json};
 
 use crate::arguments::{DataArguments, DatasetArguments, OutputArguments};
@@ -86,9 +86,9 @@ fn by_git_alone(arguments: &ValidateArguments) -> Result<Vec<Checked>, Failure> 
         &arguments.repo,
         &arguments.revision,
         arguments.environment.as_ref(),
-        &KnownData {
+        &Known {
             roots: arguments.datasets.known_roots()?,
-            ..KnownData::default()
+            ..Known::default()
         },
     )?;
     Ok(validated

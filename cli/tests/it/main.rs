@@ -10,6 +10,7 @@ mod harness;
 mod commands;
 mod commits;
 mod damage;
+mod data;
 mod faults;
 mod git;
 mod starting;

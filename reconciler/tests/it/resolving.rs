@@ -1,12 +1,15 @@
 //! A commit's files → desired state and findings.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use expect_test::{Expect, expect};
 use git2::Oid;
 use planner::environment::Environment;
+use planner::names::Digest;
 use reconciler::resolve::{Resolution, Resolver};
 use reconciler::source::Source;
+use registry::DatasetRoots;
 
 use crate::repository::{ENVIRONMENT, Repo, V1, V2, deployment, dev, training};
 
@@ -202,6 +205,99 @@ fn an_environment_that_is_missing_doubled_or_broken_leaves_the_last_good_one() {
               hint: what was applied stays; restore the folder, or commit it with its MLEnvironment and without the manifests of the models that are to go
         "#]],
     );
+}
+
+/// A file outside the repository is judged by its path alone: whether there is one is not looked at.
+#[test]
+fn a_file_outside_the_repository_must_lie_below_a_root_where_roots_are_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap().join("data");
+    std::fs::create_dir(&root).unwrap();
+    let job = |name: &str, path: &str| {
+        let sha256 = format!("\", sha256: \"{}\"", "0".repeat(64));
+        training(name, V1, path).replace("\",", &format!("{sha256},"))
+    };
+    let inside = root.join("rows.csv").display().to_string();
+    let holdout = job("holdout", &inside).replace(
+        "{ percent: 20, seed: 0 }",
+        &format!("{{ file: /etc/hostname, sha256: \"{}\" }}", "0".repeat(64)),
+    );
+    let repo = Repo::with(&[
+        ("inside.yaml", &job("inside", &inside)),
+        ("exists.yaml", &job("exists", "/etc/passwd")),
+        ("missing.yaml", &job("missing", "/nowhere/at/all.csv")),
+        ("holdout.yaml", &holdout),
+    ]);
+    let resolve = |roots: Option<DatasetRoots>| {
+        let mut source = Source::open(repo.path(), None).unwrap();
+        let head = source.head().unwrap();
+        let mut resolver = Resolver::default().with_dataset_roots(roots);
+        resolver.resolve(&source, &head, &dev(), None).unwrap();
+        let Resolution { desired, findings } = resolver.into_resolution();
+        let lines = findings.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let jobs = desired.unwrap().trainings.into_keys();
+        (
+            jobs.map(|job| job.to_string()).collect::<Vec<_>>(),
+            lines.join("\n"),
+        )
+    };
+    let (jobs, findings) = resolve(Some(DatasetRoots::new(&[root]).unwrap()));
+    assert_eq!(jobs, ["inside-20261101-120000"]);
+    expect![[r#"
+        environments/dev/exists.yaml:1:1: DatasetUnusable: MLTrainingJob/exists-20261101-120000: spec.dataset: /etc/passwd lies in no folder that data may be read from
+          hint: commit the file, or start aurora with --dataset-root and the folder that holds it
+        environments/dev/holdout.yaml:1:1: DatasetUnusable: MLTrainingJob/holdout-20261101-120000: spec.evaluation.holdout.file: /etc/hostname lies in no folder that data may be read from
+          hint: commit the file, or start aurora with --dataset-root and the folder that holds it
+        environments/dev/missing.yaml:1:1: DatasetUnusable: MLTrainingJob/missing-20261101-120000: spec.dataset: /nowhere/at/all.csv lies in no folder that data may be read from
+          hint: commit the file, or start aurora with --dataset-root and the folder that holds it"#]].assert_eq(&findings);
+    let (jobs, findings) = resolve(Some(DatasetRoots::default()));
+    assert_eq!(jobs, [""; 0]);
+    assert_eq!(
+        findings
+            .matches("lies in no folder that data may be read from")
+            .count(),
+        5,
+        "{findings}"
+    );
+    // Where nobody knows, nothing is said.
+    let (jobs, findings) = resolve(None);
+    assert_eq!((jobs.len(), findings.as_str()), (4, ""));
+}
+
+#[test]
+fn what_is_known_of_a_data_file_s_content_is_not_found_out_again() {
+    let repo = Repo::with(&[
+        ("rows.csv", "x,quality\n1,2\n"),
+        ("job.yaml", &training("m", V1, "rows.csv")),
+    ]);
+    let mut source = Source::open(repo.path(), None).unwrap();
+    let head = source.head().unwrap();
+    let id = Oid::hash_object(git2::ObjectType::Blob, b"x,quality\n1,2\n")
+        .unwrap()
+        .to_string();
+    let told = Digest::of(b"as it was told");
+    let known = BTreeMap::from([(id.clone(), told)]);
+    let mut resolver = Resolver::default().with_data_digests(known.clone());
+    resolver.resolve(&source, &head, &dev(), None).unwrap();
+    let digest = |resolver: &Resolver| {
+        let desired = resolver.resolution().desired.clone().unwrap();
+        desired
+            .trainings
+            .into_values()
+            .next()
+            .unwrap()
+            .spec
+            .dataset
+            .sha256
+    };
+    assert_eq!(digest(&resolver), Some(told), "it was not hashed");
+    assert_eq!(*resolver.data_digests(), known);
+    // Of what nobody told, the content is what counts; and it is told on.
+    let mut resolver = Resolver::default().with_data_digests(BTreeMap::from([("0".repeat(40), told)]));
+    resolver.resolve(&source, &head, &dev(), None).unwrap();
+    let found = Digest::of(b"x,quality\n1,2\n");
+    assert_eq!(digest(&resolver), Some(found));
+    assert_eq!(*resolver.data_digests(), BTreeMap::from([(id, found)]));
 }
 
 #[test]

@@ -262,6 +262,25 @@ fn a_damaged_artifact_is_not_handed_out() {
 }
 
 #[test]
+fn a_link_in_the_place_of_a_folder_is_not_followed_even_to_the_same_bytes() {
+    for folder in [V1, "", ".."] {
+        let fixture = fixture();
+        let path = format!("/models/wine/{V1}/artifact");
+        // It is remembered as sound.
+        assert_eq!(fixture.get(&path).status(), 200);
+        let versions = fixture.folder.path().join("aurora/wine/versions");
+        let folder = std::path::absolute(versions.join(folder)).expect("a path");
+        let folder = folder.canonicalize().expect("there");
+        let aside = fixture.folder.path().join("aside");
+        std::fs::rename(&folder, &aside).expect("moved");
+        std::os::unix::fs::symlink(&aside, &folder).expect("linked");
+        let response = fixture.get(&path);
+        assert_ne!(response.status(), 200, "{}", folder.display());
+        assert!(response.body().len() < 1_000);
+    }
+}
+
+#[test]
 fn a_large_artifact_is_streamed_whole() {
     let fixture = fixture();
     let wide = Graph::Linear {

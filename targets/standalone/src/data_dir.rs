@@ -291,6 +291,14 @@ impl DataDir {
             .refuse()
     }
 
+    /// Returns Git's lock on a work tree around the directory while it is held: a checkout may be filling the directory.
+    pub(crate) fn checkout(&self) -> Option<PathBuf> {
+        self.tracked
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .checkout()
+    }
+
     /// Says whether this value holds the lock, and so may write.
     pub fn is_locked(&self) -> bool {
         self.lock.is_some()

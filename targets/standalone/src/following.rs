@@ -20,6 +20,9 @@ use crate::{Slots, Wake};
 pub(crate) const POLL: Duration = Duration::from_millis(200);
 /// How often a pass that found nothing to do is counted.
 const COUNTED: Duration = Duration::from_secs(2);
+/// How long a Git command may hold its lock before it is told, and before it is taken for one that died.
+const CHECKOUT_TOLD: Duration = Duration::from_secs(5);
+const CHECKOUT_MAX: Duration = Duration::from_mins(2);
 /// How much of what waits is told.
 const TOLD_MAX: usize = 100;
 
@@ -34,6 +37,8 @@ pub(crate) struct Following {
     last: Option<Last>,
     /// What the data directory remembers of the repository's data files.
     remembered: Option<DataDigests>,
+    /// Since when Git has been filling the work tree around the data directory, and whether that was told.
+    checkout: Option<(Instant, bool)>,
     retry: Retry,
 }
 
@@ -72,6 +77,7 @@ impl Following {
             events,
             last: None,
             remembered: None,
+            checkout: None,
             retry: Retry::default(),
         }
     }
@@ -83,6 +89,15 @@ impl Following {
 
     /// Looks at the branch and at what was touched, and brings the objects to what it says.
     pub(crate) fn look(&mut self, beat: Beat, now: Timestamp) -> Look {
+        if self.is_under_checkout() {
+            let pass = Pass {
+                attempted: self.last.as_ref().and_then(|last| last.revision.clone()),
+                is_cut_short: true,
+                ..Pass::default()
+            };
+            let generation = self.objects.generation();
+            return Look { pass, generation };
+        }
         self.mend_data_dir(now);
         let began = Instant::now();
         let before = self.objects.generation();
@@ -101,6 +116,24 @@ impl Following {
         }
         self.tell(&pass, began);
         Look { pass, generation }
+    }
+
+    /// Says whether Git is filling a work tree around the data directory. It writes the files first and its index last,
+    /// so nothing is decided meanwhile by what lies there. A lock that nobody gives back is told, and then passed over.
+    fn is_under_checkout(&mut self) -> bool {
+        let Some(lock) = self.objects.data_dir.checkout() else {
+            self.checkout = None;
+            return false;
+        };
+        let (since, is_told) = self.checkout.get_or_insert_with(|| (Instant::now(), false));
+        let lasts = since.elapsed();
+        if lasts >= CHECKOUT_TOLD && !std::mem::replace(is_told, true) {
+            self.events.send(Event::Trouble(format!(
+                "{} is there: Git is at work around the data directory, and no commit is applied until it is done; if no Git command runs, remove that file",
+                lock.display()
+            )));
+        }
+        lasts < CHECKOUT_MAX
     }
 
     fn tell(&mut self, pass: &Pass, began: Instant) {

@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use planner::Timestamp;
 use planner::names::EnvironmentName;
-use reconciler::Locate;
-use reconciler::preview::{KnownData, Preview, against};
+use reconciler::preview::{Known, Preview, against};
 use registry::DatasetRoots;
 
 use crate::data_dir::{DataDir, DataDirError};
 use crate::objects::Objects;
-use crate::run::registry_in_use;
+use crate::run::{locate, registry_in_use};
 
 /// Why nothing can be said about a commit.
 #[derive(Debug, thiserror::Error)]
@@ -55,22 +54,22 @@ pub fn preview(
         Err(error) if error.is_not_found() => return Err(not_applied()),
         Err(error) => return Err(error.into()),
     };
-    let data = KnownData {
+    let locate = locate(&opened);
+    let objects = Objects::load(opened.clone(), environment)?;
+    let last_good = objects.environment().ok_or_else(not_applied)?;
+    let declared = last_good.registry_path.as_deref();
+    let known = Known {
+        registry: Some(registry_in_use(opened.path(), declared)),
         roots: roots.or_else(|| opened.dataset_roots()),
         digests: opened.data_digests(),
     };
-    let used = opened.path().to_owned();
-    let locate: Locate =
-        Arc::new(move |environment| registry_in_use(&used, environment.registry_path.as_deref()));
-    let objects = Objects::load(opened, environment)?;
-    objects.environment().ok_or_else(not_applied)?;
     Ok(against(
         repository,
         branch,
         environment,
         &objects,
         &locate,
-        &data,
+        &known,
         now,
     )?)
 }

@@ -91,7 +91,7 @@ fn files_that_are_no_tables() {
             failed to read the data: data.csv: it is empty; the first line must name the columns
             failed to read the data: data.csv: it has no rows
             failed to read the data: data.csv, line 1, column 3 (a): the header has this name twice
-            failed to read the data: data.csv, line 1, column 2 (): the column has no name
+            failed to read the data: data.csv, line 1, column 2: the column has no name
             failed to read the data: data.csv, line 52: the row has 2 fields, and the header 3
             failed to read the data: data.csv, line 52: the row has 4 fields, and the header 3
             failed to read the data: data.csv, line 52: field 2 is not UTF-8
@@ -238,6 +238,90 @@ fn bounds_are_enforced_and_named() {
     assert_eq!(metadata.metric.keys().collect::<Vec<_>>(), ["rmse"]);
 }
 
+/// What a refusal shows of a file that the manifest's author may not have seen: nothing but the cell that is wrong.
+#[test]
+fn files_outside_the_repository_are_read_below_their_root_and_shown_by_the_cell() {
+    let world = World::new();
+    let folder = world.dir.path().canonicalize().unwrap();
+    let root = folder.join("data");
+    std::fs::create_dir(&root).unwrap();
+    let passwd = "root:x:0:0:root:/root:/bin/bash,hash\n$6$secret,2\n";
+    let long = format!("a,b,y\n1,{}\u{1b}[2J\u{202e}secret,3\n", "x".repeat(45));
+    let steering = "a,b,y\n1,\u{1b}[2J\u{202e}!,3\n";
+    for (name, content) in [
+        ("good.csv", good()),
+        ("passwd", passwd.to_owned()),
+        ("long.csv", long),
+        ("steering.csv", steering.to_owned()),
+        ("../secret.csv", good()),
+    ] {
+        std::fs::write(root.join(name), content).unwrap();
+    }
+    for (target, link) in [
+        ("good.csv", "link.csv"),
+        ("../secret.csv", "out.csv"),
+        ("../none.csv", "gone.csv"),
+    ] {
+        std::os::unix::fs::symlink(target, root.join(link)).unwrap();
+    }
+    let request = |path: &std::path::Path| {
+        let source = DataSource::Absolute(path.display().to_string());
+        let mut request = world.request(Algorithm::LinearRegression, source);
+        request.dataset = Some(path.to_owned());
+        request.dataset_roots = vec![root.clone()];
+        request.training.dataset.target = Some(target("y"));
+        request
+    };
+    let said = |name: &str| {
+        let said = match run(&request(&root.join(name))) {
+            Ending::Published { .. } => "published".to_owned(),
+            Ending::Refused { message } | Ending::Transient { message } => message,
+        };
+        said.replace(&folder.display().to_string(), "…")
+    };
+    check(
+        &[
+            said("good.csv"),
+            said("passwd"),
+            said("long.csv"),
+            said("steering.csv"),
+            said("out.csv"),
+            said("gone.csv"),
+            said("../secret.csv"),
+            said("../none.csv"),
+            said("/etc/passwd"),
+            said("/etc/none"),
+            said("none.csv"),
+            said("."),
+        ],
+        &expect![[r#"
+            published
+            failed to read the data: …/data/passwd: there is no column "y", which the target needs; the columns: not shown of a file outside the repository
+            failed to read the data: …/data/long.csv, line 2, column 2: "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…" is not a number
+            failed to read the data: …/data/steering.csv, line 2, column 2: "�[2J�!" is not a number
+            failed to read the data: …/data/out.csv: it lies in no folder that data may be read from: commit the file, or start aurora with --dataset-root and the folder that holds it
+            failed to read the data: …/data/gone.csv: it lies in no folder that data may be read from: commit the file, or start aurora with --dataset-root and the folder that holds it
+            failed to read the data: …/data/../secret.csv: it lies in no folder that data may be read from: commit the file, or start aurora with --dataset-root and the folder that holds it
+            failed to read the data: …/data/../none.csv: it lies in no folder that data may be read from: commit the file, or start aurora with --dataset-root and the folder that holds it
+            failed to read the data: /etc/passwd: it lies in no folder that data may be read from: commit the file, or start aurora with --dataset-root and the folder that holds it
+            failed to read the data: /etc/none: it lies in no folder that data may be read from: commit the file, or start aurora with --dataset-root and the folder that holds it
+            failed to read the data: …/data/none.csv (…/data/none.csv): No such file or directory (os error 2)
+            failed to read the data: …/data/.: it is no regular file
+        "#]],
+    );
+    // A link that stays below the root is the operator's own way of naming a file.
+    let mut linked = request(&root.join("link.csv"));
+    linked.version = "v20261102-120000".parse().unwrap();
+    published(&linked);
+    // Another digest than the file's is refused without saying which would be right.
+    linked.version = "v20261103-120000".parse().unwrap();
+    linked.training.dataset.sha256 = Some(Digest::of(b"other"));
+    let message = refused(&linked);
+    for digest in [Digest::of(b"other"), Digest::of(good().as_bytes())] {
+        assert!(!message.contains(&digest.hex()[..12]), "{message}");
+    }
+}
+
 #[test]
 fn files_that_changed_are_refused_and_files_that_are_missing_may_come_back() {
     let world = World::new();
@@ -252,8 +336,8 @@ fn files_that_changed_are_refused_and_files_that_are_missing_may_come_back() {
     check(
         &[other, message],
         &expect![[r#"
-        failed to read the data: data.csv: the file's sha256 is 4f35ac54372ab3b05f15c5a8a8e594ded347009b6de6ebcaebc6067592aa544e, and d9298a10d1b0735837dc4bd85dac641b0f3cef27a47e5d53a54f2f3f5b2fcffa is asked for: the data changed after it was named
-        failed to read the data: data.csv (/nowhere/data.csv): No such file or directory (os error 2)
-    "#]],
+            failed to read the data: data.csv: the file's sha256 is not the one that the manifest gives: the data changed after it was named, or another file was meant
+            failed to read the data: data.csv (/nowhere/data.csv): there is no such file
+        "#]],
     );
 }

@@ -5,7 +5,7 @@ use std::fs;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{STABLE, Traffic};
-use crate::harness::{Ground, Up, eventually};
+use crate::harness::{Ground, eventually, trainer};
 
 /// A job that works for a while.
 const LONG: &str = "\
@@ -20,24 +20,6 @@ spec:
   hyperparameters: { trees: 5000, max_leaves: 64, learning_rate: 0.001 }
   evaluation: { metric: r2, minimum: 0.0, holdout: { percent: 20, seed: 0 } }
 ";
-
-/// Returns the process that trains, once there is one.
-fn trainer(up: &Up) -> Pid {
-    eventually("a trainer is at work", || {
-        let tasks = fs::read_dir(format!("/proc/{}/task", up.id())).ok()?;
-        let children = tasks
-            .flatten()
-            .filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
-        let trains = |id: &&str| {
-            let command = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
-            String::from_utf8_lossy(&command).contains("--request")
-        };
-        children
-            .flat_map(|ids| ids.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
-            .find(|id| trains(&id.as_str()))
-            .and_then(|id| Pid::from_raw(id.parse().ok()?))
-    })
-}
 
 fn is_there(process: Pid) -> bool {
     let stat = fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero())).unwrap_or_default();

@@ -1,5 +1,6 @@
 //! A running `aurora up` on free ports, its events, and its end.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -47,11 +48,16 @@ impl Up {
     }
 
     /// Starts a command that becomes `aurora up`, and waits until it listens.
-    pub(crate) fn watch(mut command: Command) -> Self {
+    pub(crate) fn watch(command: Command) -> Self {
+        Self::watch_with(command, Stdio::null())
+    }
+
+    /// As [`Self::watch`], with a standard input.
+    pub(crate) fn watch_with(mut command: Command, input: Stdio) -> Self {
         command
             .args(["--output", "json"])
             .stdout(Stdio::piped())
-            .stdin(Stdio::null());
+            .stdin(input);
         let mut child = command.spawn().expect("the binary starts");
         let lines = BufReader::new(child.stdout.take().expect("standard output is piped")).lines();
         let events: Arc<Mutex<Vec<Value>>> = Arc::default();
@@ -153,6 +159,24 @@ impl Drop for Up {
         let _ended = self.child.kill();
         let _reaped = self.child.wait();
     }
+}
+
+/// Returns the process that trains, once there is one.
+pub(crate) fn trainer(up: &Up) -> Pid {
+    eventually("a trainer is at work", || {
+        let tasks = fs::read_dir(format!("/proc/{}/task", up.id())).ok()?;
+        let children = tasks
+            .flatten()
+            .filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
+        let trains = |id: &&str| {
+            let command = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&command).contains("--request")
+        };
+        children
+            .flat_map(|ids| ids.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+            .find(|id| trains(&id.as_str()))
+            .and_then(|id| Pid::from_raw(id.parse().ok()?))
+    })
 }
 
 /// `environments/dev` in a repository of its own, and an empty data directory.

@@ -99,6 +99,15 @@ impl Tracked {
     }
 }
 
+impl Tracked {
+    /// Returns the lock by which Git is filling a work tree around the folder right now: what its index says is older
+    /// than what lies there.
+    pub(super) fn checkout(&self) -> Option<PathBuf> {
+        let locks = self.around.iter().map(|around| around.git_dir.join("index.lock"));
+        locks.into_iter().find(|lock| fs::symlink_metadata(lock).is_ok())
+    }
+}
+
 impl Around {
     fn look(&mut self, folder: &Path) -> Result<Option<String>, String> {
         let path = self.git_dir.join("index");

@@ -10,7 +10,7 @@ use registry::DatasetRoots;
 use rustix::fs::{CWD, Mode, mkfifoat};
 
 use super::model;
-use super::repository::{Repo, V1, V2, dev};
+use super::repository::{Repo, V1, V2, deployment, dev, training};
 use super::world::World;
 use crate::run::{Options, Standalone};
 
@@ -351,6 +351,55 @@ async fn what_a_pull_brings_is_not_used_and_what_serves_goes_on() {
     assert_eq!(world.findings(), "");
     assert!(lock.symlink_metadata().unwrap().is_file());
     assert!(world.second_start().is_err(), "it holds the lock again");
+}
+
+/// A checkout writes the files first and the index last: in between, nothing is decided by what it has brought.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_version_that_a_checkout_is_bringing_is_not_served() {
+    // A pin waits for a version that no job makes.
+    let waiting = format!(
+        "{}---\n{}",
+        deployment("m", V2, None),
+        training("m", V1, "builtin:iris")
+    );
+    let mut world = World::start_in_clone(Repo::with(&[("m.yaml", &waiting)]));
+    world.settle();
+    assert!(
+        world.findings().contains("VersionMissing"),
+        "{}",
+        world.findings()
+    );
+    let versions = world.store.root().join("aurora/m/versions");
+    let lock = world.repo.path().join(".git/index.lock");
+    fs::write(&lock, "").unwrap();
+    let (model, version) = ("m".parse().unwrap(), V2.parse().unwrap());
+    world
+        .store
+        .publish(super::versions::draft(&model, &version, None))
+        .unwrap();
+    for _ in 0..5 {
+        world.turn();
+    }
+    assert_eq!(world.slots.show("m"), "nothing");
+    fs::remove_file(&lock).unwrap();
+    for file in ["model.onnx", "metadata.json", "checksums"] {
+        let path = format!(".aurora/registry/aurora/m/versions/{V2}/{file}");
+        let content = fs::read(versions.join(V2).join(file)).unwrap();
+        world.repo.entry(path.as_bytes(), FILE, &content);
+    }
+    for _ in 0..5 {
+        world.turn();
+    }
+    assert_eq!(world.slots.show("m"), "nothing");
+    assert!(
+        world.findings().contains("Git tracks .aurora/registry"),
+        "{}",
+        world.findings()
+    );
+    // A commit alone holds nothing up.
+    world.repo.remove(".aurora/registry");
+    world.settle();
+    assert_eq!(world.slots.show("m"), V2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
