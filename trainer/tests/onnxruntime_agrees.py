@@ -1,9 +1,10 @@
 """Checks artifacts against ONNX's checker and onnxruntime: the same predictions to relative 1e-12.
 
-    python onnxruntime_agrees.py CASE.json…
+    python onnxruntime_agrees.py CASES.jsonl…
 
-A case is {"model": path of model.onnx, "rows": [[number]], "numbers": [[number]], "labels": [label] or null}, where
-`numbers` are our predictions or probabilities, row by row. Needs the packages onnx, onnxruntime and numpy.
+A line is {"model": path of model.onnx, "rows": [[number or null]], "numbers": [[number]], "labels": [label] or null},
+where `numbers` are our predictions or probabilities, row by row, and null is NaN. Prints a line for each file. Needs the
+packages onnx, onnxruntime and numpy.
 """
 
 import json
@@ -16,9 +17,8 @@ import onnxruntime
 TOLERANCE = 1e-12
 
 
-def check(path):
-    with open(path, encoding="utf-8") as file:
-        case = json.load(file)
+def difference(case):
+    """Returns the largest relative difference of one artifact."""
     onnx.checker.check_model(case["model"], full_check=True)
     session = onnxruntime.InferenceSession(case["model"], providers=["CPUExecutionProvider"])
     rows = numpy.array(case["rows"], dtype=numpy.float64)
@@ -29,11 +29,17 @@ def check(path):
     assert theirs.shape == ours.shape, (theirs.shape, ours.shape)
     scale = numpy.maximum(numpy.abs(ours), numpy.abs(theirs))
     worst = float(numpy.max(numpy.abs(ours - theirs) / numpy.where(scale == 0, 1, scale)))
-    assert worst <= TOLERANCE, f"{case['model']}: relative {worst}"
+    assert worst <= TOLERANCE, f"onnxruntime {onnxruntime.__version__}, {case['model']}: relative {worst}"
     if case["labels"]:
         assert outputs["label"].tolist() == case["labels"]
-    print(f"{len(rows)} rows of {rows.shape[1]}: largest relative difference {worst:.1e}")
+    return worst
 
 
-for case in sys.argv[1:]:
-    check(case)
+for path in sys.argv[1:]:
+    with open(path, encoding="utf-8") as file:
+        worst = [difference(json.loads(line)) for line in file]
+    name = path.rsplit("/", 1)[-1].removesuffix(".jsonl")
+    print(
+        f"onnxruntime {onnxruntime.__version__}: {name}: {len(worst)} artifacts,",
+        f"largest relative difference {max(worst):.1e}",
+    )

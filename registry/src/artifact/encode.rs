@@ -104,21 +104,11 @@ fn logistic_nodes() -> Vec<NodeProto> {
 }
 
 fn tree_nodes(trees: &Trees) -> Vec<NodeProto> {
-    let mut splits = trees.splits.clone();
-    let roots = trees.roots.iter().map(|root| {
-        if !root.is_leaf() {
-            return integer(root.index());
-        }
-        // A root is an index of a split: a tree of one leaf becomes a split whose branches are both that leaf.
-        splits.push(Split {
-            threshold: 0.0,
-            feature: 0,
-            below: *root,
-            otherwise: *root,
-        });
-        integer(splits.len() - 1)
-    });
-    let roots: Vec<i64> = roots.collect();
+    let Numbered {
+        roots,
+        splits,
+        leaves,
+    } = Numbered::of(trees);
     let column = |of: fn(&Split) -> i64| splits.iter().map(of).collect::<Vec<i64>>();
     let thresholds: Vec<f64> = splits.iter().map(|split| split.threshold).collect();
     let modes = TensorProto {
@@ -134,8 +124,8 @@ fn tree_nodes(trees: &Trees) -> Vec<NodeProto> {
         "sum",
         vec![
             int("aggregate_function", SUM),
-            ints("leaf_targetids", vec![0; trees.leaves.len()]),
-            tensor(doubles("leaf_weights", &[trees.leaves.len()], &trees.leaves)),
+            ints("leaf_targetids", vec![0; leaves.len()]),
+            tensor(doubles("leaf_weights", &[leaves.len()], &leaves)),
             int("n_targets", 1),
             ints("nodes_falseleafs", column(|split| flag(split.otherwise))),
             ints(
@@ -153,6 +143,93 @@ fn tree_nodes(trees: &Trees) -> Vec<NodeProto> {
     );
     ML_DOMAIN.clone_into(&mut ensemble.domain);
     vec![ensemble, node("Add", &["sum", "base"], PREDICTION, Vec::new())]
+}
+
+/// The nodes of [`Trees`] as an artifact numbers them.
+///
+/// Splits are numbered from the root down, the smaller inputs' side first; leaves from the last split of a tree up to its
+/// root, each used once. So no split's two children have one number, though splits and leaves are counted apart: where
+/// the root's had, onnxruntime before 1.24.4 takes the root for a leaf
+/// (<https://github.com/microsoft/onnxruntime/issues/24679>).
+struct Numbered {
+    roots: Vec<i64>,
+    splits: Vec<Split>,
+    leaves: Vec<f64>,
+}
+
+impl Numbered {
+    /// # Panics
+    ///
+    /// If a child points nowhere.
+    fn of(trees: &Trees) -> Self {
+        let mut numbered = Self {
+            roots: Vec::with_capacity(trees.roots.len()),
+            splits: Vec::with_capacity(trees.splits.len()),
+            leaves: Vec::with_capacity(trees.leaves.len()),
+        };
+        let mut numbers = vec![None; trees.splits.len()];
+        for root in &trees.roots {
+            let number = if root.is_leaf() {
+                numbered.add_leaf_as_tree(trees.leaves[root.index()])
+            } else {
+                numbered.add_tree(trees, *root, &mut numbers);
+                numbers[root.index()].map_or(0, Child::index)
+            };
+            numbered.roots.push(integer(number));
+        }
+        numbered
+    }
+
+    /// A root is a split: a tree of one leaf becomes one whose branches both end in its value.
+    fn add_leaf_as_tree(&mut self, value: f64) -> usize {
+        let [below, otherwise] = [self.add_leaf(value), self.add_leaf(value)];
+        self.splits.push(Split {
+            threshold: 0.0,
+            feature: 0,
+            below,
+            otherwise,
+        });
+        self.splits.len() - 1
+    }
+
+    /// Appends a tree. One that shares splits or goes in circles stays what it is, and is refused when it is read.
+    fn add_tree(&mut self, trees: &Trees, root: Child, numbers: &mut [Option<Child>]) {
+        let first = self.splits.len();
+        let mut open = vec![root];
+        while let Some(child) = open.pop() {
+            if child.is_leaf() || numbers[child.index()].is_some() {
+                continue;
+            }
+            numbers[child.index()] = Some(number(Child::split(self.splits.len())));
+            let split = trees.splits[child.index()];
+            open.extend([split.otherwise, split.below]);
+            self.splits.push(split);
+        }
+        for at in (first..self.splits.len()).rev() {
+            let Split { below, otherwise, .. } = self.splits[at];
+            let [below, otherwise] = [below, otherwise].map(|child| {
+                if child.is_leaf() {
+                    self.add_leaf(trees.leaves[child.index()])
+                } else {
+                    numbers[child.index()].expect("invariant: all below a split was numbered with it")
+                }
+            });
+            self.splits[at] = Split {
+                below,
+                otherwise,
+                ..self.splits[at]
+            };
+        }
+    }
+
+    fn add_leaf(&mut self, value: f64) -> Child {
+        self.leaves.push(value);
+        number(Child::leaf(self.leaves.len() - 1))
+    }
+}
+
+fn number(child: Option<Child>) -> Child {
+    child.expect("invariant: as many nodes fit no memory")
 }
 
 fn flag(child: Child) -> i64 {

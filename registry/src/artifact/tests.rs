@@ -5,6 +5,7 @@ use super::onnx::ModelProto;
 use super::*;
 
 mod hostile;
+mod numbering;
 
 fn linear() -> Graph {
     Graph::Linear {
@@ -69,10 +70,9 @@ fn what_is_written_is_read_back_and_written_the_same() {
         let again = encode(model.graph());
         assert_eq!(bytes, again, "{graph:?}");
         let rows = [0.0, -1.0, 0.5, 0.0, 1.0, 3.0, f64::NAN, 1.0];
-        let model_of_graph = Model { graph };
         assert_eq!(
             format!("{:?}", model.predict(&rows)),
-            format!("{:?}", model_of_graph.predict(&rows))
+            format!("{:?}", Model::of(graph).predict(&rows))
         );
     }
 }
@@ -155,6 +155,13 @@ fn signatures_follow_the_protocol() {
         label INT64 [-1]
         probabilities FP64 [-1, 3]"]]
     .assert_eq(&text.join("\n"));
+}
+
+impl Model {
+    /// Wraps a graph that was never written.
+    fn of(graph: Graph) -> Self {
+        Self { graph }
+    }
 }
 
 /// Changes one thing in a written artifact and returns what the reader says.
@@ -262,7 +269,7 @@ fn broken_trees_are_refused_by_name() {
         &expect![[r#"
             node TreeEnsemble -> "sum": split 0 is reached twice (in tree 0)
             node TreeEnsemble -> "sum": tree 0 leads to split 77, and there are 3
-            node TreeEnsemble -> "sum": tree 0 leads to leaf 77, and there are 4
+            node TreeEnsemble -> "sum": tree 0 leads to leaf 77, and there are 5
             attribute nodes_truenodeids of node TreeEnsemble -> "sum": has -1, which is no index
             attribute nodes_trueleafs of node TreeEnsemble -> "sum": has 2, not 0 or 1
             node TreeEnsemble -> "sum": split 1 looks at input 2, and a row has 2
