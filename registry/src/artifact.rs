@@ -14,18 +14,20 @@ mod encode;
 mod evaluate;
 mod load;
 mod onnx;
+mod signature;
 mod trees;
 
 #[cfg(test)]
 mod tests;
 
-pub use encode::encode;
+pub use encode::{encode, encode_with_signature};
 pub use evaluate::Predictions;
-pub use load::{LoadError, load, load_bytes};
+pub use load::{LoadError, Pinned, inspect, load, load_bytes};
+pub use signature::SIGNATURE_KEY;
 pub use trees::{Child, Split, Trees};
 
 use crate::metadata::{Labels, Signature, Tensor};
-use planner::training::Feature;
+use planner::training::{Feature, Target};
 
 /// The name of the input tensor: FP64 `[-1, n]`.
 pub const INPUT: &str = "input";
@@ -73,8 +75,8 @@ impl Graph {
 
     /// Returns the signature of a version that holds it: `features` in the order of `input`.
     ///
-    /// None of our forms takes a missing value.
-    pub fn signature(&self, features: Vec<Feature>, target_unit: Option<String>) -> Signature {
+    /// `target` says what a prediction means. None of our forms takes a missing value.
+    pub fn signature(&self, features: Vec<Feature>, target: Option<&Target>) -> Signature {
         let tensor = |name: &str, datatype: &str, shape: &[usize]| Tensor {
             name: name.to_owned(),
             datatype: datatype.to_owned(),
@@ -104,7 +106,9 @@ impl Graph {
             outputs,
             features,
             labels,
-            target_unit,
+            target_column: target.map(|target| target.column.clone()),
+            target_divide_by: target.and_then(|target| target.divide_by),
+            target_unit: target.and_then(|target| target.unit.clone()),
             missing_values: false,
         }
     }
@@ -129,8 +133,16 @@ impl Model {
     ///
     /// Everything is checked here: shapes against data, indices against ranges, trees against cycles and depth.
     pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Self, ArtifactError> {
-        let graph = decode::decode(bytes, limits)?;
-        Ok(Self { graph })
+        Ok(Self::decode_with_signature(bytes, limits)?.0)
+    }
+
+    /// Reads an artifact and the signature in its own metadata; artifacts of before they had it have none.
+    pub fn decode_with_signature(
+        bytes: &[u8],
+        limits: &Limits,
+    ) -> Result<(Self, Option<Signature>), ArtifactError> {
+        let (graph, signature) = decode::decode(bytes, limits)?;
+        Ok((Self { graph }, signature))
     }
 
     /// Returns how many inputs a row has.

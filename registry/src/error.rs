@@ -7,7 +7,8 @@ use planner::finding::Disposition;
 use planner::names::{Digest, ModelName, Version};
 
 use crate::reference::Reference;
-use crate::store::Owner;
+use crate::store::{METADATA_FILE, MODEL_FILE, Owner};
+use crate::verify::CHECKSUMS_FILE;
 
 /// Why an operation on a store failed. The message says what, where and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -78,7 +79,7 @@ pub enum StoreError {
         why: String,
     },
     /// A version is not what its record says.
-    #[error("{model} {version} is damaged: {damage}; restore its files, or publish another version")]
+    #[error("{model} {version} is damaged: {damage}; {}, or publish another version", damage.advice())]
     Damaged {
         /// The model.
         model: ModelName,
@@ -238,6 +239,16 @@ fn hint(error: &io::Error) -> &'static str {
     }
 }
 
+/// Renders why JSON was not understood, cut to what fits a line: the text may quote what it met, whatever its length.
+pub(crate) fn why(error: &serde_json::Error) -> String {
+    const CHARS_MAX: usize = 160;
+    let text = error.to_string();
+    match text.char_indices().nth(CHARS_MAX) {
+        Some((at, _)) => format!("{}… (line {})", &text[..at], error.line()),
+        None => text,
+    }
+}
+
 /// What is wrong with a version's files: a phrase that follows "is damaged: ".
 #[derive(Debug, thiserror::Error)]
 pub enum Damage {
@@ -268,6 +279,27 @@ pub enum Damage {
     /// It could not be checked: the one damage that may pass by itself.
     #[error("it cannot be checked: {0}")]
     Unreadable(Box<StoreError>),
+}
+
+impl Damage {
+    /// Says what mends it.
+    fn advice(&self) -> String {
+        match self {
+            Self::Missing(file) | Self::Changed { file, .. } | Self::Malformed { file, .. }
+                if is_ours(file) =>
+            {
+                format!("restore its {file}")
+            }
+            Self::Unexpected(file) => format!("take {file} away"),
+            Self::Missing(_) | Self::Changed { .. } | Self::Malformed { .. } | Self::Unreadable(_) => {
+                "restore its files".to_owned()
+            }
+        }
+    }
+}
+
+fn is_ours(file: &str) -> bool {
+    [METADATA_FILE, MODEL_FILE, CHECKSUMS_FILE].contains(&file)
 }
 
 impl From<StoreError> for Damage {

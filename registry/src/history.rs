@@ -10,9 +10,11 @@
 //! the alias changes: should the process die between the two, the next pass still finds the alias where it was and
 //! repeats the move, which recognises its own entry; the other way round the entry would be lost for good.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod walk;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fs::File;
 use std::io::Write;
-use std::os::unix::fs::FileExt;
 
 use planner::Timestamp;
 use planner::names::{Digest, ModelName, Revision, Track, Version};
@@ -23,11 +25,14 @@ use crate::files::{Dir, sync_file};
 use crate::lock::{Lock, Mode, PATIENCE};
 use crate::store::Store;
 
+pub use walk::Junk;
+pub(crate) use walk::{Resume, Walked, walk};
+
 pub(crate) const HISTORY: &str = "history.jsonl";
-/// How much of the end of a history is read: more than ten thousand entries.
-pub(crate) const TAIL_BYTES_MAX: u64 = 4 << 20;
+/// How many of the newest entries of a history are shown, and are held while one is appended.
+const ENTRIES_MAX: usize = 20_000;
 /// The longest line, and so the longest torn one.
-const LINE_BYTES_MAX: usize = 16 << 10;
+pub(crate) const LINE_BYTES_MAX: usize = 16 << 10;
 /// The longest actor or reason, in characters; the rest is cut off.
 const TEXT_CHARS_MAX: usize = 1_000;
 
@@ -113,14 +118,25 @@ pub(crate) fn standing(entries: &[HistoryEntry]) -> (BTreeMap<Version, Digest>, 
 }
 
 impl Store {
-    /// Returns a model's history, oldest first: at least the last ten thousand entries.
+    /// Returns a model's history, oldest first: at least the last ten thousand entries. What is no entry is passed over.
     pub fn history(&self, model: &ModelName) -> Result<Vec<HistoryEntry>, StoreError> {
         let Some(opened) = self.model_dir(model)?.map_or(Ok(None), |dir| dir.file(HISTORY))? else {
             return Ok(Vec::new());
         };
-        let tail = Tail::last(&opened.file, opened.stamp.bytes())
+        let (entries, _walked) =
+            newest(&opened.file, opened.stamp.bytes()).map_err(|e| StoreError::io("read", opened.path, e))?;
+        Ok(entries)
+    }
+
+    /// Says what in a model's history is no entry; `None` where all is in order.
+    pub fn history_junk(&self, model: &ModelName) -> Result<Option<Junk>, StoreError> {
+        let Some(opened) = self.model_dir(model)?.map_or(Ok(None), |dir| dir.file(HISTORY))? else {
+            return Ok(None);
+        };
+        let end = opened.stamp.bytes();
+        let walked = walk(&opened.file, Resume::start_of(end), end, &mut |_entry| {})
             .map_err(|e| StoreError::io("read", opened.path, e))?;
-        Ok(parse(&tail.bytes))
+        Ok(Some(walked.junk).filter(|junk| junk.bytes > 0))
     }
 
     /// Appends an entry that moves no alias. An abort that stands already is not written again.
@@ -141,9 +157,7 @@ pub(crate) struct Journal<'a> {
     dir: &'a Dir,
     lock: Lock,
     entries: Vec<HistoryEntry>,
-    /// How much of the file is whole lines, in bytes.
-    whole: u64,
-    bytes: u64,
+    end: End,
     /// Whether the names in the model's folder have yet to be made durable.
     has_new_names: bool,
 }
@@ -159,22 +173,12 @@ impl<'a> Journal<'a> {
             return Err(StoreError::malformed(&path, "is no regular file"));
         }
         let bytes = metadata.len();
-        let tail = Tail::last(lock.file(), bytes).map_err(failed)?;
-        let torn = tail.bytes.len() - tail.whole();
-        if torn > LINE_BYTES_MAX {
-            return Err(StoreError::malformed(
-                &path,
-                format!(
-                    "ends in {torn} bytes that are no entry: move it away, then the next pass starts a new one"
-                ),
-            ));
-        }
+        let (entries, walked) = newest(lock.file(), bytes).map_err(failed)?;
         Ok(Self {
             dir,
             lock,
-            entries: parse(&tail.bytes),
-            whole: bytes - torn as u64,
-            bytes,
+            entries,
+            end: walked.end(bytes),
             has_new_names: bytes == 0,
         })
     }
@@ -206,12 +210,17 @@ impl<'a> Journal<'a> {
     fn append(self, entry: &HistoryEntry) -> Result<(), StoreError> {
         let path = self.dir.path().join(HISTORY);
         let mut file = self.lock.file();
-        if self.whole < self.bytes {
-            tracing::warn!(path = %path.display(), "cut a torn last line off the history");
-            file.set_len(self.whole)
-                .map_err(|e| StoreError::io("cut", &path, e))?;
+        let mut line = entry.line();
+        match self.end {
+            End::Whole => {}
+            End::Torn { whole } => {
+                tracing::warn!(path = %path.display(), "cut a torn last line off the history");
+                file.set_len(whole).map_err(|e| StoreError::io("cut", &path, e))?;
+            }
+            // It is no line of ours that a crash has torn: it is left as it is, and the entry begins a line.
+            End::Junk => line.insert(0, b'\n'),
         }
-        file.write_all(&entry.line())
+        file.write_all(&line)
             .map_err(|e| StoreError::io("append to", &path, e))?;
         sync_file(file, &path)?;
         self.settle_names()
@@ -225,65 +234,44 @@ impl<'a> Journal<'a> {
     }
 }
 
-/// The end of a history.
-#[derive(Debug)]
-pub(crate) struct Tail {
-    /// Where it begins in the file: with a line.
-    pub(crate) start: u64,
-    pub(crate) bytes: Vec<u8>,
+/// How a history ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// With a whole line.
+    Whole,
+    /// With a line that a crash has torn: it never happened.
+    Torn {
+        /// Where it begins.
+        whole: u64,
+    },
+    /// With something longer than any line of ours.
+    Junk,
 }
 
-impl Tail {
-    /// Reads as much of the end of a file of `end` bytes as counts.
-    pub(crate) fn last(file: &std::fs::File, end: u64) -> std::io::Result<Self> {
-        let mut tail = Self::read(file, end.saturating_sub(TAIL_BYTES_MAX), end)?;
-        if tail.start > 0 {
-            let line = tail
-                .bytes
-                .iter()
-                .position(|b| *b == b'\n')
-                .map_or(tail.bytes.len(), |at| at + 1);
-            tail.bytes.drain(..line);
-            tail.start += line as u64;
+impl Walked {
+    fn end(&self, bytes: u64) -> End {
+        match self.resume {
+            Resume {
+                at,
+                is_in_junk: false,
+            } if at == bytes => End::Whole,
+            Resume {
+                at,
+                is_in_junk: false,
+            } => End::Torn { whole: at },
+            Resume { is_in_junk: true, .. } => End::Junk,
         }
-        Ok(tail)
-    }
-
-    /// Reads what lies between two places of a file. A writer may cut a torn line off meanwhile: then there is less.
-    pub(crate) fn read(file: &std::fs::File, start: u64, end: u64) -> std::io::Result<Self> {
-        let mut bytes = vec![0; usize::try_from(end - start).unwrap_or(0)];
-        let mut read = 0;
-        while read < bytes.len() {
-            match file.read_at(&mut bytes[read..], start + read as u64)? {
-                0 => break,
-                n => read += n,
-            }
-        }
-        bytes.truncate(read);
-        Ok(Self { start, bytes })
-    }
-
-    /// Returns how many of its bytes are whole lines.
-    pub(crate) fn whole(&self) -> usize {
-        self.bytes
-            .iter()
-            .rposition(|b| *b == b'\n')
-            .map_or(0, |at| at + 1)
     }
 }
 
-/// Reads whole lines; what is after the last newline was torn off by a crash and never happened.
-pub(crate) fn parse(tail: &[u8]) -> Vec<HistoryEntry> {
-    let whole = tail.iter().rposition(|b| *b == b'\n').map_or(0, |at| at);
-    let mut entries = Vec::new();
-    for line in tail[..whole]
-        .split(|b| *b == b'\n')
-        .filter(|line| !line.is_empty())
-    {
-        match serde_json::from_slice(line) {
-            Ok(entry) => entries.push(entry),
-            Err(error) => tracing::warn!(%error, "skipped a line of a history that cannot be read"),
+/// Reads the newest entries of a file of `end` bytes.
+fn newest(file: &File, end: u64) -> std::io::Result<(Vec<HistoryEntry>, Walked)> {
+    let mut entries = VecDeque::new();
+    let walked = walk(file, Resume::start_of(end), end, &mut |entry| {
+        if entries.len() == ENTRIES_MAX {
+            entries.pop_front();
         }
-    }
-    entries
+        entries.push_back(entry);
+    })?;
+    Ok((entries.into(), walked))
 }

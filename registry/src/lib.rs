@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! <root>/aurora/
-//!   registry/{current-version, metadata.json, .lock}
+//!   registry/{current-version, metadata.json, identity.json, .lock}
 //!   datasets/<sha256>
 //!   <model>/versions/<version>/{model.onnx, metadata.json, checksums}
 //!   <model>/aliases/{stable,canary} -> ../versions/<version>
@@ -22,6 +22,7 @@ mod dataset;
 mod error;
 pub mod files;
 pub mod history;
+mod identity;
 mod lock;
 pub mod metadata;
 mod observer;
@@ -35,6 +36,7 @@ mod verify;
 pub use collect::{Collected, Keep};
 pub use error::{Damage, StoreError};
 pub use history::{Event, HistoryEntry};
+pub use identity::Wrong;
 pub use observer::Observer;
 pub use publish::Draft;
 pub use reference::{Entry, Reference};

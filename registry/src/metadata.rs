@@ -7,7 +7,7 @@ use planner::names::{Digest, ModelName, ObjectName, Revision, Version};
 use planner::training::Feature;
 use serde::{Deserialize, Serialize};
 
-use crate::error::Damage;
+use crate::error::{Damage, why};
 use crate::store::{METADATA_FILE, MODEL_FILE};
 
 /// The content of a version's `metadata.json`. Its first keys are the seed's.
@@ -55,12 +55,12 @@ pub struct VersionMetadata {
 impl VersionMetadata {
     /// Reads the record of one version, and refuses that of another.
     pub(crate) fn read(bytes: &[u8], model: &ModelName, version: &Version) -> Result<Self, Damage> {
-        let malformed = |why: String| Damage::Malformed {
+        let malformed = |problem: String| Damage::Malformed {
             file: METADATA_FILE.to_owned(),
-            why,
+            why: problem,
         };
         let metadata: Self =
-            serde_json::from_slice(bytes).map_err(|e| malformed(format!("cannot be read: {e}")))?;
+            serde_json::from_slice(bytes).map_err(|e| malformed(format!("cannot be read: {}", why(&e))))?;
         if metadata.model_name != *model || metadata.version != *version {
             let (model, version) = (&metadata.model_name, &metadata.version);
             return Err(malformed(format!("is that of {model} {version}")));
@@ -97,10 +97,50 @@ pub struct Signature {
     pub features: Vec<Feature>,
     /// The class labels in the order of `probabilities`; empty for a regression.
     pub labels: Labels,
+    /// The raw column that is predicted; unknown of a version of before it was recorded.
+    #[serde(default)]
+    pub target_column: Option<String>,
+    /// What that column's values were divided by, if anything.
+    #[serde(default)]
+    pub target_divide_by: Option<f64>,
     /// What one unit of a prediction means.
     pub target_unit: Option<String>,
     /// Whether a missing value (JSON `null`, NaN) is an input that the model was made for.
     pub missing_values: bool,
+}
+
+impl Signature {
+    /// Returns the name of the first part in which two differ, as `metadata.json` has it.
+    pub(crate) fn difference(&self, other: &Self) -> Option<String> {
+        let Self {
+            inputs,
+            outputs,
+            features,
+            labels,
+            target_column,
+            target_divide_by,
+            target_unit,
+            missing_values,
+        } = self;
+        let same = [
+            ("inputs", *inputs == other.inputs),
+            ("outputs", *outputs == other.outputs),
+            ("labels", *labels == other.labels),
+            ("target_column", *target_column == other.target_column),
+            ("target_divide_by", *target_divide_by == other.target_divide_by),
+            ("target_unit", *target_unit == other.target_unit),
+            ("missing_values", *missing_values == other.missing_values),
+        ];
+        if features.len() != other.features.len() {
+            return Some("features".to_owned());
+        }
+        let mut pairs = features.iter().zip(&other.features);
+        let feature = pairs.position(|(one, other)| one != other);
+        feature.map(|at| format!("features[{at}]")).or_else(|| {
+            let different = same.iter().find(|(_, is_same)| !is_same);
+            different.map(|(name, _)| (*name).to_owned())
+        })
+    }
 }
 
 /// One tensor of a signature.

@@ -56,8 +56,8 @@ impl Counters {
         self.hashed.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn count_history(&self, bytes: usize) {
-        self.history_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    fn count_history(&self, bytes: u64) {
+        self.history_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 }
 
@@ -156,7 +156,7 @@ impl Observer {
         self.0.counters.hashed.load(Ordering::Relaxed)
     }
 
-    /// Returns how many bytes of histories were read.
+    /// Returns how many bytes of histories were read for what they say.
     pub fn history_bytes(&self) -> u64 {
         self.0.counters.history_bytes.load(Ordering::Relaxed)
     }

@@ -1,4 +1,5 @@
-//! What is in a store, and what a reference to a version of a model means. Nothing here verifies what it finds.
+//! What is in a store, and what a reference to a version of a model means. Of what it finds, it verifies the record only:
+//! `metadata.json` by its checksum, the artifact not.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,7 +11,8 @@ use planner::observed::ObservedAlias;
 use crate::error::{Damage, StoreError};
 use crate::files::Dir;
 use crate::metadata::VersionMetadata;
-use crate::store::{METADATA_BYTES_MAX, METADATA_FILE, Store, is_reserved};
+use crate::store::{Store, is_reserved};
+use crate::verify::Record;
 
 /// What names a version of a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +25,7 @@ pub enum Reference {
     Digest(Digest),
 }
 
-/// A version that exists, as its record describes it. Nothing of it is verified.
+/// A version that exists, as its record describes it: verified by its checksum, the artifact not.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
     /// The model.
@@ -118,7 +120,7 @@ impl Store {
     }
 }
 
-/// Returns the version's entry, `None` where it does not exist.
+/// Returns the version's entry, `None` where it does not exist. Its record is what its checksum says, or this fails.
 pub(crate) fn entry(
     versions: &Dir,
     model: &ModelName,
@@ -127,15 +129,14 @@ pub(crate) fn entry(
     let Some(dir) = versions.dir(&version.to_string())? else {
         return Ok(None);
     };
-    let damaged = |damage| StoreError::Damaged {
-        model: model.clone(),
-        version: version.clone(),
-        damage,
-    };
-    let bytes = dir
-        .read(METADATA_FILE, "metadata", METADATA_BYTES_MAX)?
-        .ok_or_else(|| damaged(Damage::Missing(METADATA_FILE.to_owned())))?;
-    let metadata = VersionMetadata::read(&bytes, model, version).map_err(damaged)?;
+    let Record { metadata, .. } = Record::read(&dir, model, version).map_err(|damage| match damage {
+        Damage::Unreadable(error) => *error,
+        damage => StoreError::Damaged {
+            model: model.clone(),
+            version: version.clone(),
+            damage,
+        },
+    })?;
     Ok(Some(Entry {
         model: model.clone(),
         version: version.clone(),

@@ -23,13 +23,10 @@ pub(crate) const RUNS: &str = "runs";
 pub(crate) const MODEL_FILE: &str = "model.onnx";
 pub(crate) const METADATA_FILE: &str = "metadata.json";
 pub(crate) const REGISTRY: &str = "registry";
-const CURRENT_VERSION: &str = "current-version";
 const LOCK: &str = ".lock";
 
 /// The largest `metadata.json` of a version, request or result.
 pub(crate) const METADATA_BYTES_MAX: u64 = 1 << 20;
-/// The largest `metadata.json` of a store: it lists up to 100,000 models.
-const STORE_METADATA_BYTES_MAX: u64 = 16 << 20;
 /// The largest artifact, unless [`Store::with_artifact_limit`] says otherwise.
 const ARTIFACT_BYTES_MAX: u64 = 1 << 30;
 
@@ -43,16 +40,6 @@ pub struct Owner {
     pub environment: EnvironmentName,
     /// The installation's random id.
     pub installation: String,
-}
-
-/// `registry/metadata.json`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct StoreMetadata {
-    registry_version: String,
-    created_at: Timestamp,
-    storage_type: String,
-    owner: Owner,
-    models: Vec<ModelName>,
 }
 
 /// How far a sweep goes.
@@ -76,41 +63,23 @@ pub struct Store {
 }
 
 impl Store {
-    /// Makes a store below `root`, or opens the one that is there if it is the owner's.
+    /// Makes a store below `root`, or opens the one that is there if it is the owner's, and makes good what is damaged of
+    /// its own metadata.
     pub fn init(root: &Path, owner: &Owner, now: Timestamp) -> Result<Self, StoreError> {
         let store = Self::at(root);
         let base = Dir::ensure(root)?.ensure_dir("aurora")?;
         let registry = base.ensure_dir(REGISTRY)?;
         base.ensure_dir(DATASETS)?;
         let _lock = Lock::take(&registry, LOCK, Mode::Exclusive, PATIENCE)?;
-        let layout = store.check_layout(&registry)?;
-        match read_metadata(&registry)? {
-            Some(metadata) => store.check_owner(&metadata, owner)?,
-            None => write_metadata(
-                &registry,
-                &StoreMetadata {
-                    registry_version: format!("v{LAYOUT}"),
-                    created_at: now,
-                    storage_type: "filesystem".to_owned(),
-                    owner: owner.clone(),
-                    models: store.models()?,
-                },
-            )?,
-        }
-        // Last: a store without it is none, so a crash before this line is repaired by the next `init`.
-        if layout.is_none() {
-            registry.replace(CURRENT_VERSION, format!("v{LAYOUT}\n").as_bytes())?;
-        }
+        store.settle(&registry, owner, Some(now))?;
         Ok(store)
     }
 
     /// Opens a store to read it, or to publish into it.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
         let store = Self::at(root);
-        match store.check_layout(&store.registry()?)? {
-            Some(()) => Ok(store),
-            None => Err(StoreError::NoStore(root.to_owned())),
-        }
+        store.check_layout(&store.registry()?)?;
+        Ok(store)
     }
 
     /// Opens a store as its owner, and removes what unfinished writes left in it.
@@ -120,10 +89,10 @@ impl Store {
     pub fn open_owned(root: &Path, owner: &Owner) -> Result<Self, StoreError> {
         let store = Self::open(root)?;
         let registry = store.registry()?;
-        let metadata = read_metadata(&registry)?.ok_or_else(|| {
-            StoreError::malformed(&registry.path().join(METADATA_FILE), "is missing: restore it")
-        })?;
-        store.check_owner(&metadata, owner)?;
+        if !store.is_settled(&registry, owner)? {
+            let _lock = Lock::take(&registry, LOCK, Mode::Exclusive, PATIENCE)?;
+            store.settle(&registry, owner, None)?;
+        }
         match Lock::take(&registry, LOCK, Mode::Exclusive, CLEAN_PATIENCE) {
             Ok(_lock) => {
                 let swept = store.sweep(Sweep::AtStart)?;
@@ -142,8 +111,8 @@ impl Store {
 
     /// Says whether the store is this owner's.
     pub fn belongs_to(&self, owner: &Owner) -> bool {
-        let metadata = self.registry().and_then(|registry| read_metadata(&registry));
-        metadata.is_ok_and(|metadata| metadata.is_some_and(|metadata| metadata.owner == *owner))
+        self.registry()
+            .is_ok_and(|registry| self.is_settled(&registry, owner).is_ok())
     }
 
     /// Returns the same store with another limit for the size of an artifact, in bytes.
@@ -160,26 +129,13 @@ impl Store {
         &self.root
     }
 
-    /// Writes the list of models into the store's own metadata if it changed; for the owner only. Says whether it did.
-    pub(crate) fn refresh_models(&self) -> Result<bool, StoreError> {
-        let registry = self.registry()?;
-        let models = self.models()?;
-        match read_metadata(&registry)? {
-            Some(metadata) if metadata.models != models => {
-                let _lock = self.lock_shared()?;
-                write_metadata(&registry, &StoreMetadata { models, ..metadata })?;
-                Ok(true)
-            }
-            _ => Ok(false),
-        }
-    }
-
     /// Returns the folder of a training run.
     pub fn run_dir(&self, model: &ModelName, version: &Version) -> PathBuf {
         self.model_path(model).join(RUNS).join(version.to_string())
     }
 
-    pub(crate) fn at(root: &Path) -> Self {
+    /// Returns a handle on what lies at `root`, whatever it is: to look at a store that does not open.
+    pub fn at(root: &Path) -> Self {
         Self {
             root: root.into(),
             artifact_bytes_max: ARTIFACT_BYTES_MAX,
@@ -204,7 +160,7 @@ impl Store {
         root.dir("aurora")?.ok_or_else(no_store)
     }
 
-    fn registry(&self) -> Result<Dir, StoreError> {
+    pub(crate) fn registry(&self) -> Result<Dir, StoreError> {
         self.base()?
             .dir(REGISTRY)?
             .ok_or_else(|| StoreError::NoStore(self.root.to_path_buf()))
@@ -264,32 +220,6 @@ impl Store {
         }
         Ok(swept)
     }
-
-    fn check_layout(&self, registry: &Dir) -> Result<Option<()>, StoreError> {
-        let Some(bytes) = registry.read(CURRENT_VERSION, "a layout version", 64)? else {
-            return Ok(None);
-        };
-        let text = String::from_utf8_lossy(&bytes);
-        let layout = text.trim().strip_prefix('v').and_then(|n| n.parse().ok());
-        if layout.is_some_and(|layout: u32| (1..=LAYOUT).contains(&layout)) {
-            return Ok(Some(()));
-        }
-        Err(StoreError::OtherLayout {
-            path: self.root.to_path_buf(),
-            found: text.trim().chars().take(40).collect(),
-        })
-    }
-
-    fn check_owner(&self, metadata: &StoreMetadata, owner: &Owner) -> Result<(), StoreError> {
-        if metadata.owner == *owner {
-            return Ok(());
-        }
-        Err(StoreError::OtherOwner {
-            path: self.root.to_path_buf(),
-            owner: Box::new(metadata.owner.clone()),
-            wanted: Box::new(owner.clone()),
-        })
-    }
 }
 
 /// Opens a folder of a model. Where a link is in its place, whoever uses it is told: it must not keep the other models
@@ -314,21 +244,6 @@ fn sweep_runs(runs: &Dir) -> Result<Vec<PathBuf>, StoreError> {
 
 pub(crate) fn is_reserved(model: &ModelName) -> bool {
     [REGISTRY, DATASETS].contains(&model.as_str())
-}
-
-fn read_metadata(registry: &Dir) -> Result<Option<StoreMetadata>, StoreError> {
-    let Some(bytes) = registry.read(METADATA_FILE, "the registry's metadata", STORE_METADATA_BYTES_MAX)?
-    else {
-        return Ok(None);
-    };
-    serde_json::from_slice(&bytes).map(Some).map_err(|e| {
-        let path = registry.path().join(METADATA_FILE);
-        StoreError::malformed(&path, format!("cannot be read: {e}; restore it"))
-    })
-}
-
-fn write_metadata(registry: &Dir, metadata: &StoreMetadata) -> Result<(), StoreError> {
-    registry.replace(METADATA_FILE, &to_json(metadata))
 }
 
 /// Renders a record as indented JSON that ends in a newline.

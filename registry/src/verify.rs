@@ -93,34 +93,16 @@ impl Store {
         model: &ModelName,
         version: &Version,
     ) -> Result<VersionMetadata, Damage> {
-        let missing = |file: &str| Damage::Missing(file.to_owned());
-        let malformed = |file: &str, why: String| Damage::Malformed {
-            file: file.to_owned(),
-            why,
-        };
         let dir = versions
             .dir(&version.to_string())?
             .ok_or_else(|| missing("its folder"))?;
-        let checksums = dir
-            .read(CHECKSUMS_FILE, "checksums", CHECKSUMS_BYTES_MAX)?
-            .ok_or_else(|| missing(CHECKSUMS_FILE))?;
-        let checksums = parse_checksums(&checksums).map_err(|why| malformed(CHECKSUMS_FILE, why))?;
+        let Record { metadata, checksums } = Record::read(&dir, model, version)?;
         for name in dir.names()? {
             // NFS keeps a removed file that is still open under such a name.
             if name != CHECKSUMS_FILE && !name.starts_with(".nfs") && !checksums.contains_key(&name) {
                 return Err(Damage::Unexpected(name));
             }
         }
-        for required in [METADATA_FILE, MODEL_FILE] {
-            if !checksums.contains_key(required) {
-                return Err(malformed(CHECKSUMS_FILE, format!("does not list {required}")));
-            }
-        }
-        let bytes = dir
-            .read(METADATA_FILE, "metadata", METADATA_BYTES_MAX)?
-            .ok_or_else(|| missing(METADATA_FILE))?;
-        same_digest(METADATA_FILE, checksums[METADATA_FILE], Digest::of(&bytes))?;
-        let metadata = VersionMetadata::read(&bytes, model, version)?;
         for (name, expected) in checksums.iter().filter(|(name, _)| *name != METADATA_FILE) {
             let opened = dir.file(name)?.ok_or_else(|| missing(name))?;
             let bytes = opened.stamp.bytes();
@@ -138,6 +120,45 @@ impl Store {
             }
         }
         Ok(metadata)
+    }
+}
+
+/// What a version says of itself: `metadata.json`, as its checksum has it.
+pub(crate) struct Record {
+    pub(crate) metadata: VersionMetadata,
+    /// The digest of each file, `metadata.json` and the artifact among them.
+    checksums: BTreeMap<String, Digest>,
+}
+
+impl Record {
+    /// Reads the record of a version and holds it against its checksum. Nothing else of the version is verified.
+    pub(crate) fn read(dir: &Dir, model: &ModelName, version: &Version) -> Result<Self, Damage> {
+        let checksums = dir
+            .read(CHECKSUMS_FILE, "checksums", CHECKSUMS_BYTES_MAX)?
+            .ok_or_else(|| missing(CHECKSUMS_FILE))?;
+        let checksums = parse_checksums(&checksums).map_err(|why| malformed(CHECKSUMS_FILE, why))?;
+        for required in [METADATA_FILE, MODEL_FILE] {
+            if !checksums.contains_key(required) {
+                return Err(malformed(CHECKSUMS_FILE, format!("does not list {required}")));
+            }
+        }
+        let bytes = dir
+            .read(METADATA_FILE, "metadata", METADATA_BYTES_MAX)?
+            .ok_or_else(|| missing(METADATA_FILE))?;
+        same_digest(METADATA_FILE, checksums[METADATA_FILE], Digest::of(&bytes))?;
+        let metadata = VersionMetadata::read(&bytes, model, version)?;
+        Ok(Self { metadata, checksums })
+    }
+}
+
+fn missing(file: &str) -> Damage {
+    Damage::Missing(file.to_owned())
+}
+
+fn malformed(file: &str, why: String) -> Damage {
+    Damage::Malformed {
+        file: file.to_owned(),
+        why,
     }
 }
 

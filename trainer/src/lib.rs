@@ -26,7 +26,7 @@ use std::path::Path;
 use planner::Timestamp;
 use planner::finding::Disposition;
 use planner::training::{Algorithm, DataSource, Holdout, Metric, Training};
-use registry::artifact::{Limits, Model, Predictions, encode};
+use registry::artifact::{Limits, Model, Predictions, encode_with_signature};
 use registry::run::{Ending, Progress, RunRequest};
 use registry::{Draft, Store};
 
@@ -96,7 +96,10 @@ fn train(
         &layout.features,
         &layout.target.column,
     )?;
-    let artifact = encode(&fitted.graph());
+    let graph = fitted.graph();
+    let signature = graph.signature(layout.features.clone(), Some(&layout.target));
+    let artifact = encode_with_signature(&graph, &signature);
+    drop(graph);
 
     stage(80, "evaluate");
     let model = Model::decode(&artifact, &Limits::default()).map_err(EvaluateError::from)?;
@@ -118,7 +121,7 @@ fn train(
         baseline,
         reference: reference::describe(&layout.features, &train, &model.predict(&train.inputs)),
         example: record::example(data.held_table(), split, layout, &held_out.inputs, &predictions),
-        model: &model,
+        signature,
         artifact: &artifact,
     };
     let metadata = record::metadata(findings, clock());

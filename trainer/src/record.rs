@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use planner::Timestamp;
 use planner::names::Digest;
 use planner::training::Metric;
-use registry::artifact::{Model, Predictions};
+use registry::artifact::Predictions;
 use registry::metadata::{
-    Artifact, Baseline, DatasetRecord, Example, Lineage, Measured, Reference, VersionMetadata,
+    Artifact, Baseline, DatasetRecord, Example, Lineage, Measured, Reference, Signature, VersionMetadata,
 };
 use registry::run::RunRequest;
 
@@ -31,7 +31,8 @@ pub(crate) struct Findings<'a> {
     pub(crate) baseline: Option<Baseline>,
     pub(crate) reference: Reference,
     pub(crate) example: Example,
-    pub(crate) model: &'a Model,
+    /// As it stands in the artifact's own metadata.
+    pub(crate) signature: Signature,
     pub(crate) artifact: &'a [u8],
 }
 
@@ -48,7 +49,7 @@ pub(crate) fn metadata(findings: Findings<'_>, now: Timestamp) -> VersionMetadat
         baseline,
         reference,
         example,
-        model,
+        signature,
         artifact,
     } = findings;
     let training = &request.training;
@@ -70,9 +71,7 @@ pub(crate) fn metadata(findings: Findings<'_>, now: Timestamp) -> VersionMetadat
             bytes: artifact.len() as u64,
         },
         inputs_hash: Some(request.inputs_hash),
-        signature: model
-            .graph()
-            .signature(layout.features.clone(), layout.target.unit.clone()),
+        signature,
         metrics: Measured {
             values: by_name(metrics),
             holdout_digest: split.digest,

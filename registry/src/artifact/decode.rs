@@ -10,7 +10,10 @@ use prost::Message as _;
 
 use super::encode::{BRANCH_LT, ML_DOMAIN, ML_OPSET, OPSET, SUM};
 use super::onnx::{self, GraphProto, ModelProto, NodeProto, OperatorSetIdProto};
-use super::{ArtifactError, Child, Graph, LABEL, Limits, PREDICTION, PROBABILITIES, Split, Trees, count};
+use super::{
+    ArtifactError, Child, Graph, LABEL, Limits, PREDICTION, PROBABILITIES, Split, Trees, count, signature,
+};
+use crate::metadata::Signature;
 use parts::{Attributes, Parts};
 
 /// The newest operator set whose `MatMul`, `Add`, `Softmax`, `ArgMax` and `Gather` we know.
@@ -18,7 +21,8 @@ const OPSET_MAX: i64 = 25;
 /// From here on `Softmax` works along one axis.
 const OPSET_MIN: i64 = 13;
 
-pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Graph, ArtifactError> {
+/// Reads the graph, and the signature that the file's own metadata holds.
+pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<(Graph, Option<Signature>), ArtifactError> {
     if bytes.len() > limits.bytes_max {
         return Err(ArtifactError::TooLarge {
             bytes: bytes.len(),
@@ -45,7 +49,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Graph, ArtifactErr
         }
     };
     values::check_outputs(&graph.output, &decoded)?;
-    Ok(decoded)
+    Ok((decoded, signature::read(&model.metadata_props)?))
 }
 
 fn check_operators(imports: &[OperatorSetIdProto]) -> Result<(), ArtifactError> {

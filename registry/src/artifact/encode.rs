@@ -4,10 +4,11 @@ use prost::Message as _;
 
 use super::onnx::{
     AttributeProto, Dimension, DimensionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
-    TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto, attribute_type, data_type,
+    StringStringEntryProto, TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
+    attribute_type, data_type,
 };
-use super::{Child, Graph, INPUT, LABEL, PREDICTION, PROBABILITIES, Split, Trees, count};
-use crate::metadata::Labels;
+use super::{Child, Graph, INPUT, LABEL, PREDICTION, PROBABILITIES, Split, Trees, count, signature};
+use crate::metadata::{Labels, Signature};
 
 /// ONNX 1.16: the first with `TreeEnsemble`.
 const IR_VERSION: i64 = 10;
@@ -20,11 +21,22 @@ pub(super) const BRANCH_LT: u8 = 1;
 /// `aggregate_function` of `TreeEnsemble`.
 pub(super) const SUM: i64 = 1;
 
-/// Writes `graph` as an ONNX file: input `input`, outputs `prediction`, or `label` and `probabilities`.
+/// Writes `graph` as an ONNX file, with `signature` in the file's own metadata: its digest pins what goes in and comes out.
+///
+/// Input `input`, outputs `prediction`, or `label` and `probabilities`.
 ///
 /// Linear models are `MatMul` + `Add`, trees one `ai.onnx.ml` 5 `TreeEnsemble` + `Add`, logistic ones `MatMul` + `Add`
 /// + `Softmax`, with `ArgMax` + `Gather` for the labels. All numbers are doubles.
+pub fn encode_with_signature(graph: &Graph, signature: &Signature) -> Vec<u8> {
+    write(graph, vec![signature::property(signature)])
+}
+
+/// Writes `graph` as [`encode_with_signature`] does, without one: as artifacts were before they had it.
 pub fn encode(graph: &Graph) -> Vec<u8> {
+    write(graph, Vec::new())
+}
+
+fn write(graph: &Graph, metadata_props: Vec<StringStringEntryProto>) -> Vec<u8> {
     let (name, node, initializer) = match graph {
         Graph::Linear { weights, intercept } => ("linear", linear_nodes(), {
             vec![
@@ -77,6 +89,7 @@ pub fn encode(graph: &Graph) -> Vec<u8> {
             output,
         }),
         opset_import,
+        metadata_props,
     };
     model.encode_to_vec()
 }

@@ -8,6 +8,15 @@ use crate::{Entry, Store, StoreError};
 /// fuse multiplications differently.
 const EXAMPLE_TOLERANCE: f64 = 1e-9;
 
+/// What holds a version's signature: what its inputs and outputs mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pinned {
+    /// The artifact's digest: it stands in the artifact's own metadata.
+    ByDigest,
+    /// Only the checksum of `metadata.json`: the artifact was made before it had metadata of its own.
+    ByChecksum,
+}
+
 /// Says why a version is not loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -22,6 +31,14 @@ pub enum LoadError {
     Signature {
         /// Where they differ.
         problem: String,
+    },
+    /// The metadata says something else of the inputs and outputs than the artifact itself.
+    #[error(
+        "metadata.json has another signature.{field} than the artifact, whose digest pins it: restore metadata.json"
+    )]
+    OtherSignature {
+        /// Where they differ.
+        field: String,
     },
     /// It predicts something else than when it was trained.
     #[error(
@@ -38,14 +55,32 @@ pub enum LoadError {
 /// Reads a version's artifact, checks its digest, decodes it, and holds it against its metadata: signature and example.
 ///
 /// Blocks on the file system, and decodes some 100 MB a second: not for an async worker.
+///
+/// `entry` comes from [`Store::resolve`], which has held its metadata against the version's checksums.
 pub fn load(store: &Store, entry: &Entry) -> Result<Model, LoadError> {
     load_bytes(&store.read_artifact(entry)?, &entry.metadata)
 }
 
+/// Loads a version only to see that it would, and says what holds its signature.
+pub fn inspect(store: &Store, entry: &Entry) -> Result<Pinned, LoadError> {
+    let (_model, pinned) = check(&store.read_artifact(entry)?, &entry.metadata)?;
+    Ok(pinned)
+}
+
 /// Decodes an artifact whose digest is already checked, and holds it against its metadata: signature and example.
+///
+/// The artifact's own signature must be that of the metadata: then the digest pins all that decides an answer.
 pub fn load_bytes(bytes: &[u8], metadata: &VersionMetadata) -> Result<Model, LoadError> {
-    let model = Model::decode(bytes, &Limits::default())?;
+    let (model, _pinned) = check(bytes, metadata)?;
+    Ok(model)
+}
+
+fn check(bytes: &[u8], metadata: &VersionMetadata) -> Result<(Model, Pinned), LoadError> {
+    let (model, own) = Model::decode_with_signature(bytes, &Limits::default())?;
     let signature = &metadata.signature;
+    if let Some(field) = own.as_ref().and_then(|own| own.difference(signature)) {
+        return Err(LoadError::OtherSignature { field });
+    }
     let differ = |problem: String| Err(LoadError::Signature { problem });
     if signature.features.len() != model.width() || metadata.example.inputs.len() != model.width() {
         return differ(format!(
@@ -59,9 +94,7 @@ pub fn load_bytes(bytes: &[u8], metadata: &VersionMetadata) -> Result<Model, Loa
     if *model.labels().unwrap_or(&no_labels) != signature.labels {
         return differ("its labels are not those of the signature".to_owned());
     }
-    let rebuilt = model
-        .graph()
-        .signature(signature.features.clone(), signature.target_unit.clone());
+    let rebuilt = model.graph().signature(signature.features.clone(), None);
     if rebuilt.inputs != signature.inputs || rebuilt.outputs != signature.outputs {
         return differ("its tensors are not those of the signature".to_owned());
     }
@@ -70,7 +103,8 @@ pub fn load_bytes(bytes: &[u8], metadata: &VersionMetadata) -> Result<Model, Loa
     let same = got.numbers().len() == expected.len()
         && got.numbers().iter().zip(expected).all(|(a, b)| close(*a, *b));
     if same {
-        Ok(model)
+        let pinned = own.map_or(Pinned::ByChecksum, |_signature| Pinned::ByDigest);
+        Ok((model, pinned))
     } else {
         Err(LoadError::Example {
             got: got.numbers().to_vec(),

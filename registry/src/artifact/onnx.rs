@@ -33,6 +33,16 @@ pub(super) struct ModelProto {
     pub(super) graph: Option<GraphProto>,
     #[prost(message, repeated, tag = "8")]
     pub(super) opset_import: Vec<OperatorSetIdProto>,
+    #[prost(message, repeated, tag = "14")]
+    pub(super) metadata_props: Vec<StringStringEntryProto>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct StringStringEntryProto {
+    #[prost(string, tag = "1")]
+    pub(super) key: String,
+    #[prost(string, tag = "2")]
+    pub(super) value: String,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -184,6 +194,7 @@ const MODEL: &[(u32, Field)] = &[
         ]),
     ),
     (8, Field::Message(&[])),
+    (14, Field::Message(&[])),
 ];
 
 /// Walks the wire format and refuses what would make decoding allocate out of proportion to the file's size.

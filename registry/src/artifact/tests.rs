@@ -164,6 +164,66 @@ impl Model {
     }
 }
 
+#[test]
+fn the_signature_stands_in_the_artifact() {
+    let graph = logistic(words());
+    let column = |name: &str| Feature {
+        name: name.to_owned(),
+        derivation: planner::training::Derivation::Column(format!("raw \"{name}\"")),
+    };
+    let ratio = Feature {
+        name: "b".to_owned(),
+        derivation: planner::training::Derivation::Ratio(["n".to_owned(), "m".to_owned()]),
+    };
+    let target = Target {
+        column: "kind".to_owned(),
+        divide_by: Some(1e5),
+        unit: Some("100,000 USD".to_owned()),
+    };
+    let signature = graph.signature(vec![column("a"), ratio], Some(&target));
+    let bytes = encode_with_signature(&graph, &signature);
+    assert_eq!(bytes, encode_with_signature(&graph, &signature));
+    let (model, read) = Model::decode_with_signature(&bytes, &Limits::default()).unwrap();
+    assert_eq!((model.graph(), read), (&graph, Some(signature)));
+    let plain = Model::decode_with_signature(&encode(&graph), &Limits::default()).unwrap();
+    assert_eq!(plain, (model, None));
+
+    let properties = ModelProto::decode(bytes.as_slice()).unwrap().metadata_props;
+    let shown: Vec<String> = properties
+        .iter()
+        .map(|property| format!("{} {}", property.key, property.value))
+        .collect();
+    expect![[r#"aurora.io/signature {"features":[{"derivation":{"column":"raw \"a\""},"name":"a"},{"derivation":{"ratio":["n","m"]},"name":"b"}],"inputs":[{"datatype":"FP64","name":"input","shape":[-1,2]}],"labels":["a","b","c"],"missing_values":false,"outputs":[{"datatype":"BYTES","name":"label","shape":[-1]},{"datatype":"FP64","name":"probabilities","shape":[-1,3]}],"target_column":"kind","target_divide_by":100000.0,"target_unit":"100,000 USD"}"#]].assert_eq(&shown.join("\n"));
+
+    let change = |change: &dyn Fn(&mut ModelProto)| {
+        let mut model = ModelProto::decode(bytes.as_slice()).unwrap();
+        change(&mut model);
+        match Model::decode_with_signature(&model.encode_to_vec(), &Limits::default()) {
+            Ok((_, signature)) => format!("read, with a signature: {}", signature.is_some()),
+            Err(error) => error.to_string(),
+        }
+    };
+    check(
+        &[
+            change(&|model| model.metadata_props[0].key = "of another tool".to_owned()),
+            change(&|model| model.metadata_props[0].value = "{}".to_owned()),
+            change(&|model| model.metadata_props[0].value = "[".repeat(100_000)),
+            change(&|model| model.metadata_props[0].value = " ".repeat(9 << 20)),
+            change(&|model| {
+                let again = model.metadata_props[0].clone();
+                model.metadata_props.push(again);
+            }),
+        ],
+        &expect![[r#"
+            read, with a signature: false
+            property "aurora.io/signature": is no signature: missing field `inputs` at line 1 column 2
+            property "aurora.io/signature": is no signature: invalid type: sequence, expected a string at line 1 column 3
+            property "aurora.io/signature": has more than 8388608 bytes
+            property "aurora.io/signature": is given twice
+        "#]],
+    );
+}
+
 /// Changes one thing in a written artifact and returns what the reader says.
 fn refusal(graph: &Graph, change: impl FnOnce(&mut ModelProto)) -> String {
     let mut model = ModelProto::decode(encode(graph).as_slice()).unwrap();

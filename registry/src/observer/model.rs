@@ -10,7 +10,7 @@ use planner::observed::{ObservedModel, ObservedVersion};
 
 use super::Counters;
 use super::mark::{Mark, seconds_now};
-use super::past::{News, Past};
+use super::past::{Past, Standing};
 use crate::alias::{ALIASES, aliases_in};
 use crate::error::{Damage, StoreError};
 use crate::files::{Dir, SETTLED_SECONDS, Stamp};
@@ -190,17 +190,12 @@ impl Seen {
 
     fn read_history(&mut self, dir: &Dir, counters: &Counters) -> Result<(), StoreError> {
         let observed = &self.observed;
-        let (mut digests, mut aborted, entries) = match self.past.read(dir, counters)? {
-            News::Appended(entries) => (
-                observed.history_digests.clone(),
-                observed.aborted.clone(),
-                entries,
-            ),
-            News::Anew(entries) => (BTreeMap::new(), [].into(), entries),
+        let mut standing = Standing {
+            digests: observed.history_digests.clone(),
+            aborted: observed.aborted.clone(),
         };
-        for entry in &entries {
-            entry.count(&mut digests, &mut aborted);
-        }
+        self.past.read(dir, counters, &mut standing)?;
+        let Standing { digests, aborted } = standing;
         if observed.history_digests != digests || observed.aborted != aborted {
             let observed = Arc::make_mut(&mut self.observed);
             observed.history_digests = digests;

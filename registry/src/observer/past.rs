@@ -1,84 +1,136 @@
 //! A model's history, of which only what was appended is read again.
 
-use planner::names::Digest;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use planner::names::{Digest, Version};
 
 use super::Counters;
 use crate::error::StoreError;
 use crate::files::{Dir, Stamp};
-use crate::history::{HISTORY, HistoryEntry, TAIL_BYTES_MAX, Tail};
+use crate::history::{HISTORY, Junk, Resume, Walked, walk};
 
 /// How much before the end of what was read must be as it was, in bytes: more than one entry.
-const GUARD_BYTES: usize = 512;
+const GUARD_BYTES: u64 = 512;
 
 /// How far a history was read.
 #[derive(Debug, Default)]
 pub(super) struct Past {
     /// The stamp of the file that was read.
     stamp: Option<Stamp>,
-    /// How much of it was whole lines, in bytes.
-    whole: u64,
-    guard_bytes: usize,
-    /// Of the last `guard_bytes` before `whole`.
+    /// Where the next reading goes on.
+    resume: Resume,
+    /// Of the bytes before it, as many as are guarded.
     guard: Option<Digest>,
+    /// The junk that was told of last.
+    told: Junk,
 }
 
 /// What a history says.
-pub(super) enum News {
-    /// These entries, after those that are known.
-    Appended(Vec<HistoryEntry>),
-    /// These entries and no others.
-    Anew(Vec<HistoryEntry>),
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Standing {
+    /// The newest digest of each version.
+    pub(super) digests: BTreeMap<Version, Digest>,
+    /// The canary digests whose abort stands.
+    pub(super) aborted: BTreeSet<Digest>,
 }
 
 impl Past {
-    /// Reads what is new: the rest of a file that has grown, else the whole of it.
-    pub(super) fn read(&mut self, dir: &Dir, counters: &Counters) -> Result<News, StoreError> {
+    /// Brings `standing` up to date: reads the rest of a file that has grown, else the whole of it.
+    pub(super) fn read(
+        &mut self,
+        dir: &Dir,
+        counters: &Counters,
+        standing: &mut Standing,
+    ) -> Result<(), StoreError> {
         let Some(opened) = dir.file(HISTORY)? else {
             *self = Self::default();
-            return Ok(News::Anew(Vec::new()));
+            *standing = Standing::default();
+            return Ok(());
         };
-        let failed = |e| StoreError::io("read", &opened.path, e);
-        let stamp = opened.stamp.clone();
+        let (file, stamp, path) = (&opened.file, &opened.stamp, &opened.path);
+        let failed = |e| StoreError::io("read", path, e);
         // Every entry makes the file longer, but for one that takes the place of a torn line.
-        if self.stamp.as_ref() == Some(&stamp) && self.whole == stamp.bytes() {
-            return Ok(News::Appended(Vec::new()));
+        if self.stamp.as_ref() == Some(stamp) && self.resume.at == stamp.bytes() {
+            return Ok(());
         }
-        if self.has_grown(&stamp) {
-            let from = self.whole - self.guard_bytes as u64;
-            let tail = Tail::read(&opened.file, from, stamp.bytes()).map_err(failed)?;
-            counters.count_history(tail.bytes.len());
-            let (guard, appended) = tail.bytes.split_at(self.guard_bytes.min(tail.bytes.len()));
-            if self.guard == Some(Digest::of(guard)) {
-                let entries = crate::history::parse(appended);
-                self.remember(stamp, &tail);
-                return Ok(News::Appended(entries));
-            }
-        }
-        let tail = Tail::last(&opened.file, stamp.bytes()).map_err(failed)?;
-        counters.count_history(tail.bytes.len());
-        let entries = crate::history::parse(&tail.bytes);
-        self.remember(stamp, &tail);
-        Ok(News::Anew(entries))
+        let has_grown = self.has_grown(stamp);
+        let is_same = has_grown && self.guard == self.guard_of(file).map_err(failed)?;
+        let from = if is_same {
+            self.resume
+        } else {
+            *standing = Standing::default();
+            Resume::start_of(stamp.bytes())
+        };
+        let Standing { digests, aborted } = standing;
+        let walked = walk(file, from, stamp.bytes(), &mut |entry| {
+            entry.count(digests, aborted);
+        })
+        .map_err(failed)?;
+        counters.count_history(walked.read);
+        self.tell(&walked, path, is_same);
+        self.stamp = Some(stamp.clone());
+        self.resume = walked.resume;
+        self.guard = self.guard_of(file).map_err(failed)?;
+        Ok(())
     }
 
     /// Says whether this may be the file that was read, with more in it. Of a very long one only the end counts, which
     /// must not depend on when it was read first.
     fn has_grown(&self, stamp: &Stamp) -> bool {
-        let is_same = self
-            .stamp
-            .as_ref()
-            .is_some_and(|known| known.is_same_file(stamp) && known.bytes() < stamp.bytes());
-        is_same && stamp.bytes() <= TAIL_BYTES_MAX
+        self.stamp.as_ref().is_some_and(|known| {
+            // What was torn may have been cut off, or have made place for an entry.
+            let was_torn = self.resume.at < known.bytes();
+            let least = if was_torn {
+                self.resume.at
+            } else {
+                known.bytes() + 1
+            };
+            known.is_same_file(stamp)
+                && stamp.bytes() >= least
+                && Resume::start_of(known.bytes()) == Resume::start_of(stamp.bytes())
+        })
     }
 
-    fn remember(&mut self, stamp: Stamp, tail: &Tail) {
-        let whole = tail.whole();
-        let guard = &tail.bytes[whole.saturating_sub(GUARD_BYTES)..whole];
-        *self = Self {
-            stamp: Some(stamp),
-            whole: tail.start + whole as u64,
-            guard_bytes: guard.len(),
-            guard: Some(Digest::of(guard)),
+    fn guard_of(&self, file: &File) -> std::io::Result<Option<Digest>> {
+        let length = self.resume.at.min(GUARD_BYTES);
+        let mut guard = vec![0; usize::try_from(length).unwrap_or(0)];
+        match file.read_exact_at(&mut guard, self.resume.at - length) {
+            Ok(()) => Ok(Some(Digest::of(&guard))),
+            // It was cut meanwhile.
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Tells of what is no entry once, however often it is looked at.
+    fn tell(&mut self, walked: &Walked, path: &Path, is_appended: bool) {
+        let Junk {
+            lines,
+            bytes,
+            first_at,
+        } = walked.junk;
+        let is_new = if is_appended {
+            bytes > 0
+        } else {
+            walked.junk != self.told
         };
+        if bytes > 0 && is_new {
+            tracing::warn!(
+                path = %path.display(),
+                lines,
+                bytes,
+                first_at,
+                "passed over what is no entry of a history; `aurora model verify` says what to do"
+            );
+        }
+        if is_appended {
+            self.told.lines += lines;
+            self.told.bytes += bytes;
+        } else {
+            self.told = walked.junk;
+        }
     }
 }

@@ -10,7 +10,7 @@ use planner::names::{ModelName, Version};
 use serde::de::DeserializeOwned;
 
 use super::{Progress, RunRequest, RunResult};
-use crate::error::StoreError;
+use crate::error::{StoreError, why};
 use crate::files::Dir;
 use crate::store::{METADATA_BYTES_MAX, RUNS, Store, to_json};
 
@@ -120,8 +120,11 @@ impl RunFolder {
         let Some(bytes) = self.dir.read(name, "a run's record", METADATA_BYTES_MAX)? else {
             return Ok(None);
         };
-        serde_json::from_slice(&bytes)
-            .map(Some)
-            .map_err(|e| StoreError::malformed(&self.dir.path().join(name), format!("cannot be read: {e}")))
+        serde_json::from_slice(&bytes).map(Some).map_err(|e| {
+            StoreError::malformed(
+                &self.dir.path().join(name),
+                format!("cannot be read: {}", why(&e)),
+            )
+        })
     }
 }

@@ -158,7 +158,7 @@ fn a_draft_that_contradicts_itself_is_refused() {
     refused(
         store.publish(not_finite),
         &expect![
-            "iris v20261101-120000 cannot be published: metadata.json cannot be read: invalid type: null, expected f64 at line 34 column 16 (is a number not finite?)"
+            "iris v20261101-120000 cannot be published: metadata.json cannot be read: invalid type: null, expected f64 at line 36 column 16 (is a number not finite?)"
         ],
     );
     refused(

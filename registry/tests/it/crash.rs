@@ -241,6 +241,10 @@ fn init() {
             fsync aurora
             write aurora/registry/.tmp
             fsync aurora/registry/.tmp
+            renameat aurora/registry .tmp aurora/registry identity.json
+            fsync aurora/registry
+            write aurora/registry/.tmp
+            fsync aurora/registry/.tmp
             renameat aurora/registry .tmp aurora/registry metadata.json
             fsync aurora/registry
             write aurora/registry/.tmp

@@ -1,6 +1,7 @@
 //! Whose a store is, what an owner's start does, and what is refused.
 
 use std::path::Path;
+use std::process::Command;
 use std::sync::mpsc;
 
 use expect_test::{Expect, expect};
@@ -98,30 +99,16 @@ fn a_store_that_is_not_understood_is_refused() {
         Store::init(root, &owner(), now()),
         &expect![[r#"Invalid: … has layout "v2", and this aurora reads up to v1: upgrade aurora"#]],
     );
-    std::fs::write(registry.join("current-version"), "x".repeat(100)).unwrap();
+    std::fs::remove_file(registry.join("current-version")).unwrap();
+    let metadata = registry.join("metadata.json");
+    let newer = std::fs::read_to_string(&metadata)
+        .unwrap()
+        .replace("\"v1\"", "\"v2\"");
+    std::fs::write(&metadata, newer).unwrap();
     check_refused(
         root,
         Store::open(root),
-        &expect![
-            "Invalid: …/aurora/registry/current-version is larger than 64 bytes, the limit for a layout version"
-        ],
-    );
-    std::fs::write(registry.join("current-version"), "v1").unwrap();
-
-    std::fs::write(registry.join("metadata.json"), "{").unwrap();
-    Store::open(root).unwrap();
-    check_refused(
-        root,
-        Store::open_owned(root, &owner()),
-        &expect![
-            "Invalid: …/aurora/registry/metadata.json cannot be read: EOF while parsing an object at line 1 column 1; restore it"
-        ],
-    );
-    std::fs::remove_file(registry.join("metadata.json")).unwrap();
-    check_refused(
-        root,
-        Store::open_owned(root, &owner()),
-        &expect!["Invalid: …/aurora/registry/metadata.json is missing: restore it"],
+        &expect![[r#"Invalid: … has layout "v2", and this aurora reads up to v1: upgrade aurora"#]],
     );
 
     std::fs::write(root.join("file"), "").unwrap();
@@ -130,6 +117,191 @@ fn a_store_that_is_not_understood_is_refused() {
         Store::init(&root.join("file"), &owner(), now()),
         &expect!["Invalid: failed to open folder …/file: Not a directory (os error 20)"],
     );
+}
+
+/// Damages the store's own metadata, and shows what a reader, the owner, another owner and a check find, and what is left.
+fn check_damage(command: &str, expected: &Expect) {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    Store::init(root, &owner(), now()).unwrap();
+    write(root, "publish wine v20261101-120000 one").unwrap();
+    Store::open_owned(root, &owner()).unwrap();
+    let registry = root.join("aurora/registry");
+    let files = || {
+        ["current-version", "identity.json", "metadata.json"]
+            .map(|name| std::fs::read(registry.join(name)).ok())
+    };
+    let before = files();
+    let status = Command::new("sh")
+        .args(["-ec", command])
+        .current_dir(&registry)
+        .status();
+    assert!(status.unwrap().success(), "{command}");
+    let damaged = files();
+
+    let shown = |result: Result<Store, StoreError>| match result {
+        Ok(_) => "opens".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    let mut text = format!("reader: {}\n", shown(Store::open(root)));
+    let wrong = Store::at(root).check_identity();
+    for wrong in wrong.unwrap_or_default() {
+        text += &format!("{}: {}\n", wrong.file, wrong.why);
+    }
+    let other = Owner {
+        installation: "two".to_owned(),
+        ..owner()
+    };
+    let foreign = [Store::open_owned(root, &other), Store::init(root, &other, now())];
+    assert!(foreign.iter().all(Result::is_err));
+    assert_eq!(files(), damaged, "nobody but the owner writes");
+    let opened = Store::init(root, &owner(), word("2027-01-01T00:00:00Z"));
+    assert_eq!(Store::open_owned(root, &owner()).is_ok(), opened.is_ok());
+    assert_eq!(files(), if opened.is_ok() { before } else { damaged });
+    text += &format!("owner: {}\n", shown(opened));
+    expected.assert_eq(&text.replace(&root.display().to_string(), "…"));
+}
+
+#[test]
+fn what_two_files_say_heals_the_third() {
+    check_damage(
+        "printf x > current-version",
+        &expect![[r#"
+            reader: opens
+            registry/current-version: says "x", which is no layout; the next start of `aurora up` writes it anew
+            owner: opens
+        "#]],
+    );
+    check_damage(
+        "head -c 100 /dev/zero > current-version",
+        &expect![[r#"
+            reader: opens
+            registry/current-version: has more than 64 bytes; the next start of `aurora up` writes it anew
+            owner: opens
+        "#]],
+    );
+    check_damage(
+        "rm current-version",
+        &expect![[r#"
+            reader: opens
+            registry/current-version: is missing; the next start of `aurora up` writes it anew
+            owner: opens
+        "#]],
+    );
+    check_damage(
+        "printf '{' > metadata.json",
+        &expect![[r#"
+            reader: opens
+            registry/metadata.json: cannot be read: EOF while parsing an object at line 1 column 1; the next start of `aurora up` writes it anew
+            owner: opens
+        "#]],
+    );
+    check_damage(
+        "rm metadata.json",
+        &expect![[r#"
+            reader: opens
+            registry/metadata.json: is missing; the next start of `aurora up` writes it anew
+            owner: opens
+        "#]],
+    );
+    check_damage(
+        "sed -i 's/\"wine\"/7/' metadata.json; rm identity.json",
+        &expect![[r#"
+            reader: opens
+            registry/metadata.json: cannot be read: invalid type: integer `7`, expected a string at line 10 column 5; the next start of `aurora up` writes it anew
+            owner: opens
+        "#]],
+    );
+    check_damage(
+        "rm identity.json",
+        &expect![[r#"
+            reader: opens
+            owner: opens
+        "#]],
+    );
+    check_damage(
+        ": > metadata.json; : > current-version",
+        &expect![[r#"
+            reader: opens
+            registry/current-version: says "", which is no layout; the next start of `aurora up` writes it anew
+            registry/metadata.json: cannot be read: EOF while parsing a value at line 1 column 0; the next start of `aurora up` writes it anew
+            owner: opens
+        "#]],
+    );
+}
+
+#[test]
+fn what_nothing_else_says_is_to_be_restored() {
+    check_damage(
+        ": > metadata.json; rm identity.json",
+        &expect![[r#"
+            reader: opens
+            registry/metadata.json: cannot be read: EOF while parsing a value at line 1 column 0; nothing else says whose the store is: restore metadata.json, or, if the store is certainly this environment's own, remove …/aurora/registry, and it is made anew
+            owner: …/aurora/registry/metadata.json cannot be read: EOF while parsing a value at line 1 column 0; nothing else says whose the store is: restore metadata.json, or, if the store is certainly this environment's own, remove …/aurora/registry, and it is made anew
+        "#]],
+    );
+    check_damage(
+        "rm metadata.json identity.json",
+        &expect![[r#"
+            reader: opens
+            registry/metadata.json: is missing; nothing else says whose the store is: restore metadata.json, or, if the store is certainly this environment's own, remove …/aurora/registry, and it is made anew
+            owner: …/aurora/registry/metadata.json is missing; nothing else says whose the store is: restore metadata.json, or, if the store is certainly this environment's own, remove …/aurora/registry, and it is made anew
+        "#]],
+    );
+    check_damage(
+        ": > metadata.json; : > identity.json; : > current-version",
+        &expect![[r#"
+            reader: …/aurora/registry/current-version says "", which is no layout; nothing else says whose the store is: restore metadata.json, or, if the store is certainly this environment's own, remove …/aurora/registry, and it is made anew
+            registry/current-version: says "", which is no layout; nothing else says whose the store is: restore metadata.json, or, if the store is certainly this environment's own, remove …/aurora/registry, and it is made anew
+            registry/metadata.json: cannot be read: EOF while parsing a value at line 1 column 0; nothing else says whose the store is: restore metadata.json, or, if the store is certainly this environment's own, remove …/aurora/registry, and it is made anew
+            registry/identity.json: cannot be read: EOF while parsing a value at line 1 column 0; nothing else says whose the store is: restore metadata.json, or, if the store is certainly this environment's own, remove …/aurora/registry, and it is made anew
+            owner: …/aurora/registry/metadata.json cannot be read: EOF while parsing a value at line 1 column 0; nothing else says whose the store is: restore metadata.json, or, if the store is certainly this environment's own, remove …/aurora/registry, and it is made anew
+        "#]],
+    );
+    check_damage(
+        "rm metadata.json; mkdir metadata.json",
+        &expect![[r#"
+            reader: opens
+            owner: …/aurora/registry/metadata.json is no regular file
+        "#]],
+    );
+    check_damage(
+        "mv metadata.json ../m; ln -s ../m metadata.json",
+        &expect![[r#"
+        reader: opens
+        owner: …/aurora/registry/metadata.json is a symbolic link where a file should be: a registry is never read or written through one
+    "#]],
+    );
+}
+
+#[test]
+fn a_folder_of_metadata_that_is_gone_is_made_anew() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    Store::init(root, &owner(), now()).unwrap();
+    write(root, "publish wine v20261101-120000 one").unwrap();
+    std::fs::remove_dir_all(root.join("aurora/registry")).unwrap();
+    let store = Store::init(root, &owner(), now()).unwrap();
+    assert_eq!(store.models().unwrap(), [word("wine")]);
+    Store::open_owned(root, &owner()).unwrap();
+}
+
+/// While a process runs, its list of models is written whenever it changed: a damaged one too, and whose the store is stays.
+#[test]
+fn a_running_owner_writes_damaged_metadata_anew() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    Store::init(root, &owner(), now()).unwrap();
+    write(root, "publish wine v20261101-120000 one").unwrap();
+    let observer = registry::Observer::new(Store::open_owned(root, &owner()).unwrap());
+    let file = root.join("aurora/registry/metadata.json");
+    let whole = std::fs::read(&file).unwrap();
+    assert!(!observer.note_models().unwrap());
+    for junk in [&b""[..], b"{", &[0; 4096]] {
+        std::fs::write(&file, junk).unwrap();
+        assert!(observer.note_models().unwrap());
+        assert_eq!(std::fs::read(&file).unwrap(), whole);
+    }
 }
 
 #[test]

@@ -83,6 +83,8 @@ pub(crate) fn draft(model: &str, version: &str, content: &str) -> Draft {
                 outputs: Vec::new(),
                 features: Vec::new(),
                 labels: Labels::Numbers(Vec::new()),
+                target_column: None,
+                target_divide_by: None,
                 target_unit: None,
                 missing_values: false,
             },

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use expect_test::expect;
 use planner::training::Algorithm;
+use planner::training::Derivation;
 use registry::artifact;
 use registry::metadata::{Labels, VersionMetadata};
 use registry::run::{Ending, Progress};
@@ -131,7 +132,7 @@ fn metadata_tells_the_whole_story() {
           "accuracy": 0.968,
           "algorithm": "logistic_regression",
           "artifact": {
-            "bytes": 592,
+            "bytes": 1198,
             "digest": "…",
             "file": "model.onnx"
           },
@@ -246,6 +247,8 @@ fn metadata_tells_the_whole_story() {
                 ]
               }
             ],
+            "target_column": "species",
+            "target_divide_by": null,
             "target_unit": null
           },
           "trained_at": "2026-11-01T12:00:00Z",
@@ -276,7 +279,47 @@ fn a_version_loads_and_a_tampered_one_does_not() {
     let model = artifact::load(&world.store, &entry).unwrap();
     assert_eq!(model.width(), 10);
 
-    let bytes = world.store.read_artifact(&entry).unwrap();
+    let signed = world.store.read_artifact(&entry).unwrap();
+    assert_eq!(
+        artifact::inspect(&world.store, &entry).unwrap(),
+        artifact::Pinned::ByDigest
+    );
+    let contradiction = |change: fn(&mut VersionMetadata)| {
+        let mut metadata = entry.metadata.clone();
+        change(&mut metadata);
+        artifact::load_bytes(&signed, &metadata).unwrap_err().to_string()
+    };
+    let contradictions = [
+        contradiction(|metadata| {
+            metadata.signature.features.pop();
+        }),
+        contradiction(|metadata| metadata.signature.features.swap(3, 4)),
+        contradiction(|metadata| {
+            let ratio = Derivation::Ratio(["x0".to_owned(), "x1".to_owned()]);
+            metadata.signature.features[1].derivation = ratio;
+        }),
+        contradiction(|metadata| metadata.signature.labels = Labels::Numbers(vec![1, 2])),
+        contradiction(|metadata| metadata.signature.outputs[0].name = "score".to_owned()),
+        contradiction(|metadata| metadata.signature.target_column = Some("z".to_owned())),
+        contradiction(|metadata| metadata.signature.target_divide_by = Some(2.0)),
+        contradiction(|metadata| metadata.signature.target_unit = Some("EUR".to_owned())),
+        contradiction(|metadata| metadata.signature.missing_values = true),
+    ];
+    let fields = contradictions.map(|text| {
+        let text = text.strip_prefix("metadata.json has another signature.").unwrap();
+        let (field, _) = text
+            .split_once(" than the artifact, whose digest pins it: restore metadata.json")
+            .unwrap();
+        field.to_owned()
+    });
+    expect![
+        "features features[3] features[1] labels outputs target_column target_divide_by target_unit missing_values"
+    ]
+    .assert_eq(&fields.join(" "));
+
+    // An artifact of before it had a signature of its own.
+    let bytes = artifact::encode(model.graph());
+    assert!(artifact::load_bytes(&bytes, &entry.metadata).is_ok());
     let refusal = |change: fn(&mut VersionMetadata)| {
         let mut metadata = entry.metadata.clone();
         change(&mut metadata);
@@ -305,7 +348,7 @@ fn a_version_loads_and_a_tampered_one_does_not() {
     assert!(artifact::load_bytes(&bytes, &near).is_ok());
 
     let path = entry.dir.join("model.onnx");
-    let mut tampered = bytes.clone();
+    let mut tampered = signed.clone();
     *tampered.last_mut().unwrap() ^= 1;
     std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
     std::fs::write(&path, tampered).unwrap();
