@@ -1,15 +1,17 @@
 //! Staged data files: `datasets/<sha256>`, named by what they hold.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::io::{Read, Write};
 use std::path::PathBuf;
 
 use planner::names::Digest;
+use rustix::fs::FileType;
 
-use crate::error::StoreError;
+use crate::error::{Damage, StoreError};
 use crate::files::{Dir, sync_file};
 use crate::store::{DATASETS, Store};
-use crate::verify::{Hasher, copy};
+use crate::verify::{Hasher, copy, digest};
 
 /// The largest data file, in bytes.
 const DATASET_BYTES_MAX: u64 = 512 << 20;
@@ -40,6 +42,12 @@ impl Store {
                 return Err(StoreError::DatasetDigest { expected, got });
             }
             sync_file(&file, &path)?;
+            if datasets.kind(&sha256.hex())? == Some(FileType::Directory) {
+                return Err(StoreError::malformed(
+                    &self.dataset_path(sha256),
+                    "is a folder where a data file should be: move it away, then the next pass stages the file",
+                ));
+            }
             datasets.rename(&temporary, &sha256.hex())
         });
         datasets.discard_on_error(&temporary, written)?;
@@ -51,11 +59,61 @@ impl Store {
         self.root().join("aurora").join(DATASETS).join(sha256.hex())
     }
 
-    /// Lists the staged data files. Their content is checked by whoever reads one.
+    /// Opens a staged data file, without following a link; `None` where there is none. Its content is not verified:
+    /// whoever reads it holds it against its digest, and calls [`Self::discard_damaged`] where it is another.
+    pub fn open_dataset(&self, sha256: &Digest) -> Result<Option<File>, StoreError> {
+        let Some(dir) = self.datasets_dir()? else {
+            return Ok(None);
+        };
+        Ok(dir.file(&sha256.hex())?.map(|opened| opened.file))
+    }
+
+    /// Verifies a staged data file by hashing it.
+    pub fn verify_dataset(&self, sha256: &Digest) -> Result<(), Damage> {
+        let name = sha256.hex();
+        let missing = || Damage::Missing(name.clone());
+        let dir = self.datasets_dir()?.ok_or_else(missing)?;
+        let opened = dir.file(&name)?.ok_or_else(missing)?;
+        let got = digest(opened, DATASET_BYTES_MAX)?;
+        if got == *sha256 {
+            return Ok(());
+        }
+        Err(Damage::Changed {
+            file: name,
+            expected: *sha256,
+            got,
+        })
+    }
+
+    /// Takes a staged data file away if it is not what its name says: the next pass stages it again. Says whether one
+    /// that is sound is missing now.
+    ///
+    /// A folder in its place may hold somebody's files: it stays, and the pass says so.
+    pub fn discard_damaged(&self, sha256: &Digest) -> Result<bool, StoreError> {
+        let _lock = self.lock_shared()?;
+        match self.verify_dataset(sha256) {
+            Ok(()) => return Ok(false),
+            Err(Damage::Unreadable(error)) => return Err(*error),
+            Err(damage) => {
+                let path = self.dataset_path(sha256);
+                tracing::warn!(path = %path.display(), %damage, "staged data is damaged: it is staged again");
+            }
+        }
+        if let Some(dir) = self.datasets_dir()?
+            && dir.kind(&sha256.hex())? != Some(FileType::Directory)
+        {
+            dir.remove(&sha256.hex())?;
+            dir.sync()?;
+        }
+        Ok(true)
+    }
+
+    /// Lists the staged data files; a link or folder of such a name is none. Their content is checked by whoever reads
+    /// one.
     pub fn datasets(&self) -> Result<BTreeSet<Digest>, StoreError> {
         match self.datasets_dir()? {
             Some(dir) => Ok(dir
-                .names()?
+                .regular_files()?
                 .iter()
                 .filter_map(|name| Digest::from_hex(name).ok())
                 .collect()),

@@ -384,6 +384,14 @@ impl Dir {
         })
     }
 
+    /// Returns the names of the regular files in it, sorted.
+    pub(crate) fn regular_files(&self) -> Result<Vec<String>> {
+        self.names_of(|name, kind| match kind {
+            FileType::Unknown => Ok(self.kind(name)? == Some(FileType::RegularFile)),
+            kind => Ok(kind == FileType::RegularFile),
+        })
+    }
+
     fn names_of(&self, mut wanted: impl FnMut(&str, FileType) -> Result<bool>) -> Result<Vec<String>> {
         let mut names = Vec::new();
         for (number, entry) in self.entries()?.enumerate() {

@@ -174,7 +174,7 @@ fn same_digest(file: &str, expected: Digest, got: Digest) -> Result<(), Damage> 
 }
 
 /// Hashes a file of at most `limit` bytes.
-fn digest(opened: Opened, limit: u64) -> Result<Digest, StoreError> {
+pub(crate) fn digest(opened: Opened, limit: u64) -> Result<Digest, StoreError> {
     let Opened { file, path, .. } = opened;
     let mut hasher = Hasher::default();
     let read = copy(&mut file.take(limit + 1), |chunk| {

@@ -21,8 +21,8 @@ use std::path::{Path, PathBuf};
 
 use planner::names::Digest;
 use planner::training::{DataSource, Target};
-use registry::StoreError;
 use registry::files::Opened;
+use registry::{Store, StoreError};
 
 use crate::features::{FeatureError, Layout};
 use crate::holdout::RowHash;
@@ -124,6 +124,12 @@ pub(crate) enum ReadError {
         "{uri}: the file's sha256 is not the one that the manifest gives: the data changed after it was named, or another file was meant"
     )]
     OtherDigest { uri: String },
+    /// The copy that was staged for the run is not the file of the commit.
+    #[error("the staged copy of {uri} is missing or damaged: it is staged again before the next attempt")]
+    Damaged { uri: String },
+    /// The registry refused to say what it has staged.
+    #[error(transparent)]
+    Staged(StoreError),
     /// The operating system refused.
     #[error("{uri} ({}): {error}", path.display())]
     Io {
@@ -144,6 +150,8 @@ pub(crate) struct Request<'a> {
     pub(crate) roots: &'a [PathBuf],
     /// The digest that the file must have.
     pub(crate) sha256: Option<&'a Digest>,
+    /// Where files of the commit are staged.
+    pub(crate) store: Option<&'a Store>,
     /// The seed of synthetic rows.
     pub(crate) seed: u64,
     /// The key of the row hashes.
@@ -179,8 +187,7 @@ pub(crate) fn read(request: Request<'_>, layout: &Resolve<'_>) -> Result<Table, 
         (DataSource::Builtin(name), _) => builtin::read(name, &uri, open)?,
         (DataSource::Synthetic(name), _) => synthetic::read(name, &uri, request.seed, open)?,
         (DataSource::Committed(_) | DataSource::Absolute(_), Some(path)) => {
-            let file = open_file(request, path, &uri)?;
-            csv::read(file, request.sha256, &uri, open).map_err(|error| error.told_to(request.source))?
+            read_file(path, request, &uri, open)?
         }
         (DataSource::Committed(_) | DataSource::Absolute(_), None) => {
             let problem = "the run names no file for it".to_owned();
@@ -256,6 +263,35 @@ impl ReadError {
             }
             (_, error) => error,
         }
+    }
+}
+
+/// Reads a file. One that the registry has staged is opened through it; where that copy is damaged, it is taken away, and
+/// the run may be tried again with the next.
+fn read_file(
+    path: &Path,
+    request: Request<'_>,
+    uri: &str,
+    open: impl Fn(Vec<String>, Option<&str>) -> Result<builder::Builder, ReadError>,
+) -> Result<Table, ReadError> {
+    let staged = request.store.zip(request.sha256);
+    let Some((store, sha256)) = staged.filter(|(store, sha256)| store.dataset_path(sha256) == path) else {
+        let file = open_file(request, path, uri)?.file;
+        return csv::read(file, path, request.sha256, uri, open)
+            .map_err(|error| error.told_to(request.source));
+    };
+    let read = match store.open_dataset(sha256) {
+        Ok(Some(file)) => csv::read(file, path, Some(sha256), uri, open).map_err(Some),
+        Ok(None) | Err(StoreError::Link { .. } | StoreError::Malformed { .. }) => Err(None),
+        Err(error) => return Err(ReadError::Staged(error)),
+    };
+    match read {
+        Ok(table) => Ok(table),
+        // Whatever is wrong with its rows, the copy may be at fault.
+        Err(error) => match (store.discard_damaged(sha256).map_err(ReadError::Staged)?, error) {
+            (false, Some(error)) => Err(error),
+            (_, _) => Err(ReadError::Damaged { uri: uri.to_owned() }),
+        },
     }
 }
 

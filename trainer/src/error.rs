@@ -80,7 +80,9 @@ impl TrainError {
     /// Says what happens next: whoever is at fault must act, or the run may be tried again.
     pub(crate) fn disposition(&self) -> Disposition {
         match self {
-            Self::Read(ReadError::Io { .. }) => Disposition::Transient,
+            Self::Read(ReadError::Io { .. } | ReadError::Damaged { .. } | ReadError::Staged(_)) => {
+                Disposition::Transient
+            }
             Self::Read(_) | Self::Derive(_) | Self::Split(_) | Self::Fit(_) | Self::Evaluate(_) => {
                 Disposition::Invalid
             }

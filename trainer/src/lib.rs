@@ -78,7 +78,7 @@ fn train(
 
     stage(0, "read");
     let stable = Stable::load(&store, request);
-    let data = read(request, stable.as_ref())?;
+    let data = read(&store, request, stable.as_ref())?;
     let (layout, split) = (&data.layout, &data.split);
     let train = features::rows(&data.table, &split.train, layout, None)?;
     let labels = match &train.answers {
@@ -154,7 +154,7 @@ impl Data {
     }
 }
 
-fn read(request: &RunRequest, stable: Option<&Stable>) -> Result<Data, TrainError> {
+fn read(store: &Store, request: &RunRequest, stable: Option<&Stable>) -> Result<Data, TrainError> {
     let training = &request.training;
     let optional = stable.map_or_else(BTreeSet::new, Stable::raw_columns);
     let resolved = std::cell::OnceCell::new();
@@ -178,6 +178,7 @@ fn read(request: &RunRequest, stable: Option<&Stable>) -> Result<Data, TrainErro
         path,
         roots: &request.dataset_roots,
         sha256,
+        store: Some(store),
         seed: training.seed,
         hash_key,
     };

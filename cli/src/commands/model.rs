@@ -2,6 +2,7 @@
 
 mod gc;
 mod show;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,9 +15,8 @@ use registry::{Entry, Reference, Store};
 use serde_json::{Value, json};
 
 use crate::arguments::{DataArguments, OutputArguments};
-use crate::failure::{Context as _, Failure, NO, chain};
-use crate::slots::load;
-use crate::terminal::{Colour, Terminal, table};
+use crate::failure::{Context as _, Failure, chain};
+use crate::terminal::{Terminal, table};
 
 /// Flags of `aurora model`.
 #[derive(Debug, Args)]
@@ -38,7 +38,7 @@ enum ModelCommand {
     },
     /// Show what is known of a version
     Show(show::ShowArguments),
-    /// Check digests, checksums and examples; exits 1 if a version is damaged
+    /// Check versions, aliases, histories, staged data and the registry's own files; exits 1 if something is damaged
     Verify {
         /// Only this model
         model: Option<ModelName>,
@@ -91,7 +91,7 @@ pub(crate) fn run(arguments: ModelArguments) -> Result<ExitCode, Failure> {
             reference,
             store,
             output,
-        } => verify(
+        } => verify::run(
             model.as_ref(),
             reference.as_ref(),
             &store.open()?,
@@ -200,63 +200,4 @@ fn list(model: Option<&ModelName>, store: &Store, terminal: Terminal) -> Result<
         terminal.line(table(&rows))?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn verify(
-    model: Option<&ModelName>,
-    reference: Option<&Reference>,
-    store: &Store,
-    terminal: Terminal,
-) -> Result<ExitCode, Failure> {
-    let mut damaged = false;
-    let mut values = Vec::new();
-    for model in models(store, model)? {
-        let references = match reference {
-            Some(reference) => vec![reference.clone()],
-            None => store
-                .versions(&model)?
-                .into_iter()
-                .map(Reference::Version)
-                .collect(),
-        };
-        for reference in references {
-            let checked = store
-                .resolve(&model, &reference)
-                .map_err(|error| chain(&error))
-                .and_then(|entry| {
-                    store.verify(&entry).map_err(|error| chain(&error))?;
-                    load(store, &entry)?;
-                    Ok(entry)
-                });
-            match checked {
-                Ok(entry) => {
-                    let line = format!("{model} {}: {}", entry.version, entry.digest);
-                    values.push(json!({ "model": model, "version": entry.version, "digest": entry.digest, "sound": true }));
-                    if !terminal.is_json() {
-                        terminal.line(format!("{} {line}", terminal.paint(Colour::Green, "ok")))?;
-                    }
-                }
-                Err(error) => {
-                    damaged = true;
-                    values.push(
-                        json!({ "model": model, "reference": reference.to_string(), "sound": false, "error": error }),
-                    );
-                    if !terminal.is_json() {
-                        terminal.line(format!(
-                            "{} {model} {reference}: {error}",
-                            terminal.paint(Colour::Red, "damaged")
-                        ))?;
-                    }
-                }
-            }
-        }
-    }
-    if terminal.is_json() {
-        terminal.document(&values)?;
-    }
-    Ok(if damaged {
-        ExitCode::from(NO)
-    } else {
-        ExitCode::SUCCESS
-    })
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use expect_test::{Expect, expect};
-use planner::names::{ModelName, Version};
+use planner::names::{Digest, ModelName, Version};
 use planner::observed::{ObservedAlias, ObservedVersion};
 use registry::{Entry, Observer, Reference, Store};
 
@@ -504,4 +504,103 @@ fn a_history_full_of_junk_is_read_once() {
             "{what}"
         );
     }
+}
+
+/// Stages a data file, changes it behind Aurora's back, and shows what is found; then the file is staged again.
+fn check_staged(command: &str, expected: &Expect) {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    let store = Store::init(root, &owner(), now()).unwrap();
+    let sha256 = Digest::of(b"a,b\n1,2\n");
+    store.stage_dataset(&sha256, &b"a,b\n1,2\n"[..]).unwrap();
+    assert!(store.verify_dataset(&sha256).is_ok());
+    assert!(!store.discard_damaged(&sha256).unwrap());
+    let status = Command::new("sh")
+        .args(["-ec", command])
+        .env("F", sha256.hex())
+        .current_dir(root.join("aurora/datasets"))
+        .status();
+    assert!(status.unwrap().success(), "{command}");
+
+    let mut text = match store.verify_dataset(&sha256) {
+        Ok(()) => "sound\n".to_owned(),
+        Err(damage) => format!("{damage}\n"),
+    };
+    text += match store.open_dataset(&sha256) {
+        Ok(Some(_)) => "it can be read\n",
+        Ok(None) => "there is none\n",
+        Err(_) => "it is not read\n",
+    };
+    assert!(store.discard_damaged(&sha256).unwrap());
+    assert!(
+        !store.datasets().unwrap().contains(&sha256),
+        "the next pass stages it"
+    );
+    text += &match store.stage_dataset(&sha256, &b"a,b\n1,2\n"[..]) {
+        Ok(()) => "staged again\n".to_owned(),
+        Err(error) => format!("{error}\n"),
+    };
+    assert_eq!(std::fs::read(root.join("outside")).unwrap_or_default(), b"");
+    let text = text.replace(&root.display().to_string(), "…");
+    expected.assert_eq(&text.replace(&sha256.hex(), "F"));
+}
+
+#[test]
+fn staged_data_is_verified_and_staged_again() {
+    check_staged(
+        "printf 'a,b\\n' > $F",
+        &expect![[r#"
+        F has sha256:5be08c9684a1d25efcee09318204824278b08bbfb4aef973ffefd0b9d7478313, and its record says sha256:F
+        it can be read
+        staged again
+    "#]],
+    );
+    check_staged(
+        ": > $F",
+        &expect![[r#"
+        F has sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855, and its record says sha256:F
+        it can be read
+        staged again
+    "#]],
+    );
+    check_staged(
+        "printf 'a,b\\n1,3\\n' > $F",
+        &expect![[r#"
+        F has sha256:8baab0330389def9ec921e89f5d0f28e41e6b80ce9de95e046df431dfec66925, and its record says sha256:F
+        it can be read
+        staged again
+    "#]],
+    );
+    check_staged(
+        "rm $F",
+        &expect![[r#"
+        F is missing
+        there is none
+        staged again
+    "#]],
+    );
+    check_staged(
+        "rm $F; : > ../../outside; ln -s ../../outside $F",
+        &expect![[r#"
+            F is a symbolic link
+            it is not read
+            staged again
+        "#]],
+    );
+    check_staged(
+        "rm $F; mkfifo $F",
+        &expect![[r#"
+        F is no regular file
+        it is not read
+        staged again
+    "#]],
+    );
+    check_staged(
+        "rm $F; mkdir $F; touch $F/x",
+        &expect![[r#"
+        F is no regular file
+        it is not read
+        …/aurora/datasets/F is a folder where a data file should be: move it away, then the next pass stages the file
+    "#]],
+    );
 }

@@ -2,9 +2,9 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::path::Path;
 
 use planner::names::Digest;
-use registry::files::Opened;
 use sha2::{Digest as _, Sha256};
 
 use super::builder::{Builder, Cell};
@@ -15,18 +15,20 @@ pub(crate) const BYTES_MAX: u64 = 512 << 20;
 /// The longest line: a file without line ends is not read into memory whole.
 const LINE_MAX: u64 = 1 << 20;
 
+/// Reads a file that is open; `path` names it in errors.
 pub(super) fn read(
-    file: Opened,
+    file: File,
+    path: &Path,
     sha256: Option<&Digest>,
     uri: &str,
     open: impl Fn(Vec<String>, Option<&str>) -> Result<Builder, ReadError>,
 ) -> Result<Table, ReadError> {
     let io = |error| ReadError::Io {
         uri: uri.to_owned(),
-        path: file.path.clone(),
+        path: path.to_owned(),
         error,
     };
-    let mut guard = Guard::new(file.file);
+    let mut guard = Guard::new(file);
     let rows = read_rows(&mut guard, uri, &open);
     // The file's digest comes first: rows of another file are no one's fault.
     let drained = guard.drain();

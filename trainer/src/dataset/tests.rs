@@ -11,6 +11,7 @@ fn read_text(content: &[u8], classifies: bool) -> Result<Table, ReadError> {
     std::fs::write(file.path(), content).unwrap();
     let source = DataSource::Committed("data.csv".to_owned());
     let request = Request {
+        store: None,
         source: &source,
         path: Some(file.path()),
         roots: &[],
@@ -101,6 +102,7 @@ fn synthetic_rows_depend_on_the_seed_alone() {
     let digest = |name: &str, seed| {
         let source = DataSource::Synthetic(name.to_owned());
         let request = Request {
+            store: None,
             source: &source,
             path: None,
             roots: &[],

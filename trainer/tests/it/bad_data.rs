@@ -5,7 +5,9 @@ use planner::names::Digest;
 use planner::training::{Algorithm, DataSource, Holdout, Metric};
 use registry::run::{Ending, RunRequest};
 
-use crate::world::{World, builtin, column, published, ratio, refused, run, settings, synthetic, target};
+use crate::world::{
+    World, builtin, column, now, published, ratio, refused, run, settings, synthetic, target,
+};
 
 /// Rows `a,b,y` that a linear model can be fitted to.
 fn good() -> String {
@@ -340,4 +342,57 @@ fn files_that_changed_are_refused_and_files_that_are_missing_may_come_back() {
             failed to read the data: data.csv (/nowhere/data.csv): there is no such file
         "#]],
     );
+}
+
+/// Data that was staged for a run is read through the registry; whatever became of the copy, the run is tried again with
+/// another one and is never refused for it.
+#[test]
+fn a_damaged_copy_of_the_data_is_no_fault_of_the_data() {
+    let lines = (0..60).map(|n| format!("{n},{}\n", 2 * n + 1));
+    let content = format!("x,y\n{}", lines.collect::<String>());
+    let sha256 = Digest::of(content.as_bytes());
+    for (what, damage) in [
+        ("truncated", "head -c 100 $F > x; cat x > $F; rm x"),
+        ("of other rows", "sed -i s/7/8/ $F"),
+        ("of one long line", "head -c 3000000 /dev/zero | tr '\\0' x > $F"),
+        ("a link", "mv $F ../y; ln -s ../y $F"),
+        ("a pipe", "rm $F; mkfifo $F"),
+        ("missing", "rm $F"),
+    ] {
+        let world = World::new();
+        let mut request = world.csv(&content);
+        request.training.dataset.sha256 = Some(sha256);
+        request.dataset = Some(world.store.dataset_path(&sha256));
+        world.store.stage_dataset(&sha256, content.as_bytes()).unwrap();
+        let status = std::process::Command::new("sh")
+            .args(["-ec", damage])
+            .env("F", sha256.hex())
+            .current_dir(world.store.root().join("aurora/datasets"))
+            .status();
+        assert!(status.unwrap().success(), "{what}");
+        let ending = trainer::run(&request, &mut |_| {}, &now);
+        let Ending::Transient { message } = ending else {
+            panic!("{what}: {ending:?}")
+        };
+        assert!(
+            message.contains("the staged copy of data.csv is missing or damaged"),
+            "{what}: {message}"
+        );
+        assert!(world.store.datasets().unwrap().is_empty(), "{what}");
+        world.store.stage_dataset(&sha256, content.as_bytes()).unwrap();
+        published(&request);
+    }
+    // What is wrong with the rows themselves is said as ever.
+    let world = World::new();
+    let content = "x,y\n1,2\n1,z\n";
+    let sha256 = Digest::of(content.as_bytes());
+    let mut request = world.csv(content);
+    request.training.dataset.sha256 = Some(sha256);
+    request.dataset = Some(world.store.dataset_path(&sha256));
+    world.store.stage_dataset(&sha256, content.as_bytes()).unwrap();
+    assert!(matches!(
+        trainer::run(&request, &mut |_| {}, &now),
+        Ending::Refused { .. }
+    ));
+    assert_eq!(world.store.datasets().unwrap().len(), 1);
 }

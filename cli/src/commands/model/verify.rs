@@ -1,0 +1,177 @@
+//! `aurora model verify`: whether what a registry holds is what was written, and what to do where it is not.
+
+use std::process::ExitCode;
+
+use planner::names::ModelName;
+use planner::observed::ObservedAlias;
+use registry::artifact::{self, Pinned};
+use registry::{Reference, Store};
+use serde_json::{Value, json};
+
+use super::models;
+use crate::failure::{Failure, NO, chain};
+use crate::terminal::{Colour, Terminal};
+
+/// What was found so far; printed as it is found.
+struct Report {
+    terminal: Terminal,
+    values: Vec<Value>,
+    is_damaged: bool,
+}
+
+pub(super) fn run(
+    model: Option<&ModelName>,
+    reference: Option<&Reference>,
+    store: &Store,
+    terminal: Terminal,
+) -> Result<ExitCode, Failure> {
+    let mut report = Report {
+        terminal,
+        values: Vec::new(),
+        is_damaged: false,
+    };
+    if model.is_none() {
+        own_files(store, &mut report)?;
+    }
+    for model in models(store, model)? {
+        match reference {
+            Some(reference) => version(store, &model, reference, &mut report)?,
+            None => whole_model(store, &model, &mut report)?,
+        }
+    }
+    if model.is_none() {
+        staged_data(store, &mut report)?;
+    }
+    if terminal.is_json() {
+        terminal.document(&report.values)?;
+    }
+    Ok(if report.is_damaged {
+        ExitCode::from(NO)
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+fn whole_model(store: &Store, model: &ModelName, report: &mut Report) -> Result<(), Failure> {
+    match store.versions(model) {
+        Ok(versions) => {
+            for found in versions {
+                version(store, model, &Reference::Version(found), report)?;
+            }
+        }
+        Err(error) => report.damaged_file(Some(model), "versions", &chain(&error))?,
+    }
+    match store.aliases(model) {
+        Ok(aliases) => {
+            for (track, alias) in aliases {
+                if let ObservedAlias::Broken(why) = alias {
+                    let error = format!("{why}: remove it by hand, the next pass sets it anew");
+                    report.damaged_file(Some(model), &format!("aliases/{track}"), &error)?;
+                }
+            }
+        }
+        Err(error) => report.damaged_file(Some(model), "aliases", &chain(&error))?,
+    }
+    match store.history_junk(model) {
+        Ok(None) => Ok(()),
+        Ok(Some(junk)) => {
+            let error = format!(
+                "{} lines of {} bytes, the first at byte {}, are no entries: they are passed over, and may be deleted",
+                junk.lines, junk.bytes, junk.first_at
+            );
+            report.damaged_file(Some(model), "history.jsonl", &error)
+        }
+        Err(error) => report.damaged_file(Some(model), "history.jsonl", &chain(&error)),
+    }
+}
+
+/// Checks a version's files, and loads it as whoever serves does.
+fn version(
+    store: &Store,
+    model: &ModelName,
+    reference: &Reference,
+    report: &mut Report,
+) -> Result<(), Failure> {
+    let checked = store
+        .resolve(model, reference)
+        .map_err(|error| chain(&error))
+        .and_then(|entry| {
+            store.verify(&entry).map_err(|error| chain(&error))?;
+            let pinned = artifact::inspect(store, &entry).map_err(|error| chain(&error))?;
+            Ok((entry, pinned))
+        });
+    match checked {
+        Ok((entry, pinned)) => {
+            let (held_by, remark) = match pinned {
+                Pinned::ByDigest => ("digest", ""),
+                Pinned::ByChecksum => (
+                    "checksum",
+                    " (made before artifacts held their signature: metadata.json is held by its checksum only; \
+                     train another version to pin it)",
+                ),
+            };
+            report.values.push(json!({
+                "model": model, "version": entry.version, "digest": entry.digest, "sound": true,
+                "signature": held_by,
+            }));
+            report.line(
+                Colour::Green,
+                "ok",
+                &format!("{model} {}: {}{remark}", entry.version, entry.digest),
+            )
+        }
+        Err(error) => {
+            report.is_damaged = true;
+            report.values.push(json!({
+                "model": model, "reference": reference.to_string(), "sound": false, "error": error,
+            }));
+            report.line(Colour::Red, "damaged", &format!("{model} {reference}: {error}"))
+        }
+    }
+}
+
+/// Checks the files that say what the store is.
+fn own_files(store: &Store, report: &mut Report) -> Result<(), Failure> {
+    match store.check_identity() {
+        Ok(wrong) => {
+            for wrong in wrong {
+                report.damaged_file(None, &wrong.file, &wrong.why)?;
+            }
+            Ok(())
+        }
+        Err(error) => report.damaged_file(None, "registry", &chain(&error)),
+    }
+}
+
+fn staged_data(store: &Store, report: &mut Report) -> Result<(), Failure> {
+    match store.datasets() {
+        Ok(datasets) => {
+            for sha256 in datasets {
+                if let Err(damage) = store.verify_dataset(&sha256) {
+                    let error = format!("{}; it is staged again when a run reads it", chain(&damage));
+                    report.damaged_file(None, &format!("datasets/{}", sha256.hex()), &error)?;
+                }
+            }
+            Ok(())
+        }
+        Err(error) => report.damaged_file(None, "datasets", &chain(&error)),
+    }
+}
+
+impl Report {
+    fn damaged_file(&mut self, model: Option<&ModelName>, file: &str, error: &str) -> Result<(), Failure> {
+        self.is_damaged = true;
+        self.values
+            .push(json!({ "model": model, "file": file, "sound": false, "error": error }));
+        let place = model.map_or_else(|| file.to_owned(), |model| format!("{model} {file}"));
+        self.line(Colour::Red, "damaged", &format!("{place}: {error}"))
+    }
+
+    fn line(&self, colour: Colour, word: &str, text: &str) -> Result<(), Failure> {
+        if !self.terminal.is_json() {
+            self.terminal
+                .line(format!("{} {text}", self.terminal.paint(colour, word)))?;
+        }
+        Ok(())
+    }
+}
