@@ -91,7 +91,7 @@ pub enum DataDirError {
     },
     /// Git tracks something in it.
     #[error(
-        "Git tracks {file}, in the data directory {}: what a commit brings there is neither used nor served; remove it (git -C {} rm -rf -- {}; with --cached beside if you added files of your own by mistake) and commit that, or give another folder with --data-dir",
+        "Git tracks {file}, in the folder {}: what a commit brings there is neither used nor served; remove it (git -C {} rm -rf -- {}; with --cached beside if you added files of your own by mistake) and commit that, or give another folder with --data-dir",
         path.display(), work_tree.display(), inside.display()
     )]
     Tracked {
@@ -104,9 +104,18 @@ pub enum DataDirError {
         /// The first tracked file, from the work tree's root, made fit to be shown.
         file: String,
     },
+    /// A repository lies in the place of one of its folders.
+    #[error(
+        "{} is a Git work tree, and aurora keeps files of its own in this folder; give another folder with --data-dir, or move the clone",
+        path.display()
+    )]
+    WorkTree {
+        /// The folder.
+        path: PathBuf,
+    },
     /// It cannot be said what Git tracks.
     #[error(
-        "cannot tell whether Git tracks anything of the data directory {}: the index of {}: {why}; mend it, or give a folder outside with --data-dir",
+        "cannot tell whether Git tracks anything of the folder {}: the index of {}: {why}; mend it, or give a folder outside with --data-dir",
         path.display(), work_tree.display()
     )]
     IndexUnreadable {
@@ -231,7 +240,8 @@ pub(crate) fn advice(error: &io::Error) -> &'static str {
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
-    tracked: Mutex<Tracked>,
+    /// Of the directory, and of a registry outside it.
+    tracked: Mutex<Vec<Tracked>>,
     /// Absent where the directory is only looked at.
     lock: Option<Mutex<File>>,
     installation: String,
@@ -253,7 +263,7 @@ impl DataDir {
         let lock = lock(&dir)?;
         let mut data_dir = Self {
             path,
-            tracked: Mutex::new(tracked),
+            tracked: Mutex::new(vec![tracked]),
             lock: Some(Mutex::new(lock)),
             installation: installation.to_owned(),
             syncer: None,
@@ -271,7 +281,7 @@ impl DataDir {
         let path = inspect(path)?;
         Dir::open(&path).map_err(DataDirError::store("open", &path))?;
         let mut data_dir = Self {
-            tracked: Mutex::new(Tracked::around(&path)),
+            tracked: Mutex::new(vec![Tracked::around(&path)]),
             path,
             lock: None,
             installation: String::new(),
@@ -285,18 +295,26 @@ impl DataDir {
     ///
     /// Costs one `stat` while no index around it changes.
     pub fn refuse_tracked(&self) -> Result<(), DataDirError> {
+        let mut tracked = self.tracked.lock().unwrap_or_else(PoisonError::into_inner);
+        tracked.iter_mut().try_for_each(Tracked::refuse)
+    }
+
+    /// Judges a registry outside the directory as the directory itself, from here on: a commit may name it.
+    pub(crate) fn watch_registry(&self, root: &Path) -> Result<(), DataDirError> {
+        let root = settle(root)?;
+        let mut tracked = Tracked::around(&root);
+        tracked.refuse()?;
         self.tracked
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .refuse()
+            .push(tracked);
+        Ok(())
     }
 
     /// Returns Git's lock on a work tree around the directory while it is held: a checkout may be filling the directory.
     pub(crate) fn checkout(&self) -> Option<PathBuf> {
-        self.tracked
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .checkout()
+        let tracked = self.tracked.lock().unwrap_or_else(PoisonError::into_inner);
+        tracked.iter().find_map(Tracked::checkout)
     }
 
     /// Says whether this value holds the lock, and so may write.
@@ -451,6 +469,12 @@ impl DataDir {
                 .make_dir(name)
                 .map_err(DataDirError::store("make", &self.path.join(name)))?;
             place::refuse_shared(&folder)?;
+            // A clone in one of our folders: what lies beside our files there is a commit's.
+            if !matches!(folder.kind(".git"), Ok(None)) {
+                return Err(DataDirError::WorkTree {
+                    path: folder.path().to_owned(),
+                });
+            }
         }
         let installation = format!("{}\n", self.installation);
         for (name, content) in [(".gitignore", "*\n"), (INSTALLATION, &installation)] {

@@ -14,7 +14,7 @@ use reconciler::{Beat, Locate, Reconciler};
 use registry::{DatasetRoots, Observer, Owner, Store, StoreError};
 use tokio::sync::{broadcast, watch};
 
-use crate::data_dir::{DataDir, DataDirError, inspect, registry_path, settle};
+use crate::data_dir::{DataDir, DataDirError, registry_path, settle};
 use crate::events::{Event, Events};
 use crate::following::{Following, POLL};
 use crate::models::Models;
@@ -153,7 +153,7 @@ impl Standalone {
         let path = registry_to_use(data_dir.path(), &environment, &owner);
         let root = registry_root(data_dir.path(), &path);
         if !root.starts_with(data_dir.path()) {
-            inspect(&root)?;
+            data_dir.watch_registry(&root)?;
         }
         Store::init(&root, &owner, now)?;
         let store = Store::open_owned(&root, &owner)?;

@@ -4,7 +4,7 @@
 //! a commit, so there none is followed. After this, nothing of ours follows any.
 
 use std::collections::VecDeque;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -93,6 +93,8 @@ fn work_tree(folder: &Path) -> Option<PathBuf> {
 /// Taken are: a folder of this user or of root in which nobody else may write; one whose group may write, if its
 /// set-group-id bit is set and this process is in that group, as Kubernetes prepares a volume for an `fsGroup`; and a
 /// mount point of root's with any mode, which is a volume that somebody gave to this process.
+///
+/// Some file systems give everything one owner, or one mode. There, what this process makes has them too.
 pub(super) fn refuse_shared(dir: &Dir) -> Result<(), DataDirError> {
     let access = dir
         .access()
@@ -104,7 +106,13 @@ pub(super) fn refuse_shared(dir: &Dir) -> Result<(), DataDirError> {
         .chain([getegid()])
         .map(rustix::process::Gid::as_raw)
         .collect();
-    match judge(access, user, &groups, is_volume(dir.path())) {
+    let mut verdict = judge(access, user, &groups, is_volume(dir.path()));
+    if verdict != Verdict::Ours
+        && let Some(made) = probe(dir)
+    {
+        verdict = judge(seen(access, made, user), user, &groups, false);
+    }
+    match verdict {
         Verdict::Ours => Ok(()),
         Verdict::OtherUser => Err(DataDirError::OtherUser {
             path: dir.path().to_owned(),
@@ -115,6 +123,31 @@ pub(super) fn refuse_shared(dir: &Dir) -> Result<(), DataDirError> {
             path: dir.path().to_owned(),
             mode: access.mode,
         }),
+    }
+}
+
+/// Returns what a folder gets that this process makes there for itself alone; `None` where it cannot make one.
+fn probe(dir: &Dir) -> Option<Access> {
+    let name = format!(".tmp-{}-probe", std::process::id());
+    let access = dir
+        .make_private_dir(OsStr::new(&name))
+        .and_then(|made| made.access());
+    let _left = dir.remove(&name);
+    access.ok()
+}
+
+/// Returns what is to be judged, where a folder that this user made there for itself got the owner and mode of `probed`.
+fn seen(access: Access, probed: Access, user: u32) -> Access {
+    let Access {
+        user: owner,
+        group,
+        mode,
+    } = access;
+    let are_modes_kept = probed.mode & (GROUP_WRITES | OTHERS_WRITE) == 0;
+    Access {
+        user: if owner == probed.user { user } else { owner },
+        group,
+        mode: if are_modes_kept { mode } else { 0o700 },
     }
 }
 
@@ -198,6 +231,28 @@ mod tests {
             mode: 0o700,
         };
         assert_eq!(judge(theirs, root, &[root], false), OtherUser);
+    }
+
+    /// NFS maps root to somebody else; file systems of other systems have one owner and mode for all.
+    #[test]
+    fn where_owner_or_mode_mean_nothing_they_are_not_held_against_a_folder() {
+        let (us, other) = (0, 65_534);
+        let access = |user, mode| Access { user, group: 0, mode };
+        for (there, made, expected) in [
+            (access(other, 0o755), access(other, 0o700), Verdict::Ours),
+            (access(other, 0o755), access(us, 0o700), Verdict::OtherUser),
+            (access(other, 0o777), access(other, 0o777), Verdict::Ours),
+            (access(us, 0o777), access(us, 0o777), Verdict::Ours),
+            (access(us, 0o777), access(us, 0o700), Verdict::Shared),
+            (access(other, 0o777), access(us, 0o777), Verdict::OtherUser),
+        ] {
+            let judged = judge(seen(there, made, us), us, &[us], false);
+            assert_eq!(judged, expected, "{there:?}, {made:?}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let dir = Dir::open(folder.path()).unwrap();
+        assert_eq!(probe(&dir).map(|made| made.mode & 0o777), Some(0o700));
+        assert_eq!(dir.names().unwrap(), [""; 0]);
     }
 
     #[test]

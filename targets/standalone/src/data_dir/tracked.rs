@@ -26,7 +26,7 @@ const SMALL_BYTES_MAX: u64 = 1 << 20;
 /// How many characters of a tracked file's path are shown.
 const SHOWN_CHARS_MAX: usize = 120;
 
-/// The Git work trees around one folder, and what their indexes said of it when they were last read.
+/// The Git work trees that one folder is or lies in, and what their indexes said of it when they were last read.
 #[derive(Debug, Default)]
 pub(super) struct Tracked {
     folder: PathBuf,
@@ -52,9 +52,9 @@ struct Stamp {
 }
 
 impl Tracked {
-    /// Finds the work trees that a folder lies in. The path is absolute and has no links.
+    /// Finds the work trees that a folder is or lies in. The path is absolute and has no links.
     pub(super) fn around(folder: &Path) -> Self {
-        let around = folder.ancestors().skip(1).filter_map(|work_tree| {
+        let around = folder.ancestors().filter_map(|work_tree| {
             Some(Around {
                 work_tree: work_tree.to_owned(),
                 git_dir: git_dir(work_tree)?,

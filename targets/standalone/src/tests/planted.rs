@@ -10,7 +10,7 @@ use registry::DatasetRoots;
 use rustix::fs::{CWD, Mode, mkfifoat};
 
 use super::model;
-use super::repository::{Repo, V1, V2, deployment, dev, training};
+use super::repository::{ENVIRONMENT, Repo, V1, V2, deployment, dev, training};
 use super::world::World;
 use crate::run::{Options, Standalone};
 
@@ -96,7 +96,7 @@ fn a_data_directory_that_a_commit_fills_is_refused_before_anything_in_it_is_touc
             ".aurora/lock",
             Some("precious"),
             LINK,
-            "Git tracks .aurora/lock, in the data directory CLONE/.aurora",
+            "Git tracks .aurora/lock, in the folder CLONE/.aurora",
         ),
         (
             ".aurora/heartbeat",
@@ -195,6 +195,32 @@ fn a_data_directory_elsewhere_in_a_clone_is_judged_as_the_usual_one() {
         "{said}"
     );
     victim.assert_untouched("all");
+
+    // A registry that a manifest puts there, and a clone in the place of one of our folders.
+    let mut planted = Victim::new();
+    planted.put("models/aurora/registry/current-version", None);
+    planted
+        .repo
+        .entry(b"models/aurora/registry/current-version", FILE, b"x");
+    let root = planted.repo.path().canonicalize().unwrap().join("models");
+    planted.repo.change(
+        "environment.yaml",
+        &ENVIRONMENT.replace(
+            "Standalone",
+            &format!("Standalone, registry: {{ path: {} }}", root.display()),
+        ),
+    );
+    let said = planted.open_at(&planted.data_dir()).unwrap_err();
+    assert!(
+        said.starts_with("Git tracks models/aurora/registry/current-version,"),
+        "{said}"
+    );
+    let said = victim.open_at(&victim.repo.path().join("deep")).map(drop);
+    assert_eq!(said, Ok(()));
+    fs::create_dir(victim.repo.path().join("deep/git/.git")).unwrap();
+    let said = victim.open_at(&victim.repo.path().join("deep")).unwrap_err();
+    assert!(said.contains("CLONE/deep/git is a Git work tree"), "{said}");
+    fs::remove_dir_all(victim.repo.path().join("deep")).unwrap();
 
     // One that Git ignores works, and so does one in Git's own folder, or behind a link that no commit can bring.
     for path in [".aurora", "deep/er/.aurora", ".git/aurora"] {

@@ -93,6 +93,9 @@ pub(super) fn scan(
 }
 
 fn matched(name: &[u8], mode: u32, prefix: &[u8]) -> Option<Match> {
+    if prefix.is_empty() {
+        return Some(Match::Exact);
+    }
     let is_above = name.len() < prefix.len();
     let (shorter, longer) = if is_above { (name, prefix) } else { (prefix, name) };
     let is_part = longer.len() == shorter.len() || longer.get(shorter.len()) == Some(&b'/');

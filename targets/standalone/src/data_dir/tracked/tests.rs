@@ -103,6 +103,8 @@ fn what_the_index_has_in_a_folder_or_in_its_place_is_tracked() {
             ".aurora",
             ".aurora/line\\nbreak\\u{202e}\\u{1b}[2J",
         ),
+        // The work tree itself.
+        ("a/file", BLOB, "", "README.md"),
         // Neighbours.
         (".aurora.yaml", BLOB, ".aurora", "nothing"),
         (".auror", BLOB, ".aurora", "nothing"),
