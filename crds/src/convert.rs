@@ -21,7 +21,7 @@ use crate::{
 
 pub use dataset::uri;
 pub use object::{
-    deployment_object, environment_object, read_deployment_object, read_environment_object,
+    behind, deployment_object, environment_object, read_deployment_object, read_environment_object,
     read_training_object, training_object,
 };
 pub use status::{deployment_status, read_training_phase, training_status};

@@ -71,19 +71,19 @@ pub struct RegistrySpec {
     pub path: Option<String>,
 }
 
-/// How much one commit may remove. One removal is always within the limits.
+/// How many models one commit may stop to serve, however they go. One is always within the limits, with its jobs.
 #[derive(JsonSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct RemovalSpec {
-    /// At most so many objects.
+    /// At most so many models.
     #[schemars(range(min = 0, max = 1_000_000), title = "a whole number from 0 to 1000000")]
     pub max_count: u32,
 
-    /// At most so many percent of the environment's objects.
+    /// At most so many percent of the models that are served.
     #[schemars(range(min = 0, max = 100), title = "a whole percent from 0 to 100")]
     pub max_percent: u8,
 
-    /// The commit whose removals are allowed, however many.
+    /// The commit whose removals are allowed, however many: its id in full, in quotes.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", length(max = 64), regex(pattern = wire::REVISION), title = wire::REVISION_WORDS)]
     pub allow: Option<Revision>,

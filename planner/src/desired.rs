@@ -8,7 +8,7 @@ use crate::Timestamp;
 use crate::deployment::DeclaredDeployment;
 use crate::environment::Environment;
 use crate::finding::Location;
-use crate::names::{ObjectName, Revision};
+use crate::names::{ModelName, ObjectName, Revision};
 use crate::training::Training;
 
 /// The desired state of one environment at one revision.
@@ -38,10 +38,8 @@ pub struct Desired {
 pub struct AllowedRemovals {
     /// The commit.
     pub revision: Revision,
-    /// The names of the MLDeployments that it still declares.
-    pub deployments: BTreeSet<ObjectName>,
-    /// The names of the MLTrainingJobs that it still declares.
-    pub trainings: BTreeSet<ObjectName>,
+    /// The models whose MLDeployments it still declares.
+    pub models: BTreeSet<ModelName>,
 }
 
 /// Whether all of an environment's folder was understood.

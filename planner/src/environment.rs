@@ -17,12 +17,12 @@ pub struct Environment {
     pub removal: RemovalLimits,
 }
 
-/// How many objects one commit may remove without being named in `allow`. One removal is always within.
+/// How many models one commit may stop to serve without being named in `allow`. One is always within.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RemovalLimits {
-    /// At most so many objects.
+    /// At most so many models.
     pub max_count: u32,
-    /// At most so many percent of the objects in the inventory.
+    /// At most so many percent of the models that are served.
     pub max_percent: u8,
     /// The revision whose removals are allowed whatever their number. The only policy read from the commit itself.
     pub allow: Option<Revision>,

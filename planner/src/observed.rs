@@ -25,7 +25,7 @@ pub struct Observed {
     pub models: BTreeMap<ModelName, Arc<ObservedModel>>,
     /// The staged data files.
     pub datasets: Arc<BTreeSet<Digest>>,
-    /// How many objects there are beside those above, of which nothing is to be decided.
+    /// How many MLDeployment objects there are beside those above, of which nothing is to be decided.
     pub elsewhere: usize,
 }
 
@@ -42,6 +42,18 @@ pub struct DeploymentObject {
     pub canary_revision: Option<Revision>,
     /// The canary digest that was aborted (`aurora.io/abort`); it serves no request until the pin changes or leaves.
     pub abort: Option<Digest>,
+    /// What keeps the object from what Git says (`aurora.io/stopped`, `aurora.io/waiting`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behind: Option<Behind>,
+}
+
+/// Why an object is not what its manifest says, in one sentence for a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Behind {
+    /// A person must act.
+    Stopped(String),
+    /// It goes on by itself.
+    Waits(String),
 }
 
 /// An MLDeployment object and its status.

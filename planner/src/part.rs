@@ -1,8 +1,8 @@
 //! What hangs together in an environment, so that a pass over ten thousand models that changes one decides about one.
 //!
 //! Models hang together where manifests and objects cross: an object that serves one model and is declared to serve
-//! another joins the two. A part is everything of such models. All that no manifest declares belongs to every part, for
-//! how much may go at once is judged over the whole.
+//! another joins the two. A part is everything of such models. What no manifest declares, objects and models, belongs to
+//! every part: how much may go at once is judged over the whole.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,6 +10,7 @@ use crate::desired::Desired;
 use crate::names::{ModelName, ObjectName};
 use crate::object::{Kind, ObjectId};
 use crate::observed::Observed;
+use crate::plan::stand_in;
 
 /// Which model each manifest and each object is about. Kept up to date by whoever changes one side.
 #[derive(Debug, Clone, Default)]
@@ -18,6 +19,8 @@ pub struct Links {
     observed: BTreeMap<ObjectId, ModelName>,
     of_model: BTreeMap<ModelName, BTreeSet<ObjectId>>,
     undeclared: BTreeSet<ObjectId>,
+    /// The models that an MLDeployment object serves and no manifest declares.
+    left: BTreeSet<ModelName>,
 }
 
 /// Which side of a plan says something.
@@ -66,15 +69,33 @@ impl Links {
                     self.of_model.remove(&before);
                 }
             }
+            self.judge_left(id, &before);
             touched.insert(before);
         }
         if let Some(model) = model {
             self.of_model.entry(model.clone()).or_default().insert(id.clone());
+            self.judge_left(id, model);
         }
         if self.observed.contains_key(id) && !self.declared.contains_key(id) {
             self.undeclared.insert(id.clone());
         } else {
             self.undeclared.remove(id);
+        }
+    }
+
+    /// Says anew whether a model is left, after a change of this manifest or object.
+    fn judge_left(&mut self, changed: &ObjectId, model: &ModelName) {
+        if changed.kind != Kind::Deployment {
+            return;
+        }
+        let is_of = |side: &BTreeMap<ObjectId, ModelName>| {
+            let mut ids = self.ids(model);
+            ids.any(|id| id.kind == Kind::Deployment && side.get(id) == Some(model))
+        };
+        if is_of(&self.observed) && !is_of(&self.declared) {
+            self.left.insert(model.clone());
+        } else {
+            self.left.remove(model);
         }
     }
 
@@ -115,7 +136,7 @@ impl Links {
     pub fn part(&self, touched: &BTreeSet<ModelName>) -> Part {
         let mut part = Part::default();
         let undeclared = self.undeclared.iter().filter_map(|id| self.observed.get(id));
-        let mut open: Vec<&ModelName> = touched.iter().chain(undeclared).collect();
+        let mut open: Vec<&ModelName> = touched.iter().chain(undeclared).chain(&self.left).collect();
         while let Some(model) = open.pop() {
             if !part.models.insert(model.clone()) {
                 continue;
@@ -126,8 +147,23 @@ impl Links {
                     open.extend(self.observed.get(id));
                 }
             }
+            open.extend(self.in_the_way(model));
         }
         part
+    }
+
+    /// Returns the models of whatever has a name that the model's stand-in would have.
+    fn in_the_way(&self, model: &ModelName) -> Vec<&ModelName> {
+        let mut models = Vec::new();
+        for name in stand_in::names(model) {
+            let id = ObjectId::deployment(&name);
+            let before = models.len();
+            models.extend(self.models_of(&id));
+            if models.len() == before {
+                break;
+            }
+        }
+        models
     }
 }
 
@@ -148,12 +184,12 @@ impl Part {
     pub fn observed(&self, whole: &Observed) -> Observed {
         let deployments = pick(self.names(Kind::Deployment), &whole.deployments);
         let trainings = pick(self.names(Kind::Training), &whole.trainings);
-        let objects = whole.deployments.len() + whole.trainings.len() + whole.elsewhere;
+        let objects = whole.deployments.len() + whole.elsewhere;
         Observed {
             environment: whole.environment.clone(),
             models: pick(self.models.iter(), &whole.models),
             datasets: whole.datasets.clone(),
-            elsewhere: objects - deployments.len() - trainings.len(),
+            elsewhere: objects - deployments.len(),
             deployments,
             trainings,
         }

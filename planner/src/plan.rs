@@ -2,11 +2,14 @@
 
 mod aborts;
 mod aliases;
+mod dependence;
 mod deployments;
 mod index;
+mod moves;
 mod pins;
 mod removals;
 mod render;
+pub(crate) mod stand_in;
 mod trainings;
 
 use std::collections::BTreeSet;
@@ -20,7 +23,9 @@ use crate::environment::Environment;
 use crate::finding::Finding;
 use crate::names::{Digest, ModelName, ObjectName, Revision, Track, Version};
 use crate::observed::{DeploymentObject, Observed, ObservedAlias, TrainingObject};
+pub use dependence::Undone;
 use index::Index;
+pub use removals::refused;
 
 /// What must change, in the order in which it is done, and what stands in the way.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -31,6 +36,9 @@ pub struct Plan {
     pub findings: BTreeSet<Finding>,
     /// What goes on by itself once something else has happened.
     pub waiting: Vec<Waiting>,
+    /// What would be done, were the environment not suspended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<Action>,
 }
 
 /// One step towards the desired state.
@@ -100,10 +108,12 @@ pub enum Action {
         /// Who aborted it, and why.
         reason: String,
     },
-    /// Removes an MLDeployment object; the target drains and empties its tracks.
+    /// Removes an MLDeployment object; the target drains and empties its tracks, unless another object has its model.
     DeleteDeployment {
         /// Its name.
         name: ObjectName,
+        /// The model that it has.
+        model: ModelName,
     },
     /// Removes an MLTrainingJob object; its run is stopped, its versions stay.
     DeleteTraining {
@@ -133,7 +143,7 @@ pub enum Waiting {
         /// The track.
         track: Track,
     },
-    /// Another object serves this model and must leave it first (`WaitingForModel`).
+    /// Another object serves this model, and whether its manifest is gone cannot be said (`WaitingForModel`).
     ForModel {
         /// The deployment that wants the model.
         deployment: ObjectName,
@@ -141,6 +151,13 @@ pub enum Waiting {
         model: ModelName,
         /// The MLDeployment object that still serves it.
         holder: ObjectName,
+    },
+    /// The object serves a model that is no longer declared and may not go yet.
+    ToLeave {
+        /// The deployment.
+        deployment: ObjectName,
+        /// The model that it serves until then.
+        model: ModelName,
     },
 }
 
@@ -154,13 +171,47 @@ impl Action {
             }
             Self::PutTraining { object, .. } => Some(&object.spec.model),
             Self::PutDeployment { object, .. } => Some(&object.spec.model),
-            Self::DeleteDeployment { name } => observed
-                .deployments
-                .get(name)
-                .map(|found| &found.object.spec.model),
-            Self::MoveAlias { model, .. }
+            Self::DeleteDeployment { model, .. }
+            | Self::MoveAlias { model, .. }
             | Self::RemoveAlias { model, .. }
             | Self::RecordAbort { model, .. } => Some(model),
+        }
+    }
+}
+
+impl Action {
+    /// Says whether it changes nothing but what an object says of what keeps it behind: no news beside the finding or
+    /// the wait itself.
+    pub fn is_note(&self) -> bool {
+        match self {
+            Self::PutDeployment {
+                from: Some(from),
+                object,
+                ..
+            } => {
+                let DeploymentObject {
+                    spec,
+                    revision,
+                    stable_revision,
+                    canary_revision,
+                    abort,
+                    behind: _,
+                } = &**object;
+                from.spec == *spec
+                    && from.revision == *revision
+                    && from.stable_revision == *stable_revision
+                    && from.canary_revision == *canary_revision
+                    && from.abort == *abort
+            }
+            Self::PutDeployment { from: None, .. }
+            | Self::PutEnvironment(_)
+            | Self::StageDataset { .. }
+            | Self::PutTraining { .. }
+            | Self::MoveAlias { .. }
+            | Self::RemoveAlias { .. }
+            | Self::RecordAbort { .. }
+            | Self::DeleteDeployment { .. }
+            | Self::DeleteTraining { .. } => false,
         }
     }
 }
@@ -171,7 +222,8 @@ impl Waiting {
         match self {
             Self::ForVersion { deployment, .. }
             | Self::ForTrack { deployment, .. }
-            | Self::ForModel { deployment, .. } => deployment,
+            | Self::ForModel { deployment, .. }
+            | Self::ToLeave { deployment, .. } => deployment,
         }
     }
 }
@@ -183,17 +235,26 @@ impl Waiting {
 /// record what is. `now` tells slots to come from slots that have passed. Applying the actions in order, and asking
 /// again until there are none, converges from wherever the process died.
 pub fn plan(desired: &Desired, observed: &Observed, now: Timestamp) -> Plan {
-    if desired.environment.suspend.is_some() {
-        let actions = put_environment(&desired.environment, observed);
-        return Plan {
-            actions: actions.into_iter().collect(),
-            ..Plan::default()
-        };
+    if desired.environment.suspend.is_none() {
+        return unsuspended(desired, observed, now);
     }
+    let mut plan = unsuspended(desired, observed, now);
+    let is_environment = |action: &Action| matches!(action, Action::PutEnvironment(_));
+    plan.held = std::mem::take(&mut plan.actions);
+    plan.held.retain(|action| !is_environment(action));
+    // While nothing is done, nothing goes on by itself.
+    plan.waiting.clear();
+    plan.actions
+        .extend(put_environment(&desired.environment, observed));
+    plan
+}
+
+fn unsuspended(desired: &Desired, observed: &Observed, now: Timestamp) -> Plan {
     let index = Index::new(desired, observed);
     let trainings = trainings::decide(desired, observed, &index);
-    let deployments = deployments::decide(desired, observed, &index, now);
+    let mut deployments = deployments::decide(desired, observed, &index, now);
     let removals = removals::decide(desired, observed, &index, &deployments);
+    let moves = moves::decide(desired, observed, &index, &mut deployments, &removals);
     let aliases = aliases::decide(desired, observed, &index, &deployments, &removals);
 
     let mut environment = desired.environment.clone();
@@ -207,14 +268,19 @@ pub fn plan(desired: &Desired, observed: &Observed, now: Timestamp) -> Plan {
     let mut plan = Plan::default();
     plan.actions.extend(put_environment(&environment, observed));
     plan.actions.extend(trainings.actions);
+    plan.actions.extend(aborts::record(observed));
+    plan.actions.extend(aliases.leaves);
+    plan.actions.extend(moves.puts);
+    plan.actions.extend(aliases.actions);
+    let delete = |name: &&ObjectName| Action::DeleteTraining {
+        name: (*name).clone(),
+    };
+    plan.actions.extend(removals.trainings.iter().map(delete));
+    plan.actions.extend(moves.deletes);
     for deployment in deployments {
-        plan.actions.extend(deployment.put);
         plan.findings.extend(deployment.findings);
         plan.waiting.extend(deployment.waiting);
     }
-    plan.actions.extend(aborts::record(observed));
-    plan.actions.extend(aliases.actions);
-    plan.actions.extend(removals.actions);
     plan.findings.extend(trainings.findings);
     plan.findings.extend(removals.refused);
     plan.waiting.extend(aliases.waiting);

@@ -3,15 +3,13 @@
 //! Each action is idempotent, and the process may die after any of them. One that fails stops what depends on it, never
 //! another model.
 
-use std::collections::BTreeSet;
-
 use planner::Timestamp;
 use planner::desired::Desired;
 use planner::finding::{Disposition, Reason};
-use planner::names::{ModelName, Track};
+use planner::names::Track;
 use planner::object::ObjectId;
-use planner::observed::{Observed, ObservedAlias};
-use planner::plan::{Action, Plan};
+use planner::observed::ObservedAlias;
+use planner::plan::{Action, Plan, Undone};
 use registry::{Event, HistoryEntry, Store, StoreError};
 
 use crate::objects::{Object, ObjectStore, TargetError};
@@ -88,19 +86,12 @@ pub(crate) struct World<'a> {
 }
 
 /// Carries out the plan's actions in their order.
-pub(crate) fn apply(
-    plan: &Plan,
-    desired: &Desired,
-    observed: &Observed,
-    world: World<'_>,
-    now: Timestamp,
-) -> Applied {
+pub(crate) fn apply(plan: &Plan, desired: &Desired, world: World<'_>, now: Timestamp) -> Applied {
     let mut applied = Applied::default();
-    let mut stopped = BTreeSet::new();
-    let mut stopped_models = BTreeSet::new();
+    let mut undone = Undone::default();
     for action in &plan.actions {
-        let subject = subject(action);
-        if stopped.contains(&subject) || is_too_early(action, &stopped_models, observed) {
+        if undone.stops(action) {
+            undone.add(action);
             continue;
         }
         match carry_out(action, desired, world, now) {
@@ -112,39 +103,14 @@ pub(crate) fn apply(
                 tracing::warn!(action = %action, %error, "could not apply");
                 applied.failed.push(Failed {
                     action: action.clone(),
-                    subject: subject.clone(),
+                    subject: action.subject(),
                     error,
                 });
-                stopped.insert(subject);
-                stopped_models.extend(left_by(action));
+                undone.add(action);
             }
         }
     }
     applied
-}
-
-/// Returns the model that no deployment may leave unless the action was done: to another object, or without its alias.
-fn left_by(action: &Action) -> Option<ModelName> {
-    match action {
-        Action::PutDeployment { object, .. } => Some(object.spec.model.clone()),
-        Action::RemoveAlias { model, .. } => Some(model.clone()),
-        Action::PutEnvironment(_)
-        | Action::PutTraining { .. }
-        | Action::DeleteDeployment { .. }
-        | Action::DeleteTraining { .. }
-        | Action::StageDataset { .. }
-        | Action::MoveAlias { .. }
-        | Action::RecordAbort { .. } => None,
-    }
-}
-
-/// Says whether an object would go although what takes its place, or takes its aliases away, has failed.
-fn is_too_early(action: &Action, stopped: &BTreeSet<ModelName>, observed: &Observed) -> bool {
-    let is_removal = matches!(action, Action::DeleteDeployment { .. });
-    is_removal
-        && action
-            .model(observed)
-            .is_some_and(|model| stopped.contains(model))
 }
 
 fn carry_out(action: &Action, desired: &Desired, world: World<'_>, now: Timestamp) -> Result<(), ApplyError> {
@@ -172,7 +138,7 @@ fn carry_out(action: &Action, desired: &Desired, world: World<'_>, now: Timestam
         Action::PutDeployment { name, object, .. } => {
             target.put(&Object::Deployment(name.clone(), (**object).clone()))?;
         }
-        Action::DeleteDeployment { name } => target.delete(&ObjectId::deployment(name))?,
+        Action::DeleteDeployment { name, .. } => target.delete(&ObjectId::deployment(name))?,
         Action::DeleteTraining { name } => target.delete(&ObjectId::training(name))?,
         Action::StageDataset { job, path, sha256 } => {
             let manifest = desired
@@ -232,21 +198,4 @@ fn carry_out(action: &Action, desired: &Desired, world: World<'_>, now: Timestam
         )?,
     }
     Ok(())
-}
-
-/// Actions with one subject depend on each other.
-fn subject(action: &Action) -> String {
-    match action {
-        Action::PutEnvironment(environment) => ObjectId::environment(&environment.name).to_string(),
-        Action::StageDataset { job: name, .. }
-        | Action::PutTraining { name, .. }
-        | Action::DeleteTraining { name } => ObjectId::training(name).to_string(),
-        Action::PutDeployment { name, .. } | Action::DeleteDeployment { name } => {
-            ObjectId::deployment(name).to_string()
-        }
-        Action::MoveAlias { model, track, .. } | Action::RemoveAlias { model, track, .. } => {
-            format!("alias {model}@{track}")
-        }
-        Action::RecordAbort { model, .. } => format!("history of {model}"),
-    }
 }

@@ -381,7 +381,7 @@ impl Reconciler {
             target: self.target.as_ref(),
             store: self.registry.store(),
         };
-        pass.applied = apply(&plan, &desired, &observed, world, now);
+        pass.applied = apply(&plan, &desired, world, now);
         self.take_failures(pass, &observed, unreadable, now);
         for model in part.models.iter().map(Some).chain([None]) {
             if !self.undone.contains_key(&model.cloned()) {

@@ -9,7 +9,7 @@ use planner::Timestamp;
 use planner::deployment::{Canary, Deployment, ResolvedDeployment, ResolvedPin};
 use planner::environment::Environment;
 use planner::names::{Digest, EnvironmentName, ObjectName, Version};
-use planner::observed::{DeploymentObject, TrainingObject};
+use planner::observed::{Behind, DeploymentObject, TrainingObject};
 
 use super::Problem;
 use crate::{
@@ -24,6 +24,10 @@ const STABLE_REVISION: &str = "aurora.io/stable-revision";
 const CANARY_REVISION: &str = "aurora.io/canary-revision";
 /// The canary digest that was aborted.
 const ABORT: &str = "aurora.io/abort";
+/// What a person must mend before the object is what Git says.
+const STOPPED: &str = "aurora.io/stopped";
+/// What comes first before the object is what Git says.
+const WAITING: &str = "aurora.io/waiting";
 /// The version that a job's are compared with.
 const BASELINE: &str = "aurora.io/baseline";
 /// The committer time of [`REVISION`], RFC 3339 in UTC.
@@ -47,7 +51,13 @@ pub fn deployment_object(
         stable_revision,
         canary_revision,
         abort,
+        behind,
     } = object;
+    let (stopped, waiting) = match behind {
+        Some(Behind::Stopped(what)) => (Some(what.clone()), None),
+        Some(Behind::Waits(what)) => (None, Some(what.clone())),
+        None => (None, None),
+    };
     let spec = MLDeploymentSpec {
         model_name: model.clone(),
         stable: PinSpec {
@@ -66,6 +76,8 @@ pub fn deployment_object(
         (STABLE_REVISION, Some(stable_revision.to_string())),
         (CANARY_REVISION, canary_revision.as_ref().map(ToString::to_string)),
         (ABORT, abort.map(|digest| digest.to_string())),
+        (STOPPED, stopped),
+        (WAITING, waiting),
     ];
     MLDeployment {
         metadata: metadata(name.as_str(), environment, annotations),
@@ -112,6 +124,7 @@ pub fn read_deployment_object(object: &MLDeployment) -> Result<DeploymentObject,
         stable_revision: required(&object.metadata, STABLE_REVISION)?,
         canary_revision: optional(&object.metadata, CANARY_REVISION)?,
         abort: optional(&object.metadata, ABORT)?,
+        behind: behind(&object.metadata),
     })
 }
 
@@ -193,6 +206,13 @@ fn metadata<const N: usize>(
         annotations: (!annotations.is_empty()).then_some(annotations),
         ..ObjectMeta::default()
     }
+}
+
+/// Returns what keeps an object from what Git says.
+pub fn behind(metadata: &ObjectMeta) -> Option<Behind> {
+    let annotations = metadata.annotations.as_ref()?;
+    let stopped = annotations.get(STOPPED).cloned().map(Behind::Stopped);
+    stopped.or_else(|| annotations.get(WAITING).cloned().map(Behind::Waits))
 }
 
 fn resolved(version: &Version, digest: Option<Digest>, field: &str) -> Result<ResolvedPin, Problem> {

@@ -7,7 +7,7 @@ use planner::Timestamp;
 use planner::deployment::{Canary, Deployment, ResolvedPin};
 use planner::environment::{Environment, RemovalLimits};
 use planner::names::{Digest, EnvironmentName, ObjectName, Weight};
-use planner::observed::{DeploymentObject, TrainingObject};
+use planner::observed::{Behind, DeploymentObject, TrainingObject};
 use planner::per_track::PerTrack;
 use planner::rollout::{self, State, Transition};
 use planner::runs::Phase;
@@ -54,6 +54,7 @@ fn deployment_of(canary: Option<u64>) -> DeploymentObject {
         stable_revision: "b".repeat(40).parse().unwrap(),
         canary_revision: canary.map(|_| "c".repeat(40).parse().unwrap()),
         abort: canary.map(|_| Digest::of(b"aborted")),
+        behind: canary.map(|_| Behind::Stopped("VersionMissing: canary: v1".to_owned())),
     }
 }
 
@@ -215,7 +216,8 @@ fn object_file_is_a_custom_resource() {
               "aurora.io/abort": "sha256:a2d1c681df8f5f5a9483a24551ac1e27b535043cf09a8fbf733f8aa195874988",
               "aurora.io/canary-revision": "cccccccccccccccccccccccccccccccccccccccc",
               "aurora.io/revision": "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
-              "aurora.io/stable-revision": "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+              "aurora.io/stable-revision": "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb",
+              "aurora.io/stopped": "VersionMissing: canary: v1"
             },
             "labels": {
               "aurora.io/environment": "dev"

@@ -158,10 +158,50 @@ pub(super) fn read(path: &str, bytes: &[u8]) -> Vec<Result<Node, Vec<Finding>>> 
         Ok(text) => text,
         Err(error) => return vec![Err(vec![unreadable::not_utf8(path, bytes, error.valid_up_to())])],
     };
-    match read_whole(text) {
+    let mut documents = match read_whole(text) {
         Some(documents) => gather(path, documents.into_iter().map(Ok)),
         None => gather(path, read_one_by_one(&mut &*bytes)),
+    };
+    for document in documents.iter_mut().flatten() {
+        take_as_written(document, text);
     }
+    documents
+}
+
+/// The fields that hold a commit's id: some are numbers to YAML (`1e10`, `12345678`) and mean their digits.
+const IDS: [&[&str]; 1] = [&["spec", "removal", "allow"]];
+
+/// Gives the fields that hold an id the text that stands in the file.
+fn take_as_written(document: &mut Node, text: &str) {
+    for path in IDS {
+        let mut node = Some(&mut *document);
+        for name in path {
+            node = node.and_then(|node| {
+                match &mut node.value {
+                    Value::Mapping(entries) => entries.iter_mut().find(|entry| entry.key == *name),
+                    _ => None,
+                }
+                .map(|entry| &mut entry.value)
+            });
+        }
+        if let Some(node) = node
+            && let Value::Number(_) | Value::Unrepresentable(_) = node.value
+            && let Some(written) = written(node.position, text)
+        {
+            node.value = Value::Text(written);
+        }
+    }
+}
+
+/// Returns the plain scalar that stands at a place.
+fn written(position: Position, text: &str) -> Option<String> {
+    let line = usize::try_from(position.line.checked_sub(1)?).ok()?;
+    let column = usize::try_from(position.column.checked_sub(1)?).ok()?;
+    let rest = text.lines().nth(line)?.chars().skip(column);
+    let written: String = rest
+        .take_while(|c| c.is_ascii_alphanumeric() || "+-._".contains(*c))
+        .collect();
+    (!written.is_empty()).then_some(written)
 }
 
 /// Reads all documents at once, faster than one by one; `None` where something is wrong with any of them.

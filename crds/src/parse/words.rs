@@ -109,9 +109,23 @@ pub(super) fn to_write(schema: &Json, field: &str, text: &str) -> String {
         }
         ("sha256", _) => "write the output of `sha256sum FILE`".to_owned(),
         ("weight", _) => "0 sends no request to the canary, 100 sends every one".to_owned(),
-        ("allow", _) => "write the full commit id that `git rev-parse HEAD` prints".to_owned(),
+        ("allow", _) if is_abbreviated(text) => {
+            format!("write the commit's id in full and in quotes: `git rev-parse {text}` prints it")
+        }
+        ("allow", _) => {
+            "write, in quotes, the full id of the commit that was refused, as `git rev-parse` prints it"
+                .to_owned()
+        }
         _ => format!("write {}", expected(schema)),
     }
+}
+
+/// Says whether a text can be the beginning of a commit's id.
+fn is_abbreviated(text: &str) -> bool {
+    (4..64).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
 /// Returns the name that a text comes nearest to, if there is one.

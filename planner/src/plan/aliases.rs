@@ -1,7 +1,5 @@
 //! Aliases follow what the tracks serve. Nothing that serves reads them.
 
-use std::collections::BTreeSet;
-
 use super::deployments::Decided as Deployment;
 use super::index::Index;
 use super::removals::Decided as Removals;
@@ -15,6 +13,9 @@ use crate::per_track::PerTrack;
 /// What was decided about all aliases.
 #[derive(Default)]
 pub(super) struct Decided {
+    /// Aliases of models that are no longer served: they go before the objects do.
+    pub(super) leaves: Vec<Action>,
+    /// Aliases that follow their tracks.
     pub(super) actions: Vec<Action>,
     pub(super) waiting: Vec<Waiting>,
 }
@@ -27,7 +28,6 @@ pub(super) fn decide(
     removals: &Removals<'_>,
 ) -> Decided {
     let mut decided = Decided::default();
-    let served: BTreeSet<&ModelName> = deployments.iter().filter_map(Deployment::model).collect();
     for deployment in deployments {
         let is_suspended = desired
             .deployments
@@ -37,26 +37,16 @@ pub(super) fn decide(
             continue;
         };
         let model = &before.object.spec.model;
-        if !deployment.serves(model) {
-            // The object turns to another model: nothing serves this one any more.
-            if !served.contains(model) {
-                decided.actions.extend(leave(model, observed, &desired.revision));
-            }
-            continue;
-        }
-        // A rename that was cut short may have left two objects of the model, and only one has its tracks.
-        let has_tracks = index.owner(model) == Some(deployment.name);
+        // While an object takes over from another, there are two, and only one has the model's tracks.
+        let has_tracks = deployment.serves(model) && index.owner(model) == Some(deployment.name);
         if let Some(registered) = observed.models.get(model).filter(|_| has_tracks) {
             follow(deployment, before, registered, &mut decided);
         }
     }
-    for name in &removals.deployments {
-        if let Some(before) = observed.deployments.get(*name) {
-            decided
-                .actions
-                .extend(leave(&before.object.spec.model, observed, &desired.revision));
-        }
-    }
+    let gone = removals.gone.iter();
+    decided.leaves = gone
+        .flat_map(|model| leave(model, observed, &desired.revision))
+        .collect();
     decided
 }
 

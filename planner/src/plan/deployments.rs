@@ -4,25 +4,32 @@ use std::sync::Arc;
 
 use super::index::Index;
 use super::pins::{Context, Refusal, Resolution};
-use super::{Action, Waiting, aborts};
+use super::{Waiting, aborts};
 use crate::Timestamp;
 use crate::deployment::{Canary, DeclaredDeployment, Pin, ResolvedDeployment, ResolvedPin};
 use crate::desired::{Completeness, Declared, Desired};
 use crate::finding::{Finding, Reason};
 use crate::names::{ModelName, ObjectName, Revision, Track};
 use crate::object::ObjectId;
-use crate::observed::{DeploymentObject, Observed, ObservedDeployment, ObservedModel};
+use crate::observed::{Behind, DeploymentObject, Observed, ObservedDeployment, ObservedModel};
 use crate::per_track::PerTrack;
 use crate::rollout::Retry;
+
+/// How much of what keeps an object behind is kept on it, in characters.
+const BEHIND_LENGTH_MAX: usize = 300;
 
 /// What was decided about one manifest.
 pub(super) struct Decided<'a> {
     pub(super) name: &'a ObjectName,
     /// The object as it is.
     pub(super) before: Option<&'a ObservedDeployment>,
+    /// The object of the manifest's model and name; absent where there is nothing to make it of, or the model may not
+    /// be taken over yet.
+    pub(super) wanted: Option<DeploymentObject>,
+    /// Whether a finding, a wait or a suspension keeps the manifest's pins from the object.
+    pub(super) is_stopped: bool,
     /// The object as it will be.
     pub(super) after: Option<DeploymentObject>,
-    pub(super) put: Option<Action>,
     pub(super) findings: Vec<Finding>,
     pub(super) waiting: Vec<Waiting>,
 }
@@ -49,6 +56,9 @@ impl Decided<'_> {
 }
 
 /// Decides about each manifest by itself: none sees what becomes of another.
+///
+/// An object's name follows Git at once; what keeps the pins from following keeps the model at what it serves, under
+/// whatever name. So no manifest waits for another one that is stopped.
 pub(super) fn decide<'a>(
     desired: &'a Desired,
     observed: &'a Observed,
@@ -72,45 +82,41 @@ fn one<'a>(
     let mut decided = Decided {
         name,
         before,
+        wanted: None,
+        is_stopped: false,
         after: None,
-        put: None,
         findings: Vec::new(),
         waiting: Vec::new(),
     };
     let own = before.filter(|before| before.object.spec.model == *model);
-    let base = match (own, index.holder(model, name)) {
-        (Some(own), _) => Some(own),
-        (None, None) => None,
-        (None, Some((holder, base))) => {
-            let leaves =
-                desired.completeness == Completeness::Complete && !desired.deployments.contains_key(holder);
-            if !leaves {
-                decided.waiting.push(Waiting::ForModel {
-                    deployment: name.clone(),
-                    model: model.clone(),
-                    holder: holder.clone(),
-                });
-                decided.after = before.map(|before| before.object.clone());
-                return decided;
-            }
-            // A renamed manifest: the new object goes on where the old one, which is removed after it, leaves off.
-            Some(base)
+    if let Some(holder) = unreadable_holder(name, model, own.is_some(), desired, index) {
+        decided.waiting.push(Waiting::ForModel {
+            deployment: name.clone(),
+            model: model.clone(),
+            holder: holder.clone(),
+        });
+        if own.is_none() {
+            decided.is_stopped = true;
+            return decided;
         }
-    };
+    }
+    // The new object goes on where the one that has the model so far leaves off.
+    let base = own.or_else(|| index.holder(model, name).map(|(_, base)| base));
     let nothing = ObservedModel::default();
     let registered = observed.models.get(model).map_or(&nothing, Arc::as_ref);
-    let mut after = if let Some(reason) = &declared.spec.suspend {
-        own.map(|own| {
+    let mut wanted = if let Some(reason) = &declared.spec.suspend {
+        decided.is_stopped = true;
+        base.map(|base| {
             let spec = ResolvedDeployment {
                 suspend: Some(reason.clone()),
-                ..own.object.spec.clone()
+                ..base.object.spec.clone()
             };
             DeploymentObject {
                 spec,
-                ..own.object.clone()
+                behind: None,
+                ..base.object.clone()
             }
         })
-        .or_else(|| before.map(|before| before.object.clone()))
     } else {
         let object = base.map(|base| &base.object);
         let context = Context {
@@ -122,28 +128,46 @@ fn one<'a>(
             object,
             now,
         };
-        resolve(declared, &context, &mut decided).or_else(|| before.map(|before| before.object.clone()))
+        let resolved = resolve(declared, &context, &mut decided);
+        decided.is_stopped = resolved.is_none();
+        resolved.or_else(|| base.map(|base| base.object.clone()))
     };
-    if let Some(after) = &mut after {
-        let is_turned = after.spec.model == *model;
-        let base = if is_turned { base } else { before };
-        let registered = observed
-            .models
-            .get(&after.spec.model)
-            .map_or(&nothing, Arc::as_ref);
-        after.abort = aborts::of(after, base, registered);
+    if let Some(wanted) = &mut wanted {
+        wanted.abort = aborts::of(wanted, base, registered);
+        wanted.behind = behind(&decided.findings, &decided.waiting);
     }
-    if after.as_ref() != before.map(|before| &before.object) {
-        decided.put = after.clone().map(|object| Action::PutDeployment {
-            name: name.clone(),
-            from: before.map(|before| Box::new(before.object.clone())),
-            object: Box::new(object),
-        });
-    } else if decided.findings.is_empty() && declared.spec.suspend.is_none() {
-        decided.findings.extend(load_failed(name, declared, before));
-    }
-    decided.after = after;
+    decided.wanted = wanted;
     decided
+}
+
+/// Returns the object that keeps a manifest from its model: one whose own manifest may only be unreadable.
+fn unreadable_holder<'a>(
+    name: &ObjectName,
+    model: &ModelName,
+    has_object: bool,
+    desired: &Desired,
+    index: &Index<'a>,
+) -> Option<&'a ObjectName> {
+    if desired.completeness == Completeness::Complete {
+        return None;
+    }
+    let holders = index.holders(model).iter().map(|(holder, _)| *holder);
+    holders
+        .filter(|holder| !has_object || *holder > name)
+        .rfind(|holder| *holder != name && !desired.deployments.contains_key(*holder))
+}
+
+/// What keeps the object from what Git says, for its status.
+pub(super) fn behind(findings: &[Finding], waiting: &[Waiting]) -> Option<Behind> {
+    let cut = |text: String| text.chars().take(BEHIND_LENGTH_MAX).collect();
+    let finding = findings.first();
+    let stopped =
+        finding.map(|finding| Behind::Stopped(cut(format!("{}: {}", finding.reason, finding.message))));
+    stopped.or_else(|| {
+        waiting
+            .first()
+            .map(|waiting| Behind::Waits(cut(waiting.to_string())))
+    })
 }
 
 /// Returns the resolved form of the manifest, or `None` where the object stays as it is.
@@ -226,6 +250,7 @@ fn resolve(
         },
         revision: declared.revision.clone(),
         abort: None,
+        behind: None,
     })
 }
 
@@ -267,7 +292,7 @@ fn finding(
 }
 
 /// The object is as it should be, and a track cannot load its pin. A pin that was replaced since does not count.
-fn load_failed(
+pub(super) fn load_failed(
     name: &ObjectName,
     declared: &Declared<DeclaredDeployment>,
     before: Option<&ObservedDeployment>,

@@ -68,6 +68,16 @@ impl<'a> Index<'a> {
         objects.iter().rfind(|(other, _)| *other != name).copied()
     }
 
+    /// Returns every object that serves the model, in the order of their names.
+    pub(super) fn holders(&self, model: &ModelName) -> &[(&'a ObjectName, &'a ObservedDeployment)] {
+        self.objects.get(model).map_or(&[], Vec::as_slice)
+    }
+
+    /// Returns the models that objects serve, in order.
+    pub(super) fn served(&self) -> impl Iterator<Item = &'a ModelName> {
+        self.objects.keys().copied()
+    }
+
     /// Returns the manifests that make the model's versions.
     pub(super) fn jobs(&self, model: &ModelName) -> &[(&'a ObjectName, &'a Declared<Training>)] {
         self.jobs.get(model).map_or(&[], Vec::as_slice)

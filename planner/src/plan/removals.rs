@@ -1,26 +1,32 @@
-//! What leaves: only what a commit that was understood does not declare, and only within the limits.
+//! Which models are no longer served: only what a commit that was understood does not declare, and within the limits.
+//!
+//! What counts is the models, however they go: an object that is gone from Git, or that turns to another model.
 
 use std::collections::BTreeSet;
 
-use super::Action;
 use super::deployments::Decided as Deployment;
 use super::index::Index;
-use crate::desired::{Completeness, Desired};
+use crate::desired::{AllowedRemovals, Completeness, Desired};
 use crate::environment::{Environment, RemovalLimits};
 use crate::finding::{Finding, Reason};
-use crate::names::{ModelName, ObjectName};
+use crate::names::{EnvironmentName, ModelName, ObjectName, Revision};
 use crate::object::ObjectId;
 use crate::observed::Observed;
 
-/// How many objects a message names.
+/// How many models a message names.
 const NAMED_MAX: usize = 10;
 
-/// What was decided about the objects that no manifest declares.
+/// What was decided about what no manifest declares.
 #[derive(Default)]
 pub(super) struct Decided<'a> {
-    /// The MLDeployments that go, and are not just renamed.
-    pub(super) deployments: Vec<&'a ObjectName>,
-    pub(super) actions: Vec<Action>,
+    /// Whether anything may be removed at all; what is renamed is taken away only then, too.
+    pub(super) is_possible: bool,
+    /// The models that nothing serves any more.
+    pub(super) gone: BTreeSet<&'a ModelName>,
+    /// The models that no manifest declares and that are served all the same.
+    pub(super) kept: BTreeSet<&'a ModelName>,
+    /// The MLTrainingJobs that go.
+    pub(super) trainings: Vec<&'a ObjectName>,
     /// Too much would go: nothing does.
     pub(super) refused: Option<Finding>,
 }
@@ -28,117 +34,130 @@ pub(super) struct Decided<'a> {
 pub(super) fn decide<'a>(
     desired: &Desired,
     observed: &'a Observed,
-    index: &Index<'_>,
+    index: &Index<'a>,
     deployments: &[Deployment<'_>],
 ) -> Decided<'a> {
+    let idle = deployments
+        .iter()
+        .filter(|deployment| deployment.wanted.is_none());
+    let idle: BTreeSet<&ObjectName> = idle.map(|deployment| deployment.name).collect();
+    let undeclared = index.served().filter(|model| !index.is_declared(model));
+    // An object whose manifest turned to another model, of which nothing can be served yet, leaves nothing.
+    let (kept, leaving): (BTreeSet<_>, BTreeSet<_>) = undeclared.partition(|model| {
+        let mut holders = index.holders(model).iter();
+        holders.any(|(name, _)| idle.contains(name))
+    });
+    let mut decided = Decided {
+        kept,
+        ..Decided::default()
+    };
     // The limits are those before the commit; where they are not known, neither is what it changes.
     let (Completeness::Complete, Some(environment)) = (desired.completeness, &observed.environment) else {
-        return Decided::default();
+        decided.kept.extend(leaving);
+        return decided;
     };
-    let mut decided = Decided::default();
-    let served: BTreeSet<&ModelName> = deployments.iter().filter_map(Deployment::model).collect();
-    let mut renamed = Vec::new();
-    let mut kept = BTreeSet::new();
-    for (name, old) in observed.deployments.iter().rev() {
-        if desired.deployments.contains_key(name) {
-            continue;
-        }
-        let model = &old.object.spec.model;
-        if !index.is_declared(model) {
-            decided.deployments.push(name);
-            continue;
-        }
-        // Renamed. The new object exists, or will before this action: the model is never without one. Where it cannot
-        // be made yet, one old object stays; a rename that was cut short before may have left two, of which the last
-        // has the model.
-        let is_served = served.contains(model);
-        if is_served || !kept.insert(model) {
-            renamed.push(name);
-        }
+    decided.is_possible = true;
+    let served = index.served().count() + observed.elsewhere;
+    decided.refused = refuse(
+        &Judged {
+            environment: &environment.name,
+            revision: &desired.revision,
+            limits: &environment.removal,
+            allowed: allowed(&desired.environment, desired.allowed.as_ref()),
+        },
+        &leaving,
+        served,
+    );
+    if decided.refused.is_some() {
+        decided.kept.extend(leaving);
+        return decided;
     }
-    decided.deployments.reverse();
-    renamed.reverse();
-    let trainings: Vec<&ObjectName> = observed
-        .trainings
-        .keys()
+    decided.gone = leaving;
+    let trainings = observed.trainings.keys();
+    decided.trainings = trainings
         .filter(|name| !desired.trainings.contains_key(*name))
         .collect();
-    if let Some(finding) = refuse(desired, observed, environment, &decided.deployments, &trainings) {
-        decided.deployments.clear();
-        decided.refused = Some(finding);
-    } else {
-        let delete = |name: &&ObjectName| Action::DeleteTraining {
-            name: (*name).clone(),
-        };
-        decided.actions.extend(trainings.iter().map(delete));
-    }
-    let delete = |name: &&ObjectName| Action::DeleteDeployment {
-        name: (*name).clone(),
-    };
-    decided
-        .actions
-        .extend(decided.deployments.iter().chain(&renamed).map(delete));
     decided
 }
 
-fn refuse(
-    desired: &Desired,
-    observed: &Observed,
+/// What a removal is judged by.
+struct Judged<'a> {
+    environment: &'a EnvironmentName,
+    revision: &'a Revision,
+    limits: &'a RemovalLimits,
+    allowed: Option<&'a AllowedRemovals>,
+}
+
+/// Returns what the commit's own `allow` allows.
+fn allowed<'a>(
     environment: &Environment,
-    deployments: &[&ObjectName],
-    trainings: &[&ObjectName],
-) -> Option<Finding> {
-    let allow = desired.environment.removal.allow.as_ref();
-    let allowed = desired
-        .allowed
-        .as_ref()
-        .filter(|allowed| Some(&allowed.revision) == allow);
-    let is_allowed_deployment = |name| allowed.is_some_and(|allowed| !allowed.deployments.contains(name));
-    let is_allowed_training = |name| allowed.is_some_and(|allowed| !allowed.trainings.contains(name));
-    let names: Vec<String> = deployments
+    allowed: Option<&'a AllowedRemovals>,
+) -> Option<&'a AllowedRemovals> {
+    let allow = environment.removal.allow.as_ref();
+    allowed.filter(|allowed| Some(&allowed.revision) == allow)
+}
+
+/// Says what the commit `head` would be refused for where everything is as `base` says: before it is a commit that is
+/// followed. `None` where it would not, or where one of them was not understood as a whole.
+pub fn refused(base: &Desired, head: &Desired) -> Option<Finding> {
+    let is_complete = |desired: &Desired| desired.completeness == Completeness::Complete;
+    if !is_complete(base) || !is_complete(head) || head.environment.suspend.is_some() {
+        return None;
+    }
+    let models = |desired: &'_ Desired| -> BTreeSet<ModelName> {
+        let declared = desired.deployments.values();
+        declared.map(|declared| declared.spec.model.clone()).collect()
+    };
+    let (before, after) = (models(base), models(head));
+    let judged = Judged {
+        environment: &head.environment.name,
+        revision: &head.revision,
+        limits: &base.environment.removal,
+        allowed: allowed(&head.environment, head.allowed.as_ref()),
+    };
+    let leaving = before.difference(&after).collect();
+    refuse(&judged, &leaving, before.len())
+}
+
+/// Judges the models that are not declared any more, of so many that are served.
+fn refuse(judged: &Judged<'_>, leaving: &BTreeSet<&ModelName>, served: usize) -> Option<Finding> {
+    let is_allowed = |model: &ModelName| {
+        judged
+            .allowed
+            .is_some_and(|allowed| !allowed.models.contains(model))
+    };
+    let names: Vec<&str> = leaving
         .iter()
-        .filter(|name| !is_allowed_deployment(name))
-        .map(|name| ObjectId::deployment(name).to_string())
-        .chain(
-            trainings
-                .iter()
-                .filter(|name| !is_allowed_training(name))
-                .map(|name| ObjectId::training(name).to_string()),
-        )
+        .filter(|model| !is_allowed(model))
+        .map(|model| model.as_str())
         .collect();
     let RemovalLimits {
         max_count,
         max_percent,
-        ..
-    } = environment.removal;
-    let inventory = observed.deployments.len() + observed.trainings.len() + observed.elsewhere;
+        allow: _,
+    } = judged.limits;
     let is_within = names.len() <= 1
-        || (names.len() <= usize::try_from(max_count).unwrap_or(usize::MAX)
-            && names.len() * 100 <= inventory * usize::from(max_percent));
+        || (names.len() <= usize::try_from(*max_count).unwrap_or(usize::MAX)
+            && names.len() * 100 <= served * usize::from(*max_percent));
     if is_within {
         return None;
     }
-    let mut listed = names
-        .iter()
-        .take(NAMED_MAX)
-        .cloned()
-        .collect::<Vec<_>>()
-        .join(", ");
+    let mut listed = names[..names.len().min(NAMED_MAX)].join(", ");
     if names.len() > NAMED_MAX {
         listed.push_str(", …");
     }
     Some(Finding {
         location: None,
         reason: Reason::RemovalRefused,
-        subject: ObjectId::environment(&environment.name).into(),
+        subject: ObjectId::environment(judged.environment).into(),
         message: format!(
-            "{} of {inventory} objects are no longer declared ({listed}), and at most {max_count} and {max_percent} % \
+            "{} of {served} models are no longer declared ({listed}), and at most {max_count} and {max_percent} % \
              may go at once; nothing is removed",
             names.len(),
         ),
         hint: format!(
-            "restore the manifests, or commit `removal: {{ allow: {} }}` to the MLEnvironment",
-            desired.revision,
+            "restore the manifests, or commit `removal: {{ allow: \"{}\" }}` to the MLEnvironment",
+            judged.revision,
         ),
     })
 }

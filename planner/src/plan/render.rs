@@ -5,7 +5,7 @@ use std::fmt;
 use super::{Action, Plan, Waiting};
 use crate::deployment::{ResolvedDeployment, ResolvedPin};
 use crate::names::{Version, Weight};
-use crate::observed::{DeploymentObject, ObservedAlias, TrainingObject};
+use crate::observed::{Behind, DeploymentObject, ObservedAlias, TrainingObject};
 use crate::training::{RunPolicy, Training};
 
 impl fmt::Display for Plan {
@@ -15,6 +15,9 @@ impl fmt::Display for Plan {
         }
         for action in &self.actions {
             writeln!(f, "{action}")?;
+        }
+        for action in &self.held {
+            writeln!(f, "held: {action}")?;
         }
         for waiting in &self.waiting {
             writeln!(f, "waiting: {waiting}")?;
@@ -35,6 +38,9 @@ impl fmt::Display for Action {
             }
             Self::PutTraining { name, from, object } => {
                 write!(f, "MLTrainingJob/{name}: {}", training(from.as_deref(), object))
+            }
+            Self::PutDeployment { name, from, object } if self.is_note() => {
+                write!(f, "MLDeployment/{name}: {}", note(from.as_deref(), object))
             }
             Self::PutDeployment { name, from, object } => {
                 write!(f, "MLDeployment/{name}: {}", deployment(from.as_deref(), object))
@@ -73,7 +79,7 @@ impl fmt::Display for Action {
                     digest.short()
                 )
             }
-            Self::DeleteDeployment { name } => write!(f, "MLDeployment/{name}: remove"),
+            Self::DeleteDeployment { name, model: _ } => write!(f, "MLDeployment/{name}: remove"),
             Self::DeleteTraining { name } => write!(f, "MLTrainingJob/{name}: remove"),
         }
     }
@@ -103,7 +109,21 @@ impl fmt::Display for Waiting {
                 f,
                 "MLDeployment/{deployment}: waits until MLDeployment/{holder} has left model {model}"
             ),
+            Self::ToLeave { deployment, model } => write!(
+                f,
+                "MLDeployment/{deployment}: goes on with model {model}, which is no longer declared, until that may go"
+            ),
         }
+    }
+}
+
+/// Says what keeps the object from what Git says, or that nothing does any more.
+fn note(from: Option<&DeploymentObject>, to: &DeploymentObject) -> String {
+    match (from.and_then(|from| from.behind.as_ref()), &to.behind) {
+        (_, Some(Behind::Stopped(what))) => format!("is stopped: {what}"),
+        (_, Some(Behind::Waits(_))) => "waits".to_owned(),
+        (Some(Behind::Stopped(_)), None) => "is no longer stopped".to_owned(),
+        (Some(Behind::Waits(_)) | None, None) => "waits no longer".to_owned(),
     }
 }
 
@@ -121,10 +141,11 @@ fn alias(alias: Option<&ObservedAlias>) -> String {
 
 /// Says what an object becomes; of what stays the same, nothing but stable.
 fn deployment(from: Option<&DeploymentObject>, to: &DeploymentObject) -> String {
-    let old = from.map(|from| &from.spec);
     let mut parts = Vec::new();
-    if let Some(old) = old.filter(|old| old.model != to.spec.model) {
-        parts.push(format!("model {} -> {}", old.model, to.spec.model));
+    let mut old = from.map(|from| &from.spec);
+    if let Some(other) = old.take_if(|old| old.model != to.spec.model) {
+        // Pins of another model are nothing to compare with.
+        parts.push(format!("model {} -> {}", other.model, to.spec.model));
     }
     parts.push(match old.map(|old| &old.stable) {
         Some(old) if *old != to.spec.stable => format!("stable {} -> {}", pin(old), pin(&to.spec.stable)),

@@ -142,14 +142,8 @@ impl Case {
             }
             Action::PutDeployment { name, object, .. } => {
                 let old = self.observed.deployments.remove(&name);
-                let status = old.and_then(|old| old.status);
-                self.observed.deployments.insert(
-                    name,
-                    ObservedDeployment {
-                        object: *object,
-                        status,
-                    },
-                );
+                let written = ObservedDeployment::written(old, *object);
+                self.observed.deployments.insert(name, written);
             }
             Action::MoveAlias { model, track, to, .. } => {
                 let model = Arc::make_mut(self.observed.models.entry(model).or_default());
@@ -170,7 +164,7 @@ impl Case {
                 let model = Arc::make_mut(self.observed.models.entry(model).or_default());
                 model.aborted.insert(digest);
             }
-            Action::DeleteDeployment { name } => {
+            Action::DeleteDeployment { name, .. } => {
                 self.observed.deployments.remove(&name);
             }
             Action::DeleteTraining { name } => {

@@ -145,6 +145,7 @@ pub(crate) fn deployment_object(spec: ResolvedDeployment) -> DeploymentObject {
         revision: revision(1),
         stable_revision: revision(1),
         abort: None,
+        behind: None,
     }
 }
 

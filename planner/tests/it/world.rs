@@ -23,9 +23,9 @@ use planner::runs::{self, Due, Queue};
 use crate::slots::Slots;
 use crate::support::{desired, digest, environment, model, object, time, version};
 
-/// Manifests are named `a` to `c`, models `m` and `n`, jobs `t` and `u`; versions go from 0 to 5.
-const NAMES: [&str; 3] = ["a", "b", "c"];
-const MODELS: [&str; 2] = ["m", "n"];
+/// Manifests are named `a` to `d`, models `m` to `o`, jobs `t` and `u`; versions go from 0 to 5.
+const NAMES: [&str; 4] = ["a", "b", "c", "d"];
+const MODELS: [&str; 3] = ["m", "n", "o"];
 const JOBS: [&str; 2] = ["t", "u"];
 const VERSIONS: u32 = 6;
 
@@ -55,7 +55,7 @@ struct World {
 }
 
 impl World {
-    /// Two models with versions 0 to 2, an environment and no manifest.
+    /// Three models with versions 0 to 2, an environment and no manifest.
     fn new() -> Self {
         let mut truth = Observed {
             environment: Some(environment()),
@@ -93,7 +93,7 @@ impl World {
 
     fn registered(&mut self, name: &ModelName) -> &mut ObservedModel {
         let registered = self.truth.models.get_mut(name);
-        Arc::make_mut(registered.expect("both models are registered"))
+        Arc::make_mut(registered.expect("all models are registered"))
     }
 
     fn objects_of(&self, name: &ModelName) -> Vec<ObjectName> {

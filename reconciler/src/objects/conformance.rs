@@ -54,6 +54,7 @@ fn deployment(text: &str, stable: u8) -> Object {
         stable_revision: revision.parse().expect("a revision"),
         canary_revision: None,
         abort: None,
+        behind: None,
     };
     Object::Deployment(name(text), object)
 }

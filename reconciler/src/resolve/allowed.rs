@@ -86,8 +86,7 @@ fn declared_by(
     }
     let mut allowed = AllowedRemovals {
         revision: allow.clone(),
-        deployments: BTreeSet::new(),
-        trainings: BTreeSet::new(),
+        models: BTreeSet::new(),
     };
     let mut bytes = 0;
     let mut others = Vec::new();
@@ -122,12 +121,7 @@ fn declared_by(
 
 fn add(allowed: &mut AllowedRemovals, document: &Document) {
     match &document.about {
-        About::Environment(_) => {}
-        About::Deployment(name, _) => {
-            allowed.deployments.insert(name.clone());
-        }
-        About::Training(name, _) => {
-            allowed.trainings.insert(name.clone());
-        }
+        About::Environment(_) | About::Training(..) => {}
+        About::Deployment(_, model) => drop(allowed.models.insert(model.clone())),
     }
 }

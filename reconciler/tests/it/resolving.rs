@@ -355,11 +355,7 @@ fn removals_are_allowed_by_a_commit_of_the_branch() {
     let allowed = resolve(&repo, None).desired.unwrap().allowed.unwrap();
     assert_eq!(allowed.revision, removed);
     assert_eq!(
-        allowed
-            .deployments
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>(),
+        allowed.models.iter().map(ToString::to_string).collect::<Vec<_>>(),
         ["b"]
     );
 

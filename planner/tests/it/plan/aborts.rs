@@ -22,8 +22,8 @@ fn aborted() -> Case {
 fn an_abort_is_put_on_the_object_and_recorded() {
     let mut case = aborted();
     case.apply(&expect![[r#"
-        MLDeployment/m: stable v20260102-000000 (b40711a88c70), canary v20260103-000000 (433ebf5bc03d) at 10%, abort 433ebf5bc03d [0000000001]
         m: record the abort of canary v20260103-000000 (433ebf5bc03d): ann: slow
+        MLDeployment/m: stable v20260102-000000 (b40711a88c70), canary v20260103-000000 (433ebf5bc03d) at 10%, abort 433ebf5bc03d [0000000001]
     "#]]);
     case.check(&expect![[r#"
         no changes
@@ -51,8 +51,8 @@ fn an_abort_of_a_canary_that_leaves_in_the_same_pass_is_recorded() {
     let mut case = aborted();
     case.commit(2, 1, None);
     case.check(&expect![[r#"
-        MLDeployment/m: stable v20260102-000000 (b40711a88c70), canary v20260103-000000 (433ebf5bc03d) -> none [0000000002]
         m: record the abort of canary v20260103-000000 (433ebf5bc03d): ann: slow
+        MLDeployment/m: stable v20260102-000000 (b40711a88c70), canary v20260103-000000 (433ebf5bc03d) -> none [0000000002]
     "#]]);
 }
 
@@ -63,7 +63,7 @@ fn an_abort_cut_short_is_completed() {
     case.act(actions.into_iter().next().unwrap());
     case.deployment().status = None;
     case.check(&expect![[r#"
-        m: record the abort of canary v20260103-000000 (433ebf5bc03d): kept on the object
+        MLDeployment/m: stable v20260102-000000 (b40711a88c70), canary v20260103-000000 (433ebf5bc03d) at 10%, abort 433ebf5bc03d [0000000001]
     "#]]);
 }
 
@@ -106,8 +106,8 @@ fn a_finding_does_not_keep_an_abort_from_being_recorded() {
     let mut case = aborted();
     case.commit(2, 9, Some((2, 10)));
     case.check(&expect![[r#"
-        MLDeployment/m: stable v20260102-000000 (b40711a88c70), canary v20260103-000000 (433ebf5bc03d) at 10%, abort 433ebf5bc03d [0000000001]
         m: record the abort of canary v20260103-000000 (433ebf5bc03d): ann: slow
+        MLDeployment/m: stable v20260102-000000 (b40711a88c70), canary v20260103-000000 (433ebf5bc03d) at 10%, abort 433ebf5bc03d [0000000001]
         environments/dev/m.yaml:1:1: VersionMissing: MLDeployment/m: stable: version v20260110-000000 of m does not exist and no training job makes it
           hint: nearest existing versions: v20260104-000000, v20260103-000000, v20260102-000000
     "#]]);
@@ -174,8 +174,8 @@ fn a_rename_takes_the_abort_along_before_it_is_recorded() {
     case.desired.deployments.clear();
     case.commit_deployment(5, "renamed", declared_deployment("m", 1, Some((2, 10))));
     case.check(&expect![[r#"
-        MLDeployment/renamed: create: stable v20260102-000000 (b40711a88c70), canary v20260103-000000 (433ebf5bc03d) at 10%, abort 433ebf5bc03d [0000000005]
         m: record the abort of canary v20260103-000000 (433ebf5bc03d): ann: slow
+        MLDeployment/renamed: create: stable v20260102-000000 (b40711a88c70), canary v20260103-000000 (433ebf5bc03d) at 10%, abort 433ebf5bc03d [0000000005]
         MLDeployment/m: remove
     "#]]);
 }
@@ -186,8 +186,8 @@ fn a_turn_that_is_refused_keeps_the_abort() {
     let mut case = aborted();
     case.commit_deployment(5, "m", declared_deployment("x", 1, Some((2, 10))));
     case.check(&expect![[r#"
-        MLDeployment/m: stable v20260102-000000 (b40711a88c70), canary v20260103-000000 (433ebf5bc03d) at 10%, abort 433ebf5bc03d [0000000001]
         m: record the abort of canary v20260103-000000 (433ebf5bc03d): ann: slow
+        MLDeployment/m: stable v20260102-000000 (b40711a88c70), canary v20260103-000000 (433ebf5bc03d) at 10%, abort 433ebf5bc03d [0000000001]
         environments/dev/m.yaml:1:1: VersionMissing: MLDeployment/m: canary: version v20260103-000000 of x does not exist and no training job makes it
           hint: the registry holds no version of x: add an MLTrainingJob with `version: v20260103-000000`
         environments/dev/m.yaml:1:1: VersionMissing: MLDeployment/m: stable: version v20260102-000000 of x does not exist and no training job makes it
@@ -197,10 +197,10 @@ fn a_turn_that_is_refused_keeps_the_abort() {
     case.publish("x", 1, None);
     case.publish("x", 2, None);
     case.check(&expect![[r#"
-        MLDeployment/m: model m -> x, stable v20260102-000000 (b40711a88c70), canary v20260103-000000 (433ebf5bc03d) at 10% [0000000005]
         m: record the abort of canary v20260103-000000 (433ebf5bc03d): ann: slow
         alias m@stable: v20260102-000000 -> none
         alias m@canary: v20260103-000000 -> none
+        MLDeployment/m: model m -> x, stable v20260102-000000 (b40711a88c70), canary v20260103-000000 (433ebf5bc03d) at 10% [0000000005]
     "#]]);
 }
 
@@ -219,7 +219,7 @@ fn a_suspended_turn_keeps_the_object_and_its_abort() {
     spec.suspend = Some("audit".to_owned());
     case.commit_deployment(5, "m", spec);
     case.check(&expect![[r#"
-        MLDeployment/m: stable v20260102-000000 (b40711a88c70), canary v20260103-000000 (433ebf5bc03d) at 10%, abort 433ebf5bc03d [0000000001]
         m: record the abort of canary v20260103-000000 (433ebf5bc03d): ann: slow
+        MLDeployment/m: stable v20260102-000000 (b40711a88c70), canary v20260103-000000 (433ebf5bc03d) at 10%, abort 433ebf5bc03d [0000000001]
     "#]]);
 }

@@ -30,13 +30,13 @@ fn a_version_that_does_not_exist() {
     let mut case = serving(5, None);
     case.commit(2, 7, None);
     case.check(&expect![[r#"
-        no changes
+        MLDeployment/m: is stopped: VersionMissing: stable: version v20260108-000000 of m does not exist and no training job makes it
         environments/dev/m.yaml:1:1: VersionMissing: MLDeployment/m: stable: version v20260108-000000 of m does not exist and no training job makes it
           hint: nearest existing versions: v20260106-000000, v20260105-000000, v20260104-000000
     "#]]);
     case.desired.completeness = Completeness::Partial;
     case.check(&expect![[r#"
-        no changes
+        MLDeployment/m: is stopped: VersionMissing: stable: version v20260108-000000 of m does not exist and no training job makes it
         environments/dev/m.yaml:1:1: VersionMissing: MLDeployment/m: stable: version v20260108-000000 of m does not exist and no training job makes it
           hint: nearest existing versions: v20260106-000000, v20260105-000000, v20260104-000000; a manifest that could not be read may make it
     "#]]);
@@ -49,7 +49,7 @@ fn a_digest_that_does_not_match() {
     spec.stable.digest = Some(digest(9));
     case.commit_deployment(2, "m", spec);
     case.check(&expect![[r#"
-        no changes
+        MLDeployment/m: is stopped: DigestMismatch: stable: version v20260103-000000 of m is sha256:433ebf5bc03dffa38536673207a21281612cef5faa9bc7a4d5b9be2fdb12cf1a, the pin says sha256:3b28a6c3766c6295adad976d349705ef49393fbfdebe4facb5862d2cdfa285d3
         environments/dev/m.yaml:1:1: DigestMismatch: MLDeployment/m: stable: version v20260103-000000 of m is sha256:433ebf5bc03dffa38536673207a21281612cef5faa9bc7a4d5b9be2fdb12cf1a, the pin says sha256:3b28a6c3766c6295adad976d349705ef49393fbfdebe4facb5862d2cdfa285d3
           hint: if v20260103-000000 is what you mean, write `digest: sha256:433ebf5bc03dffa38536673207a21281612cef5faa9bc7a4d5b9be2fdb12cf1a` or leave the digest out
     "#]]);
@@ -68,7 +68,7 @@ fn an_artifact_that_changed_after_its_pin_was_resolved() {
         },
     );
     case.check(&expect![[r#"
-        no changes
+        MLDeployment/m: is stopped: ArtifactChanged: stable: version v20260102-000000 of m was sha256:b40711a88c7039756fb8a73827eabe2c0fe5a0346ca7e0a104adc0fc764f528d and is now sha256:3b28a6c3766c6295adad976d349705ef49393fbfdebe4facb5862d2cdfa285d3
         environments/dev/m.yaml:1:1: ArtifactChanged: MLDeployment/m: stable: version v20260102-000000 of m was sha256:b40711a88c7039756fb8a73827eabe2c0fe5a0346ca7e0a104adc0fc764f528d and is now sha256:3b28a6c3766c6295adad976d349705ef49393fbfdebe4facb5862d2cdfa285d3
           hint: what serves stays; restore the version's files, or pin another version
     "#]]);
@@ -98,13 +98,13 @@ fn a_damaged_version_stops_nothing_that_serves() {
         ObservedVersion::Damaged("checksums do not match".to_owned()),
     );
     case.check(&expect![[r#"
-        no changes
+        MLDeployment/m: is stopped: ArtifactChanged: canary: version v20260103-000000 of m is damaged: checksums do not match
         environments/dev/m.yaml:1:1: ArtifactChanged: MLDeployment/m: canary: version v20260103-000000 of m is damaged: checksums do not match
           hint: what serves stays; restore the version's files, or pin another version
     "#]]);
     case.commit(2, 3, Some((2, 50)));
     case.check(&expect![[r#"
-        no changes
+        MLDeployment/m: is stopped: ArtifactChanged: canary: version v20260103-000000 of m is damaged: checksums do not match
         environments/dev/m.yaml:1:1: ArtifactChanged: MLDeployment/m: canary: version v20260103-000000 of m is damaged: checksums do not match
           hint: what serves stays; restore the version's files, or pin another version
     "#]]);
@@ -122,13 +122,13 @@ fn one_artifact_on_both_tracks() {
     );
     case.commit(2, 1, Some((3, 10)));
     case.check(&expect![[r#"
-        no changes
+        MLDeployment/m: is stopped: InvalidManifest: canary: v20260102-000000 and v20260104-000000 are the same artifact (b40711a88c70), pinned on both tracks
         environments/dev/m.yaml:1:1: InvalidManifest: MLDeployment/m: canary: v20260102-000000 and v20260104-000000 are the same artifact (b40711a88c70), pinned on both tracks
           hint: pin another version as canary, or take the canary away
     "#]]);
     case.commit(3, 1, Some((1, 10)));
     case.check(&expect![[r#"
-        no changes
+        MLDeployment/m: is stopped: InvalidManifest: canary: version v20260102-000000 is pinned on both tracks
         environments/dev/m.yaml:1:1: InvalidManifest: MLDeployment/m: canary: version v20260102-000000 is pinned on both tracks
           hint: pin another version as canary, or take the canary away
     "#]]);
@@ -288,6 +288,7 @@ fn one_bad_model_changes_nothing_for_the_others() {
     case.commit(2, 9, None);
     case.check(&expect![[r#"
         MLDeployment/good: create: stable v20260102-000000 (b40711a88c70) [0000000002]
+        MLDeployment/m: is stopped: VersionMissing: stable: version v20260110-000000 of m does not exist and no training job makes it
         environments/dev/m.yaml:1:1: VersionMissing: MLDeployment/m: stable: version v20260110-000000 of m does not exist and no training job makes it
           hint: nearest existing versions: v20260103-000000, v20260102-000000
     "#]]);
@@ -379,6 +380,7 @@ fn a_canary_whose_job_failed_stops_the_object_as_one_that_is_missing_does() {
     stands(&mut case, failed);
     case.check(&expect![[r#"
         MLTrainingJob/t: baseline v20260102-000000 -> v20260103-000000
+        MLDeployment/m: is stopped: VersionMissing: canary: version v20260104-000000 of m does not exist: MLTrainingJob/t failed to make it
         environments/dev/m.yaml:1:1: VersionMissing: MLDeployment/m: canary: version v20260104-000000 of m does not exist: MLTrainingJob/t failed to make it
           hint: mend the job as its own finding says, or pin another version
     "#]]);
@@ -484,7 +486,7 @@ fn the_digest_of_a_canary_is_remembered_too() {
     case.model("m").versions.insert(version(2), other);
     case.model("m").history_digests.clear();
     case.check(&expect![[r#"
-        no changes
+        MLDeployment/m: is stopped: ArtifactChanged: canary: version v20260103-000000 of m was sha256:433ebf5bc03dffa38536673207a21281612cef5faa9bc7a4d5b9be2fdb12cf1a and is now sha256:3b28a6c3766c6295adad976d349705ef49393fbfdebe4facb5862d2cdfa285d3
         environments/dev/m.yaml:1:1: ArtifactChanged: MLDeployment/m: canary: version v20260103-000000 of m was sha256:433ebf5bc03dffa38536673207a21281612cef5faa9bc7a4d5b9be2fdb12cf1a and is now sha256:3b28a6c3766c6295adad976d349705ef49393fbfdebe4facb5862d2cdfa285d3
           hint: what serves stays; restore the version's files, or pin another version
     "#]]);
@@ -511,6 +513,7 @@ fn a_pin_that_is_refused_waits_for_nothing_beside_it() {
     case.commit(2, 2, Some((9, 10)));
     case.check(&expect![[r#"
         MLTrainingJob/t: create: train v20260103-000000 with linear_regression, m [0000000002]
+        MLDeployment/m: is stopped: VersionMissing: canary: version v20260110-000000 of m does not exist and no training job makes it
         environments/dev/m.yaml:1:1: VersionMissing: MLDeployment/m: canary: version v20260110-000000 of m does not exist and no training job makes it
           hint: nearest existing versions: v20260102-000000
     "#]]);

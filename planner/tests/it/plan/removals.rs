@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use expect_test::expect;
-use planner::desired::{AllowedRemovals, Completeness};
+use planner::desired::{AllowedRemovals, Completeness, Desired};
 use planner::environment::RemovalLimits;
-use planner::names::ObjectName;
+use planner::names::ModelName;
 use planner::training::RunPolicy;
 
 use super::Case;
-use crate::support::{declared_deployment, object, resolved, revision, training, version};
+use crate::support::{declared_deployment, model, object, resolved, revision, training, version};
 
 /// Eight deployments `d0` to `d7` with a model each, and two jobs.
 fn ten() -> Case {
@@ -34,8 +34,9 @@ fn remove(case: &mut Case, n: u64, names: &[&str]) {
     }
 }
 
-fn names<T>(declared: &std::collections::BTreeMap<ObjectName, T>) -> BTreeSet<ObjectName> {
-    declared.keys().cloned().collect()
+fn models(desired: &Desired) -> BTreeSet<ModelName> {
+    let declared = desired.deployments.values();
+    declared.map(|declared| declared.spec.model.clone()).collect()
 }
 
 /// What the commit that `allow` names still declares is what is declared now.
@@ -43,8 +44,7 @@ fn allow(case: &mut Case, n: u64) {
     case.desired.environment.removal.allow = Some(revision(n));
     case.desired.allowed = Some(AllowedRemovals {
         revision: revision(n),
-        deployments: names(&case.desired.deployments),
-        trainings: names(&case.desired.trainings),
+        models: models(&case.desired),
     });
 }
 
@@ -74,20 +74,113 @@ fn one_is_always_within() {
 
 #[test]
 fn over_the_limits_nothing_goes() {
+    // Four are within 20 percent of a hundred and not within the count; no job goes either.
     let mut case = ten();
-    remove(&mut case, 2, &["d0", "d1", "d2", "t0"]);
+    case.observed.elsewhere = 92;
+    remove(&mut case, 2, &["d0", "d1", "d2", "d3", "t0"]);
     case.check(&expect![[r#"
         no changes
-        RemovalRefused: MLEnvironment/dev: 4 of 10 objects are no longer declared (MLDeployment/d0, MLDeployment/d1, MLDeployment/d2, MLTrainingJob/t0), and at most 3 and 20 % may go at once; nothing is removed
-          hint: restore the manifests, or commit `removal: { allow: 0000000002000000000000000000000000000000 }` to the MLEnvironment
+        RemovalRefused: MLEnvironment/dev: 4 of 100 models are no longer declared (d0, d1, d2, d3), and at most 3 and 20 % may go at once; nothing is removed
+          hint: restore the manifests, or commit `removal: { allow: "0000000002000000000000000000000000000000" }` to the MLEnvironment
     "#]]);
-    // Three are within the count and not within 20 percent.
+    // Two are within the count and not within 20 percent.
     let mut case = ten();
-    remove(&mut case, 2, &["d0", "d1", "d2"]);
+    remove(&mut case, 2, &["d0", "d1"]);
     case.check(&expect![[r#"
         no changes
-        RemovalRefused: MLEnvironment/dev: 3 of 10 objects are no longer declared (MLDeployment/d0, MLDeployment/d1, MLDeployment/d2), and at most 3 and 20 % may go at once; nothing is removed
-          hint: restore the manifests, or commit `removal: { allow: 0000000002000000000000000000000000000000 }` to the MLEnvironment
+        RemovalRefused: MLEnvironment/dev: 2 of 8 models are no longer declared (d0, d1), and at most 3 and 20 % may go at once; nothing is removed
+          hint: restore the manifests, or commit `removal: { allow: "0000000002000000000000000000000000000000" }` to the MLEnvironment
+    "#]]);
+}
+
+#[test]
+fn jobs_are_no_models() {
+    // However many jobs a model has, and even where all jobs go: nothing stops to be served.
+    let mut case = ten();
+    for n in 2..9 {
+        let name = format!("t{n}");
+        case.commit_training(1, &name, training("d0", RunPolicy::Fixed(version(n))));
+    }
+    case.converge_objects();
+    let jobs: Vec<String> = case.desired.trainings.keys().map(ToString::to_string).collect();
+    let jobs: Vec<&str> = jobs.iter().map(String::as_str).collect();
+    let mut one = jobs.clone();
+    one.push("d0");
+    remove(&mut case, 2, &one);
+    let plan = case.plan();
+    assert_eq!((plan.findings.len(), plan.actions.len()), (0, 11), "{plan}");
+}
+
+#[test]
+fn a_model_that_an_object_turns_away_from_counts_as_removed() {
+    // `sed -i s/modelName: d/modelName: e/`: nothing but the models' names changes.
+    let mut case = ten();
+    for n in 0..3 {
+        let (name, model) = (format!("d{n}"), format!("e{n}"));
+        case.publish(&model, 1, None);
+        case.commit_deployment(2, &name, declared_deployment(&model, 1, None));
+    }
+    case.check(&expect![[r#"
+        MLDeployment/d0: waits
+        MLDeployment/d1: waits
+        MLDeployment/d2: waits
+        waiting: MLDeployment/d0: goes on with model d0, which is no longer declared, until that may go
+        waiting: MLDeployment/d1: goes on with model d1, which is no longer declared, until that may go
+        waiting: MLDeployment/d2: goes on with model d2, which is no longer declared, until that may go
+        RemovalRefused: MLEnvironment/dev: 3 of 8 models are no longer declared (d0, d1, d2), and at most 3 and 20 % may go at once; nothing is removed
+          hint: restore the manifests, or commit `removal: { allow: "0000000002000000000000000000000000000000" }` to the MLEnvironment
+    "#]]);
+    case.converge_objects();
+    case.check(&expect![[r#"
+        no changes
+        waiting: MLDeployment/d0: goes on with model d0, which is no longer declared, until that may go
+        waiting: MLDeployment/d1: goes on with model d1, which is no longer declared, until that may go
+        waiting: MLDeployment/d2: goes on with model d2, which is no longer declared, until that may go
+        RemovalRefused: MLEnvironment/dev: 3 of 8 models are no longer declared (d0, d1, d2), and at most 3 and 20 % may go at once; nothing is removed
+          hint: restore the manifests, or commit `removal: { allow: "0000000002000000000000000000000000000000" }` to the MLEnvironment
+    "#]]);
+    // One at a time is within the limits.
+    for n in 0..2 {
+        let name = format!("d{n}");
+        case.commit_deployment(3, &name, declared_deployment(&name, 1, None));
+    }
+    case.check(&expect![[r#"
+        alias d2@stable: v20260102-000000 -> none
+        MLDeployment/d0: stable v20260102-000000 (b40711a88c70) [0000000003]
+        MLDeployment/d1: stable v20260102-000000 (b40711a88c70) [0000000003]
+        MLDeployment/d2: model d2 -> e2, stable v20260102-000000 (b40711a88c70) [0000000002]
+    "#]]);
+}
+
+#[test]
+fn what_may_not_go_keeps_its_answers_where_its_object_is_needed() {
+    // d0 takes d1 over, and d1 and d2 go: too many.
+    let mut case = ten();
+    case.commit_deployment(2, "d0", declared_deployment("d1", 1, None));
+    remove(&mut case, 2, &["d1", "d2"]);
+    case.apply(&expect![[r#"
+        MLDeployment/stand-in-d0: create: stable v20260102-000000 (b40711a88c70) [0000000001]
+        MLDeployment/d0: model d0 -> d1, stable v20260102-000000 (b40711a88c70) [0000000002]
+        MLDeployment/d1: remove
+        RemovalRefused: MLEnvironment/dev: 2 of 8 models are no longer declared (d0, d2), and at most 3 and 20 % may go at once; nothing is removed
+          hint: restore the manifests, or commit `removal: { allow: "0000000002000000000000000000000000000000" }` to the MLEnvironment
+    "#]]);
+    case.check(&expect![[r#"
+        no changes
+        RemovalRefused: MLEnvironment/dev: 2 of 8 models are no longer declared (d0, d2), and at most 3 and 20 % may go at once; nothing is removed
+          hint: restore the manifests, or commit `removal: { allow: "0000000002000000000000000000000000000000" }` to the MLEnvironment
+    "#]]);
+    // Restored under its name, it goes on where the stand-in leaves off.
+    case.commit_deployment(3, "d1", declared_deployment("d0", 1, None));
+    case.apply(&expect![[r#"
+        alias d2@stable: v20260102-000000 -> none
+        MLDeployment/d1: create: stable v20260102-000000 (b40711a88c70) [0000000003]
+        MLDeployment/d2: remove
+        MLDeployment/stand-in-d0: remove
+    "#]]);
+    case.serve();
+    case.check(&expect![[r#"
+        no changes
     "#]]);
 }
 
@@ -113,8 +206,8 @@ fn a_commit_allows_an_earlier_one() {
     remove(&mut case, 4, &["d4", "d5", "d6", "d7"]);
     case.check(&expect![[r#"
         no changes
-        RemovalRefused: MLEnvironment/dev: 4 of 5 objects are no longer declared (MLDeployment/d4, MLDeployment/d5, MLDeployment/d6, MLDeployment/d7), and at most 3 and 20 % may go at once; nothing is removed
-          hint: restore the manifests, or commit `removal: { allow: 0000000004000000000000000000000000000000 }` to the MLEnvironment
+        RemovalRefused: MLEnvironment/dev: 4 of 4 models are no longer declared (d4, d5, d6, d7), and at most 3 and 20 % may go at once; nothing is removed
+          hint: restore the manifests, or commit `removal: { allow: "0000000004000000000000000000000000000000" }` to the MLEnvironment
     "#]]);
 }
 
@@ -138,14 +231,14 @@ fn limits_that_come_with_the_commit_do_not_judge_it() {
     remove(&mut case, 2, &["d0", "d1", "d2", "d3"]);
     case.check(&expect![[r#"
         no changes
-        RemovalRefused: MLEnvironment/dev: 4 of 10 objects are no longer declared (MLDeployment/d0, MLDeployment/d1, MLDeployment/d2, MLDeployment/d3), and at most 3 and 20 % may go at once; nothing is removed
-          hint: restore the manifests, or commit `removal: { allow: 0000000002000000000000000000000000000000 }` to the MLEnvironment
+        RemovalRefused: MLEnvironment/dev: 4 of 8 models are no longer declared (d0, d1, d2, d3), and at most 3 and 20 % may go at once; nothing is removed
+          hint: restore the manifests, or commit `removal: { allow: "0000000002000000000000000000000000000000" }` to the MLEnvironment
     "#]]);
     case.converge();
     case.check(&expect![[r#"
         no changes
-        RemovalRefused: MLEnvironment/dev: 4 of 10 objects are no longer declared (MLDeployment/d0, MLDeployment/d1, MLDeployment/d2, MLDeployment/d3), and at most 3 and 20 % may go at once; nothing is removed
-          hint: restore the manifests, or commit `removal: { allow: 0000000002000000000000000000000000000000 }` to the MLEnvironment
+        RemovalRefused: MLEnvironment/dev: 4 of 8 models are no longer declared (d0, d1, d2, d3), and at most 3 and 20 % may go at once; nothing is removed
+          hint: restore the manifests, or commit `removal: { allow: "0000000002000000000000000000000000000000" }` to the MLEnvironment
     "#]]);
     // Limits of a commit before it do.
     let mut case = ten();
@@ -182,16 +275,16 @@ fn missing_information_removes_nothing() {
 
 #[test]
 fn the_inventory_counts_what_is_elsewhere() {
-    // Three of fifteen are within 20 percent, of fourteen they are not.
+    // Two of ten are within 20 percent, of nine they are not.
     let mut case = ten();
     remove(&mut case, 2, &["d0", "d1", "t0"]);
-    case.observed.elsewhere = 5;
+    case.observed.elsewhere = 2;
     assert_eq!(case.plan().findings, BTreeSet::new());
-    case.observed.elsewhere = 4;
+    case.observed.elsewhere = 1;
     case.check(&expect![[r#"
         no changes
-        RemovalRefused: MLEnvironment/dev: 3 of 14 objects are no longer declared (MLDeployment/d0, MLDeployment/d1, MLTrainingJob/t0), and at most 3 and 20 % may go at once; nothing is removed
-          hint: restore the manifests, or commit `removal: { allow: 0000000002000000000000000000000000000000 }` to the MLEnvironment
+        RemovalRefused: MLEnvironment/dev: 2 of 9 models are no longer declared (d0, d1), and at most 3 and 20 % may go at once; nothing is removed
+          hint: restore the manifests, or commit `removal: { allow: "0000000002000000000000000000000000000000" }` to the MLEnvironment
     "#]]);
 }
 
@@ -218,36 +311,50 @@ fn a_message_names_ten_at_the_most() {
 
 #[test]
 fn an_allowance_is_of_one_commit_and_of_what_it_took_away() {
-    // Deployments and jobs are told apart, though they have one name.
     let mut case = ten();
-    for n in 0..3 {
-        let name = format!("d{n}");
-        case.commit_training(1, &name, training(&name, RunPolicy::Fixed(version(1))));
-    }
-    case.converge();
     remove(&mut case, 2, &["d0", "d1", "d2"]);
-    let jobs = case.observed.trainings.keys().cloned().collect();
-    allow(&mut case, 2);
-    case.desired.allowed.as_mut().unwrap().trainings = jobs;
-    case.check(&expect![[r#"
-        MLEnvironment/dev: apply
-        RemovalRefused: MLEnvironment/dev: 3 of 13 objects are no longer declared (MLTrainingJob/d0, MLTrainingJob/d1, MLTrainingJob/d2), and at most 3 and 20 % may go at once; nothing is removed
-          hint: restore the manifests, or commit `removal: { allow: 0000000002000000000000000000000000000000 }` to the MLEnvironment
-    "#]]);
-    allow(&mut case, 2);
-    case.desired.allowed.as_mut().unwrap().deployments = case.observed.deployments.keys().cloned().collect();
-    case.check(&expect![[r#"
-        MLEnvironment/dev: apply
-        RemovalRefused: MLEnvironment/dev: 3 of 13 objects are no longer declared (MLDeployment/d0, MLDeployment/d1, MLDeployment/d2), and at most 3 and 20 % may go at once; nothing is removed
-          hint: restore the manifests, or commit `removal: { allow: 0000000002000000000000000000000000000000 }` to the MLEnvironment
-    "#]]);
     allow(&mut case, 2);
     assert_eq!(case.plan().findings, BTreeSet::new());
+    // What it still declares is not allowed to go.
+    case.desired.allowed.as_mut().unwrap().models.insert(model("d0"));
+    assert_eq!(case.plan().findings, BTreeSet::new());
+    case.desired.allowed.as_mut().unwrap().models.insert(model("d1"));
+    case.check(&expect![[r#"
+        MLEnvironment/dev: apply
+        RemovalRefused: MLEnvironment/dev: 2 of 8 models are no longer declared (d0, d1), and at most 3 and 20 % may go at once; nothing is removed
+          hint: restore the manifests, or commit `removal: { allow: "0000000002000000000000000000000000000000" }` to the MLEnvironment
+    "#]]);
     // What was read is of another commit than the one that is named.
+    allow(&mut case, 2);
     case.desired.environment.removal.allow = Some(revision(1));
     assert_eq!(case.plan().findings.len(), 1);
     case.desired.environment.removal.allow = None;
     assert_eq!(case.plan().findings.len(), 1);
+}
+
+#[test]
+fn a_commit_is_judged_before_it_is_followed_as_it_is_after() {
+    for (gone, expected) in [
+        (&["d0"][..], expect![[r#""#]]),
+        (
+            &["d0", "d1", "t0"],
+            expect![[r#"
+            RemovalRefused: MLEnvironment/dev: 2 of 8 models are no longer declared (d0, d1), and at most 3 and 20 % may go at once; nothing is removed
+              hint: restore the manifests, or commit `removal: { allow: "0000000002000000000000000000000000000000" }` to the MLEnvironment"#]],
+        ),
+    ] {
+        let mut case = ten();
+        let base = case.desired.clone();
+        remove(&mut case, 2, gone);
+        let refused = planner::plan::refused(&base, &case.desired);
+        assert_eq!(refused, case.plan().findings.first().cloned());
+        expected.assert_eq(&refused.map_or_else(String::new, |finding| finding.to_string()));
+    }
+    let mut case = ten();
+    let base = case.desired.clone();
+    remove(&mut case, 2, &["d0", "d1"]);
+    allow(&mut case, 2);
+    assert_eq!(planner::plan::refused(&base, &case.desired), None);
 }
 
 /// Manifest `k` was renamed to `m` at another pin, and the removal of `k` was cut off: `m` has the model.
@@ -276,17 +383,18 @@ fn a_rename_after_one_that_was_cut_short_goes_on_where_the_last_is() {
 }
 
 #[test]
-fn of_a_rename_that_was_cut_short_before_the_last_object_stays() {
-    // What takes both over is refused.
+fn a_rename_that_is_refused_keeps_the_pins() {
+    // The name follows; the pins are those of the last object.
     let mut case = cut_short();
     case.commit_deployment(2, "n", declared_deployment("m", 9, None));
     case.check(&expect![[r#"
+        MLDeployment/n: create: stable v20260102-000000 (b40711a88c70) [0000000001]
         MLDeployment/k: remove
+        MLDeployment/m: remove
         environments/dev/n.yaml:1:1: VersionMissing: MLDeployment/n: stable: version v20260110-000000 of m does not exist and no training job makes it
           hint: nearest existing versions: v20260103-000000, v20260102-000000
     "#]]);
-    // One alone stays where it is.
-    case.observed.deployments.remove(&object("k"));
+    case.converge_objects();
     case.check(&expect![[r#"
         no changes
         environments/dev/n.yaml:1:1: VersionMissing: MLDeployment/n: stable: version v20260110-000000 of m does not exist and no training job makes it

@@ -2,7 +2,7 @@
 
 use planner::names::{ModelName, Track};
 use planner::observed::{Observed, ObservedAlias, ObservedDeployment, ObservedTraining, ObservedVersion};
-use planner::plan::{Action, plan};
+use planner::plan::{Action, Undone, plan};
 use planner::training::RunPolicy;
 
 use super::machine::{Event, Pinned};
@@ -56,6 +56,19 @@ impl World {
             Event::Remove { name: index } => {
                 self.commit();
                 self.head.deployments.remove(&name(index));
+            }
+            Event::Permute { ref names } => {
+                self.commit();
+                let n = self.commits;
+                let before = std::mem::take(&mut self.head.deployments);
+                for (from, to) in names.iter().enumerate() {
+                    if let Some(mut manifest) = before.get(&name(from)).cloned() {
+                        if from != *to {
+                            manifest.revision = revision(n);
+                        }
+                        self.head.deployments.insert(name(*to), manifest);
+                    }
+                }
             }
             Event::CommitTraining {
                 job: index,
@@ -161,29 +174,50 @@ impl World {
         };
         let plan = plan(&self.head, &seen, self.now);
         self.check_plan(&plan, &seen);
+        let told = plan.to_string();
+        let declared = self.head.deployments.values();
+        let mut served: Vec<ModelName> = declared.map(|declared| declared.spec.model.clone()).collect();
+        served.retain(|model| !self.objects_of(model).is_empty());
+        let mut undone = Undone::default();
         for (index, action) in plan.actions.into_iter().enumerate().take(cut) {
             // What a renamed object takes over is read again before it is written.
             let is_conflict = match &action {
                 Action::PutDeployment {
-                    object, from: None, ..
+                    name,
+                    object,
+                    from: None,
                 } => {
                     let model = &object.spec.model;
-                    let names = objects_of(&seen, model);
                     let object =
                         |observed: &Observed, name| observed.deployments.get(name).map(|d| d.object.clone());
-                    names != self.objects_of(model)
-                        || names
-                            .iter()
-                            .any(|name| object(&seen, name) != object(&self.truth, name))
+                    self.truth.deployments.contains_key(name)
+                        || is_stale
+                            && objects_of(&seen, model)
+                                .iter()
+                                .any(|name| object(&seen, name) != object(&self.truth, name))
                 }
-                Action::DeleteDeployment { name } => {
-                    seen.deployments.get(name).map(|seen| &seen.object)
-                        != self.truth.deployments.get(name).map(|truth| &truth.object)
+                Action::PutDeployment {
+                    name,
+                    from: Some(from),
+                    ..
+                } => self.truth.deployments.get(name).map(|truth| &truth.object) != Some(&**from),
+                Action::DeleteDeployment { name, .. } => {
+                    is_stale
+                        && seen.deployments.get(name).map(|seen| &seen.object)
+                            != self.truth.deployments.get(name).map(|truth| &truth.object)
                 }
                 _ => false,
             };
-            if index != lost && !is_conflict {
+            if index == lost || is_conflict || undone.stops(&action) {
+                undone.add(&action);
+            } else {
                 self.act(action);
+            }
+            for model in served.iter().filter(|_| !is_stale) {
+                assert!(
+                    !self.objects_of(model).is_empty(),
+                    "{model} is without an object:\n{told}"
+                );
             }
         }
     }
@@ -213,7 +247,6 @@ impl World {
                 if old.map(|old| &old.object) != from.as_deref() {
                     return;
                 }
-                let status = old.and_then(|old| old.status.clone());
                 let canary = object.spec.canary.as_ref().map(|canary| canary.pin.digest);
                 let turned = old
                     .map(|old| old.object.spec.model.clone())
@@ -221,13 +254,9 @@ impl World {
                 self.aborted.retain(|model, digest| {
                     turned.as_ref() != Some(model) && (*model != object.spec.model || canary == Some(*digest))
                 });
-                self.truth.deployments.insert(
-                    name,
-                    ObservedDeployment {
-                        object: *object,
-                        status,
-                    },
-                );
+                let old = self.truth.deployments.remove(&name);
+                let written = ObservedDeployment::written(old, *object);
+                self.truth.deployments.insert(name, written);
             }
             Action::MoveAlias { model, track, to, .. } => {
                 let registered = self.registered(&model);
@@ -250,7 +279,7 @@ impl World {
                 }
             }
             Action::RecordAbort { model, digest, .. } => _ = self.registered(&model).aborted.insert(digest),
-            Action::DeleteDeployment { name } => {
+            Action::DeleteDeployment { name, .. } => {
                 if let Some(old) = self.truth.deployments.remove(&name)
                     && self.objects_of(&old.object.spec.model).is_empty()
                 {

@@ -1,22 +1,21 @@
 //! What every plan must be.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use planner::desired::{Completeness, Declared, Desired};
 use planner::finding::Subject;
 use planner::names::{ModelName, ObjectName};
 use planner::object::{Kind, ObjectId};
-use planner::observed::{DeploymentObject, Observed, ObservedVersion};
+use planner::observed::{DeploymentObject, Observed, ObservedDeployment, ObservedVersion};
 use planner::part::{Links, Side};
 use planner::plan::{Action, Plan, Waiting, plan};
 
-use super::World;
+use super::{World, objects_of};
 use crate::support::version;
 
 impl World {
     /// Asserts what must hold of every plan.
     pub(super) fn check_plan(&self, plan: &Plan, seen: &Observed) {
-        let mut removed = 0;
         for action in &plan.actions {
             match action {
                 Action::MoveAlias { model, to, .. } => {
@@ -25,22 +24,23 @@ impl World {
                         matches!(known, Some(ObservedVersion::Sound { digest, .. }) if *digest == to.digest);
                     assert!(is_sound, "an alias on what does not verify:\n{plan}");
                 }
-                Action::DeleteDeployment { name } => {
-                    assert!(!self.head.deployments.contains_key(name), "{plan}");
-                    let model = &seen.deployments[name].object.spec.model;
+                Action::DeleteDeployment { name, model } => {
+                    // What is declared goes only where another manifest has its model and its own has none yet.
+                    let is_declared = self.head.deployments.contains_key(name);
                     let mut declared = self.head.deployments.values();
                     let is_renamed = declared.any(|declared| declared.spec.model == *model);
-                    removed += usize::from(!is_renamed);
-                    assert_eq!(self.head.completeness, Completeness::Complete, "{plan}");
+                    assert!(is_renamed || !is_declared, "{plan}");
+                    let is_complete = self.head.completeness == Completeness::Complete;
+                    assert!(
+                        is_complete || is_declared || !seen.deployments.contains_key(name),
+                        "{plan}"
+                    );
                 }
                 Action::DeleteTraining { name } => {
                     assert!(!self.head.trainings.contains_key(name), "{plan}");
                     assert_eq!(self.head.completeness, Completeness::Complete, "{plan}");
-                    removed += 1;
                 }
-                Action::PutDeployment { name, object, from } => {
-                    self.check_put(plan, name, from.as_deref(), object);
-                }
+                Action::PutDeployment { name, object, .. } => self.check_put(plan, name, object, seen),
                 Action::PutEnvironment(_)
                 | Action::StageDataset { .. }
                 | Action::PutTraining { .. }
@@ -48,26 +48,69 @@ impl World {
                 | Action::RecordAbort { .. } => {}
             }
         }
-        // There are never more than five objects, and two are more than 20 percent of them.
-        assert!(removed <= 1, "more is removed than is allowed:\n{plan}");
+        self.check_prefixes(plan, seen);
         self.check_isolation(plan, seen);
         self.check_parts(plan, seen);
     }
 
-    /// A finding leaves the pins as they are, and so does a suspension; without either, Git's weight is the most.
-    fn check_put(
-        &self,
-        plan: &Plan,
-        name: &ObjectName,
-        from: Option<&DeploymentObject>,
-        object: &DeploymentObject,
-    ) {
+    /// Wherever a plan is cut off, each declared model that has an object still has one; and of those that are not
+    /// declared any more, the whole of it removes one: two are more than 20 percent of three.
+    fn check_prefixes(&self, plan: &Plan, seen: &Observed) {
+        let model_of = |(name, found): (&ObjectName, &ObservedDeployment)| {
+            (name.clone(), found.object.spec.model.clone())
+        };
+        let mut models: BTreeMap<ObjectName, ModelName> = seen.deployments.iter().map(model_of).collect();
+        let before: BTreeSet<ModelName> = models.values().cloned().collect();
+        let declared = self.head.deployments.values();
+        let declared: BTreeSet<&ModelName> = declared.map(|declared| &declared.spec.model).collect();
+        let kept: Vec<&ModelName> = before.iter().filter(|model| declared.contains(model)).collect();
+        for action in &plan.actions {
+            match action {
+                Action::PutDeployment { name, object, .. } => {
+                    models.insert(name.clone(), object.spec.model.clone());
+                }
+                Action::DeleteDeployment { name, model } => {
+                    assert_eq!(models.remove(name).as_ref(), Some(model), "{plan}");
+                }
+                _ => {}
+            }
+            let now: BTreeSet<&ModelName> = models.values().collect();
+            for model in &kept {
+                assert!(
+                    now.contains(model),
+                    "{model} is without an object after {action}:\n{plan}"
+                );
+            }
+        }
+        let now: BTreeSet<ModelName> = models.values().cloned().collect();
+        assert!(
+            before.difference(&now).count() <= 1,
+            "more is removed than is allowed:\n{plan}"
+        );
+        let is_complete = self.head.completeness == Completeness::Complete;
+        assert!(
+            is_complete || before.is_subset(&now),
+            "missing information removes:\n{plan}"
+        );
+    }
+
+    /// A finding leaves the model's pins as they are, and so does a suspension; without either, Git's weight is the
+    /// most. A stand-in is what it stands in for.
+    fn check_put(&self, plan: &Plan, name: &ObjectName, object: &DeploymentObject, seen: &Observed) {
         let pins = |object: &DeploymentObject| (object.spec.stable.clone(), object.spec.canary.clone());
-        let declared = &self.head.deployments[name].spec;
+        let known: Vec<_> = objects_of(seen, &object.spec.model)
+            .iter()
+            .map(|name| pins(&seen.deployments[name].object))
+            .collect();
+        let declared = self.head.deployments.get(name).map(|declared| &declared.spec);
+        let Some(declared) = declared.filter(|declared| declared.model == object.spec.model) else {
+            assert!(known.contains(&pins(object)), "{plan}");
+            return;
+        };
         let subject = Subject::from(ObjectId::deployment(name));
         let is_stopped = plan.findings.iter().any(|finding| finding.subject == subject);
         if is_stopped || declared.suspend.is_some() {
-            assert_eq!(from.map(pins), Some(pins(object)), "{plan}");
+            assert!(known.contains(&pins(object)), "{plan}");
             return;
         }
         if let Some(canary) = &object.spec.canary {
@@ -104,10 +147,13 @@ impl World {
             let part = links.part(&BTreeSet::from([model.clone()]));
             let planned = plan(&part.desired(&self.head), &part.observed(seen), self.now);
             let is_in = |id: ObjectId| part.ids.contains(&id);
-            let actions = whole.actions.iter().filter(|action| match action {
+            let is_about = |action: &&Action| match action {
                 Action::PutEnvironment(_) => true,
-                Action::PutDeployment { name, .. } | Action::DeleteDeployment { name } => {
-                    is_in(ObjectId::deployment(name))
+                Action::PutDeployment { name, object, .. } => {
+                    is_in(ObjectId::deployment(name)) || part.models.contains(&object.spec.model)
+                }
+                Action::DeleteDeployment { name, model } => {
+                    is_in(ObjectId::deployment(name)) || part.models.contains(model)
                 }
                 Action::StageDataset { job: name, .. }
                 | Action::PutTraining { name, .. }
@@ -115,7 +161,7 @@ impl World {
                 Action::MoveAlias { model, .. }
                 | Action::RemoveAlias { model, .. }
                 | Action::RecordAbort { model, .. } => part.models.contains(model),
-            });
+            };
             let waiting = whole.waiting.iter();
             let waiting = waiting.filter(|waiting| is_in(ObjectId::deployment(waiting.deployment())));
             let findings = whole.findings.iter();
@@ -126,9 +172,10 @@ impl World {
                     .is_none_or(|id| id.kind == Kind::Environment || part.ids.contains(id))
             });
             let expected = Plan {
-                actions: actions.cloned().collect(),
+                actions: whole.actions.iter().filter(is_about).cloned().collect(),
                 waiting: waiting.cloned().collect(),
                 findings: findings.cloned().collect(),
+                held: whole.held.iter().filter(is_about).cloned().collect(),
             };
             assert_eq!(
                 planned, expected,
@@ -167,8 +214,11 @@ impl World {
                     [declared, seen].into_iter().flatten().collect::<Vec<_>>()
                 };
                 let actions = plan.actions.iter().filter(|action| match action {
-                    Action::PutDeployment { name, .. } | Action::DeleteDeployment { name } => {
-                        model_of(name).iter().all(is_other)
+                    Action::PutDeployment { name, object, .. } => {
+                        model_of(name).iter().all(is_other) && is_other(&object.spec.model)
+                    }
+                    Action::DeleteDeployment { name, model } => {
+                        model_of(name).iter().all(is_other) && is_other(model)
                     }
                     Action::MoveAlias { model, .. }
                     | Action::RemoveAlias { model, .. }
@@ -181,7 +231,8 @@ impl World {
                 let waiting = plan.waiting.iter().filter(|waiting| match waiting {
                     Waiting::ForVersion { deployment, .. }
                     | Waiting::ForTrack { deployment, .. }
-                    | Waiting::ForModel { deployment, .. } => model_of(deployment).iter().all(is_other),
+                    | Waiting::ForModel { deployment, .. }
+                    | Waiting::ToLeave { deployment, .. } => model_of(deployment).iter().all(is_other),
                 });
                 actions
                     .map(ToString::to_string)

@@ -24,6 +24,9 @@ pub(super) enum Event {
     Promote { name: usize },
     /// A manifest leaves.
     Remove { name: usize },
+    /// Manifests exchange their names, or take names that nobody has: what the first name had, the name at the first
+    /// place of `names` has now, and so on.
+    Permute { names: Vec<usize> },
     /// A job makes this version, or leaves.
     CommitTraining {
         job: usize,
@@ -109,6 +112,7 @@ fn name_and_model() -> impl Strategy<Value = (usize, usize)> {
     prop_oneof![
         5 => Just((0, 0)),
         4 => Just((1, 1)),
+        3 => Just((2, 2)),
         1 => (0..NAMES.len(), 0..MODELS.len()),
     ]
 }
@@ -134,8 +138,9 @@ fn event() -> impl Strategy<Value = Event> {
     let track = select(vec![Track::Stable, Track::Canary]);
     prop_oneof![
         14 => commit(),
-        3 => (0..2_usize).prop_map(|name| Event::Promote { name }),
+        3 => (0..NAMES.len()).prop_map(|name| Event::Promote { name }),
         2 => (0..NAMES.len()).prop_map(|name| Event::Remove { name }),
+        5 => Just((0..NAMES.len()).collect::<Vec<_>>()).prop_shuffle().prop_map(|names| Event::Permute { names }),
         4 => (0..JOBS.len(), model.clone(), prop::option::weighted(0.8, 0..VERSIONS), 0..2_u64)
             .prop_map(|(job, model, makes, seed)| Event::CommitTraining { job, model, makes, seed }),
         2 => prop::bool::weighted(0.7).prop_map(|is_complete| Event::Completeness(
@@ -151,8 +156,8 @@ fn event() -> impl Strategy<Value = Event> {
         3 => (model.clone(), 1..5_u32, 0..5_u32)
             .prop_map(|(model, wanted, ready)| Event::Replicas { model, wanted, ready }),
         2 => Just(Event::Restart),
-        2 => (0..2_usize).prop_map(|name| Event::LoseStatus { name }),
-        2 => (0..2_usize).prop_map(|name| Event::LoseObject { name }),
+        2 => (0..NAMES.len()).prop_map(|name| Event::LoseStatus { name }),
+        2 => (0..NAMES.len()).prop_map(|name| Event::LoseObject { name }),
         5 => Just(Event::Train),
         4 => select(vec![Ending::Published, Ending::Published, Ending::Refused, Ending::Killed])
             .prop_map(Event::EndRuns),

@@ -65,6 +65,8 @@ impl World {
     ) {
         let case = || format!("{model}: {spec:?}\n{tracks:?}\n{step:?}");
         assert!(step.status.history.len() <= HISTORY_LENGTH_MAX, "{}", case());
+        let empties = step.actions.contains(&TrackAction::Unload(Track::Stable));
+        assert!(!empties || spec.is_none(), "an answer is lost: {}", case());
         if let (Some(spec), Some(canary)) = (spec, &tracks.track.canary.serving)
             && canary.digest == spec.stable.digest
             && tracks.track.stable.serving.as_ref() != Some(&spec.stable)

@@ -5,7 +5,7 @@ use planner::finding::{Reason, Subject};
 use planner::names::{ModelName, Track, Weight};
 use planner::object::ObjectId;
 use planner::observed::ObservedAlias;
-use planner::plan::{Plan, plan};
+use planner::plan::{Plan, Waiting, plan};
 use planner::rollout::State;
 
 use super::machine::Ending;
@@ -60,8 +60,35 @@ impl World {
         if self.head.environment.suspend.is_some() {
             return;
         }
+        self.check_waits(&plan);
         for name in MODELS {
             self.check_model(&model(name), &plan);
+        }
+    }
+
+    /// Nothing waits for what will not come: for a model that another object has, only while not all files can be read,
+    /// and to leave one, only while that is refused besides.
+    fn check_waits(&self, plan: &Plan) {
+        let is_partial = self.head.completeness == Completeness::Partial;
+        let is_refused = plan
+            .findings
+            .iter()
+            .any(|finding| finding.reason == Reason::RemovalRefused);
+        for waiting in &plan.waiting {
+            let is_justified = match waiting {
+                Waiting::ForModel { .. } => is_partial,
+                Waiting::ToLeave { .. } => is_partial || is_refused,
+                Waiting::ForVersion { .. } | Waiting::ForTrack { .. } => false,
+            };
+            assert!(is_justified, "waits for ever: {waiting}:\n{plan}");
+        }
+        // Whatever is wrong with a manifest, its model's object has its name.
+        for (name, declared) in self.head.deployments.iter().filter(|_| !is_partial) {
+            let holders = self.objects_of(&declared.spec.model);
+            assert!(
+                holders.iter().all(|holder| holder == name),
+                "{holders:?} of {name}:\n{plan}"
+            );
         }
     }
 
@@ -94,16 +121,8 @@ impl World {
         let subject = Subject::from(ObjectId::deployment(name));
         let is_stopped = plan.findings.iter().any(|finding| finding.subject == subject);
         let waits = plan.waiting.iter().any(|waiting| waiting.deployment() == name);
-        // A rename that was cut short: the old object stays while not all files can be read, or while its own manifest,
-        // which says another model by now, is stopped.
-        let holders = self.objects_of(model);
-        let is_shared = holders.len() > 1;
-        let turns = |holder| {
-            let declared = self.head.deployments.get(holder);
-            declared.is_some_and(|declared| declared.spec.model != *model)
-        };
-        let is_partial = self.head.completeness == Completeness::Partial;
-        assert!(!is_shared || is_partial || holders.iter().any(turns));
+        // A rename that was cut short: the old object stays while not all files can be read.
+        let is_shared = self.objects_of(model).len() > 1;
         if is_stopped || waits || is_shared || declared.spec.suspend.is_some() {
             return;
         }
