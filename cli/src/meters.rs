@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use planner::names::{EnvironmentName, ModelName};
-use planner::object::ObjectId;
 use planner::rollout::State;
 use server::Metrics;
 use standalone::Event;
@@ -15,11 +14,12 @@ use crate::clock;
 pub(crate) struct Meters {
     metrics: Metrics,
     environment: EnvironmentName,
-    /// Which object has the model, and whether its tracks serve what it says.
-    models: BTreeMap<ModelName, (ObjectId, bool)>,
-    model_of: BTreeMap<ObjectId, ModelName>,
-    /// The objects that have a finding.
-    stopped: BTreeSet<ObjectId>,
+    /// Whether the tracks of each model that has an object serve what that says.
+    models: BTreeMap<ModelName, bool>,
+    /// The models of which something is not as Git says.
+    behind: BTreeSet<ModelName>,
+    /// Whether nothing is known of what Git says.
+    is_blind: bool,
 }
 
 impl Meters {
@@ -29,8 +29,8 @@ impl Meters {
             metrics,
             environment,
             models: BTreeMap::new(),
-            model_of: BTreeMap::new(),
-            stopped: BTreeSet::new(),
+            behind: BTreeSet::new(),
+            is_blind: false,
         }
     }
 
@@ -47,35 +47,31 @@ impl Meters {
                     .reconciled(&self.environment, result, *took, clock::now());
             }
             Event::Pass(pass) => {
-                let subjects = pass
-                    .findings
-                    .iter()
-                    .filter_map(|finding| finding.subject.object());
-                let stopped: BTreeSet<ObjectId> = subjects.cloned().collect();
-                let before = std::mem::replace(&mut self.stopped, stopped);
-                for id in before.symmetric_difference(&self.stopped) {
-                    if let Some(model) = self.model_of.get(id) {
-                        self.converged(model);
+                for (model, is_behind) in &pass.behind {
+                    if *is_behind {
+                        self.behind.insert(model.clone());
+                    } else {
+                        self.behind.remove(model);
                     }
+                    self.converged(model);
+                }
+                if std::mem::replace(&mut self.is_blind, pass.is_blind) != pass.is_blind {
+                    self.models.keys().for_each(|model| self.converged(model));
                 }
             }
             Event::Rollout {
-                deployment,
+                deployment: _,
                 model,
                 status,
             } => {
                 self.metrics
                     .set_canary_weight(&self.environment, model, status.weight);
                 let serves = status.state == State::Idle;
-                let id = ObjectId::deployment(deployment);
-                self.model_of.insert(id.clone(), model.clone());
-                self.models.insert(model.clone(), (id, serves));
+                self.models.insert(model.clone(), serves);
                 self.converged(model);
             }
             Event::Removed { model } => {
-                if let Some((id, _)) = self.models.remove(model) {
-                    self.model_of.remove(&id);
-                }
+                self.models.remove(model);
                 self.metrics.forget_model(&self.environment, model);
             }
             Event::TrainingStarted { .. }
@@ -88,8 +84,8 @@ impl Meters {
     }
 
     fn converged(&self, model: &ModelName) {
-        if let Some((id, serves)) = self.models.get(model) {
-            let converged = *serves && !self.stopped.contains(id);
+        if let Some(serves) = self.models.get(model) {
+            let converged = *serves && !self.is_blind && !self.behind.contains(model);
             self.metrics.set_converged(&self.environment, model, converged);
         }
     }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use planner::deployment::ResolvedPin;
-use planner::finding::Finding;
+use planner::finding::{Finding, Reason, Subject};
 use planner::names::{ModelName, ObjectName, Revision, Track, Version, Weight};
 use planner::per_track::PerTrack;
 use planner::rollout::{State, Status};
@@ -74,8 +74,13 @@ pub(crate) enum News {
     },
     /// Something is wrong with a manifest.
     Finding(Finding),
-    /// It is not any more.
+    /// It is not any more, and nothing else is wrong there.
     Resolved(Finding),
+    /// The MLEnvironment is suspended, or no longer.
+    Suspended {
+        /// Why, while it is.
+        reason: Option<String>,
+    },
     /// All that can be done for this commit is done.
     Settled {
         /// The commit.
@@ -107,6 +112,7 @@ pub(crate) enum Phase {
 #[derive(Debug, Default)]
 pub(crate) struct Teller {
     findings: BTreeSet<Finding>,
+    suspended: Option<String>,
     rollouts: BTreeMap<ModelName, Told>,
 }
 
@@ -128,6 +134,12 @@ impl Teller {
                     news.push(News::Applied {
                         revision: pass.revision,
                         changes: pass.changes,
+                    });
+                }
+                if self.suspended != pass.suspended {
+                    self.suspended.clone_from(&pass.suspended);
+                    news.push(News::Suspended {
+                        reason: pass.suspended,
                     });
                 }
                 news.extend(self.findings(pass.findings));
@@ -178,9 +190,15 @@ impl Teller {
     fn findings(&mut self, now: Vec<Finding>) -> Vec<News> {
         let now: BTreeSet<Finding> = now.into_iter().collect();
         let before = std::mem::replace(&mut self.findings, now);
-        let resolved = before.difference(&self.findings).cloned().map(News::Resolved);
-        let found = self.findings.difference(&before).cloned().map(News::Finding);
-        found.chain(resolved).collect()
+        let told: BTreeSet<Said<'_>> = before.iter().map(Said::of).collect();
+        let found = self.findings.iter();
+        let found = found.filter(|finding| !told.contains(&Said::of(finding)));
+        let mut news: Vec<News> = found.cloned().map(News::Finding).collect();
+        let places: BTreeSet<Place<'_>> = self.findings.iter().flat_map(Place::of).collect();
+        let resolved = before.iter();
+        let resolved = resolved.filter(|finding| !Place::of(finding).any(|place| places.contains(&place)));
+        news.extend(resolved.cloned().map(News::Resolved));
+        news
     }
 
     fn rollout(&mut self, model: ModelName, now: Status) -> Vec<News> {
@@ -236,6 +254,47 @@ impl Teller {
     }
 }
 
+/// What a finding says. What to do about it may name the newest commit, and is no news.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Said<'a>(Reason, &'a Subject, &'a str, Option<&'a str>);
+
+impl<'a> Said<'a> {
+    fn of(finding: &'a Finding) -> Self {
+        let Finding {
+            location,
+            reason,
+            subject,
+            message,
+            hint: _,
+        } = finding;
+        Self(
+            *reason,
+            subject,
+            message,
+            location.as_ref().map(|location| location.file.as_str()),
+        )
+    }
+}
+
+/// Where something is wrong. As long as anything is there, nothing is resolved: what was found before may only be hidden
+/// by what is found now.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Place<'a> {
+    Subject(&'a Subject),
+    File(&'a str),
+    Nowhere(Reason),
+}
+
+impl<'a> Place<'a> {
+    fn of(finding: &'a Finding) -> impl Iterator<Item = Self> {
+        let subject = Some(&finding.subject).filter(|subject| !subject.is_empty());
+        let file = finding.location.as_ref().map(|location| location.file.as_str());
+        let nowhere = (subject.is_none() && file.is_none()).then_some(Self::Nowhere(finding.reason));
+        let subject = subject.map(Self::Subject);
+        subject.into_iter().chain(file.map(Self::File)).chain(nowhere)
+    }
+}
+
 fn training(
     job: ObjectName,
     version: Version,
@@ -257,6 +316,7 @@ impl News {
     pub(crate) fn is_bad(&self) -> bool {
         match self {
             Self::Finding(_) | Self::Rollout { .. } | Self::Trouble { .. } => true,
+            Self::Suspended { reason } => reason.is_some(),
             Self::Training { phase, .. } => *phase == Phase::Failed,
             Self::Applied { .. }
             | Self::Serving { .. }
@@ -318,6 +378,13 @@ impl fmt::Display for News {
             Self::Rollout { model, state, reason } => write!(f, "{model} {state}: {reason}"),
             Self::Removed { model } => write!(f, "{model} removed"),
             Self::Finding(finding) => write!(f, "{finding}"),
+            Self::Suspended { reason: Some(reason) } => {
+                write!(
+                    f,
+                    "suspended: {reason}; nothing is changed while it stands, and what serves stays"
+                )
+            }
+            Self::Suspended { reason: None } => f.write_str("no longer suspended"),
             Self::Resolved(finding) if finding.subject.is_empty() => {
                 write!(f, "resolved: {}", finding.reason)
             }

@@ -165,14 +165,35 @@ pub struct MLTrainingJobStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub finished_at: Option<Timestamp>,
-    /// The next slot of the schedule.
+    /// The next slot of the schedule, whatever else goes on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub next_run: Option<Timestamp>,
+    /// The last run that was skipped, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_skipped: Option<SkippedStatus>,
     /// The job's whole memory: its last runs. Only the target reads it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Memory")]
     pub memory: Option<planner::runs::Records>,
+}
+
+/// A run that was skipped.
+#[derive(JsonSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SkippedStatus {
+    /// The version that it would have made.
+    #[schemars(with = "String", regex(pattern = wire::VERSION))]
+    pub version: Version,
+    /// The slot that it was for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub slot: Option<Timestamp>,
+    /// When it was skipped.
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub at: Timestamp,
+    /// Why: `SameInputs`, `Forbid`, `MissedDeadline` or `LastRunInvalid`.
+    pub reason: String,
 }
 
 /// Where a training job stands, in one word.

@@ -54,6 +54,34 @@ pub enum Reason {
     StorageUnavailable,
 }
 
+impl Reason {
+    /// Says whether a commit with such a finding is not applied as a whole. A report, and what came of an object that
+    /// was written, say nothing of that.
+    pub const fn stops_commit(self) -> bool {
+        match self {
+            Self::TrainingFailed | Self::LoadFailed | Self::BranchForced => false,
+            Self::EnvironmentMissing
+            | Self::Unreadable
+            | Self::InvalidManifest
+            | Self::Duplicate
+            | Self::UnsupportedEntry
+            | Self::DigestMismatch
+            | Self::ArtifactChanged
+            | Self::VersionMissing
+            | Self::VersionHasOtherInputs
+            | Self::RemovalRefused
+            | Self::DatasetUnusable
+            | Self::SourceUnavailable
+            | Self::StorageUnavailable => true,
+        }
+    }
+
+    /// Says whether nothing is known of what the branch's newest commit declares.
+    pub const fn is_blind(self) -> bool {
+        matches!(self, Self::EnvironmentMissing | Self::SourceUnavailable)
+    }
+}
+
 /// Where in the repository a finding was made.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Location {

@@ -170,6 +170,10 @@ impl FromStr for Version {
         }
         let (stamp, suffix) = rest.split_at(15);
         let time = NaiveDateTime::parse_from_str(stamp, "%Y%m%d-%H%M%S").map_err(|_ignored| malformed())?;
+        // Second 60 is a leap second to the parser. No clock that names versions shows one.
+        if chrono::Timelike::nanosecond(&time) != 0 {
+            return Err(malformed());
+        }
         let collision = match suffix.strip_prefix('-') {
             None => 0,
             Some(digits) => digits.parse().ok().filter(|n| *n >= 2).ok_or_else(malformed)?,

@@ -217,6 +217,14 @@ impl Action {
 }
 
 impl Waiting {
+    /// Says whether something that a commit declares is not written yet.
+    pub const fn stops_commit(&self) -> bool {
+        match self {
+            Self::ForVersion { .. } | Self::ForModel { .. } | Self::ToLeave { .. } => true,
+            Self::ForTrack { .. } => false,
+        }
+    }
+
     /// Returns the deployment that waits.
     pub fn deployment(&self) -> &ObjectName {
         match self {

@@ -6,7 +6,7 @@ mod scheduled;
 mod status;
 mod unscheduled;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -39,7 +39,24 @@ pub struct Job<'a> {
     pub existing: &'a BTreeMap<Version, ObservedVersion>,
     /// The version that Git pins as the model's stable: what the others are compared with.
     pub baseline: Option<&'a Version>,
+    /// What is known of it besides its object and the registry.
+    pub around: &'a Around,
 }
+
+/// What a target knows of a job besides its object and the registry.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Around {
+    /// The versions that other jobs of the model make, have made or are about to: no run is named so.
+    pub claimed: BTreeSet<Version>,
+    /// How long the runs under way have been so, by a clock that nobody sets. Where a run is not in it, the time of day
+    /// counts.
+    pub elapsed: BTreeMap<Version, std::time::Duration>,
+}
+
+static NOTHING_AROUND: Around = Around {
+    claimed: BTreeSet::new(),
+    elapsed: BTreeMap::new(),
+};
 
 impl<'a> Job<'a> {
     /// Puts together what is known of a job: its object, and what the registry holds of its model.
@@ -57,7 +74,20 @@ impl<'a> Job<'a> {
             committed_at: *committed_at,
             existing,
             baseline: baseline.as_ref(),
+            around: &NOTHING_AROUND,
         }
+    }
+
+    /// Adds what is known besides.
+    pub fn with(self, around: &'a Around) -> Self {
+        Self { around, ..self }
+    }
+
+    /// Says whether a version cannot be that of a new run.
+    fn is_taken(&self, version: &Version, records: &[Record]) -> bool {
+        self.existing.contains_key(version)
+            || self.around.claimed.contains(version)
+            || records.iter().any(|record| record.version == *version)
     }
 }
 
@@ -239,6 +269,8 @@ pub struct Runs {
     pub phase: Phase,
     /// When to ask again although nothing happened: a slot, a retry, a deadline.
     pub wake: Option<Timestamp>,
+    /// The next slot of its schedule, whatever else goes on.
+    pub next: Option<Timestamp>,
 }
 
 /// Decides which runs of a job start, are retried, skipped or stopped.
@@ -248,6 +280,10 @@ pub struct Runs {
 /// those missed, only the newest is caught up.
 pub fn runs(job: &Job<'_>, records: &[Record], now: Timestamp) -> Runs {
     let (stops, records, mut wakes) = stop(job, records, now);
+    let next = match &job.training.runs {
+        RunPolicy::Scheduled { schedule, .. } if !job.training.suspend => schedule.next_after(now),
+        RunPolicy::Scheduled { .. } | RunPolicy::Fixed(_) | RunPolicy::PerInputs => None,
+    };
     let mut decision = match &job.training.runs {
         _ if job.training.suspend => Decision::of(attempt::running(&records).unwrap_or(Phase::Suspended)),
         RunPolicy::Fixed(version) => unscheduled::fixed(job, version, &records, now),
@@ -285,6 +321,7 @@ pub fn runs(job: &Job<'_>, records: &[Record], now: Timestamp) -> Runs {
         actions,
         phase: decision.phase,
         wake: wakes.into_iter().min(),
+        next,
     }
 }
 
@@ -297,7 +334,7 @@ fn stop(job: &Job<'_>, records: &[Record], now: Timestamp) -> (Vec<RunAction>, V
         .iter_mut()
         .filter(|record| record.outcome == Outcome::Running)
     {
-        let deadline = attempt::deadline(job, record);
+        let deadline = attempt::deadline(job, record, now);
         let reason = if deadline <= now {
             StopReason::DeadlineExceeded
         } else if record.spec_hash != job.spec_hash && !job.training.suspend {

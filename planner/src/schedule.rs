@@ -6,13 +6,18 @@
 mod fields;
 #[cfg(test)]
 mod tests;
+mod zone;
 
-use chrono::{Duration, MappedLocalTime, NaiveDateTime, TimeZone as _};
+use std::sync::Arc;
+
+use chrono::{Duration, MappedLocalTime, NaiveDateTime};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
 use crate::names::Malformed;
+use zone::Zone;
+pub use zone::{BUNDLED_EDITION, ZoneRules};
 
 /// The wall clock repeats or skips at most a day (Samoa, Kwajalein), which has so many minutes, and one to be safe.
 const STEPS_MAX: usize = 24 * 60 + 1;
@@ -21,13 +26,21 @@ const STEPS_MAX: usize = 24 * 60 + 1;
 ///
 /// Day of month and weekday both given mean *or*. In a spring gap the slot is the first valid minute after it; in
 /// autumn it is the first occurrence, once. No slot lies after the year 2100.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+///
+/// Two are equal where they are written alike, whatever rules their zone is read by.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(try_from = "ScheduleText", into = "ScheduleText")]
 pub struct Schedule {
     text: ScheduleText,
-    zone: Tz,
+    zone: Zone,
     /// A slot of any of these is a slot: one, or two where day of month and weekday are both given.
     alternatives: Vec<cron::Schedule>,
+}
+
+impl PartialEq for Schedule {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
 }
 
 /// How a schedule is written.
@@ -43,13 +56,13 @@ impl TryFrom<ScheduleText> for Schedule {
     type Error = Malformed;
 
     fn try_from(text: ScheduleText) -> Result<Self, Malformed> {
-        let zone = text.time_zone.parse().map_err(|_ignored| {
+        let zone: Tz = text.time_zone.parse().map_err(|_ignored| {
             Malformed::new(&text.time_zone, "an IANA time zone, e.g. Europe/Paris or UTC")
         })?;
         let alternatives = fields::parse(&text.cron)?;
         Ok(Self {
             text,
-            zone,
+            zone: Zone::Bundled(zone),
             alternatives,
         })
     }
@@ -65,6 +78,13 @@ impl Schedule {
     /// Returns how it was written.
     pub fn text(&self) -> &ScheduleText {
         &self.text
+    }
+
+    /// Lets the zone be read by these rules rather than by those that are compiled in, where there are any.
+    pub fn read_by(&mut self, rules: Option<Arc<ZoneRules>>) {
+        if let Some(rules) = rules {
+            self.zone = Zone::Given(rules);
+        }
     }
 
     /// Returns the first slot after `after`; `None` where no date ever matches.
@@ -83,10 +103,12 @@ impl Schedule {
 
     /// Returns the newest slot at or before `at`; `None` where there was none since 1970.
     pub fn newest_until(&self, at: Timestamp) -> Option<Timestamp> {
+        // Slots are whole minutes: what is behind the second decides nothing, and would reach into the next one.
         let local = self.local(at);
+        let local = chrono::Timelike::with_nanosecond(&local, 0).unwrap_or(local);
         let mut candidate = self.previous_local(local + Duration::seconds(1));
         // In the second pass through a fold, slots ahead on the wall clock have been already.
-        if let MappedLocalTime::Ambiguous(..) = self.zone.from_local_datetime(&local) {
+        if let MappedLocalTime::Ambiguous(..) = self.zone.instants(local) {
             for _ in 0..STEPS_MAX {
                 let Some(ahead) = self.next_local(candidate.unwrap_or(local)) else {
                     break;
@@ -101,7 +123,7 @@ impl Schedule {
     }
 
     fn local(&self, at: Timestamp) -> NaiveDateTime {
-        at.with_timezone(&self.zone).naive_local()
+        self.zone.local(at)
     }
 
     fn next_local(&self, after: NaiveDateTime) -> Option<NaiveDateTime> {
@@ -128,10 +150,7 @@ impl Schedule {
         (0..STEPS_MAX).find_map(|minutes| {
             let minutes = i64::try_from(minutes).expect("invariant: a day's minutes fit");
             let local = local.checked_add_signed(Duration::minutes(minutes))?;
-            self.zone
-                .from_local_datetime(&local)
-                .earliest()
-                .map(|slot| slot.to_utc())
+            self.zone.instants(local).earliest()
         })
     }
 }

@@ -34,6 +34,29 @@ pub struct Training {
     pub suspend: bool,
 }
 
+impl Training {
+    /// Returns the schedule, to say what its zone is read by.
+    pub fn schedule_mut(&mut self) -> Option<&mut Schedule> {
+        match &mut self.runs {
+            RunPolicy::Scheduled { schedule, .. } => Some(schedule),
+            RunPolicy::Fixed(_) | RunPolicy::PerInputs => None,
+        }
+    }
+
+    /// Says whether what it is trained from is known only once its file is read: it lies at a path, and no digest is
+    /// given.
+    pub fn has_open_data(&self) -> bool {
+        let is_open = |source: &DataSource, sha256: Option<Digest>| {
+            matches!(source, DataSource::Absolute(_)) && sha256.is_none()
+        };
+        is_open(&self.dataset.source, self.dataset.sha256)
+            || match &self.evaluation.holdout {
+                Holdout::File { source, sha256 } => is_open(source, *sha256),
+                Holdout::Percent { .. } => false,
+            }
+    }
+}
+
 /// When runs happen: the three ways of docs/design.md, "Version of a run".
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum RunPolicy {

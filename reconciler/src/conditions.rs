@@ -3,43 +3,109 @@
 use crds::status::{Condition, ConditionStatus};
 use planner::Timestamp;
 
-/// What an object's three conditions say.
+/// What an object's three conditions say: one of four things, so that it is never ready beside anything else. Each has
+/// a PascalCase word and a sentence for a person.
 #[derive(Debug, Clone)]
-pub struct Facts {
-    /// Whether it is ready, a PascalCase word, and one sentence for a person.
-    pub ready: (ConditionStatus, &'static str, String),
-    /// Whether something goes on.
-    pub reconciling: bool,
-    /// Whether a person must act.
-    pub stalled: bool,
+pub enum Facts {
+    /// All is as it should be.
+    Ready(&'static str, String),
+    /// It is not yet, and becomes so by itself.
+    Reconciling(&'static str, String),
+    /// It is not, and a person must act.
+    Stalled {
+        /// Why.
+        reason: &'static str,
+        /// The sentence.
+        message: String,
+        /// Whether something else goes on by itself.
+        goes_on: bool,
+    },
+    /// It may not be, and somebody wants it so.
+    Held(&'static str, String),
 }
 
 impl Facts {
+    /// Something that a person must mend, while nothing goes on.
+    pub fn stalled(reason: &'static str, message: String) -> Self {
+        Self::Stalled {
+            reason,
+            message,
+            goes_on: false,
+        }
+    }
+
     /// Returns the conditions; the time of each is that of its last change of status.
     pub fn conditions(self, old: &[Condition], now: Timestamp) -> Vec<Condition> {
-        let (status, reason, message) = self.ready;
-        let cut: String = message.chars().take(500).collect();
-        let condition = |kind: &str, status: ConditionStatus| Condition {
-            kind: kind.to_owned(),
-            status,
-            reason: reason.to_owned(),
-            message: cut.clone(),
-            last_transition_time: old
-                .iter()
-                .find(|old| old.kind == kind && old.status == status)
-                .map_or(now, |old| old.last_transition_time),
+        let (ready, reconciling, stalled) = match &self {
+            Self::Ready(..) => (true, false, false),
+            Self::Reconciling(..) => (false, true, false),
+            Self::Stalled { goes_on, .. } => (false, *goes_on, true),
+            Self::Held(..) => (false, false, false),
         };
-        let truth = |holds: bool| {
-            if holds {
+        let (Self::Ready(reason, message)
+        | Self::Reconciling(reason, message)
+        | Self::Held(reason, message)
+        | Self::Stalled { reason, message, .. }) = self;
+        let cut: String = message.chars().take(500).collect();
+        let condition = |kind: &str, holds: bool| {
+            let status = if holds {
                 ConditionStatus::True
             } else {
                 ConditionStatus::False
+            };
+            Condition {
+                kind: kind.to_owned(),
+                status,
+                reason: reason.to_owned(),
+                message: cut.clone(),
+                last_transition_time: old
+                    .iter()
+                    .find(|old| old.kind == kind && old.status == status)
+                    .map_or(now, |old| old.last_transition_time),
             }
         };
         vec![
-            condition("Ready", status),
-            condition("Reconciling", truth(self.reconciling)),
-            condition("Stalled", truth(self.stalled)),
+            condition("Ready", ready),
+            condition("Reconciling", reconciling),
+            condition("Stalled", stalled),
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_ready_beside_anything_else() {
+        let text = String::new;
+        let all = [
+            Facts::Ready("Idle", text()),
+            Facts::Reconciling("Preparing", text()),
+            Facts::stalled("Findings", text()),
+            Facts::Stalled {
+                reason: "Findings",
+                message: text(),
+                goes_on: true,
+            },
+            Facts::Held("Suspended", text()),
+        ];
+        let holding = |facts: Facts| -> Vec<String> {
+            let conditions = facts.conditions(&[], Timestamp::UNIX_EPOCH);
+            let holding = conditions.into_iter();
+            holding
+                .filter(|condition| condition.status == ConditionStatus::True)
+                .map(|condition| condition.kind)
+                .collect()
+        };
+        let all: Vec<Vec<String>> = all.into_iter().map(holding).collect();
+        let expected: [&[&str]; 5] = [
+            &["Ready"],
+            &["Reconciling"],
+            &["Stalled"],
+            &["Reconciling", "Stalled"],
+            &[],
+        ];
+        assert_eq!(all, expected);
     }
 }

@@ -5,14 +5,14 @@
 
 mod render;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use planner::deployment::{Canary, DeclaredDeployment, Pin};
-use planner::desired::{Completeness, Declared, Desired};
+use planner::desired::{Completeness, Desired};
 use planner::environment::Environment;
 use planner::finding::Finding;
 use planner::identity::plan_hash;
-use planner::names::{Digest, EnvironmentName, ObjectName, Revision};
+use planner::names::{Digest, EnvironmentName, ModelName, ObjectName, Revision};
 use planner::training::{RunPolicy, Training};
 use serde::Serialize;
 use serde_json::Value;
@@ -46,15 +46,26 @@ pub struct Intents {
 }
 
 /// Computes what `head` means to change against `base`; `findings` are those of `head`, shown and not hashed.
+///
+/// What will be refused, or not happen while something is suspended, is said as such.
 pub fn intents(base: &Desired, head: &Desired, findings: &[Finding]) -> Intents {
     let mut intents = Vec::new();
-    let is_removal = head.completeness == Completeness::Complete;
+    let refused = planner::plan::refused(base, head);
+    let removal = match (head.completeness, &refused) {
+        (Completeness::Partial, _) => Removal::NotUnderstood,
+        (Completeness::Complete, Some(_)) => Removal::Refused,
+        (Completeness::Complete, None) => Removal::Possible,
+    };
     environment(&base.environment, &head.environment, &mut intents);
-    for (name, before, after) in pairs(&base.deployments, &head.deployments) {
-        deployment(name, before, after, is_removal, &mut intents);
-    }
-    for (name, before, after) in pairs(&base.trainings, &head.trainings) {
-        training(name, before, after, is_removal, &mut intents);
+    deployments(base, head, removal, &mut intents);
+    trainings(base, head, removal, &mut intents);
+    if let (false, Some(reason)) = (intents.is_empty(), &head.environment.suspend)
+        && base.environment.suspend.as_ref() == Some(reason)
+    {
+        intents.push(Intent {
+            subject: head.environment.name.to_string(),
+            text: suspended(reason),
+        });
     }
     intents.sort_by(|a, b| a.subject.cmp(&b.subject));
     Intents {
@@ -62,27 +73,134 @@ pub fn intents(base: &Desired, head: &Desired, findings: &[Finding]) -> Intents 
         base: base.revision.clone(),
         head: head.revision.clone(),
         intents,
-        findings: findings.to_vec(),
+        findings: findings.iter().cloned().chain(refused).collect(),
         is_complete: base.completeness == Completeness::Complete
             && head.completeness == Completeness::Complete,
         hash: plan_hash(head),
     }
 }
 
-/// What is said of a manifest that may only be unreadable.
-const NOT_UNDERSTOOD: &str = "is not among what was understood: it stays as it is";
+fn suspended(reason: &str) -> String {
+    format!("is suspended, and nothing that is listed here happens before that is lifted: {reason}")
+}
 
-/// Pairs two maps by name, in the names' order.
-fn pairs<'a, S>(
-    base: &'a BTreeMap<ObjectName, Declared<S>>,
-    head: &'a BTreeMap<ObjectName, Declared<S>>,
-) -> impl Iterator<Item = (&'a ObjectName, Option<&'a S>, Option<&'a S>)> {
-    let names: std::collections::BTreeSet<&ObjectName> = base.keys().chain(head.keys()).collect();
-    names.into_iter().map(|name| {
-        let before = base.get(name).map(|declared| &declared.spec);
-        let after = head.get(name).map(|declared| &declared.spec);
-        (name, before, after)
-    })
+/// What becomes of what is not declared any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Removal {
+    Possible,
+    Refused,
+    /// It may only be unreadable.
+    NotUnderstood,
+}
+
+impl Removal {
+    /// Says of something that is not declared any more what becomes of it; `goes` where it may.
+    fn of(self, what: &str, goes: &str) -> String {
+        match self {
+            Self::Possible => goes.to_owned(),
+            Self::Refused => {
+                format!("{what} is no longer declared, and stays all the same: too much would go at once")
+            }
+            Self::NotUnderstood => {
+                format!("{what} is not among what was understood: it stays as it is")
+            }
+        }
+    }
+}
+
+/// A manifest's name and what it says.
+type Named<'a, S> = (&'a ObjectName, &'a S);
+
+/// Compares by model, for that is what is served: a manifest's name is only what it is called.
+fn deployments(base: &Desired, head: &Desired, removal: Removal, intents: &mut Vec<Intent>) {
+    let by_model = |desired: &'_ Desired| -> BTreeMap<ModelName, ObjectName> {
+        let deployments = desired.deployments.iter();
+        deployments
+            .map(|(name, declared)| (declared.spec.model.clone(), name.clone()))
+            .collect()
+    };
+    let (before, after) = (by_model(base), by_model(head));
+    let spec = |desired: &'_ Desired, name: &ObjectName| desired.deployments[name].spec.clone();
+    let models: BTreeSet<&ModelName> = before.keys().chain(after.keys()).collect();
+    for model in models {
+        let mut say = |text: String| {
+            intents.push(Intent {
+                subject: model.to_string(),
+                text,
+            });
+        };
+        match (before.get(model), after.get(model)) {
+            (Some(old), Some(new)) => {
+                if old != new {
+                    say(format!(
+                        "is served by MLDeployment/{new}, until now by MLDeployment/{old}"
+                    ));
+                }
+                changed(&spec(base, old), &spec(head, new), &mut say);
+            }
+            (None, Some(new)) => {
+                // An object whose model may not go goes on with it.
+                let left = base.deployments.get(new).map(|declared| &declared.spec.model);
+                let left = left.filter(|left| !after.contains_key(*left));
+                begins(
+                    &spec(head, new),
+                    left.filter(|_| removal != Removal::Possible),
+                    &mut say,
+                );
+            }
+            (Some(old), None) => say(removal.of(
+                &format!("MLDeployment/{old}"),
+                "is no longer served; its versions stay",
+            )),
+            (None, None) => {}
+        }
+    }
+}
+
+/// Says what a model begins to be served as; `left` is the model that its object may not leave.
+fn begins(after: &DeclaredDeployment, left: Option<&ModelName>, say: &mut impl FnMut(String)) {
+    if let Some(reason) = &after.suspend {
+        say(format!(
+            "is suspended and not served before that is lifted: {reason}"
+        ));
+        return;
+    }
+    let once = left.map_or_else(String::new, |left| format!(", once model {left} may go"));
+    say(format!("begins to serve {}{once}", pin(&after.stable)));
+    if let Some(canary) = &after.canary {
+        say(format!(
+            "canary {} gets {} of the traffic{once}",
+            pin(&canary.pin),
+            canary.weight
+        ));
+    }
+}
+
+/// Pairs the jobs of two commits. One that only got another name is the same.
+fn trainings(base: &Desired, head: &Desired, removal: Removal, intents: &mut Vec<Intent>) {
+    let mut gone: BTreeMap<&ObjectName, &Training> = BTreeMap::new();
+    for (name, declared) in &base.trainings {
+        match head.trainings.get(name) {
+            Some(after) => training(Some((name, &declared.spec)), (name, &after.spec), intents),
+            None => drop(gone.insert(name, &declared.spec)),
+        }
+    }
+    for (name, declared) in &head.trainings {
+        if base.trainings.contains_key(name) {
+            continue;
+        }
+        let renamed = gone.iter().find(|(_, before)| ***before == declared.spec);
+        let renamed = renamed.map(|(before, _)| *before);
+        let before = renamed.and_then(|renamed| gone.remove_entry(renamed));
+        training(before, (name, &declared.spec), intents);
+    }
+    for (name, before) in gone {
+        let what = format!("MLTrainingJob/{name}");
+        intents.push(Intent {
+            subject: before.model.to_string(),
+            text: removal.of(&what, &format!("{what} goes; what it made stays")),
+        });
+    }
 }
 
 fn environment(before: &Environment, after: &Environment, intents: &mut Vec<Intent>) {
@@ -92,7 +210,11 @@ fn environment(before: &Environment, after: &Environment, intents: &mut Vec<Inte
             text,
         });
     };
-    suspension(before.suspend.as_deref(), after.suspend.as_deref(), &mut say);
+    match (&before.suspend, &after.suspend) {
+        (before, Some(reason)) if before.as_ref() != Some(reason) => say(suspended(reason)),
+        (Some(_), None) => say("is no longer suspended".to_owned()),
+        (Some(_) | None, Some(_)) | (None, None) => {}
+    }
     if before.registry_path != after.registry_path {
         let shown = |path: &Option<String>| path.clone().unwrap_or_else(|| "<data-dir>/registry".to_owned());
         say(format!(
@@ -103,7 +225,7 @@ fn environment(before: &Environment, after: &Environment, intents: &mut Vec<Inte
     }
     if before.removal != after.removal {
         say(format!(
-            "removal limits: {} objects and {} % become {} objects and {} %{}",
+            "removal limits: {} models and {} % become {} models and {} %{}",
             before.removal.max_count,
             before.removal.max_percent,
             after.removal.max_count,
@@ -116,47 +238,20 @@ fn environment(before: &Environment, after: &Environment, intents: &mut Vec<Inte
     }
 }
 
-fn deployment(
-    name: &ObjectName,
-    before: Option<&DeclaredDeployment>,
-    after: Option<&DeclaredDeployment>,
-    is_removal: bool,
-    intents: &mut Vec<Intent>,
-) {
-    let Some(subject) = after.or(before).map(|deployment| deployment.model.to_string()) else {
-        return;
-    };
+/// Says what changes of a model that is served before and after.
+fn changed(before: &DeclaredDeployment, after: &DeclaredDeployment, say: &mut impl FnMut(String)) {
+    let held = after.suspend.as_deref();
+    match (before.suspend.as_deref(), held) {
+        (None, Some(reason)) => say(format!("is suspended: {reason}")),
+        (Some(_), None) => say("is no longer suspended".to_owned()),
+        (Some(before), Some(after)) if before != after => say(format!("stays suspended: {after}")),
+        (Some(_), Some(_)) | (None, None) => {}
+    }
     let mut say = |text: String| {
-        intents.push(Intent {
-            subject: subject.clone(),
-            text,
+        say(match held {
+            Some(_) => format!("once it is no longer suspended: {text}"),
+            None => text,
         });
-    };
-    let (before, after) = match (before, after) {
-        (Some(before), Some(after)) if before.model == after.model => (before, after),
-        (before, Some(after)) => {
-            if let Some(before) = before {
-                say(format!("MLDeployment/{name} leaves model {}", before.model));
-            }
-            say(format!("begins to serve {}", pin(&after.stable)));
-            if let Some(canary) = &after.canary {
-                say(format!(
-                    "canary {} gets {} of the traffic",
-                    pin(&canary.pin),
-                    canary.weight
-                ));
-            }
-            return;
-        }
-        (Some(_), None) => {
-            say(if is_removal {
-                "is no longer served; its versions stay".to_owned()
-            } else {
-                format!("MLDeployment/{name} {NOT_UNDERSTOOD}")
-            });
-            return;
-        }
-        (None, None) => return,
     };
     let was_canary = before.canary.as_ref().map(|canary| &canary.pin.version);
     let is_promotion =
@@ -187,7 +282,6 @@ fn deployment(
         is_promotion,
         &mut say,
     );
-    suspension(before.suspend.as_deref(), after.suspend.as_deref(), &mut say);
 }
 
 fn canary(
@@ -225,8 +319,14 @@ fn canary(
                 ));
             }
             if before.pin.version == after.pin.version && before.weight != after.weight {
+                // Whether somebody aborted it is not in Git.
+                let aborted = if after.weight > before.weight {
+                    ", and none if it was aborted"
+                } else {
+                    ""
+                };
                 say(format!(
-                    "canary {}: {} -> {} of the traffic",
+                    "canary {}: {} -> {} of the traffic{aborted}",
                     after.pin.version, before.weight, after.weight
                 ));
             }
@@ -234,51 +334,32 @@ fn canary(
     }
 }
 
-fn training(
-    name: &ObjectName,
-    before: Option<&Training>,
-    after: Option<&Training>,
-    is_removal: bool,
-    intents: &mut Vec<Intent>,
-) {
-    let Some(subject) = after.or(before).map(|training| training.model.to_string()) else {
-        return;
-    };
+fn training(before: Option<Named<'_, Training>>, after: Named<'_, Training>, intents: &mut Vec<Intent>) {
+    let (name, after) = after;
     let mut say = |text: String| {
         intents.push(Intent {
-            subject: subject.clone(),
+            subject: after.model.to_string(),
             text,
         });
     };
-    match (before, after) {
-        (None, None) => {}
-        (None, Some(after)) => say(format!(
+    let Some((old, before)) = before else {
+        say(format!(
             "MLTrainingJob/{name} trains {} by {}",
             made(&after.runs),
             after.algorithm.as_str()
-        )),
-        (Some(_), None) if is_removal => say(format!("MLTrainingJob/{name} goes; what it made stays")),
-        (Some(_), None) => say(format!("MLTrainingJob/{name} {NOT_UNDERSTOOD}")),
-        (Some(before), Some(after)) => {
-            let mut changed = Vec::new();
-            let value = |training| {
-                serde_json::to_value(training)
-                    .expect("invariant: a training spec has text keys and cannot fail")
-            };
-            differing("", &value(before), &value(after), &mut changed);
-            if !changed.is_empty() {
-                say(format!("MLTrainingJob/{name} changes: {}", changed.join(", ")));
-            }
-        }
+        ));
+        return;
+    };
+    if old != name {
+        say(format!("MLTrainingJob/{old} is called MLTrainingJob/{name} now"));
     }
-}
-
-fn suspension(before: Option<&str>, after: Option<&str>, say: &mut impl FnMut(String)) {
-    match (before, after) {
-        (None, Some(reason)) => say(format!("is suspended: {reason}")),
-        (Some(_), None) => say("is no longer suspended".to_owned()),
-        (Some(before), Some(after)) if before != after => say(format!("stays suspended: {after}")),
-        (Some(_), Some(_)) | (None, None) => {}
+    let mut changed = Vec::new();
+    let value = |training| {
+        serde_json::to_value(training).expect("invariant: a training spec has text keys and cannot fail")
+    };
+    differing("", &value(before), &value(after), &mut changed);
+    if !changed.is_empty() {
+        say(format!("MLTrainingJob/{name} changes: {}", changed.join(", ")));
     }
 }
 

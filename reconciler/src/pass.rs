@@ -85,6 +85,9 @@ pub struct Pass {
     pub applied: Applied,
     /// The models of which it is news what should come to serve.
     pub awaited: Vec<(ModelName, Vec<AwaitedPin>)>,
+    /// The models of which it is news whether something is not as Git says: a finding, a wait, a suspension, a removal
+    /// that is refused.
+    pub behind: Vec<(ModelName, bool)>,
     /// Whether something could not be read or written, now or at an earlier pass, and is tried again.
     pub is_cut_short: bool,
     /// Whether it decided about anything.
@@ -397,6 +400,31 @@ impl Reconciler {
         self.expect(&part, &desired, &plan, pass);
         let beside = self.standing.set_part(&part, std::mem::take(&mut plan));
         self.beside = beside;
+        for model in &part.models {
+            let is_behind = self.is_behind(model);
+            if self.standing.set_behind(model, is_behind) {
+                pass.behind.push((model.clone(), is_behind));
+            }
+        }
+    }
+
+    /// Says whether a model's object may not be what Git says.
+    fn is_behind(&self, model: &ModelName) -> bool {
+        let Some(desired) = &self.resolver.resolution().desired else {
+            return true;
+        };
+        let is_as_declared = |id: &ObjectId| {
+            let declared = desired.deployments.get(&id.name);
+            let declared = declared.filter(|declared| declared.spec.model == *model);
+            declared.is_some_and(|declared| declared.spec.suspend.is_none()) && self.standing.is_clear(id)
+        };
+        if self.view.links.ids(model).next().is_none() {
+            return false;
+        }
+        let mut ids = self.view.links.ids(model);
+        desired.environment.suspend.is_some()
+            || self.undone.contains_key(&Some(model.clone()))
+            || !ids.any(|id| id.kind == Kind::Deployment && is_as_declared(id))
     }
 
     fn take_failures(

@@ -9,9 +9,9 @@ use planner::finding::{Finding, Reason};
 use planner::identity::plan_hash;
 use planner::names::{Digest, EnvironmentName, ModelName, Revision};
 use planner::object::ObjectId;
-use planner::plan::{Plan, plan};
 use planner::training::{DataSource, Holdout};
 use registry::{DatasetRoots, Observer, Store, StoreError};
+use planner::plan::{Plan, plan, refused};
 
 use crate::diff::{Intents, intents};
 use crate::objects::{ObjectStore, TargetError};
@@ -64,10 +64,12 @@ pub struct Validated {
     pub revision: Revision,
     /// How many MLDeployments and MLTrainingJobs are in order.
     pub manifests: usize,
-    /// What is wrong.
+    /// What is wrong, and what will be refused after the commit before it.
     pub findings: Vec<Finding>,
     /// How many jobs name data outside the repository that nobody can say may be read.
     pub unjudged: usize,
+    /// Why nothing is changed, where the MLEnvironment is suspended.
+    pub suspended: Option<String>,
 }
 
 /// What is known besides the commit and the objects.
@@ -123,17 +125,35 @@ pub fn validate(
     if environments.is_empty() {
         return Err(PreviewError::NoEnvironments { revision });
     }
+    // A commit is judged by what it takes away from the one before it; the first one takes nothing away.
+    let parent = source.find(&format!("{revision}^")).ok();
     let mut all = Vec::new();
     for environment in environments {
         let mut resolver = known.resolver(Resolver::without_history());
+        let mut base = None;
+        if let Some(parent) = &parent
+            && resolver.resolve(&source, parent, &environment, None).is_ok()
+        {
+            base.clone_from(&resolver.resolution().desired);
+        }
         resolver.resolve(&source, &revision, &environment, None)?;
-        let Resolution { desired, findings } = resolver.into_resolution();
+        let Resolution {
+            desired,
+            mut findings,
+        } = resolver.into_resolution();
+        let refused = base
+            .zip(desired.as_ref())
+            .and_then(|(base, head)| refused(&base, head));
+        findings.extend(refused);
         all.push(Validated {
             environment,
             revision: revision.clone(),
             unjudged: desired.as_ref().map_or(0, |desired| known.unjudged(desired)),
-            manifests: desired.map_or(0, |desired| desired.deployments.len() + desired.trainings.len()),
+            manifests: desired
+                .as_ref()
+                .map_or(0, |desired| desired.deployments.len() + desired.trainings.len()),
             findings,
+            suspended: desired.and_then(|desired| desired.environment.suspend),
         });
     }
     Ok(all)
@@ -150,6 +170,8 @@ pub struct Preview {
     pub hash: Digest,
     /// How many jobs name data outside the repository that nobody can say may be read.
     pub unjudged: usize,
+    /// Why nothing is changed, where the MLEnvironment is suspended.
+    pub suspended: Option<String>,
 }
 
 /// Computes what the newest commit of a branch would do to the objects in a store. Reads only.
@@ -199,6 +221,7 @@ pub fn against(
         plan,
         hash: plan_hash(&desired),
         unjudged: known.unjudged(&desired),
+        suspended: desired.environment.suspend.clone(),
     })
 }
 

@@ -1,9 +1,10 @@
 //! What a pass found and did → the status of the MLEnvironment. Computed in one place, at the end of the pass.
 
 use crds::MLEnvironmentStatus;
-use crds::status::{Condition, ConditionStatus, Counts, FindingStatus, PassStatus};
+use crds::status::{Condition, Counts, FindingStatus, PassStatus};
 use planner::Timestamp;
 use planner::names::Revision;
+use planner::plan::Waiting;
 
 use crate::conditions::Facts;
 use crate::pass::Pass;
@@ -42,14 +43,23 @@ impl Told {
 /// Computes the environment's status after a pass. The same pass over the same state gives the same status.
 pub(crate) fn report(pass: &Pass, standing: &Standing, view: &View, now: Timestamp) -> MLEnvironmentStatus {
     let old = &view.report;
-    let is_applied = pass.suspended.is_none() && pass.applied.failed.is_empty() && !pass.is_cut_short;
+    let is_applied = pass.suspended.is_none()
+        && pass.applied.failed.is_empty()
+        && !pass.is_cut_short
+        && !standing.findings().any(|finding| finding.reason.stops_commit())
+        && !standing.waiting().any(Waiting::stops_commit);
     let applied_revision = pass
         .attempted
         .clone()
         .filter(|_| is_applied)
         .or_else(|| old.applied_revision.clone());
     let mut history = old.history.clone();
-    let done = &pass.applied.done;
+    let done: Vec<_> = pass
+        .applied
+        .done
+        .iter()
+        .filter(|action| !action.is_note())
+        .collect();
     if let (false, Some(revision)) = (done.is_empty(), &pass.attempted) {
         let named = done.iter().take(CHANGES_MAX).map(ToString::to_string);
         let unnamed = done.len().saturating_sub(CHANGES_MAX);
@@ -99,35 +109,19 @@ fn conditions(pass: &Pass, standing: &Standing, old: &[Condition], now: Timestam
         .map(|finding| format!("{}: {}", finding.reason, finding.message))
         .unwrap_or_default();
     let facts = if let Some(reason) = &pass.suspended {
-        Facts {
-            ready: (ConditionStatus::True, "Suspended", reason.clone()),
-            reconciling: false,
-            stalled: false,
-        }
+        Facts::Held("Suspended", reason.clone())
     } else if pass.is_cut_short || !pass.applied.failed.is_empty() {
-        Facts {
-            ready: (ConditionStatus::False, "Retrying", first),
-            reconciling: true,
-            stalled: false,
-        }
+        Facts::Reconciling("Retrying", first)
     } else if is_stopped {
-        Facts {
-            ready: (ConditionStatus::False, "Findings", first),
-            reconciling: standing.waiting_count() > 0,
-            stalled: true,
+        Facts::Stalled {
+            reason: "Findings",
+            message: first,
+            goes_on: standing.waiting_count() > 0,
         }
     } else if let Some(waiting) = standing.waiting().next() {
-        Facts {
-            ready: (ConditionStatus::False, "Waiting", waiting.to_string()),
-            reconciling: true,
-            stalled: false,
-        }
+        Facts::Reconciling("Waiting", waiting.to_string())
     } else {
-        Facts {
-            ready: (ConditionStatus::True, "Applied", String::new()),
-            reconciling: false,
-            stalled: false,
-        }
+        Facts::Ready("Applied", String::new())
     };
     facts.conditions(old, now)
 }

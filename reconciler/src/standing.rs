@@ -33,6 +33,8 @@ pub struct Standing {
     waiting: BTreeMap<ObjectId, Vec<Waiting>>,
     waiting_count: usize,
     awaited: BTreeMap<ModelName, Vec<AwaitedPin>>,
+    /// The models of which something is not as Git says, or may not be.
+    behind: BTreeSet<ModelName>,
     changes: u64,
 }
 
@@ -110,11 +112,33 @@ impl Standing {
                 .or_default()
                 .push(one);
         }
-        for id in &part.ids {
+        // Whatever a plan says is told, also of what is not in its part.
+        let told = found.keys().chain(waiting.keys());
+        let ids: BTreeSet<ObjectId> = part.ids.iter().chain(told).cloned().collect();
+        for id in &ids {
             self.set_findings(id, found.remove(id).unwrap_or_default());
             self.set_waiting(id, waiting.remove(id).unwrap_or_default());
         }
         beside
+    }
+
+    /// Says whether nothing is wrong with a manifest or an object, and it waits for nothing.
+    pub(crate) fn is_clear(&self, id: &ObjectId) -> bool {
+        !self.found.contains_key(id) && !self.waiting.contains_key(id)
+    }
+
+    /// Says whether nothing is known of what the branch's newest commit declares.
+    pub fn is_blind(&self) -> bool {
+        self.general.iter().any(|finding| finding.reason.is_blind())
+    }
+
+    /// Remembers whether something of a model is not as Git says; returns whether that is news.
+    pub(crate) fn set_behind(&mut self, model: &ModelName, is_behind: bool) -> bool {
+        if is_behind {
+            self.behind.insert(model.clone())
+        } else {
+            self.behind.remove(model)
+        }
     }
 
     /// Forgets what was said of manifests and objects that are both gone.

@@ -41,6 +41,9 @@ pub struct RunRequest {
     pub holdout: Option<PathBuf>,
     /// The version that the deployment pins as stable, scored on the same holdout if it exists.
     pub baseline: Option<Version>,
+    /// The inputs of the newest version, for a run that learns its own only once its data is read: the same ones end it.
+    #[serde(default)]
+    pub published_inputs: Option<Digest>,
 }
 
 /// One line of `progress.jsonl`.
@@ -73,6 +76,8 @@ pub enum Ending {
         /// What was measured on the holdout.
         metrics: BTreeMap<String, f64>,
     },
+    /// The data is what the newest version was trained from: nothing was published.
+    SameInputs,
     /// The inputs are at fault, and would be again: nothing was published.
     Refused {
         /// What is wrong, where, and what to do.

@@ -25,6 +25,8 @@ use std::path::Path;
 
 use planner::Timestamp;
 use planner::finding::Disposition;
+use planner::identity::inputs_hash;
+use planner::names::Digest;
 use planner::training::{Algorithm, DataSource, Holdout, Metric, Training};
 use registry::artifact::{Limits, Model, Predictions, encode_with_signature};
 use registry::run::{Ending, Progress, RunRequest};
@@ -79,6 +81,10 @@ fn train(
     stage(0, "read");
     let stable = Stable::load(&store, request);
     let data = read(&store, request, stable.as_ref())?;
+    let inputs_hash = data.inputs_hash(request);
+    if request.published_inputs == Some(inputs_hash) {
+        return Ok(Ending::SameInputs);
+    }
     let (layout, split) = (&data.layout, &data.split);
     let train = features::rows(&data.table, &split.train, layout, None)?;
     let labels = match &train.answers {
@@ -112,6 +118,7 @@ fn train(
     stage(90, "publish");
     let findings = record::Findings {
         request,
+        inputs_hash,
         layout,
         settings,
         table: &data.table,
@@ -147,6 +154,28 @@ impl Data {
     /// Returns the table that the held-out rows are of.
     fn held_table(&self) -> &Table {
         self.holdout.as_ref().unwrap_or(&self.table)
+    }
+
+    /// Returns the hash of what it is trained from: what lies at a path without a digest is what was read there.
+    fn inputs_hash(&self, request: &RunRequest) -> Digest {
+        if !request.training.has_open_data() {
+            return request.inputs_hash;
+        }
+        let mut training = request.training.clone();
+        if let DataSource::Absolute(_) = training.dataset.source {
+            training.dataset.sha256 = Some(self.table.digest);
+        }
+        if let (
+            Holdout::File {
+                source: DataSource::Absolute(_),
+                sha256,
+            },
+            Some(holdout),
+        ) = (&mut training.evaluation.holdout, &self.holdout)
+        {
+            *sha256 = Some(holdout.digest);
+        }
+        inputs_hash(&training)
     }
 
     fn rows(&self) -> usize {

@@ -21,6 +21,7 @@ use crate::holdout::Split;
 #[derive(Debug)]
 pub(crate) struct Findings<'a> {
     pub(crate) request: &'a RunRequest,
+    pub(crate) inputs_hash: Digest,
     pub(crate) layout: &'a Layout,
     pub(crate) settings: Settings,
     pub(crate) table: &'a Table,
@@ -40,6 +41,7 @@ pub(crate) struct Findings<'a> {
 pub(crate) fn metadata(findings: Findings<'_>, now: Timestamp) -> VersionMetadata {
     let Findings {
         request,
+        inputs_hash,
         layout,
         settings,
         table,
@@ -70,8 +72,8 @@ pub(crate) fn metadata(findings: Findings<'_>, now: Timestamp) -> VersionMetadat
             digest: Digest::of(artifact),
             bytes: artifact.len() as u64,
         },
-        inputs_hash: Some(request.inputs_hash),
         signature,
+        inputs_hash: Some(inputs_hash),
         metrics: Measured {
             values: by_name(metrics),
             holdout_digest: split.digest,

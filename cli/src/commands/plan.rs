@@ -6,6 +6,7 @@
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
+use planner::plan::Action;
 use reconciler::diff::Intents;
 use reconciler::preview::{self, Preview};
 use serde_json::json;
@@ -73,7 +74,7 @@ pub(crate) fn run(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
         let preview = standalone::preview(repo, branch, environment, data_dir, roots, clock::now())?;
         say_preview(arguments.output, &preview)?;
         (
-            !preview.plan.actions.is_empty(),
+            !preview.plan.actions.is_empty() || !preview.plan.held.is_empty(),
             !preview.plan.findings.is_empty(),
         )
     };
@@ -111,22 +112,34 @@ fn say_preview(format: PlanFormat, preview: &Preview) -> Result<(), Failure> {
         plan,
         hash,
         unjudged: _,
+        suspended,
     } = preview;
-    let actions: Vec<_> = plan.actions.iter().map(ToString::to_string).collect();
+    let told = |actions: &[Action]| -> Vec<String> {
+        let told = actions.iter().filter(|action| !action.is_note());
+        told.map(ToString::to_string).collect()
+    };
+    let (actions, held) = (told(&plan.actions), told(&plan.held));
+    let suspended = suspended
+        .as_ref()
+        .map(|reason| format!("suspended, nothing is changed: {reason}"));
     let waiting: Vec<_> = plan.waiting.iter().map(ToString::to_string).collect();
     match format {
         PlanFormat::Json => terminal.document(&json!({
             "revision": revision, "hash": hash, "actions": plan.actions, "changes": actions,
-            "waiting": waiting, "findings": plan.findings,
+            "suspended": preview.suspended, "held": held, "waiting": waiting, "findings": plan.findings,
         }))?,
         PlanFormat::Text => {
-            if actions.is_empty() && plan.findings.is_empty() {
-                terminal.line(format!("{}: no change", revision.short()))?;
-            } else {
-                terminal.line(format!("{}:", revision.short()))?;
+            let is_quiet = actions.is_empty() && held.is_empty() && plan.findings.is_empty();
+            match (&suspended, is_quiet) {
+                (Some(suspended), _) => terminal.line(format!("{}: {suspended}", revision.short()))?,
+                (None, true) => terminal.line(format!("{}: no change", revision.short()))?,
+                (None, false) => terminal.line(format!("{}:", revision.short()))?,
             }
             for action in actions {
                 terminal.line(format!("  {action}"))?;
+            }
+            for action in held {
+                terminal.line(format!("  once it is lifted: {action}"))?;
             }
             for waiting in waiting {
                 terminal.line(format!("  waiting: {waiting}"))?;
@@ -138,11 +151,17 @@ fn say_preview(format: PlanFormat, preview: &Preview) -> Result<(), Failure> {
         }
         PlanFormat::Markdown => {
             terminal.line(format!("### Aurora: {}\n", revision.short()))?;
-            if actions.is_empty() && plan.findings.is_empty() {
+            if let Some(suspended) = &suspended {
+                terminal.line(format!("**{suspended}**\n"))?;
+            } else if actions.is_empty() && plan.findings.is_empty() {
                 terminal.line("No change.")?;
             }
+            let held = held
+                .into_iter()
+                .map(|action| format!("once it is lifted: {action}"));
+            let actions = actions.into_iter().chain(held);
             let waiting = waiting.into_iter().map(|waiting| format!("waiting: {waiting}"));
-            for line in actions.into_iter().chain(waiting) {
+            for line in actions.chain(waiting) {
                 terminal.line(format!("- {line}"))?;
             }
             for finding in &plan.findings {

@@ -84,13 +84,14 @@ fn say(terminal: Terminal, converged: &Converged) -> Result<(), Failure> {
     let Converged {
         is_settled,
         revision,
+        suspended,
         findings,
         waiting,
     } = converged;
     if terminal.is_json() {
         terminal.document(&json!({
             "converged": converged.is_converged(), "settled": is_settled, "revision": revision,
-            "findings": findings, "waiting": waiting,
+            "suspended": suspended, "findings": findings, "waiting": waiting,
         }))?;
         return Ok(());
     }
@@ -99,6 +100,11 @@ fn say(terminal: Terminal, converged: &Converged) -> Result<(), Failure> {
         terminal.line(format!(
             "{} at {revision}",
             terminal.paint(Colour::Green, "converged")
+        ))?;
+    } else if let (true, Some(reason)) = (is_settled, suspended) {
+        terminal.line(format!(
+            "{} at {revision}, nothing is changed: {reason}",
+            terminal.paint(Colour::Yellow, "suspended")
         ))?;
     } else if *is_settled {
         terminal.line(format!(

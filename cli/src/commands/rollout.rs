@@ -106,6 +106,14 @@ pub(crate) fn run(arguments: &RolloutArguments) -> Result<ExitCode, Failure> {
                 Some(model) => show(terminal, &deployment(data, model)?)?,
                 None => show_all(terminal, deployments(data)?)?,
             }
+            let view = status::read(&data.data_dir)?;
+            if let Some(reason) = view.environment.as_ref().and_then(status::suspension)
+                && !terminal.is_json()
+            {
+                terminal.line(format!(
+                    "\nthe environment is suspended, nothing is changed: {reason}"
+                ))?;
+            }
         }
         RolloutCommand::Abort { model, order } => abort(model, order)?,
         RolloutCommand::Pause { model, order } => {
@@ -266,6 +274,7 @@ fn render(deployment: &MLDeployment, status: &MLDeploymentStatus) -> String {
             .iter()
             .map(|paused| vec!["paused".to_owned(), (*paused).clone()]),
     );
+    rows.extend(status::behind(deployment).map(|behind| vec!["git".to_owned(), behind]));
     let mut text = table(&rows);
     if !status.history.is_empty() {
         let mut history = vec![["at", "from", "to", "weight"].map(str::to_owned).to_vec()];

@@ -8,6 +8,8 @@ use clap::Args;
 use crds::status::{FindingStatus, TrackStatus};
 use crds::{MLDeployment, MLEnvironment};
 use registry::files::may_be_there;
+use planner::Timestamp;
+use planner::observed::Behind;
 use serde_json::json;
 
 use crate::arguments::{DataArguments, OutputArguments};
@@ -86,14 +88,18 @@ fn render(terminal: Terminal, view: &View, age: Option<Duration>) -> String {
 }
 
 fn headline(environment: &MLEnvironment, age: Option<Duration>) -> String {
-    let applied = environment
-        .status
-        .as_ref()
-        .and_then(|status| status.applied_revision.as_ref());
+    let status = environment.status.as_ref();
+    let applied = status.and_then(|status| status.applied_revision.as_ref());
+    let attempted = status.and_then(|status| status.attempted_revision.as_ref());
+    let attempted = attempted.filter(|attempted| applied != Some(attempted));
     format!(
-        "environment {}, applied revision {}, {}",
+        "environment {}, applied revision {}{}, {}{}",
         environment.metadata.name.as_deref().unwrap_or_default(),
         applied.map_or("none", |revision| revision.short()),
+        attempted.map_or_else(String::new, |revision| format!(
+            " (not all of {} is applied)",
+            revision.short()
+        )),
         age.map_or_else(
             || "never run".to_owned(),
             |age| {
@@ -105,7 +111,23 @@ fn headline(environment: &MLEnvironment, age: Option<Duration>) -> String {
                 }
             }
         ),
+        suspension(environment).map_or_else(String::new, |reason| format!(
+            "\nsuspended: {reason}; nothing is changed while it stands, and what serves stays"
+        )),
     )
+}
+
+/// Returns why an environment is suspended.
+pub(crate) fn suspension(environment: &MLEnvironment) -> Option<&str> {
+    environment.spec.suspend.as_deref()
+}
+
+/// Says what keeps an object from what Git says.
+pub(crate) fn behind(deployment: &MLDeployment) -> Option<String> {
+    Some(match crds::convert::behind(&deployment.metadata)? {
+        Behind::Stopped(what) => format!("stopped: {what}"),
+        Behind::Waits(what) => format!("waits: {what}"),
+    })
 }
 
 fn finding_text(finding: &FindingStatus) -> String {
@@ -136,7 +158,8 @@ fn deployments(view: &View) -> String {
             .map(str::to_owned)
             .to_vec(),
     ];
-    for MLDeployment { spec, status, .. } in view.deployments.values() {
+    for deployment in view.deployments.values() {
+        let MLDeployment { spec, status, .. } = deployment;
         let status = status.clone().unwrap_or_default();
         let declared = spec.canary.as_ref().map(|canary| canary.weight.to_string());
         let mut state = status
@@ -144,6 +167,9 @@ fn deployments(view: &View) -> String {
             .map_or_else(|| "-".to_owned(), |state| format!("{state:?}"));
         if !status.message.is_empty() {
             state = format!("{state} ({})", status.message);
+        }
+        if let Some(behind) = behind(deployment) {
+            state = format!("{state}, {behind}");
         }
         rows.push(vec![
             spec.model_name.to_string(),
@@ -175,6 +201,19 @@ fn trainings(view: &View) -> String {
                 .collect::<Vec<_>>()
                 .join(", "),
         };
+        let slot = |at: Timestamp| at.format("%F %H:%M UTC");
+        let next = status.next_run.map(|next| format!("next run {}", slot(next)));
+        let skipped = status.last_skipped.as_ref().map(|skipped| {
+            let at = slot(skipped.slot.unwrap_or(skipped.at));
+            format!("skipped {at}: {}", skipped.reason)
+        });
+        let note: Vec<String> = Some(note)
+            .filter(|note| !note.is_empty())
+            .into_iter()
+            .chain(next)
+            .chain(skipped)
+            .collect();
+        let note = note.join("; ");
         rows.push(vec![
             name.clone(),
             training.spec.model_name.to_string(),

@@ -50,7 +50,7 @@ pub(crate) fn run(arguments: &TrainArguments) -> Result<ExitCode, Failure> {
         (None, None) => return Err(Failure::new("neither a job nor --request was given")),
     };
     Ok(match ending {
-        Ending::Published { .. } => ExitCode::SUCCESS,
+        Ending::Published { .. } | Ending::SameInputs => ExitCode::SUCCESS,
         Ending::Refused { .. } => ExitCode::from(REFUSED),
         Ending::Transient { .. } => ExitCode::from(NO),
     })

@@ -10,6 +10,7 @@ use planner::finding::Finding;
 use planner::names::{EnvironmentName, Revision};
 use reconciler::preview::{self, Known, Preview, PreviewError, Validated};
 use serde_json::{Value, json};
+use standalone::DataDirError;
 
 use crate::arguments::{DataArguments, DatasetArguments, OutputArguments};
 use crate::clock;
@@ -47,6 +48,8 @@ struct Checked {
     environment: EnvironmentName,
     revision: Revision,
     findings: Vec<Finding>,
+    /// Why nothing is changed, where the environment is suspended.
+    suspended: Option<String>,
     /// Whether pins were checked against a registry.
     registry: bool,
     /// How many jobs name data outside the repository that nobody can say may be read.
@@ -100,11 +103,13 @@ fn by_git_alone(arguments: &ValidateArguments) -> Result<Vec<Checked>, Failure> 
                 manifests: _,
                 findings,
                 unjudged,
+                suspended,
             } = validated;
             Checked {
                 environment,
                 revision,
                 findings,
+                suspended,
                 registry: false,
                 unjudged,
             }
@@ -125,17 +130,20 @@ fn applied(arguments: &ValidateArguments, environment: &EnvironmentName) -> Resu
             revision,
             plan,
             unjudged,
+            suspended,
             ..
         }) => Ok(Some(Checked {
             environment: environment.clone(),
             revision,
+            suspended,
             findings: plan.findings.into_iter().collect(),
             registry: true,
             unjudged,
         })),
-        // Nothing was applied there, or there is no branch to follow: Git alone is checked.
+        // Nothing was applied there, it is another environment's, or there is no branch to follow: Git alone is checked.
         Err(
             standalone::PreviewError::NotApplied { .. }
+            | standalone::PreviewError::DataDir(DataDirError::OtherEnvironment { .. })
             | standalone::PreviewError::Preview(PreviewError::NotApplied { .. } | PreviewError::Source(_)),
         ) => Ok(None),
         Err(error) => Err(error.into()),
@@ -147,11 +155,12 @@ fn to_json(checked: &Checked) -> Value {
         environment,
         revision,
         findings,
+        suspended,
         registry,
         unjudged,
     } = checked;
     json!({
-        "environment": environment, "revision": revision, "registry_checked": registry,
+        "environment": environment, "revision": revision, "suspended": suspended, "registry_checked": registry,
         "datasets_unchecked": unjudged, "findings": findings,
     })
 }
@@ -161,6 +170,7 @@ fn say(terminal: Terminal, checked: &Checked) -> Result<(), Failure> {
         environment,
         revision,
         findings,
+        suspended,
         registry,
         unjudged,
     } = checked;
@@ -172,7 +182,7 @@ fn say(terminal: Terminal, checked: &Checked) -> Result<(), Failure> {
         1 => terminal.paint(Colour::Red, "1 finding"),
         count => terminal.paint(Colour::Red, format!("{count} findings")),
     };
-    let pins = if *registry {
+    let note = if *registry {
         ""
     } else {
         " (pins were not checked against a registry)"
@@ -183,8 +193,11 @@ fn say(terminal: Terminal, checked: &Checked) -> Result<(), Failure> {
             " ({count} with data outside the repository: whether `aurora up` may read it depends on its --dataset-root)"
         ),
     };
+    let suspended = suspended.as_ref().map_or_else(String::new, |reason| {
+        format!("; suspended, nothing is changed: {reason}")
+    });
     terminal.line(format!(
-        "{environment} at {}: {verdict}{pins}{data}",
+        "{environment} at {}: {verdict}{note}{data}{suspended}",
         revision.short()
     ))?;
     Ok(())

@@ -46,6 +46,9 @@ fn pass(changes: &[&str], findings: &[&str]) -> Event {
     Event::Pass(Box::new(PassSummary {
         revision: Some("a".repeat(40).parse().unwrap()),
         is_first: false,
+        suspended: None,
+        behind: Vec::new(),
+        is_blind: false,
         changes: changes.iter().map(|change| (*change).to_owned()).collect(),
         findings: findings
             .iter()
@@ -137,5 +140,49 @@ fn a_canary_that_is_held_back_is_told() {
             ! wine Holding: LoadFailed: no such file
             * wine canary: nothing -> v20260202-000000
             * wine canary weight: 0% -> 5%"#]],
+    );
+}
+
+#[test]
+fn nothing_is_resolved_while_something_is_wrong_there() {
+    let hinted = |hint: &str| {
+        let Event::Pass(mut pass) = self::pass(&[], &["too much goes"]) else {
+            unreachable!("a pass");
+        };
+        pass.findings[0].hint = hint.to_owned();
+        Event::Pass(pass)
+    };
+    check(
+        vec![
+            pass(&[], &["weight is a word"]),
+            pass(&[], &["weight is 110"]),
+            pass(&[], &["weight is 110", "stable is missing"]),
+            pass(&[], &["weight is 110"]),
+            pass(&[], &[]),
+            // What to do about it names another commit each time.
+            hinted("allow a"),
+            hinted("allow b"),
+        ],
+        &expect![[r#""#]],
+    );
+}
+
+#[test]
+fn a_suspension_is_told_when_it_comes_and_when_it_goes() {
+    let suspended = |reason: Option<&str>| {
+        let Event::Pass(mut pass) = self::pass(&[], &[]) else {
+            unreachable!("a pass");
+        };
+        pass.suspended = reason.map(str::to_owned);
+        Event::Pass(pass)
+    };
+    check(
+        vec![
+            suspended(None),
+            suspended(Some("freeze")),
+            suspended(Some("freeze")),
+            suspended(None),
+        ],
+        &expect![[r#""#]],
     );
 }

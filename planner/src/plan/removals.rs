@@ -37,23 +37,11 @@ pub(super) fn decide<'a>(
     index: &Index<'a>,
     deployments: &[Deployment<'_>],
 ) -> Decided<'a> {
-    let idle = deployments
-        .iter()
-        .filter(|deployment| deployment.wanted.is_none());
-    let idle: BTreeSet<&ObjectName> = idle.map(|deployment| deployment.name).collect();
-    let undeclared = index.served().filter(|model| !index.is_declared(model));
-    // An object whose manifest turned to another model, of which nothing can be served yet, leaves nothing.
-    let (kept, leaving): (BTreeSet<_>, BTreeSet<_>) = undeclared.partition(|model| {
-        let mut holders = index.holders(model).iter();
-        holders.any(|(name, _)| idle.contains(name))
-    });
-    let mut decided = Decided {
-        kept,
-        ..Decided::default()
-    };
+    let leaving: BTreeSet<_> = index.served().filter(|model| !index.is_declared(model)).collect();
+    let mut decided = Decided::default();
     // The limits are those before the commit; where they are not known, neither is what it changes.
     let (Completeness::Complete, Some(environment)) = (desired.completeness, &observed.environment) else {
-        decided.kept.extend(leaving);
+        decided.kept = leaving;
         return decided;
     };
     decided.is_possible = true;
@@ -69,10 +57,19 @@ pub(super) fn decide<'a>(
         served,
     );
     if decided.refused.is_some() {
-        decided.kept.extend(leaving);
+        decided.kept = leaving;
         return decided;
     }
-    decided.gone = leaving;
+    // An object whose manifest turned to another model, of which nothing can be served yet, leaves nothing: it counted
+    // all the same, or many would go one by one.
+    let idle = deployments
+        .iter()
+        .filter(|deployment| deployment.wanted.is_none());
+    let idle: BTreeSet<&ObjectName> = idle.map(|deployment| deployment.name).collect();
+    (decided.kept, decided.gone) = leaving.into_iter().partition(|model| {
+        let mut holders = index.holders(model).iter();
+        holders.any(|(name, _)| idle.contains(name))
+    });
     let trainings = observed.trainings.keys();
     decided.trainings = trainings
         .filter(|name| !desired.trainings.contains_key(*name))

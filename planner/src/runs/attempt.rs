@@ -64,9 +64,11 @@ impl Decision {
     }
 }
 
-/// Returns when a run that is under way is stopped.
-pub(super) fn deadline(job: &Job<'_>, record: &Record) -> Timestamp {
-    record.started_at + active_deadline(job)
+/// Returns when a run that is under way is stopped. A clock that is set makes it neither older nor younger.
+pub(super) fn deadline(job: &Job<'_>, record: &Record, now: Timestamp) -> Timestamp {
+    let elapsed = job.around.elapsed.get(&record.version);
+    let started_at = elapsed.map_or(record.started_at, |elapsed| now - seconds(elapsed.as_secs()));
+    started_at + active_deadline(job)
 }
 
 fn active_deadline(job: &Job<'_>) -> Duration {

@@ -107,15 +107,18 @@ impl Queue {
         taken.into_iter().filter_map(|place| self.take(&place)).collect()
     }
 
-    /// Says whether nothing is due and nothing under way.
+    /// Says whether nothing is due and nothing under way; nothing is remembered then.
     pub fn is_empty(&self) -> bool {
-        self.due.is_empty() && self.running == 0
+        self.due.is_empty() && self.of_job.is_empty() && self.running == 0
     }
 
     fn take(&mut self, place: &Place) -> Option<Due> {
         let due = self.due.remove(place)?;
         if let Some(places) = self.of_job.get_mut(&due.job) {
             places.retain(|other| other != place);
+            if places.is_empty() {
+                self.of_job.remove(&due.job);
+            }
         }
         if due.is_baseline {
             self.finish(&due.model);

@@ -67,11 +67,14 @@ fn due_slot(job: &Job<'_>, policy: &Policy<'_>, records: &[Record], slot: Timest
         Concurrency::Forbid if is_running => return Due::Skip(slot, SkipReason::Forbid),
         Concurrency::Forbid | Concurrency::Replace | Concurrency::Allow => {}
     }
-    if last_inputs(job, records) == Some(job.inputs) {
+    // What lies at a path is known only once it is read: the run itself ends where nothing is new.
+    if !job.training.has_open_data() && last_inputs(job, records) == Some(job.inputs) {
         return Due::Skip(slot, SkipReason::SameInputs);
     }
     let is_known_invalid = last_run(records).is_some_and(|last| {
-        last.spec_hash == job.spec_hash && matches!(last.outcome, Outcome::Refused { .. })
+        !job.training.has_open_data()
+            && last.spec_hash == job.spec_hash
+            && matches!(last.outcome, Outcome::Refused { .. })
     });
     if is_known_invalid {
         return Due::Skip(slot, SkipReason::LastRunInvalid);
@@ -200,8 +203,20 @@ fn last_inputs(job: &Job<'_>, records: &[Record]) -> Option<Digest> {
     })
 }
 
+/// The inputs of the newest version that was trained: by this job, else by any of the model's.
+pub(super) fn published_inputs(job: &Job<'_>, records: &[Record]) -> Option<Digest> {
+    let inputs = |version| match job.existing.get(version)? {
+        ObservedVersion::Sound { inputs, .. } => *inputs,
+        ObservedVersion::Damaged(_) => None,
+    };
+    let published = records.iter().rev();
+    let mut published = published.filter(|record| matches!(record.outcome, Outcome::Published { .. }));
+    match published.next() {
+        Some(record) => inputs(&record.version),
+        None => job.existing.keys().rev().find_map(inputs),
+    }
+}
+
 fn version_of(job: &Job<'_>, records: &[Record], slot: Timestamp) -> Version {
-    Version::at(slot, |version| {
-        job.existing.contains_key(version) || records.iter().any(|record| record.version == *version)
-    })
+    Version::at(slot, |version| job.is_taken(version, records))
 }

@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{ATTEMPTS_MAX, Due, Job, Outcome, Phase, Record, RunAction, Runs, StopReason, runs};
+use super::scheduled::published_inputs;
+use super::{ATTEMPTS_MAX, Due, Job, Outcome, Phase, Record, RunAction, Runs, SkipReason, StopReason, runs};
 use crate::Timestamp;
 use crate::memory::{self, Format};
-use crate::names::{ObjectName, Version};
+use crate::names::{Digest, ObjectName, Version};
 
 /// How many runs a job's status remembers.
 pub const RECORDS_MAX: usize = 20;
@@ -17,6 +18,8 @@ pub struct Status {
     pub phase: Option<Phase>,
     /// Why a run that is due waits, for people.
     pub note: Option<String>,
+    /// The next slot of its schedule.
+    pub next: Option<Timestamp>,
     /// The last runs, oldest first.
     pub records: Vec<Record>,
 }
@@ -81,7 +84,13 @@ impl Status {
         held: Option<&str>,
         now: Timestamp,
     ) -> Decided {
-        let Runs { actions, phase, wake } = runs(job, &self.records, now);
+        let Runs {
+            actions,
+            phase,
+            wake,
+            next,
+        } = runs(job, &self.records, now);
+        self.next = next;
         let mut decided = Decided {
             wake,
             ..Decided::default()
@@ -160,6 +169,30 @@ impl Status {
             is_retried: is_transient && record.attempt < ATTEMPTS_MAX,
             outcome,
         })
+    }
+
+    /// Returns the newest run that was started.
+    pub fn last_run(&self) -> Option<&Record> {
+        let is_skipped = |record: &&Record| matches!(record.outcome, Outcome::Skipped { .. });
+        self.records.iter().rfind(|record| !is_skipped(record))
+    }
+
+    /// Returns the newest run that was skipped, when and why.
+    pub fn last_skipped(&self) -> Option<(&Record, Timestamp, SkipReason)> {
+        self.records.iter().rev().find_map(|record| match record.outcome {
+            Outcome::Skipped { at, reason } => Some((record, at, reason)),
+            Outcome::Running
+            | Outcome::Published { .. }
+            | Outcome::Refused { .. }
+            | Outcome::Transient { .. }
+            | Outcome::Stopped { .. } => None,
+        })
+    }
+
+    /// Returns the inputs of what was published last, for a run that learns its own only once its data is read.
+    pub fn published_inputs(&self, job: &Job<'_>) -> Option<Digest> {
+        let is_open = job.training.has_open_data();
+        is_open.then(|| published_inputs(job, &self.records)).flatten()
     }
 
     /// Returns the runs that are recorded as under way.

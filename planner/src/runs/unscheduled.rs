@@ -37,9 +37,7 @@ pub(super) fn per_inputs(job: &Job<'_>, records: &[Record], now: Timestamp) -> D
         (Some(last), None) => continue_run(job, &last.version, None, Some(last), now),
         // The version was published by somebody else in the meantime, from other inputs: the run needs another name.
         (Some(_), Some((_, ObservedVersion::Sound { .. }))) | (None, _) => {
-            let is_taken = |version: &Version| {
-                job.existing.contains_key(version) || records.iter().any(|r| r.version == *version)
-            };
+            let is_taken = |version: &Version| job.is_taken(version, records);
             continue_run(job, &Version::at(job.committed_at, is_taken), None, None, now)
         }
     }

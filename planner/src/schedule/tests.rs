@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use chrono::NaiveDateTime;
 use expect_test::{Expect, expect};
 
-use super::{Schedule, ScheduleText};
+use super::{Schedule, ScheduleText, ZoneRules};
 use crate::Timestamp;
 
 fn schedule(cron: &str, time_zone: &str) -> Schedule {
@@ -40,7 +40,8 @@ fn check(cron: &str, time_zone: &str, after: &str, expected: &Expect) {
             Some(next),
             "the newest slot until a slot is that slot"
         );
-        let local = next.with_timezone(&schedule.zone);
+        let zone: chrono_tz::Tz = schedule.text.time_zone.parse().unwrap();
+        let local = next.with_timezone(&zone);
         writeln!(lines, "{}", local.format("%a %Y-%m-%d %H:%M %z")).unwrap();
         slot = next;
     }
@@ -478,4 +479,88 @@ fn a_schedule_keeps_its_text() {
     let json = serde_json::to_string(&schedule).unwrap();
     expect![[r#"{"cron":"0  3 * * SUN","time_zone":"Europe/Paris"}"#]].assert_eq(&json);
     assert_eq!(serde_json::from_str::<Schedule>(&json).unwrap(), schedule);
+}
+
+#[test]
+fn no_slot_is_newest_before_it_is_there() {
+    // Up to a millisecond before the slot it is the one before, by whatever clock reads fractions of a second.
+    for (cron, zone) in [
+        ("* * * * *", "UTC"),
+        ("* * * * *", "Europe/Paris"),
+        ("30 1,2 * * *", "Europe/Berlin"),
+    ] {
+        let schedule = schedule(cron, zone);
+        let slot = schedule.next_after(at("2026-10-25 00:00")).unwrap();
+        let before = schedule
+            .newest_until(slot - chrono::Duration::seconds(1))
+            .unwrap();
+        for millis in [1, 500, 999, 1_000] {
+            let at = slot - chrono::Duration::milliseconds(millis);
+            assert_eq!(
+                schedule.newest_until(at),
+                Some(before),
+                "{cron} {zone} {millis} ms before"
+            );
+        }
+        for millis in [0, 1, 999] {
+            let at = slot + chrono::Duration::milliseconds(millis);
+            assert_eq!(
+                schedule.newest_until(at),
+                Some(slot),
+                "{cron} {zone} {millis} ms after"
+            );
+        }
+    }
+}
+
+/// Rules of a zone as a file would give them: a year of Europe/Paris, or of a country that has changed its mind.
+fn given(zone: &str, before: i32, from: &[(&str, i32)]) -> Schedule {
+    let from = from
+        .iter()
+        .map(|(text, offset)| (at(text).timestamp(), *offset))
+        .collect();
+    let mut schedule = schedule("30 2 * * *", zone);
+    schedule.read_by(Some(std::sync::Arc::new(ZoneRules::new(before, from))));
+    schedule
+}
+
+#[test]
+fn rules_that_are_given_count_as_those_that_are_compiled_in() {
+    let paris = [("2026-03-29 01:00", 7_200), ("2026-10-25 01:00", 3_600)];
+    let given = given("Europe/Paris", 3_600, &paris);
+    let bundled = schedule("30 2 * * *", "Europe/Paris");
+    assert_eq!(given, bundled, "how it is written decides");
+    // The spring gap, the autumn fold, and any other night; minute by minute around the changes.
+    let mut after = at("2026-01-01 00:00");
+    while after < at("2026-12-31 00:00") {
+        assert_eq!(
+            given.next_after(after),
+            bundled.next_after(after),
+            "after {after}"
+        );
+        assert_eq!(
+            given.newest_until(after),
+            bundled.newest_until(after),
+            "until {after}"
+        );
+        after += chrono::Duration::minutes(if [3, 10].contains(&chrono::Datelike::month(&after)) {
+            7
+        } else {
+            301
+        });
+    }
+}
+
+#[test]
+fn rules_that_are_newer_than_those_that_are_compiled_in_count() {
+    // A zone that gives its summer time up: standard time all year from 2026 on.
+    let given = given("Europe/Paris", 3_600, &[]);
+    assert_eq!(
+        given.next_after(at("2026-07-01 00:00")),
+        Some(at("2026-07-01 01:30"))
+    );
+    assert_eq!(
+        schedule("30 2 * * *", "Europe/Paris").next_after(at("2026-07-01 00:00")),
+        Some(at("2026-07-01 00:30"))
+    );
 }

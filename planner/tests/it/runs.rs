@@ -14,7 +14,7 @@ use planner::Timestamp;
 use planner::identity::{inputs_hash, spec_hash};
 use planner::names::{Digest, Version};
 use planner::observed::ObservedVersion;
-use planner::runs::{Job, Outcome, Phase, Record, RunAction, Runs, StopReason, runs};
+use planner::runs::{Around, Job, Outcome, Phase, Record, RunAction, Runs, StopReason, runs};
 use planner::training::Training;
 
 use crate::support::{at, digest};
@@ -25,6 +25,7 @@ struct Target {
     committed_at: Timestamp,
     existing: BTreeMap<Version, ObservedVersion>,
     records: Vec<Record>,
+    around: Around,
     now: Timestamp,
     log: String,
 }
@@ -36,6 +37,7 @@ impl Target {
             committed_at: at("2026-03-01 00:00"),
             existing: BTreeMap::new(),
             records: Vec::new(),
+            around: Around::default(),
             now: at("2026-03-01 00:00"),
             log: String::new(),
         }
@@ -49,6 +51,7 @@ impl Target {
             committed_at: self.committed_at,
             existing: &self.existing,
             baseline: None,
+            around: &self.around,
         };
         runs(&job, &self.records, self.now)
     }

@@ -2,9 +2,9 @@
 
 use expect_test::{Expect, expect};
 use planner::names::Revision;
-use reconciler::preview;
+use reconciler::preview::{self, Known};
 
-use crate::repository::{Repo, V1, V2, deployment, dev, training};
+use crate::repository::{ENVIRONMENT, Repo, V1, V2, deployment, dev, training};
 
 fn check(repo: &Repo, base: &Revision, head: &Revision, expected: &Expect) {
     let intents = preview::between(repo.path(), base.as_str(), head.as_str(), &dev()).unwrap();
@@ -145,4 +145,86 @@ fn markup_in_a_manifest_stays_text() {
         | m | is suspended: a \| \<b\> \[c\](d) \@e |
     "#]]
     .assert_eq(&markdown.join("\n"));
+}
+
+/// A deployment whose name is not its model's.
+fn named(name: &str, model: &str) -> String {
+    deployment(model, V1, None).replace(
+        &format!("metadata: {{ name: {model} }}"),
+        &format!("metadata: {{ name: {name} }}"),
+    )
+}
+
+#[test]
+fn what_is_served_is_told_whatever_its_object_is_called() {
+    let mut repo = Repo::with(&[("a.yaml", &named("a", "m")), ("b.yaml", &named("b", "n"))]);
+    let base = repo.commit("base");
+    repo.remove("environments/dev/a.yaml");
+    let renamed = repo.change("z.yaml", &named("z", "m"));
+    check(&repo, &base, &renamed, &expect![[r#""#]]);
+    // z takes model n over, and m goes.
+    repo.remove("environments/dev/b.yaml");
+    let taken = repo.change("z.yaml", &named("z", "n"));
+    check(&repo, &renamed, &taken, &expect![[r#""#]]);
+    // Two exchange their models.
+    repo.change("a.yaml", &named("a", "m"));
+    let before = repo.change("b.yaml", &named("b", "n"));
+    repo.remove("environments/dev/z.yaml");
+    let base = repo.commit("two");
+    repo.write("environments/dev/a.yaml", &named("a", "n"));
+    let exchanged = repo.change("b.yaml", &named("b", "m"));
+    check(&repo, &base, &exchanged, &expect![[r#""#]]);
+    assert_ne!(before, exchanged);
+}
+
+#[test]
+fn what_will_be_refused_is_told() {
+    let names = ["a", "b", "c", "d"];
+    let mut repo = Repo::with(&[]);
+    for name in names {
+        repo.write(
+            &format!("environments/dev/{name}.yaml"),
+            &deployment(name, V1, None),
+        );
+    }
+    let base = repo.commit("four");
+    repo.remove("environments/dev/a.yaml");
+    let one = repo.commit("one goes");
+    check(&repo, &base, &one, &expect![[r#""#]]);
+    // Renamed, emptied, and turned to another model: three of four.
+    repo.remove("environments/dev/b.yaml");
+    repo.write("environments/dev/b.json", "{}");
+    repo.write("environments/dev/c.yaml", "");
+    let three = repo.change("d.yaml", &named("d", "e"));
+    check(&repo, &base, &three, &expect![[r#""#]]);
+    let validated = preview::validate(repo.path(), three.as_str(), None, &Known::default()).unwrap();
+    let reasons: Vec<_> = validated[0]
+        .findings
+        .iter()
+        .map(|finding| finding.reason)
+        .collect();
+    assert_eq!(reasons, [planner::finding::Reason::RemovalRefused]);
+    let validated = preview::validate(repo.path(), one.as_str(), None, &Known::default()).unwrap();
+    assert_eq!(validated[0].findings, []);
+}
+
+#[test]
+fn what_is_suspended_does_not_happen() {
+    let suspended = |weight| {
+        let manifest = deployment("m", V1, Some((V2, weight)));
+        format!("{manifest}  suspend: audit\n")
+    };
+    let mut repo = Repo::with(&[("m.yaml", &deployment("m", V1, Some((V2, 10))))]);
+    let base = repo.commit("base");
+    let one = repo.change("m.yaml", &suspended(50));
+    check(&repo, &base, &one, &expect![[r#""#]]);
+    let environment = ENVIRONMENT.replace("Standalone }", "Standalone, suspend: freeze }");
+    repo.change("environment.yaml", &environment);
+    let frozen = repo.commit("frozen");
+    let all = repo.change("m.yaml", &deployment("m", V2, None));
+    check(&repo, &frozen, &all, &expect![[r#""#]]);
+    let nothing = repo.commit("nothing");
+    check(&repo, &all, &nothing, &expect![[r#""#]]);
+    let validated = preview::validate(repo.path(), all.as_str(), None, &Known::default()).unwrap();
+    assert_eq!(validated[0].suspended.as_deref(), Some("freeze"));
 }

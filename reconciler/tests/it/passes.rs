@@ -18,7 +18,7 @@ use reconciler::source::Source;
 use reconciler::{Beat, Pass, Reconciler};
 use registry::{Observer, Owner, Reference, Store};
 
-use crate::repository::{Repo, V1, V2, deployment, dev};
+use crate::repository::{ENVIRONMENT, Repo, V1, V2, deployment, dev};
 use crate::versions::draft;
 
 struct World {
@@ -388,4 +388,113 @@ fn a_removed_manifest_removes_its_object_and_aliases() {
     assert!(!there.iter().any(is_o));
     assert_eq!(world.alias("o", Track::Stable), None);
     assert_eq!(world.alias("m", Track::Stable).as_deref(), Some(V1));
+}
+
+/// Attempted, applied, and what is ready.
+fn stands(world: &World) -> String {
+    let report = world.target.last_report().unwrap();
+    let holding = report.conditions.iter();
+    let holding = holding.filter(|condition| condition.status == crds::status::ConditionStatus::True);
+    let holding: Vec<&str> = holding.map(|condition| condition.kind.as_str()).collect();
+    let is_applied = report.applied_revision == report.attempted_revision;
+    format!("{} applied: {is_applied}", holding.join("+"))
+}
+
+#[test]
+fn a_commit_that_is_refused_is_attempted_and_not_applied() {
+    let repo = Repo::with(&[
+        ("m.yaml", &deployment("m", V1, None)),
+        ("o.yaml", &deployment("o", V1, None)),
+    ]);
+    let mut world = World::new(repo, &["m", "o"]);
+    world.settle();
+    assert_eq!(stands(&world), "Ready applied: true");
+    let behind = |pass: &Pass| -> Vec<String> {
+        let behind = pass.behind.iter();
+        behind
+            .map(|(model, is_behind)| format!("{model} {is_behind}"))
+            .collect()
+    };
+    // A pin that nobody makes.
+    world
+        .repo
+        .change("m.yaml", &deployment("m", "v20990101-000000", None));
+    assert_eq!(behind(&world.pass()), ["m true"]);
+    assert_eq!(stands(&world), "Stalled applied: false");
+    world.repo.change("m.yaml", &deployment("m", V1, None));
+    assert_eq!(behind(&world.pass()), ["m false"]);
+    assert_eq!(stands(&world), "Ready applied: true");
+    // Both models at once are more than may go.
+    world.repo.remove("environments/dev/m.yaml");
+    world.repo.remove("environments/dev/o.yaml");
+    world.repo.commit("both go");
+    assert_eq!(behind(&world.pass()), ["m true", "o true"]);
+    assert_eq!(stands(&world), "Stalled applied: false");
+    world.settle();
+    assert_eq!(world.alias("m", Track::Stable).as_deref(), Some(V1));
+    world
+        .repo
+        .write("environments/dev/m.yaml", &deployment("m", V1, None));
+    world
+        .repo
+        .write("environments/dev/o.yaml", &deployment("o", V1, None));
+    world.repo.commit("both come back");
+    assert_eq!(behind(&world.pass()), ["m false", "o false"]);
+    assert_eq!(stands(&world), "Ready applied: true");
+    // Suspended, nothing is applied, and nobody says that all is as it should be.
+    let environment = ENVIRONMENT.replace("Standalone }", "Standalone, suspend: freeze }");
+    world.repo.change("environment.yaml", &environment);
+    let pass = world.pass();
+    assert_eq!(
+        (behind(&pass), pass.suspended.as_deref()),
+        (vec!["m true".to_owned(), "o true".to_owned()], Some("freeze"))
+    );
+    assert_eq!(stands(&world), " applied: false");
+    world.repo.change("m.yaml", &deployment("m", V2, None));
+    assert_eq!(done(&world.pass()), Vec::<String>::new());
+    world.repo.change("environment.yaml", ENVIRONMENT);
+    world.settle();
+    assert_eq!(world.alias("m", Track::Stable).as_deref(), Some(V2));
+    assert_eq!(stands(&world), "Ready applied: true");
+}
+
+#[test]
+fn models_are_removed_one_by_one_by_nobody_but_git() {
+    // Four objects turn to models of other names: no later pass, whatever it is about, lets one of them go.
+    let names = ["a", "b", "c", "d"];
+    let mut repo = Repo::with(&[]);
+    for name in names {
+        repo.write(
+            &format!("environments/dev/{name}.yaml"),
+            &deployment(name, V1, None),
+        );
+    }
+    repo.commit("four");
+    let mut world = World::new(repo, &["a", "b", "c", "d", "ax", "bx", "cx", "dx"]);
+    world.settle();
+    for name in names {
+        let turned = deployment(name, V1, None)
+            .replace("modelName: ", "modelName: x")
+            .replace(&format!("modelName: x{name}"), &format!("modelName: {name}x"));
+        world
+            .repo
+            .write(&format!("environments/dev/{name}.yaml"), &turned);
+    }
+    world.repo.commit("turned");
+    world.settle();
+    let refused = world.findings();
+    assert!(
+        refused.starts_with("RemovalRefused: MLEnvironment/dev: 4 of 4 models"),
+        "{refused}"
+    );
+    world.rest();
+    for name in names {
+        std::fs::remove_file(world.store.root().join(format!("aurora/{name}/aliases/stable"))).unwrap();
+    }
+    world.settle();
+    world.rest();
+    for name in names {
+        assert_eq!(world.alias(name, Track::Stable).as_deref(), Some(V1), "{name}");
+    }
+    assert_eq!(world.findings(), refused);
 }

@@ -18,7 +18,7 @@ pub enum Event {
     Pass(Box<PassSummary>),
     /// A pass ended, whether it changed anything or not: for counting, not for telling.
     PassEnded {
-        /// `converged`, `changed`, `findings` or `failed`.
+        /// `converged`, `changed`, `findings`, `suspended` or `failed`.
         result: &'static str,
         /// How long it took.
         took: Duration,
@@ -88,6 +88,12 @@ pub struct PassSummary {
     pub revision: Option<Revision>,
     /// Whether it is the first pass of this process.
     pub is_first: bool,
+    /// Why nothing is changed, where the MLEnvironment is suspended.
+    pub suspended: Option<String>,
+    /// The models of which it is news whether something is not as Git says.
+    pub behind: Vec<(ModelName, bool)>,
+    /// Whether nothing is known of what the branch's newest commit declares.
+    pub is_blind: bool,
     /// What it did, one line each.
     pub changes: Vec<String>,
     /// All findings.

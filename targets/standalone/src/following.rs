@@ -46,6 +46,7 @@ pub(crate) struct Following {
 struct Last {
     counted: Instant,
     revision: Option<Revision>,
+    suspended: Option<String>,
     findings: Vec<Finding>,
     waiting: Vec<String>,
 }
@@ -156,13 +157,20 @@ impl Following {
             .map(ToString::to_string)
             .collect();
         let is_told = known.is_some_and(|last| {
-            last.revision == pass.attempted && last.findings == findings && last.waiting == waiting
+            last.revision == pass.attempted
+                && last.suspended == pass.suspended
+                && last.findings == findings
+                && last.waiting == waiting
         });
-        if !is_told || !pass.applied.done.is_empty() {
+        if !is_told || !pass.applied.done.is_empty() || !pass.behind.is_empty() {
+            let done = pass.applied.done.iter().filter(|action| !action.is_note());
             self.events.send(Event::Pass(Box::new(PassSummary {
                 revision: pass.attempted.clone(),
                 is_first: known.is_none(),
-                changes: pass.applied.done.iter().map(ToString::to_string).collect(),
+                suspended: pass.suspended.clone(),
+                behind: pass.behind.clone(),
+                is_blind: standing.is_blind(),
+                changes: done.map(ToString::to_string).collect(),
                 findings: findings.clone(),
                 waiting: waiting.clone(),
             })));
@@ -174,6 +182,7 @@ impl Following {
         self.last = Some(Last {
             counted: began,
             revision: pass.attempted.clone(),
+            suspended: pass.suspended.clone(),
             findings,
             waiting,
         });
@@ -196,6 +205,8 @@ impl Following {
         let standing = self.reconciler.standing();
         if pass.is_cut_short || !pass.applied.failed.is_empty() {
             "failed"
+        } else if pass.suspended.is_some() {
+            "suspended"
         } else if standing.stopping().next().is_some() {
             "findings"
         } else if pass.applied.done.is_empty() && standing.waiting_count() == 0 {

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crds::status::{Condition, ConditionStatus};
+use crds::status::Condition;
 use planner::Timestamp;
 use planner::names::{ModelName, ObjectName};
-use planner::rollout::{self, Claimant, Commands, Model, State, TrackAction, owner, rollout};
+use planner::observed::{Behind, DeploymentObject};
+use planner::rollout::{self, Claimant, Commands, HoldReason, Model, State, TrackAction, owner, rollout};
 use reconciler::conditions::Facts;
 use registry::Observer;
 
@@ -183,10 +184,20 @@ impl Models {
         self.carry_out(model, &step.actions);
 
         let is_gone = step.actions.contains(&TrackAction::Forget);
-        let before = entry.and_then(|(_, entry)| entry.found.status.as_ref());
-        let is_news = name.is_some() && before != Some(&step.status);
-        if let (Some(name), Some((_, entry)), true) = (name, entry, is_news) {
-            self.remember(name, model, &entry.conditions, &step, now);
+        let mut is_news = false;
+        if let (Some(name), Some((_, entry))) = (name, entry) {
+            is_news = entry.found.status.as_ref() != Some(&step.status);
+            let conditions = conditions(&step.status, &entry.found.object, &entry.conditions, now);
+            if is_news {
+                self.events.send(Event::Rollout {
+                    deployment: name.clone(),
+                    model: model.clone(),
+                    status: Box::new(step.status.clone()),
+                });
+            }
+            if is_news || conditions != entry.conditions {
+                self.objects.set_rollout(name, step.status.clone(), conditions);
+            }
         }
         self.leave(&known, name, model, is_gone);
         if is_gone {
@@ -239,50 +250,45 @@ impl Models {
             }
         }
     }
-
-    fn remember(
-        &self,
-        name: &ObjectName,
-        model: &ModelName,
-        old: &[Condition],
-        step: &rollout::Rollout,
-        now: Timestamp,
-    ) {
-        let conditions = conditions(&step.status, old, now);
-        self.events.send(Event::Rollout {
-            deployment: name.clone(),
-            model: model.clone(),
-            status: Box::new(step.status.clone()),
-        });
-        self.objects.set_rollout(name, step.status.clone(), conditions);
-    }
 }
 
-fn conditions(status: &rollout::Status, old: &[Condition], now: Timestamp) -> Vec<Condition> {
-    let serves = if status.serving.stable.is_some() {
-        ConditionStatus::True
-    } else {
-        ConditionStatus::False
-    };
-    let facts = |reason, message: String, reconciling, stalled| Facts {
-        ready: (serves, reason, message),
-        reconciling,
-        stalled,
-    };
+/// What an MLDeployment's conditions say: of the tracks, and of what keeps the object from what Git says.
+fn conditions(
+    status: &rollout::Status,
+    object: &DeploymentObject,
+    old: &[Condition],
+    now: Timestamp,
+) -> Vec<Condition> {
     let facts = match &status.state {
-        State::Idle => facts("Idle", String::new(), false, false),
+        State::Idle => Facts::Ready("Idle", String::new()),
         State::Preparing => {
             let message = "a track does not serve its pin yet";
-            facts("Preparing", message.to_owned(), true, false)
+            Facts::Reconciling("Preparing", message.to_owned())
         }
         State::Promoting => {
             let message = "stable becomes what the canary serves";
-            facts("Promoting", message.to_owned(), true, false)
+            Facts::Reconciling("Promoting", message.to_owned())
         }
-        State::Holding { reason, message } => facts("Holding", format!("{reason}: {message}"), false, true),
+        State::Holding { reason, message } => {
+            let message = format!("{reason}: {message}");
+            match reason {
+                HoldReason::Suspended | HoldReason::Paused => Facts::Held("Holding", message),
+                HoldReason::CanaryLost | HoldReason::CanaryCapacity => Facts::Reconciling("Holding", message),
+                HoldReason::LoadFailed => Facts::stalled("Holding", message),
+            }
+        }
         State::Aborted { digest, reason } => {
-            facts("Aborted", format!("{}: {reason}", digest.short()), false, true)
+            Facts::stalled("Aborted", format!("{}: {reason}", digest.short()))
         }
+    };
+    let facts = match (&object.behind, facts) {
+        (Some(Behind::Stopped(what)), facts) => Facts::Stalled {
+            reason: "Stopped",
+            message: what.clone(),
+            goes_on: matches!(facts, Facts::Reconciling(..)),
+        },
+        (Some(Behind::Waits(what)), Facts::Ready(..)) => Facts::Reconciling("Waiting", what.clone()),
+        (Some(Behind::Waits(_)) | None, facts) => facts,
     };
     facts.conditions(old, now)
 }

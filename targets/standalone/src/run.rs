@@ -108,6 +108,8 @@ pub struct Converged {
     pub is_settled: bool,
     /// The commit.
     pub revision: Option<Revision>,
+    /// Why nothing is changed, where the MLEnvironment is suspended.
+    pub suspended: Option<String>,
     /// What stands in the way.
     pub findings: Vec<Finding>,
     /// What still waits, one sentence each.
@@ -117,7 +119,7 @@ pub struct Converged {
 impl Converged {
     /// Says whether everything is as Git says.
     pub fn is_converged(&self) -> bool {
-        self.is_settled && self.findings.is_empty() && self.waiting.is_empty()
+        self.is_settled && self.suspended.is_none() && self.findings.is_empty() && self.waiting.is_empty()
     }
 }
 
@@ -355,6 +357,7 @@ async fn reconcile(
             let new = Converged {
                 is_settled,
                 revision: look.pass.attempted,
+                suspended: look.pass.suspended,
                 findings: standing.stopping().cloned().collect(),
                 waiting: standing.waiting().map(ToString::to_string).collect(),
             };

@@ -7,11 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crds::status::ConditionStatus;
 use planner::Timestamp;
 use planner::names::{ModelName, ObjectName, Version};
 use planner::observed::ObservedModel;
-use planner::runs::{self, Job, Outcome, Phase, Queue, StopReason};
+use planner::runs::{self, Around, Job, Outcome, Phase, Queue, SkipReason, StopReason};
 use reconciler::Beat;
 use reconciler::conditions::Facts;
 use registry::run::Ending;
@@ -44,6 +43,10 @@ pub(crate) struct Trainings {
     queue: Queue,
     /// What each process that is under way was started for.
     started: BTreeMap<RunKey, runs::Due>,
+    /// The versions that each model's jobs make, have made or are about to.
+    claims: BTreeMap<ModelName, BTreeMap<ObjectName, BTreeSet<Version>>>,
+    /// Which model each job was last seen to train.
+    model_of: BTreeMap<ObjectName, ModelName>,
     /// What the registry held of each job's model when it was last decided about.
     seen: BTreeMap<ObjectName, Arc<ObservedModel>>,
     due: Due<ObjectName>,
@@ -78,6 +81,8 @@ impl Trainings {
             children: Children::new(wake),
             queue: Queue::default(),
             started: BTreeMap::new(),
+            claims: BTreeMap::new(),
+            model_of: BTreeMap::new(),
             seen: BTreeMap::new(),
             due: Due::default(),
             unsettled: BTreeSet::new(),
@@ -152,7 +157,11 @@ impl Trainings {
                 return false;
             }
         };
-        let job = Job::new(&object, &existing.versions);
+        let around = Around {
+            claimed: self.claimed(name, model),
+            elapsed: self.children.elapsed(name),
+        };
+        let job = Job::new(&object, &existing.versions).with(&around);
         let outside = request::outside(&object, &self.roots);
         let postponed = self.postponed.as_ref().map(|(_, why)| why.as_str());
         let held = outside.as_deref().or(postponed);
@@ -168,6 +177,8 @@ impl Trainings {
             decided.due.clear();
         }
         self.due.set(name, decided.wake);
+        let due = decided.due.iter().map(|due| &due.version);
+        self.claim(name, model, &status.runs, due);
         self.queue.set(name, decided.due);
         let has_news = self.save(name, status, now);
         if outside.is_some() {
@@ -175,6 +186,44 @@ impl Trainings {
             self.unsettled.remove(name);
         }
         has_news
+    }
+
+    /// Returns the versions that the model's other jobs claim.
+    fn claimed(&self, name: &ObjectName, model: &ModelName) -> BTreeSet<Version> {
+        let jobs = self.claims.get(model).into_iter().flatten();
+        let others = jobs.filter(|(other, _)| *other != name);
+        others.flat_map(|(_, versions)| versions).cloned().collect()
+    }
+
+    /// Remembers which versions a job claims: those of its runs, and of the ones that are due.
+    fn claim<'a>(
+        &mut self,
+        name: &ObjectName,
+        model: &ModelName,
+        runs: &'a runs::Status,
+        due: impl Iterator<Item = &'a Version>,
+    ) {
+        if self.model_of.get(name) != Some(model) {
+            self.unclaim(name);
+        }
+        let made = runs.records.iter();
+        let made = made.filter(|record| !matches!(record.outcome, Outcome::Skipped { .. }));
+        let versions = made.map(|record| &record.version).chain(due).cloned().collect();
+        let jobs = self.claims.entry(model.clone()).or_default();
+        jobs.insert(name.clone(), versions);
+        self.model_of.insert(name.clone(), model.clone());
+    }
+
+    fn unclaim(&mut self, name: &ObjectName) {
+        let Some(model) = self.model_of.remove(name) else {
+            return;
+        };
+        if let Some(jobs) = self.claims.get_mut(&model) {
+            jobs.remove(name);
+            if jobs.is_empty() {
+                self.claims.remove(&model);
+            }
+        }
     }
 
     /// A job that is gone: its processes end, and nothing is due.
@@ -188,6 +237,7 @@ impl Trainings {
         for key in orphans {
             self.children.stop(&key);
         }
+        self.unclaim(name);
         self.queue.set(name, Vec::new());
         self.due.set(name, None);
         self.seen.remove(name);
@@ -240,7 +290,9 @@ impl Trainings {
             job: due.job.clone(),
             version: due.version.clone(),
         };
-        let Ok(request) = request::of(due, &object, job.inputs, self.registry.store(), &self.roots) else {
+        let published = before.runs.published_inputs(&job);
+        let store = self.registry.store();
+        let Ok(request) = request::of(due, &object, job.inputs, published, store, &self.roots) else {
             // Invariant: what may not be read is not queued.
             return false;
         };
@@ -351,6 +403,13 @@ impl Trainings {
             let Some(entry) = self.objects.training(&name) else {
                 continue;
             };
+            // What is claimed is known of all before anything is decided about one.
+            self.claim(
+                &name,
+                &entry.object.spec.model,
+                &entry.status.runs,
+                std::iter::empty(),
+            );
             let running: Vec<_> = entry.status.runs.running().cloned().collect();
             for version in running {
                 let interrupted = Outcome::Stopped {
@@ -428,6 +487,10 @@ fn outcome(ending: Ending, at: Timestamp, metrics: &mut BTreeMap<String, f64>) -
             at,
             message: bounded(&message),
         },
+        Ending::SameInputs => Outcome::Skipped {
+            at,
+            reason: SkipReason::SameInputs,
+        },
     }
 }
 
@@ -444,38 +507,16 @@ fn conditions(status: &TrainingStatus, now: Timestamp) -> Vec<crds::status::Cond
     let Some(phase) = &status.runs.phase else {
         return status.conditions.clone();
     };
-    let facts = |ready, reason, message: String, reconciling, stalled| Facts {
-        ready: (ready, reason, message),
-        reconciling,
-        stalled,
-    };
     let facts = match phase {
-        Phase::Scheduled { .. } => facts(ConditionStatus::True, "Scheduled", String::new(), false, false),
-        Phase::Pending { version } => facts(
-            ConditionStatus::False,
-            "Pending",
-            status.runs.note.clone().unwrap_or_else(|| version.to_string()),
-            true,
-            false,
-        ),
-        Phase::Running { version } => facts(
-            ConditionStatus::False,
-            "Running",
-            version.to_string(),
-            true,
-            false,
-        ),
-        Phase::Succeeded { version, .. } => facts(
-            ConditionStatus::True,
-            "Succeeded",
-            version.to_string(),
-            false,
-            false,
-        ),
-        Phase::Failed { message, .. } => {
-            facts(ConditionStatus::False, "Failed", message.clone(), false, true)
+        Phase::Scheduled { .. } => Facts::Ready("Scheduled", String::new()),
+        Phase::Pending { version } => {
+            let note = status.runs.note.clone();
+            Facts::Reconciling("Pending", note.unwrap_or_else(|| version.to_string()))
         }
-        Phase::Suspended => facts(ConditionStatus::True, "Suspended", String::new(), false, false),
+        Phase::Running { version } => Facts::Reconciling("Running", version.to_string()),
+        Phase::Succeeded { version, .. } => Facts::Ready("Succeeded", version.to_string()),
+        Phase::Failed { message, .. } => Facts::stalled("Failed", message.clone()),
+        Phase::Suspended => Facts::Held("Suspended", String::new()),
     };
     facts.conditions(&status.conditions, now)
 }

@@ -277,6 +277,7 @@ fn files_outside_the_repository_are_read_below_their_root_and_shown_by_the_cell(
     let said = |name: &str| {
         let said = match run(&request(&root.join(name))) {
             Ending::Published { .. } => "published".to_owned(),
+            Ending::SameInputs => "the same inputs".to_owned(),
             Ending::Refused { message } | Ending::Transient { message } => message,
         };
         said.replace(&folder.display().to_string(), "…")

@@ -78,6 +78,7 @@ impl World {
             dataset: None,
             holdout: None,
             baseline: None,
+            published_inputs: None,
         }
     }
 

@@ -131,6 +131,7 @@ fn request(
         dataset,
         holdout,
         baseline,
+        published_inputs: None,
         training,
     })
 }
@@ -183,6 +184,7 @@ fn say(terminal: Terminal, request: &RunRequest, ending: &Ending) -> Result<(), 
             ))?;
             terminal.line(format!("  {digest}\n  {}", values(metrics)))?;
         }
+        Ending::SameInputs => terminal.line("nothing to train: the newest version has the same inputs")?,
         Ending::Refused { message } => {
             terminal.line(format!("{}: {message}", terminal.paint(Colour::Red, "refused")))?;
         }

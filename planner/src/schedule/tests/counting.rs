@@ -1,6 +1,6 @@
 //! Schedules against a count of minutes.
 
-use chrono::{NaiveDateTime, TimeZone as _};
+use chrono::NaiveDateTime;
 use proptest::prelude::*;
 
 use super::{at, schedule};
@@ -21,7 +21,7 @@ fn slots_by_hand(
         if matches(local) {
             let mut valid = local;
             let slot = loop {
-                match schedule.zone.from_local_datetime(&valid).earliest() {
+                match schedule.zone.instants(valid).earliest() {
                     Some(slot) => break slot.to_utc(),
                     None => valid += chrono::Duration::minutes(1),
                 }

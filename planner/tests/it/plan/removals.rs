@@ -153,6 +153,32 @@ fn a_model_that_an_object_turns_away_from_counts_as_removed() {
 }
 
 #[test]
+fn many_do_not_go_one_by_one() {
+    // The new models' versions are made one after the other: too many stay too many.
+    let mut case = ten();
+    for n in 0..3 {
+        let (name, model) = (format!("d{n}"), format!("e{n}"));
+        case.commit_training(
+            2,
+            &format!("e{n}"),
+            training(&model, RunPolicy::Fixed(version(1))),
+        );
+        case.commit_deployment(2, &name, declared_deployment(&model, 1, None));
+    }
+    case.converge_objects();
+    let refused = case.plan().findings;
+    assert_eq!(refused.len(), 1);
+    for n in 0..3 {
+        case.publish(&format!("e{n}"), 1, None);
+        case.converge_objects();
+        assert_eq!(case.plan().findings, refused);
+    }
+    let models = case.observed.deployments.values();
+    let models: Vec<&str> = models.map(|found| found.object.spec.model.as_str()).collect();
+    assert_eq!(models, ["d0", "d1", "d2", "d3", "d4", "d5", "d6", "d7"]);
+}
+
+#[test]
 fn what_may_not_go_keeps_its_answers_where_its_object_is_needed() {
     // d0 takes d1 over, and d1 and d2 go: too many.
     let mut case = ten();

@@ -279,3 +279,13 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn nothing_is_remembered_of_what_was_admitted_and_has_ended() {
+    let mut queue = queue(&[baseline("a", "m", 1), compared("b", "n", 1, None)]);
+    for due in start(&mut queue, 9) {
+        assert!(!queue.is_empty());
+        queue.ended(&due);
+    }
+    assert!(queue.is_empty(), "{queue:?}");
+}

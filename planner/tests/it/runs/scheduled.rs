@@ -4,8 +4,8 @@ use chrono::Duration;
 use expect_test::expect;
 use planner::identity::{inputs_hash, spec_hash};
 use planner::names::Version;
-use planner::runs::{Outcome, Record};
-use planner::training::{Concurrency, RunPolicy};
+use planner::runs::{Outcome, Record, SkipReason};
+use planner::training::{Concurrency, DataSource, RunPolicy};
 
 use super::{Target, change, interrupted, invalid, killed, sound, succeeded};
 use crate::support::{at, digest, schedule, training, version};
@@ -434,4 +434,61 @@ fn inputs_are_compared_with_those_of_the_newest_run_that_published() {
         03 03:00:00 start v20260303-030000 #1 | Running v20260303-030000 | wake 03 03:10:00
         03 03:00:00 | Running v20260303-030000 | wake 03 03:10:00
     "#]]);
+}
+
+#[test]
+fn what_lies_at_a_path_is_read_at_each_slot() {
+    // The path is the same each time, and says nothing of the bytes: the run itself ends where they are the same too.
+    let mut target = scheduled(Concurrency::Forbid, None);
+    target.training.dataset.source = DataSource::Absolute("/data/rows.csv".to_owned());
+    target.until("2026-03-01 03:00");
+    target.end(succeeded);
+    target.until("2026-03-02 03:00");
+    target.end(|at| Outcome::Skipped {
+        at,
+        reason: SkipReason::SameInputs,
+    });
+    target.until("2026-03-03 03:00");
+    // What was refused may have been mended since.
+    target.end(invalid);
+    target.until("2026-03-04 03:00");
+    target.check(&expect![[r#"
+        01 03:00:00 start v20260301-030000 #1 | Running v20260301-030000 | wake 01 03:10:00
+        01 03:00:00 | Running v20260301-030000 | wake 01 03:10:00
+        01 03:00:00 | Succeeded v20260301-030000 | wake 02 03:00:00
+        02 03:00:00 start v20260302-030000 #1 | Running v20260302-030000 | wake 02 03:10:00
+        02 03:00:00 | Running v20260302-030000 | wake 02 03:10:00
+        02 03:00:00 | Succeeded v20260301-030000 | wake 03 03:00:00
+        03 03:00:00 start v20260303-030000 #1 | Running v20260303-030000 | wake 03 03:10:00
+        03 03:00:00 | Running v20260303-030000 | wake 03 03:10:00
+        03 03:00:00 | Failed v20260303-030000: r2 is below 0.5 | wake 04 03:00:00
+        04 03:00:00 start v20260304-030000 #1 | Running v20260304-030000 | wake 04 03:10:00
+        04 03:00:00 | Running v20260304-030000 | wake 04 03:10:00
+    "#]]);
+    // With a digest it is what the digest says.
+    let mut target = scheduled(Concurrency::Forbid, None);
+    target.training.dataset.source = DataSource::Absolute("/data/rows.csv".to_owned());
+    target.training.dataset.sha256 = Some(digest(1));
+    target.until("2026-03-01 03:00");
+    target.end(succeeded);
+    target.until("2026-03-02 03:00");
+    target.check(&expect![[r#"
+        01 03:00:00 start v20260301-030000 #1 | Running v20260301-030000 | wake 01 03:10:00
+        01 03:00:00 | Running v20260301-030000 | wake 01 03:10:00
+        01 03:00:00 | Succeeded v20260301-030000 | wake 02 03:00:00
+        02 03:00:00 skip v20260302-030000 SameInputs | Succeeded v20260301-030000 | wake 03 03:00:00
+        02 03:00:00 | Succeeded v20260301-030000 | wake 03 03:00:00
+    "#]]);
+}
+
+#[test]
+fn the_next_slot_is_known_whatever_goes_on() {
+    let next = Some(at("2026-03-02 03:00"));
+    let mut target = scheduled(Concurrency::Forbid, None);
+    target.until("2026-03-01 03:00");
+    assert_eq!(target.decide().next, next);
+    target.end(succeeded);
+    assert_eq!(target.decide().next, next);
+    target.training.suspend = true;
+    assert_eq!(target.decide().next, None);
 }

@@ -356,3 +356,30 @@ fn a_run_that_starts_has_nothing_to_say() {
     status.start(&due[0], &case.job(), case.now);
     assert_eq!(status.note, None);
 }
+
+#[test]
+fn the_last_skipped_run_is_not_the_last_run() {
+    let mut case = Case::new(training(
+        "m",
+        RunPolicy::Scheduled {
+            schedule: schedule("0 3 * * *", "UTC"),
+            starting_deadline_seconds: None,
+            concurrency: Concurrency::Forbid,
+        },
+    ));
+    case.now = at("2026-03-01 03:00");
+    let due = case.start();
+    case.status.end(&due[0].version, succeeded(case.now)).unwrap();
+    case.existing
+        .insert(due[0].version.clone(), sound(Some(case.job().inputs)));
+    assert_eq!(case.status.last_skipped(), None);
+    case.now = at("2026-03-02 03:00");
+    case.decide(None);
+    let (skipped, skipped_at, reason) = case.status.last_skipped().unwrap();
+    assert_eq!(
+        (skipped.slot, skipped_at, reason),
+        (Some(case.now), case.now, SkipReason::SameInputs)
+    );
+    assert_eq!(case.status.last_run().unwrap().version, due[0].version);
+    assert_eq!(case.status.next, Some(at("2026-03-03 03:00")));
+}

@@ -317,3 +317,49 @@ fn per_inputs_goes_by_the_newest_of_equals() {
         01 00:00:00 | Succeeded v20260103-000000 | wake never
     "#]]);
 }
+
+#[test]
+fn jobs_of_one_model_and_one_commit_make_versions_of_their_own() {
+    // Each is told what the others claim: what they have run, and what of theirs is due.
+    let mut claimed = std::collections::BTreeSet::new();
+    let mut names = Vec::new();
+    for seed in 0..3 {
+        let mut target = per_inputs();
+        target.training.seed = seed;
+        target.around.claimed.clone_from(&claimed);
+        target.settle();
+        let version = target.records[0].version.clone();
+        names.push(version.to_string());
+        claimed.insert(version);
+        // It stays its own, published or not.
+        target.end(succeeded);
+        assert_eq!(target.records.len(), 1, "{}", target.log);
+    }
+    assert_eq!(
+        names,
+        ["v20260301-000000", "v20260301-000000-2", "v20260301-000000-3"]
+    );
+}
+
+#[test]
+fn a_clock_that_is_set_makes_no_run_older() {
+    // The clock was two hours behind when the run started, and is set right: the run is seconds old.
+    let mut target = fixed();
+    target.settle();
+    let elapsed = |target: &mut Target, seconds| {
+        target.now += Duration::hours(2);
+        let elapsed = std::time::Duration::from_secs(seconds);
+        target.around.elapsed.insert(version(1), elapsed);
+        target.settle();
+    };
+    elapsed(&mut target, 7);
+    // Old enough is old enough, whatever the time of day.
+    elapsed(&mut target, 600);
+    target.check(&expect![[r#"
+        01 00:00:00 start v20260102-000000 #1 | Running v20260102-000000 | wake 01 00:10:00
+        01 00:00:00 | Running v20260102-000000 | wake 01 00:10:00
+        01 02:00:00 | Running v20260102-000000 | wake 01 02:09:53
+        01 04:00:00 stop v20260102-000000 DeadlineExceeded | Failed v20260102-000000: stopped after activeDeadlineSeconds (600 s); it is not tried again until the spec changes | wake never
+        01 04:00:00 | Failed v20260102-000000: stopped after activeDeadlineSeconds (600 s); it is not tried again until the spec changes | wake never
+    "#]]);
+}

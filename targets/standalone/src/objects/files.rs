@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use crds::status::SkippedStatus;
 use crds::{
     MLDeployment, MLDeploymentStatus, MLEnvironment, MLEnvironmentStatus, MLTrainingJob, MLTrainingJobStatus,
     convert,
@@ -134,12 +135,18 @@ pub(super) fn deployment_status(entry: &DeploymentEntry) -> Option<Vec<u8>> {
 
 pub(super) fn training_status(entry: &TrainingEntry) -> Vec<u8> {
     let TrainingStatus {
-        runs: runs::Status { phase, note, records },
+        runs,
         progress_percent,
         metrics,
         conditions,
     } = &entry.status;
-    let last = records.last();
+    let runs::Status {
+        phase,
+        note,
+        next,
+        records,
+    } = runs;
+    let last = runs.last_run();
     let of_phase = phase.as_ref().map(convert::training_status).unwrap_or_default();
     json(&MLTrainingJobStatus {
         message: note.clone().or_else(|| of_phase.message.clone()),
@@ -148,6 +155,13 @@ pub(super) fn training_status(entry: &TrainingEntry) -> Vec<u8> {
         progress_percent: *progress_percent,
         started_at: last.map(|record| record.started_at),
         finished_at: last.and_then(|record| ended_at(&record.outcome)),
+        next_run: *next,
+        last_skipped: runs.last_skipped().map(|(record, at, reason)| SkippedStatus {
+            version: record.version.clone(),
+            slot: record.slot,
+            at,
+            reason: reason.to_string(),
+        }),
         memory: (!records.is_empty()).then(|| Records(records.clone())),
         ..of_phase
     })
@@ -216,6 +230,7 @@ fn read_training(shown: MLTrainingJobStatus) -> TrainingStatus {
         runs: runs::Status {
             phase: convert::read_training_phase(&shown),
             note: None,
+            next: shown.next_run,
             records: shown.memory.map(|Records(records)| records).unwrap_or_default(),
         },
         progress_percent: shown.progress_percent,

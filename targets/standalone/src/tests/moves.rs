@@ -344,3 +344,42 @@ async fn a_model_that_comes_back_under_another_name_leaves_no_status_behind() {
     let statuses: Vec<_> = statuses.map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(statuses, ["new.json"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_that_exchange_their_models_lose_no_answer() {
+    let manifest = |name: &str, model: &str, canary| named(name, model, V1, canary);
+    let mut world = World::start(Repo::with(&[
+        ("a.yaml", &manifest("a", "m", Some((V2, 10)))),
+        ("b.yaml", &manifest("b", "n", None)),
+        ("c.yaml", &manifest("c", "o", None)),
+        ("jobs.yaml", &[jobs("m"), jobs("n"), jobs("o")].join("---\n")),
+    ]));
+    world.settle();
+    let all = |world: &World| ["m", "n", "o"].map(|model| world.slots.show(model));
+    let before = all(&world);
+    assert_eq!(
+        before,
+        [format!("{V1} + 10% of {V2}"), V1.to_owned(), V1.to_owned()]
+    );
+    // Two, three in a circle, and back again: whatever the objects are called, what serves is what served.
+    for [a, b, c] in [["n", "m", "o"], ["o", "n", "m"], ["n", "m", "o"], ["m", "n", "o"]] {
+        for (name, model) in [("a", a), ("b", b), ("c", c)] {
+            let canary = (model == "m").then_some((V2, 10));
+            world.repo.write(
+                &format!("environments/dev/{name}.yaml"),
+                &manifest(name, model, canary),
+            );
+        }
+        world.repo.commit("exchange");
+        world.turn_until(|world| {
+            assert_eq!(all(world), before);
+            true
+        });
+        assert_eq!((all(&world), world.findings().as_str()), (before.clone(), ""));
+        assert_eq!(world.standing().waiting_count(), 0);
+    }
+    // What is urgent arrives.
+    world.repo.change("a.yaml", &manifest("a", "m", None));
+    world.settle();
+    assert_eq!(world.slots.show("m"), V1);
+}

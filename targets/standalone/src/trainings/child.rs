@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use planner::Timestamp;
 use planner::names::{ObjectName, Version};
@@ -36,6 +37,7 @@ pub(super) struct Children {
 }
 
 struct Child {
+    started: Instant,
     folder: RunFolder,
     /// Dropped or used, it kills the process.
     stop: Option<oneshot::Sender<()>>,
@@ -76,6 +78,7 @@ impl Children {
         self.running.insert(
             key.clone(),
             Child {
+                started: Instant::now(),
                 folder,
                 stop: Some(stop),
                 told: None,
@@ -111,6 +114,14 @@ impl Children {
 
     pub(super) fn keys(&self) -> impl Iterator<Item = &RunKey> {
         self.running.keys()
+    }
+
+    /// Returns how long each run of a job has been under way, by a clock that nobody sets.
+    pub(super) fn elapsed(&self, job: &ObjectName) -> BTreeMap<Version, Duration> {
+        let of_job = self.running.iter().filter(|(key, _)| key.job == *job);
+        of_job
+            .map(|(key, child)| (key.version.clone(), child.started.elapsed()))
+            .collect()
     }
 
     /// Returns the runs that got further since the last call, and whether a status may be written for it: once a second.

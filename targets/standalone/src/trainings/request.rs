@@ -15,6 +15,7 @@ pub(super) fn of(
     due: &Due,
     object: &TrainingObject,
     inputs: Digest,
+    published_inputs: Option<Digest>,
     store: &Store,
     roots: &DatasetRoots,
 ) -> Result<RunRequest, String> {
@@ -40,6 +41,7 @@ pub(super) fn of(
         dataset,
         holdout,
         baseline: due.baseline.clone(),
+        published_inputs,
         training,
     })
 }
