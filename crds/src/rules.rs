@@ -139,6 +139,12 @@ rules! {
         message: "a file outside the repository needs its sha256",
         hint: "add `sha256:` with the output of `sha256sum FILE`",
     }
+    FEATURES_OR_EXCLUDE {
+        cel: "!(has(self.features) && has(self.exclude))",
+        field: ".exclude",
+        message: "inputs are either listed by `features` or all but `exclude`, not both",
+        hint: "remove `exclude`: what `features` does not name is no input; or remove `features`",
+    }
     ONE_DERIVATION {
         cel: "has(self.column) != has(self.ratio)",
         field: "",

@@ -134,8 +134,9 @@ fn forbid() -> Concurrency {
 }
 
 /// The rows and what they mean.
-#[derive(JsonSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = rules::FEATURES_OR_EXCLUDE.rule())]
 pub struct DatasetSpec {
     /// `builtin:NAME`, `synthetic:NAME`, a path relative to the manifest's folder, or an absolute path.
     #[schemars(
@@ -149,10 +150,19 @@ pub struct DatasetSpec {
     #[schemars(length(max = 64), regex(pattern = wire::SHA256), title = wire::SHA256_WORDS)]
     pub sha256: Option<String>,
 
-    /// The model's inputs, in order. Absent: every column but the target.
+    /// The model's inputs, in order. Absent: every column but the target and those of `exclude`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 1000), title = "a list of features")]
     pub features: Vec<FeatureSpec>,
+
+    /// Columns that are no inputs, instead of `features`: every other column but the target is one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 1000),
+        inner(length(min = 1, max = 128)),
+        title = "a list of columns"
+    )]
+    pub exclude: Vec<String>,
 
     /// What is predicted. Absent: what a `builtin:` or `synthetic:` dataset has as its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]

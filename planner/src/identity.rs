@@ -125,7 +125,7 @@ pub fn model_hashes(desired: &Desired) -> BTreeMap<ModelName, Digest> {
 
 fn inputs(training: &Training) -> Value {
     let dataset = &training.dataset;
-    json!({
+    let mut inputs = json!({
         "modelName": training.model.as_str(),
         "dataset": data(&dataset.source, dataset.sha256),
         "features": dataset.features.iter().map(feature).collect::<Vec<_>>(),
@@ -134,7 +134,12 @@ fn inputs(training: &Training) -> Value {
         "hyperparameters": training.hyperparameters,
         "seed": training.seed,
         "holdout": holdout(&training.evaluation.holdout),
-    })
+    });
+    // Only where it is given: what was trained before it could be keeps its hash.
+    if !dataset.exclude.is_empty() {
+        inputs["exclude"] = json!(dataset.exclude);
+    }
+    inputs
 }
 
 /// A file is what its bytes are, wherever it lies; data that Aurora brings along is what its name says.

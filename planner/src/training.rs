@@ -104,8 +104,11 @@ pub struct Dataset {
     pub source: DataSource,
     /// The SHA-256 of the file; resolved by the reconciler for a file of the commit, absent for `builtin:` and `synthetic:`.
     pub sha256: Option<Digest>,
-    /// The model's inputs in order; empty: every column but the target, as it is.
+    /// The model's inputs in order; empty: every column but the target and `exclude`, as it is.
     pub features: Vec<Feature>,
+    /// The columns that are no features, where none are listed: all others but the target are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<String>,
     /// What is predicted; absent: the dataset's own (only `builtin:` and `synthetic:` have one).
     pub target: Option<Target>,
 }

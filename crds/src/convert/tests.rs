@@ -66,6 +66,7 @@ fn trainings() -> Vec<Training> {
             source: DataSource::Builtin("wine-quality".to_owned()),
             sha256: None,
             features: Vec::new(),
+            exclude: Vec::new(),
             target: None,
         },
         algorithm: Algorithm::LinearRegression,
@@ -102,6 +103,7 @@ fn trainings() -> Vec<Training> {
                     derivation: Derivation::Ratio(["c".to_owned(), "d".to_owned()]),
                 },
             ],
+            exclude: Vec::new(),
             target: Some(TrainingTarget {
                 column: "quality".to_owned(),
                 divide_by: Some(100_000.0),
@@ -127,6 +129,7 @@ fn trainings() -> Vec<Training> {
         runs: RunPolicy::PerInputs,
         dataset: Dataset {
             source: DataSource::Synthetic("blobs".to_owned()),
+            exclude: vec!["x2".to_owned()],
             ..plain.dataset.clone()
         },
         algorithm: Algorithm::LogisticRegression,

@@ -48,6 +48,7 @@ pub fn training(job: &MLTrainingJob) -> Result<Training, Vec<Problem>> {
         digest(dataset.sha256.as_deref(), "spec.dataset.sha256"),
     );
     let features = keep_all(&mut problems, features(&dataset.features));
+    problems.extend(excluded_twice(&dataset.exclude));
     let target = keep(
         &mut problems,
         dataset.target.as_ref().map(self::target).transpose(),
@@ -65,6 +66,7 @@ pub fn training(job: &MLTrainingJob) -> Result<Training, Vec<Problem>> {
                     source,
                     sha256,
                     features,
+                    exclude: dataset.exclude.clone(),
                     target,
                 },
                 algorithm: *algorithm,
@@ -191,6 +193,16 @@ fn features(specs: &[FeatureSpec]) -> Result<Vec<Feature>, Vec<Problem>> {
     }
 }
 
+fn excluded_twice(exclude: &[String]) -> Option<Problem> {
+    let repeats = |at: &usize| exclude[..*at].contains(&exclude[*at]);
+    let at = (0..exclude.len()).find(repeats)?;
+    Some(Problem::new(
+        format!("spec.dataset.exclude[{at}]"),
+        format!("{:?} is there twice", exclude[at]),
+        "remove one of the two",
+    ))
+}
+
 fn target(spec: &TargetSpec) -> Result<Target, Problem> {
     let TargetSpec {
         column,
@@ -293,6 +305,7 @@ pub(super) fn training_spec(training: &Training) -> MLTrainingJobSpec {
                 source,
                 sha256,
                 features,
+                exclude,
                 target,
             },
         algorithm,
@@ -328,6 +341,7 @@ pub(super) fn training_spec(training: &Training) -> MLTrainingJobSpec {
             uri: dataset::uri(source),
             sha256: sha256.map(|digest| digest.hex()),
             features: features.iter().map(feature_spec).collect(),
+            exclude: exclude.clone(),
             target: target.as_ref().map(target_spec),
         },
         algorithm: *algorithm,

@@ -113,6 +113,7 @@ pub(crate) fn training(name: &str, runs: RunPolicy) -> Training {
             source: DataSource::Builtin("iris".to_owned()),
             sha256: None,
             features: Vec::new(),
+            exclude: Vec::new(),
             target: None,
         },
         algorithm: Algorithm::LinearRegression,

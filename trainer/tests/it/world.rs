@@ -56,6 +56,7 @@ impl World {
                     source,
                     sha256: None,
                     features: Vec::new(),
+                    exclude: Vec::new(),
                     target: None,
                 },
                 algorithm,

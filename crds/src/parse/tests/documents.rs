@@ -104,7 +104,7 @@ fn objects_of_the_first_design_are_told_what_to_write() {
         expect![[r#"
             environments/dev/wine.yaml:4:1: InvalidManifest: MLTrainingJob/housing: spec: `evaluation` is missing
               hint: add `evaluation:` with at least metric
-            environments/dev/wine.yaml:6:12: InvalidManifest: MLTrainingJob/housing: spec.dataset: expected a mapping with features, sha256, target, uri, got the text "synthetic"
+            environments/dev/wine.yaml:6:12: InvalidManifest: MLTrainingJob/housing: spec.dataset: expected a mapping with exclude, features, sha256, target, uri, got the text "synthetic"
               hint: write `dataset: { uri: synthetic:NAME }`, e.g. synthetic:linear
             environments/dev/wine.yaml:7:14: InvalidManifest: MLTrainingJob/housing: spec.algorithm: the text "random_forest" is not one of linear_regression, gradient_boosting, logistic_regression
               hint: write one of these; gradient_boosting is the one of trees

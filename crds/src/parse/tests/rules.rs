@@ -126,6 +126,24 @@ fn rules_over_two_fields_point_at_one_of_them() {
               hint: write `{ name: NAME, column: COLUMN }` or `{ name: NAME, ratio: [COLUMN, COLUMN] }`
         "#]],
     );
+    check_with(
+        TRAINING,
+        "uri: builtin:wine-quality",
+        "uri: builtin:wine-quality\n    exclude: [density]\n    features: [ { name: a, column: alcohol } ]",
+        expect![[r#"
+            environments/dev/wine.yaml:10:5: InvalidManifest: MLTrainingJob/wine-quality: spec.dataset.exclude: inputs are either listed by `features` or all but `exclude`, not both
+              hint: remove `exclude`: what `features` does not name is no input; or remove `features`
+        "#]],
+    );
+    check_with(
+        TRAINING,
+        "uri: builtin:wine-quality",
+        "uri: builtin:wine-quality\n    exclude: [density, alcohol, density]",
+        expect![[r#"
+            environments/dev/wine.yaml:10:33: InvalidManifest: MLTrainingJob/wine-quality: spec.dataset.exclude[2]: "density" is there twice
+              hint: remove one of the two
+        "#]],
+    );
 }
 
 #[test]
