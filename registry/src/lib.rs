@@ -41,4 +41,4 @@ pub use observer::Observer;
 pub use publish::Draft;
 pub use reference::{Entry, Reference};
 pub use roots::{DatasetRoots, RootError, open_data_file};
-pub use store::{LAYOUT, Owner, Store};
+pub use store::{LAYOUT, METADATA_BYTES_MAX, Owner, Store};

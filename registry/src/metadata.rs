@@ -17,7 +17,7 @@ pub struct VersionMetadata {
     pub model_name: ModelName,
     /// The version.
     pub version: Version,
-    /// What fitted it: `linfa`, `forust`, or what a pushed version names.
+    /// What fitted it: `linfa`, `aurora`, or what a pushed version names.
     pub framework: String,
     /// The algorithm's name in a manifest.
     pub algorithm: String,
@@ -42,6 +42,9 @@ pub struct VersionMetadata {
     pub dataset: DatasetRecord,
     /// The settings in force, defaults included.
     pub hyperparameters: BTreeMap<String, f64>,
+    /// How the fit went.
+    #[serde(default, skip_serializing_if = "Fit::is_silent")]
+    pub fit: Fit,
     /// The seed.
     pub seed: u64,
     /// Where it comes from.
@@ -195,6 +198,27 @@ pub struct DatasetRecord {
     pub digest: Digest,
     /// How many rows, the holdout included.
     pub rows: usize,
+}
+
+/// How a fit went.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Fit {
+    /// How many steps a solver took to the optimum; absent where nothing is solved step by step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iterations: Option<u64>,
+    /// The largest component of the mean loss's gradient there, on standardised features.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gradient_norm: Option<f64>,
+    /// What a person should know of the data; nothing that stopped the run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+impl Fit {
+    /// Says whether there is nothing to tell.
+    pub fn is_silent(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Where a version comes from.

@@ -26,7 +26,7 @@ pub(crate) const REGISTRY: &str = "registry";
 const LOCK: &str = ".lock";
 
 /// The largest `metadata.json` of a version, request or result.
-pub(crate) const METADATA_BYTES_MAX: u64 = 1 << 20;
+pub const METADATA_BYTES_MAX: u64 = 1 << 20;
 /// The largest artifact, unless [`Store::with_artifact_limit`] says otherwise.
 const ARTIFACT_BYTES_MAX: u64 = 1 << 30;
 

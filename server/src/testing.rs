@@ -93,6 +93,7 @@ pub(crate) fn draft(name: &str, number: &str, graph: &Graph) -> (VersionMetadata
             rows: 10,
         },
         hyperparameters: [].into(),
+        fit: registry::metadata::Fit::default(),
         seed: 1,
         lineage: Lineage {
             revision: None,

@@ -33,6 +33,10 @@ pub(crate) use builder::Cell;
 const NUMBERS_MAX: usize = 64 << 20;
 /// The most columns.
 const COLUMNS_MAX: usize = 10_000;
+/// The longest name of a column, in bytes.
+const NAME_MAX: usize = 1 << 10;
+/// The longest label, in bytes.
+const LABEL_MAX: usize = 1 << 10;
 /// The most classes.
 pub(crate) const CLASSES_MAX: usize = 1_000;
 
@@ -67,9 +71,9 @@ pub(crate) enum RawTarget {
 /// One class label, as the data has it. Numbers sort before words.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Label {
-    /// A whole number.
+    /// A whole number, written as we would write it.
     Number(i64),
-    /// Anything else.
+    /// Any other text, `01` and `1E3` too.
     Word(std::rc::Rc<str>),
 }
 
@@ -181,6 +185,8 @@ pub(crate) fn read(request: Request<'_>, layout: &Resolve<'_>) -> Result<Table, 
             &layout,
             request.hash_key,
             has_file,
+            // Who names a file outside the repository has perhaps never seen it.
+            !matches!(request.source, DataSource::Absolute(_)),
         ))
     };
     let table = match (request.source, request.path) {
@@ -323,27 +329,40 @@ pub(crate) fn uri(source: &DataSource) -> String {
     }
 }
 
-/// Checks a header: names, their number, and that each is there once.
-fn check_names(uri: &str, names: &[String]) -> Result<(), ReadError> {
+/// Checks a header: the number of its names, and that each is there once. What has no name cannot be asked for.
+fn check_names(uri: &str, line: u64, names: &[String]) -> Result<(), ReadError> {
     let fail = |at: usize, problem: String| {
         let place = Place {
             uri: uri.to_owned(),
-            line: 1,
+            line,
             column: Some((at + 1, names[at].clone())),
         };
         Err(ReadError::At { place, problem })
     };
-    let mut seen = BTreeSet::new();
+    let mut seen = BTreeMap::new();
     for (at, name) in names.iter().enumerate() {
         if at >= COLUMNS_MAX {
             return fail(at, format!("there are more than {COLUMNS_MAX} columns"));
         }
-        if name.is_empty() {
-            return fail(at, "the column has no name".to_owned());
+        if name.len() > NAME_MAX {
+            return fail(at, format!("the column's name has more than {NAME_MAX} bytes"));
         }
-        if !seen.insert(name) {
-            return fail(at, "the header has this name twice".to_owned());
+        if let Some(first) = seen.insert(name, at)
+            && !name.is_empty()
+        {
+            let first = first + 1;
+            return fail(
+                at,
+                format!("column {first} has this name too: rename one of them"),
+            );
         }
     }
     Ok(())
+}
+
+/// Says how to go on without columns; without their names where the manifest's author may not know them.
+pub(crate) fn leave_out<'a>(names: impl Iterator<Item = &'a str>, tells: bool) -> String {
+    let names: Vec<String> = names.take(20).map(|name| format!("{:?}", shown(name))).collect();
+    let names = if tells { names.join(", ") } else { "…".to_owned() };
+    format!("leave it out by `exclude: [{names}]` in `dataset`, or list the others as `dataset.features`")
 }

@@ -9,6 +9,7 @@ use crate::algorithm::FitError;
 use crate::dataset::ReadError;
 use crate::features::DeriveError;
 use crate::holdout::SplitError;
+use crate::record::TooWide;
 
 /// Why a run did not publish.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +22,8 @@ pub(crate) enum TrainError {
     Derive(#[from] DeriveError),
     #[error("failed to split off the holdout: {0}")]
     Split(#[from] SplitError),
+    #[error("failed to record: {0}")]
+    Record(#[from] TooWide),
     #[error("failed to fit: {0}")]
     Fit(#[from] FitError),
     #[error(transparent)]
@@ -83,11 +86,14 @@ impl TrainError {
             Self::Read(ReadError::Io { .. } | ReadError::Damaged { .. } | ReadError::Staged(_)) => {
                 Disposition::Transient
             }
-            Self::Read(_) | Self::Derive(_) | Self::Split(_) | Self::Fit(_) | Self::Evaluate(_) => {
-                Disposition::Invalid
-            }
+            Self::Read(_)
+            | Self::Derive(_)
+            | Self::Split(_)
+            | Self::Record(_)
+            | Self::Fit(_)
+            | Self::Evaluate(_)
+            | Self::Publish(StoreError::Exists { .. } | StoreError::Draft { .. }) => Disposition::Invalid,
             // Whether a store or its disk is at fault, the same inputs may be published once that is repaired.
-            Self::Publish(StoreError::Exists { .. } | StoreError::Draft { .. }) => Disposition::Invalid,
             Self::Open(_) | Self::Publish(_) => Disposition::Transient,
         }
     }

@@ -33,6 +33,12 @@ pub(crate) enum FeatureError {
         wanted: String,
         columns: String,
     },
+    /// A column has no name, and would be a feature.
+    #[error(
+        "column {0} has no name: name it; or, if it is an index or the lines end with a comma, write the file without \
+         (pandas: `to_csv(index=False)`), or list `dataset.features`"
+    )]
+    Unnamed(usize),
     /// A holdout of its own has other columns than the dataset.
     #[error("its columns are not those of the dataset (missing: {missing:?}; unknown: {unknown:?})")]
     OtherColumns { missing: String, unknown: String },
@@ -43,8 +49,11 @@ pub(crate) enum FeatureError {
     #[error("two features are named {0:?}")]
     DuplicateName(String),
     /// There is nothing to learn from.
-    #[error("the target is the only column: there is no feature to learn from")]
+    #[error("no column but the target is left: there is no feature to learn from")]
     NoFeatures,
+    /// Features are either listed or left out.
+    #[error("`features` and `exclude` are both given: keep one of them")]
+    FeaturesAndExclude,
     /// Only numbers can be divided.
     #[error(
         "the target {0:?} is a class for this algorithm and cannot be divided: remove `divideBy`, or take a regression"
@@ -56,10 +65,11 @@ pub(crate) enum FeatureError {
 }
 
 impl Layout {
-    /// Resolves the manifest's features and target against a header.
+    /// Resolves the manifest's features, or the columns that it leaves out, and target against a header.
     pub(crate) fn resolve(
         names: &[String],
         features: &[Feature],
+        exclude: &[String],
         target: Option<Target>,
         classifies: bool,
         optional: &BTreeSet<String>,
@@ -70,11 +80,13 @@ impl Layout {
             format!("{}{more}", some.join(", "))
         };
         let target = target.ok_or_else(|| FeatureError::NoTarget(columns()))?;
+        let known: BTreeSet<&String> = names.iter().collect();
+        let left_out: BTreeSet<&String> = exclude.iter().collect();
         let need = |column: &String, wanted: String| {
-            if names.contains(column) {
+            if known.contains(column) {
                 Ok(())
             } else {
-                let column = column.clone();
+                let column = shown(column);
                 let columns = columns();
                 Err(FeatureError::NoColumn {
                     column,
@@ -91,8 +103,18 @@ impl Layout {
             Some(_) if classifies => return Err(FeatureError::DividesClass(target.column)),
             _ => {}
         }
+        if !features.is_empty() && !exclude.is_empty() {
+            return Err(FeatureError::FeaturesAndExclude);
+        }
+        for column in exclude {
+            need(column, "`exclude`".to_owned())?;
+        }
         let features = if features.is_empty() {
-            let others = names.iter().filter(|name| **name != target.column);
+            let is_left = |name: &String| *name != target.column && !left_out.contains(name);
+            let others = names.iter().filter(|name| is_left(name));
+            if let Some(at) = names.iter().position(String::is_empty) {
+                return Err(FeatureError::Unnamed(at + 1));
+            }
             let as_it_is = |name: &String| Feature {
                 name: name.clone(),
                 derivation: Derivation::Column(name.clone()),
@@ -188,6 +210,15 @@ pub(crate) enum DeriveError {
         "the target {column:?} has {classes} different values, more than the {CLASSES_MAX} classes allowed: is it a number to predict by a regression?"
     )]
     TooManyClasses { column: String, classes: usize },
+    /// Nearly every row has a class of its own.
+    #[error(
+        "the target {column:?} has {classes} different values in {rows} training rows, too many to be classes: is it a number to predict by a regression?"
+    )]
+    NoClasses {
+        column: String,
+        classes: usize,
+        rows: usize,
+    },
 }
 
 /// Derives the features of some rows, row-major.
@@ -253,6 +284,14 @@ pub(crate) fn labels(raw: &[Label], rows: &[usize], target: &Target) -> Result<L
         return Err(DeriveError::TooManyClasses {
             column: target.column.clone(),
             classes: distinct.len(),
+        });
+    }
+    // A few rows may each have a class of their own, many may not.
+    if distinct.len() > 10 && 2 * distinct.len() > rows.len() {
+        return Err(DeriveError::NoClasses {
+            column: target.column.clone(),
+            classes: distinct.len(),
+            rows: rows.len(),
         });
     }
     let numbers = distinct.iter().map(|label| match label {

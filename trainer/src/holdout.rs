@@ -69,7 +69,7 @@ impl RowsHasher {
 /// Numbers as the big-endian bits of the double, with −0 as 0 and one NaN; text after its length.
 fn add_cell(hash: &mut Sha256, cell: Cell<'_>) {
     match cell {
-        Cell::Number(value) => {
+        Cell::Number(value) | Cell::Written(value, _) => {
             let canonical = if value.is_nan() {
                 f64::NAN
             } else if value == 0.0 {
@@ -109,11 +109,11 @@ pub(crate) struct Split {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SplitError {
     /// No row is left for the fit.
-    #[error("the holdout takes all {0} rows: give more rows, or hold out less")]
+    #[error("the holdout takes every row ({0} in all): give more rows, or hold out less")]
     NoTraining(usize),
     /// No row is held out.
     #[error(
-        "the holdout of {percent} % is empty: none of the {rows} rows falls into it; give more rows, hold out more, or try another holdout seed"
+        "the holdout of {percent} % is empty: no row falls into it ({rows} in all); give more rows, hold out more, or try another holdout seed"
     )]
     NoHoldout { percent: u8, rows: usize },
 }

@@ -91,10 +91,11 @@ fn train(
         Answers::Classes { labels, .. } => Some(labels),
         Answers::Numbers(_) => None,
     };
+    let bins = record::bins(layout, labels)?;
     let held_out = features::rows(data.held_table(), &split.held_out, layout, labels)?;
 
     stage(20, "fit");
-    let fitted = algorithm::fit(
+    let (fitted, mut fit) = algorithm::fit(
         training.algorithm,
         &settings,
         training.seed,
@@ -106,6 +107,10 @@ fn train(
     let signature = graph.signature(layout.features.clone(), Some(&layout.target));
     let artifact = encode_with_signature(&graph, &signature);
     drop(graph);
+    fit.warnings.extend(few_held_out(split.held_out.len()));
+    for warning in &fit.warnings {
+        tracing::warn!(model = %request.model, version = %request.version, %warning, "the run has a warning");
+    }
 
     stage(80, "evaluate");
     let model = Model::decode(&artifact, &Limits::default()).map_err(EvaluateError::from)?;
@@ -121,12 +126,13 @@ fn train(
         inputs_hash,
         layout,
         settings,
+        fit,
         table: &data.table,
         rows: data.rows(),
         split,
         metrics: &metrics,
         baseline,
-        reference: reference::describe(&layout.features, &train, &model.predict(&train.inputs)),
+        reference: reference::describe(&layout.features, bins, &train, &model.predict(&train.inputs)),
         example: record::example(data.held_table(), split, layout, &held_out.inputs, &predictions),
         signature,
         artifact: &artifact,
@@ -139,6 +145,18 @@ fn train(
         digest: entry.digest,
         metrics: by_name(&metrics),
     })
+}
+
+/// Says that the metrics are measured on next to nothing.
+fn few_held_out(rows: usize) -> Option<String> {
+    /// With fewer, one row more or less changes what the metric says.
+    const FEW: usize = 20;
+    let words = if rows == 1 {
+        "only 1 row is"
+    } else {
+        "only few rows are"
+    };
+    (rows < FEW).then(|| format!("{words} held out ({rows}), so that the metrics say little: give more rows"))
 }
 
 /// What was read, and how it is split.
@@ -192,6 +210,7 @@ fn read(store: &Store, request: &RunRequest, stable: Option<&Stable>) -> Result<
         let layout = Layout::resolve(
             names,
             &training.dataset.features,
+            &training.dataset.exclude,
             target,
             training.algorithm.is_classifier(),
             &optional,

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use planner::Timestamp;
 use planner::names::Digest;
-use planner::training::Metric;
+use planner::training::{Feature, Metric};
+use registry::METADATA_BYTES_MAX;
 use registry::artifact::Predictions;
 use registry::metadata::{
-    Artifact, Baseline, DatasetRecord, Example, Lineage, Measured, Reference, Signature, VersionMetadata,
+    Artifact, Baseline, DatasetRecord, Distribution, Example, Fit, Labels, Lineage, Measured, Reference,
+    Signature, VersionMetadata,
 };
 use registry::run::RunRequest;
 
@@ -16,6 +18,7 @@ use crate::baseline::by_name;
 use crate::dataset::Table;
 use crate::features::Layout;
 use crate::holdout::Split;
+use crate::reference;
 
 /// What a run knows at its end.
 #[derive(Debug)]
@@ -24,6 +27,7 @@ pub(crate) struct Findings<'a> {
     pub(crate) inputs_hash: Digest,
     pub(crate) layout: &'a Layout,
     pub(crate) settings: Settings,
+    pub(crate) fit: Fit,
     pub(crate) table: &'a Table,
     /// How many rows there are, those of a holdout of its own included.
     pub(crate) rows: usize,
@@ -37,6 +41,72 @@ pub(crate) struct Findings<'a> {
     pub(crate) artifact: &'a [u8],
 }
 
+/// What a record may need beside the features: metrics, settings, lineage, warnings.
+const OTHER_BYTES: u64 = 64 << 10;
+
+/// The record of a version of so many features would be larger than a store takes.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{features} features (and {labels} class labels) are more than the record of a version holds, which has at most \
+     {METADATA_BYTES_MAX} bytes: list the ones that matter as `dataset.features`, leave others out by \
+     `dataset.exclude`, or give them shorter names"
+)]
+pub(crate) struct TooWide {
+    features: usize,
+    labels: usize,
+}
+
+/// Returns in how many bins each feature's distribution is recorded: fewer where there are many features.
+///
+/// It is asked before the fit, so that nothing is fitted that cannot be published.
+pub(crate) fn bins(layout: &Layout, labels: Option<&Labels>) -> Result<usize, TooWide> {
+    let fits = |bins: &usize| record_bytes_max(layout, labels, *bins) + OTHER_BYTES <= METADATA_BYTES_MAX;
+    [reference::BINS, 5, 2, 1]
+        .into_iter()
+        .find(fits)
+        .ok_or_else(|| TooWide {
+            features: layout.features.len(),
+            labels: labels.map_or(0, count),
+        })
+}
+
+fn count(labels: &Labels) -> usize {
+    match labels {
+        Labels::Numbers(labels) => labels.len(),
+        Labels::Words(labels) => labels.len(),
+    }
+}
+
+/// Returns the most bytes that the parts of a record have which grow with features and labels.
+fn record_bytes_max(layout: &Layout, labels: Option<&Labels>, bins: usize) -> u64 {
+    // As many digits as a double can have.
+    const LONGEST: f64 = -2.225_073_858_507_201_4e-308;
+    let distribution = |feature: &Feature| Distribution {
+        name: feature.name.clone(),
+        n: u64::from(u32::MAX),
+        mean: LONGEST,
+        std: LONGEST,
+        edges: vec![LONGEST; bins - 1],
+        counts: vec![u64::from(u32::MAX); bins],
+    };
+    let features = &layout.features;
+    let row: BTreeMap<&str, f64> = layout
+        .raw_columns()
+        .into_iter()
+        .map(|column| (column, LONGEST))
+        .collect();
+    let record = serde_json::json!({
+        "signature": { "features": features, "labels": labels },
+        "reference": { "features": features.iter().map(distribution).collect::<Vec<_>>() },
+        "example": {
+            "row": row,
+            "inputs": vec![LONGEST; features.len()],
+            "prediction": vec![LONGEST; labels.map_or(1, count)],
+        },
+    });
+    serde_json::to_vec_pretty(&record).map_or(u64::MAX, |bytes| bytes.len() as u64)
+}
+
 /// Writes down what a run found.
 pub(crate) fn metadata(findings: Findings<'_>, now: Timestamp) -> VersionMetadata {
     let Findings {
@@ -44,6 +114,7 @@ pub(crate) fn metadata(findings: Findings<'_>, now: Timestamp) -> VersionMetadat
         inputs_hash,
         layout,
         settings,
+        fit,
         table,
         rows,
         split,
@@ -86,6 +157,7 @@ pub(crate) fn metadata(findings: Findings<'_>, now: Timestamp) -> VersionMetadat
             rows,
         },
         hyperparameters: settings,
+        fit,
         seed: training.seed,
         lineage: Lineage {
             revision: Some(request.revision.clone()),

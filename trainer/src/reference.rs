@@ -7,31 +7,36 @@ use registry::metadata::{Distribution, Reference};
 use crate::features::Rows;
 
 /// The most quantile bins of a distribution.
-const BINS: usize = 10;
+pub(crate) const BINS: usize = 10;
 
-/// Describes the training rows and what the model says of them.
-pub(crate) fn describe(features: &[Feature], train: &Rows, predictions: &Predictions) -> Reference {
+/// Describes the training rows in at most `bins` bins, and what the model says of them.
+pub(crate) fn describe(
+    features: &[Feature],
+    bins: usize,
+    train: &Rows,
+    predictions: &Predictions,
+) -> Reference {
     let of_inputs = features
         .iter()
         .enumerate()
-        .map(|(at, feature)| distribution(&feature.name, train.column(at).collect()));
+        .map(|(at, feature)| distribution(&feature.name, bins, train.column(at).collect()));
     let prediction = match predictions {
         Predictions::Numbers(numbers) => numbers.clone(),
         Predictions::Classes { index, .. } => index.iter().map(|index| *index as f64).collect(),
     };
     Reference {
         features: of_inputs.collect(),
-        prediction: distribution("prediction", prediction),
+        prediction: distribution("prediction", BINS, prediction),
     }
 }
 
 /// Sketches finite values, at least one.
-fn distribution(name: &str, mut values: Vec<f64>) -> Distribution {
+fn distribution(name: &str, bins: usize, mut values: Vec<f64>) -> Distribution {
     values.sort_by(f64::total_cmp);
     let n = values.len();
     let mean = values.iter().sum::<f64>() / n as f64;
     let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / n as f64;
-    let mut edges: Vec<f64> = (1..BINS).map(|bin| values[bin * n / BINS]).collect();
+    let mut edges: Vec<f64> = (1..bins).map(|bin| values[bin * n / bins]).collect();
     edges.dedup();
     // An edge at the minimum would only make an empty bin below it.
     edges.retain(|edge| *edge > values[0]);
@@ -56,7 +61,7 @@ mod tests {
     use super::*;
 
     fn check(values: &[f64], expected: &Expect) {
-        let sketch = distribution("x", values.to_vec());
+        let sketch = distribution("x", BINS, values.to_vec());
         assert_eq!(sketch.counts.iter().sum::<u64>(), sketch.n);
         assert_eq!(sketch.counts.len(), sketch.edges.len() + 1);
         let Distribution {

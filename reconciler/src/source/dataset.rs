@@ -50,7 +50,7 @@ pub enum DataFileError {
     LfsPointer(String),
     /// It is too large.
     #[error(
-        "{path} has {bytes} bytes, more than {DATA_BYTES_MAX}; give an absolute path with sha256 instead"
+        "{path} has {bytes} bytes, more than the {DATA_BYTES_MAX} (512 MiB) that a data file may have, wherever it lies; give fewer rows, only the columns that are needed, or numbers of fewer digits"
     )]
     TooLarge {
         /// The path from the repository's root.

@@ -61,6 +61,7 @@ pub(crate) fn draft(
                 rows: 1,
             },
             hyperparameters: BTreeMap::new(),
+            fit: registry::metadata::Fit::default(),
             seed: 0,
             lineage: Lineage {
                 revision: made.map(|(_, revision, _)| revision.clone()),

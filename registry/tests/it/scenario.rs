@@ -7,8 +7,8 @@ use std::time::Duration;
 use planner::Timestamp;
 use planner::names::Digest;
 use registry::metadata::{
-    Artifact, DatasetRecord, Distribution, Example, Labels, Lineage, Measured, Reference, Signature, Tensor,
-    VersionMetadata,
+    Artifact, DatasetRecord, Distribution, Example, Fit, Labels, Lineage, Measured, Reference, Signature,
+    Tensor, VersionMetadata,
 };
 use registry::{Draft, Event, HistoryEntry, Keep, Owner, Store, StoreError};
 
@@ -100,6 +100,7 @@ pub(crate) fn draft(model: &str, version: &str, content: &str) -> Draft {
                 rows: 5,
             },
             hyperparameters: BTreeMap::new(),
+            fit: Fit::default(),
             seed: 42,
             lineage: Lineage {
                 revision: None,

@@ -5,7 +5,9 @@ use std::rc::Rc;
 
 use planner::names::Digest;
 
-use super::{CLASSES_MAX, Label, NUMBERS_MAX, Place, RawTarget, ReadError, Table, shown};
+use super::{
+    CLASSES_MAX, LABEL_MAX, Label, NUMBERS_MAX, Place, RawTarget, ReadError, Table, leave_out, shown,
+};
 use crate::features::Layout;
 use crate::holdout::{RowHash, RowHasher, RowsHasher};
 
@@ -14,6 +16,8 @@ use crate::holdout::{RowHash, RowHasher, RowsHasher};
 pub(crate) enum Cell<'a> {
     /// A number.
     Number(f64),
+    /// A number, and how a file writes it.
+    Written(f64, &'a str),
     /// What is no number.
     Text(&'a str),
 }
@@ -21,7 +25,8 @@ pub(crate) enum Cell<'a> {
 impl<'a> Cell<'a> {
     /// Reads a cell on its own, so that no other row can change what it is.
     pub(crate) fn parse(text: &'a str) -> Self {
-        text.parse().map_or(Self::Text(text), Self::Number)
+        text.parse()
+            .map_or(Self::Text(text), |number| Self::Written(number, text))
     }
 }
 
@@ -39,6 +44,8 @@ enum Need {
 pub(super) struct Builder {
     uri: String,
     names: Vec<String>,
+    /// Whether a refusal may name other columns than the one that is wrong.
+    tells_names: bool,
     needs: Vec<Need>,
     target_at: usize,
     kept: Vec<Vec<f64>>,
@@ -60,6 +67,7 @@ impl Builder {
         layout: &Layout,
         hash_key: u64,
         has_file: bool,
+        tells_names: bool,
     ) -> Self {
         let features = layout.raw_columns();
         let needs = names.iter().map(|name| {
@@ -89,6 +97,7 @@ impl Builder {
             rows: (!has_file).then(|| RowsHasher::new(&names)),
             uri,
             names,
+            tells_names,
         }
     }
 
@@ -97,10 +106,13 @@ impl Builder {
         for (at, cell) in cells.iter().enumerate() {
             match (self.needs[at], *cell) {
                 (Need::Nothing, _) => {}
-                (Need::Feature, cell) => {
-                    let value = finite(cell).map_err(|problem| self.error(line, at, problem))?;
-                    self.keep(line, at, value)?;
-                }
+                (Need::Feature, cell) => match finite(cell) {
+                    Ok(value) => self.keep(line, at, value)?,
+                    Err(problem) => {
+                        let hint = leave_out(self.no_numbers(cells), self.tells_names);
+                        return Err(self.error(line, at, format!("{problem}: {hint}")));
+                    }
+                },
                 (Need::Optional, cell) => {
                     if let Ok(value) = finite(cell) {
                         self.keep(line, at, value)?;
@@ -118,6 +130,14 @@ impl Builder {
             rows.add(cells);
         }
         Ok(())
+    }
+
+    /// Returns the features that are no numbers in this row: all at once, so that nobody finds them one by one.
+    fn no_numbers<'a>(&'a self, cells: &'a [Cell<'_>]) -> impl Iterator<Item = &'a str> {
+        let columns = self.needs.iter().zip(cells).zip(&self.names);
+        columns
+            .filter(|((need, cell), _)| **need == Need::Feature && finite(**cell).is_err())
+            .map(|(_, name)| name.as_str())
     }
 
     fn keep(&mut self, line: u64, at: usize, value: f64) -> Result<(), ReadError> {
@@ -143,7 +163,9 @@ impl Builder {
             },
         }
         if self.words.len() > CLASSES_MAX {
-            let problem = format!("there are more than {CLASSES_MAX} classes: is this a label?");
+            let problem = format!(
+                "there are more than the {CLASSES_MAX} classes allowed: is it a number to predict by a regression?"
+            );
             return Err(self.error(line, at, problem));
         }
         Ok(())
@@ -179,35 +201,62 @@ impl Builder {
     }
 }
 
+/// What other tools read as a missing value. `NA` is none of them where a class label is meant: it is Namibia too.
+const MISSING: [&str; 14] = [
+    "#N/A", "#NA", "<NA>", "N/A", "n/a", "NaN", "nan", "NAN", "-NaN", "-nan", "NULL", "null", "None", "?",
+];
+
 fn finite(cell: Cell<'_>) -> Result<f64, String> {
     match cell {
-        Cell::Number(value) if value.is_finite() => Ok(value),
-        Cell::Number(value) => Err(format!("{value} is not a finite number")),
+        Cell::Number(value) | Cell::Written(value, _) if value.is_finite() => Ok(value),
         Cell::Text("") => Err("the cell is empty, and a number is needed".to_owned()),
+        Cell::Text(text) | Cell::Written(_, text) if text == "NA" || MISSING.contains(&text) => Err(format!(
+            "{:?} stands for a missing value, and a number is needed",
+            shown(text)
+        )),
+        Cell::Written(value, _) | Cell::Number(value) => Err(format!("{value} is not a finite number")),
         Cell::Text(text) => Err(format!("{:?} is not a number", shown(text))),
     }
 }
 
 fn label(cell: Cell<'_>, words: &mut BTreeSet<Rc<str>>) -> Result<Label, String> {
-    /// Below this every whole double is one integer.
-    const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
-    match cell {
-        Cell::Number(value) if value.fract() == 0.0 && value.abs() < WHOLE_MAX => {
+    let text = match cell {
+        // Data without a file: below 2^53 every whole double is one integer.
+        Cell::Number(value) if value.fract() == 0.0 && value.abs() < 9_007_199_254_740_992.0 => {
             #[expect(clippy::cast_possible_truncation, reason = "whole and below 2^53")]
             let number = value as i64;
-            Ok(Label::Number(number))
+            return Ok(Label::Number(number));
         }
-        Cell::Number(value) => Err(format!(
-            "{value} is no class label: a label is a whole number or a word"
-        )),
-        Cell::Text("") => Err("the cell is empty, and a class label is needed".to_owned()),
-        Cell::Text(text) => {
-            if let Some(word) = words.get(text) {
-                return Ok(Label::Word(Rc::clone(word)));
-            }
-            let word: Rc<str> = text.into();
-            words.insert(Rc::clone(&word));
-            Ok(Label::Word(word))
-        }
+        Cell::Number(value) => return Err(format!("{value} is no class label")),
+        Cell::Written(_, text) | Cell::Text(text) => text,
+    };
+    if text.is_empty() {
+        return Err(
+            "the cell is empty, and a class label is needed: remove the row, or name the class".to_owned(),
+        );
     }
+    if MISSING.contains(&text) {
+        return Err(format!(
+            "{:?} stands for a missing value, and a class label is needed: remove the row, or give the class \
+             another word",
+            shown(text)
+        ));
+    }
+    if text.len() > LABEL_MAX {
+        return Err(format!("a class label has at most {LABEL_MAX} bytes"));
+    }
+    // `01`, `+1` and `1E3` are words: a class is what the data calls it.
+    if let Some(number) = text
+        .parse()
+        .ok()
+        .filter(|number: &i64| number.to_string() == text)
+    {
+        return Ok(Label::Number(number));
+    }
+    if let Some(word) = words.get(text) {
+        return Ok(Label::Word(Rc::clone(word)));
+    }
+    let word: Rc<str> = text.into();
+    words.insert(Rc::clone(&word));
+    Ok(Label::Word(word))
 }

@@ -25,7 +25,7 @@ fn read_text(content: &[u8], classifies: bool) -> Result<Table, ReadError> {
             divide_by: None,
             unit: None,
         });
-        Layout::resolve(names, &[], target, classifies, &BTreeSet::new())
+        Layout::resolve(names, &[], &[], target, classifies, &BTreeSet::new())
     })
 }
 
@@ -47,29 +47,81 @@ fn quoted_fields_may_hold_commas_quotes_and_line_ends() {
     assert_eq!(table.lines, [2, 3, 5]);
 }
 
-#[test]
-fn whole_numbers_and_words_are_labels() {
-    let table = read_text(b"x,y\n1,7\n2,7.0\n3,-1e3\n4,seven\n", true).unwrap();
-    let rows: Vec<usize> = (0..4).collect();
+/// Reads labels of a column, and what a model would call them.
+fn labels_of(cells: &[&str]) -> registry::metadata::Labels {
+    let rows = cells.iter().map(|cell| format!("1,{cell}\n"));
+    let table = read_text(("x,y\n".to_owned() + &rows.collect::<String>()).as_bytes(), true).unwrap();
     let RawTarget::Labels(labels) = &table.target else {
         panic!("labels")
     };
+    let rows: Vec<usize> = (0..cells.len()).collect();
     let target = Target {
         column: "y".to_owned(),
         divide_by: None,
         unit: None,
     };
-    let numbers = crate::features::labels(labels, &rows[..3], &target).unwrap();
-    assert_eq!(numbers, registry::metadata::Labels::Numbers(vec![-1_000, 7]));
-    let words = crate::features::labels(labels, &rows, &target).unwrap();
+    let known = crate::features::labels(labels, &rows, &target).unwrap();
+    // Each row is found again under its own label.
+    let found = crate::features::classes(labels, &rows, &known);
+    for (cell, found) in cells.iter().zip(found) {
+        let name = match &known {
+            registry::metadata::Labels::Numbers(numbers) => numbers[found.unwrap()].to_string(),
+            registry::metadata::Labels::Words(words) => words[found.unwrap()].clone(),
+        };
+        assert_eq!(name, cell.trim());
+    }
+    known
+}
+
+#[test]
+fn labels_are_what_the_data_calls_them() {
+    use registry::metadata::Labels;
+    let words = |words: &[&str]| Labels::Words(words.iter().map(|word| (*word).to_owned()).collect());
     assert_eq!(
-        words,
-        registry::metadata::Labels::Words(["-1000", "7", "seven"].map(str::to_owned).to_vec())
+        labels_of(&["7", "-3", " 10 ", "7"]),
+        Labels::Numbers(vec![-3, 7, 10])
+    );
+    assert_eq!(labels_of(&["01", "1", "1"]), words(&["01", "1"]));
+    assert_eq!(labels_of(&["1E3", "1000"]), words(&["1000", "1E3"]));
+    assert_eq!(labels_of(&["NA", "ZA"]), words(&["NA", "ZA"]));
+    assert_eq!(
+        labels_of(&["7.0", "7", "-0", "+7"]),
+        words(&["+7", "-0", "7", "7.0"])
+    );
+    assert_eq!(labels_of(&["none", "no", "true"]), words(&["no", "none", "true"]));
+    assert_eq!(
+        labels_of(&["0.5", "9223372036854775807"]),
+        words(&["0.5", "9223372036854775807"])
     );
     assert_eq!(
-        crate::features::classes(labels, &rows, &words),
-        [Some(1), Some(1), Some(0), Some(2)]
+        labels_of(&["99999999999999999999", "inf"]),
+        words(&["99999999999999999999", "inf"])
     );
+}
+
+#[test]
+fn missing_labels_are_refused_with_their_line() {
+    for token in [
+        "", "NaN", "nan", "NULL", "null", "N/A", "#N/A", "<NA>", "None", "?",
+    ] {
+        let error = read_text(format!("x,y\r\n1,a\r\n2,{token}\r\n").as_bytes(), true).unwrap_err();
+        let error = error.to_string();
+        assert!(
+            error.starts_with("data.csv, line 3, column 2 (y): ")
+                && error.contains("a class label is needed"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn cells_are_shown_short_and_without_what_steers_a_terminal() {
+    assert_eq!(
+        shown("a\u{1b}[31m\r\n\u{202e}b\u{200b}"),
+        "a\u{fffd}[31m\u{fffd}\u{fffd}\u{fffd}b\u{fffd}"
+    );
+    assert_eq!(shown(&"é".repeat(40)), "é".repeat(40));
+    assert_eq!(shown(&"é".repeat(41)), "é".repeat(40) + "…");
 }
 
 #[test]
@@ -85,8 +137,8 @@ fn a_column_that_nobody_needs_may_hold_anything() {
         unit: None,
     };
     let optional = BTreeSet::from(["note".to_owned()]);
-    let layout = Layout::resolve(&names, &[feature], Some(target), false, &optional).unwrap();
-    let mut builder = builder::Builder::new("u".to_owned(), names.to_vec(), &layout, 0, false);
+    let layout = Layout::resolve(&names, &[feature], &[], Some(target), false, &optional).unwrap();
+    let mut builder = builder::Builder::new("u".to_owned(), names.to_vec(), &layout, 0, false, true);
     for note in [Cell::Number(1.0), Cell::Text("n/a"), Cell::Number(2.0)] {
         builder
             .push(1, &[Cell::Number(0.0), note, Cell::Number(0.0)])
@@ -112,7 +164,7 @@ fn synthetic_rows_depend_on_the_seed_alone() {
         };
         let classifies = name == "blobs";
         let table = read(request, &|names, own| {
-            Layout::resolve(names, &[], own, classifies, &BTreeSet::new())
+            Layout::resolve(names, &[], &[], own, classifies, &BTreeSet::new())
         });
         table.unwrap().digest
     };

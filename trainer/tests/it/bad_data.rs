@@ -63,15 +63,282 @@ fn cells_that_are_no_numbers() {
             refusal(good() + &format!("1,{},3\n", "x".repeat(500))),
         ],
         &expect![[r#"
-            failed to read the data: data.csv, line 52, column 2 (b): "abc" is not a number
-            failed to read the data: data.csv, line 52, column 2 (b): the cell is empty, and a number is needed
-            failed to read the data: data.csv, line 52, column 1 (a): NaN is not a finite number
+            failed to read the data: data.csv, line 52, column 2 (b): "abc" is not a number: leave it out by `exclude: ["b"]` in `dataset`, or list the others as `dataset.features`
+            failed to read the data: data.csv, line 52, column 2 (b): the cell is empty, and a number is needed: leave it out by `exclude: ["b"]` in `dataset`, or list the others as `dataset.features`
+            failed to read the data: data.csv, line 52, column 1 (a): "NaN" stands for a missing value, and a number is needed: leave it out by `exclude: ["a"]` in `dataset`, or list the others as `dataset.features`
             failed to read the data: data.csv, line 52, column 3 (y): inf is not a finite number
-            failed to read the data: data.csv, line 52, column 2 (b): inf is not a finite number
-            failed to read the data: data.csv, line 52, column 2 (b): "2�2" is not a number
-            failed to read the data: data.csv, line 52, column 2 (b): "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…" is not a number
+            failed to read the data: data.csv, line 52, column 2 (b): inf is not a finite number: leave it out by `exclude: ["b"]` in `dataset`, or list the others as `dataset.features`
+            failed to read the data: data.csv, line 52, column 2 (b): "2�2" is not a number: leave it out by `exclude: ["b"]` in `dataset`, or list the others as `dataset.features`
+            failed to read the data: data.csv, line 52, column 2 (b): "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…" is not a number: leave it out by `exclude: ["b"]` in `dataset`, or list the others as `dataset.features`
         "#]],
     );
+}
+
+/// The same fault in the same line, however lines end.
+#[test]
+fn lines_are_counted_whatever_ends_them() {
+    let faults = ["1,abc,3\n", "1,2\n", "1,2,\"3\n", "1,2\",3\n", "1,\"2\"3,4\n"];
+    for fault in faults {
+        let text = good() + fault;
+        let refusals: Vec<String> = ["\n", "\r\n", "\r"]
+            .iter()
+            .map(|end| refusal(text.replace('\n', end)))
+            .collect();
+        assert!(refusals[0].contains("data.csv, line 52"), "{}", refusals[0]);
+        assert_eq!(refusals[1..], [refusals[0].clone(), refusals[0].clone()]);
+    }
+}
+
+#[test]
+fn text_columns_are_named_all_at_once() {
+    let rows = (0..50).map(|n| format!("{n},Paris,{},\"a \"\"b\"\"\",{}\n", n % 7, 3 * n));
+    let text = rows.fold("a,city,b,note,y\n".to_owned(), |text, row| text + &row);
+    check(
+        &[refusal(text.clone())],
+        &expect![[r#"
+        failed to read the data: data.csv, line 2, column 2 (city): "Paris" is not a number: leave it out by `exclude: ["city", "note"]` in `dataset`, or list the others as `dataset.features`
+    "#]],
+    );
+    let world = World::new();
+    let mut request = world.csv(text.clone());
+    request.training.dataset.exclude = vec!["city".to_owned(), "note".to_owned()];
+    published(&request);
+    let signature = world.entry(&request).metadata.signature;
+    let names: Vec<&str> = signature
+        .features
+        .iter()
+        .map(|feature| feature.name.as_str())
+        .collect();
+    assert_eq!(names, ["a", "b"]);
+    let exclude = |names: &[&str]| {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        move |request: &mut RunRequest| request.training.dataset.exclude = names
+    };
+    check(
+        &[
+            refusal_with(text.clone(), exclude(&["City"])),
+            refusal_with(text.clone(), exclude(&["street"])),
+            refusal_with(text.clone(), exclude(&["a", "city", "b", "note", "y"])),
+            refusal_with(text, |request| {
+                request.training.dataset.exclude = vec!["city".to_owned()];
+                request.training.dataset.features = vec![column("A", "a")];
+            }),
+        ],
+        &expect![[r#"
+            failed to read the data: data.csv: there is no column "City", which `exclude` needs; the columns: a, city, b, note, y
+            failed to read the data: data.csv: there is no column "street", which `exclude` needs; the columns: a, city, b, note, y
+            failed to read the data: data.csv: no column but the target is left: there is no feature to learn from
+            failed to read the data: data.csv: `features` and `exclude` are both given: keep one of them
+        "#]],
+    );
+}
+
+#[test]
+fn headers_that_name_too_little_or_too_much() {
+    let with_index = good().replacen("a,b,y", ",a,b,y", 1);
+    let with_index: String = with_index
+        .lines()
+        .enumerate()
+        .map(|(n, line)| {
+            if n == 0 {
+                format!("{line}\n")
+            } else {
+                format!("{n},{line}\n")
+            }
+        })
+        .collect();
+    let trailing = good().replace('\n', ",\n");
+    check(
+        &[
+            refusal(with_index.clone()),
+            refusal(trailing.clone()),
+            refusal(good().replace(",y\n", ",y\n1,2,3,\n")),
+            refusal(good().replace(',', ";")),
+            refusal(good().replace(',', "\t")),
+            refusal(format!("{},b,y\n1,2,3\n", "a".repeat(2_000))),
+            refusal("a,b,y\n"),
+            refusal("a,b,y\n1,2,3\n"),
+            refusal("\n\n"),
+            refusal(format!("a,b,{}\n1,2,3\n", "q\u{1b}[2J\u{202e}".repeat(30))),
+        ],
+        &expect![[r#"
+            failed to read the data: data.csv: column 1 has no name: name it; or, if it is an index or the lines end with a comma, write the file without (pandas: `to_csv(index=False)`), or list `dataset.features`
+            failed to read the data: data.csv: column 4 has no name: name it; or, if it is an index or the lines end with a comma, write the file without (pandas: `to_csv(index=False)`), or list `dataset.features`
+            failed to read the data: data.csv, line 2: the row has 4 cells, and the header 3: remove the comma at its end
+            failed to read the data: data.csv, line 1: the header has semicolons and no comma: separate the cells by commas
+            failed to read the data: data.csv, line 1: the header has tabs and no comma: separate the cells by commas
+            failed to read the data: data.csv, line 1, column 1 (aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…): the column's name has more than 1024 bytes
+            failed to read the data: data.csv: it has no rows
+            failed to split off the holdout: the holdout of 20 % is empty: no row falls into it (1 in all); give more rows, hold out more, or try another holdout seed
+            failed to read the data: data.csv: it is empty; the first line must name the columns
+            failed to read the data: data.csv: there is no column "y", which the target needs; the columns: a, b, q�[2J�q�[2J�q�[2J�q�[2J�q�[2J�q�[2J�q�[2…
+        "#]],
+    );
+    // Where features are listed, nobody asks for what has no name.
+    for content in [with_index, trailing] {
+        let world = World::new();
+        let mut request = world.csv(content);
+        request.training.dataset.features = vec![column("a", "a"), column("b", "b")];
+        published(&request);
+    }
+}
+
+#[test]
+fn targets_out_of_any_scale() {
+    let scaled = |factor: f64, offset: f64| {
+        let row = |n: i32| {
+            format!(
+                "{},{},{:e}\n",
+                n,
+                (n * n) % 17,
+                offset + factor * f64::from(3 * n + (n * n) % 17)
+            )
+        };
+        (0..50)
+            .map(row)
+            .fold("a,b,y\n".to_owned(), |text, row| text + &row)
+    };
+    let refusals = |with: fn(&mut RunRequest)| {
+        let targets = [
+            (1e25, 0.0),
+            (1e-25, 0.0),
+            (1e300, 0.0),
+            (1e-300, 0.0),
+            (1.0, 1e14),
+        ];
+        targets.map(|(factor, offset)| refusal_with(scaled(factor, offset), with))
+    };
+    let with_trees = |r: &mut RunRequest| {
+        r.training.algorithm = Algorithm::GradientBoosting;
+        r.training.hyperparameters = settings(&[("min_leaf_weight", 2.0)]);
+    };
+    let linear = refusals(|_| {});
+    assert_eq!(refusals(with_trees), linear);
+    check(
+        &linear,
+        &expect![[r#"
+        failed to fit: the target "y" reaches 1.57e27: bring it near 1 by `dataset.target.divideBy` (about 1e27), and give `unit`
+        failed to fit: the target "y" varies by 4.54e-24 only: bring it near 1 by `dataset.target.divideBy` (about 1e-23), and give `unit`
+        failed to fit: the target "y" reaches 1.57e302: bring it near 1 by `dataset.target.divideBy` (about 1e302), and give `unit`
+        failed to fit: the target "y" varies by 4.29e-299 only: bring it near 1 by `dataset.target.divideBy` (about 1e-298), and give `unit`
+        failed to fit: the target "y" varies by 4.40e1 around 1.00e14, too little to tell from rounding: subtract an offset from the data
+    "#]],
+    );
+    // Large and small units that people have are none of them, and `divideBy` mends the others.
+    for algorithm in [|_: &mut RunRequest| {}, with_trees] {
+        for (factor, divisor) in [
+            (1e12, None),
+            (1e-12, None),
+            (1e25, Some(1e27)),
+            (1e-25, Some(1e-23)),
+        ] {
+            let r2 = published_with(scaled(factor, 0.0), |request| {
+                algorithm(request);
+                request.training.dataset.target.as_mut().unwrap().divide_by = divisor;
+            });
+            assert!(r2 > 0.9, "{factor:e}: {r2}");
+        }
+    }
+}
+
+/// Publishes and returns R².
+fn published_with(content: String, change: impl FnOnce(&mut RunRequest)) -> f64 {
+    let world = World::new();
+    let mut request = world.csv(content);
+    change(&mut request);
+    published(&request)["r2"]
+}
+
+#[test]
+fn constant_columns_are_told_where_they_do_no_harm() {
+    let rows = (0..200).map(|n| format!("{n},5,{},{}\n", n % 7, 3 * n));
+    let text = rows.fold("a,b,c,y\n".to_owned(), |text, row| text + &row);
+    let world = World::new();
+    let mut request = world.csv(text.clone());
+    check(
+        &[refused(&request)],
+        &expect![[r#"
+        failed to fit: feature "b" has the same value in every training row: leave it out (`dataset.exclude`)
+    "#]],
+    );
+    request.training.algorithm = Algorithm::GradientBoosting;
+    published(&request);
+    check(
+        &world.entry(&request).metadata.fit.warnings,
+        &expect![[r#"
+        features with the same value in every training row, which say nothing: b
+    "#]],
+    );
+}
+
+#[test]
+fn small_holdouts_and_trees_without_a_split_are_told() {
+    let world = World::new();
+    let mut request = world.csv(good());
+    request.training.algorithm = Algorithm::GradientBoosting;
+    request.training.hyperparameters = settings(&[("min_leaf_weight", 30.0)]);
+    published(&request);
+    check(
+        &world.entry(&request).metadata.fit.warnings,
+        &expect![[r#"
+        no tree splits, so that every prediction is the mean: lower `min_leaf_weight`, or give more rows
+        only few rows are held out (6), so that the metrics say little: give more rows
+    "#]],
+    );
+}
+
+/// A CSV of this many columns, named so that the record of a version needs about as much for each as it can.
+fn wide(columns: usize) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::from("y");
+    for at in 0..columns {
+        write!(text, ",measurement {at:05}").unwrap();
+    }
+    let mut state = 1_u64;
+    for row in 0..60 {
+        write!(text, "\n{row}.5").unwrap();
+        for _ in 0..columns {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            write!(text, ",{}", state >> 40).unwrap();
+        }
+    }
+    text + "\n"
+}
+
+#[test]
+fn wide_data_is_published_with_a_shorter_record_or_refused_before_the_fit() {
+    let trees = |r: &mut RunRequest| {
+        r.training.algorithm = Algorithm::GradientBoosting;
+        r.training.hyperparameters = settings(&[("trees", 2.0)]);
+    };
+    let bins = |columns| {
+        let world = World::new();
+        let mut request = world.csv(wide(columns));
+        trees(&mut request);
+        published(&request);
+        let features = world.entry(&request).metadata.reference.features;
+        assert_eq!(features.len(), columns);
+        features[0].counts.len()
+    };
+    assert_eq!(bins(10), 10);
+    assert!(bins(1_500) < 10);
+    let world = World::new();
+    let mut request = world.csv(wide(8_000));
+    trees(&mut request);
+    let mut stages = Vec::new();
+    let ending = trainer::run(&request, &mut |step| stages.push(step.stage), &crate::world::now);
+    let Ending::Refused { message } = ending else {
+        panic!("{ending:?}")
+    };
+    check(
+        &[message],
+        &expect![[r#"
+        failed to record: 8000 features (and 0 class labels) are more than the record of a version holds, which has at most 1048576 bytes: list the ones that matter as `dataset.features`, leave others out by `dataset.exclude`, or give them shorter names
+    "#]],
+    );
+    assert_eq!(stages, ["read"]);
 }
 
 #[test]
@@ -92,14 +359,14 @@ fn files_that_are_no_tables() {
         &expect![[r#"
             failed to read the data: data.csv: it is empty; the first line must name the columns
             failed to read the data: data.csv: it has no rows
-            failed to read the data: data.csv, line 1, column 3 (a): the header has this name twice
-            failed to read the data: data.csv, line 1, column 2: the column has no name
-            failed to read the data: data.csv, line 52: the row has 2 fields, and the header 3
-            failed to read the data: data.csv, line 52: the row has 4 fields, and the header 3
-            failed to read the data: data.csv, line 52: field 2 is not UTF-8
-            failed to read the data: data.csv, line 52: a quote is opened and never closed
-            failed to read the data: data.csv, line 52: the line has more than 1048576 bytes
-            failed to read the data: data.csv: there is no column "y", which the target needs; the columns: ����
+            failed to read the data: data.csv, line 1, column 3 (a): column 1 has this name too: rename one of them
+            failed to read the data: data.csv: column 2 has no name: name it; or, if it is an index or the lines end with a comma, write the file without (pandas: `to_csv(index=False)`), or list `dataset.features`
+            failed to read the data: data.csv, line 52: the row has 2 cells, and the header 3
+            failed to read the data: data.csv, line 52: the row has 4 cells, and the header 3: quote cells that hold commas
+            failed to read the data: data.csv, line 52, column 2 (b): the cell is not UTF-8: save the file as UTF-8
+            failed to read the data: data.csv, line 52, column 3 (y): a quote is opened and never closed
+            failed to read the data: data.csv, line 52, column 1 (a): the row does not end within 1048576 bytes
+            failed to read the data: data.csv, line 1, column 1: the file holds a NUL byte: is it text in UTF-8?
         "#]],
     );
 }
@@ -135,7 +402,7 @@ fn columns_that_do_not_fit() {
             failed to read the data: data.csv: feature "A" is made of the target's column: a model must not see its answer
             failed to read the data: data.csv: two features are named "A"
             failed to derive the features: data.csv, line 2, column 1 (a): feature "A" divides by this cell, which is 0
-            failed to read the data: data.csv: the target is the only column: there is no feature to learn from
+            failed to read the data: data.csv: no column but the target is left: there is no feature to learn from
             failed to read the data: data.csv: the target's `divideBy` is 0; it must be a finite number other than 0
             failed to derive the features: data.csv, line 3, column 3 (y): the divided target is not a finite number
         "#]],
@@ -170,13 +437,13 @@ fn rows_that_teach_nothing() {
         ],
         &expect![[r#"
             failed to fit: the target "y" is 7 in every training row: there is nothing to predict
-            failed to fit: feature "b" has the same value in every training row: remove it
-            failed to fit: feature "b" is a linear combination of the features before it: remove one of them
-            failed to split off the holdout: the holdout of 20 % is empty: none of the 2 rows falls into it; give more rows, hold out more, or try another holdout seed
-            failed to split off the holdout: the holdout takes all 50 rows: give more rows, or hold out less
+            failed to fit: feature "b" has the same value in every training row: leave it out (`dataset.exclude`)
+            failed to fit: feature "b" is a linear combination of the features before it: leave one of them out (`dataset.exclude`)
+            failed to split off the holdout: the holdout of 20 % is empty: no row falls into it (2 in all); give more rows, hold out more, or try another holdout seed
+            failed to split off the holdout: the holdout takes every row (50 in all): give more rows, or hold out less
             failed to fit: the target "y" is "dog" in every training row: there is nothing to predict
-            failed to read the data: data.csv, line 2, column 3 (y): 0.5 is no class label: a label is a whole number or a word
-            failed to read the data: data.csv, line 2, column 3 (y): the cell is empty, and a class label is needed
+            failed to derive the features: the target "y" has 43 different values in 43 training rows, too many to be classes: is it a number to predict by a regression?
+            failed to read the data: data.csv, line 2, column 3 (y): the cell is empty, and a class label is needed: remove the row, or name the class
             failed to derive the features: the target "y" has 1628 different values, more than the 1000 classes allowed: is it a number to predict by a regression?
         "#]],
     );
@@ -336,6 +603,10 @@ fn files_that_changed_are_refused_and_files_that_are_missing_may_come_back() {
     let Ending::Transient { message } = run(&request) else {
         panic!("tried again")
     };
+    assert!(
+        !other.contains(&Digest::of((good() + "1,abc,3\n").as_bytes()).hex()),
+        "the right digest is told"
+    );
     check(
         &[other, message],
         &expect![[r#"

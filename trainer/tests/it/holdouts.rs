@@ -85,7 +85,7 @@ fn a_holdout_of_its_own_is_never_fitted_on() {
     expect![[r#"failed to read the data: held.csv: its columns are not those of the dataset (missing: "b"; unknown: "c")"#]].assert_eq(&refused(&request));
     with_holdout(&mut request, &("a,b,y\n".to_owned() + &rows(0..50)));
     expect![
-        "failed to split off the holdout: the holdout takes all 50 rows: give more rows, or hold out less"
+        "failed to split off the holdout: the holdout takes every row (50 in all): give more rows, or hold out less"
     ]
     .assert_eq(&refused(&request));
 }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use planner::names::ModelName;
-use registry::metadata::VersionMetadata;
+use registry::metadata::{Fit, VersionMetadata};
 use registry::{Reference, Store};
 use serde_json::json;
 
@@ -58,6 +58,20 @@ pub(crate) fn run(arguments: &ShowArguments) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Says how a fit went; empty where there is nothing to tell.
+fn how_it_went(fit: &Fit) -> String {
+    let Fit {
+        iterations,
+        gradient_norm,
+        warnings,
+    } = fit;
+    let steps = iterations.map(|iterations| format!("optimum after {iterations} iterations"));
+    let gradient = gradient_norm.map(|norm| format!("gradient {norm:.1e}"));
+    let warnings = warnings.iter().map(|warning| format!("warning: {warning}"));
+    let said: Vec<String> = steps.into_iter().chain(gradient).chain(warnings).collect();
+    said.join(", ")
+}
+
 fn facts(metadata: &VersionMetadata) -> Vec<[String; 2]> {
     let VersionMetadata {
         model_name,
@@ -74,6 +88,7 @@ fn facts(metadata: &VersionMetadata) -> Vec<[String; 2]> {
         baseline,
         dataset,
         hyperparameters,
+        fit,
         seed,
         lineage,
         reference: _,
@@ -107,6 +122,7 @@ fn facts(metadata: &VersionMetadata) -> Vec<[String; 2]> {
             format!("{algorithm} ({framework}), seed {seed}"),
         ],
         ["settings".to_owned(), settings.join(", ")],
+        ["fit".to_owned(), how_it_went(fit)],
         [
             "holdout".to_owned(),
             format!("{} ({} rows)", values(&metrics.values), metrics.holdout_rows),
