@@ -359,10 +359,3 @@ fn check_names(uri: &str, line: u64, names: &[String]) -> Result<(), ReadError> 
     }
     Ok(())
 }
-
-/// Says how to go on without columns; without their names where the manifest's author may not know them.
-pub(crate) fn leave_out<'a>(names: impl Iterator<Item = &'a str>, tells: bool) -> String {
-    let names: Vec<String> = names.take(20).map(|name| format!("{:?}", shown(name))).collect();
-    let names = if tells { names.join(", ") } else { "…".to_owned() };
-    format!("leave it out by `exclude: [{names}]` in `dataset`, or list the others as `dataset.features`")
-}

@@ -18,6 +18,8 @@ pub(crate) struct Layout {
     pub(crate) classifies: bool,
     /// Raw columns that are kept where they are numbers.
     pub(crate) optional: BTreeSet<String>,
+    /// The columns that the manifest leaves out; absent where it lists the features.
+    pub(crate) excluded: Option<Vec<String>>,
 }
 
 /// Says why a manifest's features and target do not fit a header.
@@ -106,6 +108,7 @@ impl Layout {
         if !features.is_empty() && !exclude.is_empty() {
             return Err(FeatureError::FeaturesAndExclude);
         }
+        let excluded = features.is_empty().then(|| exclude.to_vec());
         for column in exclude {
             need(column, "`exclude`".to_owned())?;
         }
@@ -143,6 +146,7 @@ impl Layout {
             target,
             classifies,
             optional: optional.clone(),
+            excluded,
         })
     }
 

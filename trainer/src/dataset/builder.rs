@@ -5,9 +5,7 @@ use std::rc::Rc;
 
 use planner::names::Digest;
 
-use super::{
-    CLASSES_MAX, LABEL_MAX, Label, NUMBERS_MAX, Place, RawTarget, ReadError, Table, leave_out, shown,
-};
+use super::{CLASSES_MAX, LABEL_MAX, Label, NUMBERS_MAX, Place, RawTarget, ReadError, Table, shown};
 use crate::features::Layout;
 use crate::holdout::{RowHash, RowHasher, RowsHasher};
 
@@ -46,6 +44,8 @@ pub(super) struct Builder {
     names: Vec<String>,
     /// Whether a refusal may name other columns than the one that is wrong.
     tells_names: bool,
+    /// The columns that the manifest leaves out; absent where it lists the features.
+    excluded: Option<Vec<String>>,
     needs: Vec<Need>,
     target_at: usize,
     kept: Vec<Vec<f64>>,
@@ -98,6 +98,7 @@ impl Builder {
             uri,
             names,
             tells_names,
+            excluded: layout.excluded.clone(),
         }
     }
 
@@ -109,7 +110,7 @@ impl Builder {
                 (Need::Feature, cell) => match finite(cell) {
                     Ok(value) => self.keep(line, at, value)?,
                     Err(problem) => {
-                        let hint = leave_out(self.no_numbers(cells), self.tells_names);
+                        let hint = self.leave_out(cells);
                         return Err(self.error(line, at, format!("{problem}: {hint}")));
                     }
                 },
@@ -132,12 +133,27 @@ impl Builder {
         Ok(())
     }
 
-    /// Returns the features that are no numbers in this row: all at once, so that nobody finds them one by one.
-    fn no_numbers<'a>(&'a self, cells: &'a [Cell<'_>]) -> impl Iterator<Item = &'a str> {
+    /// Says how to go on without the features that are no numbers in this row: all at once, so that nobody finds them
+    /// one by one.
+    fn leave_out(&self, cells: &[Cell<'_>]) -> String {
+        let Some(excluded) = &self.excluded else {
+            return "mend or remove the row, or take the column out of `dataset.features`".to_owned();
+        };
         let columns = self.needs.iter().zip(cells).zip(&self.names);
-        columns
+        let no_numbers = columns
             .filter(|((need, cell), _)| **need == Need::Feature && finite(**cell).is_err())
-            .map(|(_, name)| name.as_str())
+            .map(|(_, name)| name);
+        let names = excluded.iter().chain(no_numbers).take(20);
+        let names: Vec<String> = names.map(|name| format!("{:?}", shown(name))).collect();
+        let names = if self.tells_names {
+            names.join(", ")
+        } else {
+            "…".to_owned()
+        };
+        format!(
+            "leave the column out by `exclude: [{names}]` in `dataset`, or list the others as `dataset.features`; or \
+             mend or remove the row"
+        )
     }
 
     fn keep(&mut self, line: u64, at: usize, value: f64) -> Result<(), ReadError> {
@@ -155,7 +171,10 @@ impl Builder {
         match &mut self.target {
             RawTarget::Numbers(numbers) => match finite(cell) {
                 Ok(value) => numbers.push(value),
-                Err(problem) => return Err(self.error(line, at, problem)),
+                Err(problem) => {
+                    let hint = "mend or remove the row, or take another target";
+                    return Err(self.error(line, at, format!("{problem}: {hint}")));
+                }
             },
             RawTarget::Labels(labels) => match label(cell, &mut self.words) {
                 Ok(label) => labels.push(label),

@@ -58,18 +58,22 @@ fn cells_that_are_no_numbers() {
             refusal(good() + "1,,3\n"),
             refusal(good() + "NaN,2,3\n"),
             refusal(good() + "1,2,inf\n"),
+            refusal(good() + "1,2,NA\n"),
+            refusal(good() + "1,2,\n"),
             refusal(good() + "1,1e999,3\n"),
             refusal(good() + "1,\"2\n2\",3\n"),
             refusal(good() + &format!("1,{},3\n", "x".repeat(500))),
         ],
         &expect![[r#"
-            failed to read the data: data.csv, line 52, column 2 (b): "abc" is not a number: leave it out by `exclude: ["b"]` in `dataset`, or list the others as `dataset.features`
-            failed to read the data: data.csv, line 52, column 2 (b): the cell is empty, and a number is needed: leave it out by `exclude: ["b"]` in `dataset`, or list the others as `dataset.features`
-            failed to read the data: data.csv, line 52, column 1 (a): "NaN" stands for a missing value, and a number is needed: leave it out by `exclude: ["a"]` in `dataset`, or list the others as `dataset.features`
-            failed to read the data: data.csv, line 52, column 3 (y): inf is not a finite number
-            failed to read the data: data.csv, line 52, column 2 (b): inf is not a finite number: leave it out by `exclude: ["b"]` in `dataset`, or list the others as `dataset.features`
-            failed to read the data: data.csv, line 52, column 2 (b): "2�2" is not a number: leave it out by `exclude: ["b"]` in `dataset`, or list the others as `dataset.features`
-            failed to read the data: data.csv, line 52, column 2 (b): "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…" is not a number: leave it out by `exclude: ["b"]` in `dataset`, or list the others as `dataset.features`
+            failed to read the data: data.csv, line 52, column 2 (b): "abc" is not a number: leave the column out by `exclude: ["b"]` in `dataset`, or list the others as `dataset.features`; or mend or remove the row
+            failed to read the data: data.csv, line 52, column 2 (b): the cell is empty, and a number is needed: leave the column out by `exclude: ["b"]` in `dataset`, or list the others as `dataset.features`; or mend or remove the row
+            failed to read the data: data.csv, line 52, column 1 (a): "NaN" stands for a missing value, and a number is needed: leave the column out by `exclude: ["a"]` in `dataset`, or list the others as `dataset.features`; or mend or remove the row
+            failed to read the data: data.csv, line 52, column 3 (y): inf is not a finite number: mend or remove the row, or take another target
+            failed to read the data: data.csv, line 52, column 3 (y): "NA" stands for a missing value, and a number is needed: mend or remove the row, or take another target
+            failed to read the data: data.csv, line 52, column 3 (y): the cell is empty, and a number is needed: mend or remove the row, or take another target
+            failed to read the data: data.csv, line 52, column 2 (b): inf is not a finite number: leave the column out by `exclude: ["b"]` in `dataset`, or list the others as `dataset.features`; or mend or remove the row
+            failed to read the data: data.csv, line 52, column 2 (b): "2�2" is not a number: leave the column out by `exclude: ["b"]` in `dataset`, or list the others as `dataset.features`; or mend or remove the row
+            failed to read the data: data.csv, line 52, column 2 (b): "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…" is not a number: leave the column out by `exclude: ["b"]` in `dataset`, or list the others as `dataset.features`; or mend or remove the row
         "#]],
     );
 }
@@ -96,8 +100,8 @@ fn text_columns_are_named_all_at_once() {
     check(
         &[refusal(text.clone())],
         &expect![[r#"
-        failed to read the data: data.csv, line 2, column 2 (city): "Paris" is not a number: leave it out by `exclude: ["city", "note"]` in `dataset`, or list the others as `dataset.features`
-    "#]],
+            failed to read the data: data.csv, line 2, column 2 (city): "Paris" is not a number: leave the column out by `exclude: ["city", "note"]` in `dataset`, or list the others as `dataset.features`; or mend or remove the row
+        "#]],
     );
     let world = World::new();
     let mut request = world.csv(text.clone());
@@ -110,6 +114,25 @@ fn text_columns_are_named_all_at_once() {
         .map(|feature| feature.name.as_str())
         .collect();
     assert_eq!(names, ["a", "b"]);
+    // What is left out already stays so in the hint, and a list of features has another one.
+    check(
+        &[
+            refusal_with(text.clone(), |request| {
+                request.training.dataset.exclude = vec!["note".to_owned()];
+            }),
+            refusal_with(text.clone(), |request| {
+                request.training.dataset.features = vec![column("A", "a"), column("C", "city")];
+            }),
+            refusal_with(text.clone(), |request| {
+                request.training.dataset.source = DataSource::Absolute("/data/rows.csv".to_owned());
+            }),
+        ],
+        &expect![[r#"
+            failed to read the data: data.csv, line 2, column 2 (city): "Paris" is not a number: leave the column out by `exclude: ["note", "city"]` in `dataset`, or list the others as `dataset.features`; or mend or remove the row
+            failed to read the data: data.csv, line 2, column 2 (city): "Paris" is not a number: mend or remove the row, or take the column out of `dataset.features`
+            failed to read the data: /data/rows.csv, line 2, column 2 (city): "Paris" is not a number: leave the column out by `exclude: […]` in `dataset`, or list the others as `dataset.features`; or mend or remove the row
+        "#]],
+    );
     let exclude = |names: &[&str]| {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         move |request: &mut RunRequest| request.training.dataset.exclude = names
