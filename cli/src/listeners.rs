@@ -1,14 +1,22 @@
-//! The two listeners: where they listen, who may ask, and what stands in the way.
+//! The two listeners: where they listen, who may ask, what they take, and what stands in the way.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
-use server::Keys;
 use server::keys::{KeysError, require_loopback};
+use server::{Access, Keys, Limits};
+use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::failure::{Context as _, Failure};
+
+/// Connections that the system may complete before they are accepted; it may allow fewer.
+const BACKLOG: i32 = 4096;
+/// Connections of the control plane that read at a time, and their answers.
+const CONTROL_PLANE_REQUESTS: usize = 128;
+const CONTROL_PLANE_ANSWERS_BYTES: usize = 128 << 20;
 
 /// Where inference is answered.
 #[derive(Debug, Clone, Args)]
@@ -23,13 +31,107 @@ pub(crate) struct InferenceArguments {
     )]
     inference: SocketAddr,
 
-    /// The keys that may ask for predictions: lines `name:sha256hex`, reread on change
+    /// The keys that may ask for predictions: lines `name:sha256hex`, reread as they change; mode 600
     #[arg(long, env = "AURORA_INFERENCE_KEYS_FILE", value_name = "PATH")]
     inference_keys_file: Option<PathBuf>,
 
-    /// Answer requests from other machines without a key
+    /// Answer requests from other machines, and under any name, without a key
     #[arg(long, env = "AURORA_INSECURE_INFERENCE")]
     insecure_inference: bool,
+
+    #[command(flatten)]
+    limits: InferenceLimits,
+}
+
+/// What the inference listener takes from strangers.
+#[derive(Debug, Clone, Args)]
+struct InferenceLimits {
+    /// Open connections to inference; the one that idles longest gives way
+    #[arg(
+        long,
+        env = "AURORA_MAX_CONNECTIONS",
+        value_name = "COUNT",
+        default_value_t = 1024,
+        help_heading = LIMITS,
+        value_parser = count
+    )]
+    max_connections: usize,
+
+    /// Inference requests that are evaluated or wait for it
+    #[arg(
+        long,
+        env = "AURORA_MAX_REQUESTS",
+        value_name = "COUNT",
+        default_value_t = 512,
+        help_heading = LIMITS,
+        value_parser = count
+    )]
+    max_requests: usize,
+
+    /// Rows of one request
+    #[arg(
+        long,
+        env = "AURORA_MAX_ROWS",
+        value_name = "COUNT",
+        default_value_t = 100_000,
+        help_heading = LIMITS,
+        value_parser = count
+    )]
+    max_rows: usize,
+
+    /// The body of one request
+    #[arg(
+        long,
+        env = "AURORA_MAX_BODY",
+        value_name = "SIZE",
+        default_value = "16MiB",
+        help_heading = LIMITS,
+        value_parser = size
+    )]
+    max_body: usize,
+
+    /// All bodies that are held at once, beyond the first 16 KiB of each
+    #[arg(
+        long,
+        env = "AURORA_MAX_BODIES",
+        value_name = "SIZE",
+        default_value = "64MiB",
+        help_heading = LIMITS,
+        value_parser = size
+    )]
+    max_bodies: usize,
+
+    /// One answer
+    #[arg(
+        long,
+        env = "AURORA_MAX_ANSWER",
+        value_name = "SIZE",
+        default_value = "64MiB",
+        help_heading = LIMITS,
+        value_parser = size
+    )]
+    max_answer: usize,
+
+    /// All answers that are made or not yet taken, beyond 16 KiB of each
+    #[arg(
+        long,
+        env = "AURORA_MAX_ANSWERS",
+        value_name = "SIZE",
+        default_value = "256MiB",
+        help_heading = LIMITS,
+        value_parser = size
+    )]
+    max_answers: usize,
+
+    /// How long a request may wait for its turn to be evaluated, in seconds
+    #[arg(
+        long,
+        env = "AURORA_QUEUE_TIMEOUT",
+        value_name = "SECONDS",
+        default_value_t = 10,
+        help_heading = LIMITS
+    )]
+    queue_timeout: u32,
 }
 
 /// Where the control plane answers.
@@ -45,10 +147,82 @@ pub(crate) struct ControlPlaneArguments {
     )]
     control_plane: SocketAddr,
 
-    /// The keys that may ask the control plane: lines `name:sha256hex`, reread on change
+    /// The keys that may ask the control plane: lines `name:sha256hex`, reread as they change; mode 600
     #[arg(long, env = "AURORA_API_KEYS_FILE", value_name = "PATH")]
     api_keys_file: Option<PathBuf>,
+
+    /// Open connections to the control plane; the one that idles longest gives way
+    #[arg(
+        long,
+        env = "AURORA_MAX_CONTROL_PLANE_CONNECTIONS",
+        value_name = "COUNT",
+        default_value_t = 256,
+        help_heading = LIMITS,
+        value_parser = count
+    )]
+    max_control_plane_connections: usize,
 }
+
+/// How both listeners treat whoever asks.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ListenerArguments {
+    /// Show /metrics without a key too
+    #[arg(long, env = "AURORA_METRICS_WITHOUT_KEY")]
+    metrics_without_key: bool,
+
+    /// How long a connection may idle between requests, in seconds; longer than a proxy in front keeps it
+    #[arg(
+        long,
+        env = "AURORA_IDLE_TIMEOUT",
+        value_name = "SECONDS",
+        default_value_t = 75,
+        help_heading = LIMITS
+    )]
+    idle_timeout: u32,
+
+    /// How long a request's headers may take, in seconds
+    #[arg(
+        long,
+        env = "AURORA_HEADER_TIMEOUT",
+        value_name = "SECONDS",
+        default_value_t = 30,
+        help_heading = LIMITS
+    )]
+    header_timeout: u32,
+
+    /// How long a request's body may take, in seconds
+    #[arg(
+        long,
+        env = "AURORA_BODY_TIMEOUT",
+        value_name = "SECONDS",
+        default_value_t = 30,
+        help_heading = LIMITS
+    )]
+    body_timeout: u32,
+
+    /// How long a client may take nothing of its answer, in seconds
+    #[arg(
+        long,
+        env = "AURORA_WRITE_TIMEOUT",
+        value_name = "SECONDS",
+        default_value_t = 30,
+        help_heading = LIMITS
+    )]
+    write_timeout: u32,
+
+    /// How long requests under way may take at the end, in seconds
+    #[arg(
+        long,
+        env = "AURORA_DRAIN_TIMEOUT",
+        value_name = "SECONDS",
+        default_value_t = 25,
+        help_heading = LIMITS
+    )]
+    drain_timeout: u32,
+}
+
+/// Where the help lists bounds.
+const LIMITS: &str = "Limits of the listeners";
 
 /// A bound listener and who may use it.
 #[derive(Debug)]
@@ -56,12 +230,13 @@ pub(crate) struct Bound {
     listener: TcpListener,
     /// The address, with the port that was taken where 0 was asked for.
     pub(crate) address: SocketAddr,
-    keys: Keys,
+    access: Access,
+    limits: Limits,
 }
 
 impl InferenceArguments {
     /// Takes the port.
-    pub(crate) fn bind(&self) -> Result<Bound, Failure> {
+    pub(crate) fn bind(&self, listener: &ListenerArguments) -> Result<Bound, Failure> {
         let keys = keys(self.inference_keys_file.as_ref())?;
         if !self.insecure_inference {
             let flag = "--inference-keys-file";
@@ -69,27 +244,117 @@ impl InferenceArguments {
                 "`aurora key new NAME` makes a key; --insecure-inference lets everybody ask".to_owned()
             })?;
         }
-        bind(self.inference, "--inference", keys)
+        let InferenceLimits {
+            max_connections,
+            max_requests,
+            max_rows,
+            max_body,
+            max_bodies,
+            max_answer,
+            max_answers,
+            queue_timeout,
+        } = self.limits;
+        let limits = Limits {
+            connections: max_connections,
+            requests: max_requests,
+            rows: max_rows,
+            body_bytes: max_body,
+            bodies_bytes: max_bodies,
+            answer_bytes: max_answer,
+            answers_bytes: max_answers,
+            queue_timeout: seconds(queue_timeout),
+            ..listener.limits()
+        };
+        let access = listener.access(keys, self.insecure_inference);
+        bind(self.inference, "--inference", access, limits)
     }
 }
 
 impl ControlPlaneArguments {
     /// Takes the port.
-    pub(crate) fn bind(&self) -> Result<Bound, Failure> {
+    pub(crate) fn bind(&self, listener: &ListenerArguments) -> Result<Bound, Failure> {
         let keys = keys(self.api_keys_file.as_ref())?;
         require_loopback(self.control_plane, &keys, "--api-keys-file")
             .hint(|| "`aurora key new NAME` makes a key".to_owned())?;
-        bind(self.control_plane, "--control-plane", keys)
+        let limits = Limits {
+            connections: self.max_control_plane_connections,
+            requests: CONTROL_PLANE_REQUESTS,
+            answers_bytes: CONTROL_PLANE_ANSWERS_BYTES,
+            ..listener.limits()
+        };
+        bind(
+            self.control_plane,
+            "--control-plane",
+            listener.access(keys, false),
+            limits,
+        )
+    }
+}
+
+impl ListenerArguments {
+    fn access(&self, keys: Keys, open_names: bool) -> Access {
+        Access {
+            keys,
+            open_metrics: self.metrics_without_key,
+            open_names,
+        }
+    }
+
+    /// Returns the default limits with the time-outs that were given.
+    fn limits(&self) -> Limits {
+        Limits {
+            idle_timeout: seconds(self.idle_timeout),
+            header_timeout: seconds(self.header_timeout),
+            body_timeout: seconds(self.body_timeout),
+            write_timeout: seconds(self.write_timeout),
+            drain_timeout: seconds(self.drain_timeout),
+            ..Limits::default()
+        }
     }
 }
 
 impl Bound {
-    /// Hands the listener to the asynchronous runtime, which must be running, and says who may ask. No other handle
-    /// is left: the port is free as soon as the listener is dropped.
-    pub(crate) fn into_parts(self) -> io::Result<(tokio::net::TcpListener, Keys)> {
+    /// Hands over the listener, who may ask, and what it takes. No other handle is left: the port is free as soon as
+    /// the listener is dropped.
+    pub(crate) fn into_parts(self) -> io::Result<(TcpListener, Access, Limits)> {
         self.listener.set_nonblocking(true)?;
-        Ok((tokio::net::TcpListener::from_std(self.listener)?, self.keys))
+        Ok((self.listener, self.access, self.limits))
     }
+}
+
+fn seconds(seconds: u32) -> Duration {
+    Duration::from_secs(seconds.into())
+}
+
+/// Reads how many of something there may be: at least one.
+fn count(text: &str) -> Result<usize, String> {
+    /// More would overflow what counts them.
+    const MAX: usize = 1 << 30;
+    text.parse()
+        .ok()
+        .filter(|count| (1..=MAX).contains(count))
+        .ok_or_else(|| format!("a whole number from 1 to {MAX} is expected"))
+}
+
+/// Reads a number of bytes, with or without a unit.
+fn size(text: &str) -> Result<usize, String> {
+    let expected = || "bytes are expected, or a whole number with KiB, MiB or GiB, e.g. 16MiB".to_owned();
+    let digits = text
+        .find(|char: char| !char.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let unit: usize = match unit.trim() {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return Err(expected()),
+    };
+    let number: usize = number.parse().map_err(|_no_number| expected())?;
+    number
+        .checked_mul(unit)
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(expected)
 }
 
 /// Reads an address with its port; names are not looked up.
@@ -103,13 +368,14 @@ fn keys(file: Option<&PathBuf>) -> Result<Keys, KeysError> {
     file.map_or_else(|| Ok(Keys::none()), |path| Keys::from_file(path))
 }
 
-fn bind(address: SocketAddr, flag: &str, keys: Keys) -> Result<Bound, Failure> {
-    let bound = TcpListener::bind(address).and_then(|listener| Ok((listener.local_addr()?, listener)));
+fn bind(address: SocketAddr, flag: &str, access: Access, limits: Limits) -> Result<Bound, Failure> {
+    let bound = listen(address).and_then(|listener| Ok((listener.local_addr()?, listener)));
     match bound {
         Ok((address, listener)) => Ok(Bound {
             listener,
             address,
-            keys,
+            access,
+            limits,
         }),
         Err(error) => {
             let failure = match error.kind() {
@@ -119,6 +385,41 @@ fn bind(address: SocketAddr, flag: &str, keys: Keys) -> Result<Bound, Failure> {
             Err(failure.hint(format!(
                 "give another address with {flag}, e.g. {flag} 127.0.0.1:0 for a free port"
             )))
+        }
+    }
+}
+
+/// Listens as the standard library does, with room for more connections that nobody has accepted yet.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units_of_two() {
+        for (text, bytes) in [
+            ("1", Some(1)),
+            ("512B", Some(512)),
+            ("16KiB", Some(16 << 10)),
+            ("16 MiB", Some(16 << 20)),
+            ("2GiB", Some(2 << 30)),
+            ("0", None),
+            ("", None),
+            ("MiB", None),
+            ("-1", None),
+            ("1.5MiB", None),
+            ("16MB", None),
+            ("99999999999999999999GiB", None),
+            ("18446744073709551615KiB", None),
+        ] {
+            assert_eq!(size(text).ok(), bytes, "{text:?}");
         }
     }
 }

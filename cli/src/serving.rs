@@ -4,29 +4,38 @@ use std::error::Error;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
-use std::{io, thread};
+use std::{io, net, thread};
 
 use registry::Store;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use server::{ControlPlane, InferenceOptions, Limits, Metrics, Runtime, StatusSource};
-use tokio::sync::watch;
+use tokio::net::TcpListener;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::failure::{Failure, chain};
 use crate::listeners::Bound;
 use crate::signals::Signals;
 
-/// Threads that answer requests: two even on one core, so that one slow step does not stop the other.
+/// Threads of the loops: two even on one core, so that one slow step does not stop the other.
+const LOOPS: usize = 2;
+/// Threads that answer inference requests: two even on one core, for the same reason.
 const THREADS_MIN: usize = 2;
 /// More of them cost memory and gain little: answering is short, and evaluation has its own threads.
 const THREADS_MAX: usize = 8;
+/// Threads that may block for the inference listener, besides one per core that evaluates: lists, metrics, keys.
+const INFERENCE_ASIDE: usize = 8;
+/// Threads that may block for the control plane: what hangs there hangs nothing else.
+const CONTROL_PLANE_ASIDE: usize = 16;
+/// Open files that are left for all but connections.
+const FILES_LEFT: usize = 512;
 /// How long threads that block may take at the very end.
 const END: Duration = Duration::from_millis(500);
 
 /// Runs a future on a new runtime to its end.
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
-    let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(cores.clamp(THREADS_MIN, THREADS_MAX))
+        .worker_threads(LOOPS)
         .enable_all()
         .build()?;
     let value = runtime.block_on(future);
@@ -39,6 +48,8 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
 pub(crate) struct Parts {
     signals: Signals,
     stop: watch::Sender<bool>,
+    /// How many files the process may have open.
+    files: usize,
     running: JoinSet<(&'static str, Result<(), String>)>,
 }
 
@@ -48,6 +59,7 @@ impl Parts {
         Ok(Self {
             signals: Signals::new()?,
             stop: watch::Sender::new(false),
+            files: raise_open_files(),
             running: JoinSet::new(),
         })
     }
@@ -73,16 +85,22 @@ impl Parts {
 
     /// Starts answering inference requests.
     pub(crate) fn inference(&mut self, runtime: &Runtime, bound: Bound) -> io::Result<()> {
-        let (listener, keys) = bound.into_parts()?;
+        let (listener, access, limits) = bound.into_parts()?;
         let options = InferenceOptions {
-            keys,
-            limits: Limits::default(),
+            access,
+            limits: self.within(limits, 3),
         };
-        let serving = server::serve_inference(runtime.clone(), listener, options, self.stopped());
-        self.spawn("inference", async move {
-            serving.await;
-            Ok::<_, io::Error>(())
-        });
+        let (runtime, stopped) = (runtime.clone(), self.stopped());
+        let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let threads = Threads {
+            name: "inference",
+            workers: cores.clamp(THREADS_MIN, THREADS_MAX),
+            aside: cores + INFERENCE_ASIDE,
+        };
+        let serving = threads.run(listener, |listener| {
+            server::serve_inference(runtime, listener, options, stopped)
+        })?;
+        self.spawn("inference", serving);
         Ok(())
     }
 
@@ -94,19 +112,41 @@ impl Parts {
         metrics: Metrics,
         bound: Bound,
     ) -> io::Result<()> {
-        let (listener, keys) = bound.into_parts()?;
+        let (listener, access, limits) = bound.into_parts()?;
         let control_plane = ControlPlane {
             store,
             status,
             metrics,
-            keys,
+            access,
+            limits: self.within(limits, 1),
         };
-        let serving = server::serve_control_plane(control_plane, listener, self.stopped());
-        self.spawn("control plane", async move {
-            serving.await;
-            Ok::<_, io::Error>(())
-        });
+        let stopped = self.stopped();
+        let threads = Threads {
+            name: "control plane",
+            workers: 1,
+            aside: CONTROL_PLANE_ASIDE,
+        };
+        let serving = threads.run(listener, |listener| {
+            server::serve_control_plane(control_plane, listener, stopped)
+        })?;
+        self.spawn("control plane", serving);
         Ok(())
+    }
+
+    /// Keeps a listener within its quarters of the files that connections may take.
+    fn within(&self, limits: Limits, quarters: usize) -> Limits {
+        let left = FILES_LEFT.min(self.files / 4);
+        let connections = limits.connections;
+        let limits = limits.within((self.files - left) / 4 * quarters);
+        if limits.connections < connections {
+            tracing::warn!(
+                files = self.files,
+                asked = connections,
+                connections = limits.connections,
+                "fewer connections than were asked for: the limit on open files (ulimit -n) is low"
+            );
+        }
+        limits
     }
 
     /// Waits for a signal; fails as soon as a part ends by itself.
@@ -126,6 +166,7 @@ impl Parts {
         let Self {
             signals,
             stop,
+            files: _,
             mut running,
         } = self;
         stop.send_replace(true);
@@ -138,5 +179,157 @@ impl Parts {
             }
         }
         Ok(())
+    }
+}
+
+/// The threads of one listener: whatever the loops, or the other listener, do, it answers.
+struct Threads {
+    name: &'static str,
+    workers: usize,
+    /// Threads that may block.
+    aside: usize,
+}
+
+impl Threads {
+    /// Serves on them; the future that is returned ends when that does.
+    fn run<F: Future<Output = ()>>(
+        self,
+        listener: net::TcpListener,
+        serve: impl FnOnce(TcpListener) -> F + Send + 'static,
+    ) -> io::Result<impl Future<Output = io::Result<()>>> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(self.workers)
+            .max_blocking_threads(self.aside)
+            .thread_name(self.name)
+            .enable_all()
+            .build()?;
+        let (ends, ended) = oneshot::channel();
+        thread::Builder::new().name(self.name.to_owned()).spawn(move || {
+            let served = runtime.block_on(async {
+                serve(TcpListener::from_std(listener)?).await;
+                Ok(())
+            });
+            runtime.shutdown_timeout(END);
+            // Whoever waited for it may have been stopped.
+            let _told = ends.send(served);
+        })?;
+        Ok(async {
+            ended
+                .await
+                .unwrap_or_else(|_dropped| Err(io::Error::other("its thread died")))
+        })
+    }
+}
+
+/// Lets the process have as many files open as it may, and returns how many that are.
+fn raise_open_files() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    let now = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => raised.current,
+        Err(error) => {
+            tracing::warn!(
+                error = &error as &dyn Error,
+                "failed to raise the limit on open files"
+            );
+            limit.current
+        }
+    };
+    now.map_or(usize::MAX, |now| usize::try_from(now).unwrap_or(usize::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::{SocketAddr, TcpStream};
+    use std::sync::Mutex;
+
+    use clap::Parser;
+    use registry::Owner;
+
+    use super::*;
+    use crate::listeners::{ControlPlaneArguments, InferenceArguments, ListenerArguments};
+
+    #[derive(Debug, Parser)]
+    struct Flags {
+        #[command(flatten)]
+        inference: InferenceArguments,
+        #[command(flatten)]
+        control_plane: ControlPlaneArguments,
+        #[command(flatten)]
+        listener: ListenerArguments,
+    }
+
+    /// A data directory on a file system that does not answer while somebody holds this.
+    struct Hanging(Arc<Mutex<()>>);
+
+    impl StatusSource for Hanging {
+        fn status(&self) -> serde_json::Value {
+            drop(self.0.lock());
+            serde_json::Value::Null
+        }
+
+        fn age_seconds(&self) -> Option<f64> {
+            None
+        }
+    }
+
+    fn ask(address: SocketAddr, path: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(address).unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        stream
+    }
+
+    fn answer(mut stream: TcpStream) -> String {
+        let mut answer = String::new();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    #[test]
+    fn a_control_plane_that_hangs_stops_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let owner = Owner {
+            environment: "dev".parse().unwrap(),
+            installation: "1".to_owned(),
+        };
+        let store = Store::init(folder.path(), &owner, crate::clock::now()).unwrap();
+        let given = [
+            "aurora",
+            "--inference",
+            "127.0.0.1:0",
+            "--control-plane",
+            "127.0.0.1:0",
+        ];
+        let flags = Flags::parse_from(given);
+        let inference = flags.inference.bind(&flags.listener).unwrap();
+        let control_plane = flags.control_plane.bind(&flags.listener).unwrap();
+        let (asked, asked_too) = (inference.address, control_plane.address);
+        let gate = Arc::new(Mutex::new(()));
+        let shut = gate.lock().unwrap();
+        block_on(async {
+            let mut parts = Parts::new().unwrap();
+            let metrics = Metrics::new();
+            let runtime = Runtime::new(metrics.clone());
+            let status = Arc::new(Hanging(gate.clone()));
+            parts.inference(&runtime, inference).unwrap();
+            parts
+                .control_plane(store, status, metrics, control_plane)
+                .unwrap();
+            let hanging: Vec<_> = (0..100).map(|_| ask(asked_too, "/status")).collect();
+            // Both make their answers where files may be read.
+            assert!(answer(ask(asked, "/v2/models")).starts_with("HTTP/1.1 200"));
+            assert!(answer(ask(asked, "/metrics")).starts_with("HTTP/1.1 200"));
+            assert!(answer(ask(asked_too, "/health")).starts_with("HTTP/1.1 200"));
+            drop(hanging);
+            drop(shut);
+            parts.stop().await.unwrap();
+        })
+        .unwrap();
     }
 }

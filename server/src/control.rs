@@ -11,7 +11,7 @@ mod status;
 use std::sync::Arc;
 use std::time::Instant;
 
-use hyper::header::{HeaderMap, HeaderValue};
+use hyper::header::HeaderMap;
 use hyper::{Method, StatusCode};
 use registry::Store;
 use serde_json::json;
@@ -22,12 +22,17 @@ use warp::path::FullPath;
 use warp::reply::Response;
 use warp::{Filter, Rejection};
 
+use crate::http::budget::Budget;
+use crate::http::place::Place;
 use crate::http::reply::{self, Failure};
-use crate::http::{self, Limits};
-use crate::keys::Keys;
+use crate::http::{self, Limits, Listener};
+use crate::keys::Access;
 use crate::metrics::{Metrics, RouteMeters};
 use artifact::Verified;
 use route::{Kind, Route};
+
+/// How many requests read at a time: a file system that hangs holds no more threads.
+const READS: usize = 8;
 
 /// What is known of the environment: a view over what the reconciler wrote down.
 pub trait StatusSource: Send + Sync {
@@ -46,9 +51,11 @@ pub struct ControlPlane {
     /// The state of the environment.
     pub status: Arc<dyn StatusSource>,
     /// Who may ask; `/health` is open to everybody.
-    pub keys: Keys,
+    pub access: Access,
     /// What `/metrics` shows, and where its requests are counted.
     pub metrics: Metrics,
+    /// What it takes from strangers; it reads no body and evaluates nothing.
+    pub limits: Limits,
 }
 
 impl std::fmt::Debug for ControlPlane {
@@ -65,9 +72,17 @@ pub async fn serve_control_plane(
     listener: TcpListener,
     shutdown: impl Future<Output = ()>,
 ) {
-    let limits = Limits::default();
-    let server = Arc::new(Server::new(control, &limits));
-    http::serve(routes(server), listener, &limits, shutdown, || {}).await;
+    let ControlPlane {
+        access,
+        limits,
+        metrics,
+        ..
+    } = &control;
+    let _watching = access.keys.watched();
+    let how = Listener::new("control_plane", limits, access, metrics);
+    let server = Arc::new(Server::new(control));
+    let routes = |place| routes(server.clone(), place);
+    http::serve(routes, listener, how, shutdown, || {}).await;
 }
 
 /// What every request shares.
@@ -75,26 +90,39 @@ pub async fn serve_control_plane(
 struct Server {
     control: ControlPlane,
     admitted: Semaphore,
+    /// Turns to read what is asked for.
+    reads: Semaphore,
+    /// What answers hold until they are taken.
+    answers: Budget,
     verified: Arc<Verified>,
     meters: [RouteMeters; Kind::COUNT],
 }
 
 impl Server {
-    fn new(control: ControlPlane, limits: &Limits) -> Self {
+    fn new(control: ControlPlane) -> Self {
+        let limits = &control.limits;
         Self {
             meters: Kind::meters(&control.metrics),
             admitted: Semaphore::new(limits.requests),
+            reads: Semaphore::new(READS),
+            answers: Budget::new(limits.answers_bytes, limits.answer_bytes),
             verified: Arc::default(),
             control,
         }
     }
 
-    async fn answer(&self, method: Method, path: FullPath, headers: HeaderMap) -> Response {
+    async fn answer(
+        &self,
+        place: &Arc<Place>,
+        method: Method,
+        path: FullPath,
+        headers: HeaderMap,
+    ) -> Response {
         let since = Instant::now();
         let route = Route::parse(path.as_str());
         let kind = route.as_ref().map_or(Kind::Unknown, Route::kind);
         let response = self
-            .dispatch(&method, kind, route, &headers)
+            .dispatch(place, &method, kind, route, &headers)
             .await
             .unwrap_or_else(|failure| failure.response());
         self.meters[kind as usize].answered(method.as_str(), response.status().as_u16(), since.elapsed());
@@ -103,14 +131,21 @@ impl Server {
 
     async fn dispatch(
         &self,
+        place: &Arc<Place>,
         method: &Method,
         kind: Kind,
         route: Result<Route, Failure>,
         headers: &HeaderMap,
     ) -> Result<Response, Failure> {
-        let key = headers.get("x-api-key").map(HeaderValue::as_bytes);
-        if kind != Kind::Health && !self.control.keys.admit(key) {
-            return Err(Failure::unauthorized());
+        if let Some(failure) = place.refused() {
+            return Err(failure);
+        }
+        if place.reserved && !matches!(kind, Kind::Health | Kind::Metrics) {
+            return Err(Failure::only_probes());
+        }
+        let access = &self.control.access;
+        if !(kind == Kind::Health || (kind == Kind::Metrics && access.open_metrics)) {
+            access.keys.admit(headers).await?;
         }
         let route = route?;
         if method != Method::GET && method != Method::HEAD {
@@ -120,17 +155,33 @@ impl Server {
             .admitted
             .try_acquire()
             .map_err(|_none_left| Failure::unavailable("too many requests at once, try again".to_owned()))?;
-        let store = self.control.store.clone();
-        match route {
-            Route::Health => Ok(ok(&json!({ "status": "ok", "service": "aurora-control-plane" }))),
-            Route::Platform => Ok(ok(&json!({
+        let response = match route {
+            Route::Health => ok(&json!({ "status": "ok", "service": "aurora-control-plane" })),
+            Route::Platform => ok(&json!({
                 "platform": "AURORA Control Plane",
                 "version": "v1",
                 "control_plane": true,
                 "aurora": env!("CARGO_PKG_VERSION"),
-            }))),
+            })),
+            Route::OpenApi => ok(&openapi::document()),
+            route => {
+                let _turn = tokio::time::timeout(self.control.limits.queue_timeout, self.reads.acquire())
+                    .await
+                    .map_err(|_elapsed| {
+                        Failure::unavailable("too much is being read, try again".to_owned())
+                    })?;
+                let response = self.read(route, headers).await?;
+                return reply::counted(response, &self.answers, place).await;
+            }
+        };
+        Ok(response)
+    }
+
+    /// Answers from files, or from what is counted.
+    async fn read(&self, route: Route, headers: &HeaderMap) -> Result<Response, Failure> {
+        let store = self.control.store.clone();
+        match route {
             Route::Metrics => reply::metrics(&self.control.metrics).await,
-            Route::OpenApi => Ok(ok(&openapi::document())),
             Route::Models => blocking(move || models::list(&store)).await,
             Route::Model(model) => blocking(move || models::model(&store, &model)).await,
             Route::Version(model, reference) => {
@@ -148,6 +199,9 @@ impl Server {
             Route::StatusOfModel(model) => {
                 let source = self.control.status.clone();
                 blocking(move || status::of_model(&*source, &model)).await
+            }
+            Route::Health | Route::Platform | Route::OpenApi => {
+                Err(Failure::internal("nothing to read here".to_owned()))
             }
         }
     }
@@ -168,13 +222,14 @@ async fn blocking<T: Send + 'static>(
 
 fn routes(
     server: Arc<Server>,
+    place: Arc<Place>,
 ) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync {
     warp::method()
         .and(warp::path::full())
         .and(warp::header::headers_cloned())
         .and_then(move |method, path, headers| {
-            let server = server.clone();
-            async move { Ok::<_, Rejection>(server.answer(method, path, headers).await) }
+            let (server, place) = (server.clone(), place.clone());
+            async move { Ok::<_, Rejection>(server.answer(&place, method, path, headers).await) }
         })
 }
 

@@ -1,33 +1,61 @@
 //! Connections and the shape of answers, for both listeners.
 //!
-//! warp answers requests; accepting, time-outs, bounds and the drain are ours (`connection`). No answer is HTML and
-//! no error lacks its `{"error": …}`, but for what is no HTTP at all: hyper's own 400 and 431 have no body.
+//! ```text
+//! connection   accept, drive to the end, drain
+//! places       who gets a place when all are taken
+//! place        what one connection has to finish, whether its client keeps pace
+//! socket       half-closed clients, clients that take nothing, what comes after an early answer
+//! guard        Host and Origin
+//! body         a request's body within its bounds
+//! budget       memory that bodies, and answers, share
+//! reply        JSON, text, failures
+//! ```
+//!
+//! warp answers requests; accepting, time-outs, bounds and the drain are ours. No answer is HTML and no error lacks its
+//! `{"error": …}`, but for what is no HTTP at all: hyper's own 400 and 431 have no body.
 
 pub(crate) mod body;
-mod busy;
+pub(crate) mod budget;
+mod clock;
 mod connection;
+mod guard;
+pub(crate) mod place;
+mod places;
 pub(crate) mod reply;
-mod stall;
+mod socket;
 
 use std::time::Duration;
 
+use crate::keys::Access;
+use crate::metrics::{ConnectionMeters, Metrics};
 pub(crate) use connection::serve;
+use guard::Names;
 
-/// What a listener takes from strangers. The defaults suit both listeners.
+/// What a listener takes from strangers. The defaults are those of inference.
+///
+/// One client address gets at most seven eighths of what is shared: requests, bodies and answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Open connections; one more is told 503 and closed.
+    /// Open connections. One more gets the place of the one that idles longest, else of one whose client is slow; where
+    /// nobody gives way it may ask for health and metrics (32 places), and beyond these it is told 503 and closed.
     pub connections: usize,
     /// Requests between their last byte and their answer; one more is told 429.
     pub requests: usize,
     /// Bytes of one request's body; more is 413.
     pub body_bytes: usize,
-    /// Bytes of bodies held at once; what would exceed them is told 503.
+    /// Bytes of bodies held at once, beyond the first 16 KiB of each. A body that finds no room waits two seconds while
+    /// slow ones are given up, then it is told 503.
     pub bodies_bytes: usize,
     /// Rows of one request; more is 413.
     pub rows: usize,
-    /// How long headers may take, and how long a connection may idle between requests; then it is closed.
+    /// Bytes that one answer may have, by its rows before they are evaluated; more is 413.
+    pub answer_bytes: usize,
+    /// Bytes of answers that are made or not yet taken, beyond 16 KiB of each; as for bodies.
+    pub answers_bytes: usize,
+    /// How long a request's headers may take, and the first request of a connection; then it is closed.
     pub header_timeout: Duration,
+    /// How long a connection may idle between requests; then it is closed.
+    pub idle_timeout: Duration,
     /// How long a body may take; then 408.
     pub body_timeout: Duration,
     /// How long a request may wait for its turn to be evaluated; then 503.
@@ -46,11 +74,54 @@ impl Default for Limits {
             body_bytes: 16 << 20,
             bodies_bytes: 64 << 20,
             rows: 100_000,
+            answer_bytes: 64 << 20,
+            answers_bytes: 256 << 20,
             header_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(75),
             body_timeout: Duration::from_secs(30),
             queue_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(25),
+        }
+    }
+}
+
+impl Limits {
+    /// Files and sockets that a listener with these limits may hold open, at most.
+    pub fn files(&self) -> usize {
+        places::files(self.connections)
+    }
+
+    /// Returns the limits with as many connections as `files` allow, at least one.
+    #[must_use]
+    pub fn within(self, files: usize) -> Self {
+        let over = self.files().saturating_sub(files);
+        Self {
+            connections: self.connections.saturating_sub(over).max(1),
+            ..self
+        }
+    }
+}
+
+/// How one listener treats its connections.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    limits: Limits,
+    names: Names,
+    meters: ConnectionMeters,
+}
+
+impl Listener {
+    /// `name` is `inference` or `control_plane`.
+    pub(crate) fn new(name: &'static str, limits: &Limits, access: &Access, metrics: &Metrics) -> Self {
+        Self {
+            limits: limits.clone(),
+            names: if access.keys.configured() || access.open_names {
+                Names::Any
+            } else {
+                Names::Loopback
+            },
+            meters: metrics.connections(name),
         }
     }
 }

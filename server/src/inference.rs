@@ -23,19 +23,21 @@ use std::time::{Duration, Instant};
 
 use bytes::Buf;
 use futures_util::Stream;
-use hyper::header::{HeaderMap, HeaderValue};
+use hyper::header::HeaderMap;
 use hyper::{Method, StatusCode};
 use strum::EnumCount as _;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use warp::path::FullPath;
 use warp::reply::Response;
 use warp::{Filter, Rejection};
 
 use crate::http::body::{self, Body, BodyLimits};
+use crate::http::budget::{self, Budget};
+use crate::http::place::Place;
 use crate::http::reply::{self, Failure};
-use crate::http::{self, Limits};
-use crate::keys::Keys;
+use crate::http::{self, Limits, Listener};
+use crate::keys::Access;
 use crate::metrics::{Codes, RouteMeters};
 use crate::runtime::{Model, Runtime};
 use prepare::Form;
@@ -45,11 +47,14 @@ use route::{Kind, Route};
 /// How long after a model was replaced it is freed: requests that hold it have mostly ended then.
 const SWEEP: Duration = Duration::from_millis(500);
 
+/// How many answers that name every model, or every series, are made at a time.
+const LISTINGS: usize = 2;
+
 /// What the inference listener is told besides the runtime.
 #[derive(Debug, Clone, Default)]
 pub struct InferenceOptions {
     /// Who may ask; health is open to everybody.
-    pub keys: Keys,
+    pub access: Access,
     /// What it takes from strangers.
     pub limits: Limits,
 }
@@ -62,10 +67,12 @@ pub async fn serve_inference(
     options: InferenceOptions,
     shutdown: impl Future<Output = ()>,
 ) {
-    let limits = options.limits.clone();
+    let InferenceOptions { access, limits } = &options;
+    let _watching = access.keys.watched();
+    let how = Listener::new("inference", limits, access, runtime.metrics());
     let server = Arc::new(Server::new(runtime.clone(), options));
-    let routes = routes(server);
-    let serving = http::serve(routes, listener, &limits, shutdown, || runtime.drain());
+    let routes = |place| routes(server.clone(), place);
+    let serving = http::serve(routes, listener, how, shutdown, || runtime.drain());
     tokio::select! {
         () = serving => {}
         () = sweep(&runtime) => {}
@@ -97,13 +104,19 @@ async fn sweep(runtime: &Runtime) {
 #[derive(Debug)]
 struct Server {
     runtime: Runtime,
-    keys: Keys,
+    access: Access,
     limits: Limits,
     bodies: BodyLimits,
+    /// What answers hold until they are taken.
+    answers: Budget,
     /// Requests between their last byte and their answer.
     admitted: Semaphore,
     /// Turns on the threads that evaluate what would stall an async worker.
     turns: Arc<Semaphore>,
+    /// Turns to make an answer that names every model, or every series.
+    listings: Semaphore,
+    /// The turn to make such an answer to a probe: not behind those.
+    probes: Semaphore,
     ids: RequestIds,
     /// Inference requests for models that nobody knows.
     unrouted: Arc<Codes>,
@@ -112,7 +125,7 @@ struct Server {
 
 impl Server {
     fn new(runtime: Runtime, options: InferenceOptions) -> Self {
-        let InferenceOptions { keys, limits } = options;
+        let InferenceOptions { access, limits } = options;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let metrics = runtime.metrics();
         Self {
@@ -121,31 +134,41 @@ impl Server {
             bodies: BodyLimits {
                 bytes: limits.body_bytes,
                 timeout: limits.body_timeout,
-                held: Arc::new(Semaphore::new(limits.bodies_bytes)),
+                held: Budget::new(limits.bodies_bytes, limits.body_bytes),
             },
+            answers: Budget::new(limits.answers_bytes, limits.answer_bytes),
             admitted: Semaphore::new(limits.requests),
             turns: Arc::new(Semaphore::new(cores)),
+            listings: Semaphore::new(LISTINGS),
+            probes: Semaphore::new(1),
             ids: RequestIds::new(),
             runtime,
-            keys,
+            access,
             limits,
         }
     }
 
     /// Answers one request, whatever it is.
-    async fn answer<S, B>(&self, method: Method, path: FullPath, headers: HeaderMap, body: S) -> Response
+    async fn answer<S, B>(
+        &self,
+        place: &Arc<Place>,
+        method: Method,
+        path: &str,
+        headers: HeaderMap,
+        body: S,
+    ) -> Response
     where
         S: Stream<Item = Result<B, warp::Error>>,
         B: Buf,
     {
         let since = Instant::now();
-        let route = Route::parse(path.as_str());
+        let route = Route::parse(path);
         let kind = route.kind();
         let mut stream = pin!(body);
         // Read only once it is known that somebody wants it.
-        let body = Body::read(stream.as_mut(), &headers, &self.bodies);
+        let body = Body::read(stream.as_mut(), &headers, &self.bodies, place);
         let mut response = self
-            .dispatch(&method, route, &headers, body)
+            .dispatch(place, &method, route, &headers, body)
             .await
             .unwrap_or_else(|failure| failure.response());
         body::discard(stream, &headers).await;
@@ -158,18 +181,21 @@ impl Server {
 
     async fn dispatch(
         &self,
+        place: &Arc<Place>,
         method: &Method,
         route: Route<'_>,
         headers: &HeaderMap,
         body: impl Future<Output = Result<Body, Failure>>,
     ) -> Result<Response, Failure> {
         let kind = route.kind();
-        if !kind.open()
-            && !self
-                .keys
-                .admit(headers.get("x-api-key").map(HeaderValue::as_bytes))
-        {
-            return Err(Failure::unauthorized());
+        if let Some(failure) = place.refused() {
+            return Err(failure);
+        }
+        if place.reserved && !(kind.open() || kind == Kind::Metrics) {
+            return Err(Failure::only_probes());
+        }
+        if !(kind.open() || (kind == Kind::Metrics && self.access.open_metrics)) {
+            self.access.keys.admit(headers).await?;
         }
         if kind != Kind::Unknown && !kind.allows(method) {
             return Err(Failure::method_not_allowed(kind.allow()));
@@ -178,10 +204,14 @@ impl Server {
             Route::Server => Ok(describe::server()),
             Route::Live => Ok(describe::live()),
             Route::Ready => Ok(describe::ready(&self.runtime)),
-            Route::Health => self.listing(describe::health).await,
-            Route::Metrics => reply::metrics(self.runtime.metrics()).await,
-            Route::Models => self.listing(describe::models).await,
-            Route::Index => self.listing(describe::index).await,
+            Route::Health => self.listing(&self.probes, place, describe::health).await,
+            Route::Metrics => {
+                let _turn = self.turn(&self.listings).await?;
+                let response = reply::metrics(self.runtime.metrics()).await?;
+                reply::counted(response, &self.answers, place).await
+            }
+            Route::Models => self.listing(&self.listings, place, describe::models).await,
+            Route::Index => self.listing(&self.listings, place, describe::index).await,
             Route::Model { name, version } => describe::model(&*self.model(name)?, version, headers),
             Route::ModelReady { name, version } => {
                 describe::model_ready(&*self.model(name)?, version, headers)
@@ -190,12 +220,20 @@ impl Server {
                 StatusCode::FORBIDDEN,
                 "models are loaded and unloaded by a commit to the environment, not by a request".to_owned(),
             )),
-            Route::Infer { name, version } => self.infer(name, version, Form::Protocol, headers, body).await,
-            Route::Predict { name: Some(name) } => self.infer(name, None, Form::Plain, headers, body).await,
+            Route::Infer { name, version } => {
+                let asked = Asked {
+                    place,
+                    version,
+                    form: Form::Protocol,
+                    headers,
+                };
+                self.infer(name, asked, body).await
+            }
+            Route::Predict { name: Some(name) } => self.infer(name, Asked::plain(place, headers), body).await,
             Route::Predict { name: None } => {
                 let name =
                     describe::only_model(&self.runtime).map_err(|failure| self.unrouted(None, failure))?;
-                self.infer(&name, None, Form::Plain, headers, body).await
+                self.infer(&name, Asked::plain(place, headers), body).await
             }
             Route::Unknown => Err(Failure::not_found(
                 "no such path: the Open Inference Protocol is under /v2, a plain form at POST /predict/MODEL"
@@ -210,30 +248,40 @@ impl Server {
             .ok_or_else(|| describe::unknown_model(&self.runtime))
     }
 
-    /// Makes an answer that names every model on a thread that may block: with thousands of them it takes a while.
+    /// Makes an answer that names every model on a thread that may block: with thousands of them it takes a while. The
+    /// turn is kept until the answer counts.
     async fn listing(
         &self,
+        turns: &Semaphore,
+        place: &Arc<Place>,
         list: impl FnOnce(&Runtime) -> Response + Send + 'static,
     ) -> Result<Response, Failure> {
+        let _turn = self.turn(turns).await?;
         let runtime = self.runtime.clone();
-        tokio::task::spawn_blocking(move || list(&runtime))
+        let response = tokio::task::spawn_blocking(move || list(&runtime))
             .await
             .map_err(|_panicked| {
                 Failure::internal("failed to list the models: a fault of the server".to_owned())
-            })
+            })?;
+        reply::counted(response, &self.answers, place).await
+    }
+
+    async fn turn<'a>(&self, turns: &'a Semaphore) -> Result<SemaphorePermit<'a>, Failure> {
+        tokio::time::timeout(self.limits.queue_timeout, turns.acquire())
+            .await
+            .map_err(|_elapsed| Failure::unavailable("too many such requests at once, try again".to_owned()))
+            .map(|turn| turn.expect("invariant: the semaphore is never closed"))
     }
 
     /// Answers a request for predictions; what fails before it has a slot is counted as unrouted.
     async fn infer(
         &self,
         name: &str,
-        version: Option<&str>,
-        form: Form,
-        headers: &HeaderMap,
+        asked: Asked<'_>,
         body: impl Future<Output = Result<Body, Failure>>,
     ) -> Result<Response, Failure> {
         let model = self.model(name).map_err(|failure| self.unrouted(None, failure))?;
-        self.infer_of(&model, version, form, headers, body)
+        self.infer_of(&model, asked, body)
             .await
             .map_err(|failure| self.unrouted(Some(&model), failure))
     }
@@ -249,32 +297,60 @@ impl Server {
     async fn infer_of(
         &self,
         model: &Arc<Model>,
-        version: Option<&str>,
-        form: Form,
-        headers: &HeaderMap,
+        asked: Asked<'_>,
         body: impl Future<Output = Result<Body, Failure>>,
     ) -> Result<Response, Failure> {
+        let Asked {
+            place,
+            version,
+            form,
+            headers,
+        } = asked;
         prepare::check_content_type(form, headers)?;
         let choice = prepare::choice(version, headers)?;
         let body = body.await?;
         let Ok(_admitted) = self.admitted.try_acquire() else {
             return Err(Failure::too_many_requests(self.limits.requests));
         };
-        evaluate::run(self, model, choice, form, body).await
+        let of_peer = budget::share(self.limits.requests);
+        let Some(_of_peer) = place.admit(of_peer) else {
+            return Err(Failure::too_many_of_yours(of_peer));
+        };
+        evaluate::run(self, place, model, choice, form, body).await
     }
 }
 
-/// Returns the filter that answers every request.
+/// What a request for predictions says besides its model and its body.
+struct Asked<'a> {
+    place: &'a Arc<Place>,
+    version: Option<&'a str>,
+    form: Form,
+    headers: &'a HeaderMap,
+}
+
+impl<'a> Asked<'a> {
+    fn plain(place: &'a Arc<Place>, headers: &'a HeaderMap) -> Self {
+        Self {
+            place,
+            version: None,
+            form: Form::Plain,
+            headers,
+        }
+    }
+}
+
+/// Returns the filter that answers every request of a connection.
 fn routes(
     server: Arc<Server>,
+    place: Arc<Place>,
 ) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync {
     warp::method()
         .and(warp::path::full())
         .and(warp::header::headers_cloned())
         .and(warp::body::stream())
-        .and_then(move |method, path, headers, body| {
-            let server = server.clone();
-            async move { Ok::<_, Rejection>(server.answer(method, path, headers, body).await) }
+        .and_then(move |method, path: FullPath, headers, body| {
+            let (server, place) = (server.clone(), place.clone());
+            async move { Ok::<_, Rejection>(server.answer(&place, method, path.as_str(), headers, body).await) }
         })
 }
 

@@ -1,26 +1,29 @@
-//! Who may ask: API keys by their hash, from a file that is reread when it changes.
+//! Who may ask: API keys by their hash, from a file that is read again and again.
 //!
-//! A key comes in the header `x-api-key`, never in a query string. Comparing takes the same time whichever key is
-//! near. Plain keys are neither kept nor logged.
+//! A key comes in `x-api-key` or as `Authorization: Bearer`, never in a query string. Comparing takes the same time
+//! whichever key is near. Plain keys are neither kept nor logged. What is known of the file is never older than a
+//! moment when it decides: a line that is gone no longer works, and of a file that cannot be used no key does.
+
+mod file;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use planner::names::Digest;
 use sha2::Digest as _;
 use subtle::{Choice, ConstantTimeEq};
+use tokio::task::JoinSet;
 
-/// How often a key file's time stamp is looked at, at most.
-const POLL: Duration = Duration::from_secs(1);
-/// The largest key file.
-const FILE_BYTES_MAX: u64 = 1 << 20;
+use file::KeyFile;
+
 /// The longest key that is looked at.
 const KEY_BYTES_MAX: usize = 256;
 /// The randomness of a generated key.
 const KEY_RANDOM_BYTES: usize = 24;
+/// The header that carries a key and nothing else.
+const KEY_HEADER: &str = "x-api-key";
 
 /// Why keys cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -34,11 +37,37 @@ pub enum KeysError {
         #[source]
         source: std::io::Error,
     },
+    /// It is no file: a pipe or a device would never end.
+    #[error("key file {path}: {what}, not a regular file")]
+    NoFile {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
+    /// Others can read or change who may ask.
+    #[error(
+        "key file {path} has mode {mode:04o}: others must not read or write it; chmod 600, or 640 where it belongs to root"
+    )]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
     /// The file is larger than any key file is.
-    #[error("key file {path}: larger than {FILE_BYTES_MAX} bytes")]
+    #[error("key file {path}: larger than {} bytes", file::FILE_BYTES_MAX)]
     TooLarge {
         /// The file.
         path: PathBuf,
+    },
+    /// A line is longer than any key's.
+    #[error("key file {path}, line {line}: longer than {} bytes", file::LINE_BYTES_MAX)]
+    LongLine {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
     },
     /// A line is not a key.
     #[error("key file {path}, line {line}: expected `name:sha256-hex`, as `aurora key new NAME` prints it")]
@@ -51,6 +80,12 @@ pub enum KeysError {
     /// The file holds no key: nobody could ask.
     #[error("key file {path}: holds no key; `aurora key new NAME` prints a line for it")]
     Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file system does not answer.
+    #[error("key file {path}: the file system did not answer in time")]
+    Late {
         /// The file.
         path: PathBuf,
     },
@@ -73,17 +108,29 @@ pub enum KeysError {
 #[derive(Debug, Clone, Default)]
 pub struct Keys(Option<Arc<KeyFile>>);
 
-#[derive(Debug)]
-struct KeyFile {
-    path: PathBuf,
-    hashes: ArcSwap<Vec<[u8; 32]>>,
-    seen: Mutex<Seen>,
+/// Who may ask a listener.
+#[derive(Debug, Clone, Default)]
+pub struct Access {
+    /// The keys, one of which is asked for everywhere but by probes.
+    pub keys: Keys,
+    /// Whether `/metrics` is shown without a key too.
+    pub open_metrics: bool,
+    /// Whether it may be asked under any name without a key too: otherwise only as `localhost` or a loopback address,
+    /// and not by pages of other sites, which a browser on this machine would let in.
+    pub open_names: bool,
 }
 
-#[derive(Debug)]
-struct Seen {
-    stamp: Option<(SystemTime, u64)>,
-    polled: Instant,
+/// Why a request may not pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refused {
+    #[error("a key is needed: send it as x-api-key, or as Authorization: Bearer")]
+    Missing,
+    #[error("more than one key: send one")]
+    Several,
+    #[error("the key is not known")]
+    Unknown,
+    #[error("the key file cannot be used, so no key works: the log says why")]
+    Closed,
 }
 
 impl Keys {
@@ -93,17 +140,13 @@ impl Keys {
     }
 
     /// Reads a key file: lines `name:sha256hex`, `#` starts a comment.
+    ///
+    /// # Errors
+    ///
+    /// If it is no regular file of at most 1 MiB (links are followed), others may read or write it (its group may read
+    /// what belongs to root, as the files of a Kubernetes Secret do), or a line is not a key.
     pub fn from_file(path: &Path) -> Result<Self, KeysError> {
-        let stamp = stamp(path);
-        let hashes = read(path)?;
-        Ok(Self(Some(Arc::new(KeyFile {
-            path: path.to_owned(),
-            hashes: ArcSwap::from_pointee(hashes),
-            seen: Mutex::new(Seen {
-                stamp,
-                polled: Instant::now(),
-            }),
-        }))))
+        KeyFile::open(path).map(|file| Self(Some(Arc::new(file))))
     }
 
     /// Returns whether a key is asked for.
@@ -111,50 +154,62 @@ impl Keys {
         self.0.is_some()
     }
 
-    /// Returns whether a request with this `x-api-key` may pass. Rereads a changed file at most once a second.
-    pub(crate) fn admit(&self, key: Option<&[u8]>) -> bool {
-        let Some(file) = &self.0 else { return true };
-        file.reread(Instant::now());
-        let Some(key) = key.filter(|key| key.len() <= KEY_BYTES_MAX) else {
-            return false;
-        };
+    /// Decides whether a request with these headers may pass, by what the file says now.
+    ///
+    /// `x-api-key` decides where it is given: `Authorization` may be somebody else's, a proxy's or a mesh's.
+    pub(crate) async fn admit(&self, headers: &HeaderMap) -> Result<(), Refused> {
+        let Some(file) = &self.0 else { return Ok(()) };
+        let key = presented(headers)?;
+        let known = file.known().await;
+        let hashes = known.as_deref().ok_or(Refused::Closed)?;
         let hash: [u8; 32] = sha2::Sha256::digest(key).into();
         // Every key is compared: the time tells neither which one matched nor how nearly.
-        file.hashes
-            .load()
+        let is_known: bool = hashes
             .iter()
             .fold(Choice::from(0), |known, other| known | other.ct_eq(&hash))
-            .into()
+            .into();
+        is_known.then_some(()).ok_or(Refused::Unknown)
+    }
+
+    /// Looks at the file from time to time until what is returned is dropped, so that what is wrong with it is logged
+    /// before somebody asks.
+    pub(crate) fn watched(&self) -> JoinSet<()> {
+        let mut watching = JoinSet::new();
+        if let Some(file) = self.0.clone() {
+            // A task of its own: a file system that hangs must not keep its caller.
+            watching.spawn(async move { file.watch().await });
+        }
+        watching
     }
 }
 
-impl KeyFile {
-    /// Reads the file again where its time stamp or size changed. A broken file changes nothing: the keys read last stay.
-    fn reread(&self, now: Instant) {
-        // Somebody else is looking already: this request goes by what is known.
-        let Ok(mut seen) = self.seen.try_lock() else {
-            return;
-        };
-        if now.saturating_duration_since(seen.polled) < POLL {
-            return;
+/// Returns the key that a request presents.
+fn presented(headers: &HeaderMap) -> Result<&[u8], Refused> {
+    let one = |name: &str| {
+        let mut values = headers.get_all(name).iter();
+        match (values.next(), values.next()) {
+            (first, None) => Ok(first.map(HeaderValue::as_bytes)),
+            (_, Some(_second)) => Err(Refused::Several),
         }
-        seen.polled = now;
-        let stamp = stamp(&self.path);
-        if stamp == seen.stamp {
-            return;
-        }
-        seen.stamp = stamp;
-        match read(&self.path) {
-            Ok(hashes) => {
-                tracing::info!(path = %self.path.display(), keys = hashes.len(), "reread the key file");
-                self.hashes.store(Arc::new(hashes));
-            }
-            Err(error) => tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "kept the keys read last: the key file is broken"
-            ),
-        }
+    };
+    let key = match one(KEY_HEADER)? {
+        Some(key) => key,
+        None => one(AUTHORIZATION.as_str())?
+            .and_then(bearer)
+            .ok_or(Refused::Missing)?,
+    };
+    if key.len() > KEY_BYTES_MAX {
+        return Err(Refused::Unknown);
     }
+    Ok(key)
+}
+
+/// Returns what follows `Bearer`, whose case does not count; nothing of another scheme.
+fn bearer(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, key) = value.split_at_checked("Bearer ".len())?;
+    scheme
+        .eq_ignore_ascii_case(b"Bearer ")
+        .then_some(key.trim_ascii())
 }
 
 /// Refuses an address that others can reach while no key is configured; `flag` is what would give one.
@@ -173,55 +228,6 @@ pub fn generate(name: &str) -> Result<(String, String), KeysError> {
     let key = format!("aurora_{}", hex::encode(random));
     let line = format!("{name}:{}", Digest::of(key.as_bytes()).hex());
     Ok((key, line))
-}
-
-fn stamp(path: &Path) -> Option<(SystemTime, u64)> {
-    let metadata = std::fs::metadata(path).ok()?;
-    Some((metadata.modified().ok()?, metadata.len()))
-}
-
-fn read(path: &Path) -> Result<Vec<[u8; 32]>, KeysError> {
-    use std::io::Read as _;
-    let failed = |source| KeysError::Read {
-        path: path.to_owned(),
-        source,
-    };
-    let mut text = String::new();
-    std::fs::File::open(path)
-        .map_err(failed)?
-        .take(FILE_BYTES_MAX + 1)
-        .read_to_string(&mut text)
-        .map_err(failed)?;
-    if text.len() as u64 > FILE_BYTES_MAX {
-        return Err(KeysError::TooLarge {
-            path: path.to_owned(),
-        });
-    }
-    let mut hashes = Vec::new();
-    for (index, line) in text.lines().enumerate() {
-        let line = line.split('#').next().unwrap_or_default().trim();
-        if line.is_empty() {
-            continue;
-        }
-        let hash = line
-            .split_once(':')
-            .filter(|(name, _)| !name.trim().is_empty())
-            .and_then(|(_, hash)| {
-                let mut bytes = [0; 32];
-                hex::decode_to_slice(hash.trim(), &mut bytes).ok().map(|()| bytes)
-            })
-            .ok_or_else(|| KeysError::Line {
-                path: path.to_owned(),
-                line: index + 1,
-            })?;
-        hashes.push(hash);
-    }
-    if hashes.is_empty() {
-        return Err(KeysError::Empty {
-            path: path.to_owned(),
-        });
-    }
-    Ok(hashes)
 }
 
 #[cfg(test)]

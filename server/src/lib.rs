@@ -25,6 +25,6 @@ mod testing;
 pub use control::{ControlPlane, StatusSource, serve_control_plane};
 pub use http::Limits;
 pub use inference::{InferenceOptions, serve_inference};
-pub use keys::Keys;
+pub use keys::{Access, Keys};
 pub use metrics::Metrics;
 pub use runtime::{Artifact, Awaited, Runtime};

@@ -5,6 +5,7 @@
 //! [`RouteMeters`] and looks no label up. Nothing that never happened has a line: what is shown is linear in what is
 //! loaded and in what was asked.
 
+mod connection;
 mod kept;
 mod route;
 mod series;
@@ -21,6 +22,7 @@ use prometheus::{
 use tokio::sync::Semaphore;
 use tokio::task::JoinError;
 
+pub(crate) use connection::{Closed, ConnectionMeters};
 pub(crate) use route::RouteMeters;
 use series::SlotSeries;
 pub(crate) use slot::{Attempt, Codes, Outcome, Routed, SlotMeters};
@@ -45,6 +47,9 @@ struct Families {
     requests: IntCounterVec,
     latency: HistogramVec,
     errors: IntCounterVec,
+    connections: IntGaugeVec,
+    connections_refused: IntCounterVec,
+    connections_closed: IntCounterVec,
     reconciles: IntCounterVec,
     /// Without labels; it too is made by what it counts first.
     reconcile_duration: HistogramVec,
@@ -105,6 +110,21 @@ impl Metrics {
                 "aurora_errors_total",
                 "HTTP requests that failed on the server's side (status 500 and above).",
                 &["route"],
+            ),
+            connections: gauge(
+                "aurora_connections",
+                "Open connections by listener: inference or control_plane.",
+                &["listener"],
+            ),
+            connections_refused: counter(
+                "aurora_connections_refused_total",
+                "Connections that were told that all places are taken.",
+                &["listener"],
+            ),
+            connections_closed: counter(
+                "aurora_connections_closed_total",
+                "Connections that the server closed: evicted, slow, stalled, header, idle.",
+                &["listener", "reason"],
             ),
             reconciles: counter(
                 "aurora_reconcile_total",
@@ -216,6 +236,11 @@ impl Metrics {
     /// Returns the counters of one HTTP route. `method` is the one that counts without a look-up.
     pub(crate) fn route(&self, method: &'static str, route: &'static str) -> RouteMeters {
         RouteMeters::new(self.0.clone(), method, route)
+    }
+
+    /// Returns the counters of one listener's connections.
+    pub(crate) fn connections(&self, listener: &'static str) -> ConnectionMeters {
+        ConnectionMeters::new(self.0.clone(), listener)
     }
 
     /// Returns the counter of inference requests for a model that no slot took, by status: they named nothing that is

@@ -12,7 +12,7 @@ use server::Metrics;
 use crate::arguments::OutputArguments;
 use crate::commands::model::StoreArguments;
 use crate::failure::Failure;
-use crate::listeners::{Bound, ControlPlaneArguments};
+use crate::listeners::{Bound, ControlPlaneArguments, ListenerArguments};
 use crate::serving::{self, Parts};
 use crate::status_files::StatusFiles;
 use crate::terminal::Terminal;
@@ -25,12 +25,14 @@ pub(crate) struct ControlPlaneCommandArguments {
     #[command(flatten)]
     control_plane: ControlPlaneArguments,
     #[command(flatten)]
+    listener: ListenerArguments,
+    #[command(flatten)]
     output: OutputArguments,
 }
 
 pub(crate) fn run(arguments: &ControlPlaneCommandArguments) -> Result<ExitCode, Failure> {
-    let bound = arguments.control_plane.bind()?;
     let data_dir = arguments.store.data().settled()?;
+    let bound = arguments.control_plane.bind(&arguments.listener)?;
     let store = arguments.store.open()?;
     let terminal = Terminal::new(arguments.output.output);
     serving::block_on(serve(store, data_dir, bound, terminal))?

@@ -39,7 +39,8 @@ pub(crate) fn run(arguments: &KeyArguments) -> Result<ExitCode, Failure> {
         terminal.line(format!("key   {key}"))?;
         terminal.line(format!("line  {line}"))?;
         terminal.line(
-            "The key is not shown again: clients send it as x-api-key. The line goes into the keys file.",
+            "The key is not shown again: clients send it as x-api-key, or as Authorization: Bearer. The line goes into the \
+             keys file, which others must not read (chmod 600).",
         )?;
     }
     Ok(ExitCode::SUCCESS)

@@ -18,7 +18,7 @@ use crate::arguments::OutputArguments;
 use crate::commands::model::StoreArguments;
 use crate::commands::status;
 use crate::failure::Failure;
-use crate::listeners::{Bound, InferenceArguments};
+use crate::listeners::{Bound, InferenceArguments, ListenerArguments};
 use crate::serving::{self, Parts};
 use crate::slots::ServerSlots;
 use crate::terminal::Terminal;
@@ -34,6 +34,8 @@ pub(crate) struct ServeArguments {
     #[command(flatten)]
     inference: InferenceArguments,
     #[command(flatten)]
+    listener: ListenerArguments,
+    #[command(flatten)]
     output: OutputArguments,
 }
 
@@ -44,7 +46,7 @@ struct Deployed {
 }
 
 pub(crate) fn run(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
-    let bound = arguments.inference.bind()?;
+    let bound = arguments.inference.bind(&arguments.listener)?;
     let deployed = deployed(arguments)?;
     let store = arguments.store.open()?;
     let terminal = Terminal::new(arguments.output.output);

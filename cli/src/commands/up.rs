@@ -27,7 +27,7 @@ use crate::arguments::{
 use crate::clock;
 use crate::commands::registry::random_id;
 use crate::failure::Failure;
-use crate::listeners::{Bound, ControlPlaneArguments, InferenceArguments};
+use crate::listeners::{Bound, ControlPlaneArguments, InferenceArguments, ListenerArguments};
 use crate::memory::Heap;
 use crate::meters::Meters;
 use crate::news::Teller;
@@ -59,6 +59,8 @@ pub(crate) struct UpArguments {
     #[command(flatten)]
     control_plane: ControlPlaneArguments,
     #[command(flatten)]
+    listener: ListenerArguments,
+    #[command(flatten)]
     output: OutputArguments,
 }
 
@@ -66,8 +68,8 @@ pub(crate) fn run(arguments: &UpArguments) -> Result<ExitCode, Failure> {
     // A second `up` usually asks for the same ports too, and those are not what to change.
     DataDir::refuse_in_use(&arguments.data.data_dir)?;
     // Then the ports: a start that is refused leaves nothing behind.
-    let inference = arguments.inference.bind()?;
-    let control_plane = arguments.control_plane.bind()?;
+    let inference = arguments.inference.bind(&arguments.listener)?;
+    let control_plane = arguments.control_plane.bind(&arguments.listener)?;
     let RepositoryArguments { repo, environment } = &arguments.repository;
     let options = Options {
         repository: repo.clone(),

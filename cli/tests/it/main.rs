@@ -13,4 +13,5 @@ mod damage;
 mod data;
 mod faults;
 mod git;
+mod serving;
 mod starting;

@@ -129,7 +129,7 @@ fn the_first_signal_drains_and_the_second_ends_at_once() {
     let mut half = std::net::TcpStream::connect(up.inference).unwrap();
     std::io::Write::write_all(
         &mut half,
-        b"POST /predict/iris HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{",
+        b"POST /predict/iris HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\n{",
     )
     .unwrap();
     up.signal(Signal::INT);

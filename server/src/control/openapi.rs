@@ -12,7 +12,7 @@ pub(super) fn document() -> Value {
             "description": "Reads the model registry and the state of the environment. Nothing is changed here: models \
                             change by commit. Errors are {\"error\": \"…\"}.",
         },
-        "security": [{ "apiKey": [] }],
+        "security": [{ "apiKey": [] }, { "bearer": [] }],
         "paths": {
             "/health": operation("Whether the control plane answers; needs no key.", &[], &[]),
             "/platform/info": operation("What answers here.", &[], &[]),
@@ -26,7 +26,10 @@ pub(super) fn document() -> Value {
             "/status/models/{model}": operation("The state of one model.", &[MODEL], &["404"]),
         },
         "components": {
-            "securitySchemes": { "apiKey": { "type": "apiKey", "in": "header", "name": "x-api-key" } },
+            "securitySchemes": {
+                "apiKey": { "type": "apiKey", "in": "header", "name": "x-api-key" },
+                "bearer": { "type": "http", "scheme": "bearer" },
+            },
             "schemas": {
                 "Error": { "type": "object", "required": ["error"], "properties": { "error": { "type": "string" } } },
             },

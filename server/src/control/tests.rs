@@ -9,6 +9,7 @@ use serde_json::Value;
 use strum::VariantArray as _;
 
 use super::*;
+use crate::keys::Keys;
 use crate::testing::{V1, V2, draft, linear, model, version};
 
 struct Known;
@@ -37,10 +38,10 @@ fn moment() -> Timestamp {
 }
 
 fn fixture() -> Fixture {
-    fixture_with(Keys::none())
+    fixture_with(Access::default())
 }
 
-fn fixture_with(keys: Keys) -> Fixture {
+fn fixture_with(access: Access) -> Fixture {
     let folder = tempfile::tempdir().expect("a folder");
     let owner = Owner {
         environment: "dev".parse().expect("a name"),
@@ -68,12 +69,13 @@ fn fixture_with(keys: Keys) -> Fixture {
     let control = ControlPlane {
         store,
         status: Arc::new(Known),
-        keys,
+        access,
         metrics: Metrics::new(),
+        limits: Limits::default(),
     };
     Fixture {
         folder,
-        server: Arc::new(Server::new(control, &Limits::default())),
+        server: Arc::new(Server::new(control)),
     }
 }
 
@@ -87,7 +89,7 @@ impl Fixture {
             .enable_all()
             .build()
             .expect("a runtime")
-            .block_on(request.reply(&routes(self.server.clone())))
+            .block_on(request.reply(&routes(self.server.clone(), Place::nowhere())))
     }
 
     fn get(&self, path: &str) -> hyper::Response<bytes::Bytes> {
@@ -344,7 +346,12 @@ fn everything_but_health_asks_for_a_key() {
     let (key, line) = crate::keys::generate("test").expect("randomness");
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), line).expect("written");
-    let fixture = fixture_with(Keys::from_file(file.path()).expect("read"));
+    let access = Access {
+        keys: Keys::from_file(file.path()).expect("read"),
+        ..Access::default()
+    };
+    let bearer = format!("Bearer {key}");
+    let fixture = fixture_with(access);
     for kind in Kind::VARIANTS.iter().copied() {
         let path = <&str>::from(kind)
             .replace("{model}", "wine")
@@ -363,7 +370,29 @@ fn everything_but_health_asks_for_a_key() {
         assert_eq!(status(&[]), open, "{path}");
         assert_eq!(status(&[("x-api-key", "wrong")]), open, "{path}");
         assert_eq!(status(&[("x-api-key", &key)]), known, "{path}");
+        assert_eq!(status(&[("authorization", &bearer)]), known, "{path}");
         let in_query = fixture.get(&format!("{path}?x-api-key={key}&key={key}"));
         assert_eq!(in_query.status().as_u16(), open, "{path}");
+        if open == 401 {
+            let asks = &in_query.headers()["www-authenticate"];
+            assert_eq!(asks, "Bearer realm=\"aurora\"", "{path}");
+        }
+    }
+}
+
+#[test]
+fn metrics_need_no_key_where_that_is_said() {
+    let (_, line) = crate::keys::generate("test").expect("randomness");
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), line).expect("written");
+    let access = |open_metrics| Access {
+        keys: Keys::from_file(file.path()).expect("read"),
+        open_metrics,
+        ..Access::default()
+    };
+    for (open, expected) in [(false, 401), (true, 200)] {
+        let fixture = fixture_with(access(open));
+        assert_eq!(fixture.get("/metrics").status(), expected);
+        assert_eq!(fixture.get("/models").status(), 401);
     }
 }

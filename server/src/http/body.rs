@@ -7,14 +7,12 @@ use std::time::Duration;
 use bytes::Buf;
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use hyper::header::{CONTENT_LENGTH, EXPECT, HeaderMap};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::budget::{Budget, FREE_BYTES, Held};
+use super::place::Place;
 use super::reply::Failure;
 
-/// What is allocated before a byte has come.
-const RESERVED_BYTES_MAX: usize = 64 << 10;
-
-/// What is read of a body that nobody wants.
+/// What is read of a body that nobody wants before its request is answered.
 const DISCARDED_BYTES_MAX: usize = 1 << 20;
 /// For how long.
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(1);
@@ -27,14 +25,14 @@ pub(crate) struct BodyLimits {
     /// For one body.
     pub(crate) timeout: Duration,
     /// Of all bodies together.
-    pub(crate) held: Arc<Semaphore>,
+    pub(crate) held: Budget,
 }
 
 /// A whole body. Gives its share of the budget back when dropped.
 #[derive(Debug)]
 pub(crate) struct Body {
     bytes: Vec<u8>,
-    _held: OwnedSemaphorePermit,
+    held: Held,
 }
 
 impl std::ops::Deref for Body {
@@ -52,38 +50,52 @@ impl Body {
         stream: S,
         headers: &HeaderMap,
         limits: &BodyLimits,
+        place: &Arc<Place>,
     ) -> Result<Self, Failure>
     where
         S: Stream<Item = Result<B, warp::Error>>,
         B: Buf,
     {
-        let announced = headers
-            .get(CONTENT_LENGTH)
-            .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+        let announced = announced(headers);
         if announced.is_some_and(|announced| announced > limits.bytes) {
             return Err(Failure::too_large(limits.bytes));
         }
-        tokio::time::timeout(limits.timeout, Self::collect(stream, announced, limits))
+        tokio::time::timeout(limits.timeout, Self::collect(stream, announced, limits, place))
             .await
             .map_err(|_elapsed| Failure::body_timeout(limits.timeout))?
     }
 
-    async fn collect<S, B>(stream: S, announced: Option<usize>, limits: &BodyLimits) -> Result<Self, Failure>
+    async fn collect<S, B>(
+        stream: S,
+        announced: Option<usize>,
+        limits: &BodyLimits,
+        place: &Arc<Place>,
+    ) -> Result<Self, Failure>
     where
         S: Stream<Item = Result<B, warp::Error>>,
         B: Buf,
     {
         let mut stream = std::pin::pin!(stream);
-        let mut bytes = Vec::with_capacity(announced.unwrap_or(0).min(RESERVED_BYTES_MAX));
-        let mut held = take(&limits.held, 0).ok_or_else(Failure::bodies_full)?;
+        let mut bytes = Vec::with_capacity(announced.unwrap_or(0).min(FREE_BYTES));
+        let mut held = limits.held.hold(place.clone());
         while let Some(chunk) = stream.next().await {
-            let mut chunk = chunk.map_err(|_broken| Failure::bad_request("the body broke off".to_owned()))?;
-            let size = chunk.remaining();
-            if bytes.len() + size > limits.bytes {
+            let mut chunk = chunk.map_err(|_broken| {
+                if place.is_leaving() {
+                    Failure::body_behind()
+                } else {
+                    Failure::bad_request("the body broke off".to_owned())
+                }
+            })?;
+            let size = bytes.len() + chunk.remaining();
+            if size > limits.bytes {
                 return Err(Failure::too_large(limits.bytes));
             }
             // Only what has come: a client that announces much and sends little keeps nobody out.
-            held.merge(take(&limits.held, size).ok_or_else(Failure::bodies_full)?);
+            held.grow_to(size).await.map_err(|_full| Failure::bodies_full())?;
+            if size > bytes.capacity() {
+                let wanted = announced.unwrap_or(limits.bytes).min(size * 2).max(size);
+                bytes.reserve_exact(wanted - bytes.len());
+            }
             while chunk.has_remaining() {
                 let part = chunk.chunk();
                 bytes.extend_from_slice(part);
@@ -91,15 +103,18 @@ impl Body {
                 chunk.advance(read);
             }
         }
-        Ok(Self { bytes, _held: held })
+        Ok(Self { bytes, held })
+    }
+
+    /// Frees the bytes; what is made of them counts as they did until it is dropped.
+    pub(crate) fn into_held(self) -> Held {
+        self.held
     }
 }
 
-/// Takes `bytes` of what all bodies may hold, or nothing where that would exceed it.
-fn take(held: &Arc<Semaphore>, bytes: usize) -> Option<OwnedSemaphorePermit> {
-    held.clone()
-        .try_acquire_many_owned(u32::try_from(bytes).ok()?)
-        .ok()
+/// Returns the length that the headers announce.
+fn announced(headers: &HeaderMap) -> Option<usize> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// Reads what is left of a body that was not wanted, a little of it, before its request is answered.
@@ -111,7 +126,9 @@ where
     S: Stream<Item = Result<B, warp::Error>>,
     B: Buf,
 {
-    if headers.contains_key(EXPECT) || matches!(stream.next().now_or_never(), Some(None)) {
+    // Much of it is told first, and read after the answer.
+    let much = announced(headers).is_some_and(|announced| announced > DISCARDED_BYTES_MAX);
+    if much || headers.contains_key(EXPECT) || matches!(stream.next().now_or_never(), Some(None)) {
         return;
     }
     let mut left = DISCARDED_BYTES_MAX;
@@ -125,25 +142,4 @@ where
     };
     // What is late is not waited for: the connection is closed, as without this.
     let _late = tokio::time::timeout(DISCARD_TIMEOUT, all).await;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_dropped_can_be_taken_again() {
-        let budget = Arc::new(Semaphore::new(10));
-        let seven = take(&budget, 7).expect("7 of 10");
-        assert!(take(&budget, 4).is_none());
-        let mut three = take(&budget, 2).expect("2 of the other 3");
-        assert!(take(&budget, 2).is_none());
-        three.merge(take(&budget, 1).expect("the last"));
-        assert!(take(&budget, 0).is_some());
-        drop(seven);
-        assert!(take(&budget, usize::MAX).is_none());
-        assert!(take(&budget, 7).is_some());
-        drop(three);
-        assert_eq!(budget.available_permits(), 10);
-    }
 }

@@ -1,27 +1,32 @@
 //! Accepts connections and drives them: bounded in number, in waiting and, on shutdown, in time.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
 use hyper::Uri;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 use warp::reply::Response;
 use warp::{Filter, Rejection};
 
-use super::Limits;
-use super::busy::Busy;
-use super::stall::StallLimited;
+use super::clock;
+use super::guard::Names;
+use super::place::{Leave, Place, Receiving};
+use super::places::{Found, Places};
+use super::socket::Socket;
+use super::{Limits, Listener};
+use crate::metrics::{Closed, ConnectionMeters};
 
 /// What a client is told that comes when all connections are taken.
 const FULL: &[u8] =
@@ -31,8 +36,14 @@ connection: close\r\ncontent-length: 48\r\n\r\n{\"error\":\"too many connections
 /// Headers of a request, the first line included.
 const HEADER_BYTES_MAX: usize = 32 << 10;
 
+/// What hyper may buffer of one connection in each direction.
+const BUFFER_BYTES_MAX: usize = 64 << 10;
+
 /// How long a draining listener still waits for a request on a connection that idles: one may be on its way.
 const DRAIN_IDLE: Duration = Duration::from_millis(250);
+
+/// How long a place that is kept for probes waits for one.
+const RESERVED_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long to pause when the process is out of sockets.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -40,35 +51,37 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Serves `routes` until `shutdown`, then stops accepting, lets requests under way finish within
 /// [`Limits::drain_timeout`], closes the rest and returns. `draining` runs as soon as `shutdown` has come.
 ///
-/// A request that still comes on a connection it holds is answered; that answer closes the connection.
-pub(crate) async fn serve<F>(
-    routes: F,
-    listener: TcpListener,
-    limits: &Limits,
+/// `routes` are made for each connection, whose place they are told. A request that still comes on a connection that
+/// is held is answered; that answer closes the connection.
+pub(crate) async fn serve<R, F>(
+    routes: R,
+    socket: TcpListener,
+    listener: Listener,
     shutdown: impl Future<Output = ()>,
     draining: impl FnOnce(),
 ) where
+    R: Fn(Arc<Place>) -> F,
     F: Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync + 'static,
     F::Future: Send,
 {
-    let closing = CancellationToken::new();
-    let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
-    let take = |stream: TcpStream, connections: &mut JoinSet<()>| {
-        if connections.len() >= limits.connections {
-            refuse(&stream);
-        } else {
-            connections.spawn(drive(routes.clone(), stream, limits.clone(), closing.clone()));
-        }
+    let mut accepting = Accepting {
+        places: Places::new(listener.limits.connections),
+        running: JoinSet::new(),
+        routes,
+        listener,
     };
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            Some(_ended) = connections.join_next(), if !connections.is_empty() => continue,
+            accepted = socket.accept() => accepted,
+            Some(ended) = accepting.running.join_next_with_id(), if !accepting.running.is_empty() => {
+                accepting.ended(&ended);
+                continue;
+            }
             () = &mut shutdown => break,
         };
         match accepted {
-            Ok((stream, _address)) => take(stream, &mut connections),
+            Ok((stream, address)) => accepting.take(stream, address.ip()),
             Err(error) if concerns_one_client(&error) => {}
             Err(error) => {
                 tracing::warn!(
@@ -80,86 +93,218 @@ pub(crate) async fn serve<F>(
         }
     }
     draining();
-    // To their clients these are open already: they would be reset, not refused.
-    for _ in 0..limits.connections {
-        match listener.accept().now_or_never() {
-            Some(Ok((stream, _address))) => take(stream, &mut connections),
-            Some(Err(_)) | None => break,
+    // To their clients these are open already: they would be reset, not refused. The system is asked itself: what it
+    // has told the runtime so far may be less.
+    if let Ok(socket) = socket.into_std() {
+        for _ in 0..accepting.listener.limits.connections {
+            let Ok((stream, address)) = socket.accept() else {
+                break;
+            };
+            let stream = stream
+                .set_nonblocking(true)
+                .and_then(|()| TcpStream::from_std(stream));
+            if let Ok(stream) = stream {
+                accepting.take(stream, address.ip());
+            }
         }
     }
-    drop(listener);
-    closing.cancel();
-    let drained = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(limits.drain_timeout, drained).await.is_err() {
+    accepting.places.drain();
+    let timeout = accepting.listener.limits.drain_timeout;
+    let running = &mut accepting.running;
+    let drained = async { while running.join_next().await.is_some() {} };
+    if tokio::time::timeout(timeout, drained).await.is_err() {
         tracing::warn!(
-            requests = connections.len(),
+            requests = accepting.running.len(),
             "closed connections whose requests did not finish in time"
         );
     }
 }
 
-/// Drives one connection to its end.
-async fn drive<F>(routes: F, stream: TcpStream, limits: Limits, closing: CancellationToken)
+/// The connections of one listener.
+struct Accepting<R> {
+    places: Places,
+    running: JoinSet<()>,
+    routes: R,
+    listener: Listener,
+}
+
+impl<R, F> Accepting<R>
 where
+    R: Fn(Arc<Place>) -> F,
     F: Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync + 'static,
     F::Future: Send,
 {
+    /// Gives a connection a place, or refuses it.
+    fn take(&mut self, stream: TcpStream, address: std::net::IpAddr) {
+        while let Some(ended) = self.running.try_join_next_with_id() {
+            self.ended(&ended);
+        }
+        let place = match self.places.find(address, clock::now()) {
+            Found::Free(place) | Found::Of(place) => place,
+            Found::None => {
+                self.listener.meters.refused();
+                refuse(&stream);
+                return;
+            }
+        };
+        let driving = drive(
+            (self.routes)(place.clone()),
+            stream,
+            place.clone(),
+            self.listener.limits.clone(),
+            self.listener.names,
+            self.listener.meters.clone(),
+        );
+        let task = self.running.spawn(driving).id();
+        self.places.taken(task, place);
+    }
+
+    fn ended(&mut self, ended: &Result<(tokio::task::Id, ()), tokio::task::JoinError>) {
+        let task = match ended {
+            Ok((task, ())) => *task,
+            Err(panicked) => panicked.id(),
+        };
+        self.places.left(task);
+    }
+}
+
+/// Drives one connection to its end.
+async fn drive<F>(
+    routes: F,
+    stream: TcpStream,
+    place: Arc<Place>,
+    limits: Limits,
+    names: Names,
+    meters: ConnectionMeters,
+) where
+    F: Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync + 'static,
+    F::Future: Send,
+{
+    let _open = meters.opened();
     // Without it small answers may wait for an acknowledgement; a socket that refuses is about to fail anyway.
     let _unsupported = stream.set_nodelay(true);
-    let busy = Busy::default();
     let warp = TowerToHyperService::new(warp::service(routes));
     let service = service_fn(|mut request: hyper::Request<Incoming>| {
+        let under_way = place.begin_request();
+        if let Err(failure) = names.check(&request) {
+            place.refuse(failure);
+        }
         if request.uri().path_and_query().is_none() {
             // CONNECT names no path, and warp panics for want of one: no route is at `/`.
             *request.uri_mut() = Uri::from_static("/");
         }
-        let under_way = busy.begin();
-        let answer = warp.call(request);
-        let closing = &closing;
+        let answer = warp.call(request.map(|body| Receiving::new(body, place.clone())));
+        let place = &place;
         async move {
             let mut answer = answer.await?;
-            if closing.is_cancelled() {
+            if place.closes() {
                 answer
                     .headers_mut()
                     .insert(CONNECTION, HeaderValue::from_static("close"));
             }
-            Ok::<_, Infallible>(answer.map(|body| under_way.until_sent(body)))
+            let counted = answer.extensions_mut().remove();
+            Ok::<_, Infallible>(answer.map(|body| under_way.until_sent(body, counted)))
         }
     });
-    let io = TokioIo::new(StallLimited::new(stream, limits.write_timeout, busy.clone()));
-    let mut connection = pin!(
-        http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(limits.header_timeout)
-            .max_header_size(HEADER_BYTES_MAX)
-            .serve_connection(io, service)
-    );
-    tokio::select! {
-        ended = &mut connection => return log(ended),
-        () = closing.cancelled() => {}
+    let io = TokioIo::new(Socket::new(stream, place.clone(), limits.write_timeout));
+    // hyper's own header time-out starts a timer for each request and knows no idling.
+    let connection = http1::Builder::new()
+        .header_read_timeout(None)
+        .max_header_size(HEADER_BYTES_MAX)
+        .max_buf_size(BUFFER_BYTES_MAX)
+        .serve_connection(io, service);
+    let ended = until_closed(connection, &place, &limits).await;
+    if let Ended::Closed(Err(error)) = &ended {
+        tracing::debug!(
+            error = error as &dyn std::error::Error,
+            "a connection ended early"
+        );
     }
-    // No `graceful_shutdown`: it closes what idles at once, on a request that is on its way.
-    loop {
-        match tokio::time::timeout(DRAIN_IDLE, &mut connection).await {
-            Ok(ended) => return log(ended),
-            Err(_elapsed) if !busy.any() => return,
-            Err(_elapsed) => {}
+    let why = match (place.leaves(), ended) {
+        (Some(Leave::Idle), _) => Closed::Evicted,
+        (Some(Leave::Behind), _) => Closed::Slow,
+        (None, _) if place.has_stalled() => Closed::Stalled,
+        (None, Ended::Late) if place.awaits_head() => Closed::Header,
+        (None, Ended::Late) => Closed::Idle,
+        (None, Ended::Closed(_) | Ended::Evicted) => return,
+    };
+    meters.closed(why);
+}
+
+/// How a connection ended.
+enum Ended {
+    /// By itself.
+    Closed(hyper::Result<()>),
+    /// Nothing came in time.
+    Late,
+    /// Somebody else needed its place, or what it held.
+    Evicted,
+}
+
+/// Polls a connection until it ends, is late, or must go.
+async fn until_closed(
+    connection: impl Future<Output = hyper::Result<()>>,
+    place: &Place,
+    limits: &Limits,
+) -> Ended {
+    // A place that is kept for probes is not kept for long.
+    let longest = if place.reserved {
+        RESERVED_PATIENCE
+    } else {
+        Duration::MAX
+    };
+    let head = clock::microseconds(limits.header_timeout.min(longest));
+    let idle = clock::microseconds(limits.idle_timeout.min(longest));
+    let drain_idle = clock::microseconds(DRAIN_IDLE);
+    let mut connection = pin!(connection);
+    let mut timer = pin!(tokio::time::sleep_until(clock::instant(clock::now() + head)));
+    // For when the timer is set. It is left alone while its moment only moves away: a request costs no timer.
+    let mut set_for = clock::now() + head;
+    let mut drained_at = None;
+    poll_fn(|ctx| {
+        place.listen(ctx.waker());
+        if place.must_go() {
+            return Poll::Ready(Ended::Evicted);
         }
-    }
+        let mut ended = connection.as_mut().poll(ctx);
+        if ended.is_pending() && place.has_ended() && !place.is_busy() {
+            // The end was kept from hyper while it answered.
+            ended = connection.as_mut().poll(ctx);
+        }
+        if let Poll::Ready(result) = ended {
+            return Poll::Ready(Ended::Closed(result));
+        }
+        if place.must_go() {
+            return Poll::Ready(Ended::Evicted);
+        }
+        let mut closes_at = place.closes_at(head, idle);
+        if place.is_draining() {
+            let drained_at = *drained_at.get_or_insert_with(clock::now);
+            closes_at = place.idle_since().map(|since| since.max(drained_at) + drain_idle);
+        }
+        if let Some(at) = closes_at
+            && at < set_for
+        {
+            timer.as_mut().reset(clock::instant(at));
+            set_for = at;
+        }
+        while timer.as_mut().poll(ctx).is_ready() {
+            let now = clock::now();
+            match closes_at {
+                Some(at) if at <= now => return Poll::Ready(Ended::Late),
+                // While something is under way its own time-outs count.
+                at => set_for = at.unwrap_or_else(|| now + idle.max(1)),
+            }
+            timer.as_mut().reset(clock::instant(set_for));
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 fn refuse(stream: &TcpStream) {
     // The client may have gone: it loses nothing then.
     let _unsent = stream.try_write(FULL);
-}
-
-fn log(ended: hyper::Result<()>) {
-    if let Err(error) = ended {
-        tracing::debug!(
-            error = &error as &dyn std::error::Error,
-            "a connection ended early"
-        );
-    }
 }
 
 fn concerns_one_client(error: &io::Error) -> bool {
@@ -168,4 +313,30 @@ fn concerns_one_client(error: &io::Error) -> bool {
         error.kind(),
         ConnectionAborted | ConnectionRefused | ConnectionReset
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_beyond_all_places_is_told_so() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let mut client = TcpStream::connect(address).await.expect("connected");
+        let (stream, _) = listener.accept().await.expect("accepted");
+        refuse(&stream);
+        drop(stream);
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.expect("read");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a body");
+        assert!(head.starts_with("HTTP/1.1 503"), "{head}");
+        assert!(
+            head.contains(&format!("content-length: {}", body.len())),
+            "{head}"
+        );
+        assert!(serde_json::from_str::<serde_json::Value>(body).is_ok(), "{body}");
+    }
 }

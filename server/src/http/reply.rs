@@ -1,12 +1,17 @@
 //! Answers: JSON, text, and failures as `{"error": …}` with the status that the protocol gives them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::StatusCode;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::body::Body as _;
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use serde::Serialize;
 use warp::reply::Response;
 
+use super::budget::{Budget, Counted, FREE_BYTES};
+use super::place::Place;
+use crate::keys::Refused;
 use crate::metrics::Metrics;
 
 /// Clients compare the header as text: exactly this.
@@ -53,13 +58,6 @@ impl Failure {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
     }
 
-    pub(crate) fn unauthorized() -> Self {
-        Self::new(
-            StatusCode::UNAUTHORIZED,
-            "the header x-api-key does not carry a known key".to_owned(),
-        )
-    }
-
     pub(crate) fn method_not_allowed(allow: &'static str) -> Self {
         Self {
             allow: Some(allow),
@@ -84,14 +82,38 @@ impl Failure {
         )
     }
 
+    pub(crate) fn body_behind() -> Self {
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "the body comes too slowly while others wait for room, try again".to_owned(),
+        )
+    }
+
     pub(crate) fn bodies_full() -> Self {
         Self::unavailable("too many large requests at once, try again".to_owned())
+    }
+
+    pub(crate) fn answers_full() -> Self {
+        Self::unavailable("too many large answers are being taken at once, try again".to_owned())
+    }
+
+    pub(crate) fn only_probes() -> Self {
+        Self::unavailable(
+            "too many connections, try again soon: this one is kept for health and metrics".to_owned(),
+        )
     }
 
     pub(crate) fn too_many_requests(max: usize) -> Self {
         Self::new(
             StatusCode::TOO_MANY_REQUESTS,
             format!("{max} requests are under way already, try again"),
+        )
+    }
+
+    pub(crate) fn too_many_of_yours(max: usize) -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            format!("{max} requests of your address are under way already, try again"),
         )
     }
 
@@ -106,10 +128,22 @@ impl Failure {
         if let Some(allow) = self.allow {
             headers.insert(ALLOW, HeaderValue::from_static(allow));
         }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(
+                WWW_AUTHENTICATE,
+                HeaderValue::from_static("Bearer realm=\"aurora\""),
+            );
+        }
         if self.retry {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, refused.to_string())
     }
 }
 
@@ -119,6 +153,24 @@ pub(crate) fn json<T: Serialize>(status: StatusCode, body: &T) -> Response {
     serde_json::to_writer(&mut bytes, body)
         .expect("invariant: our answers have text keys and writing to memory works");
     json_bytes(status, bytes)
+}
+
+/// Counts a large answer whose bytes do not count yet until the client has taken them.
+pub(crate) async fn counted(
+    mut response: Response,
+    answers: &Budget,
+    place: &Arc<Place>,
+) -> Result<Response, Failure> {
+    let bytes = response.body().size_hint().exact().unwrap_or_default();
+    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+    if bytes > FREE_BYTES {
+        let mut held = answers.hold(place.clone());
+        held.grow_to(bytes)
+            .await
+            .map_err(|_full| Failure::answers_full())?;
+        response.extensions_mut().insert(Counted::from(held));
+    }
+    Ok(response)
 }
 
 /// Returns bytes that are JSON already.

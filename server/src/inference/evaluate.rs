@@ -8,8 +8,10 @@ use warp::reply::Response;
 
 use super::Server;
 use super::answer::{self, Failed};
-use super::prepare::{Form, Prepared, prepare};
+use super::prepare::{Bounds, Form, Prepared, Work, prepare};
 use crate::http::body::Body;
+use crate::http::budget::{Counted, FREE_BYTES, Held};
+use crate::http::place::Place;
 use crate::http::reply::{self, Failure};
 use crate::metrics::Outcome;
 use crate::runtime::{Choice, Loaded, Model};
@@ -22,19 +24,24 @@ const INLINE_EVALUATION: Duration = Duration::from_micros(300);
 /// Answers a request whose body is complete. Fails only while it has no slot.
 pub(super) async fn run(
     server: &Server,
+    place: &Arc<Place>,
     model: &Arc<Model>,
     choice: Choice,
     form: Form,
     body: Body,
 ) -> Result<Response, Failure> {
     let since = Instant::now();
-    let rows_max = server.limits.rows;
-    let prepared = if body.len() <= INLINE_BODY_BYTES {
-        prepare(model, &choice, form, &body, rows_max, since)?
+    let bounds = Bounds::of(&server.limits);
+    let (prepared, held) = if body.len() <= INLINE_BODY_BYTES {
+        let prepared = prepare(model, &choice, form, &body, bounds, since)?;
+        (prepared, body.into_held())
     } else {
         let model = model.clone();
         server
-            .aside(move || prepare(&model, &choice, form, &body, rows_max, since))
+            .aside(move || {
+                let prepared = prepare(&model, &choice, form, &body, bounds, since)?;
+                Ok::<_, Failure>((prepared, body.into_held()))
+            })
             .await??
     };
     let Prepared {
@@ -45,21 +52,18 @@ pub(super) async fn run(
     // From here on dropping this future drops `attempt`, which counts the request as cancelled.
     let result = match work {
         Err(failure) => Err((Prepared::REFUSED, failure)),
-        Ok(work) if loaded.slot.cost(work.count) <= INLINE_EVALUATION => {
-            answer::evaluate(&loaded, work).map_err(Failed::into_parts)
-        }
-        Ok(work) => {
-            let slot = loaded.clone();
-            match server.aside(move || answer::evaluate(&slot, work)).await {
-                Ok(result) => result.map_err(Failed::into_parts),
-                Err(failure) => Err((Outcome::Error, failure)),
-            }
-        }
+        Ok(work) => evaluate(server, place, &loaded, work).await,
     };
+    // Rows take some times what the body took: they count for as long.
+    drop(held);
     let response = match result {
-        Ok(bytes) => {
+        Ok((bytes, counted)) => {
             attempt.finish(Outcome::Ok, 200);
-            reply::json_bytes(StatusCode::OK, bytes)
+            let mut response = reply::json_bytes(StatusCode::OK, bytes);
+            if let Some(counted) = counted {
+                response.extensions_mut().insert(Counted::from(counted));
+            }
+            response
         }
         Err((outcome, failure)) => {
             attempt.finish(outcome, failure.status.as_u16());
@@ -67,6 +71,36 @@ pub(super) async fn run(
         }
     };
     Ok(named(response, &loaded))
+}
+
+/// Evaluates rows that fit, once there is room for the answer; returns its bytes and what they hold.
+async fn evaluate(
+    server: &Server,
+    place: &Arc<Place>,
+    loaded: &Arc<Loaded>,
+    work: Work,
+) -> Result<(Vec<u8>, Option<Held>), (Outcome, Failure)> {
+    let error = |failure| (Outcome::Error, failure);
+    let mut held = None;
+    if work.answer_bytes_max > FREE_BYTES {
+        let mut room = server.answers.hold(place.clone());
+        room.grow_to(work.answer_bytes_max)
+            .await
+            .map_err(|_full| error(Failure::answers_full()))?;
+        held = Some(room);
+    }
+    let bytes = if loaded.slot.cost(work.count) <= INLINE_EVALUATION {
+        answer::evaluate(loaded, work)
+    } else {
+        let slot = loaded.clone();
+        let evaluated = server.aside(move || answer::evaluate(&slot, work)).await;
+        evaluated.map_err(error)?
+    };
+    let bytes = bytes.map_err(Failed::into_parts)?;
+    if let Some(held) = &mut held {
+        held.shrink_to(bytes.len());
+    }
+    Ok((bytes, held))
 }
 
 /// Adds the headers that say who answered.

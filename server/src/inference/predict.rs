@@ -9,7 +9,7 @@ use registry::metadata::Signature;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::prepare::{Reply, Work, numbers, shown, within};
+use super::prepare::{Reply, Work, numbers, shown};
 use super::tensor::Data;
 use crate::http::reply::Failure;
 
@@ -42,12 +42,12 @@ enum Cell {
     Other(&'static str),
 }
 
-/// Checks a plain request against a signature.
+/// Checks a plain request against a signature; `within` refuses more rows than it may have.
 pub(super) fn check(
     request: PlainRequest<'_>,
     signature: &Signature,
     width: usize,
-    rows_max: usize,
+    within: impl FnOnce(usize) -> Result<(), Failure>,
 ) -> Result<Work, Failure> {
     let (rows, count) = match (request.inputs, request.rows) {
         (Some(inputs), None) => {
@@ -66,7 +66,7 @@ pub(super) fn check(
         }
         (None, Some(rows)) if !rows.ends.is_empty() => {
             // First: what is derived may be much larger than what came.
-            within(rows.ends.len(), rows_max)?;
+            within(rows.ends.len())?;
             (derive(&rows, signature, width)?, rows.ends.len())
         }
         (None, Some(_none)) => {
@@ -87,6 +87,7 @@ pub(super) fn check(
         rows,
         count,
         reply: Reply::Plain,
+        answer_bytes_max: 0,
     })
 }
 

@@ -10,9 +10,11 @@ use planner::names::Track;
 use registry::artifact::{INPUT, LABEL, PREDICTION, PROBABILITIES};
 use registry::metadata::Signature;
 
+use super::answer::Size;
 use super::predict::{self, PlainRequest};
 use super::protocol::{InferRequest, InputTensor, RequestedOutput};
 use super::tensor::{Data, Flaw};
+use crate::http::Limits;
 use crate::http::reply::Failure;
 use crate::metrics::{Attempt, Outcome};
 use crate::runtime::{Choice, Loaded, Model, NoSlot};
@@ -51,6 +53,46 @@ pub(super) struct Work {
     pub(super) count: usize,
     /// The form of the answer.
     pub(super) reply: Reply,
+    /// What the answer takes at most.
+    pub(super) answer_bytes_max: usize,
+}
+
+/// What one request may ask for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    pub(super) rows: usize,
+    pub(super) answer_bytes: usize,
+}
+
+impl Bounds {
+    pub(super) fn of(limits: &Limits) -> Self {
+        Self {
+            rows: limits.rows,
+            answer_bytes: limits.answer_bytes,
+        }
+    }
+
+    /// Refuses more rows than a request may have, and rows whose features or answer would take too much.
+    pub(super) fn check(self, rows: usize, width: usize, answer: Size) -> Result<(), Failure> {
+        let too_large = |message| Err(Failure::new(StatusCode::PAYLOAD_TOO_LARGE, message));
+        if rows > self.rows {
+            let max = self.rows;
+            return too_large(format!(
+                "{rows} rows, more than the {max} that a request may have"
+            ));
+        }
+        let a_row = answer.a_row.max(width.saturating_mul(size_of::<f64>()));
+        let bytes = answer.frame.saturating_add(rows.saturating_mul(a_row));
+        if bytes > self.answer_bytes {
+            let fit = self.answer_bytes.saturating_sub(answer.frame) / a_row.max(1);
+            let max = self.answer_bytes;
+            return too_large(format!(
+                "{rows} rows take up to {bytes} bytes, more than the {max} that an answer may have: send at most {fit} \
+                 rows per request"
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// The form of the answer.
@@ -128,7 +170,7 @@ pub(super) fn prepare(
     choice: &Choice,
     form: Form,
     body: &[u8],
-    rows_max: usize,
+    bounds: Bounds,
     since: Instant,
 ) -> Result<Prepared, Failure> {
     let parsed = match form {
@@ -140,10 +182,17 @@ pub(super) fn prepare(
     let signature = &loaded.slot.signature;
     let width = loaded.slot.model.width();
     let work = match parsed {
-        Parsed::Protocol(request) => check(request, signature, width, loaded.slot.model.labels().is_some()),
-        Parsed::Plain(request) => predict::check(request, signature, width, rows_max),
+        Parsed::Protocol(request) => check(request, signature, width, &loaded),
+        Parsed::Plain(request) => predict::check(request, signature, width, |rows| {
+            bounds.check(rows, width, Size::of(&loaded, &Reply::Plain))
+        }),
     };
-    let work = work.and_then(|work| within(work.count, rows_max).map(|()| work));
+    let work = work.and_then(|mut work| {
+        let size = Size::of(&loaded, &work.reply);
+        bounds.check(work.count, width, size)?;
+        work.answer_bytes_max = size.of_rows(work.count);
+        Ok(work)
+    });
     Ok(Prepared {
         loaded,
         attempt,
@@ -174,7 +223,7 @@ fn check(
     request: InferRequest<'_>,
     signature: &Signature,
     width: usize,
-    classifier: bool,
+    loaded: &Loaded,
 ) -> Result<Work, Failure> {
     let InferRequest {
         id,
@@ -185,7 +234,7 @@ fn check(
     if parameters.is_some_and(|parameters| parameters.binary()) {
         return Err(no_binary("the request"));
     }
-    let outputs = wanted(outputs, classifier)?;
+    let outputs = wanted(outputs, loaded.slot.model.labels().is_some())?;
     let expected = || format!("FP64 [-1,{width}]");
     let [input] = <[InputTensor<'_>; 1]>::try_from(inputs).map_err(|inputs| {
         let got = match &inputs[..] {
@@ -246,6 +295,7 @@ fn check(
             id: id.map(Cow::into_owned),
             outputs,
         },
+        answer_bytes_max: 0,
     })
 }
 
@@ -374,17 +424,6 @@ fn no_binary(what: &str) -> Failure {
     Failure::bad_request(format!(
         "{what} asks for binary tensors: that extension is not offered, send and ask for JSON (tritonclient: \
          binary_data=False)"
-    ))
-}
-
-/// Refuses more rows than a request may have.
-pub(super) fn within(rows: usize, max: usize) -> Result<(), Failure> {
-    if rows <= max {
-        return Ok(());
-    }
-    Err(Failure::new(
-        StatusCode::PAYLOAD_TOO_LARGE,
-        format!("{rows} rows, more than the {max} that a request may have"),
     ))
 }
 

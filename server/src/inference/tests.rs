@@ -56,7 +56,7 @@ async fn send(server: &Arc<Server>, ask: Ask<'_>) -> hyper::Response<bytes::Byte
     for (name, value) in ask.headers {
         request = request.header(*name, *value);
     }
-    request.reply(&routes(server.clone())).await
+    request.reply(&routes(server.clone(), Place::nowhere())).await
 }
 
 /// Shows status, the headers that matter, and the body.

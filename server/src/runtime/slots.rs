@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use hyper::header::HeaderValue;
 use planner::names::{Digest, ModelName, Revision, Track, Version, Weight};
-use registry::metadata::{Signature, VersionMetadata};
+use registry::metadata::{Labels, Signature, VersionMetadata};
 
 use super::split;
 use crate::metrics::{Codes, Routed, SlotLabels, SlotMeters};
@@ -159,6 +159,8 @@ pub(crate) struct Slot {
     pub(crate) digest: Digest,
     pub(crate) model: registry::artifact::Model,
     pub(crate) signature: Signature,
+    /// What the longest label takes in an answer.
+    pub(crate) label_bytes_max: usize,
     /// What one row takes, measured when it was loaded.
     row_cost: Duration,
 }
@@ -174,6 +176,7 @@ impl Slot {
         // Sketches, example, metrics and lineage are several times what is served.
         let signature = Arc::unwrap_or_clone(metadata).signature;
         Self {
+            label_bytes_max: model.labels().map_or(0, label_bytes_max),
             labels,
             digest,
             model,
@@ -182,10 +185,31 @@ impl Slot {
         }
     }
 
+    /// Returns how many numbers the model gives for a row.
+    pub(crate) fn classes(&self) -> usize {
+        match self.model.labels() {
+            Some(Labels::Numbers(labels)) => labels.len(),
+            Some(Labels::Words(labels)) => labels.len(),
+            None => 1,
+        }
+    }
+
     /// Estimates what evaluating `rows` rows takes.
     pub(crate) fn cost(&self, rows: usize) -> Duration {
         self.row_cost
             .saturating_mul(u32::try_from(rows).unwrap_or(u32::MAX))
+    }
+}
+
+/// Returns what the longest label takes as JSON.
+fn label_bytes_max(labels: &Labels) -> usize {
+    /// Digits and sign of a whole number of 64 bits.
+    const WHOLE_BYTES: usize = 20;
+    let written =
+        |label: &String| serde_json::to_string(label).map_or(label.len() * 6 + 2, |json| json.len());
+    match labels {
+        Labels::Numbers(_) => WHOLE_BYTES,
+        Labels::Words(labels) => labels.iter().map(written).max().unwrap_or_default(),
     }
 }
 

@@ -5,6 +5,8 @@ use planner::names::Track;
 use registry::artifact::{Child, Graph, Trees};
 
 use super::*;
+use crate::http::place::Place;
+use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::testing::{V1, artifact, series};
 
@@ -45,11 +47,15 @@ fn keys_are_asked_for_everywhere_but_health() {
     let (key, line) = crate::keys::generate("test").expect("randomness");
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), line).expect("written");
-    let options = InferenceOptions {
-        keys: Keys::from_file(file.path()).expect("read"),
-        ..options()
+    let with = |open_metrics| {
+        let access = Access {
+            keys: Keys::from_file(file.path()).expect("read"),
+            open_metrics,
+            ..Access::default()
+        };
+        Arc::new(Server::new(wine(), InferenceOptions { access, ..options() }))
     };
-    let server = Arc::new(Server::new(wine(), options));
+    let server = with(false);
     let status = |ask| block_on(send(&server, ask)).status().as_u16();
     for path in ["/v2/health/live", "/v2/health/ready", "/health"] {
         assert_eq!(status(get(path)), 200, "{path}");
@@ -59,28 +65,32 @@ fn keys_are_asked_for_everywhere_but_health() {
         assert_eq!(status(get(path)), 401, "{path}");
     }
     assert_eq!(status(post("/predict/wine", r#"{"inputs":[[1,2]]}"#)), 401);
-    let headers = &[("x-api-key", key.as_str())];
-    assert_eq!(
-        status(Ask {
-            headers,
-            ..get("/metrics")
-        }),
-        200
-    );
-    assert_eq!(
-        status(Ask {
-            headers,
-            ..post("/predict/wine", r#"{"inputs":[[1,2]]}"#)
-        }),
-        200
-    );
+    let bearer = format!("Bearer {key}");
+    for header in [("x-api-key", key.as_str()), ("authorization", &bearer)] {
+        let headers = [header];
+        for ask in [get("/metrics"), post("/predict/wine", r#"{"inputs":[[1,2]]}"#)] {
+            let response = block_on(send(
+                &server,
+                Ask {
+                    headers: &headers,
+                    ..ask
+                },
+            ));
+            assert_eq!(response.status(), 200, "{}", header.0);
+        }
+    }
+    let refused = block_on(send(&server, get("/v2/models")));
+    assert_eq!(refused.headers()["www-authenticate"], "Bearer realm=\"aurora\"");
+    let open = with(true);
+    for (path, expected) in [("/metrics", 200), ("/v2/models", 401)] {
+        assert_eq!(block_on(send(&open, get(path))).status(), expected, "{path}");
+    }
 }
 
 #[test]
 fn what_is_over_a_limit_is_told_so() {
     let limits = Limits {
         body_bytes: 200,
-        bodies_bytes: 300,
         rows: 2,
         requests: 1,
         ..Limits::default()
@@ -101,14 +111,6 @@ fn what_is_over_a_limit_is_told_so() {
         413 aurora-track=stable aurora-model-version=v20260101-000000
         {"error":"3 rows, more than the 2 that a request may have"}"#]],
     );
-    let held = server.bodies.held.try_acquire_many(290).expect("290 of 300");
-    check(
-        post("/predict/wine", r#"{"inputs":[[1,2]]}"#),
-        expect![[r#"
-        503 retry-after=1
-        {"error":"too many large requests at once, try again"}"#]],
-    );
-    drop(held);
     let admitted = server.admitted.try_acquire().expect("1 of 1");
     check(
         post("/predict/wine", r#"{"inputs":[[1,2]]}"#),
@@ -137,8 +139,138 @@ fn what_is_over_a_limit_is_told_so() {
         503
         {"live":true,"ready":false}"#]],
     );
-    assert_eq!(server.bodies.held.available_permits(), 300);
     assert_eq!(server.admitted.available_permits(), 1);
+}
+
+#[test]
+fn one_address_leaves_room_for_others() {
+    let limits = Limits {
+        requests: 16,
+        ..Limits::default()
+    };
+    let server = Arc::new(Server::new(wine(), InferenceOptions { limits, ..options() }));
+    let (one, other) = (Place::nowhere(), Place::nowhere());
+    let under_way: Vec<_> = (0..14).map(|_| one.admit(14).expect("seven eighths")).collect();
+    let ask = |place: &Arc<Place>| {
+        let request = warp::test::request()
+            .method("POST")
+            .path("/predict/wine")
+            .body(r#"{"inputs":[[1,2]]}"#);
+        let response = block_on(request.reply(&routes(server.clone(), place.clone())));
+        shown(&response)
+    };
+    expect![[r#"
+        429 retry-after=1
+        {"error":"14 requests of your address are under way already, try again"}"#]]
+    .assert_eq(&ask(&one));
+    assert!(ask(&other).starts_with("200"));
+    drop(under_way);
+    assert!(ask(&one).starts_with("200"));
+}
+
+#[test]
+fn large_bodies_share_what_they_hold_and_small_ones_go_on() {
+    let limits = Limits {
+        body_bytes: 40_000,
+        bodies_bytes: 40_000,
+        ..Limits::default()
+    };
+    let server = Arc::new(Server::new(wine(), InferenceOptions { limits, ..options() }));
+    let large = format!("{}{}", r#"{"inputs":[[1,2]]}"#, " ".repeat(30_000));
+    block_on(async {
+        let mut others = server.bodies.held.hold(Place::nowhere());
+        others.grow_to(16_384 + 30_000).await.expect("30,000 of 40,000");
+        let refused = shown(&send(&server, post("/predict/wine", &large)).await);
+        expect![[r#"
+            503 retry-after=1
+            {"error":"too many large requests at once, try again"}"#]]
+        .assert_eq(&refused);
+        let small = post("/predict/wine", r#"{"inputs":[[1,2]]}"#);
+        assert_eq!(send(&server, small).await.status(), 200);
+        drop(others);
+        assert_eq!(send(&server, post("/predict/wine", &large)).await.status(), 200);
+        assert_eq!(server.bodies.held.held(), 0);
+    });
+}
+
+#[test]
+fn answers_are_bounded_before_they_are_computed() {
+    let limits = Limits {
+        answer_bytes: 20_000,
+        answers_bytes: 20_000,
+        ..Limits::default()
+    };
+    let runtime = wine();
+    add_iris(&runtime);
+    let server = Arc::new(Server::new(runtime, InferenceOptions { limits, ..options() }));
+    let rows = |rows: usize| vec!["[1,2]"; rows].join(",");
+    let plain = |count| format!(r#"{{"inputs":[{}]}}"#, rows(count));
+    let outputs = |count, outputs: &str| {
+        format!(
+            r#"{{"inputs":[{{"name":"input","shape":[{count},2],"datatype":"FP64","data":[{}]}}],"outputs":[{outputs}]}}"#,
+            rows(count)
+        )
+    };
+    let check = |path, body: &str, expected: Expect| {
+        expected.assert_eq(&shown(&block_on(send(&server, post(path, body)))));
+    };
+    check(
+        "/predict/wine",
+        &plain(1000),
+        expect![[r#"
+            413 aurora-track=stable aurora-model-version=v20260101-000000
+            {"error":"1000 rows take up to 26024 bytes, more than the 20000 that an answer may have: send at most 759 rows per request"}"#]],
+    );
+    check(
+        "/v2/models/iris/infer",
+        &outputs(1000, ""),
+        expect![[r#"
+            413 aurora-track=stable aurora-model-version=v20260101-000000
+            {"error":"1000 rows take up to 89024 bytes, more than the 20000 that an answer may have: send at most 215 rows per request"}"#]],
+    );
+    let status = |path, body: &str| block_on(send(&server, post(path, body))).status().as_u16();
+    // What it says fits, does.
+    assert_eq!(status("/predict/wine", &plain(759)), 200);
+    assert_eq!(status("/predict/wine", &plain(760)), 413);
+    assert_eq!(status("/v2/models/iris/infer", &outputs(215, "")), 200);
+    assert_eq!(status("/v2/models/iris/infer", &outputs(216, "")), 413);
+    // Only what is asked for counts.
+    assert_eq!(
+        status("/v2/models/iris/infer", &outputs(1000, r#"{"name":"label"}"#)),
+        200
+    );
+    assert_eq!(server.answers.held(), 0);
+}
+
+#[test]
+fn an_answer_counts_until_its_bytes_are_gone() {
+    let runtime = Runtime::new(Metrics::new());
+    runtime.load(artifact(
+        "wine",
+        V1,
+        Track::Stable,
+        &crate::testing::linear(0.123_456_789_123),
+    ));
+    let server = server(&runtime);
+    let body = format!(r#"{{"inputs":[{}]}}"#, vec!["[0.1,0.2]"; 2000].join(","));
+    block_on(async {
+        let mut response = server
+            .answer(
+                &Place::nowhere(),
+                Method::POST,
+                "/predict/wine",
+                HeaderMap::new(),
+                futures_util::stream::iter([Ok::<_, warp::Error>(bytes::Bytes::from(body))]),
+            )
+            .await;
+        assert_eq!(response.status(), 200);
+        // 2,000 numbers of 15 digits, beyond what is free.
+        let held = server.answers.held();
+        assert!((10_000..20_000).contains(&held), "{held}");
+        assert_eq!(server.bodies.held.held(), 0);
+        drop(response.extensions_mut().remove::<crate::http::budget::Counted>());
+        assert_eq!(server.answers.held(), 0);
+    });
 }
 
 /// A hundred rows of it are too much for an async worker.

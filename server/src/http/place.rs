@@ -1,0 +1,473 @@
+//! The place that a connection takes: what it has to finish, whether its client keeps pace, and whether it must go.
+//!
+//! Shared by the connection's own task (socket, hyper, the request's future) and by whoever looks for a place to free.
+//! A request that is answered at once touches a few atomics here and reads the clock once.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::pin::Pin;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::task::AtomicWaker;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+
+use super::budget::Counted;
+use super::clock::{self, NEVER};
+use super::reply::Failure;
+
+/// What a client must send of a body, or take of an answer, to keep what others wait for.
+const PACE_BYTES_PER_SECOND: u64 = 32 << 10;
+/// How long it may do nothing at all before it is behind.
+const PACE_SLACK: u64 = clock::microseconds(Duration::from_secs(1));
+
+/// Who connects: an address; of IPv6 the network of 64 bits that one client has to itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Peer(IpAddr);
+
+impl Peer {
+    pub(crate) fn of(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V6(address) if !address.is_loopback() => {
+                Self(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into())
+            }
+            address => Self(address),
+        }
+    }
+}
+
+/// What one peer has under way on one listener.
+#[derive(Debug)]
+pub(crate) struct PeerLoad {
+    pub(crate) peer: Peer,
+    /// Requests that were admitted and have no answer yet.
+    pub(crate) admitted: AtomicUsize,
+}
+
+/// Why a connection must leave: somebody else needs what it holds, and it
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leave {
+    /// has nothing to finish,
+    Idle,
+    /// or its client sends or takes too slowly.
+    Behind,
+}
+
+// What a connection is told. Only the first two let it go on.
+const GO_ON: u8 = 0;
+/// The listener shuts down: answer what comes, then close.
+const DRAIN: u8 = 1;
+const LEAVE_IDLE: u8 = 2;
+const LEAVE_BEHIND: u8 = 3;
+
+/// One connection's place.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) load: Arc<PeerLoad>,
+    /// Whether it is one of those kept for probes and metrics.
+    pub(crate) reserved: bool,
+    /// Requests being answered, answers being sent, writes that wait.
+    under_way: AtomicUsize,
+    /// Since when there is none.
+    idle_since: AtomicU64,
+    /// Whether bytes of a request's head have come, and not all of it.
+    head_begun: AtomicBool,
+    /// Since when, once that was noticed; 0 before.
+    head_since: AtomicU64,
+    /// Whether a request has come.
+    used: AtomicBool,
+    /// Whether a body is being received.
+    receiving: AtomicBool,
+    /// Whether a request was answered although more of it may come.
+    unread: AtomicBool,
+    /// Whether the client has said that it sends no more.
+    ended: AtomicBool,
+    /// Until when the client keeps pace if it does nothing from now on; [`NEVER`] while nothing is waited for from it.
+    on_pace_until: AtomicU64,
+    order: AtomicU8,
+    stalled: AtomicBool,
+    /// A connection has one request at a time.
+    refused: Mutex<Option<Failure>>,
+    is_refused: AtomicBool,
+    task: AtomicWaker,
+}
+
+impl Place {
+    pub(crate) fn new(load: Arc<PeerLoad>, reserved: bool) -> Self {
+        Self {
+            load,
+            reserved,
+            under_way: AtomicUsize::new(0),
+            idle_since: AtomicU64::new(clock::now()),
+            head_begun: AtomicBool::new(false),
+            head_since: AtomicU64::new(0),
+            used: AtomicBool::new(false),
+            receiving: AtomicBool::new(false),
+            unread: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+            on_pace_until: AtomicU64::new(NEVER),
+            order: AtomicU8::new(GO_ON),
+            stalled: AtomicBool::new(false),
+            refused: Mutex::default(),
+            is_refused: AtomicBool::new(false),
+            task: AtomicWaker::new(),
+        }
+    }
+
+    /// Returns a place for a request that comes over no connection.
+    #[cfg(test)]
+    pub(crate) fn nowhere() -> Arc<Self> {
+        let load = PeerLoad {
+            peer: Peer::of(std::net::Ipv4Addr::LOCALHOST.into()),
+            admitted: AtomicUsize::new(0),
+        };
+        Arc::new(Self::new(Arc::new(load), false))
+    }
+
+    /// Counts a request of the peer unless it has `max` under way already.
+    pub(crate) fn admit(&self, max: usize) -> Option<Admitted<'_>> {
+        let admitted = &self.load.admitted;
+        if admitted.fetch_add(1, AcqRel) < max {
+            return Some(Admitted(admitted));
+        }
+        admitted.fetch_sub(1, AcqRel);
+        None
+    }
+
+    /// Begins one thing to finish.
+    pub(super) fn begin(self: &Arc<Self>) -> UnderWay {
+        self.under_way.fetch_add(1, AcqRel);
+        UnderWay(self.clone())
+    }
+
+    /// Begins a request: its head is whole.
+    pub(super) fn begin_request(self: &Arc<Self>) -> UnderWay {
+        self.used.store(true, Relaxed);
+        self.unread.store(false, Relaxed);
+        self.head_begun.store(false, Relaxed);
+        self.head_since.store(0, Relaxed);
+        self.begin()
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        self.under_way.load(Acquire) > 0
+    }
+
+    /// Bytes have come from the socket.
+    pub(super) fn read_some(&self) {
+        if !self.is_busy() {
+            self.head_begun.store(true, Relaxed);
+        }
+    }
+
+    /// The client sends no more.
+    pub(super) fn read_end(&self) {
+        self.ended.store(true, Relaxed);
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.load(Relaxed)
+    }
+
+    /// Says whether the client may still be sending what nobody reads.
+    pub(super) fn is_unread(&self) -> bool {
+        !self.has_ended() && (self.unread.load(Relaxed) || self.head_begun.load(Relaxed))
+    }
+
+    /// Returns since when it idles, unless it has something to finish.
+    pub(super) fn idle_since(&self) -> Option<u64> {
+        (!self.is_busy()).then(|| self.idle_since.load(Acquire))
+    }
+
+    /// Returns since when its client is behind, if it is.
+    pub(crate) fn behind_since(&self, now: u64) -> Option<u64> {
+        Some(self.on_pace_until.load(Acquire)).filter(|until| *until < now)
+    }
+
+    /// Returns when it is to be closed if nothing more comes; `now` is asked for where a head has begun.
+    pub(super) fn closes_at(&self, head: u64, idle: u64) -> Option<u64> {
+        let idle_since = self.idle_since()?;
+        if self.head_begun.load(Relaxed) {
+            if self.head_since.load(Relaxed) == 0 {
+                self.head_since.store(clock::now(), Relaxed);
+            }
+            return Some(self.head_since.load(Relaxed).saturating_add(head));
+        }
+        let patience = if self.used.load(Relaxed) {
+            idle
+        } else {
+            head.min(idle)
+        };
+        Some(idle_since.saturating_add(patience))
+    }
+
+    /// The client is waited for from now on, unless it is already.
+    pub(super) fn wait_for_client(&self) {
+        if self.on_pace_until.load(Relaxed) == NEVER {
+            let until = clock::now() + PACE_SLACK;
+            self.on_pace_until.store(until, Release);
+        }
+    }
+
+    /// The client sent or took `bytes`.
+    pub(super) fn client_moved(&self, bytes: usize) {
+        let before = self.on_pace_until.load(Relaxed);
+        if before != NEVER {
+            let earned = (bytes as u64).saturating_mul(1_000_000) / PACE_BYTES_PER_SECOND;
+            let limit = clock::now() + PACE_SLACK;
+            self.on_pace_until
+                .store(before.saturating_add(earned).min(limit), Release);
+        }
+    }
+
+    /// Nothing is waited for from the client.
+    pub(crate) fn settle_pace(&self) {
+        self.on_pace_until.store(NEVER, Release);
+    }
+
+    /// Asks the connection to end: somebody else needs what it holds.
+    pub(crate) fn leave(&self, why: Leave) {
+        let order = match why {
+            Leave::Idle => LEAVE_IDLE,
+            Leave::Behind => LEAVE_BEHIND,
+        };
+        self.order.store(order, Release);
+        self.task.wake();
+    }
+
+    /// Returns why the connection was asked to leave, if it was.
+    pub(super) fn leaves(&self) -> Option<Leave> {
+        match self.order.load(Acquire) {
+            LEAVE_IDLE => Some(Leave::Idle),
+            LEAVE_BEHIND => Some(Leave::Behind),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.order.load(Acquire) >= LEAVE_IDLE
+    }
+
+    /// Asks the connection to end once it has answered.
+    pub(super) fn drain(&self) {
+        // One that leaves already goes on doing so.
+        let _leaving = self.order.compare_exchange(GO_ON, DRAIN, AcqRel, Acquire);
+        self.task.wake();
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.order.load(Acquire) == DRAIN
+    }
+
+    /// Says whether the next answer is the last of its connection.
+    pub(super) fn closes(&self) -> bool {
+        self.reserved || self.unread.load(Relaxed) || self.order.load(Acquire) != GO_ON
+    }
+
+    /// The client took nothing of its answer for too long.
+    pub(super) fn stalled(&self) {
+        self.stalled.store(true, Relaxed);
+    }
+
+    pub(super) fn has_stalled(&self) -> bool {
+        self.stalled.load(Relaxed)
+    }
+
+    /// Says whether what comes next is the rest of a request, or a connection's first.
+    pub(super) fn awaits_head(&self) -> bool {
+        self.head_begun.load(Relaxed) || !self.used.load(Relaxed)
+    }
+
+    /// Notes that the request that comes is to be refused, whatever it asks.
+    pub(super) fn refuse(&self, failure: Failure) {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
+        self.is_refused.store(true, Relaxed);
+    }
+
+    /// Returns why the request that came is to be refused, once.
+    pub(crate) fn refused(&self) -> Option<Failure> {
+        if !self.is_refused.swap(false, Relaxed) {
+            return None;
+        }
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    #[cfg(test)]
+    pub(super) fn idle_from(&self, since: u64) {
+        self.idle_since.store(since, Release);
+    }
+
+    /// Says whether the connection is to be dropped now: a body that is being received is refused with words instead.
+    pub(super) fn must_go(&self) -> bool {
+        self.is_leaving() && !self.receiving.load(Acquire)
+    }
+
+    /// Tells who is to be woken when an order comes.
+    pub(super) fn listen(&self, task: &Waker) {
+        self.task.register(task);
+    }
+}
+
+/// A request of a peer, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Admitted<'a>(&'a AtomicUsize);
+
+impl Drop for Admitted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, AcqRel);
+    }
+}
+
+/// One thing to finish, until it is dropped.
+#[derive(Debug)]
+pub(super) struct UnderWay(Arc<Place>);
+
+impl UnderWay {
+    /// Keeps the request under way until its answer's body was handed to the socket, and what the answer holds until
+    /// its bytes are gone.
+    pub(super) fn until_sent<B>(self, body: B, counted: Option<Counted>) -> Sending<B> {
+        Sending {
+            body,
+            counted,
+            _under_way: self,
+        }
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        if self.0.under_way.load(Acquire) == 1 {
+            self.0.settle_pace();
+            self.0.idle_since.store(clock::now(), Release);
+        }
+        self.0.under_way.fetch_sub(1, AcqRel);
+    }
+}
+
+/// A body on its way to the client.
+#[derive(Debug)]
+pub(super) struct Sending<B> {
+    body: B,
+    counted: Option<Counted>,
+    _under_way: UnderWay,
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for Sending<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        ctx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(ctx);
+        // An answer that counts is one piece: it counts until the socket has taken all of it.
+        match (polled, &mut self.counted) {
+            (Poll::Ready(Some(Ok(frame))), counted @ Some(_)) => {
+                let frame = match counted.take() {
+                    Some(held) => frame.map_data(|bytes| held.with(bytes)),
+                    None => frame,
+                };
+                Poll::Ready(Some(Ok(frame)))
+            }
+            (polled, _) => polled,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A request's body on its way in.
+#[derive(Debug)]
+pub(super) struct Receiving {
+    body: Incoming,
+    place: Arc<Place>,
+    ended: bool,
+}
+
+/// Why a body is read no further.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReceiveError {
+    #[error(transparent)]
+    Broken(#[from] hyper::Error),
+    #[error("the client ended before its request did")]
+    Ended,
+    #[error("the client sends too slowly while others wait")]
+    Behind,
+}
+
+impl Receiving {
+    pub(super) fn new(body: Incoming, place: Arc<Place>) -> Self {
+        let ended = body.is_end_stream();
+        place.receiving.store(!ended, Release);
+        Self { body, place, ended }
+    }
+
+    fn end(&mut self) {
+        self.ended = true;
+        self.place.receiving.store(false, Release);
+        self.place.settle_pace();
+    }
+}
+
+impl Body for Receiving {
+    type Data = Bytes;
+    type Error = ReceiveError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        ctx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ReceiveError>>> {
+        if !self.ended && self.place.is_leaving() {
+            return Poll::Ready(Some(Err(ReceiveError::Behind)));
+        }
+        match Pin::new(&mut self.body).poll_frame(ctx) {
+            // The end was read where bytes of the body were looked for.
+            Poll::Pending if self.place.has_ended() => Poll::Ready(Some(Err(ReceiveError::Ended))),
+            Poll::Pending => {
+                self.place.wait_for_client();
+                Poll::Pending
+            }
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(data) = frame.data_ref() {
+                    self.place.client_moved(data.len());
+                }
+                if self.body.is_end_stream() {
+                    self.end();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error.into()))),
+            Poll::Ready(None) => {
+                self.end();
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Receiving {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.place.unread.store(true, Relaxed);
+            self.end();
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What is counted of one listener's connections; made when it first counts.
+
+use std::sync::{Arc, OnceLock};
+
+use prometheus::IntGauge;
+use strum::{EnumCount, IntoStaticStr};
+
+use super::Families;
+
+/// Why the server closed a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumCount, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub(crate) enum Closed {
+    /// It idled, and its place was needed.
+    Evicted,
+    /// Its client sent or took too slowly while others waited.
+    Slow,
+    /// Its client took nothing of an answer for too long.
+    Stalled,
+    /// A request's head did not come in time.
+    Header,
+    /// It idled for too long.
+    Idle,
+}
+
+/// The counters of one listener's connections; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct ConnectionMeters {
+    families: Arc<Families>,
+    listener: &'static str,
+    open: Arc<OnceLock<IntGauge>>,
+}
+
+/// An open connection, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Open(IntGauge);
+
+impl std::fmt::Debug for ConnectionMeters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("ConnectionMeters").field(&self.listener).finish()
+    }
+}
+
+impl ConnectionMeters {
+    pub(super) fn new(families: Arc<Families>, listener: &'static str) -> Self {
+        Self {
+            families,
+            listener,
+            open: Arc::default(),
+        }
+    }
+
+    /// Counts a connection that was taken on.
+    pub(crate) fn opened(&self) -> Open {
+        let open = self
+            .open
+            .get_or_init(|| self.families.connections.with_label_values(&[self.listener]));
+        open.inc();
+        Open(open.clone())
+    }
+
+    /// Counts a connection that got no place.
+    pub(crate) fn refused(&self) {
+        self.families
+            .connections_refused
+            .with_label_values(&[self.listener])
+            .inc();
+    }
+
+    /// Counts a connection that the server closed.
+    pub(crate) fn closed(&self, why: Closed) {
+        self.families
+            .connections_closed
+            .with_label_values(&[self.listener, why.into()])
+            .inc();
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
