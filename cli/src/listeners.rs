@@ -176,7 +176,8 @@ pub(crate) struct ListenerArguments {
         env = "AURORA_IDLE_TIMEOUT",
         value_name = "SECONDS",
         default_value_t = 75,
-        help_heading = LIMITS
+        help_heading = LIMITS,
+        value_parser = clap::value_parser!(u32).range(1..)
     )]
     idle_timeout: u32,
 
@@ -186,7 +187,8 @@ pub(crate) struct ListenerArguments {
         env = "AURORA_HEADER_TIMEOUT",
         value_name = "SECONDS",
         default_value_t = 30,
-        help_heading = LIMITS
+        help_heading = LIMITS,
+        value_parser = clap::value_parser!(u32).range(1..)
     )]
     header_timeout: u32,
 
@@ -196,7 +198,8 @@ pub(crate) struct ListenerArguments {
         env = "AURORA_BODY_TIMEOUT",
         value_name = "SECONDS",
         default_value_t = 30,
-        help_heading = LIMITS
+        help_heading = LIMITS,
+        value_parser = clap::value_parser!(u32).range(1..)
     )]
     body_timeout: u32,
 
@@ -206,7 +209,8 @@ pub(crate) struct ListenerArguments {
         env = "AURORA_WRITE_TIMEOUT",
         value_name = "SECONDS",
         default_value_t = 30,
-        help_heading = LIMITS
+        help_heading = LIMITS,
+        value_parser = clap::value_parser!(u32).range(1..)
     )]
     write_timeout: u32,
 

@@ -190,7 +190,13 @@ fn limits_are_flags() {
     assert_eq!(predict(&up, &[]).status, 200);
     assert_eq!(get(up.inference, "/health").status, 200);
 
-    let output = run(aurora().args(["up", "--max-body", "16MB"]));
-    assert_eq!(output.status.code(), Some(2));
-    assert!(text(&output).contains("16MiB"), "{}", text(&output));
+    for (flag, value, told) in [
+        ("--max-body", "16MB", "16MiB"),
+        ("--max-connections", "0", "from 1 to"),
+        ("--idle-timeout", "0", "1.."),
+    ] {
+        let output = run(aurora().args(["up", flag, value]));
+        assert_eq!(output.status.code(), Some(2), "{flag}");
+        assert!(text(&output).contains(told), "{}", text(&output));
+    }
 }
