@@ -15,6 +15,8 @@ mod tests;
 mod unreadable;
 mod words;
 
+use std::cell::Cell;
+
 use planner::deployment::DeclaredDeployment;
 use planner::environment::Environment;
 use planner::finding::{Finding, Location, Reason};
@@ -41,6 +43,9 @@ pub const DOCUMENTS_MAX: usize = 1_000;
 /// The most findings that a file gets; the last one then says how many there are besides.
 pub const FINDINGS_MAX: usize = 50;
 
+/// The longest word, in characters, of which it is asked what was meant by it.
+const WORD_LENGTH_MAX: usize = 64;
+
 /// The deepest nesting of lists and mappings.
 pub const DEPTH_MAX: usize = 32;
 
@@ -66,6 +71,12 @@ pub enum Manifest {
     Training(ObjectName, Box<Training>),
 }
 
+thread_local! {
+    /// How often it was asked what is meant, in the file that is being parsed: findings beyond the first ones are not
+    /// shown, and their hints would cost more than all else.
+    static ASKED: Cell<usize> = const { Cell::new(0) };
+}
+
 /// Parses a file of manifests; `path` is from the repository's root.
 ///
 /// Returns the documents that are in order, in the file's order, and what is wrong with the others.
@@ -74,6 +85,7 @@ pub fn parse_file(path: &str, bytes: &[u8]) -> (Vec<Parsed>, Vec<Finding>) {
     if size > FILE_BYTES_MAX {
         return (Vec::new(), vec![too_large(path, size)]);
     }
+    ASKED.set(0);
     let mut parsed = Vec::new();
     let mut findings = Vec::new();
     for document in document::read(path, bytes) {
@@ -98,10 +110,18 @@ pub fn parse_file(path: &str, bytes: &[u8]) -> (Vec<Parsed>, Vec<Finding>) {
 
 /// Returns the candidate that a person most likely meant by `word`, if one is near enough.
 pub fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let near = word.chars().count().max(3) / 3;
+    let length = word.chars().count();
+    let asked = ASKED.with(|asked| asked.replace(asked.get().saturating_add(1)));
+    if length > WORD_LENGTH_MAX || asked >= FINDINGS_MAX {
+        return None;
+    }
+    let near = length.max(3) / 3;
+    let word = word.to_lowercase();
     candidates
+        // The distance is at least what the lengths differ by; there may be hundreds of candidates, and as many words.
+        .filter(|candidate| candidate.chars().count().abs_diff(length) <= near)
         .map(|candidate| {
-            let distance = strsim::damerau_levenshtein(&word.to_lowercase(), &candidate.to_lowercase());
+            let distance = strsim::osa_distance(&word, &candidate.to_lowercase());
             (distance, candidate)
         })
         .filter(|(distance, _)| *distance <= near)
