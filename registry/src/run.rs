@@ -19,6 +19,7 @@ pub use folder::RunFolder;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunRequest {
     /// The store's root: the folder that holds `aurora/`.
+    #[serde(with = "path")]
     pub registry: PathBuf,
     /// The registered model.
     pub model: ModelName,
@@ -36,8 +37,10 @@ pub struct RunRequest {
     #[serde(default)]
     pub dataset_roots: Vec<PathBuf>,
     /// The data file; absent for `builtin:` and `synthetic:`.
+    #[serde(with = "path::optional")]
     pub dataset: Option<PathBuf>,
     /// The holdout's file, where the evaluation names one.
+    #[serde(with = "path::optional")]
     pub holdout: Option<PathBuf>,
     /// The version that the deployment pins as stable, scored on the same holdout if it exists.
     pub baseline: Option<Version>,
@@ -89,4 +92,62 @@ pub enum Ending {
         /// What.
         message: String,
     },
+}
+
+/// A path in JSON: text, or its bytes where it is no UTF-8.
+mod path {
+    use std::ffi::{OsStr, OsString};
+    use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+    use std::path::{Path, PathBuf};
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Text(String),
+        Bytes(Vec<u8>),
+    }
+
+    fn written(path: &Path) -> Written {
+        let path: &OsStr = path.as_os_str();
+        path.to_str().map_or_else(
+            || Written::Bytes(path.as_bytes().to_vec()),
+            |text| Written::Text(text.to_owned()),
+        )
+    }
+
+    fn read(written: Written) -> PathBuf {
+        match written {
+            Written::Text(text) => text.into(),
+            Written::Bytes(bytes) => OsString::from_vec(bytes).into(),
+        }
+    }
+
+    pub(super) fn serialize<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+        written(path).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
+        Written::deserialize(deserializer).map(read)
+    }
+
+    /// One that may be absent.
+    pub(super) mod optional {
+        use super::{Deserialize, Deserializer, PathBuf, Serialize, Serializer, Written, read, written};
+
+        #[expect(clippy::ref_option, reason = "serde gives a reference to the field")]
+        pub(in super::super) fn serialize<S: Serializer>(
+            path: &Option<PathBuf>,
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
+            path.as_deref().map(written).serialize(serializer)
+        }
+
+        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+            deserializer: D,
+        ) -> Result<Option<PathBuf>, D::Error> {
+            Ok(Option::<Written>::deserialize(deserializer)?.map(read))
+        }
+    }
 }
