@@ -5,6 +5,7 @@ mod clock;
 mod commands;
 mod descriptors;
 mod failure;
+mod git_reader;
 mod listeners;
 mod logging;
 mod memory;
@@ -25,6 +26,9 @@ use clap::Parser as _;
 fn main() -> ExitCode {
     memory::share_between_threads();
     descriptors::keep_to_ourselves();
+    if let Some(code) = git_reader::run_if_asked() {
+        return code;
+    }
     logging::start();
     let arguments = arguments::Arguments::parse();
     match arguments.command.run() {

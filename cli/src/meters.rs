@@ -78,6 +78,7 @@ impl Meters {
             | Event::TrainingProgress { .. }
             | Event::TrainingEnded { .. }
             | Event::Settled { .. }
+            | Event::Uncommitted(_)
             | Event::Trouble(_)
             | Event::Recovered => {}
         }

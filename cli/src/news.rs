@@ -183,7 +183,7 @@ impl Teller {
             Event::Settled { revision } => vec![News::Settled { revision }],
             Event::Trouble(message) => vec![News::Trouble { message }],
             Event::Recovered => vec![News::Recovered],
-            Event::PassEnded { .. } => Vec::new(),
+            Event::PassEnded { .. } | Event::Uncommitted(_) => Vec::new(),
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! source  →  resolve  →  observe  →  plan  →  apply  →  report         one pass, over what was touched
-//!  git2       files →     objects,   planner   objects,   status of
+//!  asks git   files →     objects,   planner   objects,   status of
 //!             Desired     registry             aliases    the environment
 //! ```
 //!
@@ -15,6 +15,7 @@ mod apply;
 mod awaited;
 pub mod conditions;
 pub mod diff;
+pub mod git;
 pub mod objects;
 mod observe;
 mod pass;

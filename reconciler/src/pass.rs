@@ -188,6 +188,11 @@ impl Reconciler {
         self.source.head()
     }
 
+    /// Returns the manifests of the work tree that are not committed, and so do not count.
+    pub fn uncommitted(&self) -> Vec<String> {
+        self.source.uncommitted(&self.environment)
+    }
+
     /// Runs one pass; `applied` is called as soon as objects were written, before the report is.
     pub fn pass(&mut self, beat: Beat, now: Timestamp, applied: &mut dyn FnMut()) -> Pass {
         let mut pass = Pass::default();
@@ -301,6 +306,9 @@ impl Reconciler {
             return Ok(None);
         }
         let last_good = self.view.observed.environment.as_ref();
+        if self.resolved.is_none() {
+            self.resolver.carry_on(&self.view.observed);
+        }
         let touched = self
             .resolver
             .resolve(&self.source, &head, &self.environment, last_good)?;

@@ -1,7 +1,7 @@
 //! What a commit would do, without doing it: for `aurora validate` and `aurora plan`. Reads only.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use planner::Timestamp;
 use planner::desired::Desired;
@@ -18,7 +18,7 @@ use crate::objects::{ObjectStore, TargetError};
 use crate::observe::Looks;
 use crate::pass::{Locate, moved_registry};
 use crate::resolve::{DataDigests, Resolution, Resolver};
-use crate::source::{Source, SourceError};
+use crate::source::{Repository, Source, SourceError};
 use crate::view::View;
 
 /// Why nothing can be said about a commit.
@@ -111,7 +111,7 @@ impl Known {
 
 /// Says what is wrong at the commit that `revision` names (`HEAD`, a branch, a tag, a commit), in one environment or all.
 pub fn validate(
-    repository: &Path,
+    repository: &Repository,
     revision: &str,
     environment: Option<&EnvironmentName>,
     known: &Known,
@@ -176,7 +176,7 @@ pub struct Preview {
 
 /// Computes what the newest commit of a branch would do to the objects in a store. Reads only.
 pub fn against(
-    repository: &Path,
+    repository: &Repository,
     branch: Option<&str>,
     environment: &EnvironmentName,
     target: &dyn ObjectStore,
@@ -237,7 +237,7 @@ fn unreadable((model, error): (&ModelName, &StoreError)) -> Finding {
 
 /// Computes what the commit `head` means to change against the commit `base`. Needs no data directory.
 pub fn between(
-    repository: &Path,
+    repository: &Repository,
     base: &str,
     head: &str,
     environment: &EnvironmentName,

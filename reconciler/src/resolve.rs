@@ -10,6 +10,8 @@
 //! last resolution is touched.
 
 mod allowed;
+mod bounds;
+mod carried;
 mod datasets;
 mod files;
 mod index;
@@ -24,10 +26,12 @@ use planner::environment::Environment;
 use planner::finding::{Finding, Location, Reason};
 use planner::names::{EnvironmentName, Revision};
 use planner::object::ObjectId;
+use planner::observed::Observed;
 use registry::DatasetRoots;
 
 use crate::source::{ENVIRONMENTS, Folder, History, Source, SourceError};
 use allowed::Allowed;
+use carried::Carried;
 pub use datasets::DataDigests;
 use datasets::Datasets;
 use files::Edited;
@@ -66,6 +70,8 @@ pub struct Resolver {
     ground: Option<Ground>,
     /// Absent where it does not matter which commit changed a manifest.
     history: Option<History>,
+    /// What counted before this process began, until the first commit was resolved.
+    carried: Option<Carried>,
     allowed: Allowed,
     roots: Option<DatasetRoots>,
     digests: DataDigests,
@@ -102,6 +108,7 @@ impl Resolver {
             asked: None,
             ground: None,
             history: None,
+            carried: None,
             allowed: Allowed::default(),
             roots: None,
             digests: DataDigests::new(),
@@ -123,6 +130,14 @@ impl Resolver {
     /// Returns what is known of the content of the data files that jobs read.
     pub fn data_digests(&self) -> &DataDigests {
         &self.digests
+    }
+
+    /// Takes in what objects say of the commits that changed their manifests, until the first commit is resolved: where
+    /// a history goes no further back, it stands for what was found when it did.
+    pub fn carry_on(&mut self, observed: &Observed) {
+        if self.asked.is_none() && self.history.is_some() {
+            self.carried = Some(Carried::of(observed));
+        }
     }
 
     /// Returns the last resolution: before the first, nothing is desired and nothing found.
@@ -154,24 +169,48 @@ impl Resolver {
         if self.asked.as_ref() == Some(&asked) {
             return Ok(Touched::Manifests(BTreeSet::new()));
         }
-        let touched = match source.folder(revision, environment) {
+        // A commit that hangs is not read all the time; another one is, at once.
+        if let Some(error) = source.held(Some(revision)) {
+            return Err(error);
+        }
+        match self.read(source, &asked) {
+            Ok(touched) => {
+                self.carried = None;
+                self.asked = Some(asked);
+                Ok(touched)
+            }
+            Err(error) => {
+                let error = error.for_commit(revision);
+                if error.is_of_objects() {
+                    source.hold(Some(revision), &error);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn read(&mut self, source: &Source, asked: &Asked) -> Result<Touched, SourceError> {
+        let Asked {
+            revision,
+            environment,
+            last_good,
+        } = asked;
+        match source.folder(revision, environment) {
             Ok(folder) => {
-                if let Some(touched) = self.follow(source, &asked, &folder)? {
-                    touched
+                if let Some(touched) = self.follow(source, asked, &folder)? {
+                    Ok(touched)
                 } else {
-                    self.resolve_anew(source, &asked, folder)?;
-                    Touched::Everything
+                    self.resolve_anew(source, asked, folder)?;
+                    Ok(Touched::Everything)
                 }
             }
             Err(SourceError::NoEnvironment { existing, .. }) => {
                 self.ground = None;
-                self.resolution = folder_missing(revision, environment, last_good, &existing);
-                Touched::Everything
+                self.resolution = folder_missing(revision, environment, last_good.as_ref(), &existing);
+                Ok(Touched::Everything)
             }
-            Err(error) => return Err(error),
-        };
-        self.asked = Some(asked);
-        Ok(touched)
+            Err(error) => Err(error),
+        }
     }
 
     /// Goes on from the last resolution; nothing is done where that takes reading the whole folder.
@@ -199,6 +238,7 @@ impl Resolver {
             index: &ground.index,
             datasets: &ground.datasets,
             history: self.history.as_ref(),
+            carried: self.carried.as_ref(),
             former: Some((former, &ground.folder)),
         };
         let judged = judge.judge(&mut edited, &mut self.allowed);
@@ -234,6 +274,7 @@ impl Resolver {
             index: &ground.index,
             datasets: &ground.datasets,
             history: self.history.as_ref(),
+            carried: self.carried.as_ref(),
             former: None,
         };
         let judged = judge.judge(&mut edited, &mut self.allowed)?;
@@ -298,9 +339,7 @@ fn findings(ground: &Ground, environment: &EnvironmentName) -> Vec<Finding> {
     ground.index.environment(environment, &mut findings);
     ground.index.findings(&mut findings);
     findings.extend(ground.datasets.findings().cloned());
-    findings.sort();
-    findings.dedup();
-    findings
+    bounds::bounded(findings)
 }
 
 /// A commit without the environment's folder removes nothing: it may be a mistake, and the folder holds the limits

@@ -1,36 +1,105 @@
 //! The desired-state repository: one branch of a local Git repository, read and never written.
 //!
-//! Only committed state counts. The branch is fixed when the source is opened; its newest commit is resolved anew each
-//! time it is asked for, so a branch that is forced back is followed like any other change. What is read from a commit
-//! is bounded in number, size and depth.
+//! Only committed state counts. The branch is fixed when it is first read; its newest commit is resolved anew each time
+//! it is asked for, so a branch that is forced back is followed like any other change. What is read from a commit is
+//! bounded in number, size, depth and time.
+//!
+//! Git itself is read by [`crate::git`], in a process of its own that this one asks and, where it does not answer, kills.
 
-mod branch;
+mod client;
 mod dataset;
 mod difference;
+mod folder;
+pub(crate) mod hash;
 mod history;
-mod tree;
+pub(crate) mod protocol;
+mod session;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
-use git2::{ErrorCode, Oid, Repository, Status, StatusOptions};
 use planner::names::{EnvironmentName, Revision};
 
+use client::Client;
+pub use client::Interrupt;
 pub use dataset::{DataFile, DataFileError};
 pub(crate) use dataset::{DataFiles, join};
-pub(crate) use difference::{Difference, ENTRIES_MAX, refused};
+pub(crate) use difference::{Difference, refused};
+pub use folder::Folder;
+pub use hash::{GitHash, NoHash};
 pub use history::Changed;
-pub(crate) use history::{Documents, History, Line, Walked};
-pub use tree::Folder;
-pub(crate) use tree::ManifestFile;
+pub(crate) use history::{Documents, History, Line, Of, Questions, Walked};
+pub use protocol::{Cause, Immovable};
+use protocol::{GitError, Newest, Request};
+pub(crate) use protocol::{ManifestFile, ManifestPart};
 
 /// The folder that holds one folder per environment.
 pub const ENVIRONMENTS: &str = "environments";
 
+/// The most entries that a folder is read with, folders included.
+pub(crate) const ENTRIES_MAX: usize = 100_000;
+/// The most levels of folders below the environment's.
+pub(crate) const DEPTH_MAX: usize = 16;
+/// The largest data file, in bytes.
+pub(crate) const DATA_BYTES_MAX: usize = 512 * 1024 * 1024;
+
+/// How long a commit that could not be read is left alone; it doubles each time.
+const WAIT_MIN: Duration = Duration::from_millis(500);
+/// The longest that it is: a restored object is found within seconds.
+const WAIT_MAX: Duration = Duration::from_secs(4);
+
+/// Says whether a path is a manifest's by its ending.
+pub(crate) fn is_manifest(path: &str) -> bool {
+    Path::new(path)
+        .extension()
+        .is_some_and(|extension| extension == "yaml" || extension == "yml")
+}
+
+/// Who reads Git.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reader {
+    /// A process of this program, which answers with [`crate::git::serve`] on its standard input.
+    Process {
+        /// The program.
+        program: PathBuf,
+        /// What it is told on its command line.
+        arguments: Vec<OsString>,
+    },
+    /// A thread of this process, for tests: what hangs, hangs for good.
+    Thread,
+}
+
+/// A repository on this machine, and who reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repository {
+    /// A folder in its work tree, or a bare repository.
+    pub path: PathBuf,
+    /// Who reads it.
+    pub reader: Reader,
+}
+
 /// One branch of a local repository.
 pub struct Source {
-    repository: Repository,
     path: PathBuf,
-    branch: String,
+    /// The branch that was asked for.
+    given: Option<String>,
+    /// The full name of the branch, once it was looked up.
+    branch: OnceLock<String>,
+    client: Mutex<Client>,
+    interrupt: Interrupt,
+    held: Mutex<Option<Held>>,
+}
+
+/// What could not be read the last time, and is left alone for a while.
+#[derive(Debug)]
+struct Held {
+    /// The commit; absent where the branch itself could not be read.
+    revision: Option<Revision>,
+    until: Instant,
+    wait: Duration,
+    error: SourceError,
 }
 
 impl std::fmt::Debug for Source {
@@ -43,7 +112,7 @@ impl std::fmt::Debug for Source {
 }
 
 /// Why the repository, its branch or a commit cannot be read.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
     /// There is no repository at the path.
     #[error(
@@ -60,7 +129,7 @@ pub enum SourceError {
         path.display(), path.display()
     )]
     Ownership {
-        /// The repository.
+        /// The repository, as Git wants to have it listed.
         path: PathBuf,
     },
     /// No branch is checked out and none was given.
@@ -78,14 +147,14 @@ pub enum SourceError {
     },
     /// The name is a tag's or a commit's: nothing that moves.
     #[error(
-        "{name} is a {kind}, which never moves; --branch takes a branch{}; to follow that commit: git branch NAME {name}",
-        listed(", one of: ", branches)
+        "{name} is a {}, which never moves; --branch takes a branch{}; to follow that commit: git branch NAME {name}",
+        match kind { Immovable::Tag => "tag", Immovable::Commit => "commit" }, listed(", one of: ", branches)
     )]
     NotABranch {
         /// What was given.
         name: String,
-        /// `tag` or `commit`.
-        kind: &'static str,
+        /// What it is.
+        kind: Immovable,
         /// The branches that exist.
         branches: Vec<String>,
     },
@@ -124,6 +193,19 @@ pub enum SourceError {
         /// The branch.
         branch: String,
     },
+    /// The branch's file is not what Git writes, e.g. empty after a power cut.
+    #[error(
+        "branch {branch} of {} is damaged: its file names no commit, as after a power cut; what was applied stays until it is mended: remove .git/refs/heads/{branch}, then git update-ref refs/heads/{branch} {}",
+        path.display(), logged.as_deref().unwrap_or("COMMIT")
+    )]
+    BranchTorn {
+        /// The repository.
+        path: PathBuf,
+        /// The branch.
+        branch: String,
+        /// The newest commit that its log names.
+        logged: Option<String>,
+    },
     /// The commit has no folder for the environment.
     #[error(
         "{revision} has no folder environments/{environment}{}",
@@ -142,14 +224,18 @@ pub enum SourceError {
         existing: Vec<String>,
     },
     /// Git could not read something: a missing or corrupt object, a disk that fails.
-    #[error("cannot read {what} of {}: {message}", path.display())]
+    #[error("cannot read {what}{} of {}: {message}{}", at(revision.as_ref()), path.display(), advice(*cause, path))]
     Unreadable {
         /// The repository.
         path: PathBuf,
         /// What was being read.
         what: String,
+        /// The commit that it was read for, if any.
+        revision: Option<Revision>,
         /// What Git says.
         message: String,
+        /// Why, as far as it decides what to do.
+        cause: Cause,
     },
 }
 
@@ -158,6 +244,81 @@ fn listed(lead: &str, names: &[String]) -> String {
         String::new()
     } else {
         format!("{lead}{}", names.join(", "))
+    }
+}
+
+fn at(revision: Option<&Revision>) -> String {
+    revision.map_or(String::new(), |revision| format!(" at {}", revision.short()))
+}
+
+/// Says what to do.
+fn advice(cause: Cause, path: &Path) -> String {
+    let path = path.display();
+    match cause {
+        Cause::Missing => {
+            format!(
+                "; it is missing from the clone: git -C {path} fsck lists what is, and git -C {path} fetch --refetch brings it back"
+            )
+        }
+        Cause::Partial => {
+            format!(
+                "; the clone left objects out (--filter), and Aurora fetches none: git -C {path} fetch --refetch --no-filter completes it"
+            )
+        }
+        Cause::Damaged => {
+            format!("; git -C {path} fsck says what is damaged: restore it, or commit it anew")
+        }
+        Cause::Stuck => {
+            format!(
+                "; an object is damaged or far too large: git -C {path} fsck says which; restore it, or commit it anew"
+            )
+        }
+        Cause::Crashed => {
+            format!(
+                "; the process that reads Git was lost over it, and another one has its place: git -C {path} fsck says whether an object is damaged; commit it anew"
+            )
+        }
+        Cause::System | Cause::Stopping => String::new(),
+    }
+}
+
+impl SourceError {
+    /// Says which commit it was that could not be read.
+    pub(crate) fn for_commit(mut self, commit: &Revision) -> Self {
+        if let Self::Unreadable { revision, .. } = &mut self {
+            revision.get_or_insert_with(|| commit.clone());
+        }
+        self
+    }
+
+    /// Says whether what is wrong lies in the objects of the repository, and not in what runs around it.
+    pub(crate) fn is_of_objects(&self) -> bool {
+        match self {
+            Self::Unreadable { cause, .. } => match cause {
+                Cause::Missing | Cause::Partial | Cause::Damaged | Cause::Stuck | Cause::Crashed => true,
+                Cause::System | Cause::Stopping => false,
+            },
+            Self::NotARepository { .. }
+            | Self::Ownership { .. }
+            | Self::Detached { .. }
+            | Self::NotABranch { .. }
+            | Self::NoBranch { .. }
+            | Self::Unborn { .. }
+            | Self::BranchGone { .. }
+            | Self::BranchTorn { .. }
+            | Self::NoEnvironment { .. } => false,
+        }
+    }
+
+    /// Says whether finding it out cost so much that it is not tried all the time.
+    fn is_costly(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreadable {
+                cause: Cause::Stuck | Cause::Crashed,
+                ..
+            }
+        )
     }
 }
 
@@ -173,63 +334,95 @@ pub enum Relation {
 }
 
 impl Source {
-    /// Opens the repository that `path` lies in and fixes the branch: the one given, else the checked-out one.
+    /// Opens the repository that a path lies in and fixes the branch: the one given, else the checked-out one.
     ///
     /// The branch must exist and have a commit.
-    pub fn open(path: &Path, branch: Option<&str>) -> Result<Self, SourceError> {
-        let repository = open_repository(path)?;
-        let branch = branch::fix(&repository, path, branch)?;
-        Ok(Self {
-            repository,
-            path: path.to_owned(),
-            branch,
-        })
+    pub fn open(repository: &Repository, branch: Option<&str>) -> Result<Self, SourceError> {
+        let mut source = Self::follow(repository, branch);
+        source.head()?;
+        Ok(source)
     }
 
-    /// Opens the repository that `path` lies in to read commits by name, whatever is checked out: for looking, not for
+    /// Follows a branch of a repository, of which nothing is read yet: the branch is fixed when it is first read.
+    pub fn follow(repository: &Repository, branch: Option<&str>) -> Self {
+        let client = Client::new(repository);
+        Self {
+            path: repository.path.clone(),
+            given: branch.map(str::to_owned),
+            branch: OnceLock::new(),
+            interrupt: client.interrupt(),
+            client: Mutex::new(client),
+            held: Mutex::new(None),
+        }
+    }
+
+    /// Opens the repository that a path lies in to read commits by name, whatever is checked out: for looking, not for
     /// following.
-    pub fn open_any(path: &Path) -> Result<Self, SourceError> {
-        Ok(Self {
-            repository: open_repository(path)?,
-            path: path.to_owned(),
-            branch: "HEAD".to_owned(),
-        })
+    pub fn open_any(repository: &Repository) -> Result<Self, SourceError> {
+        let source = Self::follow(repository, None);
+        source.client().open().map_err(|error| source.explain(error))?;
+        Ok(source)
     }
 
-    /// Returns the branch's name, e.g. `main`.
+    /// Returns the branch's name, e.g. `main`; `HEAD` while it is not known.
     pub fn branch(&self) -> &str {
-        self.branch.strip_prefix("refs/heads/").unwrap_or(&self.branch)
+        let branch = self.branch.get().or(self.given.as_ref());
+        branch.map_or("HEAD", |branch| short(branch))
+    }
+
+    /// Returns what ends all reading from another thread: whatever is being read then fails at once, and all that is
+    /// asked for later.
+    pub fn interrupt(&self) -> Interrupt {
+        self.interrupt.clone()
     }
 
     /// Resolves the branch's newest commit: one small file read, no walk.
     ///
-    /// A repository that was moved away and came back is opened again, from its own folder: looking upwards from the
-    /// path could find another one around it.
+    /// Where a link on the repository's path was changed, the branch of the repository that it leads to now is followed.
     pub fn head(&mut self) -> Result<Revision, SourceError> {
-        match self.repository.refname_to_id(&self.branch) {
-            Ok(id) => Ok(revision_of(id)),
-            Err(_stale) => {
-                self.repository =
-                    Repository::open(self.repository.path()).map_err(|error| unopened(&self.path, &error))?;
-                match self.repository.refname_to_id(&self.branch) {
-                    Ok(id) => Ok(revision_of(id)),
-                    Err(error) if error.code() == ErrorCode::NotFound => Err(SourceError::BranchGone {
-                        path: self.path.clone(),
-                        branch: self.branch().to_owned(),
-                    }),
-                    Err(error) => Err(self.unreadable("the branch", &error)),
-                }
-            }
+        if let Some(error) = self.held(None) {
+            return Err(error);
         }
+        let head = self.newest();
+        if let Err(error) = &head
+            && error.is_costly()
+        {
+            self.hold(None, error);
+        }
+        head
     }
 
-    /// Finds the commit that `text` names, e.g. `main`, `HEAD~1`, a tag or an abbreviated commit.
+    fn newest(&self) -> Result<Revision, SourceError> {
+        let branch = if let Some(branch) = self.branch.get() {
+            branch
+        } else {
+            let given = self.given.clone();
+            let branch = self.ask(&Request::Branch { given })?;
+            self.branch.get_or_init(|| branch)
+        };
+        let branch = branch.clone();
+        let Newest {
+            commit,
+            moved,
+            is_large,
+        } = self.ask(&Request::Head { branch })?;
+        let mut client = self.client();
+        if let Some(moved) = moved {
+            client.moved(moved);
+        }
+        if is_large {
+            client.replace();
+        }
+        Ok(commit.revision())
+    }
+
+    /// Finds the commit that `text` names, e.g. `main`, `HEAD~1`, a tag or an abbreviated commit. A branch's name stands
+    /// for the branch, whatever else has it too.
     pub fn find(&self, text: &str) -> Result<Revision, SourceError> {
-        self.repository
-            .revparse_single(text)
-            .and_then(|object| object.peel_to_commit())
-            .map(|commit| revision_of(commit.id()))
-            .map_err(|error| self.unreadable(text, &error))
+        let found: GitHash = self.ask(&Request::Find {
+            text: text.to_owned(),
+        })?;
+        Ok(found.revision())
     }
 
     /// Says how `head` relates to `applied`. A commit that is gone counts as not contained.
@@ -237,76 +430,104 @@ impl Source {
         if applied == head {
             return Relation::Same;
         }
-        let contained = oid_of(head)
-            .and_then(|head| oid_of(applied).map(|applied| (head, applied)))
-            .and_then(|(head, applied)| self.repository.graph_descendant_of(head, applied));
-        match contained {
-            Ok(true) => Relation::Ahead,
-            Ok(false) | Err(_) => Relation::Forced,
+        let contains = || {
+            let (head, commit) = (GitHash::of(head).ok()?, GitHash::of(applied).ok()?);
+            self.ask(&Request::Contains { head, commit }).ok()
+        };
+        match contains() {
+            Some(true) => Relation::Ahead,
+            Some(false) | None => Relation::Forced,
         }
     }
 
     /// Returns the manifests of an environment that differ from what is committed, as paths from the repository's root.
     ///
-    /// Empty for a repository without a work tree.
+    /// Empty for a repository without a work tree, or one that cannot be read.
     pub fn uncommitted(&self, environment: &EnvironmentName) -> Vec<String> {
-        if self.repository.is_bare() {
-            return Vec::new();
-        }
-        let mut options = StatusOptions::new();
-        options
-            .include_untracked(true)
-            .recurse_untracked_dirs(true)
-            .include_ignored(false)
-            .exclude_submodules(true)
-            .disable_pathspec_match(true)
-            .pathspec(format!("{ENVIRONMENTS}/{environment}"));
-        let Ok(statuses) = self.repository.statuses(Some(&mut options)) else {
-            return Vec::new();
-        };
-        statuses
-            .iter()
-            .filter(|entry| entry.status() != Status::CURRENT)
-            .map(|entry| String::from_utf8_lossy(entry.path_bytes()).into_owned())
-            .filter(|path| tree::is_manifest(path))
-            .collect()
+        let folder = format!("{ENVIRONMENTS}/{environment}");
+        self.ask(&Request::Uncommitted { folder }).unwrap_or_default()
     }
 
-    fn unreadable(&self, what: impl Into<String>, error: &git2::Error) -> SourceError {
+    /// Returns why a commit could not be read, while it is left alone for that; absent: the branch itself.
+    pub(crate) fn held(&self, revision: Option<&Revision>) -> Option<SourceError> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.as_ref()
+            .filter(|held| held.revision.as_ref() == revision && Instant::now() < held.until)
+            .map(|held| held.error.clone())
+    }
+
+    /// Leaves a commit alone for a while that could not be read, longer each time in a row.
+    pub(crate) fn hold(&self, revision: Option<&Revision>, error: &SourceError) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let again = held.take().filter(|held| held.revision.as_ref() == revision);
+        let wait = again.map_or(WAIT_MIN, |held| (held.wait * 2).min(WAIT_MAX));
+        *held = Some(Held {
+            revision: revision.cloned(),
+            until: Instant::now() + wait,
+            wait,
+            error: error.clone(),
+        });
+    }
+
+    fn client(&self) -> std::sync::MutexGuard<'_, Client> {
+        self.client.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks what has a single answer.
+    fn ask<T: serde::de::DeserializeOwned>(&self, request: &Request) -> Result<T, SourceError> {
+        let mut client = self.client();
+        let answer = client.exchange(request).and_then(client::Exchange::finish);
+        answer.map_err(|error| self.explain(error))
+    }
+
+    fn explain(&self, error: GitError) -> SourceError {
+        let path = self.path.clone();
+        match error {
+            GitError::NotARepository => SourceError::NotARepository { path },
+            GitError::Ownership { path } => SourceError::Ownership { path: path.into() },
+            GitError::Detached { at, branches } => SourceError::Detached { path, at, branches },
+            GitError::NotABranch { name, kind, branches } => SourceError::NotABranch { name, kind, branches },
+            GitError::NoBranch { name, branches } => SourceError::NoBranch { path, name, branches },
+            GitError::Unborn { branch, branches } => SourceError::Unborn {
+                path,
+                branch,
+                branches,
+            },
+            GitError::Gone => SourceError::BranchGone {
+                path,
+                branch: self.branch().to_owned(),
+            },
+            GitError::Torn { branch, logged } => SourceError::BranchTorn {
+                path,
+                branch: short(&branch).to_owned(),
+                logged,
+            },
+            GitError::Unreadable { what, message, cause } => SourceError::Unreadable {
+                path,
+                what,
+                revision: None,
+                message,
+                cause,
+            },
+        }
+    }
+
+    /// Says that a commit has a name that Git does not give.
+    fn no_hash(&self, error: &NoHash) -> SourceError {
         SourceError::Unreadable {
             path: self.path.clone(),
-            what: what.into(),
-            message: error.message().to_owned(),
+            what: "a commit".to_owned(),
+            revision: None,
+            message: error.to_string(),
+            cause: Cause::System,
         }
     }
-}
 
-fn open_repository(path: &Path) -> Result<Repository, SourceError> {
-    Repository::discover(path).map_err(|error| unopened(path, &error))
-}
-
-fn unopened(path: &Path, error: &git2::Error) -> SourceError {
-    match error.code() {
-        ErrorCode::NotFound => SourceError::NotARepository {
-            path: path.to_owned(),
-        },
-        ErrorCode::Owner => SourceError::Ownership {
-            path: path.canonicalize().unwrap_or_else(|_unresolved| path.to_owned()),
-        },
-        _ => SourceError::Unreadable {
-            path: path.to_owned(),
-            what: "the repository".to_owned(),
-            message: error.message().to_owned(),
-        },
+    fn hash(&self, revision: &Revision) -> Result<GitHash, SourceError> {
+        GitHash::of(revision).map_err(|error| self.no_hash(&error))
     }
 }
 
-fn revision_of(id: Oid) -> Revision {
-    id.to_string()
-        .parse()
-        .expect("invariant: Git prints an object's id as 40 hex digits")
-}
-
-fn oid_of(revision: &Revision) -> Result<Oid, git2::Error> {
-    Oid::from_str(revision.as_str())
+fn short(branch: &str) -> &str {
+    branch.strip_prefix("refs/heads/").unwrap_or(branch)
 }

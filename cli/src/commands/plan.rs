@@ -15,6 +15,7 @@ use crate::arguments::{BranchArguments, DataArguments, DatasetArguments, Format,
 use crate::clock;
 use crate::commands::validate::mark;
 use crate::failure::{ERROR, Failure, NO};
+use crate::git_reader;
 use crate::terminal::Terminal;
 
 /// Flags of `aurora plan`.
@@ -60,6 +61,7 @@ enum PlanFormat {
 
 pub(crate) fn run(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
     let RepositoryArguments { repo, environment } = &arguments.repository;
+    let repo = &git_reader::repository(repo);
     let (changes, findings) = if let Some(base) = &arguments.base {
         let intents = preview::between(repo, base, &arguments.head, environment)?;
         say_intents(arguments.output, &intents)?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use reconciler::source::Source;
 use serde_json::json;
 use server::{Metrics, Runtime};
 use standalone::{Converged, Mode, Options, Standalone};
@@ -16,6 +17,7 @@ use crate::arguments::{
 use crate::clock;
 use crate::commands::registry::random_id;
 use crate::failure::{Failure, NO};
+use crate::git_reader;
 use crate::serving::{self, Parts};
 use crate::slots::ServerSlots;
 use crate::terminal::{Colour, Terminal};
@@ -46,13 +48,15 @@ pub(crate) struct ReconcileArguments {
 
 pub(crate) fn run(arguments: &ReconcileArguments) -> Result<ExitCode, Failure> {
     let options = Options {
-        repository: arguments.repository.repo.clone(),
+        repository: git_reader::repository(&arguments.repository.repo),
         branch: arguments.branch.branch.clone(),
         environment: arguments.repository.environment.clone(),
         data_dir: arguments.data.data_dir.clone(),
         dataset_roots: arguments.datasets.roots()?,
         installation: random_id()?,
     };
+    // Nothing is served meanwhile, so nothing is gained by waiting for a repository that cannot be read.
+    Source::open(&options.repository, options.branch.as_deref())?;
     let standalone = Standalone::open(&options, clock::now())?;
     let timeout = Duration::from_secs(arguments.timeout);
     let converged = serving::block_on(once(standalone, timeout))??;

@@ -27,6 +27,7 @@ use crate::arguments::{
 use crate::clock;
 use crate::commands::registry::random_id;
 use crate::failure::Failure;
+use crate::git_reader;
 use crate::listeners::{Bound, ControlPlaneArguments, InferenceArguments, ListenerArguments};
 use crate::memory::Heap;
 use crate::meters::Meters;
@@ -72,7 +73,7 @@ pub(crate) fn run(arguments: &UpArguments) -> Result<ExitCode, Failure> {
     let control_plane = arguments.control_plane.bind(&arguments.listener)?;
     let RepositoryArguments { repo, environment } = &arguments.repository;
     let options = Options {
-        repository: repo.clone(),
+        repository: git_reader::repository(repo),
         branch: arguments.branch.branch.clone(),
         environment: environment.clone(),
         data_dir: arguments.data.data_dir.clone(),
@@ -120,7 +121,6 @@ async fn serve(
     telling
         .presenter
         .listening(inference.address, control_plane.address);
-    telling.presenter.uncommitted(&standalone.uncommitted());
 
     parts.inference(&runtime, inference)?;
     parts.control_plane(standalone.store().clone(), status, metrics, control_plane)?;
@@ -184,6 +184,9 @@ impl Telling {
     fn hear(&mut self, event: Event) {
         if let Event::Pass(pass) = &event {
             self.trouble.found(&pass.findings);
+        }
+        if let Event::Uncommitted(files) = &event {
+            self.presenter.uncommitted(files);
         }
         self.meters.hear(&event);
         if !matches!(event, Event::PassEnded { .. }) {

@@ -15,6 +15,7 @@ use standalone::DataDirError;
 use crate::arguments::{DataArguments, DatasetArguments, OutputArguments};
 use crate::clock;
 use crate::failure::{Failure, NO};
+use crate::git_reader;
 use crate::terminal::{Colour, Terminal};
 
 /// What is checked unless something else is asked for.
@@ -86,7 +87,7 @@ pub(crate) fn run(arguments: &ValidateArguments) -> Result<ExitCode, Failure> {
 
 fn by_git_alone(arguments: &ValidateArguments) -> Result<Vec<Checked>, Failure> {
     let validated = preview::validate(
-        &arguments.repo,
+        &git_reader::repository(&arguments.repo),
         &arguments.revision,
         arguments.environment.as_ref(),
         &Known {
@@ -125,7 +126,8 @@ fn applied(arguments: &ValidateArguments, environment: &EnvironmentName) -> Resu
     }
     let data_dir = &arguments.data.data_dir;
     let roots = arguments.datasets.known_roots()?;
-    match standalone::preview(&arguments.repo, None, environment, data_dir, roots, clock::now()) {
+    let repository = git_reader::repository(&arguments.repo);
+    match standalone::preview(&repository, None, environment, data_dir, roots, clock::now()) {
         Ok(Preview {
             revision,
             plan,

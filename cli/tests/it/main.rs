@@ -13,5 +13,6 @@ mod damage;
 mod data;
 mod faults;
 mod git;
+mod reading;
 mod serving;
 mod starting;

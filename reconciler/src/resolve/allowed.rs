@@ -104,8 +104,8 @@ fn declared_by(
             Some(_) | None => others.push(manifest),
         }
     }
-    let others = read(source, others, bytes)?;
-    if others.is_cut || bytes > TOTAL_BYTES_MAX {
+    let others = read(source, &others, bytes)?;
+    if others.is_cut || u64::try_from(bytes).is_ok_and(|bytes| bytes > TOTAL_BYTES_MAX) {
         return Ok(None);
     }
     for file in &others.files {

@@ -2,14 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use git2::Oid;
 use planner::finding::{Finding, Location, Reason};
 use planner::names::{Digest, ObjectName};
 use planner::object::{Kind, ObjectId};
 use planner::training::{DataSource, Holdout, Training};
 use registry::DatasetRoots;
 
-use crate::source::{DataFile, DataFileError, DataFiles, Source, SourceError, join};
+use crate::source::{DataFile, DataFileError, DataFiles, GitHash, Source, SourceError, join};
 
 /// SHA-256 digests of the content of data files by their Git object's id: a fact for ever, dear to find out.
 pub type DataDigests = BTreeMap<String, Digest>;
@@ -67,8 +66,8 @@ impl Datasets {
     pub(super) fn moved(
         &self,
         source: &Source,
-        old: Oid,
-        new: Oid,
+        old: GitHash,
+        new: GitHash,
     ) -> Result<BTreeSet<ObjectName>, SourceError> {
         let moved = source.moved_data(old, new, self.jobs.keys().map(String::as_str))?;
         Ok(moved
@@ -79,13 +78,23 @@ impl Datasets {
             .collect())
     }
 
-    pub(super) fn settling<'a>(&'a self, source: &'a Source, root: Oid) -> Result<Settling<'a>, SourceError> {
-        Ok(Settling {
+    pub(super) fn settling<'a>(&'a self, source: &'a Source, root: GitHash) -> Settling<'a> {
+        Settling {
             source,
             known: self,
-            files: source.data_files(root)?,
+            files: source.data_files(root),
             settled: Settled::default(),
-        })
+        }
+    }
+
+    /// Says whether it was looked all the time what lies at a path that a job reads.
+    pub(super) fn follows(&self, job: &ObjectName, path: &str) -> bool {
+        self.jobs.get(path).is_some_and(|jobs| jobs.contains(job))
+    }
+
+    /// Returns which jobs read which files of the commit, of those that are known.
+    pub(super) fn jobs(&self) -> impl Iterator<Item = (&String, &BTreeSet<ObjectName>)> {
+        self.jobs.iter()
     }
 
     pub(super) fn is_unusable(&self, job: &ObjectName) -> bool {
@@ -132,7 +141,42 @@ impl Datasets {
     }
 }
 
+impl Settled {
+    /// Returns the files of the commit that jobs were found to read, with each one's job.
+    pub(super) fn paths(&self) -> impl Iterator<Item = (&String, &ObjectName)> {
+        let jobs = self.jobs.iter();
+        jobs.flat_map(|(name, job)| job.paths.iter().map(move |path| (path, name)))
+    }
+
+    /// Returns the files of the commit that one job was found to read.
+    pub(super) fn paths_of(&self, job: &ObjectName) -> &[String] {
+        self.jobs.get(job).map_or(&[], |job| job.paths.as_slice())
+    }
+}
+
 impl Settling<'_> {
+    /// Looks for the files of many jobs at once.
+    pub(super) fn look_for<'s>(
+        &mut self,
+        jobs: impl Iterator<Item = (&'s Training, &'s str)>,
+    ) -> Result<(), SourceError> {
+        let paths = jobs.flat_map(|(spec, manifest)| {
+            let holdout = match &spec.evaluation.holdout {
+                Holdout::File { source, .. } => Some(source),
+                Holdout::Percent { .. } => None,
+            };
+            let sources = [Some(&spec.dataset.source), holdout];
+            sources
+                .into_iter()
+                .flatten()
+                .filter_map(move |source| match source {
+                    DataSource::Committed(relative) => join(manifest, relative),
+                    DataSource::Absolute(_) | DataSource::Builtin(_) | DataSource::Synthetic(_) => None,
+                })
+        });
+        self.files.look_for(paths)
+    }
+
     /// Fills in the digest of each data file of the commit, and says whether all of them are usable; if not, there is
     /// a finding.
     pub(super) fn settle(

@@ -30,7 +30,7 @@ pub(super) struct Edited {
 pub(super) fn list(source: &Source, folder: &Folder) -> Result<(Index, Edited), SourceError> {
     let mut difference = source.difference(&folder.path, None, Some(folder.tree))?;
     let files = std::mem::take(&mut difference.new.manifests);
-    let mut batch = read(source, files, 0)?;
+    let mut batch = read(source, &files, 0)?;
     batch.is_cut |= difference.is_unclear;
     let mut index = Index::default();
     let edited = edit(&mut index, difference, batch);
@@ -45,9 +45,11 @@ pub(super) fn follow(
     from: &Folder,
     to: &Folder,
 ) -> Result<Option<Edited>, SourceError> {
-    // The older tree may be gone from a repository that was cleaned up.
-    let Ok(difference) = source.difference(&to.path, Some(from.tree), Some(to.tree)) else {
-        return Ok(None);
+    let difference = match source.difference(&to.path, Some(from.tree), Some(to.tree)) {
+        Ok(difference) => difference,
+        // The older tree may be gone from a repository that was cleaned up, or never have been whole.
+        Err(error) if error.is_of_objects() => return Ok(None),
+        Err(error) => return Err(error),
     };
     let entries = (index.entries + difference.new.entries).saturating_sub(difference.gone.entries);
     if difference.is_unclear || entries > ENTRIES_MAX {
@@ -58,8 +60,11 @@ pub(super) fn follow(
         .filter_map(|file| index.file(&file.path))
         .map(|file| file.bytes)
         .sum();
-    let files = difference.new.manifests.clone();
-    let batch = read(source, files, index.bytes.saturating_sub(gone))?;
+    let batch = read(
+        source,
+        &difference.new.manifests,
+        index.bytes.saturating_sub(gone),
+    )?;
     if batch.is_cut {
         return Ok(None);
     }

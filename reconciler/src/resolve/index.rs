@@ -8,13 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use git2::Oid;
 use planner::environment::Environment;
 use planner::finding::{Finding, Location, Reason};
 use planner::names::{Digest, EnvironmentName, ModelName, ObjectName, Version};
 use planner::object::ObjectId;
 
-use crate::source::{Documents, ENVIRONMENTS, ManifestFile};
+use crate::source::{Documents, ENVIRONMENTS, GitHash, ManifestFile};
 
 /// The documents of an environment.
 #[derive(Debug, Default)]
@@ -37,14 +36,14 @@ pub(super) struct Index {
 /// One file.
 #[derive(Debug)]
 pub(super) struct File {
-    pub(super) id: Oid,
+    pub(super) id: GitHash,
     pub(super) bytes: usize,
     pub(super) documents: Box<[Document]>,
     pub(super) findings: Box<[Finding]>,
 }
 
 /// What is remembered of one document that is in order.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Document {
     pub(super) about: About,
     pub(super) line: u64,
@@ -54,7 +53,7 @@ pub(super) struct Document {
 }
 
 /// What a document is about, with what only one may claim.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum About {
     Environment(Box<Environment>),
     Deployment(ObjectName, ModelName),

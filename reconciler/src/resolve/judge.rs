@@ -1,23 +1,28 @@
 //! What a commit means for the manifests that it touches: all that has to read Git, before anything is changed.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use planner::desired::{AllowedRemovals, Desired};
 use planner::environment::Environment;
 use planner::finding::Location;
-use planner::names::{EnvironmentName, Revision};
+use planner::names::{EnvironmentName, ObjectName, Revision};
 use planner::object::{Kind, ObjectId};
 
 use super::allowed::Allowed;
+use super::carried::Carried;
 use super::datasets::{Datasets, Settled};
 use super::files::Edited;
 use super::index::{Index, Place};
-use super::read::{Spec, read};
-use crate::source::{Changed, Documents, Folder, History, Line, ManifestFile, Source, SourceError, Walked};
+use super::read::{ReadFile, Spec, read};
+use crate::source::{
+    Changed, Documents, Folder, History, Line, ManifestFile, Of, Questions, Source, SourceError, Walked,
+};
 
 /// How many files of older commits are remembered while a history is walked.
 const OLD_FILES_MAX: usize = 4_096;
+/// How many files of older commits may be unreadable until the history counts as ended there.
+const UNREADABLE_MAX: usize = 2;
 
 /// What is known when a commit is judged.
 #[derive(Clone, Copy)]
@@ -30,6 +35,7 @@ pub(super) struct Judge<'a> {
     pub(super) index: &'a Index,
     pub(super) datasets: &'a Datasets,
     pub(super) history: Option<&'a History>,
+    pub(super) carried: Option<&'a Carried>,
     /// What is declared so far, if it is gone on from, with its commit's folder.
     pub(super) former: Option<(&'a Desired, &'a Folder)>,
 }
@@ -90,7 +96,11 @@ impl Judge<'_> {
         }
         specs.extend(self.read_again(unread)?);
 
-        let mut settling = self.datasets.settling(self.source, self.folder.root)?;
+        let mut settling = self.datasets.settling(self.source, self.folder.root);
+        settling.look_for(specs.iter().filter_map(|(_, place, spec)| match spec {
+            Spec::Training(training) => Some((&**training, &*place.path)),
+            Spec::Deployment(_) => None,
+        }))?;
         let mut declared = Vec::new();
         for (id, place, mut spec) in specs {
             let Some(document) = self.index.document(&place) else {
@@ -109,7 +119,7 @@ impl Judge<'_> {
         }
         let datasets = settling.finish();
         let changes = match self.history {
-            Some(history) => Changes::Walked(self.walk(history, edited, &declared, &gone)?),
+            Some(history) => Changes::Walked(self.walk(history, edited, &declared, &gone, &datasets)?),
             None => Changes::Uniform(self.source.changed_at(self.revision)?),
         };
 
@@ -155,7 +165,7 @@ impl Judge<'_> {
         let paths: BTreeSet<&Arc<str>> = unread.iter().map(|(_, place)| &place.path).collect();
         let files = paths.into_iter().filter_map(|path| self.index.manifest(path));
         let mut specs: HashMap<String, Vec<Option<Spec>>> = HashMap::new();
-        for file in read(self.source, files.collect(), 0)?.files {
+        for file in read(self.source, &files.collect::<Vec<_>>(), 0)?.files {
             let documents = file.documents.into_iter().map(|(_, spec)| spec).collect();
             specs.insert(file.file.path, documents);
         }
@@ -175,10 +185,11 @@ impl Judge<'_> {
         edited: &Edited,
         declared: &[Found],
         gone: &[ObjectId],
+        settled: &Settled,
     ) -> Result<Walked, SourceError> {
-        let declared: BTreeSet<&ObjectId> = declared.iter().map(|found| &found.id).collect();
+        let names: BTreeSet<&ObjectId> = declared.iter().map(|found| &found.id).collect();
         let all = || {
-            let mut all: BTreeSet<ObjectId> = declared.iter().copied().cloned().collect();
+            let mut all: BTreeSet<ObjectId> = names.iter().copied().cloned().collect();
             if let Some((former, _)) = self.former {
                 all.extend(former.deployments.keys().map(ObjectId::deployment));
                 all.extend(former.trainings.keys().map(ObjectId::training));
@@ -202,8 +213,13 @@ impl Judge<'_> {
                     .map(super::index::File::documents)
                     .or_else(|| old.get(file).cloned())
             };
-            let unknown = files.iter().filter(|file| known(&old, file).is_none()).cloned();
-            for file in read(self.source, unknown.collect(), 0)?.files {
+            let unknown: BTreeMap<_, _> = files
+                .iter()
+                .filter(|file| known(&old, file).is_none())
+                .map(|file| ((file.path.as_str(), file.id), file))
+                .collect();
+            let unknown = unknown.into_values().cloned().collect();
+            for file in self.read_old(unknown)? {
                 let documents = file
                     .documents
                     .iter()
@@ -224,6 +240,68 @@ impl Judge<'_> {
             environment: self.environment,
             known,
         };
-        history.walk(line, &declared, &all, &mut documents)
+        let specs: HashMap<&ObjectId, &Found> = match self.carried {
+            Some(_) => declared.iter().map(|found| (&found.id, found)).collect(),
+            None => HashMap::new(),
+        };
+        let data = |of: Of| {
+            let mut data: BTreeMap<String, BTreeSet<ObjectId>> = BTreeMap::new();
+            let mut add = |path: &String, job: &ObjectName| {
+                data.entry(path.clone())
+                    .or_default()
+                    .insert(ObjectId::training(job));
+            };
+            settled.paths().for_each(|(path, job)| add(path, job));
+            if of == Of::All {
+                for (path, jobs) in self.datasets.jobs() {
+                    for job in jobs {
+                        add(path, job);
+                    }
+                }
+            }
+            data
+        };
+        history.walk(
+            line,
+            Questions {
+                touched: &names,
+                is_out_of_date: &|id| {
+                    let mut paths = settled.paths_of(&id.name).iter();
+                    id.kind == Kind::Training && paths.any(|path| !self.datasets.follows(&id.name, path))
+                },
+                all: &all,
+                carried: &|id| {
+                    let found = specs.get(id)?;
+                    self.carried?.changed(id, &found.spec)
+                },
+                data: &data,
+                documents: &mut documents,
+            },
+        )
+    }
+
+    /// Reads files of older commits. One that nobody can read any more counts for one that does not parse: what came
+    /// after it is followed all the same.
+    fn read_old(self, files: Vec<ManifestFile>) -> Result<Vec<ReadFile>, SourceError> {
+        let whole = read(self.source, &files, 0);
+        match whole {
+            Ok(batch) => return Ok(batch.files),
+            Err(error) if !error.is_of_objects() => return Err(error),
+            Err(_unreadable) => {}
+        }
+        let mut found = Vec::new();
+        let mut unreadable = 0;
+        for file in files {
+            match read(self.source, &[file], 0) {
+                Ok(batch) => found.extend(batch.files),
+                Err(error) => {
+                    unreadable += 1;
+                    if !error.is_of_objects() || unreadable > UNREADABLE_MAX {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+        Ok(found)
     }
 }

@@ -1,5 +1,7 @@
 //! Manifests read and parsed, many at once: Git is read on one thread, what is read is parsed on all cores.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,10 +12,10 @@ use planner::names::Digest;
 use planner::training::{RunPolicy, Training};
 
 use super::index::{About, Document};
-use crate::source::{ManifestFile, Source, SourceError, refused};
+use crate::source::{GitHash, ManifestFile, ManifestPart, Source, SourceError, refused};
 
 /// The most that all manifests of an environment together may have, in bytes.
-pub(super) const TOTAL_BYTES_MAX: usize = 256 * 1024 * 1024;
+pub(super) const TOTAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Fewer files than this are parsed where they are read: threads cost more than they save.
 const PARALLEL_FROM: usize = 64;
@@ -37,7 +39,7 @@ pub(super) struct ReadFile {
 }
 
 /// What a document declares, where it is not the environment itself.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Spec {
     Deployment(DeclaredDeployment),
     Training(Box<Training>),
@@ -54,17 +56,21 @@ pub(super) struct Batch {
 /// Reads and parses files; `bytes_before` is what the environment's other manifests have together.
 pub(super) fn read(
     source: &Source,
-    files: Vec<ManifestFile>,
+    files: &[ManifestFile],
     bytes_before: usize,
 ) -> Result<Batch, SourceError> {
+    let bytes_before = u64::try_from(bytes_before).unwrap_or(u64::MAX);
     let mut batch = Batch {
         files: Vec::with_capacity(files.len()),
         is_cut: false,
     };
+    let mut distinct = Distinct::default();
     if files.len() < PARALLEL_FROM {
-        batch.is_cut = read_each(source, files, bytes_before, &mut |_at, file| {
-            batch.files.push(file.parse());
+        let mut parsed = Vec::with_capacity(files.len());
+        batch.is_cut = read_each(source, files, bytes_before, &mut |at, file| {
+            parsed.extend(distinct.first(at, file).map(|file| (at, file.parse())));
         })?;
+        batch.files = distinct.all(parsed);
         return Ok(batch);
     }
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -81,7 +87,7 @@ pub(super) fn read(
         drop(receiver);
         let mut bundle = Vec::with_capacity(BUNDLE);
         let is_cut = read_each(source, files, bytes_before, &mut |at, file| {
-            bundle.push((at, file));
+            bundle.extend(distinct.first(at, file).map(|file| (at, file)));
             if bundle.len() == BUNDLE {
                 // A thread that panicked is told of where it is joined.
                 drop(sender.send(std::mem::replace(&mut bundle, Vec::with_capacity(BUNDLE))));
@@ -100,8 +106,69 @@ pub(super) fn read(
     });
     batch.is_cut = is_cut?;
     parsed.sort_by_key(|(at, _)| *at);
-    batch.files.extend(parsed.into_iter().map(|(_, file)| file));
+    batch.files = distinct.all(parsed);
     Ok(batch)
+}
+
+/// Knows one content under several names: it is parsed once, however often a commit has it.
+#[derive(Default)]
+struct Distinct {
+    first: HashMap<GitHash, usize>,
+    /// The files whose content another one has too, and that one's position.
+    others: Vec<(usize, ManifestFile, usize)>,
+}
+
+impl Distinct {
+    /// Returns a file that is to be parsed.
+    fn first(&mut self, at: usize, file: Unparsed) -> Option<Unparsed> {
+        match file {
+            Unparsed::Content(file, content) => match self.first.entry(file.id) {
+                Entry::Vacant(vacant) => {
+                    vacant.insert(at);
+                    Some(Unparsed::Content(file, content))
+                }
+                Entry::Occupied(first) => {
+                    self.others.push((at, file, *first.get()));
+                    None
+                }
+            },
+            Unparsed::Refused(..) => Some(file),
+        }
+    }
+
+    /// Returns all files in their order; those that were parsed are given in theirs.
+    fn all(self, mut parsed: Vec<(usize, ReadFile)>) -> Vec<ReadFile> {
+        let mut others = Vec::with_capacity(self.others.len());
+        for (at, file, first) in self.others {
+            if let Ok(first) = parsed.binary_search_by_key(&first, |(at, _)| *at) {
+                others.push((at, parsed[first].1.named(file)));
+            }
+        }
+        if !others.is_empty() {
+            parsed.extend(others);
+            parsed.sort_by_key(|(at, _)| *at);
+        }
+        parsed.into_iter().map(|(_, file)| file).collect()
+    }
+}
+
+impl ReadFile {
+    /// Returns the same content under another name.
+    fn named(&self, file: ManifestFile) -> Self {
+        let mut findings = self.findings.clone();
+        for location in findings
+            .iter_mut()
+            .filter_map(|finding| finding.location.as_mut())
+        {
+            location.file.clone_from(&file.path);
+        }
+        Self {
+            file,
+            bytes: self.bytes,
+            documents: self.documents.clone(),
+            findings,
+        }
+    }
 }
 
 /// What is known of a file before it is parsed.
@@ -113,37 +180,35 @@ enum Unparsed {
 /// Gives the content of each file to `take` and says whether some were refused because all together are too large.
 fn read_each(
     source: &Source,
-    files: Vec<ManifestFile>,
-    bytes_before: usize,
+    files: &[ManifestFile],
+    bytes_before: u64,
     take: &mut dyn FnMut(usize, Unparsed),
 ) -> Result<bool, SourceError> {
-    let reader = source.reader()?;
-    let mut total = bytes_before;
+    let left = TOTAL_BYTES_MAX.saturating_sub(bytes_before);
     let mut is_cut = false;
-    for (at, file) in files.into_iter().enumerate() {
-        let size = reader.size(&file)?;
-        let bytes = usize::try_from(size).unwrap_or(usize::MAX);
-        let unparsed = if size > FILE_BYTES_MAX {
-            let finding = too_large(&file.path, size);
-            Unparsed::Refused(file, finding)
-        } else if total + bytes > TOTAL_BYTES_MAX {
-            is_cut = true;
-            let finding = refused(
-                &file.path,
-                Reason::Unreadable,
-                &format!(
-                    "the environment's manifests have more than {TOTAL_BYTES_MAX} bytes together; this one is not read"
-                ),
-                "split the environment",
-            );
-            Unparsed::Refused(file, finding)
-        } else {
-            total += bytes;
-            let content = reader.read(&file)?;
-            Unparsed::Content(file, content)
+    source.manifests(files, FILE_BYTES_MAX, left, &mut |at, part| {
+        let Some(file) = files.get(at).cloned() else { return };
+        let unparsed = match part {
+            ManifestPart::Content(content) => Unparsed::Content(file, content),
+            ManifestPart::TooLarge(size) => {
+                let finding = too_large(&file.path, size);
+                Unparsed::Refused(file, finding)
+            }
+            ManifestPart::Surplus => {
+                is_cut = true;
+                let finding = refused(
+                    &file.path,
+                    Reason::Unreadable,
+                    &format!(
+                        "the environment's manifests have more than {TOTAL_BYTES_MAX} bytes together; this one is not read"
+                    ),
+                    "split the environment",
+                );
+                Unparsed::Refused(file, finding)
+            }
         };
         take(at, unparsed);
-    }
+    })?;
     Ok(is_cut)
 }
 

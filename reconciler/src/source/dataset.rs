@@ -1,22 +1,25 @@
 //! Data files of a commit: what a training job's relative path stands for.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
+use std::io::{self, Read};
 use std::path::{Component, Path};
 
-use git2::{FileMode, Oid, Tree};
 use planner::names::{Digest, Revision};
 
-use super::{Source, SourceError};
+use super::client::{Exchange, Next};
+use super::hash::GitHash;
+use super::protocol::{FoundFolder, GitError, NoDataFile, Request};
+use super::{DATA_BYTES_MAX, Source, SourceError};
 
-/// The largest data file, in bytes.
-const DATA_BYTES_MAX: usize = 512 * 1024 * 1024;
+/// How many paths are asked for at a time.
+const BATCH: usize = 4_096;
 
 /// One data file of a commit.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DataFile {
     /// Its path from the repository's root.
     pub path: String,
-    id: Oid,
+    id: GitHash,
 }
 
 impl DataFile {
@@ -63,9 +66,7 @@ pub enum DataFileError {
 /// Finds data files of one commit, many of them in one folder.
 pub(crate) struct DataFiles<'a> {
     source: &'a Source,
-    root: Tree<'a>,
-    /// The folders looked into. A folder of many files is large, and none is read twice.
-    folders: HashMap<String, Option<Tree<'a>>>,
+    root: GitHash,
     found: HashMap<String, Result<DataFile, DataFileError>>,
 }
 
@@ -77,163 +78,164 @@ impl Source {
         manifest: &str,
         relative: &str,
     ) -> Result<Result<DataFile, DataFileError>, SourceError> {
-        match join(manifest, relative) {
-            Some(path) => self.data_files(self.commit(revision)?.tree_id())?.find(&path),
-            None => Ok(Err(DataFileError::Outside(relative.to_owned()))),
+        let Some(path) = join(manifest, relative) else {
+            return Ok(Err(DataFileError::Outside(relative.to_owned())));
+        };
+        let whole = Request::Folder {
+            commit: self.hash(revision)?,
+            path: String::new(),
+        };
+        match self.ask::<Option<FoundFolder>>(&whole)? {
+            Some(FoundFolder { root, .. }) => self.data_files(root).find(&path),
+            None => Ok(Err(DataFileError::Missing(path))),
         }
     }
 
     /// Opens a commit's whole tree for finding data files.
-    pub(crate) fn data_files(&self, root: Oid) -> Result<DataFiles<'_>, SourceError> {
-        Ok(DataFiles {
+    pub(crate) fn data_files(&self, root: GitHash) -> DataFiles<'_> {
+        DataFiles {
             source: self,
-            root: self.tree(root, "the commit's folder")?,
-            folders: HashMap::new(),
+            root,
             found: HashMap::new(),
-        })
+        }
     }
 
     /// Returns the SHA-256 of a data file's content.
     pub fn data_digest(&self, file: &DataFile) -> Result<Digest, SourceError> {
-        self.with_data(file, Digest::of)
+        let DataFile { path, id } = file.clone();
+        self.ask(&Request::DataDigest { file: id, path })
     }
 
-    /// Gives a data file's content to `use_it`.
-    pub fn with_data<R>(&self, file: &DataFile, use_it: impl FnOnce(&[u8]) -> R) -> Result<R, SourceError> {
-        let blob = self
-            .repository
-            .find_blob(file.id)
-            .map_err(|error| self.unreadable(&file.path, &error))?;
-        Ok(use_it(blob.content()))
+    /// Gives a data file's content to `use_it`, which reads it piece by piece; it is never held as a whole here.
+    pub fn with_data<R>(
+        &self,
+        file: &DataFile,
+        use_it: impl FnOnce(&mut dyn Read) -> R,
+    ) -> Result<R, SourceError> {
+        let DataFile { path, id } = file.clone();
+        let mut client = self.client();
+        let exchange = client
+            .exchange(&Request::Data { file: id, path })
+            .map_err(|error| self.explain(error))?;
+        let mut content = Content {
+            exchange,
+            piece: Vec::new(),
+            at: 0,
+            is_over: false,
+            error: None,
+        };
+        let used = use_it(&mut content);
+        match content.error.take() {
+            Some(error) => Err(self.explain(error)),
+            None => Ok(used),
+        }
     }
 
     /// Returns those of the paths, all from the repository's root, at which two commits hold different things.
     pub(crate) fn moved_data<'p>(
         &self,
-        old: Oid,
-        new: Oid,
+        old: GitHash,
+        new: GitHash,
         paths: impl Iterator<Item = &'p str>,
     ) -> Result<Vec<&'p str>, SourceError> {
         let mut moved = Vec::new();
         if old == new {
             return Ok(moved);
         }
-        // A path and what of it lies below the two folders. The stack is ours: a path may have any number of levels.
-        let whole: Vec<(&str, &str)> = paths
-            .filter(|path| !path.contains('\0'))
-            .map(|path| (path, path))
-            .collect();
-        let mut open = vec![(old, new, whole)];
-        while let Some((old, new, paths)) = open.pop() {
-            let Some((first, _)) = paths.first() else { continue };
-            let old = self.tree(old, first)?;
-            let new = self.tree(new, first)?;
-            let mut below: BTreeMap<&str, Vec<(&str, &str)>> = BTreeMap::new();
-            for (path, rest) in paths {
-                let (name, rest) = rest.split_once('/').unwrap_or((rest, ""));
-                below.entry(name).or_default().push((path, rest));
-            }
-            for (name, paths) in below {
-                let entry = |tree: &Tree<'_>| {
-                    let entry = tree.get_name_bytes(name.as_bytes())?;
-                    Some((entry.id(), entry.filemode()))
-                };
-                let (old, new) = (entry(&old), entry(&new));
-                if old == new {
-                    continue;
-                }
-                let folder = i32::from(FileMode::Tree);
-                match (old, new) {
-                    (Some((old, old_mode)), Some((new, new_mode)))
-                        if old_mode == folder && new_mode == folder =>
-                    {
-                        let (deeper, here): (Vec<_>, Vec<_>) =
-                            paths.into_iter().partition(|(_, rest)| !rest.is_empty());
-                        moved.extend(here.into_iter().map(|(path, _)| path));
-                        open.push((old, new, deeper));
-                    }
-                    (_, _) => moved.extend(paths.into_iter().map(|(path, _)| path)),
-                }
-            }
+        let paths: Vec<&str> = paths.collect();
+        for paths in paths.chunks(BATCH) {
+            let request = Request::MovedData {
+                old,
+                new,
+                paths: paths.iter().map(|path| (*path).to_owned()).collect(),
+            };
+            let positions: Vec<usize> = self.ask(&request)?;
+            moved.extend(positions.into_iter().filter_map(|at| paths.get(at).copied()));
         }
         Ok(moved)
     }
 }
 
 impl DataFiles<'_> {
-    /// Finds the data file at a path from the repository's root.
-    pub(crate) fn find(&mut self, path: &str) -> Result<Result<DataFile, DataFileError>, SourceError> {
-        if let Some(found) = self.found.get(path) {
-            return Ok(found.clone());
-        }
-        // No entry's name has a NUL, and libgit2 takes none.
-        let entry = if path.contains('\0') {
-            None
-        } else {
-            self.entry(path)?
-        };
-        let found = match entry {
-            Some((id, mode)) => self.judge(path, id, mode)?,
-            None => Err(DataFileError::Missing(path.to_owned())),
-        };
-        self.found.insert(path.to_owned(), found.clone());
-        Ok(found)
-    }
-
-    fn entry(&mut self, path: &str) -> Result<Option<(Oid, i32)>, SourceError> {
-        let found = |tree: &Tree<'_>, name: &str| {
-            let entry = tree.get_name_bytes(name.as_bytes())?;
-            Some((entry.id(), entry.filemode()))
-        };
-        let Some((folder, name)) = path.rsplit_once('/') else {
-            return Ok(found(&self.root, path));
-        };
-        if !self.folders.contains_key(folder) {
-            let id = match self.root.get_path(Path::new(folder)) {
-                Ok(entry) => (entry.filemode() == i32::from(FileMode::Tree)).then(|| entry.id()),
-                Err(error) if error.code() == git2::ErrorCode::NotFound => None,
-                Err(error) => return Err(self.source.unreadable(path, &error)),
+    /// Looks for many data files at once, by their paths from the repository's root.
+    pub(crate) fn look_for(&mut self, paths: impl IntoIterator<Item = String>) -> Result<(), SourceError> {
+        let mut unknown: Vec<String> = paths
+            .into_iter()
+            .filter(|path| !self.found.contains_key(path))
+            .collect();
+        unknown.sort_unstable();
+        unknown.dedup();
+        for paths in unknown.chunks(BATCH) {
+            let request = Request::DataFiles {
+                root: self.root,
+                paths: paths.to_vec(),
             };
-            let tree = id.map(|id| self.source.tree(id, folder)).transpose()?;
-            self.folders.insert(folder.to_owned(), tree);
-        }
-        let tree = self.folders.get(folder).and_then(Option::as_ref);
-        Ok(tree.and_then(|tree| found(tree, name)))
-    }
-
-    fn judge(&self, path: &str, id: Oid, mode: i32) -> Result<Result<DataFile, DataFileError>, SourceError> {
-        let path = path.to_owned();
-        let what = if mode == i32::from(FileMode::Link) {
-            Some("a symbolic link")
-        } else if mode == i32::from(FileMode::Tree) {
-            Some("a folder")
-        } else if mode == i32::from(FileMode::Commit) {
-            Some("a submodule")
-        } else {
-            None
-        };
-        if let Some(what) = what {
-            return Ok(Err(DataFileError::NotAFile { path, what }));
-        }
-        let repository = &self.source.repository;
-        let unreadable = |error: &git2::Error| self.source.unreadable(path.as_str(), error);
-        let (bytes, _kind) = repository
-            .odb()
-            .and_then(|objects| objects.read_header(id))
-            .map_err(|error| unreadable(&error))?;
-        if bytes > DATA_BYTES_MAX {
-            return Ok(Err(DataFileError::TooLarge { path, bytes }));
-        }
-        if bytes < 1024 {
-            let blob = repository.find_blob(id).map_err(|error| unreadable(&error))?;
-            if blob
-                .content()
-                .starts_with(b"version https://git-lfs.github.com/spec/")
-            {
-                return Ok(Err(DataFileError::LfsPointer(path)));
+            let found: Vec<Result<GitHash, NoDataFile>> = self.source.ask(&request)?;
+            for (path, found) in paths.iter().zip(found) {
+                let path = path.clone();
+                let found = match found {
+                    Ok(id) => Ok(DataFile {
+                        path: path.clone(),
+                        id,
+                    }),
+                    Err(why) => Err(error(path.clone(), &why)),
+                };
+                self.found.insert(path, found);
             }
         }
-        Ok(Ok(DataFile { path, id }))
+        Ok(())
+    }
+
+    /// Finds the data file at a path from the repository's root.
+    pub(crate) fn find(&mut self, path: &str) -> Result<Result<DataFile, DataFileError>, SourceError> {
+        self.look_for([path.to_owned()])?;
+        let missing = || Err(DataFileError::Missing(path.to_owned()));
+        Ok(self.found.get(path).cloned().unwrap_or_else(missing))
+    }
+}
+
+fn error(path: String, why: &NoDataFile) -> DataFileError {
+    let what = match why {
+        NoDataFile::Missing => return DataFileError::Missing(path),
+        NoDataFile::LfsPointer => return DataFileError::LfsPointer(path),
+        NoDataFile::TooLarge(bytes) => return DataFileError::TooLarge { path, bytes: *bytes },
+        NoDataFile::Link => "a symbolic link",
+        NoDataFile::Folder => "a folder",
+        NoDataFile::Submodule => "a submodule",
+        NoDataFile::OtherMode => "of a mode that Git gives to no file",
+    };
+    DataFileError::NotAFile { path, what }
+}
+
+/// A data file on its way.
+struct Content<'a> {
+    exchange: Exchange<'a>,
+    piece: Vec<u8>,
+    at: usize,
+    is_over: bool,
+    error: Option<GitError>,
+}
+
+impl Read for Content<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.at == self.piece.len() && !self.is_over {
+            match self.exchange.next::<()>() {
+                Ok(Next::Part(piece)) => (self.piece, self.at) = (piece, 0),
+                Ok(Next::Done(())) => self.is_over = true,
+                Err(error) => {
+                    self.is_over = true;
+                    self.error = Some(error);
+                }
+            }
+        }
+        if self.error.is_some() {
+            return Err(io::Error::other("the data file could not be read from Git"));
+        }
+        let rest = &self.piece[self.at..];
+        let bytes = rest.len().min(buffer.len());
+        buffer[..bytes].copy_from_slice(&rest[..bytes]);
+        self.at += bytes;
+        Ok(bytes)
     }
 }
 

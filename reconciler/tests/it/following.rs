@@ -5,11 +5,11 @@ use std::process::Command;
 use expect_test::{Expect, expect};
 use reconciler::source::{Relation, Source};
 
-use crate::repository::{Repo, V1, V2, deployment, dev};
+use crate::repository::{Repo, V1, V2, at, deployment, dev};
 
 /// Opens the source, and shows an error with the repository's path and commit ids made stable.
 fn check_open(repo: &Repo, branch: Option<&str>, expected: &Expect) {
-    let error = Source::open(repo.path(), branch).unwrap_err().to_string();
+    let error = Source::open(&repo.repository(), branch).unwrap_err().to_string();
     expected.assert_eq(&stable(repo, &error));
 }
 
@@ -24,7 +24,7 @@ fn stable(repo: &Repo, text: &str) -> String {
 #[test]
 fn the_checked_out_branch_is_followed_and_a_later_checkout_is_not() {
     let mut repo = Repo::with(&[]);
-    let mut source = Source::open(repo.path(), None).unwrap();
+    let mut source = Source::open(&repo.repository(), None).unwrap();
     assert_eq!(source.branch(), "main");
     let first = source.head().unwrap();
     let head = repo
@@ -44,7 +44,7 @@ fn the_checked_out_branch_is_followed_and_a_later_checkout_is_not() {
 #[test]
 fn a_packed_and_a_worktree_s_branch_is_found() {
     let mut repo = Repo::with(&[]);
-    let mut source = Source::open(repo.path(), None).unwrap();
+    let mut source = Source::open(&repo.repository(), None).unwrap();
     let git = |arguments: &[&str]| {
         let status = Command::new("git")
             .arg("-C")
@@ -60,7 +60,7 @@ fn a_packed_and_a_worktree_s_branch_is_found() {
     let folder = tempfile::tempdir().unwrap();
     let tree = folder.path().join("tree");
     git(&["worktree", "add", "-q", tree.to_str().unwrap(), "-b", "side"]);
-    let mut side = Source::open(&tree, None).unwrap();
+    let mut side = Source::open(&at(&tree), None).unwrap();
     assert_eq!(side.branch(), "side");
     assert_eq!(side.head().unwrap(), first);
     git(&["update-ref", "-d", "refs/heads/side"]);
@@ -75,7 +75,7 @@ fn a_packed_and_a_worktree_s_branch_is_found() {
 #[test]
 fn a_branch_forced_back_is_followed() {
     let mut repo = Repo::with(&[]);
-    let mut source = Source::open(repo.path(), None).unwrap();
+    let mut source = Source::open(&repo.repository(), None).unwrap();
     let first = source.head().unwrap();
     let second = repo.change("m.yaml", &deployment("m", V2, None));
     repo.force(&first);
@@ -86,7 +86,7 @@ fn a_branch_forced_back_is_followed() {
 #[test]
 fn a_deleted_branch_is_an_error_until_it_is_back() {
     let repo = Repo::with(&[]);
-    let mut source = Source::open(repo.path(), None).unwrap();
+    let mut source = Source::open(&repo.repository(), None).unwrap();
     let head = source.head().unwrap();
     let mut branch = repo.git().find_reference("refs/heads/main").unwrap();
     let id = branch.target().unwrap();
@@ -116,7 +116,7 @@ fn a_repository_that_is_moved_away_is_not_taken_for_the_one_around_it() {
     git(&["init", "-q", "-b", "main", "inner"]);
     git(&["-C", "inner", "commit", "-q", "--allow-empty", "-m", "inner"]);
     let inner = outer.path().join("inner");
-    let mut source = Source::open(&inner, None).unwrap();
+    let mut source = Source::open(&at(&inner), None).unwrap();
     let head = source.head().unwrap();
     std::fs::rename(inner.join(".git"), inner.join("aside")).unwrap();
     let error = source.head().unwrap_err().to_string();
@@ -159,7 +159,10 @@ fn what_is_no_branch_is_refused_with_what_to_do() {
             "HEAD of REPO is detached at HEAD: no branch is checked out; give the branch to follow with --branch, one of: main"
         ],
     );
-    assert_eq!(Source::open(repo.path(), Some("main")).unwrap().branch(), "main");
+    assert_eq!(
+        Source::open(&repo.repository(), Some("main")).unwrap().branch(),
+        "main"
+    );
 }
 
 #[test]
@@ -180,14 +183,14 @@ fn a_folder_or_a_repository_without_commits_is_refused_with_what_to_do() {
         ],
     );
     let folder = tempfile::tempdir().unwrap();
-    let error = Source::open(folder.path(), None).unwrap_err().to_string();
+    let error = Source::open(&at(folder.path()), None).unwrap_err().to_string();
     expect!["FOLDER is no Git repository; give one with --repo, or make one there: git init && git add environments && git commit"].assert_eq(&error.replace(&folder.path().display().to_string(), "FOLDER"));
 }
 
 #[test]
 fn an_environment_that_is_not_there_is_told_with_those_that_are() {
     let repo = Repo::with(&[]);
-    let source = Source::open(repo.path(), None).unwrap();
+    let source = Source::open(&repo.repository(), None).unwrap();
     let head = source.find("HEAD").unwrap();
     let error = source.folder(&head, &"prod".parse().unwrap()).unwrap_err();
     expect!["HEAD has no folder environments/prod; give another with --environment, one of: dev"]
@@ -199,7 +202,7 @@ fn uncommitted_manifests_are_named_and_other_files_are_not() {
     let repo = Repo::with(&[("m.yaml", &deployment("m", V1, None))]);
     let folder = repo.path().join("environments/dev");
     let checkout = |source: &Source| source.uncommitted(&dev());
-    let source = Source::open(repo.path(), None).unwrap();
+    let source = Source::open(&repo.repository(), None).unwrap();
     // The work tree has none of the files yet: all are deleted there.
     expect![[r#"
         [

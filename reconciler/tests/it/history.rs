@@ -12,7 +12,7 @@ use reconciler::source::Source;
 use crate::repository::{Repo, V1, V2, deployment, dev, training};
 
 fn desired(repo: &Repo, resolver: &mut Resolver) -> Desired {
-    let mut source = Source::open(repo.path(), None).unwrap();
+    let mut source = Source::open(&repo.repository(), None).unwrap();
     let head = source.head().unwrap();
     resolver.resolve(&source, &head, &dev(), None).unwrap();
     resolver.resolution().desired.clone().unwrap()

@@ -7,7 +7,7 @@ use reconciler::preview::{self, Known};
 use crate::repository::{ENVIRONMENT, Repo, V1, V2, deployment, dev, training};
 
 fn check(repo: &Repo, base: &Revision, head: &Revision, expected: &Expect) {
-    let intents = preview::between(repo.path(), base.as_str(), head.as_str(), &dev()).unwrap();
+    let intents = preview::between(&repo.repository(), base.as_str(), head.as_str(), &dev()).unwrap();
     let text = intents
         .text()
         .replace(base.short(), "BASE")
@@ -112,7 +112,7 @@ fn the_hash_is_of_what_is_declared() {
     let changed = repo.change("m.yaml", &deployment("m", V2, None));
     let back = repo.change("m.yaml", &format!("# as it was\n{}", deployment("m", V1, None)));
     let hash = |base: &Revision, head: &Revision| {
-        preview::between(repo.path(), base.as_str(), head.as_str(), &dev())
+        preview::between(&repo.repository(), base.as_str(), head.as_str(), &dev())
             .unwrap()
             .hash
     };
@@ -128,7 +128,7 @@ fn markup_in_a_manifest_stays_text() {
         "m.yaml",
         &format!("{}  suspend: \"a | <b> [c](d) @e\"\n", deployment("m", V1, None)),
     );
-    let intents = preview::between(repo.path(), base.as_str(), head.as_str(), &dev()).unwrap();
+    let intents = preview::between(&repo.repository(), base.as_str(), head.as_str(), &dev()).unwrap();
     let markdown = intents
         .markdown()
         .replace(base.short(), "BASE")
@@ -197,14 +197,14 @@ fn what_will_be_refused_is_told() {
     repo.write("environments/dev/c.yaml", "");
     let three = repo.change("d.yaml", &named("d", "e"));
     check(&repo, &base, &three, &expect![[r#""#]]);
-    let validated = preview::validate(repo.path(), three.as_str(), None, &Known::default()).unwrap();
+    let validated = preview::validate(&repo.repository(), three.as_str(), None, &Known::default()).unwrap();
     let reasons: Vec<_> = validated[0]
         .findings
         .iter()
         .map(|finding| finding.reason)
         .collect();
     assert_eq!(reasons, [planner::finding::Reason::RemovalRefused]);
-    let validated = preview::validate(repo.path(), one.as_str(), None, &Known::default()).unwrap();
+    let validated = preview::validate(&repo.repository(), one.as_str(), None, &Known::default()).unwrap();
     assert_eq!(validated[0].findings, []);
 }
 
@@ -225,6 +225,6 @@ fn what_is_suspended_does_not_happen() {
     check(&repo, &frozen, &all, &expect![[r#""#]]);
     let nothing = repo.commit("nothing");
     check(&repo, &all, &nothing, &expect![[r#""#]]);
-    let validated = preview::validate(repo.path(), all.as_str(), None, &Known::default()).unwrap();
+    let validated = preview::validate(&repo.repository(), all.as_str(), None, &Known::default()).unwrap();
     assert_eq!(validated[0].suspended.as_deref(), Some("freeze"));
 }

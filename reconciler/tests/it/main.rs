@@ -5,6 +5,7 @@ mod following;
 mod history;
 mod intents;
 mod passes;
+mod reading;
 mod repository;
 mod resolving;
 mod stepping;

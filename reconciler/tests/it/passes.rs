@@ -157,7 +157,7 @@ impl ObjectStore for FullStore {
 }
 
 fn start<T: ObjectStore + 'static>(repo: &Repo, target: &Arc<T>, store: &Store) -> Reconciler {
-    let source = Source::open(repo.path(), None).unwrap();
+    let source = Source::open(&repo.repository(), None).unwrap();
     let root = store.root().to_owned();
     let locate = Arc::new(move |_: &planner::environment::Environment| root.clone());
     Reconciler::new(

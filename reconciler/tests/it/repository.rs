@@ -40,6 +40,11 @@ impl Repo {
         self.folder.path()
     }
 
+    /// The repository, read by a thread of this process.
+    pub(crate) fn repository(&self) -> reconciler::source::Repository {
+        at(self.path())
+    }
+
     pub(crate) fn git(&self) -> &Repository {
         &self.git
     }
@@ -123,6 +128,14 @@ impl Repo {
         let mut index = self.git.index().unwrap();
         index.read_tree(&tree).unwrap();
         index.write().unwrap();
+    }
+}
+
+/// What lies at a path, read by a thread of this process.
+pub(crate) fn at(path: &Path) -> reconciler::source::Repository {
+    reconciler::source::Repository {
+        path: path.to_owned(),
+        reader: reconciler::source::Reader::Thread,
     }
 }
 

@@ -14,7 +14,7 @@ use registry::DatasetRoots;
 use crate::repository::{ENVIRONMENT, Repo, V1, V2, deployment, dev, training};
 
 fn resolve(repo: &Repo, last_good: Option<&Environment>) -> Resolution {
-    let mut source = Source::open(repo.path(), None).unwrap();
+    let mut source = Source::open(&repo.repository(), None).unwrap();
     let head = source.head().unwrap();
     let mut resolver = Resolver::default();
     resolver.resolve(&source, &head, &dev(), last_good).unwrap();
@@ -229,7 +229,7 @@ fn a_file_outside_the_repository_must_lie_below_a_root_where_roots_are_known() {
         ("holdout.yaml", &holdout),
     ]);
     let resolve = |roots: Option<DatasetRoots>| {
-        let mut source = Source::open(repo.path(), None).unwrap();
+        let mut source = Source::open(&repo.repository(), None).unwrap();
         let head = source.head().unwrap();
         let mut resolver = Resolver::default().with_dataset_roots(roots);
         resolver.resolve(&source, &head, &dev(), None).unwrap();
@@ -270,7 +270,7 @@ fn what_is_known_of_a_data_file_s_content_is_not_found_out_again() {
         ("rows.csv", "x,quality\n1,2\n"),
         ("job.yaml", &training("m", V1, "rows.csv")),
     ]);
-    let mut source = Source::open(repo.path(), None).unwrap();
+    let mut source = Source::open(&repo.repository(), None).unwrap();
     let head = source.head().unwrap();
     let id = Oid::hash_object(git2::ObjectType::Blob, b"x,quality\n1,2\n")
         .unwrap()

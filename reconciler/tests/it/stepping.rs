@@ -216,7 +216,7 @@ fn check_touched(before: &Resolution, after: &Resolution, touched: &Touched) {
 
 /// Resolves the newest commit with a resolver that has seen others, and with one that has not.
 fn check(repo: &Repo, resolver: &mut Resolver, fresh: Resolver, last_good: Option<&Environment>) -> Touched {
-    let mut source = Source::open(repo.path(), None).unwrap();
+    let mut source = Source::open(&repo.repository(), None).unwrap();
     let head = source.head().unwrap();
     let before = resolver.resolution().clone();
     let touched = resolver.resolve(&source, &head, &dev(), last_good).unwrap();
@@ -238,7 +238,7 @@ proptest! {
             ("sub/a.yaml", &training("a", V1, "rows.csv")),
             ("sub/rows.csv", "x,quality\n1,2\n"),
         ]);
-        let source = Source::open(repo.path(), None).unwrap();
+        let source = Source::open(&repo.repository(), None).unwrap();
         let mut commits = vec![source.find("main").unwrap()];
         let mut resolver = Resolver::default();
         let mut comparing = Resolver::without_history();
@@ -335,7 +335,7 @@ fn an_object_that_cannot_be_read_leaves_the_last_resolution() {
         let object = repo.path().join(".git/objects").join(&id[..2]).join(&id[2..]);
         let aside = object.with_extension("aside");
         std::fs::rename(&object, &aside).unwrap();
-        let source = Source::open(repo.path(), None).unwrap();
+        let source = Source::open(&repo.repository(), None).unwrap();
         resolver.resolve(&source, &head, &dev(), None).unwrap_err();
         assert_eq!(*resolver.resolution(), before);
         std::fs::rename(&aside, &object).unwrap();

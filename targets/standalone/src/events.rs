@@ -23,6 +23,8 @@ pub enum Event {
         /// How long it took.
         took: Duration,
     },
+    /// Manifests of the work tree, as it was at the start, are not committed, and so do not count: their paths.
+    Uncommitted(Vec<String>),
     /// A training run started.
     TrainingStarted {
         /// The job.

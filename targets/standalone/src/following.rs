@@ -137,6 +137,14 @@ impl Following {
         lasts < CHECKOUT_MAX
     }
 
+    /// Tells which manifests of the work tree are not committed, and so do not count.
+    pub(crate) fn tell_uncommitted(&self) {
+        let files = self.reconciler.uncommitted();
+        if !files.is_empty() {
+            self.events.send(Event::Uncommitted(files));
+        }
+    }
+
     fn tell(&mut self, pass: &Pass, began: Instant) {
         let standing = self.reconciler.standing();
         let is_quiet = !pass.is_touched && !pass.is_cut_short;

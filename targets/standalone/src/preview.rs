@@ -6,6 +6,7 @@ use std::sync::Arc;
 use planner::Timestamp;
 use planner::names::EnvironmentName;
 use reconciler::preview::{Known, Preview, against};
+use reconciler::source::Repository;
 use registry::DatasetRoots;
 
 use crate::data_dir::{DataDir, DataDirError};
@@ -38,7 +39,7 @@ pub enum PreviewError {
 ///
 /// Without `roots`, data outside the repository may lie where the process that last used the data directory was told.
 pub fn preview(
-    repository: &Path,
+    repository: &Repository,
     branch: Option<&str>,
     environment: &EnvironmentName,
     data_dir: &Path,

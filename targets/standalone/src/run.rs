@@ -8,8 +8,9 @@ use planner::Timestamp;
 use planner::environment::Environment;
 use planner::finding::Finding;
 use planner::names::{EnvironmentName, Revision};
+use planner::object::Kind;
 use reconciler::resolve::Resolver;
-use reconciler::source::{Source, SourceError};
+use reconciler::source::{Repository, Source, SourceError};
 use reconciler::{Beat, Locate, Reconciler};
 use registry::{DatasetRoots, Observer, Owner, Store, StoreError};
 use tokio::sync::{broadcast, watch};
@@ -29,11 +30,14 @@ const REGISTRY: &str = "registry";
 /// How long a training run's process may take to end after it was killed.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long a pass may go on once it is over; what it reads from Git then is left.
+const PASS_PATIENCE: Duration = Duration::from_secs(2);
+
 /// What a standalone target is started with.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The repository, or a folder in its work tree.
-    pub repository: PathBuf,
+    /// The repository, and who reads it.
+    pub repository: Repository,
     /// The branch to follow; absent: the checked-out one, as it is at the start.
     pub branch: Option<String>,
     /// The environment.
@@ -137,16 +141,25 @@ pub struct Standalone {
 }
 
 impl Standalone {
-    /// Takes the data directory, opens the repository and the registry. Quick: nothing is walked, trained or loaded.
+    /// Takes the data directory and opens the registry. Quick: nothing is walked, trained or loaded.
+    ///
+    /// Git is read here only where nothing was applied before: what is known of an environment serves, whatever has
+    /// become of the repository.
     pub fn open(options: &Options, now: Timestamp) -> Result<Self, StartError> {
-        let mut source = Source::open(&options.repository, options.branch.as_deref())?;
-        let head = source.head()?;
+        let branch = options.branch.as_deref();
+        let mut source = Source::follow(&options.repository, branch);
+        if !was_applied(options) {
+            // A start that is refused leaves nothing behind.
+            source = Source::open(&options.repository, branch)?;
+        }
         let data_dir = Arc::new(DataDir::open(&options.data_dir, &options.installation)?);
         let objects = Arc::new(Objects::load(data_dir.clone(), &options.environment)?);
         let last_good = objects.environment();
-        let environment = match last_good {
-            Some(environment) => environment,
-            None => first_environment(&source, &head, &options.environment)?,
+        let environment = if let Some(environment) = last_good {
+            environment
+        } else {
+            let head = source.head()?;
+            first_environment(&source, &head, &options.environment)?
         };
         let owner = Owner {
             environment: options.environment.clone(),
@@ -188,11 +201,6 @@ impl Standalone {
         self.source.branch()
     }
 
-    /// Returns the manifests of the work tree that are not committed, and so do not count.
-    pub fn uncommitted(&self) -> Vec<String> {
-        self.source.uncommitted(&self.environment)
-    }
-
     /// Returns what slots call when one of them changed.
     pub fn wake(&self) -> Wake {
         self.wake.clone()
@@ -215,6 +223,7 @@ impl Standalone {
     ) -> Result<Converged, RunError> {
         let wake = self.wake.clone();
         let events = self.events.clone();
+        let reading = self.source.interrupt();
         let (following, operator) = self.assemble(slots, trainer);
 
         let (stop, stopped) = watch::channel(false);
@@ -240,8 +249,18 @@ impl Standalone {
         }
         let _loops = stop.send(true);
         let _killed = tokio::time::timeout(STOP_PATIENCE, operating).await;
-        reconciling
-            .await
+        let ended = match tokio::time::timeout(PASS_PATIENCE, &mut reconciling).await {
+            Ok(ended) => ended,
+            Err(_late) => {
+                reading.interrupt();
+                match tokio::time::timeout(PASS_PATIENCE, &mut reconciling).await {
+                    Ok(ended) => ended,
+                    // A pass may be cut anywhere.
+                    Err(_later) => return Ok(Converged::default()),
+                }
+            }
+        };
+        ended
             .and_then(|ended| ended)
             .map_err(|source| RunError::LoopEnded {
                 which: "reconciler",
@@ -339,6 +358,7 @@ async fn reconcile(
     let began = Instant::now();
     let mut converged = Converged::default();
     let mut turns = Turns::default();
+    let mut is_first = true;
     while !*stopped.borrow() {
         let beat = turns.beat();
         // The operator must have rested before the pass, with the objects as they still are after it.
@@ -346,9 +366,13 @@ async fn reconcile(
         let look;
         (following, look) = tokio::task::spawn_blocking(move || {
             let look = following.look(beat, now());
+            if is_first && mode == Mode::Follow {
+                following.tell_uncommitted();
+            }
             (following, look)
         })
         .await?;
+        is_first = false;
         let is_settled =
             rested_at == Some(look.generation) && *resting.borrow() == rested_at && look.pass.is_quiet();
         let before = (converged.is_settled, converged.revision.clone());
@@ -428,6 +452,15 @@ fn registry_to_use(data_dir: &Path, environment: &Environment, owner: &Owner) ->
         }
         _ => declared.to_owned(),
     }
+}
+
+/// Says whether the data directory holds what was applied of the environment.
+fn was_applied(options: &Options) -> bool {
+    DataDir::peek(&options.data_dir).is_ok_and(|data_dir| {
+        let name = options.environment.as_str();
+        let stamp = data_dir.object_file(Kind::Environment, name).stamp();
+        stamp.is_ok_and(|stamp| stamp.is_some())
+    })
 }
 
 fn is_store_of(root: &Path, owner: &Owner) -> bool {

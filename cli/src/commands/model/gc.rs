@@ -19,6 +19,7 @@ use crate::arguments::OutputArguments;
 use crate::clock;
 use crate::commands::status;
 use crate::failure::{Context as _, Failure};
+use crate::git_reader;
 use crate::terminal::{Colour, Terminal};
 
 /// Flags of `aurora model gc`.
@@ -122,7 +123,7 @@ impl Named {
     }
 
     fn by_commit(&mut self, repo: &std::path::Path, environment: &EnvironmentName) -> Result<(), Failure> {
-        let mut source = Source::open(repo, None)?;
+        let mut source = Source::open(&git_reader::repository(repo), None)?;
         let head = source.head()?;
         let mut resolver = Resolver::default();
         resolver.resolve(&source, &head, environment, None)?;

@@ -20,11 +20,15 @@ use serde_json::json;
 use super::TrainArguments;
 use crate::clock;
 use crate::failure::{Context as _, Failure};
+use crate::git_reader;
 use crate::terminal::{Colour, Terminal};
 
 /// Trains the job and says how that ended.
 pub(super) fn run(job: &ObjectName, arguments: &TrainArguments) -> Result<Ending, Failure> {
-    let mut source = Source::open(&arguments.repository.repo, arguments.branch.branch.as_deref())?;
+    let mut source = Source::open(
+        &git_reader::repository(&arguments.repository.repo),
+        arguments.branch.branch.as_deref(),
+    )?;
     let head = source.head()?;
     let environment = &arguments.repository.environment;
     let roots = arguments.datasets.roots()?;

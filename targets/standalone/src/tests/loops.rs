@@ -51,6 +51,7 @@ async fn commits_are_followed_until_the_shutdown() {
             Event::Settled { .. } => "settled",
             Event::Trouble(_) => "trouble",
             Event::Recovered => "recovered",
+            Event::Uncommitted(_) => "uncommitted",
         });
     }
     for expected in [

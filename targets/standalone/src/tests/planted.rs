@@ -56,7 +56,7 @@ impl Victim {
 
     fn open_at(&self, data_dir: &Path) -> Result<Standalone, String> {
         let options = Options {
-            repository: self.repo.path().to_owned(),
+            repository: self.repo.repository(),
             branch: None,
             environment: dev(),
             data_dir: data_dir.to_owned(),

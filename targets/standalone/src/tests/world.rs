@@ -510,7 +510,7 @@ fn open_again(repo: &Repo, data_dir: &Path, now: Timestamp) -> Standalone {
 
 fn open(repo: &Repo, data_dir: &Path, now: Timestamp) -> Result<Standalone, StartError> {
     let options = Options {
-        repository: repo.path().to_owned(),
+        repository: repo.repository(),
         branch: None,
         environment: dev(),
         data_dir: data_dir.to_owned(),

@@ -1,0 +1,273 @@
+//! Asks the process that reads Git, starts another one where it is lost, and knows what every one of them must be told.
+
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+
+use super::protocol::{Cause, GitError, Kind, Opened, Request, parse};
+use super::session::{Lost, Patience, Session, said};
+use super::{Reader, Repository};
+
+/// Ends all reading of a source, from any thread.
+#[derive(Debug, Clone, Default)]
+pub struct Interrupt(Arc<Interrupted>);
+
+#[derive(Debug, Default)]
+struct Interrupted {
+    is_over: AtomicBool,
+    stream: Mutex<Option<UnixStream>>,
+}
+
+impl Interrupt {
+    /// Makes whatever is being read fail at once, and all that is asked for later.
+    pub fn interrupt(&self) {
+        self.0.is_over.store(true, Ordering::SeqCst);
+        if let Some(stream) = self.stream().take() {
+            // Where that fails it is closed already.
+            drop(stream.shutdown(std::net::Shutdown::Both));
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.0.is_over.load(Ordering::SeqCst)
+    }
+
+    fn stream(&self) -> std::sync::MutexGuard<'_, Option<UnixStream>> {
+        self.0.stream.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One repository, as it is asked for.
+#[derive(Debug)]
+pub(crate) struct Client {
+    reader: Reader,
+    /// Absolute: the process may stand elsewhere by the time another one is started.
+    path: PathBuf,
+    session: Option<Session>,
+    /// Whether the session has opened the repository.
+    is_open: bool,
+    /// The repository that was found at the path.
+    opened: Option<Opened>,
+    interrupt: Interrupt,
+}
+
+impl Client {
+    pub(crate) fn new(repository: &Repository) -> Self {
+        let path = &repository.path;
+        Self {
+            reader: repository.reader.clone(),
+            path: std::path::absolute(path).unwrap_or_else(|_gone| path.clone()),
+            session: None,
+            is_open: false,
+            opened: None,
+            interrupt: Interrupt::default(),
+        }
+    }
+
+    pub(crate) fn interrupt(&self) -> Interrupt {
+        self.interrupt.clone()
+    }
+
+    /// Takes in that the path leads to another repository now.
+    pub(crate) fn moved(&mut self, opened: Opened) {
+        tracing::info!(path = %self.path.display(), "the repository's path leads to another one now; it is followed");
+        self.opened = Some(opened);
+    }
+
+    /// Lets another process take this one's place when something is asked next.
+    pub(crate) fn replace(&mut self) {
+        self.session = None;
+    }
+
+    /// Opens the repository, where that is not done.
+    pub(crate) fn open(&mut self) -> Result<(), GitError> {
+        if self.session.is_none() {
+            let session = Session::start(&self.reader).and_then(|session| Ok((session.stream()?, session)));
+            let (stream, session) = session.map_err(|error| self.lost(&what_of_all(), Lost::Io(error)))?;
+            *self.interrupt.stream() = Some(stream);
+            self.session = Some(session);
+            self.is_open = false;
+        }
+        if self.is_open {
+            return Ok(());
+        }
+        let request = Request::Open {
+            path: self.path.as_os_str().as_bytes().to_vec(),
+            known: self.opened.clone(),
+        };
+        let opened = self.ask(&request)?.finish()?;
+        self.opened = Some(opened);
+        self.is_open = true;
+        Ok(())
+    }
+
+    /// Asks something; the answer is to be read to its end.
+    pub(crate) fn exchange(&mut self, request: &Request) -> Result<Exchange<'_>, GitError> {
+        self.open()?;
+        self.ask(request)
+    }
+
+    fn ask(&mut self, request: &Request) -> Result<Exchange<'_>, GitError> {
+        let what = what(request);
+        if self.interrupt.is_over() {
+            self.session = None;
+        }
+        let Some(session) = &mut self.session else {
+            return Err(self.lost(&what, Lost::Ended(None)));
+        };
+        if let Err(lost) = session.ask(request) {
+            return Err(self.lost(&what, lost));
+        }
+        Ok(Exchange {
+            client: self,
+            what,
+            patience: patience(request),
+            is_over: false,
+        })
+    }
+
+    /// Ends the process that is of no use any more, and says so.
+    fn lost(&mut self, what: &str, lost: Lost) -> GitError {
+        self.session = None;
+        let (message, cause) = match lost {
+            _ if self.interrupt.is_over() => ("Aurora is ending".to_owned(), Cause::Stopping),
+            Lost::Stuck(patience) => (
+                format!("there was no answer within {} s", patience.as_secs_f32()),
+                Cause::Stuck,
+            ),
+            Lost::Ended(status) => (said(status), Cause::Crashed),
+            Lost::Io(error) => (
+                format!("cannot ask the process that reads Git: {error}"),
+                Cause::System,
+            ),
+        };
+        GitError::Unreadable {
+            what: what.to_owned(),
+            message,
+            cause,
+        }
+    }
+}
+
+/// An answer under way. One that is not read to its end leaves nobody who knows where in it the stream stands, and ends
+/// the process.
+#[derive(Debug)]
+pub(crate) struct Exchange<'a> {
+    client: &'a mut Client,
+    what: String,
+    patience: Patience,
+    is_over: bool,
+}
+
+impl Exchange<'_> {
+    /// Returns the next part; after the last one, the answer itself.
+    pub(crate) fn next<T: DeserializeOwned>(&mut self) -> Result<Next<T>, GitError> {
+        let answer = match &mut self.client.session {
+            Some(session) => session.answer(self.patience),
+            None => Err(Lost::Ended(None)),
+        };
+        let (kind, bytes) = answer.map_err(|lost| self.client.lost(&self.what, lost))?;
+        self.is_over = kind != Kind::Part;
+        let mut unclear = |error| self.client.lost(&self.what, Lost::Io(error));
+        match kind {
+            Kind::Part => Ok(Next::Part(bytes)),
+            Kind::Done => parse(&bytes).map(Next::Done).map_err(unclear),
+            Kind::Failed => match parse(&bytes) {
+                Ok(error) => Err(error),
+                Err(error) => Err(unclear(error)),
+            },
+        }
+    }
+
+    /// Returns the answer of a request that has no parts.
+    pub(crate) fn finish<T: DeserializeOwned>(mut self) -> Result<T, GitError> {
+        loop {
+            if let Next::Done(answer) = self.next()? {
+                return Ok(answer);
+            }
+        }
+    }
+
+    /// Says that a part is not what it should be.
+    pub(crate) fn unclear(&mut self, error: std::io::Error) -> GitError {
+        self.client.lost(&self.what, Lost::Io(error))
+    }
+}
+
+impl Drop for Exchange<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.client.session = None;
+        }
+    }
+}
+
+/// A piece of an answer.
+#[derive(Debug)]
+pub(crate) enum Next<T> {
+    Part(Vec<u8>),
+    Done(T),
+}
+
+/// Returns what a request reads, for an error.
+fn what(request: &Request) -> String {
+    match request {
+        Request::Open { .. } => what_of_all(),
+        Request::Branch { given: Some(branch) } | Request::Head { branch } => {
+            format!("branch {}", super::short(branch))
+        }
+        Request::Branch { given: None } => "HEAD".to_owned(),
+        Request::Find { text } => text.clone(),
+        Request::Contains { head: commit, .. }
+        | Request::Time { commit }
+        | Request::Steps { head: commit, .. }
+        | Request::Fork { head: commit, .. }
+        | Request::Walk { from: commit, .. } => format!("the history of {}", &commit.to_string()[..10]),
+        Request::Uncommitted { folder: path }
+        | Request::Folder { path, .. }
+        | Request::Folders { path, .. }
+        | Request::Difference { path, .. }
+        | Request::DataDigest { path, .. }
+        | Request::Data { path, .. } => path.clone(),
+        Request::Manifests { .. } => "the manifests".to_owned(),
+        Request::DataFiles { .. } | Request::MovedData { .. } => "the data files".to_owned(),
+    }
+}
+
+fn what_of_all() -> String {
+    "the repository".to_owned()
+}
+
+/// Returns what a request may take until more of its answer is there.
+fn patience(request: &Request) -> Patience {
+    let (work_millis, seconds) = match request {
+        Request::Open { .. }
+        | Request::Branch { .. }
+        | Request::Head { .. }
+        | Request::Find { .. }
+        | Request::Folder { .. }
+        | Request::Folders { .. }
+        | Request::Time { .. }
+        | Request::Manifests { .. } => (400, 10),
+        // Many entries or commits are looked at before there is anything to say.
+        Request::Contains { .. }
+        | Request::Uncommitted { .. }
+        | Request::Difference { .. }
+        | Request::Steps { .. }
+        | Request::Fork { .. }
+        | Request::Walk { .. }
+        | Request::DataFiles { .. }
+        | Request::MovedData { .. } => (5_000, 30),
+        // From a pack, 512 MiB are unpacked at once.
+        Request::DataDigest { .. } | Request::Data { .. } => (30_000, 120),
+    };
+    Patience {
+        work: Duration::from_millis(work_millis),
+        time: Duration::from_secs(seconds),
+    }
+}
