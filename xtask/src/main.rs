@@ -1,6 +1,7 @@
-//! The recipes of this repository: `cargo xtask generate`, `cargo xtask check`, `cargo xtask kill`.
+//! The recipes of this repository: `cargo xtask generate`, `cargo xtask check`, `cargo xtask fuzz`, `cargo xtask kill`.
 
 mod check;
+mod fuzz;
 mod generate;
 mod kill;
 mod tidy;
@@ -23,6 +24,8 @@ enum Recipe {
     Generate,
     /// Check the tree as CI does: formatting, lints, generated files, tidiness
     Check(check::CheckArguments),
+    /// Feed what reads bytes from outside with inputs near those of a corpus, and keep what it cannot take
+    Fuzz(fuzz::FuzzArguments),
     /// Kill `aurora up` in every phase of a commit's way, and see that each restart converges
     Kill(kill::KillArguments),
 }
@@ -31,6 +34,7 @@ fn main() -> anyhow::Result<()> {
     match Arguments::parse().recipe {
         Recipe::Generate => generate::write(&root()),
         Recipe::Check(arguments) => check::run(&arguments, &root()),
+        Recipe::Fuzz(arguments) => fuzz::run(&arguments),
         Recipe::Kill(arguments) => kill::run(&arguments),
     }
 }
