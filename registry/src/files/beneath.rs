@@ -119,7 +119,7 @@ mod tests {
     fn links_may_lead_anywhere_below_the_root_and_nowhere_else() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().canonicalize().unwrap();
-        let root = folder.join("root");
+        let root = folder.join("data");
         std::fs::create_dir_all(root.join("2026/11")).unwrap();
         std::fs::write(root.join("2026/11/rows.csv"), "rows").unwrap();
         std::fs::write(folder.join("secret"), "secret").unwrap();
@@ -135,7 +135,7 @@ mod tests {
         ] {
             symlink(target, root.join(link)).unwrap();
         }
-        symlink(&root, folder.join("root-link")).unwrap();
+        symlink(&root, folder.join("data-link")).unwrap();
         rustix::fs::mkfifoat(rustix::fs::CWD, root.join("pipe"), Mode::from_raw_mode(0o600)).unwrap();
         let said = |root: &Path, path: &str| match open_beneath(root, Path::new(path)) {
             Ok(mut opened) => {
@@ -160,23 +160,23 @@ mod tests {
             ("/etc/passwd", "outside"),
             (
                 "loop",
-                "failed to open …/root/loop: Too many levels of symbolic links (os error 40)",
+                "failed to open …/data/loop: Too many levels of symbolic links (os error 40)",
             ),
-            ("pipe", "…/root/pipe is no regular file"),
-            ("2026", "…/root/2026 is no regular file"),
-            ("", "…/root/ is no regular file"),
+            ("pipe", "…/data/pipe is no regular file"),
+            ("2026", "…/data/2026 is no regular file"),
+            ("", "…/data/ is no regular file"),
             (
                 "2026/11/rows.csv/x",
-                "failed to open …/root/2026/11/rows.csv/x: Not a directory (os error 20)",
+                "failed to open …/data/2026/11/rows.csv/x: Not a directory (os error 20)",
             ),
             (
                 "none",
-                "failed to open …/root/none: No such file or directory (os error 2)",
+                "failed to open …/data/none: No such file or directory (os error 2)",
             ),
         ] {
             assert_eq!(said(&root, path), expected, "{path}");
         }
-        let linked = said(&folder.join("root-link"), "current/rows.csv");
-        assert!(linked.contains("root-link is a symbolic link"), "{linked}");
+        let linked = said(&folder.join("data-link"), "current/rows.csv");
+        assert!(linked.contains("data-link is a symbolic link"), "{linked}");
     }
 }

@@ -11,6 +11,8 @@
 //! It often lies in a clone, where a commit can put anything in its place. So it is refused while Git tracks anything in
 //! it, and nothing below it is ever reached through a link.
 
+mod error;
+mod files;
 mod place;
 mod tracked;
 
@@ -22,18 +24,19 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
-use planner::memory::UnknownFormat;
-use planner::names::{Digest, EnvironmentName};
+use planner::names::Digest;
 use planner::object::Kind;
-use registry::files::{Dir, Stamp};
+use registry::files::Dir;
 use registry::{DatasetRoots, StoreError};
 
+pub use self::error::DataDirError;
+pub(crate) use self::error::advice;
+use self::files::{FILE, plain};
+pub(crate) use self::files::{FilePath, KindFolder, folder};
 pub use self::place::settle;
 use self::tracked::Tracked;
 use crate::syncer::Syncer;
 
-/// What a file of it is, where it is too large.
-const FILE: &str = "a file of the data directory";
 const LOCK: &str = "lock";
 const HEARTBEAT: &str = "heartbeat";
 const INSTALLATION: &str = "installation";
@@ -45,196 +48,6 @@ const REGISTRY_PATH: &str = "registry-path";
 const DATASET_ROOTS: &str = "dataset-roots.json";
 /// The largest of the small files that remember something, in bytes.
 const SMALL_BYTES_MAX: u64 = 64 << 10;
-
-/// What is told of a link in the place of something of ours.
-const UNFOLLOWED: &str = "; aurora follows no link there: remove it";
-
-/// Why the data directory cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum DataDirError {
-    /// Another process holds the lock.
-    #[error(
-        "{} is in use by another aurora{}; stop that one, or give another folder with --data-dir",
-        path.display(), holder.map(|pid| format!(" (process {pid})")).unwrap_or_default()
-    )]
-    InUse {
-        /// The data directory.
-        path: PathBuf,
-        /// The process that holds it, if the lock file tells.
-        holder: Option<u32>,
-    },
-    /// It holds the state of another environment.
-    #[error(
-        "{} holds environment {other}, not {environment}; give each environment a folder of its own with --data-dir",
-        path.display()
-    )]
-    OtherEnvironment {
-        /// The data directory.
-        path: PathBuf,
-        /// The environment that it holds.
-        other: String,
-        /// The environment that was asked for.
-        environment: EnvironmentName,
-    },
-    /// It is reached through a link that a commit may have brought.
-    #[error(
-        "{} is a symbolic link in the Git work tree {}, where a commit may have brought it, and is not followed; give the folder itself with --data-dir{}",
-        path.display(), work_tree.display(), if target.is_absolute() { format!(" {}", target.display()) } else { String::new() }
-    )]
-    Link {
-        /// The link.
-        path: PathBuf,
-        /// Where it points.
-        target: PathBuf,
-        /// The work tree.
-        work_tree: PathBuf,
-    },
-    /// Git tracks something in it.
-    #[error(
-        "Git tracks {file}, in the folder {}: what a commit brings there is neither used nor served; remove it (git -C {} rm -rf -- {}; with --cached beside if you added files of your own by mistake) and commit that, or give another folder with --data-dir",
-        path.display(), work_tree.display(), inside.display()
-    )]
-    Tracked {
-        /// The data directory.
-        path: PathBuf,
-        /// The work tree.
-        work_tree: PathBuf,
-        /// The data directory's path in the work tree.
-        inside: PathBuf,
-        /// The first tracked file, from the work tree's root, made fit to be shown.
-        file: String,
-    },
-    /// A repository lies in the place of one of its folders.
-    #[error(
-        "{} is a Git work tree, and aurora keeps files of its own in this folder; give another folder with --data-dir, or move the clone",
-        path.display()
-    )]
-    WorkTree {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// It cannot be said what Git tracks.
-    #[error(
-        "cannot tell whether Git tracks anything of the folder {}: the index of {}: {why}; mend it, or give a folder outside with --data-dir",
-        path.display(), work_tree.display()
-    )]
-    IndexUnreadable {
-        /// The data directory.
-        path: PathBuf,
-        /// The work tree.
-        work_tree: PathBuf,
-        /// Why not.
-        why: String,
-    },
-    /// It belongs to somebody else.
-    #[error(
-        "{} belongs to user {owner}, and this is user {user}: run as that user, `chown -R {user} {}`, or give a folder that aurora makes itself, such as --data-dir {}",
-        path.display(), path.display(), path.join("aurora").display()
-    )]
-    OtherUser {
-        /// The folder.
-        path: PathBuf,
-        /// Whose it is.
-        owner: u32,
-        /// Who we are.
-        user: u32,
-    },
-    /// Somebody else may write in it.
-    #[error(
-        "others may write in {} (mode {mode:04o}), and could change what is served: `chmod go-w {}`, or give a folder that aurora makes itself, such as --data-dir {}",
-        path.display(), path.display(), path.join("aurora").display()
-    )]
-    Shared {
-        /// The folder.
-        path: PathBuf,
-        /// Its mode.
-        mode: u32,
-    },
-    /// A later program wrote a status.
-    #[error("{} {source}, or give another folder with --data-dir", path.display())]
-    LaterFormat {
-        /// The status.
-        path: PathBuf,
-        /// In which form.
-        #[source]
-        source: UnknownFormat,
-    },
-    /// Something else is in the place of a file or folder of it.
-    #[error("{source}{advice}")]
-    InTheWay {
-        /// What.
-        #[source]
-        source: Box<StoreError>,
-        /// What to do, as `; …`, or nothing.
-        advice: &'static str,
-    },
-    /// The directory does not exist and cannot be made.
-    #[error(
-        "cannot make the data directory {}: {source}{}; give another folder with --data-dir",
-        path.display(), advice(source)
-    )]
-    NotMade {
-        /// The data directory.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: io::Error,
-    },
-    /// Something could not be read or written.
-    #[error("cannot {what} {}: {source}{}", path.display(), advice(source))]
-    Io {
-        /// What was tried, e.g. `write`.
-        what: &'static str,
-        /// The file or folder.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: io::Error,
-    },
-}
-
-impl DataDirError {
-    /// Says whether what was looked for is not there.
-    pub(crate) fn is_not_found(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
-    }
-
-    fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self::Io { what, path, source }
-    }
-
-    fn store(what: &'static str, path: &Path) -> impl FnOnce(StoreError) -> Self {
-        let path = path.to_owned();
-        move |error| match error {
-            // It names what is in the way itself.
-            error @ (StoreError::Link { .. } | StoreError::Malformed { .. }) => Self::InTheWay {
-                advice: if matches!(error, StoreError::Link { .. }) {
-                    UNFOLLOWED
-                } else {
-                    ""
-                },
-                source: Box::new(error),
-            },
-            error => Self::Io {
-                what,
-                path,
-                source: plain(error),
-            },
-        }
-    }
-}
-
-/// Says what a person can do about an error of the operating system, as `; …`, or nothing.
-pub(crate) fn advice(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; free some space",
-        io::ErrorKind::ReadOnlyFilesystem => "; make the file system writable",
-        io::ErrorKind::PermissionDenied => "; give this user the right to write there",
-        io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => "; a file is in the folder's way",
-        _ => "",
-    }
-}
 
 /// An open and locked data directory.
 #[derive(Debug)]
@@ -574,149 +387,5 @@ fn in_use(folder: &Path, lock: &mut File) -> DataDirError {
     DataDirError::InUse {
         path: folder.to_owned(),
         holder,
-    }
-}
-
-/// A file in a folder of a folder of the data directory.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct FilePath {
-    root: PathBuf,
-    folders: [String; 2],
-    name: String,
-}
-
-impl FilePath {
-    pub(crate) fn new(root: &Path, folders: [&str; 2], name: String) -> Self {
-        Self {
-            root: root.to_owned(),
-            folders: folders.map(str::to_owned),
-            name,
-        }
-    }
-
-    /// Returns the whole path, to be shown.
-    pub(crate) fn path(&self) -> PathBuf {
-        let [outer, inner] = &self.folders;
-        self.root.join(outer).join(inner).join(&self.name)
-    }
-
-    fn dir(&self) -> io::Result<Option<Dir>> {
-        let [outer, inner] = &self.folders;
-        folder(&self.root, &[outer, inner])
-    }
-
-    /// Writes the file so that a reader, and a restart after a kill, finds the old content or the new one. Makes its
-    /// folder. Not synced: whoever must not lose it in a power loss does that, or has it done by
-    /// [`DataDir::sync_later`].
-    pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<()> {
-        let mut dir = Dir::open(&self.root).map_err(plain)?;
-        for folder in &self.folders {
-            dir = dir.make_dir(folder).map_err(plain)?;
-        }
-        dir.replace_unsynced(&self.name, bytes).map_err(plain)
-    }
-
-    /// Removes the file for good; one that is not there is removed already.
-    pub(crate) fn remove(&self) -> io::Result<()> {
-        let Some(dir) = self.dir()? else {
-            return Ok(());
-        };
-        if dir.kind(&self.name).map_err(plain)?.is_some() {
-            dir.remove(&self.name).and_then(|()| dir.sync()).map_err(plain)?;
-        }
-        Ok(())
-    }
-
-    /// Reads a file of at most `bytes_max` bytes; `None` where there is none.
-    pub(crate) fn read(&self, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {
-        let Some(dir) = self.dir()? else {
-            return Ok(None);
-        };
-        dir.read(&self.name, FILE, bytes_max).map_err(plain)
-    }
-
-    /// Returns what tells the file from another one; `None` where there is none.
-    pub(crate) fn stamp(&self) -> io::Result<Option<Stamp>> {
-        match self.dir()? {
-            Some(dir) => dir.stamp(&self.name).map_err(plain),
-            None => Ok(None),
-        }
-    }
-
-    /// Makes its bytes and its name survive a power loss; one that was removed meanwhile needs none.
-    pub(crate) fn sync(&self) -> io::Result<()> {
-        let Some(dir) = self.dir()? else {
-            return Ok(());
-        };
-        if let Some(opened) = dir.file(&self.name).map_err(plain)? {
-            opened.file.sync_all()?;
-        }
-        dir.sync().map_err(plain)
-    }
-
-    /// Asks the file system that holds its folder to sync all that it has.
-    pub(crate) fn sync_file_system(&self) -> io::Result<()> {
-        match self.dir()? {
-            Some(dir) => dir.sync_file_system().map_err(plain),
-            None => Ok(()),
-        }
-    }
-}
-
-/// The folder of one kind, held open to read much of it at once.
-#[derive(Debug)]
-pub(crate) struct KindFolder {
-    path: PathBuf,
-    /// Absent where there is no such folder.
-    dir: Option<Dir>,
-}
-
-impl KindFolder {
-    /// Returns a file's path, to be shown.
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.path.join(name)
-    }
-
-    /// Lists what is in it, sorted.
-    pub(crate) fn names(&self) -> Result<Vec<String>, DataDirError> {
-        match &self.dir {
-            Some(dir) => dir.names().map_err(DataDirError::store("read", &self.path)),
-            None => Ok(Vec::new()),
-        }
-    }
-
-    /// Reads a file of at most `bytes_max` bytes; `None` where there is none.
-    pub(crate) fn read(&self, name: &str, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {
-        match &self.dir {
-            Some(dir) => dir.read(name, FILE, bytes_max).map_err(plain),
-            None => Ok(None),
-        }
-    }
-
-    /// Removes a file; one that cannot be removed is met again at the next start.
-    pub(crate) fn discard(&self, name: &str) {
-        if let Some(dir) = &self.dir {
-            let _left = dir.remove(name);
-        }
-    }
-}
-
-/// Opens a folder below the data directory; `None` where there is none.
-pub(crate) fn folder(root: &Path, names: &[&str]) -> io::Result<Option<Dir>> {
-    let mut dir = Dir::open_if_there(root).map_err(plain)?;
-    for name in names {
-        dir = match dir {
-            Some(dir) => dir.dir(name).map_err(plain)?,
-            None => return Ok(None),
-        };
-    }
-    Ok(dir)
-}
-
-/// Takes what the operating system said out of an error that names its own path, for those who name it themselves.
-pub(crate) fn plain(error: StoreError) -> io::Error {
-    match error {
-        StoreError::Io { error, .. } => error,
-        error => io::Error::from(error),
     }
 }
