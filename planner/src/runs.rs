@@ -79,6 +79,7 @@ impl<'a> Job<'a> {
     }
 
     /// Adds what is known besides.
+    #[must_use]
     pub fn with(self, around: &'a Around) -> Self {
         Self { around, ..self }
     }

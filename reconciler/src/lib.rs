@@ -25,6 +25,7 @@ pub mod resolve;
 pub mod source;
 mod standing;
 mod view;
+pub mod zones;
 
 pub use apply::{Applied, ApplyError, Failed};
 pub use pass::{Beat, Locate, Pass, Reconciler};

@@ -30,6 +30,7 @@ use crate::resolve::{DataDigests, Resolver, Touched};
 use crate::source::{Relation, Source, SourceError};
 use crate::standing::{AwaitedPin, Standing};
 use crate::view::View;
+use crate::zones::Zones;
 use retry::Retries;
 
 /// Where an environment's registry lies.
@@ -48,6 +49,7 @@ pub struct Reconciler {
     /// The hash of what is declared.
     hashes: PlanHash,
     looks: Looks,
+    zones: Zones,
     retries: Retries,
     /// What is wrong with the commit as a whole, or keeps it from being read.
     of_commit: BTreeSet<Finding>,
@@ -138,6 +140,7 @@ impl Reconciler {
             standing: Standing::default(),
             hashes: PlanHash::default(),
             looks: Looks::default(),
+            zones: Zones::default(),
             retries: Retries::default(),
             of_commit: BTreeSet::new(),
             beside: BTreeSet::new(),
@@ -359,7 +362,7 @@ impl Reconciler {
         let environment = whole.environment.clone();
         let part = self.view.links.part(models);
         let Decidable {
-            desired,
+            mut desired,
             observed,
             unreadable,
         } = match Looks::observe(&mut self.view, &self.registry, &part, whole) {
@@ -375,6 +378,7 @@ impl Reconciler {
                 return;
             }
         };
+        self.zones.read_all(&mut desired);
         for model in &part.models {
             self.undone.remove(&Some(model.clone()));
         }

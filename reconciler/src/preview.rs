@@ -20,6 +20,7 @@ use crate::pass::{Locate, moved_registry};
 use crate::resolve::{DataDigests, Resolution, Resolver};
 use crate::source::{Repository, Source, SourceError};
 use crate::view::View;
+use crate::zones::Zones;
 
 /// Why nothing can be said about a commit.
 #[derive(Debug, thiserror::Error)]
@@ -209,7 +210,8 @@ pub fn against(
     let trainings = desired.trainings.keys().map(ObjectId::training);
     view.declare(Some(&desired), deployments.chain(trainings), &mut models);
     let part = view.links.part(&models);
-    let decidable = Looks::observe(&mut view, &registry, &part, &desired)?;
+    let mut decidable = Looks::observe(&mut view, &registry, &part, &desired)?;
+    Zones::default().read_all(&mut decidable.desired);
     let mut plan = plan(&decidable.desired, &decidable.observed, now);
     plan.findings.extend(findings);
     let declared = locate(&desired.environment);

@@ -10,6 +10,7 @@ fn check(repo: &Repo, base: &Revision, head: &Revision, expected: &Expect) {
     let intents = preview::between(&repo.repository(), base.as_str(), head.as_str(), &dev()).unwrap();
     let text = intents
         .text()
+        .replace(head.as_str(), "HEAD")
         .replace(base.short(), "BASE")
         .replace(head.short(), "HEAD");
     // The hash is compared by itself.
@@ -41,9 +42,9 @@ fn changes_are_told_as_a_reviewer_would() {
         &canary,
         &raised,
         &expect![[r#"
-        dev: BASE -> HEAD
-        m
-          canary v20261120-093000: 10% -> 50% of the traffic"#]],
+            dev: BASE -> HEAD
+            m
+              canary v20261120-093000: 10% -> 50% of the traffic, and none if it was aborted"#]],
     );
     let promoted = repo.change("m.yaml", &deployment("m", V2, None));
     check(
@@ -157,23 +158,56 @@ fn named(name: &str, model: &str) -> String {
 
 #[test]
 fn what_is_served_is_told_whatever_its_object_is_called() {
-    let mut repo = Repo::with(&[("a.yaml", &named("a", "m")), ("b.yaml", &named("b", "n"))]);
+    let mut repo = Repo::with(&[("a.yaml", &named("a", "m")), ("b.yaml", &named("b", "o"))]);
     let base = repo.commit("base");
     repo.remove("environments/dev/a.yaml");
     let renamed = repo.change("z.yaml", &named("z", "m"));
-    check(&repo, &base, &renamed, &expect![[r#""#]]);
-    // z takes model n over, and m goes.
+    check(
+        &repo,
+        &base,
+        &renamed,
+        &expect![[r#"
+        dev: BASE -> HEAD
+        m
+          is served by MLDeployment/z, until now by MLDeployment/a
+        not everything was understood: more may change than is listed, and nothing is removed
+        environments/dev/b.yaml:5:14: InvalidManifest: MLDeployment/b: spec.modelName: expected a name: at most 40 lower-case letters, digits and '-', a letter or digit at each end, got the boolean false
+          hint: put it in quotes if it is meant as text"#]],
+    );
+    // z takes model o over, and m goes.
     repo.remove("environments/dev/b.yaml");
-    let taken = repo.change("z.yaml", &named("z", "n"));
-    check(&repo, &renamed, &taken, &expect![[r#""#]]);
+    let taken = repo.change("z.yaml", &named("z", "o"));
+    check(
+        &repo,
+        &renamed,
+        &taken,
+        &expect![[r#"
+        dev: BASE -> HEAD
+        m
+          MLDeployment/z is not among what was understood: it stays as it is
+        not everything was understood: more may change than is listed, and nothing is removed
+        environments/dev/z.yaml:5:14: InvalidManifest: MLDeployment/z: spec.modelName: expected a name: at most 40 lower-case letters, digits and '-', a letter or digit at each end, got the boolean false
+          hint: put it in quotes if it is meant as text"#]],
+    );
     // Two exchange their models.
     repo.change("a.yaml", &named("a", "m"));
-    let before = repo.change("b.yaml", &named("b", "n"));
+    let before = repo.change("b.yaml", &named("b", "o"));
     repo.remove("environments/dev/z.yaml");
     let base = repo.commit("two");
-    repo.write("environments/dev/a.yaml", &named("a", "n"));
+    repo.write("environments/dev/a.yaml", &named("a", "o"));
     let exchanged = repo.change("b.yaml", &named("b", "m"));
-    check(&repo, &base, &exchanged, &expect![[r#""#]]);
+    check(
+        &repo,
+        &base,
+        &exchanged,
+        &expect![[r#"
+        dev: BASE -> HEAD
+        m
+          is served by MLDeployment/b, until now by MLDeployment/a
+        not everything was understood: more may change than is listed, and nothing is removed
+        environments/dev/a.yaml:5:14: InvalidManifest: MLDeployment/a: spec.modelName: expected a name: at most 40 lower-case letters, digits and '-', a letter or digit at each end, got the boolean false
+          hint: put it in quotes if it is meant as text"#]],
+    );
     assert_ne!(before, exchanged);
 }
 
@@ -190,13 +224,39 @@ fn what_will_be_refused_is_told() {
     let base = repo.commit("four");
     repo.remove("environments/dev/a.yaml");
     let one = repo.commit("one goes");
-    check(&repo, &base, &one, &expect![[r#""#]]);
+    check(
+        &repo,
+        &base,
+        &one,
+        &expect![[r#"
+        dev: BASE -> HEAD
+        a
+          is no longer served; its versions stay"#]],
+    );
     // Renamed, emptied, and turned to another model: three of four.
     repo.remove("environments/dev/b.yaml");
     repo.write("environments/dev/b.json", "{}");
     repo.write("environments/dev/c.yaml", "");
     let three = repo.change("d.yaml", &named("d", "e"));
-    check(&repo, &base, &three, &expect![[r#""#]]);
+    check(
+        &repo,
+        &base,
+        &three,
+        &expect![[r#"
+        dev: BASE -> HEAD
+        a
+          MLDeployment/a is no longer declared, and stays all the same: too much would go at once
+        b
+          MLDeployment/b is no longer declared, and stays all the same: too much would go at once
+        c
+          MLDeployment/c is no longer declared, and stays all the same: too much would go at once
+        d
+          MLDeployment/d is no longer declared, and stays all the same: too much would go at once
+        e
+          begins to serve v20261101-120000, once model d may go
+        RemovalRefused: MLEnvironment/dev: 4 of 4 models are no longer declared (a, b, c, d), and at most 3 and 20 % may go at once; nothing is removed
+          hint: restore the manifests, or commit `removal: { allow: "HEAD2b347a2b16c99a7823126ff95d2495" }` to the MLEnvironment"#]],
+    );
     let validated = preview::validate(&repo.repository(), three.as_str(), None, &Known::default()).unwrap();
     let reasons: Vec<_> = validated[0]
         .findings
@@ -217,14 +277,41 @@ fn what_is_suspended_does_not_happen() {
     let mut repo = Repo::with(&[("m.yaml", &deployment("m", V1, Some((V2, 10))))]);
     let base = repo.commit("base");
     let one = repo.change("m.yaml", &suspended(50));
-    check(&repo, &base, &one, &expect![[r#""#]]);
+    check(
+        &repo,
+        &base,
+        &one,
+        &expect![[r#"
+        dev: BASE -> HEAD
+        m
+          is suspended: audit
+          once it is no longer suspended: canary v20261120-093000: 10% -> 50% of the traffic, and none if it was aborted"#]],
+    );
     let environment = ENVIRONMENT.replace("Standalone }", "Standalone, suspend: freeze }");
     repo.change("environment.yaml", &environment);
     let frozen = repo.commit("frozen");
     let all = repo.change("m.yaml", &deployment("m", V2, None));
-    check(&repo, &frozen, &all, &expect![[r#""#]]);
+    check(
+        &repo,
+        &frozen,
+        &all,
+        &expect![[r#"
+        dev: BASE -> HEAD
+        dev
+          is suspended, and nothing that is listed here happens before that is lifted: freeze
+        m
+          is no longer suspended
+          promotes canary v20261120-093000 to stable (was v20261101-120000)"#]],
+    );
     let nothing = repo.commit("nothing");
-    check(&repo, &all, &nothing, &expect![[r#""#]]);
+    check(
+        &repo,
+        &all,
+        &nothing,
+        &expect![[r#"
+        dev: BASE -> HEAD
+        no change"#]],
+    );
     let validated = preview::validate(&repo.repository(), all.as_str(), None, &Known::default()).unwrap();
     assert_eq!(validated[0].suspended.as_deref(), Some("freeze"));
 }

@@ -481,18 +481,22 @@ fn models_are_removed_one_by_one_by_nobody_but_git() {
             .write(&format!("environments/dev/{name}.yaml"), &turned);
     }
     world.repo.commit("turned");
-    world.settle();
+    let turns = |world: &mut World| {
+        for _ in 0..50 {
+            world.pass();
+            world.serve();
+        }
+    };
+    turns(&mut world);
     let refused = world.findings();
     assert!(
         refused.starts_with("RemovalRefused: MLEnvironment/dev: 4 of 4 models"),
         "{refused}"
     );
-    world.rest();
     for name in names {
         std::fs::remove_file(world.store.root().join(format!("aurora/{name}/aliases/stable"))).unwrap();
     }
-    world.settle();
-    world.rest();
+    turns(&mut world);
     for name in names {
         assert_eq!(world.alias(name, Track::Stable).as_deref(), Some(V1), "{name}");
     }

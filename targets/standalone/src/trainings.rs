@@ -13,6 +13,7 @@ use planner::observed::ObservedModel;
 use planner::runs::{self, Around, Job, Outcome, Phase, Queue, SkipReason, StopReason};
 use reconciler::Beat;
 use reconciler::conditions::Facts;
+use reconciler::zones::Zones;
 use registry::run::Ending;
 use registry::{DatasetRoots, Observer, Reference};
 
@@ -61,6 +62,7 @@ pub(crate) struct Trainings {
     is_troubled: bool,
     /// Whose turn it was last.
     turn: Option<ObjectName>,
+    zones: Zones,
 }
 
 impl Trainings {
@@ -91,6 +93,7 @@ impl Trainings {
             postponed: None,
             is_troubled: false,
             turn: None,
+            zones: Zones::default(),
         }
     }
 
@@ -143,10 +146,15 @@ impl Trainings {
 
     /// Decides about one job. Returns whether its phase changed.
     fn step_job(&mut self, name: &ObjectName, now: Timestamp) -> bool {
-        let Some(TrainingEntry { object, mut status }) = self.objects.training(name) else {
+        let Some(TrainingEntry {
+            mut object,
+            mut status,
+        }) = self.objects.training(name)
+        else {
             self.forget(name);
             return false;
         };
+        self.zones.read(&mut object.spec);
         let model = &object.spec.model;
         let existing = match self.registry.observe(model) {
             Ok(existing) => existing,

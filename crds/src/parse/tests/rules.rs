@@ -420,3 +420,31 @@ proptest! {
         assert_all_rules_say_the_same(check::Kind::Deployment, &ALL, &object);
     }
 }
+
+#[test]
+fn an_id_is_the_text_that_is_written_whatever_yaml_takes_it_for() {
+    let environment = |allow: &str| {
+        format!(
+            "apiVersion: aurora.io/v1alpha1\nkind: MLEnvironment\nmetadata: {{ name: dev }}\nspec:\n  target: Standalone\n  removal:\n    allow: {allow} # refused on Monday\n"
+        )
+    };
+    // A number in exponents, one beyond 64 bits, and one with zeros in front: each means its digits.
+    for id in [
+        "1547853700000000000000000000000000000e10",
+        "1234567812345678123456781234567812345678",
+        "0000000000000000000000000000000000000012",
+    ] {
+        for written in [id.to_owned(), format!("\"{id}\""), format!("'{id}'")] {
+            let (parsed, findings) = parse_file(PATH, environment(&written).as_bytes());
+            assert_eq!(findings, [], "{written}");
+            let Manifest::Environment(environment) = &parsed[0].manifest else {
+                unreachable!("an MLEnvironment");
+            };
+            let allow = environment.removal.allow.as_ref().unwrap();
+            assert_eq!(allow.as_str(), id, "{written}");
+        }
+    }
+    check(&environment("15478537"), expect![[r#""#]]);
+    check(&environment("1e5478"), expect![[r#""#]]);
+    check(&environment("12.5"), expect![[r#""#]]);
+}

@@ -350,19 +350,19 @@ async fn objects_that_exchange_their_models_lose_no_answer() {
     let manifest = |name: &str, model: &str, canary| named(name, model, V1, canary);
     let mut world = World::start(Repo::with(&[
         ("a.yaml", &manifest("a", "m", Some((V2, 10)))),
-        ("b.yaml", &manifest("b", "n", None)),
+        ("b.yaml", &manifest("b", "k", None)),
         ("c.yaml", &manifest("c", "o", None)),
-        ("jobs.yaml", &[jobs("m"), jobs("n"), jobs("o")].join("---\n")),
+        ("jobs.yaml", &[jobs("m"), jobs("k"), jobs("o")].join("---\n")),
     ]));
     world.settle();
-    let all = |world: &World| ["m", "n", "o"].map(|model| world.slots.show(model));
+    let all = |world: &World| ["m", "k", "o"].map(|model| world.slots.show(model));
     let before = all(&world);
     assert_eq!(
         before,
         [format!("{V1} + 10% of {V2}"), V1.to_owned(), V1.to_owned()]
     );
     // Two, three in a circle, and back again: whatever the objects are called, what serves is what served.
-    for [a, b, c] in [["n", "m", "o"], ["o", "n", "m"], ["n", "m", "o"], ["m", "n", "o"]] {
+    for [a, b, c] in [["k", "m", "o"], ["o", "k", "m"], ["k", "m", "o"], ["m", "k", "o"]] {
         for (name, model) in [("a", a), ("b", b), ("c", c)] {
             let canary = (model == "m").then_some((V2, 10));
             world.repo.write(

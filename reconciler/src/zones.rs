@@ -1,0 +1,213 @@
+//! Time zones as the system has them, for schedules. A country changes its mind between two releases of a program.
+//!
+//! What is compiled in counts where the system has no such zone, or says that what it has is older.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::tz::TimeZone;
+use planner::desired::Desired;
+use planner::schedule::{BUNDLED_EDITION, ZoneRules};
+use planner::training::Training;
+
+/// Where a system keeps its zones, unless `TZDIR` says otherwise.
+const FOLDER: &str = "/usr/share/zoneinfo";
+/// How long what was read counts.
+const READ_AGAIN: Duration = Duration::from_hours(1);
+/// The largest file that is read, in bytes: the largest zone has a few thousand.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+/// No slot lies after the year 2100: 2101-01-02 in seconds since 1970.
+const SECOND_MAX: i64 = 4_133_980_800 + 86_400;
+
+/// The zones that were asked for.
+#[derive(Debug)]
+pub struct Zones {
+    folder: PathBuf,
+    known: BTreeMap<String, Known>,
+}
+
+#[derive(Debug)]
+struct Known {
+    read_at: Instant,
+    rules: Option<Arc<ZoneRules>>,
+}
+
+impl Default for Zones {
+    /// The system's zones.
+    fn default() -> Self {
+        let folder = std::env::var_os("TZDIR").filter(|folder| !folder.is_empty());
+        Self::new(folder.map_or_else(|| FOLDER.into(), PathBuf::from))
+    }
+}
+
+impl Zones {
+    /// Reads zones below a folder.
+    pub fn new(folder: PathBuf) -> Self {
+        Self {
+            folder,
+            known: BTreeMap::new(),
+        }
+    }
+
+    /// Lets the schedules of an environment be read by the system's rules.
+    pub fn read_all(&mut self, desired: &mut Desired) {
+        for declared in desired.trainings.values_mut() {
+            self.read(&mut declared.spec);
+        }
+    }
+
+    /// Lets the schedule of a job be read by the system's rules.
+    pub fn read(&mut self, training: &mut Training) {
+        if let Some(schedule) = training.schedule_mut() {
+            let rules = self.rules(&schedule.text().time_zone);
+            schedule.read_by(rules);
+        }
+    }
+
+    fn rules(&mut self, name: &str) -> Option<Arc<ZoneRules>> {
+        let known = self.known.get(name);
+        if let Some(known) = known.filter(|known| known.read_at.elapsed() < READ_AGAIN) {
+            return known.rules.clone();
+        }
+        let rules = read(&self.folder, name)
+            .inspect_err(|error| {
+                tracing::debug!(zone = name, %error, "the compiled-in copy of a time zone counts");
+            })
+            .ok()
+            .map(Arc::new);
+        let known = Known {
+            read_at: Instant::now(),
+            rules: rules.clone(),
+        };
+        self.known.insert(name.to_owned(), known);
+        rules
+    }
+}
+
+/// Reads a zone. An error says why what is compiled in counts instead.
+fn read(folder: &Path, name: &str) -> io::Result<ZoneRules> {
+    if edition(folder).is_some_and(|edition| *edition < *BUNDLED_EDITION) {
+        return Err(io::Error::other("the system's copy says that it is older"));
+    }
+    // Invariant: the name is one of those that are compiled in, and so stays below the folder.
+    let bytes = bytes(&folder.join(name))?;
+    let zone = TimeZone::tzif(name, &bytes).map_err(io::Error::other)?;
+    let begin = jiff::Timestamp::UNIX_EPOCH;
+    let changes = zone.following(begin);
+    let changes = changes
+        .map(|change| (change.timestamp().as_second(), change.offset().seconds()))
+        .take_while(|(second, _)| *second < SECOND_MAX);
+    Ok(ZoneRules::new(zone.to_offset(begin).seconds(), changes.collect()))
+}
+
+/// Returns which edition a folder of zones says that it is, e.g. `2026f`.
+fn edition(folder: &Path) -> Option<String> {
+    let text = |name: &str, most: u64| {
+        let mut text = String::new();
+        let file = File::open(folder.join(name)).ok()?;
+        // What follows the first line is cut off, wherever that is in a character.
+        let mut bytes = Vec::new();
+        file.take(most).read_to_end(&mut bytes).ok()?;
+        text.push_str(&String::from_utf8_lossy(&bytes));
+        Some(text)
+    };
+    let listed = text("tzdata.zi", 64).and_then(|text| {
+        let line = text.lines().next()?;
+        Some(line.strip_prefix("# version ")?.trim().to_owned())
+    });
+    listed.or_else(|| Some(text("+VERSION", 64)?.lines().next()?.trim().to_owned()))
+}
+
+fn bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use planner::Timestamp;
+    use planner::schedule::{Schedule, ScheduleText};
+
+    use super::*;
+
+    fn noon(zone: &str) -> Schedule {
+        ScheduleText {
+            cron: "0 12 * * *".to_owned(),
+            time_zone: zone.to_owned(),
+        }
+        .try_into()
+        .unwrap()
+    }
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    /// The smallest file of a zone without a change: `offset` seconds ahead of UTC for ever.
+    fn fixed(offset: i32, footer: &str) -> Vec<u8> {
+        let mut file = Vec::new();
+        for version in 0..2 {
+            file.extend(*b"TZif2");
+            file.extend([0; 15]);
+            // No leap seconds, transitions or indicators; one type, and four characters of abbreviation.
+            for count in [0_u32, 0, 0, 0, 1, 4] {
+                file.extend(count.to_be_bytes());
+            }
+            file.extend(offset.to_be_bytes());
+            file.extend([0, 0]);
+            file.extend(*b"XXX\0");
+            if version == 1 {
+                file.extend(format!("\n{footer}\n").bytes());
+            }
+        }
+        file
+    }
+
+    #[test]
+    fn the_systems_rules_count_unless_they_are_older() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, content: &[u8]| {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, content).unwrap();
+        };
+        // A country that stays at one hour ahead, all year.
+        write("Europe/Paris", &fixed(3_600, "XXX-1"));
+        write("Europe/Rome", b"nothing that makes sense");
+        let next = |zone: &str| {
+            let mut schedule = noon(zone);
+            schedule.read_by(Zones::new(folder.path().to_owned()).rules(zone));
+            schedule.next_after(at("2026-07-01T00:00:00Z"))
+        };
+        let (new, old) = (Some(at("2026-07-01T11:00:00Z")), Some(at("2026-07-01T10:00:00Z")));
+        assert_eq!(next("Europe/Paris"), new);
+        assert_eq!((next("Europe/Rome"), next("Europe/Berlin")), (old, old));
+        write("tzdata.zi", b"# version 1999a\n# more\n");
+        assert_eq!(next("Europe/Paris"), old);
+        write("tzdata.zi", b"# version 2999z\n");
+        assert_eq!(next("Europe/Paris"), new);
+    }
+
+    #[test]
+    fn a_zone_with_a_change_each_year_is_that_of_the_bundled_copy() {
+        let zone = "Europe/Paris";
+        let mut zones = Zones::default();
+        let Some(rules) = zones.rules(zone) else {
+            // A system without zones has what is compiled in.
+            return;
+        };
+        let bundled = noon(zone);
+        let mut given = noon(zone);
+        given.read_by(Some(rules));
+        let mut slot = at("2026-01-01T00:00:00Z");
+        for _ in 0..400 {
+            slot = bundled.next_after(slot).unwrap();
+            assert_eq!(given.newest_until(slot), Some(slot));
+        }
+    }
+}
