@@ -163,7 +163,16 @@ fn nothing_is_resolved_while_something_is_wrong_there() {
             hinted("allow a"),
             hinted("allow b"),
         ],
-        &expect![[r#""#]],
+        &expect![[r#"
+            ! environments/dev/wine.yaml:3:5: InvalidManifest: MLDeployment/wine: weight is a word
+              hint: write 50
+            ! environments/dev/wine.yaml:3:5: InvalidManifest: MLDeployment/wine: weight is 110
+              hint: write 50
+            ! environments/dev/wine.yaml:3:5: InvalidManifest: MLDeployment/wine: stable is missing
+              hint: write 50
+            * resolved: InvalidManifest MLDeployment/wine
+            ! environments/dev/wine.yaml:3:5: InvalidManifest: MLDeployment/wine: too much goes
+              hint: allow a"#]],
     );
 }
 
@@ -183,6 +192,8 @@ fn a_suspension_is_told_when_it_comes_and_when_it_goes() {
             suspended(Some("freeze")),
             suspended(None),
         ],
-        &expect![[r#""#]],
+        &expect![[r#"
+            ! suspended: freeze; nothing is changed while it stands, and what serves stays
+            * no longer suspended"#]],
     );
 }

@@ -444,7 +444,25 @@ fn an_id_is_the_text_that_is_written_whatever_yaml_takes_it_for() {
             assert_eq!(allow.as_str(), id, "{written}");
         }
     }
-    check(&environment("15478537"), expect![[r#""#]]);
-    check(&environment("1e5478"), expect![[r#""#]]);
-    check(&environment("12.5"), expect![[r#""#]]);
+    check(
+        &environment("15478537"),
+        expect![[r#"
+        environments/dev/wine.yaml:7:12: InvalidManifest: MLEnvironment/dev: spec.removal.allow: "15478537" is not a revision: the 40 or 64 hex digits of a commit
+          hint: write the commit's id in full and in quotes: `git rev-parse 15478537` prints it
+    "#]],
+    );
+    check(
+        &environment("1e5478"),
+        expect![[r#"
+        environments/dev/wine.yaml:7:12: InvalidManifest: MLEnvironment/dev: spec.removal.allow: "1e5478" is not a revision: the 40 or 64 hex digits of a commit
+          hint: write the commit's id in full and in quotes: `git rev-parse 1e5478` prints it
+    "#]],
+    );
+    check(
+        &environment("12.5"),
+        expect![[r#"
+        environments/dev/wine.yaml:7:12: InvalidManifest: MLEnvironment/dev: spec.removal.allow: "12.5" is not a revision: the 40 or 64 hex digits of a commit
+          hint: write, in quotes, the full id of the commit that was refused, as `git rev-parse` prints it
+    "#]],
+    );
 }
