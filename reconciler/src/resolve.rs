@@ -239,6 +239,7 @@ impl Resolver {
             datasets: &ground.datasets,
             history: self.history.as_ref(),
             carried: self.carried.as_ref(),
+            before: None,
             former: Some((former, &ground.folder)),
         };
         let judged = judge.judge(&mut edited, &mut self.allowed);
@@ -275,6 +276,11 @@ impl Resolver {
             datasets: &ground.datasets,
             history: self.history.as_ref(),
             carried: self.carried.as_ref(),
+            before: self
+                .asked
+                .as_ref()
+                .filter(|last| last.environment == asked.environment)
+                .and(self.resolution.desired.as_ref()),
             former: None,
         };
         let judged = judge.judge(&mut edited, &mut self.allowed)?;

@@ -36,6 +36,8 @@ pub(super) struct Judge<'a> {
     pub(super) datasets: &'a Datasets,
     pub(super) history: Option<&'a History>,
     pub(super) carried: Option<&'a Carried>,
+    /// What was declared before, if it is not gone on from.
+    pub(super) before: Option<&'a Desired>,
     /// What is declared so far, if it is gone on from, with its commit's folder.
     pub(super) former: Option<(&'a Desired, &'a Folder)>,
 }
@@ -68,6 +70,31 @@ pub(super) enum Changes {
     Walked(Walked),
     /// Nobody asks: the resolved commit stands for all.
     Uniform(Changed),
+}
+
+/// Returns the commit that counted for a manifest that says what it said before.
+fn same(before: &Desired, id: &ObjectId, spec: &Spec) -> Option<Changed> {
+    let (revision, committed_at) = match (id.kind, spec) {
+        (Kind::Deployment, Spec::Deployment(spec)) => {
+            let before = before
+                .deployments
+                .get(&id.name)
+                .filter(|before| before.spec == *spec)?;
+            (&before.revision, before.committed_at)
+        }
+        (Kind::Training, Spec::Training(spec)) => {
+            let before = before
+                .trainings
+                .get(&id.name)
+                .filter(|before| before.spec == **spec)?;
+            (&before.revision, before.committed_at)
+        }
+        (Kind::Environment | Kind::Deployment | Kind::Training, _) => return None,
+    };
+    Some(Changed {
+        revision: revision.clone(),
+        committed_at,
+    })
 }
 
 impl Judge<'_> {
@@ -240,9 +267,10 @@ impl Judge<'_> {
             environment: self.environment,
             known,
         };
-        let specs: HashMap<&ObjectId, &Found> = match self.carried {
-            Some(_) => declared.iter().map(|found| (&found.id, found)).collect(),
-            None => HashMap::new(),
+        let specs: HashMap<&ObjectId, &Found> = if self.carried.is_some() || self.before.is_some() {
+            declared.iter().map(|found| (&found.id, found)).collect()
+        } else {
+            HashMap::new()
         };
         let data = |of: Of| {
             let mut data: BTreeMap<String, BTreeSet<ObjectId>> = BTreeMap::new();
@@ -272,7 +300,8 @@ impl Judge<'_> {
                 all: &all,
                 carried: &|id| {
                     let found = specs.get(id)?;
-                    self.carried?.changed(id, &found.spec)
+                    let before = self.before.and_then(|before| same(before, id, &found.spec));
+                    before.or_else(|| self.carried?.changed(id, &found.spec))
                 },
                 data: &data,
                 documents: &mut documents,
