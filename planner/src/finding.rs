@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::object::ObjectId;
+use crate::shown::escape;
 
 /// What happens next after something went wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -93,9 +94,10 @@ pub struct Location {
     pub column: u64,
 }
 
+/// For people: what the file's name hides is escaped.
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.file)?;
+        f.write_str(&escape(&self.file))?;
         if self.line > 0 {
             write!(f, ":{}:{}", self.line, self.column)?;
         }
@@ -189,6 +191,7 @@ impl fmt::Display for Reason {
     }
 }
 
+/// For people: at most two lines, whatever the commit put into its texts.
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(location) = &self.location {
@@ -196,11 +199,11 @@ impl fmt::Display for Finding {
         }
         write!(f, "{}: ", self.reason)?;
         if !self.subject.is_empty() {
-            write!(f, "{}: ", self.subject)?;
+            write!(f, "{}: ", escape(&self.subject.to_string()))?;
         }
-        f.write_str(&self.message)?;
+        f.write_str(&escape(&self.message))?;
         if !self.hint.is_empty() {
-            write!(f, "\n  hint: {}", self.hint)?;
+            write!(f, "\n  hint: {}", escape(&self.hint))?;
         }
         Ok(())
     }

@@ -27,6 +27,7 @@ pub mod plan;
 pub mod rollout;
 pub mod runs;
 pub mod schedule;
+pub mod shown;
 pub mod training;
 
 pub use chrono::{DateTime, Utc};

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use planner::shown::{escape, markdown};
+
 use super::{Intent, Intents};
 
 impl Intents {
@@ -20,9 +22,9 @@ impl Intents {
         } in &self.intents
         {
             if last != Some(subject) {
-                writeln(&mut text, subject);
+                writeln(&mut text, &escape(subject));
             }
-            writeln(&mut text, &format!("  {change}"));
+            writeln(&mut text, &format!("  {}", escape(change)));
             last = Some(subject);
         }
         if self.intents.is_empty() && self.is_complete {
@@ -58,7 +60,10 @@ impl Intents {
                 text: change,
             } in &self.intents
             {
-                writeln(&mut text, &format!("| {} | {} |", cell(subject), cell(change)));
+                writeln(
+                    &mut text,
+                    &format!("| {} | {} |", markdown(subject), markdown(change)),
+                );
             }
         }
         if !self.is_complete {
@@ -70,28 +75,13 @@ impl Intents {
         if !self.findings.is_empty() {
             writeln(&mut text, "\n#### Findings\n");
             for finding in &self.findings {
-                writeln(&mut text, &format!("- {}", cell(&finding.to_string())));
+                let finding = finding.to_string().replace("\n  ", " ");
+                writeln(&mut text, &format!("- {}", markdown(&finding)));
             }
         }
         writeln(&mut text, &format!("\n`plan {}`", self.hash));
         text
     }
-}
-
-/// Text from a repository must not end a table's cell or start markup.
-fn cell(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '|' | '\\' | '`' | '*' | '_' | '<' | '>' | '[' | ']' | '@' | '#' => {
-                out.push('\\');
-                out.push(character);
-            }
-            '\n' | '\r' => out.push(' '),
-            other => out.push(other),
-        }
-    }
-    out
 }
 
 fn writeln(text: &mut String, line: &str) {
