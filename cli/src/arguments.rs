@@ -3,14 +3,18 @@
 //! Every flag can also be given as `AURORA_…`; none of them holds a secret.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, ValueEnum};
 use planner::names::EnvironmentName;
+use planner::shown::escape;
 use registry::{DatasetRoots, RootError};
 use standalone::DataDirError;
 
 use crate::commands::Command;
-use crate::failure::Failure;
+use crate::failure::{ERROR, Failure};
+use crate::terminal::{self, Terminal};
 use crate::view::View;
 
 const EXIT_CODES: &str = "\
@@ -28,6 +32,35 @@ AURORA_LOG sets the log filter (default warn; e.g. info, reconciler=debug), NO_C
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// Reads the command line. What is answered at once, help or what is wrong with it, is written, and its exit code
+/// returned.
+pub(crate) fn parse() -> Result<Arguments, ExitCode> {
+    Arguments::try_parse().map_err(|mut error| {
+        // A value may be another's: the name of a branch, say.
+        let strange: Vec<_> = error
+            .context()
+            .filter_map(|(kind, value)| match value {
+                ContextValue::String(text) => Some((kind, escape(text).into_owned())),
+                _ => None,
+            })
+            .collect();
+        for (kind, text) in strange {
+            if kind != ContextKind::Usage {
+                error.insert(kind, ContextValue::String(text));
+            }
+        }
+        let text = error.render().to_string();
+        if error.use_stderr() {
+            crate::logging::say(terminal::escape_lines(&text));
+            return ExitCode::from(ERROR);
+        }
+        match Terminal::new(Format::Text).text(&text) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(full) => Failure::from(full).report(),
+        }
+    })
 }
 
 /// Which environment of which repository.

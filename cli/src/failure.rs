@@ -3,7 +3,6 @@
 //! Owns the last line that a person reads. Must never hold a secret: errors of inner crates are printed as they are.
 
 use std::error::Error;
-use std::io;
 use std::process::ExitCode;
 
 use crate::terminal;
@@ -20,7 +19,6 @@ pub(crate) const REFUSED: u8 = 3;
 pub(crate) struct Failure {
     message: String,
     hint: Option<String>,
-    silent: bool,
 }
 
 impl Failure {
@@ -29,7 +27,6 @@ impl Failure {
         Self {
             message: message.into(),
             hint: None,
-            silent: false,
         }
     }
 
@@ -41,25 +38,15 @@ impl Failure {
 
     /// Says on standard error what went wrong and returns the exit code.
     pub(crate) fn report(self) -> ExitCode {
-        if self.silent {
-            return ExitCode::SUCCESS;
-        }
         terminal::complain(&self.message, self.hint.as_deref());
         ExitCode::from(ERROR)
     }
 }
 
-/// Takes an inner crate's error with all that caused it. A closed pipe (`aurora … | head`) is no failure.
+/// Takes an inner crate's error with all that caused it.
 impl<E: Error + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
-        let silent = (&error as &dyn Error)
-            .downcast_ref::<io::Error>()
-            .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe);
-        Self {
-            message: chain(&error),
-            hint: None,
-            silent,
-        }
+        Self::new(chain(&error))
     }
 }
 
@@ -102,6 +89,8 @@ pub(crate) fn chain(error: &dyn Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
 
     #[derive(Debug, thiserror::Error)]
@@ -124,11 +113,5 @@ mod tests {
             failure.expect_err("it failed").message,
             "open: read here: no such luck"
         );
-    }
-
-    #[test]
-    fn a_closed_pipe_is_silent() {
-        assert!(Failure::from(io::Error::from(io::ErrorKind::BrokenPipe)).silent);
-        assert!(!Failure::from(io::Error::from(io::ErrorKind::NotFound)).silent);
     }
 }

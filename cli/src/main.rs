@@ -6,6 +6,7 @@ mod commands;
 mod descriptors;
 mod failure;
 mod git_reader;
+mod life;
 mod listeners;
 mod logging;
 mod memory;
@@ -21,8 +22,6 @@ mod view;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 fn main() -> ExitCode {
     memory::share_between_threads();
     descriptors::keep_to_ourselves();
@@ -30,9 +29,13 @@ fn main() -> ExitCode {
         return code;
     }
     logging::start();
-    let arguments = arguments::Arguments::parse();
-    match arguments.command.run() {
-        Ok(code) => code,
-        Err(failure) => failure.report(),
-    }
+    let code = match arguments::parse() {
+        Ok(arguments) => match arguments.command.run() {
+            Ok(code) => code,
+            Err(failure) => failure.report(),
+        },
+        Err(answered) => answered,
+    };
+    logging::flush();
+    code
 }

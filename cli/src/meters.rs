@@ -34,11 +34,6 @@ impl Meters {
         }
     }
 
-    /// Returns the models that have an object, in order.
-    pub(crate) fn models(&self) -> impl Iterator<Item = &ModelName> {
-        self.models.keys()
-    }
-
     /// Counts an event.
     pub(crate) fn hear(&mut self, event: &Event) {
         match event {

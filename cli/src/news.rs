@@ -125,6 +125,11 @@ struct Told {
 }
 
 impl Teller {
+    /// Returns the models that have a rollout, in order.
+    pub(crate) fn models(&self) -> Vec<ModelName> {
+        self.rollouts.keys().cloned().collect()
+    }
+
     /// Returns what an event brings that was not told yet.
     pub(crate) fn hear(&mut self, event: Event) -> Vec<News> {
         match event {
@@ -312,6 +317,15 @@ fn training(
 }
 
 impl News {
+    /// Returns it as lines for people: more than one only where it says what to do.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        match self {
+            // A finding lets none of its texts bring a line of its own.
+            Self::Finding(finding) => finding.to_string().lines().map(str::to_owned).collect(),
+            other => vec![other.to_string()],
+        }
+    }
+
     /// Says whether a person must look.
     pub(crate) fn is_bad(&self) -> bool {
         match self {

@@ -164,13 +164,12 @@ impl Parts {
     /// Asks all parts to end and waits for them; a second signal ends the process at once.
     pub(crate) async fn stop(self) -> Result<(), Failure> {
         let Self {
-            signals,
+            signals: _,
             stop,
             files: _,
             mut running,
         } = self;
         stop.send_replace(true);
-        signals.end_with_next();
         while let Some(ended) = running.join_next().await {
             match ended {
                 Ok((_name, Ok(()))) => {}

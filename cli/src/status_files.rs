@@ -7,7 +7,7 @@ use planner::finding::{Finding, Reason};
 use serde_json::{Value, json};
 use server::StatusSource;
 
-use crate::commands::status;
+use crate::life;
 use crate::view::View;
 
 /// The status kept in one data directory.
@@ -71,6 +71,6 @@ impl StatusSource for StatusFiles {
     }
 
     fn age_seconds(&self) -> Option<f64> {
-        status::age(&self.data_dir).map(|age| age.as_secs_f64())
+        life::age(&self.data_dir).map(|age| age.as_secs_f64())
     }
 }

@@ -1,27 +1,27 @@
-//! The one place that writes to standard output and standard error.
+//! The one place that writes what a command says to standard output and standard error.
 //!
-//! Owns colours (only on a terminal, never with `NO_COLOR`) and the two output forms. A closed pipe comes back as an
-//! error, never as a panic.
+//! Owns colours (only on a terminal, never with `NO_COLOR`), the two output forms, and the escape of what others wrote:
+//! a [`Line`] is one line whatever its texts hold. A reader that is gone is no error and stops nothing; that the output
+//! cannot be written for another reason, a full disk, comes back as one.
 
-use std::fmt::Display;
+mod line;
+mod printer;
+
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use planner::shown::{escape, is_plain};
 use serde::Serialize;
 
 use crate::arguments::Format;
+use crate::logging;
 
-/// A colour of the 8 that each terminal has.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Colour {
-    /// What is wrong.
-    Red,
-    /// What is well.
-    Green,
-    /// What needs a look.
-    Yellow,
-    /// What is only context.
-    Dim,
-}
+pub(crate) use line::{Colour, Line, painted, table};
+pub(crate) use printer::{Heard, Printer, Sink};
+
+/// Whether the reader of standard output is gone: then nothing more is written to it.
+static IS_UNREAD: AtomicBool = AtomicBool::new(false);
 
 /// Says whether colours are wanted on a stream that is a terminal or not.
 pub(crate) fn colours(is_terminal: bool) -> bool {
@@ -30,46 +30,33 @@ pub(crate) fn colours(is_terminal: bool) -> bool {
 
 /// Writes a failure to standard error.
 pub(crate) fn complain(message: &str, hint: Option<&str>) {
-    let painted = colours(io::stderr().is_terminal());
-    let mut text = format!("{} {message}\n", paint(painted, Colour::Red, "error:"));
-    if let Some(hint) = hint {
-        text = format!("{text}{} {hint}\n", paint(painted, Colour::Yellow, "hint:"));
-    }
-    // Where standard error is closed nobody listens.
-    let _closed = io::stderr().write_all(text.as_bytes());
-}
-
-fn paint(painted: bool, colour: Colour, text: &str) -> String {
-    let code = match colour {
-        Colour::Red => 31,
-        Colour::Green => 32,
-        Colour::Yellow => 33,
-        Colour::Dim => 2,
-    };
-    if painted {
-        format!("\x1b[{code}m{text}\x1b[0m")
-    } else {
-        text.to_owned()
-    }
+    let is_painted = colours(io::stderr().is_terminal());
+    // What went wrong may be told on several lines; none of them is another's text, for findings escape theirs.
+    let mut lines = message.lines();
+    let first = painted(Colour::Red, "error:").and(format!(" {}", lines.next().unwrap_or_default()));
+    let hint = hint.map(|hint| painted(Colour::Yellow, "hint:").and(format!(" {hint}")));
+    let rest = lines.map(Line::from);
+    let text: String = std::iter::once(first)
+        .chain(rest)
+        .chain(hint)
+        .map(|line| line.render(is_painted) + "\n")
+        .collect();
+    logging::say(text);
 }
 
 /// Standard output in the form that the command line asks for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Terminal {
     format: Format,
-    painted: bool,
+    is_painted: bool,
 }
 
-#[expect(
-    clippy::unused_self,
-    reason = "whoever writes holds the terminal: its form is settled before the first line"
-)]
 impl Terminal {
     /// Writes in `format` from here on.
     pub(crate) fn new(format: Format) -> Self {
         Self {
             format,
-            painted: format == Format::Text && colours(io::stdout().is_terminal()),
+            is_painted: format == Format::Text && colours(io::stdout().is_terminal()),
         }
     }
 
@@ -83,73 +70,150 @@ impl Terminal {
         !self.is_json() && io::stderr().is_terminal()
     }
 
-    /// Colours `text` where colours are wanted.
-    pub(crate) fn paint(self, colour: Colour, text: impl Display) -> String {
-        paint(self.painted, colour, &text.to_string())
+    /// Renders a line for a person, with its line end.
+    pub(crate) fn render(self, line: impl Into<Line>) -> String {
+        line.into().render(self.is_painted) + "\n"
     }
 
     /// Writes a line for a person.
-    pub(crate) fn line(self, text: impl Display) -> io::Result<()> {
-        let mut out = io::stdout().lock();
-        writeln!(out, "{text}")?;
-        out.flush()
+    pub(crate) fn line(self, line: impl Into<Line>) -> io::Result<()> {
+        write(&self.render(line))
+    }
+
+    /// Writes lines for a person.
+    pub(crate) fn lines(self, lines: impl IntoIterator<Item = Line>) -> io::Result<()> {
+        let lines: String = lines.into_iter().map(|line| self.render(line)).collect();
+        write(&lines)
+    }
+
+    /// Writes a text of several lines, each of which is escaped. Whoever made it let no value bring a line of its own.
+    pub(crate) fn text(self, text: &str) -> io::Result<()> {
+        self.lines(text.lines().map(Line::from))
     }
 
     /// Writes one JSON document: indented, for a command that ends with it.
+    #[expect(
+        clippy::unused_self,
+        reason = "whoever writes holds the terminal: its form is settled before the first line"
+    )]
     pub(crate) fn document(self, value: &impl Serialize) -> io::Result<()> {
-        let mut out = io::stdout().lock();
-        serde_json::to_writer_pretty(&mut out, value)?;
-        writeln!(out)?;
-        out.flush()
-    }
-
-    /// Writes one JSON document on one line, for a command that goes on.
-    pub(crate) fn event(self, value: &impl Serialize) -> io::Result<()> {
-        let mut out = io::stdout().lock();
-        serde_json::to_writer(&mut out, value)?;
-        writeln!(out)?;
-        out.flush()
+        write(&(plain_json(serde_json::to_string_pretty(value)?) + "\n"))
     }
 }
 
-/// Lays `rows` out in columns as wide as their widest cell, two spaces apart; the first row is the heading.
-pub(crate) fn table(rows: &[Vec<String>]) -> String {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..columns)
-        .map(|column| {
-            rows.iter()
-                .filter_map(|row| row.get(column))
-                .map(|cell| cell.chars().count())
-                .max()
-                .unwrap_or(0)
-        })
-        .collect();
-    let lines: Vec<String> = rows
-        .iter()
-        .map(|row| {
-            let cells: Vec<String> = row
-                .iter()
-                .zip(&widths)
-                .map(|(cell, width)| format!("{cell:<width$}"))
-                .collect();
-            cells.join("  ").trim_end().to_owned()
-        })
-        .collect();
+/// Says lines on standard output without waiting for that: for processes that serve, whose output stops nothing.
+#[derive(Debug, Clone)]
+pub(crate) struct Announcer {
+    terminal: Terminal,
+    out: Printer<String>,
+}
+
+impl Announcer {
+    /// Starts the thread that writes.
+    pub(crate) fn new(terminal: Terminal) -> io::Result<Self> {
+        let is_json = terminal.is_json();
+        let mut sink = Sink::stdout();
+        let out = Printer::start("output", move |heard| {
+            let text = match heard {
+                Heard::Said(text) => text,
+                Heard::Missed(lines) => missed(is_json, lines),
+            };
+            sink.write(&text, |lines| missed(is_json, lines));
+        })?;
+        Ok(Self { terminal, out })
+    }
+
+    /// Says a line for a person, or an event for a program.
+    pub(crate) fn say(&self, line: impl Into<Line>, event: impl FnOnce() -> serde_json::Value) {
+        let text = if self.terminal.is_json() {
+            self::event(&event())
+        } else {
+            self.terminal.render(line)
+        };
+        let bytes = text.len();
+        self.out.say(text, bytes, 1);
+    }
+
+    /// Waits until all of it is written, for a moment.
+    pub(crate) fn flush(&self) {
+        let _is_written = self.out.flush(logging::END);
+    }
+}
+
+/// Renders the count of lines that were dropped.
+pub(crate) fn missed(is_json: bool, lines: u64) -> String {
+    if is_json {
+        event(&serde_json::json!({ "event": "missed", "lines": lines }))
+    } else {
+        format!("… {lines} lines not shown\n")
+    }
+}
+
+/// Renders one JSON document on one line, with its line end, for a command that goes on.
+pub(crate) fn event(value: &serde_json::Value) -> String {
+    plain_json(value.to_string()) + "\n"
+}
+
+/// Writes what JSON leaves as it is and a terminal may obey as JSON's own escapes: the data stay the same.
+fn plain_json(text: String) -> String {
+    let is_kept = |character: char| character == '\n' || is_plain(character);
+    if text.chars().all(is_kept) {
+        return text;
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        if is_kept(character) {
+            out.push(character);
+        } else {
+            let mut units = [0; 2];
+            for unit in character.encode_utf16(&mut units) {
+                // Writing into a string cannot fail.
+                let _written = write!(out, "\\u{unit:04x}");
+            }
+        }
+    }
+    out
+}
+
+/// Writes to standard output, unless its reader is gone.
+fn write(text: &str) -> io::Result<()> {
+    if IS_UNREAD.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+            IS_UNREAD.store(true, Ordering::Relaxed);
+            Ok(())
+        }
+        Err(error) => Err(io::Error::new(
+            error.kind(),
+            format!("cannot write the output: {error}"),
+        )),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Escapes a text of several lines, each for itself.
+pub(crate) fn escape_lines(text: &str) -> String {
+    let lines: Vec<_> = text.split('\n').map(escape).collect();
     lines.join("\n")
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
-    fn a_table_aligns_its_columns() {
-        let rows = [["model", "w"], ["iris", "-"], ["wine-quality", "10%"]]
-            .map(|row| row.map(str::to_owned).to_vec());
-        expect_test::expect![[r"
-            model         w
-            iris          -
-            wine-quality  10%"]]
-        .assert_eq(&table(&rows));
+    fn json_keeps_its_data_and_nothing_that_a_terminal_obeys() {
+        let value = json!({ "message": "a\u{9b}31m\u{202e}b\n\u{1b}[0m \u{e0041} Zürich" });
+        let text = event(&value);
+        assert_eq!(
+            text,
+            "{\"message\":\"a\\u009b31m\\u202eb\\n\\u001b[0m \\udb40\\udc41 Zürich\"}\n"
+        );
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
     }
 }

@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::listeners::{Bound, ControlPlaneArguments, ListenerArguments};
 use crate::serving::{self, Parts};
 use crate::status_files::StatusFiles;
-use crate::terminal::Terminal;
+use crate::terminal::{Announcer, Terminal};
 
 /// Flags of `aurora control-plane`.
 #[derive(Debug, Args)]
@@ -48,12 +48,13 @@ async fn serve(
     let status = Arc::new(StatusFiles::new(data_dir));
     let address = bound.address;
     parts.control_plane(store, status, Metrics::new(), bound)?;
-    if terminal.is_json() {
-        terminal.event(&json!({ "event": "listening", "control_plane": address }))?;
-    } else {
-        terminal.line(format!("control plane  http://{address}"))?;
-    }
+    let said = Announcer::new(terminal)?;
+    said.say(
+        format!("control plane  http://{address}"),
+        || json!({ "event": "listening", "control_plane": address }),
+    );
     parts.wait().await?;
     parts.stop().await?;
+    said.flush();
     Ok(ExitCode::SUCCESS)
 }

@@ -14,6 +14,6 @@ pub(crate) struct CrdsArguments {}
 
 pub(crate) fn run(_arguments: &CrdsArguments) -> Result<ExitCode, Failure> {
     let documents: Vec<String> = crds::crd_yaml().into_iter().map(|(_file, text)| text).collect();
-    Terminal::new(Format::Text).line(documents.join("---\n").trim_end())?;
+    Terminal::new(Format::Text).text(documents.join("---\n").trim_end())?;
     Ok(ExitCode::SUCCESS)
 }

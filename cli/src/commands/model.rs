@@ -197,7 +197,7 @@ fn list(model: Option<&ModelName>, store: &Store, terminal: Terminal) -> Result<
     } else if values.is_empty() {
         terminal.line("the registry holds no version")?;
     } else {
-        terminal.line(table(&rows))?;
+        terminal.lines(table(&rows))?;
     }
     Ok(ExitCode::SUCCESS)
 }

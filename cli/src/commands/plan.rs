@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use planner::plan::Action;
+use planner::shown::markdown;
 use reconciler::diff::Intents;
 use reconciler::preview::{self, Preview};
 use serde_json::json;
@@ -100,9 +101,9 @@ impl PlanFormat {
 fn say_intents(format: PlanFormat, intents: &Intents) -> Result<(), Failure> {
     let terminal = format.terminal();
     match format {
-        PlanFormat::Text => terminal.line(intents.text().trim_end())?,
+        PlanFormat::Text => terminal.text(intents.text().trim_end())?,
         PlanFormat::Json => terminal.document(intents)?,
-        PlanFormat::Markdown => terminal.line(intents.markdown().trim_end())?,
+        PlanFormat::Markdown => terminal.text(intents.markdown().trim_end())?,
     }
     Ok(())
 }
@@ -147,14 +148,14 @@ fn say_preview(format: PlanFormat, preview: &Preview) -> Result<(), Failure> {
                 terminal.line(format!("  waiting: {waiting}"))?;
             }
             for finding in &plan.findings {
-                terminal.line(mark(terminal, finding))?;
+                terminal.lines(mark(finding))?;
             }
             terminal.line(format!("plan {hash}"))?;
         }
         PlanFormat::Markdown => {
-            terminal.line(format!("### Aurora: {}\n", revision.short()))?;
+            terminal.text(&format!("### Aurora: {}\n\n", revision.short()))?;
             if let Some(suspended) = &suspended {
-                terminal.line(format!("**{suspended}**\n"))?;
+                terminal.text(&format!("**{}**\n\n", markdown(suspended)))?;
             } else if actions.is_empty() && plan.findings.is_empty() {
                 terminal.line("No change.")?;
             }
@@ -164,12 +165,13 @@ fn say_preview(format: PlanFormat, preview: &Preview) -> Result<(), Failure> {
             let actions = actions.into_iter().chain(held);
             let waiting = waiting.into_iter().map(|waiting| format!("waiting: {waiting}"));
             for line in actions.chain(waiting) {
-                terminal.line(format!("- {line}"))?;
+                terminal.line(format!("- {}", markdown(&line)))?;
             }
             for finding in &plan.findings {
-                terminal.line(format!("- **{}**", finding.to_string().replace('\n', " ")))?;
+                let finding = finding.to_string().replace("\n  ", " ");
+                terminal.line(format!("- **{}**", markdown(&finding)))?;
             }
-            terminal.line(format!("\n`plan {hash}`"))?;
+            terminal.text(&format!("\n`plan {hash}`"))?;
         }
     }
     Ok(())

@@ -16,11 +16,12 @@ use crate::arguments::{
 };
 use crate::clock;
 use crate::commands::registry::random_id;
+use crate::commands::validate::mark;
 use crate::failure::{Failure, NO};
 use crate::git_reader;
 use crate::serving::{self, Parts};
 use crate::slots::ServerSlots;
-use crate::terminal::{Colour, Terminal};
+use crate::terminal::{Colour, Terminal, painted};
 use crate::trainer::ChildTrainer;
 
 /// Flags of `aurora reconcile`.
@@ -100,29 +101,22 @@ fn say(terminal: Terminal, converged: &Converged) -> Result<(), Failure> {
         return Ok(());
     }
     let revision = revision.as_ref().map_or("no commit", |revision| revision.short());
-    if converged.is_converged() {
-        terminal.line(format!(
-            "{} at {revision}",
-            terminal.paint(Colour::Green, "converged")
-        ))?;
+    let (colour, came_to, note) = if converged.is_converged() {
+        (Colour::Green, "converged", String::new())
     } else if let (true, Some(reason)) = (is_settled, suspended) {
-        terminal.line(format!(
-            "{} at {revision}, nothing is changed: {reason}",
-            terminal.paint(Colour::Yellow, "suspended")
-        ))?;
+        (
+            Colour::Yellow,
+            "suspended",
+            format!(", nothing is changed: {reason}"),
+        )
     } else if *is_settled {
-        terminal.line(format!(
-            "{} at {revision}",
-            terminal.paint(Colour::Yellow, "not all of it could be applied")
-        ))?;
+        (Colour::Yellow, "not all of it could be applied", String::new())
     } else {
-        terminal.line(format!(
-            "{} at {revision}",
-            terminal.paint(Colour::Yellow, "not settled in time")
-        ))?;
-    }
+        (Colour::Yellow, "not settled in time", String::new())
+    };
+    terminal.line(painted(colour, came_to).and(format!(" at {revision}{note}")))?;
     for finding in findings {
-        terminal.line(finding)?;
+        terminal.lines(mark(finding))?;
     }
     for waiting in waiting {
         terminal.line(format!("waiting: {waiting}"))?;

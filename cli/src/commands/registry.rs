@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use planner::names::EnvironmentName;
-use registry::{Owner, Store};
+use registry::{Owner, Store, StoreError};
 use serde_json::json;
 
 use crate::arguments::OutputArguments;
@@ -45,21 +45,36 @@ pub(crate) fn run(arguments: RegistryArguments) -> Result<ExitCode, Failure> {
         installation,
         output,
     } = arguments.command;
-    let installation = match installation {
-        Some(id) => id,
-        None => random_id()?,
-    };
-    let owner = Owner {
+    let wanted = Owner {
         environment,
-        installation,
+        installation: match &installation {
+            Some(id) => id.clone(),
+            None => random_id()?,
+        },
     };
-    Store::init(&standalone::settle(&registry)?, &owner, clock::now())?;
+    let root = standalone::settle(&registry)?;
+    let was_there = Store::open(&root).is_ok();
+    let owner = match Store::init(&root, &wanted, clock::now()) {
+        Ok(_store) => wanted,
+        // Whoever gives no installation takes the one that made it.
+        Err(StoreError::OtherOwner { owner, .. })
+            if installation.is_none() && owner.environment == wanted.environment =>
+        {
+            *owner
+        }
+        Err(error) => return Err(error.into()),
+    };
     let terminal = Terminal::new(output.output);
     if terminal.is_json() {
-        terminal.document(&json!({ "registry": registry, "owner": owner }))?;
+        terminal.document(&json!({ "registry": registry, "owner": owner, "created": !was_there }))?;
     } else {
+        let (verb, note) = if was_there {
+            ("is already", ": left as it is")
+        } else {
+            ("is now", "")
+        };
         terminal.line(format!(
-            "{} is a store of environment {}, installation {}",
+            "{} {verb} a store of environment {}, installation {}{note}",
             registry.display(),
             owner.environment,
             owner.installation

@@ -1,6 +1,8 @@
 //! `aurora rollout`: what a person asks of one model's rollout beside Git. Each command waits until the process that
 //! serves has taken it up, and says so.
 
+mod show;
+
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::thread;
@@ -8,7 +10,6 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
 use crds::MLDeployment;
-use crds::status::{MLDeploymentStatus, StateName, TrackStatus, TransitionStatus};
 use planner::names::ModelName;
 use planner::rollout;
 use standalone::commands::{clear_pause, write_abort, write_pause};
@@ -16,8 +17,10 @@ use standalone::commands::{clear_pause, write_abort, write_pause};
 use crate::arguments::{DataArguments, OutputArguments};
 use crate::clock;
 use crate::commands::status;
-use crate::failure::{Context as _, Failure};
-use crate::terminal::{Terminal, table};
+use crate::failure::{Context as _, Failure, NO};
+use crate::life::Life;
+use crate::terminal::Terminal;
+use show::Rollout;
 
 /// How often the status is looked at.
 const POLL: Duration = Duration::from_millis(50);
@@ -31,7 +34,7 @@ pub(crate) struct RolloutArguments {
 
 #[derive(Debug, Subcommand)]
 enum RolloutCommand {
-    /// Show where a model's rollout, or each one, stands, and its last transitions
+    /// Show where a model's rollout, or each one, stands; exits 1 if one is not where Git says
     Status {
         /// The model; absent: all of them
         model: Option<ModelName>,
@@ -102,18 +105,7 @@ pub(crate) fn run(arguments: &RolloutArguments) -> Result<ExitCode, Failure> {
     match &arguments.command {
         RolloutCommand::Status { model, data, output } => {
             let terminal = Terminal::new(output.output);
-            match model {
-                Some(model) => show(terminal, &deployment(data, model)?)?,
-                None => show_all(terminal, deployments(data)?)?,
-            }
-            let view = status::read(&data.data_dir)?;
-            if let Some(reason) = view.environment.as_ref().and_then(status::suspension)
-                && !terminal.is_json()
-            {
-                terminal.line(format!(
-                    "\nthe environment is suspended, nothing is changed: {reason}"
-                ))?;
-            }
+            return status_of(terminal, data, model.as_ref());
         }
         RolloutCommand::Abort { model, order } => abort(model, order)?,
         RolloutCommand::Pause { model, order } => {
@@ -121,13 +113,23 @@ pub(crate) fn run(arguments: &RolloutArguments) -> Result<ExitCode, Failure> {
             model.deployment()?;
             write_pause(&model.data.settled()?, &model.model, &reason, clock::now())
                 .context(|| "cannot write the command".to_owned())?;
-            model.wait(&order.patience, |memory| memory.paused.as_ref() == Some(&reason))?;
+            let asked = Asked {
+                what: "the pause is written, and counts".to_owned(),
+                undo: format!("`aurora rollout resume {}` takes it back", model.model),
+            };
+            model.wait(&order.patience, &asked, |memory| {
+                memory.paused.as_ref() == Some(&reason)
+            })?;
         }
         RolloutCommand::Resume { model, patience } => {
             model.deployment()?;
             clear_pause(&model.data.settled()?, &model.model)
                 .context(|| "cannot remove the command".to_owned())?;
-            model.wait(patience, |memory| memory.paused.is_none())?;
+            let asked = Asked {
+                what: "the pause is lifted, and that counts".to_owned(),
+                undo: format!("`aurora rollout pause {}` keeps it", model.model),
+            };
+            model.wait(patience, &asked, |memory| memory.paused.is_none())?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -149,10 +151,23 @@ fn abort(selection: &ModelSelection, order: &Order) -> Result<(), Failure> {
         clock::now(),
     )
     .context(|| "cannot write the command".to_owned())?;
+    let asked = Asked {
+        what: "the abort is written, and counts".to_owned(),
+        undo: "a commit that changes or removes the canary's pin ends it".to_owned(),
+    };
     selection.wait(
         &order.patience,
+        &asked,
         |memory| matches!(&memory.state, rollout::State::Aborted { digest: aborted, .. } if *aborted == digest),
     )
+}
+
+/// What was asked for, in words, while nobody has taken it up.
+struct Asked {
+    /// What stands, and from when on: the rest of the sentence says from when.
+    what: String,
+    /// How to take it back.
+    undo: String,
 }
 
 /// Puts who asks before what is asked.
@@ -193,116 +208,67 @@ impl ModelSelection {
     fn wait(
         &self,
         patience: &Patience,
+        asked: &Asked,
         is_taken_up: impl Fn(&rollout::Status) -> bool,
     ) -> Result<(), Failure> {
-        let asked = Instant::now();
+        let data_dir = &self.data.settled()?;
+        let since = Instant::now();
+        let not_yet = |why: String| {
+            let Asked { what, undo } = asked;
+            Err(Failure::new(format!(
+                "{why}: {what} as soon as `aurora up` runs on {}",
+                data_dir.display()
+            ))
+            .hint(undo.clone()))
+        };
         loop {
             let deployment = self.deployment()?;
             let memory = deployment
                 .status
                 .as_ref()
                 .and_then(|status| status.memory.as_ref());
-            if memory.is_some_and(&is_taken_up) {
-                return show(Terminal::new(self.output.output), &deployment);
+            let life = Life::of(data_dir);
+            // What a status says is true while somebody keeps it.
+            if life.is_running() && memory.is_some_and(&is_taken_up) {
+                let rollout = Rollout::of(&status::read(data_dir)?, &deployment);
+                return rollout.say(Terminal::new(self.output.output));
             }
-            if asked.elapsed() >= patience.duration() {
-                return Err(Failure::new(format!(
-                    "the command is written, but nobody has taken it up within {} s",
-                    patience.timeout
-                ))
-                .hint("is `aurora up` running on this data directory? `aurora status` says when it was last alive"));
+            if matches!(life, Life::Stopped(_) | Life::NeverRun) {
+                return not_yet("nobody is there to take it up".to_owned());
+            }
+            if since.elapsed() >= patience.duration() {
+                return not_yet(format!("not taken up within {} s", patience.timeout));
             }
             thread::sleep(POLL);
         }
     }
 }
 
-fn show(terminal: Terminal, deployment: &MLDeployment) -> Result<(), Failure> {
-    let status = deployment.status.clone().unwrap_or_default();
-    if terminal.is_json() {
-        terminal.document(&status)?;
-    } else {
-        terminal.line(render(deployment, &status))?;
-    }
-    Ok(())
-}
-
-/// Shows each model's rollout; as JSON, an object with a member for each model.
-fn show_all(terminal: Terminal, deployments: BTreeMap<ModelName, MLDeployment>) -> Result<(), Failure> {
-    if terminal.is_json() {
-        let statuses: BTreeMap<_, _> = deployments
-            .into_iter()
-            .map(|(model, deployment)| (model, deployment.status.unwrap_or_default()))
-            .collect();
-        terminal.document(&statuses)?;
-        return Ok(());
-    }
-    let shown: Vec<_> = deployments
-        .values()
-        .map(|deployment| render(deployment, &deployment.status.clone().unwrap_or_default()))
-        .collect();
-    if shown.is_empty() {
-        terminal.line("no model is deployed here yet")?;
-    } else {
-        terminal.line(shown.join("\n\n\n"))?;
-    }
-    Ok(())
-}
-
-fn render(deployment: &MLDeployment, status: &MLDeploymentStatus) -> String {
-    let served = |track: Option<&TrackStatus>| {
-        track.map_or_else(
-            || "nothing".to_owned(),
-            |track| format!("{} {}", track.version, track.digest.short()),
-        )
+/// Shows a model's rollout, or each one; as JSON of all, an object with a member for each model.
+fn status_of(
+    terminal: Terminal,
+    data: &DataArguments,
+    model: Option<&ModelName>,
+) -> Result<ExitCode, Failure> {
+    let data_dir = data.settled()?;
+    let view = status::read(&data_dir)?;
+    let shown = match model {
+        Some(model) => BTreeMap::from([(model.clone(), deployment(data, model)?)]),
+        None => deployments(data)?,
     };
-    let declared = deployment
-        .spec
-        .canary
-        .as_ref()
-        .map_or_else(String::new, |canary| format!(", {} declared", canary.weight));
-    let mut rows = vec![
-        vec!["model".to_owned(), deployment.spec.model_name.to_string()],
-        vec!["state".to_owned(), state(status.state, &status.message)],
-        vec!["stable".to_owned(), served(status.stable.as_ref())],
-        vec!["canary".to_owned(), served(status.canary.as_ref())],
-        vec!["weight".to_owned(), format!("{}{declared}", status.weight)],
-    ];
-    let paused = status.memory.as_ref().and_then(|memory| memory.paused.as_ref());
-    rows.extend(
-        paused
-            .iter()
-            .map(|paused| vec!["paused".to_owned(), (*paused).clone()]),
-    );
-    rows.extend(status::behind(deployment).map(|behind| vec!["git".to_owned(), behind]));
-    let mut text = table(&rows);
-    if !status.history.is_empty() {
-        let mut history = vec![["at", "from", "to", "weight"].map(str::to_owned).to_vec()];
-        history.extend(status.history.iter().map(|transition| {
-            let TransitionStatus {
-                at,
-                from,
-                to,
-                message,
-                weight,
-            } = transition;
-            vec![
-                at.format("%F %T").to_string(),
-                state(Some(*from), ""),
-                state(Some(*to), message),
-                weight.to_string(),
-            ]
-        }));
-        text = format!("{text}\n\n{}", table(&history));
+    let rollouts: BTreeMap<&ModelName, Rollout<'_>> = shown
+        .iter()
+        .map(|(model, deployment)| (model, Rollout::of(&view, deployment)))
+        .collect();
+    match model.and_then(|model| rollouts.get(model)) {
+        Some(rollout) => rollout.say(terminal)?,
+        None => show::say_all(terminal, &rollouts)?,
     }
-    text
-}
-
-fn state(state: Option<StateName>, message: &str) -> String {
-    let name = state.map_or_else(|| "none yet".to_owned(), |state| format!("{state:?}"));
-    if message.is_empty() {
-        name
+    let is_as_declared =
+        Life::of(&data_dir).is_running() && rollouts.values().all(Rollout::is_as_declared);
+    Ok(if is_as_declared {
+        ExitCode::SUCCESS
     } else {
-        format!("{name} ({message})")
-    }
+        ExitCode::from(NO)
+    })
 }

@@ -21,7 +21,7 @@ use crate::failure::Failure;
 use crate::listeners::{Bound, InferenceArguments, ListenerArguments};
 use crate::serving::{self, Parts};
 use crate::slots::ServerSlots;
-use crate::terminal::Terminal;
+use crate::terminal::{Announcer, Terminal};
 
 /// How often it is looked whether everything is loaded.
 const LOAD_POLL: Duration = Duration::from_millis(10);
@@ -117,13 +117,14 @@ async fn serve(
             return Ok(ExitCode::SUCCESS);
         }
     }
-    if terminal.is_json() {
-        terminal.event(&json!({ "event": "ready", "inference": format!("http://{address}") }))?;
-    } else {
-        terminal.line(format!("inference      http://{address}"))?;
-    }
+    let said = Announcer::new(terminal)?;
+    said.say(
+        format!("inference      http://{address}"),
+        || json!({ "event": "ready", "inference": format!("http://{address}") }),
+    );
     parts.wait().await?;
     parts.stop().await?;
+    said.flush();
     Ok(ExitCode::SUCCESS)
 }
 

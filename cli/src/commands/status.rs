@@ -2,10 +2,9 @@
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime};
 
 use clap::Args;
-use crds::status::{FindingStatus, TrackStatus};
+use crds::status::{FindingStatus, StateName, TrackStatus};
 use crds::{MLDeployment, MLEnvironment};
 use registry::files::may_be_there;
 use planner::Timestamp;
@@ -13,12 +12,10 @@ use planner::observed::Behind;
 use serde_json::json;
 
 use crate::arguments::{DataArguments, OutputArguments};
-use crate::failure::{Context as _, Failure};
-use crate::terminal::{Colour, Terminal, table};
+use crate::failure::{Context as _, Failure, NO};
+use crate::life::Life;
+use crate::terminal::{Colour, Line, Terminal, painted, table};
 use crate::view::View;
-
-/// How long the heartbeat of a process that is well may be still: three beats.
-const SILENCE_MAX: Duration = Duration::from_secs(15);
 
 /// Flags of `aurora status`.
 #[derive(Debug, Args)]
@@ -32,16 +29,24 @@ pub(crate) struct StatusArguments {
 pub(crate) fn run(arguments: &StatusArguments) -> Result<ExitCode, Failure> {
     let data_dir = arguments.data.settled()?;
     let view = read(&data_dir)?;
-    let age = age(&data_dir);
+    let life = Life::of(&data_dir);
     let terminal = Terminal::new(arguments.output.output);
+    let is_well = is_well(&view, life);
     if terminal.is_json() {
         let mut value = view.to_json();
-        value["age_seconds"] = json!(age.map(|age| age.as_secs()));
+        let mut add = |name: &str, to: serde_json::Value| value[name] = to;
+        add("process", json!(life)["process"].clone());
+        add("age_seconds", json!(life)["age_seconds"].clone());
+        add("well", json!(is_well));
         terminal.document(&value)?;
     } else {
-        terminal.line(render(terminal, &view, age))?;
+        terminal.lines(render(&view, life))?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if is_well {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(NO)
+    })
 }
 
 /// Reads a data directory that must be one.
@@ -56,18 +61,34 @@ pub(crate) fn read(data_dir: &Path) -> Result<View, Failure> {
     View::read(data_dir).context(|| format!("cannot read {}", data_dir.display()))
 }
 
-/// Returns how long ago the process that owns the data directory was last alive.
-pub(crate) fn age(data_dir: &Path) -> Option<Duration> {
-    let beat = standalone::last_beat(data_dir)?;
-    Some(SystemTime::now().duration_since(beat).unwrap_or_default())
+/// Says whether a live process serves all that Git declares: nothing is wrong, suspended, waits or is under way.
+fn is_well(view: &View, life: Life) -> bool {
+    let report = view
+        .environment
+        .as_ref()
+        .and_then(|environment| environment.status.as_ref());
+    let is_suspended = view
+        .environment
+        .as_ref()
+        .is_some_and(|environment| suspension(environment).is_some());
+    life.is_running()
+        && !is_suspended
+        && report.is_some_and(|report| report.findings.is_empty() && report.waiting.is_empty())
+        && view.deployments.values().all(is_serving)
 }
 
-fn render(terminal: Terminal, view: &View, age: Option<Duration>) -> String {
+/// Says whether a model serves what its object declares.
+pub(crate) fn is_serving(deployment: &MLDeployment) -> bool {
+    let state = deployment.status.as_ref().and_then(|status| status.state);
+    state == Some(StateName::Idle) && deployment.spec.suspend.is_none() && behind(deployment).is_none()
+}
+
+fn render(view: &View, life: Life) -> Vec<Line> {
     let environment = view.environment.as_ref();
     let status = environment.and_then(|environment| environment.status.as_ref());
-    let mut parts: Vec<String> = environment
+    let mut parts: Vec<Vec<Line>> = environment
         .iter()
-        .map(|environment| headline(environment, age))
+        .map(|environment| headline(environment, life))
         .collect();
     if !view.deployments.is_empty() {
         parts.push(deployments(view));
@@ -76,45 +97,45 @@ fn render(terminal: Terminal, view: &View, age: Option<Duration>) -> String {
         parts.push(trainings(view));
     }
     if let Some(status) = status {
-        let (findings, waiting) = (&status.findings, &status.waiting);
-        let findings = findings
-            .iter()
-            .map(|finding| terminal.paint(Colour::Red, finding_text(finding)));
-        let waiting = waiting.iter().map(|waiting| format!("waiting: {waiting}"));
-        let lines: Vec<_> = findings.chain(waiting).collect();
-        parts.extend((!lines.is_empty()).then(|| lines.join("\n")));
+        let mut lines: Vec<Line> = status.findings.iter().flat_map(finding).collect();
+        lines.extend(status.waiting.iter().map(|waiting| waits(waiting)));
+        parts.extend((!lines.is_empty()).then_some(lines));
     }
-    parts.join("\n\n")
+    apart(parts)
 }
 
-fn headline(environment: &MLEnvironment, age: Option<Duration>) -> String {
+/// Puts an empty line between parts.
+pub(crate) fn apart(parts: Vec<Vec<Line>>) -> Vec<Line> {
+    let mut all = Vec::new();
+    for part in parts {
+        if !all.is_empty() {
+            all.push(Line::default());
+        }
+        all.extend(part);
+    }
+    all
+}
+
+fn headline(environment: &MLEnvironment, life: Life) -> Vec<Line> {
     let status = environment.status.as_ref();
     let applied = status.and_then(|status| status.applied_revision.as_ref());
     let attempted = status.and_then(|status| status.attempted_revision.as_ref());
     let attempted = attempted.filter(|attempted| applied != Some(attempted));
-    format!(
-        "environment {}, applied revision {}{}, {}{}",
+    let mut lines = vec![Line::from(format!(
+        "environment {}, applied revision {}{}, {life}",
         environment.metadata.name.as_deref().unwrap_or_default(),
         applied.map_or("none", |revision| revision.short()),
         attempted.map_or_else(String::new, |revision| format!(
             " (not all of {} is applied)",
             revision.short()
         )),
-        age.map_or_else(
-            || "never run".to_owned(),
-            |age| {
-                let seconds = age.as_secs();
-                if age > SILENCE_MAX {
-                    format!("not running, or unable to write here: last seen alive {seconds} s ago")
-                } else {
-                    format!("seen alive {seconds} s ago")
-                }
-            }
-        ),
-        suspension(environment).map_or_else(String::new, |reason| format!(
-            "\nsuspended: {reason}; nothing is changed while it stands, and what serves stays"
-        )),
-    )
+    ))];
+    lines.extend(suspension(environment).map(|reason| {
+        Line::from(format!(
+            "suspended: {reason}; nothing is changed while it stands, and what serves stays"
+        ))
+    }));
+    lines
 }
 
 /// Returns why an environment is suspended.
@@ -130,7 +151,13 @@ pub(crate) fn behind(deployment: &MLDeployment) -> Option<String> {
     })
 }
 
-fn finding_text(finding: &FindingStatus) -> String {
+/// Renders what waits.
+pub(crate) fn waits(waiting: &str) -> Line {
+    Line::from(format!("waiting: {waiting}"))
+}
+
+/// Renders a finding of a report, and what to do on a line of its own.
+pub(crate) fn finding(finding: &FindingStatus) -> Vec<Line> {
     let FindingStatus {
         location,
         reason,
@@ -140,19 +167,18 @@ fn finding_text(finding: &FindingStatus) -> String {
     } = finding;
     let place = [location.as_deref().unwrap_or_default(), reason, subject, message];
     let place: Vec<_> = place.into_iter().filter(|part| !part.is_empty()).collect();
-    let hint = if hint.is_empty() {
-        String::new()
-    } else {
-        format!("\n  hint: {hint}")
-    };
-    format!("{}{hint}", place.join(": "))
+    let mut lines = vec![painted(Colour::Red, place.join(": "))];
+    if !hint.is_empty() {
+        lines.push(Line::from(format!("  hint: {hint}")));
+    }
+    lines
 }
 
 fn served(track: Option<&TrackStatus>) -> String {
     track.map_or_else(|| "-".to_owned(), |track| track.version.to_string())
 }
 
-fn deployments(view: &View) -> String {
+fn deployments(view: &View) -> Vec<Line> {
     let mut rows = vec![
         ["model", "stable", "canary", "weight", "declared", "state"]
             .map(str::to_owned)
@@ -183,7 +209,7 @@ fn deployments(view: &View) -> String {
     table(&rows)
 }
 
-fn trainings(view: &View) -> String {
+fn trainings(view: &View) -> Vec<Line> {
     let mut rows = vec![
         ["job", "model", "version", "phase", "note"]
             .map(str::to_owned)

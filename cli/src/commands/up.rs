@@ -81,14 +81,16 @@ pub(crate) fn run(arguments: &UpArguments) -> Result<ExitCode, Failure> {
         installation: random_id()?,
     };
     let standalone = Standalone::open(&options, clock::now())?;
-    let presenter = Presenter::new(Terminal::new(arguments.output.output));
-    serving::block_on(serve(
+    let presenter = Presenter::new(Terminal::new(arguments.output.output))?;
+    let ended = serving::block_on(serve(
         standalone,
         environment,
         inference,
         control_plane,
-        presenter,
-    ))?
+        presenter.clone(),
+    ))?;
+    presenter.flush();
+    ended
 }
 
 async fn serve(
@@ -103,24 +105,29 @@ async fn serve(
     let runtime = Runtime::new(metrics.clone());
     let slots = ServerSlots::new(runtime.clone(), standalone.store().clone(), standalone.wake());
     let status = Arc::new(StatusFiles::new(standalone.data_dir().to_owned()));
-    let mut telling = Telling {
+    let keeping = Keeping {
         trouble: status.trouble(),
-        environment: environment.clone(),
         events: standalone.events(),
         meters: Meters::new(metrics.clone(), environment.clone()),
+        heap: Heap::default(),
+    };
+    let telling = Telling {
+        environment: environment.clone(),
+        events: standalone.events(),
         teller: Teller::default(),
-        presenter,
+        presenter: presenter.clone(),
         runtime: runtime.clone(),
         store: standalone.store().clone(),
         addresses: Addresses::new(&inference, &control_plane),
-        heap: Heap::default(),
         ready_since: None,
         is_settled: false,
         is_told: false,
     };
-    telling
-        .presenter
-        .listening(inference.address, control_plane.address);
+    presenter.listening(
+        &telling.addresses,
+        &inference.address.to_string(),
+        &control_plane.address.to_string(),
+    );
 
     parts.inference(&runtime, inference)?;
     parts.control_plane(standalone.store().clone(), status, metrics, control_plane)?;
@@ -132,28 +139,64 @@ async fn serve(
             .await
             .map(|_converged| ())
     });
+    // Each a task of its own: what is counted does not wait for what is told.
+    let listeners = [tokio::spawn(keeping.run()), tokio::spawn(telling.run())];
 
-    tokio::select! {
-        ended = parts.wait() => ended?,
-        () = telling.run() => {}
-    }
-    telling.presenter.stopping();
+    let ended = parts.wait().await;
+    let [_keeping, telling] = &listeners;
+    telling.abort();
+    ended?;
+    presenter.stopping();
     parts.stop().await?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Tells what happens.
-struct Telling {
+/// Keeps what others look at: the metrics, what is wrong with the storage, and the memory that is free.
+struct Keeping {
     trouble: Trouble,
-    environment: EnvironmentName,
     events: Receiver<Event>,
     meters: Meters,
+    heap: Heap,
+}
+
+impl Keeping {
+    async fn run(mut self) {
+        loop {
+            match self.events.recv().await {
+                Ok(event) => self.hear(&event),
+                Err(RecvError::Lagged(missed)) => {
+                    self.heap.used(missed);
+                    tracing::warn!(missed, "too much happened to count all of it");
+                }
+                // The reconciler ended; whoever waits for it says so.
+                Err(RecvError::Closed) => return,
+            }
+        }
+    }
+
+    fn hear(&mut self, event: &Event) {
+        if let Event::Pass(pass) = event {
+            self.trouble.found(&pass.findings);
+        }
+        self.meters.hear(event);
+        if !matches!(event, Event::PassEnded { .. }) {
+            self.heap.used(1);
+            if matches!(event, Event::Settled { .. }) {
+                self.heap.tidy();
+            }
+        }
+    }
+}
+
+/// Tells what happens.
+struct Telling {
+    environment: EnvironmentName,
+    events: Receiver<Event>,
     teller: Teller,
     presenter: Presenter,
     runtime: Runtime,
     store: Store,
     addresses: Addresses,
-    heap: Heap,
     /// Since when the server can answer.
     ready_since: Option<Instant>,
     /// Whether the last that was heard is that nothing is left to do.
@@ -162,7 +205,7 @@ struct Telling {
 }
 
 impl Telling {
-    async fn run(&mut self) {
+    async fn run(mut self) {
         let mut look = tokio::time::interval(READY_POLL);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -170,38 +213,28 @@ impl Telling {
                 event = self.events.recv() => match event {
                     Ok(event) => self.hear(event),
                     Err(RecvError::Lagged(missed)) => {
-                        self.heap.used(missed);
                         tracing::warn!(missed, "too much happened to tell all of it");
                     }
-                    // The reconciler ended; whoever waits for it says so.
-                    Err(RecvError::Closed) => return std::future::pending().await,
+                    Err(RecvError::Closed) => return,
                 },
-                _now = look.tick(), if !self.is_told => self.look(),
+                _now = look.tick(), if !self.is_told => self.look().await,
             }
         }
     }
 
     fn hear(&mut self, event: Event) {
-        if let Event::Pass(pass) = &event {
-            self.trouble.found(&pass.findings);
-        }
         if let Event::Uncommitted(files) = &event {
             self.presenter.uncommitted(files);
         }
-        self.meters.hear(&event);
         if !matches!(event, Event::PassEnded { .. }) {
             self.is_settled = matches!(event, Event::Settled { .. });
-            self.heap.used(1);
-            if self.is_settled {
-                self.heap.tidy();
-            }
         }
         let news = self.teller.hear(event);
         self.presenter.news(&news);
     }
 
     /// Says what serves as soon as everything does.
-    fn look(&mut self) {
+    async fn look(&mut self) {
         let now = Instant::now();
         if !self.runtime.ready(now) {
             return;
@@ -211,9 +244,13 @@ impl Telling {
             return;
         }
         self.is_told = true;
-        let served = banner::served(self.meters.models(), &self.runtime, &self.store);
-        let models = self.meters.models().count();
+        let models = self.teller.models();
+        let count = models.len();
+        let (runtime, store) = (self.runtime.clone(), self.store.clone());
+        // The registry's disk may be slow, and these threads answer requests.
+        let served = tokio::task::spawn_blocking(move || banner::served(&models, &runtime, &store));
+        let served = served.await.unwrap_or_default();
         let folder = format!("environments/{}", self.environment);
-        self.presenter.ready(&served, models, &self.addresses, &folder);
+        self.presenter.ready(&served, count, &self.addresses, &folder);
     }
 }

@@ -16,7 +16,7 @@ use crate::arguments::{DataArguments, DatasetArguments, OutputArguments};
 use crate::clock;
 use crate::failure::{Failure, NO};
 use crate::git_reader;
-use crate::terminal::{Colour, Terminal};
+use crate::terminal::{Colour, Line, Terminal, painted};
 
 /// What is checked unless something else is asked for.
 const NEWEST: &str = "HEAD";
@@ -177,12 +177,12 @@ fn say(terminal: Terminal, checked: &Checked) -> Result<(), Failure> {
         unjudged,
     } = checked;
     for finding in findings {
-        terminal.line(mark(terminal, finding))?;
+        terminal.lines(mark(finding))?;
     }
     let verdict = match findings.len() {
-        0 => terminal.paint(Colour::Green, "no finding"),
-        1 => terminal.paint(Colour::Red, "1 finding"),
-        count => terminal.paint(Colour::Red, format!("{count} findings")),
+        0 => painted(Colour::Green, "no finding"),
+        1 => painted(Colour::Red, "1 finding"),
+        count => painted(Colour::Red, format!("{count} findings")),
     };
     let note = if *registry {
         ""
@@ -198,20 +198,29 @@ fn say(terminal: Terminal, checked: &Checked) -> Result<(), Failure> {
     let suspended = suspended.as_ref().map_or_else(String::new, |reason| {
         format!("; suspended, nothing is changed: {reason}")
     });
-    terminal.line(format!(
-        "{environment} at {}: {verdict}{note}{data}{suspended}",
-        revision.short()
-    ))?;
+    let place = Line::from(format!("{environment} at {}: ", revision.short()));
+    terminal.line(place.followed_by(verdict).and(note).and(data).and(suspended))?;
     Ok(())
 }
 
-/// Colours the reason, and nothing else.
-pub(crate) fn mark(terminal: Terminal, finding: &Finding) -> String {
-    let text = finding.to_string();
-    let reason = finding.reason.to_string();
-    text.replacen(
-        &format!("{reason}: "),
-        &format!("{}: ", terminal.paint(Colour::Red, &reason)),
-        1,
-    )
+/// Renders a finding, its reason coloured, and what to do on a line of its own.
+pub(crate) fn mark(finding: &Finding) -> Vec<Line> {
+    let Finding {
+        location,
+        reason,
+        subject,
+        message,
+        hint,
+    } = finding;
+    let place = location.as_ref().map(|location| format!("{location}: "));
+    let subject = if subject.is_empty() {
+        String::new()
+    } else {
+        format!("{subject}: ")
+    };
+    let line = Line::from(place.unwrap_or_default())
+        .painted(Colour::Red, reason)
+        .and(format!(": {subject}{message}"));
+    let hint = (!hint.is_empty()).then(|| Line::from(format!("  hint: {hint}")));
+    std::iter::once(line).chain(hint).collect()
 }

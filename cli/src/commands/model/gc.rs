@@ -20,7 +20,7 @@ use crate::clock;
 use crate::commands::status;
 use crate::failure::{Context as _, Failure};
 use crate::git_reader;
-use crate::terminal::{Colour, Terminal};
+use crate::terminal::{Colour, Line, Terminal, painted};
 
 /// Flags of `aurora model gc`.
 #[derive(Debug, Args)]
@@ -180,11 +180,11 @@ fn say(terminal: Terminal, collected: &[Collected], dry_run: bool) -> Result<(),
     let verb = if dry_run { "would remove" } else { "removed" };
     for collected in collected {
         terminal.line(match collected {
-            Collected::Version(model, version) => format!("{verb} {model} {version}"),
-            Collected::Dataset(digest) => format!("{verb} dataset {digest}"),
-            Collected::Leftover(path) => format!("{verb} {}", path.display()),
+            Collected::Version(model, version) => Line::from(format!("{verb} {model} {version}")),
+            Collected::Dataset(digest) => Line::from(format!("{verb} dataset {digest}")),
+            Collected::Leftover(path) => Line::from(format!("{verb} {}", path.display())),
             Collected::Skipped(model, why) => {
-                format!("{} {model}: {why}", terminal.paint(Colour::Yellow, "kept all of"))
+                painted(Colour::Yellow, "kept all of").and(format!(" {model}: {why}"))
             }
         })?;
     }

@@ -50,10 +50,11 @@ pub(crate) fn run(arguments: &ShowArguments) -> Result<ExitCode, Failure> {
         .filter(|[_name, value]| !value.is_empty())
         .map(|row| row.to_vec())
         .collect();
-    terminal.line(table(&rows))?;
+    terminal.lines(table(&rows))?;
     let history = history(&store, model)?;
     if history.len() > 1 {
-        terminal.line(format!("\n{}", table(&history)))?;
+        terminal.line("")?;
+        terminal.lines(table(&history))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::models;
 use crate::failure::{Failure, NO, chain};
-use crate::terminal::{Colour, Terminal};
+use crate::terminal::{Colour, Terminal, painted};
 
 /// What was found so far; printed as it is found.
 struct Report {
@@ -169,8 +169,7 @@ impl Report {
 
     fn line(&self, colour: Colour, word: &str, text: &str) -> Result<(), Failure> {
         if !self.terminal.is_json() {
-            self.terminal
-                .line(format!("{} {text}", self.terminal.paint(colour, word)))?;
+            self.terminal.line(painted(colour, word).and(format!(" {text}")))?;
         }
         Ok(())
     }

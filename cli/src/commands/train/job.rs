@@ -21,7 +21,7 @@ use super::TrainArguments;
 use crate::clock;
 use crate::failure::{Context as _, Failure};
 use crate::git_reader;
-use crate::terminal::{Colour, Terminal};
+use crate::terminal::{Colour, Terminal, painted};
 
 /// Trains the job and says how that ended.
 pub(super) fn run(job: &ObjectName, arguments: &TrainArguments) -> Result<Ending, Failure> {
@@ -182,18 +182,16 @@ fn say(terminal: Terminal, request: &RunRequest, ending: &Ending) -> Result<(), 
     }
     match ending {
         Ending::Published { digest, metrics } => {
-            terminal.line(format!(
-                "{} {model} {version}",
-                terminal.paint(Colour::Green, "published")
-            ))?;
-            terminal.line(format!("  {digest}\n  {}", values(metrics)))?;
+            terminal.line(painted(Colour::Green, "published").and(format!(" {model} {version}")))?;
+            terminal.line(format!("  {digest}"))?;
+            terminal.line(format!("  {}", values(metrics)))?;
         }
         Ending::SameInputs => terminal.line("nothing to train: the newest version has the same inputs")?,
         Ending::Refused { message } => {
-            terminal.line(format!("{}: {message}", terminal.paint(Colour::Red, "refused")))?;
+            terminal.line(painted(Colour::Red, "refused").and(format!(": {message}")))?;
         }
         Ending::Transient { message } => {
-            terminal.line(format!("{}: {message}", terminal.paint(Colour::Red, "failed")))?;
+            terminal.line(painted(Colour::Red, "failed").and(format!(": {message}")))?;
         }
     }
     Ok(())

@@ -8,7 +8,7 @@ use server::Runtime;
 
 use crate::commands::model::metric;
 use crate::listeners::Bound;
-use crate::terminal::{Terminal, table};
+use crate::terminal::{Line, table};
 
 /// One track that answers.
 #[derive(Debug, Clone, Serialize)]
@@ -47,13 +47,9 @@ impl Addresses {
 pub(crate) const SHOWN_MAX: usize = 20;
 
 /// Returns each track of the first of these models that answers now.
-pub(crate) fn served<'a>(
-    models: impl Iterator<Item = &'a ModelName>,
-    runtime: &Runtime,
-    store: &Store,
-) -> Vec<Served> {
+pub(crate) fn served(models: &[ModelName], runtime: &Runtime, store: &Store) -> Vec<Served> {
     let mut served = Vec::new();
-    for model in models.take(SHOWN_MAX) {
+    for model in models.iter().take(SHOWN_MAX) {
         let tracks = runtime.tracks(model);
         let canary = tracks.weight.percent();
         for (track, state, weight) in [
@@ -106,7 +102,7 @@ pub(crate) fn curl(served: &[Served], addresses: &Addresses) -> Option<String> {
 }
 
 /// Renders what serves as a table.
-pub(crate) fn render(served: &[Served]) -> String {
+fn rows(served: &[Served]) -> Vec<Line> {
     let mut rows = vec![
         ["model", "track", "version", "digest", "weight", "metric"]
             .map(str::to_owned)
@@ -135,27 +131,30 @@ pub(crate) fn render(served: &[Served]) -> String {
 }
 
 /// Says what serves, where, and what to try.
-pub(crate) fn print(
-    terminal: Terminal,
-    served: &[Served],
-    models: usize,
-    addresses: &Addresses,
-    folder: &str,
-) -> std::io::Result<()> {
-    let more = match models.saturating_sub(SHOWN_MAX) {
-        0 => String::new(),
-        more => format!("\nand {more} more: aurora status"),
-    };
-    let mut parts = vec![
-        format!("\n{}{more}", render(served)),
-        format!(
-            "inference      {}\ncontrol plane  {}",
-            addresses.inference, addresses.control_plane
-        ),
-    ];
-    parts.extend(curl(served, addresses).map(|curl| format!("Try it:\n  {curl}")));
-    parts.push(format!(
-        "Commit a change below {folder} and watch it arrive; Ctrl-C stops.\n"
-    ));
-    terminal.line(parts.join("\n\n"))
+pub(crate) fn lines(served: &[Served], models: usize, addresses: &Addresses, folder: &str) -> Vec<Line> {
+    let mut lines = vec![Line::default()];
+    lines.extend(rows(served));
+    if models > SHOWN_MAX {
+        lines.push(Line::from(format!(
+            "and {} more: aurora status",
+            models - SHOWN_MAX
+        )));
+    }
+    lines.extend(
+        [
+            "",
+            &format!("inference      {}", addresses.inference),
+            &format!("control plane  {}", addresses.control_plane),
+            "",
+        ]
+        .map(Line::from),
+    );
+    if let Some(curl) = curl(served, addresses) {
+        lines.extend(["Try it:", &format!("  {curl}"), ""].map(Line::from));
+    }
+    lines.push(Line::from(format!(
+        "Commit a change below {folder} and watch it arrive; Ctrl-C stops."
+    )));
+    lines.push(Line::default());
+    lines
 }

@@ -1,45 +1,79 @@
 //! What a person or a program is told while `up` runs.
 //!
-//! For a person: bars while something trains, one line per change. For a program: one JSON line per event. A closed
-//! standard output silences it and stops nothing.
+//! For a person: bars while something trains, one line per change. For a program: one JSON line per event. All of it is
+//! written on a thread of its own, so that whatever becomes of standard output stops nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use planner::names::ObjectName;
+use planner::shown::escape;
 use serde_json::{Value, json};
 
 use super::banner::{self, Addresses, Served};
 use crate::clock;
+use crate::logging::END;
 use crate::news::{News, Phase};
-use crate::terminal::{Colour, Terminal};
+use crate::terminal::{self, Colour, Heard, Line, Printer, Sink, Terminal, painted};
+
+/// How many uncommitted files are named; all are counted.
+const UNCOMMITTED_MAX: usize = 20;
 
 /// Tells what happens.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Presenter {
     terminal: Terminal,
-    bars: MultiProgress,
-    trainings: BTreeMap<ObjectName, ProgressBar>,
+    out: Printer<Told>,
     announced: BTreeSet<ObjectName>,
     ready: bool,
 }
 
+/// What the thread that writes is given.
+#[derive(Debug)]
+enum Told {
+    /// Whole lines.
+    Lines(String),
+    /// A training run is so far.
+    Progress {
+        job: ObjectName,
+        label: String,
+        percent: u8,
+    },
+    /// A training run ended.
+    Ended(ObjectName),
+    /// Nothing is shown as under way any more.
+    Stopping,
+}
+
 impl Presenter {
     /// Tells on `terminal`.
-    pub(crate) fn new(terminal: Terminal) -> Self {
-        Self {
-            terminal,
+    pub(crate) fn new(terminal: Terminal) -> io::Result<Self> {
+        let mut writer = Writer {
+            is_json: terminal.is_json(),
+            out: Sink::stdout(),
             bars: MultiProgress::new(),
             trainings: BTreeMap::new(),
+        };
+        Ok(Self {
+            terminal,
+            out: Printer::start("output", move |heard| writer.write(heard))?,
             announced: BTreeSet::new(),
             ready: false,
-        }
+        })
     }
 
     /// Tells where it listens; nothing answers there yet.
-    pub(crate) fn listening(&self, inference: std::net::SocketAddr, control_plane: std::net::SocketAddr) {
+    pub(crate) fn listening(&self, addresses: &Addresses, inference: &str, control_plane: &str) {
         self.event(
             || json!({ "event": "listening", "inference": inference, "control_plane": control_plane }),
+        );
+        self.text(
+            Colour::Dim,
+            &format!(
+                "listening at {} for inference and at {} for the control plane",
+                addresses.inference, addresses.control_plane
+            ),
         );
     }
 
@@ -49,9 +83,14 @@ impl Presenter {
             return;
         }
         self.event(|| json!({ "event": "uncommitted", "files": files }));
+        let named: Vec<_> = files.iter().take(UNCOMMITTED_MAX).map(String::as_str).collect();
+        let more = match files.len() - named.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
         self.text(
             Colour::Yellow,
-            &format!("not committed, so it does not count: {}", files.join(", ")),
+            &format!("not committed, so it does not count: {}{more}", named.join(", ")),
         );
     }
 
@@ -65,15 +104,13 @@ impl Presenter {
             })
         });
         if !self.terminal.is_json() {
-            let terminal = self.terminal;
-            self.bars
-                .suspend(|| quiet(banner::print(terminal, served, models, addresses, folder)));
+            self.lines(banner::lines(served, models, addresses, folder));
         }
     }
 
     /// Tells that it drains and ends.
     pub(crate) fn stopping(&self) {
-        self.bars.clear().unwrap_or_default();
+        self.say(Told::Stopping, 0, 0);
         self.event(|| json!({ "event": "stopping" }));
         self.text(
             Colour::Dim,
@@ -96,6 +133,11 @@ impl Presenter {
         }
     }
 
+    /// Waits until all of it is written, for a moment.
+    pub(crate) fn flush(&self) {
+        let _is_written = self.out.flush(END);
+    }
+
     fn training(&mut self, news: &News) {
         let News::Training {
             job,
@@ -109,24 +151,21 @@ impl Presenter {
         };
         match phase {
             Phase::Running => {
+                let label = format!("training {job} {version}");
                 if self.terminal.has_bars() {
-                    let bars = &self.bars;
-                    let bar = self
-                        .trainings
-                        .entry(job.clone())
-                        .or_insert_with(|| bars.add(bar()));
-                    bar.set_message(format!("training {job} {version}"));
-                    bar.set_position(u64::from(percent.unwrap_or(0)));
+                    let told = Told::Progress {
+                        job: job.clone(),
+                        label,
+                        percent: percent.unwrap_or(0),
+                    };
+                    self.say(told, 256, 0);
                 } else if self.announced.insert(job.clone()) {
-                    self.text(Colour::Dim, &format!("training {job} {version}"));
+                    self.text(Colour::Dim, &label);
                 }
             }
             Phase::Succeeded | Phase::Failed | Phase::Ended => {
                 self.announced.remove(job);
-                if let Some(bar) = self.trainings.remove(job) {
-                    bar.finish_and_clear();
-                    self.bars.remove(&bar);
-                }
+                self.say(Told::Ended(job.clone()), 0, 0);
                 self.change(news);
             }
         }
@@ -134,25 +173,79 @@ impl Presenter {
 
     fn change(&self, news: &News) {
         let time = clock::now().format("%H:%M:%S");
-        let colour = if news.is_bad() { Colour::Red } else { Colour::Green };
-        let mark = self.terminal.paint(colour, if news.is_bad() { "!" } else { "*" });
-        let terminal = self.terminal;
-        self.bars
-            .suspend(|| quiet(terminal.line(format!("{time} {mark} {news}"))));
+        let (colour, mark) = if news.is_bad() {
+            (Colour::Red, "!")
+        } else {
+            (Colour::Green, "*")
+        };
+        let mut lines = news.lines().into_iter();
+        let first = Line::from(format!("{time} "))
+            .painted(colour, mark)
+            .and(format!(" {}", lines.next().unwrap_or_default()));
+        self.lines(std::iter::once(first).chain(lines.map(Line::from)));
     }
 
     fn text(&self, colour: Colour, line: &str) {
         if !self.terminal.is_json() {
-            let terminal = self.terminal;
-            self.bars
-                .suspend(|| quiet(terminal.line(terminal.paint(colour, line))));
+            self.lines([painted(colour, line)]);
         }
+    }
+
+    fn lines(&self, lines: impl IntoIterator<Item = Line>) {
+        let lines: Vec<String> = lines.into_iter().map(|line| self.terminal.render(line)).collect();
+        let count = lines.len();
+        let text = lines.concat();
+        let bytes = text.len();
+        self.say(Told::Lines(text), bytes, u64::try_from(count).unwrap_or(u64::MAX));
     }
 
     fn event(&self, value: impl FnOnce() -> Value) {
         if self.terminal.is_json() {
-            quiet(self.terminal.event(&value()));
+            let text = terminal::event(&value());
+            let bytes = text.len();
+            self.say(Told::Lines(text), bytes, 1);
         }
+    }
+
+    fn say(&self, told: Told, bytes: usize, lines: u64) {
+        self.out.say(told, bytes, lines);
+    }
+}
+
+/// Writes, on its own thread.
+struct Writer {
+    is_json: bool,
+    out: Sink,
+    bars: MultiProgress,
+    trainings: BTreeMap<ObjectName, ProgressBar>,
+}
+
+impl Writer {
+    fn write(&mut self, heard: Heard<Told>) {
+        match heard {
+            Heard::Said(Told::Lines(text)) => self.lines(&text),
+            Heard::Missed(lines) => self.lines(&terminal::missed(self.is_json, lines)),
+            Heard::Said(Told::Progress { job, label, percent }) => {
+                let bars = &self.bars;
+                let bar = self.trainings.entry(job).or_insert_with(|| bars.add(bar()));
+                bar.set_message(escape(&label).into_owned());
+                bar.set_position(u64::from(percent));
+            }
+            Heard::Said(Told::Ended(job)) => {
+                if let Some(bar) = self.trainings.remove(&job) {
+                    bar.finish_and_clear();
+                    self.bars.remove(&bar);
+                }
+            }
+            Heard::Said(Told::Stopping) => self.bars.clear().unwrap_or_default(),
+        }
+    }
+
+    fn lines(&mut self, text: &str) {
+        let Self {
+            is_json, out, bars, ..
+        } = self;
+        bars.suspend(|| out.write(text, |lines| terminal::missed(*is_json, lines)));
     }
 }
 
@@ -161,11 +254,4 @@ fn bar() -> ProgressBar {
         .unwrap_or_else(|_invalid| ProgressStyle::default_bar())
         .progress_chars("=> ");
     ProgressBar::new(100).with_style(style)
-}
-
-/// Serving goes on although nobody reads what is said.
-fn quiet(written: std::io::Result<()>) {
-    if let Err(error) = written {
-        tracing::debug!(%error, "standard output is closed");
-    }
 }

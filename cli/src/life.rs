@@ -1,0 +1,64 @@
+//! Whether the process that owns a data directory is alive: by its lock, and by its heartbeat.
+
+use std::fmt;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+use standalone::DataDir;
+
+/// How long the heartbeat of a process that is well may be still: three beats.
+const SILENCE_MAX: Duration = Duration::from_secs(15);
+
+/// How the process that owns a data directory is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(tag = "process", content = "age_seconds", rename_all = "PascalCase")]
+pub(crate) enum Life {
+    /// It holds the directory and was seen so many seconds ago.
+    Running(u64),
+    /// It holds the directory, and its heartbeat is still: it hangs, or cannot write here.
+    Silent(u64),
+    /// Nobody holds the directory; the last one was seen so many seconds ago.
+    Stopped(u64),
+    /// Nobody ever did.
+    NeverRun,
+}
+
+impl Life {
+    /// Looks at a data directory; takes and writes nothing.
+    pub(crate) fn of(data_dir: &Path) -> Self {
+        let is_held = DataDir::refuse_in_use(data_dir).is_err();
+        match age(data_dir) {
+            Some(age) if is_held && age <= SILENCE_MAX => Self::Running(age.as_secs()),
+            Some(age) if is_held => Self::Silent(age.as_secs()),
+            None if is_held => Self::Running(0),
+            Some(age) => Self::Stopped(age.as_secs()),
+            None => Self::NeverRun,
+        }
+    }
+
+    /// Says whether what the directory says is what is.
+    pub(crate) fn is_running(self) -> bool {
+        matches!(self, Self::Running(_))
+    }
+}
+
+impl fmt::Display for Life {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Running(age) => write!(f, "running, seen alive {age} s ago"),
+            Self::Silent(age) => write!(
+                f,
+                "its process holds the data directory, but hangs or cannot write here: last seen alive {age} s ago"
+            ),
+            Self::Stopped(age) => write!(f, "not running: last seen alive {age} s ago"),
+            Self::NeverRun => f.write_str("never run"),
+        }
+    }
+}
+
+/// Returns how long ago the process that owns the data directory was last alive.
+pub(crate) fn age(data_dir: &Path) -> Option<Duration> {
+    let beat = standalone::last_beat(data_dir)?;
+    Some(SystemTime::now().duration_since(beat).unwrap_or_default())
+}
