@@ -177,7 +177,8 @@ pub enum StopReason {
     Replaced,
     /// It took longer than it may.
     DeadlineExceeded,
-    /// Its target ended before it did. It is started again at once, and the attempt does not count.
+    /// Its target was killed before it ended. The attempt does not count, and it is started again: at once, unless that
+    /// happens again and again.
     Interrupted,
 }
 

@@ -9,6 +9,9 @@ use crate::names::Version;
 /// How long a registry may take to show what a run published, in seconds.
 const VISIBLE_AFTER_SECONDS: i64 = 10;
 
+/// A run that was interrupted so often in a row is not tried again until the spec changes.
+const INTERRUPTIONS_MAX: u32 = 8;
+
 /// What is decided about a job, the stops before it aside.
 pub(super) struct Decision {
     pub(super) actions: Vec<RunAction>,
@@ -92,12 +95,12 @@ pub(super) fn running(records: &[Record]) -> Option<Phase> {
     })
 }
 
-/// Decides about a run whose version does not exist, `last` being its newest attempt for this spec.
+/// Decides about a run whose version does not exist, `last` being its newest attempt for this spec, one of `records`.
 pub(super) fn continue_run(
     job: &Job<'_>,
     version: &Version,
     slot: Option<Timestamp>,
-    last: Option<&Record>,
+    (records, last): (&[Record], Option<&Record>),
     now: Timestamp,
 ) -> Decision {
     let start = |attempt| Decision::started(job, version, slot, attempt, now);
@@ -141,15 +144,63 @@ pub(super) fn continue_run(
                 start(last.attempt + 1)
             }
         }
-        Outcome::Stopped { reason, .. } => match reason {
+        Outcome::Stopped { at, reason } => match reason {
             StopReason::DeadlineExceeded => failed(format!(
                 "stopped after activeDeadlineSeconds ({} s); it is not tried again until the spec changes",
                 job.training.active_deadline_seconds,
             )),
-            StopReason::Interrupted => start(last.attempt),
+            StopReason::Interrupted => match interruptions(records, last) {
+                times if times >= INTERRUPTIONS_MAX => failed(killed(times)),
+                times => {
+                    let wait = after_interruptions(times);
+                    let due = *at + wait;
+                    if is_ahead(due, wait, now) {
+                        Decision::of(Phase::Pending {
+                            version: version.clone(),
+                        })
+                        .wake_at(due)
+                    } else {
+                        start(last.attempt)
+                    }
+                }
+            },
             StopReason::SpecChanged | StopReason::Replaced => start(1),
         },
         Outcome::Skipped { .. } => start(1),
+    }
+}
+
+/// Counts how often in a row a run was interrupted, up to and with its newest attempt.
+pub(super) fn interruptions(records: &[Record], last: &Record) -> u32 {
+    let of_this_run = records
+        .iter()
+        .rev()
+        .filter(|record| record.version == last.version && record.spec_hash == last.spec_hash);
+    let interrupted = of_this_run.take_while(|record| {
+        matches!(
+            record.outcome,
+            Outcome::Stopped {
+                reason: StopReason::Interrupted,
+                ..
+            }
+        )
+    });
+    u32::try_from(interrupted.count()).unwrap_or(u32::MAX)
+}
+
+/// Says that a run was interrupted so often in a row.
+pub(super) fn killed(times: u32) -> String {
+    format!(
+        "the process that serves was killed {times} times in a row while this trained, by the kernel if memory ran \
+         out: give it more memory, or the run less data"
+    )
+}
+
+/// A run that is interrupted starts again at once, but not the one that ends all around it again and again: 15 s, 60 s, …
+fn after_interruptions(times: u32) -> Duration {
+    match times.checked_sub(5) {
+        None => Duration::zero(),
+        Some(more) => Duration::seconds(15 * 4_i64.pow(more.min(4))),
     }
 }
 

@@ -26,7 +26,13 @@ pub(super) fn scheduled(job: &Job<'_>, policy: &Policy<'_>, records: &[Record], 
         None => Due::Nothing,
     };
     let decision = match decision {
-        Due::Start(slot) => continue_run(job, &version_of(job, records, slot), Some(slot), None, now),
+        Due::Start(slot) => continue_run(
+            job,
+            &version_of(job, records, slot),
+            Some(slot),
+            (records, None),
+            now,
+        ),
         Due::Replace(slot) => replace(job, records, slot, now),
         Due::Skip(slot, reason) => {
             let version = version_of(job, records, slot);
@@ -112,12 +118,14 @@ fn between_slots(job: &Job<'_>, records: &[Record], next: Option<Timestamp>, now
     let Some(slot) = last.slot else { return rest() };
     match &last.outcome {
         Outcome::Transient { .. } if last.spec_hash == job.spec_hash && last.attempt < ATTEMPTS_MAX => {
-            continue_run(job, &last.version, Some(slot), Some(last), now)
+            continue_run(job, &last.version, Some(slot), (records, Some(last)), now)
         }
         Outcome::Stopped {
             reason: StopReason::Interrupted,
             ..
-        } if last.spec_hash == job.spec_hash => continue_run(job, &last.version, Some(slot), Some(last), now),
+        } if last.spec_hash == job.spec_hash => {
+            continue_run(job, &last.version, Some(slot), (records, Some(last)), now)
+        }
         Outcome::Stopped {
             reason: StopReason::SpecChanged,
             ..
@@ -127,7 +135,7 @@ fn between_slots(job: &Job<'_>, records: &[Record], next: Option<Timestamp>, now
             } else {
                 last.version.clone()
             };
-            continue_run(job, &version, Some(slot), None, now)
+            continue_run(job, &version, Some(slot), (records, None), now)
         }
         Outcome::Running
         | Outcome::Published { .. }

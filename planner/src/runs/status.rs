@@ -3,7 +3,9 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::scheduled::published_inputs;
-use super::{ATTEMPTS_MAX, Due, Job, Outcome, Phase, Record, RunAction, Runs, SkipReason, StopReason, runs};
+use super::{
+    ATTEMPTS_MAX, Due, Job, Outcome, Phase, Record, RunAction, Runs, SkipReason, StopReason, attempt, runs,
+};
 use crate::Timestamp;
 use crate::memory::{self, Format};
 use crate::names::{Digest, ObjectName, Version};
@@ -195,6 +197,15 @@ impl Status {
         is_open.then(|| published_inputs(job, &self.records)).flatten()
     }
 
+    /// Forgets a run that is under way: it was stopped in good order before it could end, and was not tried.
+    pub fn withdraw(&mut self, version: &Version) {
+        self.records
+            .retain(|record| record.version != *version || record.outcome != Outcome::Running);
+        self.phase = Some(Phase::Pending {
+            version: version.clone(),
+        });
+    }
+
     /// Returns the runs that are recorded as under way.
     pub fn running(&self) -> impl Iterator<Item = &Version> {
         self.records
@@ -227,13 +238,24 @@ impl Status {
             return None;
         };
         let last = self.records.iter().rfind(|record| record.version == *version)?;
-        let Outcome::Transient { message, .. } = &last.outcome else {
-            return None;
-        };
         let due = due?.format("%H:%M:%S");
-        Some(format!(
-            "attempt {} of {ATTEMPTS_MAX} failed: {message}; the next one is due at {due} UTC",
-            last.attempt
-        ))
+        match &last.outcome {
+            Outcome::Transient { message, .. } => Some(format!(
+                "attempt {} of {ATTEMPTS_MAX} failed: {message}; the next one is due at {due} UTC",
+                last.attempt
+            )),
+            Outcome::Stopped {
+                reason: StopReason::Interrupted,
+                ..
+            } => Some(format!(
+                "{}; the next attempt is due at {due} UTC",
+                attempt::killed(attempt::interruptions(&self.records, last))
+            )),
+            Outcome::Running
+            | Outcome::Published { .. }
+            | Outcome::Refused { .. }
+            | Outcome::Skipped { .. }
+            | Outcome::Stopped { .. } => None,
+        }
     }
 }

@@ -15,7 +15,7 @@ pub(super) fn fixed(job: &Job<'_>, version: &Version, records: &[Record], now: T
         .iter()
         .rev()
         .find(|record| record.version == *version && record.spec_hash == job.spec_hash);
-    continue_run(job, version, None, last, now)
+    continue_run(job, version, None, (records, last), now)
 }
 
 /// One run per set of inputs. Its version is settled when it is created: the commit's time, `-N` where that is taken.
@@ -34,11 +34,12 @@ pub(super) fn per_inputs(job: &Job<'_>, records: &[Record], now: Timestamp) -> D
     let damaged = last.and_then(|last| Some((&last.version, job.existing.get(&last.version)?)));
     match (last, damaged) {
         (_, Some((version, damaged @ ObservedVersion::Damaged(_)))) => Decision::of(made(version, damaged)),
-        (Some(last), None) => continue_run(job, &last.version, None, Some(last), now),
+        (Some(last), None) => continue_run(job, &last.version, None, (records, Some(last)), now),
         // The version was published by somebody else in the meantime, from other inputs: the run needs another name.
         (Some(_), Some((_, ObservedVersion::Sound { .. }))) | (None, _) => {
             let is_taken = |version: &Version| job.is_taken(version, records);
-            continue_run(job, &Version::at(job.committed_at, is_taken), None, None, now)
+            let version = Version::at(job.committed_at, is_taken);
+            continue_run(job, &version, None, (records, None), now)
         }
     }
 }

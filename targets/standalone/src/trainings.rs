@@ -139,9 +139,20 @@ impl Trainings {
         }
     }
 
-    /// Stops all runs, for the end of the process.
+    /// Stops all runs, for the end of the process. None of them counts as tried: the next process starts them as they
+    /// were, and can tell them from those that were killed with this one.
     pub(crate) fn stop_all(&mut self) {
+        let keys: Vec<RunKey> = self.children.keys().cloned().collect();
+        for RunKey { job, version } in &keys {
+            if let Some(TrainingEntry { mut status, .. }) = self.objects.training(job) {
+                status.runs.withdraw(version);
+                self.objects.set_training(job, status);
+            }
+        }
         self.children.stop_all();
+        if let Err(error) = self.objects.write_statuses() {
+            tracing::warn!(%error, "cannot write down that runs were stopped; they count as interrupted");
+        }
     }
 
     /// Decides about one job. Returns whether its phase changed.

@@ -35,6 +35,12 @@ fn a_trainer_killed_by_the_kernel_is_told_and_tried_again() {
     ground.repository.write("environments/dev/long.yaml", LONG);
     ground.repository.commit("train for a while");
     let first = trainer(&up);
+    // Where memory runs out the kernel takes the trainer, and not what serves.
+    let score = |id: String| fs::read_to_string(format!("/proc/{id}/oom_score_adj")).unwrap_or_default();
+    eventually("the trainer is offered to the kernel", || {
+        (score(first.as_raw_nonzero().to_string()).trim() == "1000").then_some(())
+    });
+    assert_ne!(score(up.id().to_string()).trim(), "1000");
     kill_process(first, Signal::KILL).expect("it works");
 
     let failed = up.event("it is told", |event| {
@@ -67,6 +73,14 @@ fn a_trainer_killed_by_the_kernel_is_told_and_tried_again() {
         .data()
         .join("registry/aurora/wine-quality/versions/v20261201-000000");
     assert!(!half.exists(), "nothing half-made is published");
+    // An orderly end interrupts nothing: only a run that was killed with its server counts as that.
+    let status = fs::read_to_string(ground.data().join("status/MLTrainingJob/long.json")).unwrap();
+    let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+    let runs = status["memory"]["runs"].as_array().unwrap();
+    assert!(
+        runs.iter().all(|run| run["outcome"]["Transient"].is_object()),
+        "{status:#}"
+    );
     let mut up = ground.up();
     let answer = up.event("it starts with what it had", |event| event["event"] == "ready");
     assert!(answer.to_string().contains(STABLE), "{answer}");

@@ -132,6 +132,37 @@ fn an_interrupted_run_starts_again_at_once_and_counts_once() {
 }
 
 #[test]
+fn a_run_that_ends_all_around_it_is_held_back_and_then_given_up() {
+    let mut target = fixed();
+    target.settle();
+    for _ in 0..4 {
+        target.end(interrupted);
+    }
+    target.log.clear();
+    for seconds in [15, 60, 240, 100_000] {
+        target.end(interrupted);
+        target.wait(seconds);
+    }
+    change(&mut target);
+    target.wait(1);
+    target.check(&expect![[r#"
+        01 00:00:00 | Pending v20260102-000000 | wake 01 00:00:15
+        01 00:00:15 start v20260102-000000 #1 | Running v20260102-000000 | wake 01 00:10:15
+        01 00:00:15 | Running v20260102-000000 | wake 01 00:10:15
+        01 00:00:15 | Pending v20260102-000000 | wake 01 00:01:15
+        01 00:01:15 start v20260102-000000 #1 | Running v20260102-000000 | wake 01 00:11:15
+        01 00:01:15 | Running v20260102-000000 | wake 01 00:11:15
+        01 00:01:15 | Pending v20260102-000000 | wake 01 00:05:15
+        01 00:05:15 start v20260102-000000 #1 | Running v20260102-000000 | wake 01 00:15:15
+        01 00:05:15 | Running v20260102-000000 | wake 01 00:15:15
+        01 00:05:15 | Failed v20260102-000000: the process that serves was killed 8 times in a row while this trained, by the kernel if memory ran out: give it more memory, or the run less data | wake never
+        02 03:51:55 | Failed v20260102-000000: the process that serves was killed 8 times in a row while this trained, by the kernel if memory ran out: give it more memory, or the run less data | wake never
+        02 03:51:56 start v20260102-000000 #1 | Running v20260102-000000 | wake 02 04:01:56
+        02 03:51:56 | Running v20260102-000000 | wake 02 04:01:56
+    "#]]);
+}
+
+#[test]
 fn invalid_runs_wait_for_another_spec() {
     let mut target = fixed();
     target.settle();
