@@ -129,6 +129,17 @@ pub fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Opt
         .map(|(_, candidate)| candidate)
 }
 
+/// Finds a field of the document that starts at `document`, e.g. `spec.dataset.target.column`, or the nearest that is
+/// there; the document's own place where the file is another one by now.
+pub fn locate(bytes: &[u8], document: &Location, field: &str) -> Location {
+    let documents = document::read(&document.file, bytes).into_iter().flatten();
+    documents
+        .filter(|root| root.position.location(&document.file) == *document)
+        .map(|root| root.locate(field).location(&document.file))
+        .next()
+        .unwrap_or_else(|| document.clone())
+}
+
 fn parse_document(path: &str, root: &Node) -> Result<Parsed, Vec<Finding>> {
     let subject = check::subject(root);
     let finding = |position: Position, problem: Problem| Finding {

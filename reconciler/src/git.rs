@@ -17,6 +17,7 @@ mod entries;
 mod manifests;
 mod repository;
 mod walk;
+mod work_tree;
 
 use std::any::Any;
 use std::io::{self, BufWriter, Write as _};
@@ -107,6 +108,7 @@ fn answer(server: &mut Server, request: Request, output: &mut Output) -> Result<
     match request {
         Request::Open { path, known } => done(output, &server.open(&path, known)?),
         Request::Head { branch } => done(output, &server.head(&branch)?),
+        Request::WorkTree => done(output, &server.work_tree()?),
         request => {
             let opened = server.opened()?;
             answer_from(opened, request, output)
@@ -117,11 +119,12 @@ fn answer(server: &mut Server, request: Request, output: &mut Output) -> Result<
 fn answer_from(opened: &Opened, request: Request, output: &mut Output) -> Result<(), Failure> {
     match request {
         // Answered before.
-        Request::Open { .. } | Request::Head { .. } => Ok(()),
+        Request::Open { .. } | Request::Head { .. } | Request::WorkTree => Ok(()),
         Request::Branch { given } => done(output, &branch::fix(opened, given.as_deref())?),
         Request::Find { text } => done(output, &opened.find(&text)?),
         Request::Contains { head, commit } => done(output, &opened.contains(head, commit)),
         Request::Uncommitted { folder } => done(output, &opened.uncommitted(&folder)),
+        Request::UncommittedFiles => done(output, &opened.uncommitted_files()?),
         Request::Folder { commit, path } => done(output, &opened.folder(commit, &path)?),
         Request::Folders { commit, path } => done(output, &opened.folders(commit, &path)?),
         Request::Time { commit } => done(output, &opened.commit(commit)?.time().seconds()),

@@ -1,15 +1,16 @@
 //! What a commit would do, without doing it: for `aurora validate` and `aurora plan`. Reads only.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use planner::Timestamp;
-use planner::desired::Desired;
-use planner::finding::{Finding, Reason};
+use planner::desired::{Declared, Desired};
+use planner::finding::{Finding, Location, Reason};
 use planner::identity::plan_hash;
-use planner::names::{Digest, EnvironmentName, ModelName, Revision};
+use planner::names::{Digest, EnvironmentName, ModelName, ObjectName, Revision};
 use planner::object::ObjectId;
-use planner::training::{DataSource, Holdout};
+use planner::training::{DataSource, Holdout, Training};
 use registry::{DatasetRoots, Observer, Store, StoreError};
 use planner::plan::{Plan, plan, refused};
 
@@ -71,6 +72,8 @@ pub struct Validated {
     pub unjudged: usize,
     /// Why nothing is changed, where the MLEnvironment is suspended.
     pub suspended: Option<String>,
+    /// How the data files of the commit begin that the jobs read.
+    pub heads: Vec<DataHead>,
 }
 
 /// What is known besides the commit and the objects.
@@ -110,15 +113,52 @@ impl Known {
     }
 }
 
-/// Says what is wrong at the commit that `revision` names (`HEAD`, a branch, a tag, a commit), in one environment or all.
+/// How a data file of a commit begins.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DataHead {
+    /// The job that reads it.
+    pub job: ObjectName,
+    /// What the job says.
+    pub training: Training,
+    /// The start of the job's document.
+    pub location: Location,
+    /// The manifest's content.
+    pub manifest: Arc<[u8]>,
+    /// What the manifest calls the file.
+    pub uri: String,
+    /// Its first line; empty where that is longer than 1 MiB.
+    pub line: Arc<[u8]>,
+}
+
+/// So much of a data file is looked at.
+const HEAD_BYTES_MAX: usize = 1 << 20;
+
+/// What is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum At<'a> {
+    /// The commit that this names: `HEAD`, a branch, a tag, a commit.
+    Commit(&'a str),
+    /// The files of the work tree as they are, committed or not.
+    WorkTree,
+}
+
+/// Counts the files below `environments/` that differ from what is committed.
+pub fn uncommitted(repository: &Repository) -> Result<usize, PreviewError> {
+    Ok(Source::open_any(repository)?.uncommitted_files()?)
+}
+
+/// Says what is wrong at a commit or in the work tree, in one environment or all.
 pub fn validate(
     repository: &Repository,
-    revision: &str,
+    at: At<'_>,
     environment: Option<&EnvironmentName>,
     known: &Known,
 ) -> Result<Vec<Validated>, PreviewError> {
     let source = Source::open_any(repository)?;
-    let revision = source.find(revision)?;
+    let revision = match at {
+        At::Commit(revision) => source.find(revision)?,
+        At::WorkTree => source.work_tree()?,
+    };
     let environments = match environment {
         Some(environment) => vec![environment.clone()],
         None => source.environment_names(&revision)?,
@@ -154,10 +194,68 @@ pub fn validate(
                 .as_ref()
                 .map_or(0, |desired| desired.deployments.len() + desired.trainings.len()),
             findings,
-            suspended: desired.and_then(|desired| desired.environment.suspend),
+            suspended: desired
+                .as_ref()
+                .and_then(|desired| desired.environment.suspend.clone()),
+            heads: desired.map_or_else(|| Ok(Vec::new()), |desired| heads(&source, &desired))?,
         });
     }
     Ok(all)
+}
+
+/// Reads how the data files of a commit begin, each once for each job that reads it.
+fn heads(source: &Source, desired: &Desired) -> Result<Vec<DataHead>, PreviewError> {
+    let mut heads = Vec::new();
+    // Many jobs may stand in one file, and read one file.
+    let mut manifests: BTreeMap<String, Arc<[u8]>> = BTreeMap::new();
+    let mut lines: BTreeMap<String, Arc<[u8]>> = BTreeMap::new();
+    for (job, declared) in &desired.trainings {
+        let Declared { spec, location, .. } = declared;
+        let holdout = match &spec.evaluation.holdout {
+            Holdout::File { source, .. } => Some(source),
+            Holdout::Percent { .. } => None,
+        };
+        for data in [&spec.dataset.source].into_iter().chain(holdout) {
+            let DataSource::Committed(uri) = data else {
+                continue;
+            };
+            // What is wrong with the file itself has its finding.
+            let Ok(file) = source.data_file(&desired.revision, &location.file, uri)? else {
+                continue;
+            };
+            if !lines.contains_key(&file.path) {
+                let head = source.data_head(&file, HEAD_BYTES_MAX)?;
+                lines.insert(file.path.clone(), first_line(&head).into());
+            }
+            if !manifests.contains_key(&location.file) {
+                let content = source.manifest(&desired.revision, &location.file)?;
+                manifests.insert(location.file.clone(), content.into());
+            }
+            heads.push(DataHead {
+                job: job.clone(),
+                training: spec.clone(),
+                location: location.clone(),
+                manifest: manifests[&location.file].clone(),
+                uri: uri.clone(),
+                line: lines[&file.path].clone(),
+            });
+        }
+    }
+    Ok(heads)
+}
+
+/// Returns the first line of a CSV file, of which a quoted name may hold line ends.
+fn first_line(head: &[u8]) -> &[u8] {
+    let mut is_quoted = false;
+    let end = head.iter().position(|byte| {
+        is_quoted ^= *byte == b'"';
+        !is_quoted && matches!(byte, b'\n' | b'\r')
+    });
+    match end {
+        Some(end) => &head[..end],
+        None if head.len() < HEAD_BYTES_MAX => head,
+        None => &[],
+    }
 }
 
 /// What the next pass would do.

@@ -425,6 +425,18 @@ impl Source {
         Ok(found.revision())
     }
 
+    /// Makes a commit of the work tree, in the memory of who reads Git: it can be read like any other, from this source
+    /// alone.
+    pub fn work_tree(&self) -> Result<Revision, SourceError> {
+        let commit: GitHash = self.ask(&Request::WorkTree)?;
+        Ok(commit.revision())
+    }
+
+    /// Counts the files below `environments/` that differ from what is committed; none without a work tree.
+    pub fn uncommitted_files(&self) -> Result<usize, SourceError> {
+        self.ask(&Request::UncommittedFiles)
+    }
+
     /// Says how `head` relates to `applied`. A commit that is gone counts as not contained.
     pub fn relation(&self, applied: &Revision, head: &Revision) -> Relation {
         if applied == head {

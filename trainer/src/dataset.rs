@@ -28,6 +28,7 @@ use crate::features::{FeatureError, Layout};
 use crate::holdout::RowHash;
 
 pub(crate) use builder::Cell;
+pub(crate) use csv::header;
 
 /// The most numbers that a table keeps: 512 MiB of doubles.
 const NUMBERS_MAX: usize = 64 << 20;

@@ -14,6 +14,7 @@ mod baseline;
 mod dataset;
 mod error;
 mod features;
+mod header;
 mod holdout;
 mod metrics;
 pub mod process;
@@ -38,6 +39,7 @@ use crate::error::{EvaluateError, TrainError};
 use crate::features::{Answers, Layout, Rows};
 use crate::holdout::Split;
 
+pub use header::{MissingColumn, missing_columns};
 pub use process::run_file;
 
 /// How far a prediction of the artifact may be from the fitted model's, relative to the larger of the prediction and

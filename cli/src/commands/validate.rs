@@ -1,16 +1,18 @@
 //! `aurora validate`: what is wrong with the manifests of a commit, as `up` would say it. Exits 1 if something is.
 //!
-//! Where the data directory holds applied state of the environment, pins are checked against its registry too.
+//! With `--worktree`: of the files as they lie there, committed or not. Where the data directory holds applied state of the environment, pins are checked against its registry too.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use planner::finding::Finding;
+use planner::finding::{Finding, Reason};
 use planner::names::{EnvironmentName, Revision};
-use reconciler::preview::{self, Known, Preview, PreviewError, Validated};
+use planner::object::ObjectId;
+use reconciler::preview::{self, At, DataHead, Known, Preview, PreviewError, Validated};
 use serde_json::{Value, json};
 use standalone::DataDirError;
+use trainer::MissingColumn;
 
 use crate::arguments::{DataArguments, DatasetArguments, OutputArguments};
 use crate::clock;
@@ -20,6 +22,8 @@ use crate::terminal::{Colour, Line, Terminal, painted};
 
 /// What is checked unless something else is asked for.
 const NEWEST: &str = "HEAD";
+/// The longest name of a file or column that a finding repeats, in characters.
+const NAME_MAX: usize = 40;
 
 /// Flags of `aurora validate`.
 #[derive(Debug, Args)]
@@ -36,6 +40,10 @@ pub(crate) struct ValidateArguments {
     #[arg(long, env = "AURORA_REVISION", value_name = "REV", default_value = NEWEST)]
     revision: String,
 
+    /// Check the files of the work tree as they are, committed or not: what `git add --all` and a commit would make
+    #[arg(long, conflicts_with = "revision")]
+    worktree: bool,
+
     #[command(flatten)]
     data: DataArguments,
     #[command(flatten)]
@@ -47,7 +55,8 @@ pub(crate) struct ValidateArguments {
 /// One environment's findings at one commit.
 struct Checked {
     environment: EnvironmentName,
-    revision: Revision,
+    /// Absent for the work tree.
+    revision: Option<Revision>,
     findings: Vec<Finding>,
     /// Why nothing is changed, where the environment is suspended.
     suspended: Option<String>,
@@ -70,11 +79,26 @@ pub(crate) fn run(arguments: &ValidateArguments) -> Result<ExitCode, Failure> {
             .collect::<Result<_, Failure>>()?,
     };
     let terminal = Terminal::new(arguments.output.output);
+    // Of a commit that was asked for by name nobody expects the work tree's files.
+    let uncommitted = if arguments.worktree || arguments.revision != NEWEST {
+        0
+    } else {
+        preview::uncommitted(&git_reader::repository(&arguments.repo))?
+    };
     if terminal.is_json() {
-        terminal.document(&all.iter().map(to_json).collect::<Vec<_>>())?;
+        let all: Vec<_> = all.iter().map(|checked| to_json(checked, uncommitted)).collect();
+        terminal.document(&all)?;
     } else {
         for checked in &all {
             say(terminal, checked)?;
+        }
+        if uncommitted > 0 {
+            let files = if uncommitted == 1 { "file" } else { "files" };
+            let were = if uncommitted == 1 { "was" } else { "were" };
+            terminal.line(painted(
+                Colour::Yellow,
+                format!("{uncommitted} uncommitted {files} below environments/ {were} not read; --worktree reads them"),
+            ))?;
         }
     }
     let sound = all.iter().all(|checked| checked.findings.is_empty());
@@ -86,29 +110,23 @@ pub(crate) fn run(arguments: &ValidateArguments) -> Result<ExitCode, Failure> {
 }
 
 fn by_git_alone(arguments: &ValidateArguments) -> Result<Vec<Checked>, Failure> {
-    let validated = preview::validate(
-        &git_reader::repository(&arguments.repo),
-        &arguments.revision,
-        arguments.environment.as_ref(),
-        &Known {
-            roots: arguments.datasets.known_roots()?,
-            ..Known::default()
-        },
-    )?;
-    Ok(validated
+    Ok(validated(arguments, arguments.environment.as_ref())?
         .into_iter()
         .map(|validated| {
             let Validated {
                 environment,
                 revision,
                 manifests: _,
-                findings,
+                mut findings,
                 unjudged,
                 suspended,
+                heads,
             } = validated;
+            findings.extend(heads.iter().flat_map(columns));
+            findings.sort();
             Checked {
                 environment,
-                revision,
+                revision: (!arguments.worktree).then_some(revision),
                 findings,
                 suspended,
                 registry: false,
@@ -118,10 +136,67 @@ fn by_git_alone(arguments: &ValidateArguments) -> Result<Vec<Checked>, Failure> 
         .collect())
 }
 
+fn validated(
+    arguments: &ValidateArguments,
+    environment: Option<&EnvironmentName>,
+) -> Result<Vec<Validated>, Failure> {
+    let at = if arguments.worktree {
+        At::WorkTree
+    } else {
+        At::Commit(&arguments.revision)
+    };
+    let known = Known {
+        roots: arguments.datasets.known_roots()?,
+        ..Known::default()
+    };
+    Ok(preview::validate(&git_reader::repository(&arguments.repo), at, environment, &known)?)
+}
+
+/// Says which columns a job names that its data file has not.
+fn columns(head: &DataHead) -> Vec<Finding> {
+    let DataHead {
+        job,
+        training,
+        location,
+        manifest,
+        uri,
+        line,
+    } = head;
+    let missing = trainer::missing_columns(line, training);
+    missing
+        .into_iter()
+        .map(|missing| {
+            let MissingColumn {
+                field,
+                column,
+                near,
+                columns,
+            } = missing;
+            let near: Vec<_> = near.iter().map(|name| cut(name)).collect();
+            let more = if columns > near.len() { ", …" } else { "" };
+            Finding {
+                location: Some(crds::parse::locate(manifest, location, &field)),
+                reason: Reason::DatasetUnusable,
+                subject: ObjectId::training(job).into(),
+                message: format!("{field}: {} has no column {:?}", cut(uri), cut(&column)),
+                hint: format!("the nearest of its {columns} columns: {}{more}", near.join(", ")),
+            }
+        })
+        .collect()
+}
+
+/// Cuts a name of a data file to what a line can carry.
+fn cut(name: &str) -> String {
+    match name.char_indices().nth(NAME_MAX) {
+        Some((end, _)) => format!("{}…", &name[..end]),
+        None => name.to_owned(),
+    }
+}
+
 /// Checks the branch's newest commit against the data directory, if that is what is asked for and it holds the
 /// environment's applied state: then the findings are those of a running `up`.
 fn applied(arguments: &ValidateArguments, environment: &EnvironmentName) -> Result<Option<Checked>, Failure> {
-    if arguments.revision != NEWEST {
+    if arguments.worktree || arguments.revision != NEWEST {
         return Ok(None);
     }
     let data_dir = &arguments.data.data_dir;
@@ -134,14 +209,20 @@ fn applied(arguments: &ValidateArguments, environment: &EnvironmentName) -> Resu
             unjudged,
             suspended,
             ..
-        }) => Ok(Some(Checked {
-            environment: environment.clone(),
-            revision,
-            suspended,
-            findings: plan.findings.into_iter().collect(),
-            registry: true,
-            unjudged,
-        })),
+        }) => {
+            let by_git = validated(arguments, Some(environment))?;
+            let heads = by_git.iter().flat_map(|validated| &validated.heads);
+            let mut findings: Vec<_> = plan.findings.into_iter().chain(heads.flat_map(columns)).collect();
+            findings.sort();
+            Ok(Some(Checked {
+                environment: environment.clone(),
+                revision: Some(revision),
+                suspended,
+                findings,
+                registry: true,
+                unjudged,
+            }))
+        }
         // Nothing was applied there, it is another environment's, or there is no branch to follow: Git alone is checked.
         Err(
             standalone::PreviewError::NotApplied { .. }
@@ -152,7 +233,7 @@ fn applied(arguments: &ValidateArguments, environment: &EnvironmentName) -> Resu
     }
 }
 
-fn to_json(checked: &Checked) -> Value {
+fn to_json(checked: &Checked, uncommitted: usize) -> Value {
     let Checked {
         environment,
         revision,
@@ -162,8 +243,9 @@ fn to_json(checked: &Checked) -> Value {
         unjudged,
     } = checked;
     json!({
-        "environment": environment, "revision": revision, "suspended": suspended, "registry_checked": registry,
-        "datasets_unchecked": unjudged, "findings": findings,
+        "environment": environment, "revision": revision, "worktree": revision.is_none(), "suspended": suspended,
+        "registry_checked": registry, "uncommitted_files": uncommitted, "datasets_unchecked": unjudged,
+        "findings": findings,
     })
 }
 
@@ -198,7 +280,11 @@ fn say(terminal: Terminal, checked: &Checked) -> Result<(), Failure> {
     let suspended = suspended.as_ref().map_or_else(String::new, |reason| {
         format!("; suspended, nothing is changed: {reason}")
     });
-    let place = Line::from(format!("{environment} at {}: ", revision.short()));
+    let place = match revision {
+        Some(revision) => format!("{environment} at {}: ", revision.short()),
+        None => format!("{environment} in the work tree: "),
+    };
+    let place = Line::from(place);
     terminal.line(place.followed_by(verdict).and(note).and(data).and(suspended))?;
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use git2::{Commit, Tree};
 
+use super::branch;
 use super::entries::{EntryKind, kind_of};
 use super::repository::{Opened, hash, oid};
 use crate::source::hash::GitHash;
@@ -30,7 +31,11 @@ impl Opened {
             .revparse_single(&full)
             .and_then(|object| object.peel_to_commit())
             .map(|commit| hash(commit.id()))
-            .map_err(|error| self.unreadable(text, &error))
+            .map_err(|error| match branch::fix(self, None) {
+                // There is no commit yet.
+                Err(unborn @ GitError::Unborn { .. }) if text == "HEAD" => unborn,
+                Ok(_) | Err(_) => self.unreadable(text, &error),
+            })
     }
 
     /// Says whether a commit contains another one, as far as the clone goes back: a shallow one has left out what would

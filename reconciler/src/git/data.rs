@@ -49,6 +49,11 @@ pub(super) fn find(
 fn judge(opened: &Opened, path: &str, id: GitHash) -> Result<Result<GitHash, NoDataFile>, GitError> {
     let unreadable = |error: &git2::Error| opened.unreadable(path, error);
     let objects = opened.repository.odb().map_err(|error| unreadable(&error))?;
+    if let Some(bytes) = opened.oversized.get(&oid(id)) {
+        return Ok(Err(NoDataFile::TooLarge(
+            usize::try_from(*bytes).unwrap_or(usize::MAX),
+        )));
+    }
     let (bytes, _kind) = objects.read_header(oid(id)).map_err(|error| unreadable(&error))?;
     if bytes > DATA_BYTES_MAX {
         return Ok(Err(NoDataFile::TooLarge(bytes)));

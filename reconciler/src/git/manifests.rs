@@ -18,8 +18,12 @@ pub(super) fn read(
     let mut total = 0_u64;
     for file in files {
         let id = oid(*file);
-        let (bytes, _kind) = objects.read_header(id).map_err(|error| unreadable(&error))?;
-        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let bytes = if let Some(bytes) = opened.oversized.get(&id) {
+            *bytes
+        } else {
+            let (bytes, _kind) = objects.read_header(id).map_err(|error| unreadable(&error))?;
+            u64::try_from(bytes).unwrap_or(u64::MAX)
+        };
         if bytes > file_bytes_max {
             write_too_large(output, bytes)?;
         } else if total + bytes > bytes_max {

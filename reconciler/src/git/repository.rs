@@ -9,6 +9,7 @@ use std::time::SystemTime;
 
 use git2::{ErrorClass, ErrorCode, Oid, Repository, Status, StatusOptions};
 
+use super::work_tree::{self, Oversized};
 use crate::source::hash::GitHash;
 use crate::source::is_manifest;
 use crate::source::protocol::{Cause, GitError, Newest, Opened as Known};
@@ -36,6 +37,8 @@ pub(super) struct Opened {
     packs: Option<SystemTime>,
     /// The trees that are not too large to be read.
     pub(super) trees: RefCell<HashSet<GitHash>>,
+    /// Files of the work tree that are too large to be read.
+    pub(super) oversized: Oversized,
 }
 
 impl Server {
@@ -57,6 +60,15 @@ impl Server {
             None => Opened::discover(path)?,
         };
         Ok(self.opened.insert(opened).known.clone())
+    }
+
+    /// Makes a commit of the work tree.
+    pub(super) fn work_tree(&mut self) -> Result<GitHash, GitError> {
+        let opened = self.opened.as_mut().ok_or(GitError::NotARepository)?;
+        let made = work_tree::commit(&opened.repository);
+        let (commit, oversized) = made.map_err(|error| opened.unreadable("the work tree", &error))?;
+        opened.oversized = oversized;
+        Ok(hash(commit))
     }
 
     /// Resolves a branch's newest commit: one small file read, no walk.
@@ -116,6 +128,7 @@ impl Opened {
             path: path.to_owned(),
             known,
             trees: RefCell::default(),
+            oversized: Oversized::new(),
         }
     }
 
@@ -195,6 +208,14 @@ impl Opened {
             branch: branch.to_owned(),
             logged: logged.map(|commit| commit.to_string()),
         }
+    }
+
+    /// Counts the files below `environments/` that differ from what is committed; none without a work tree.
+    pub(super) fn uncommitted_files(&self) -> Result<usize, GitError> {
+        let changed = work_tree::changed(&self.repository);
+        changed
+            .map(|changed| changed.len())
+            .map_err(|error| self.unreadable("the work tree", &error))
     }
 
     /// Returns the files below a folder that differ from what is committed and are named like manifests.

@@ -234,6 +234,7 @@ fn what(request: &Request) -> String {
         | Request::Difference { path, .. }
         | Request::DataDigest { path, .. }
         | Request::Data { path, .. } => path.clone(),
+        Request::UncommittedFiles | Request::WorkTree => "the work tree".to_owned(),
         Request::Manifests { .. } => "the manifests".to_owned(),
         Request::DataFiles { .. } | Request::MovedData { .. } => "the data files".to_owned(),
     }
@@ -257,6 +258,7 @@ fn patience(request: &Request) -> Patience {
         // Many entries or commits are looked at before there is anything to say.
         Request::Contains { .. }
         | Request::Uncommitted { .. }
+        | Request::UncommittedFiles
         | Request::Difference { .. }
         | Request::Steps { .. }
         | Request::Fork { .. }
@@ -264,7 +266,8 @@ fn patience(request: &Request) -> Patience {
         | Request::DataFiles { .. }
         | Request::MovedData { .. } => (5_000, 30),
         // From a pack, 512 MiB are unpacked at once.
-        Request::DataDigest { .. } | Request::Data { .. } => (30_000, 120),
+        // Of a work tree, 1 GiB may be read.
+        Request::DataDigest { .. } | Request::Data { .. } | Request::WorkTree => (30_000, 120),
     };
     Patience {
         work: Duration::from_millis(work_millis),

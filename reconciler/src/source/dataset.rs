@@ -11,6 +11,9 @@ use super::hash::GitHash;
 use super::protocol::{FoundFolder, GitError, NoDataFile, Request};
 use super::{DATA_BYTES_MAX, Source, SourceError};
 
+/// So much of a manifest is read: more than one may have.
+const MANIFEST_BYTES_MAX: usize = 2 << 20;
+
 /// How many paths are asked for at a time.
 const BATCH: usize = 4_096;
 
@@ -128,6 +131,27 @@ impl Source {
         match content.error.take() {
             Some(error) => Err(self.explain(error)),
             None => Ok(used),
+        }
+    }
+
+    /// Returns the first bytes of a data file, at most so many.
+    pub fn data_head(&self, file: &DataFile, bytes_max: usize) -> Result<Vec<u8>, SourceError> {
+        self.with_data(file, |content| {
+            let mut bytes = Vec::new();
+            let most = u64::try_from(bytes_max).unwrap_or(u64::MAX);
+            // What fails is told by whoever gives the content; an answer is read to its end.
+            let _read = content.take(most).read_to_end(&mut bytes);
+            let _rest = io::copy(content, &mut io::sink());
+            bytes
+        })
+    }
+
+    /// Reads a manifest of a commit; nothing where there is no such file.
+    pub fn manifest(&self, revision: &Revision, path: &str) -> Result<Vec<u8>, SourceError> {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        match self.data_file(revision, path, name)? {
+            Ok(file) => self.data_head(&file, MANIFEST_BYTES_MAX),
+            Err(_none) => Ok(Vec::new()),
         }
     }
 

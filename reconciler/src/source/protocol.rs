@@ -36,6 +36,10 @@ pub(crate) enum Request {
     Contains { head: GitHash, commit: GitHash },
     /// Lists the files below a folder that differ from what is committed. → `Vec<String>`
     Uncommitted { folder: String },
+    /// Counts the files below `environments/` that differ from what is committed. → `usize`
+    UncommittedFiles,
+    /// Makes a commit of the work tree, in the memory of this process. → [`GitHash`]
+    WorkTree,
     /// Finds a folder of a commit. → `Option<`[`FoundFolder`]`>`
     Folder { commit: GitHash, path: String },
     /// Lists the folders in a folder of a commit, at most 100. → `Vec<String>`

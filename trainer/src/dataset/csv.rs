@@ -49,6 +49,20 @@ pub(super) fn read(
     }
 }
 
+/// Returns the columns that a file's first line names; nothing where a run would refuse it.
+pub(crate) fn header(line: &[u8]) -> Option<Vec<String>> {
+    let mut parser = Parser::new(line, BYTES_MAX);
+    let mut record = Record::default();
+    parser.start().ok()?;
+    if !parser.read(&mut record).ok()? {
+        return None;
+    }
+    let names: Vec<String> = record.cells().map(str::to_owned).collect();
+    let is_header =
+        check_delimiter("", record.line, &names).is_ok() && check_names("", record.line, &names).is_ok();
+    is_header.then_some(names)
+}
+
 fn read_rows(
     parser: &mut Parser<File>,
     uri: &str,
