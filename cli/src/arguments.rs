@@ -18,10 +18,11 @@ use crate::terminal::{self, Terminal};
 use crate::view::View;
 
 const EXIT_CODES: &str = "\
-Exit codes:
-  0  done; for plan: nothing to change
-  1  done, and the answer is no: findings, damage, for plan: changes; for train: failed, may be tried again
-  2  not done: a wrong command line, or an error that is printed with what to do
+Exit codes (docs/cli.md lists them by command):
+  0  done, and the answer is yes; for plan: nothing to change
+  1  done, and the answer is no: findings, damage, not all serves as declared; for plan: changes; for train: failed,
+     may be tried again
+  2  not done, or not known to be done: a wrong command line, or an error that is printed with what to do
   3  train only: the inputs are at fault, nothing was published
 
 AURORA_LOG sets the log filter (default warn; e.g. info, reconciler=debug), NO_COLOR switches colours off.";

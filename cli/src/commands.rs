@@ -12,7 +12,7 @@ mod serve;
 pub(crate) mod status;
 mod train;
 mod up;
-mod validate;
+pub(crate) mod validate;
 
 use std::process::ExitCode;
 
@@ -31,7 +31,7 @@ pub(crate) enum Command {
     Plan(plan::PlanArguments),
     /// Apply a commit to a data directory without serving it: train, publish, move aliases
     Reconcile(reconcile::ReconcileArguments),
-    /// Show how an environment stands
+    /// Show how an environment stands; exits 1 if not all serves as Git declares
     Status(status::StatusArguments),
     /// Watch or stop the rollout of one model
     Rollout(rollout::RolloutArguments),

@@ -5,7 +5,10 @@
 use std::error::Error;
 use std::process::ExitCode;
 
-use crate::terminal;
+use standalone::StartError;
+
+use crate::commands::validate::mark;
+use crate::terminal::{self, Line};
 
 /// Exit code of a command that worked and whose answer is "no": findings, damage, changes in a plan.
 pub(crate) const NO: u8 = 1;
@@ -18,6 +21,8 @@ pub(crate) const REFUSED: u8 = 3;
 #[derive(Debug)]
 pub(crate) struct Failure {
     message: String,
+    /// What there is to say besides, a line each.
+    details: Vec<Line>,
     hint: Option<String>,
 }
 
@@ -26,6 +31,7 @@ impl Failure {
     pub(crate) fn new(message: impl Into<String>) -> Self {
         Self {
             message: message.into(),
+            details: Vec::new(),
             hint: None,
         }
     }
@@ -38,7 +44,7 @@ impl Failure {
 
     /// Says on standard error what went wrong and returns the exit code.
     pub(crate) fn report(self) -> ExitCode {
-        terminal::complain(&self.message, self.hint.as_deref());
+        terminal::complain(&self.message, self.details, self.hint.as_deref());
         ExitCode::from(ERROR)
     }
 }
@@ -46,7 +52,21 @@ impl Failure {
 /// Takes an inner crate's error with all that caused it.
 impl<E: Error + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self::new(chain(&error))
+        match (&error as &dyn Error).downcast_ref() {
+            // The one error that brings findings.
+            Some(StartError::Environment {
+                environment,
+                revision,
+                findings,
+            }) => Self {
+                details: findings.iter().flat_map(mark).collect(),
+                ..Self::new(format!(
+                    "environment {environment} cannot start at {}:",
+                    revision.short()
+                ))
+            },
+            _ => Self::new(chain(&error)),
+        }
     }
 }
 

@@ -29,15 +29,12 @@ pub(crate) fn colours(is_terminal: bool) -> bool {
 }
 
 /// Writes a failure to standard error.
-pub(crate) fn complain(message: &str, hint: Option<&str>) {
+pub(crate) fn complain(message: &str, details: Vec<Line>, hint: Option<&str>) {
     let is_painted = colours(io::stderr().is_terminal());
-    // What went wrong may be told on several lines; none of them is another's text, for findings escape theirs.
-    let mut lines = message.lines();
-    let first = painted(Colour::Red, "error:").and(format!(" {}", lines.next().unwrap_or_default()));
+    let first = painted(Colour::Red, "error:").and(format!(" {message}"));
     let hint = hint.map(|hint| painted(Colour::Yellow, "hint:").and(format!(" {hint}")));
-    let rest = lines.map(Line::from);
     let text: String = std::iter::once(first)
-        .chain(rest)
+        .chain(details)
         .chain(hint)
         .map(|line| line.render(is_painted) + "\n")
         .collect();
@@ -155,7 +152,7 @@ pub(crate) fn event(value: &serde_json::Value) -> String {
 }
 
 /// Writes what JSON leaves as it is and a terminal may obey as JSON's own escapes: the data stay the same.
-fn plain_json(text: String) -> String {
+pub(crate) fn plain_json(text: String) -> String {
     let is_kept = |character: char| character == '\n' || is_plain(character);
     if text.chars().all(is_kept) {
         return text;

@@ -322,7 +322,8 @@ impl Reconciler {
         if let Some(before) = before.filter(|before| *before != head) {
             self.forced = match self.source.relation(&before, &head) {
                 Relation::Forced => {
-                    tracing::warn!(from = %before, to = %head, "the branch was forced; it is followed");
+                    // Its finding tells a person.
+                    tracing::info!(from = %before, to = %head, "the branch was forced; it is followed");
                     Some((before, head.clone()))
                 }
                 Relation::Same | Relation::Ahead => None,

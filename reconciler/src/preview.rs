@@ -10,9 +10,9 @@ use planner::finding::{Finding, Location, Reason};
 use planner::identity::plan_hash;
 use planner::names::{Digest, EnvironmentName, ModelName, ObjectName, Revision};
 use planner::object::ObjectId;
+use planner::plan::{Plan, plan, refused};
 use planner::training::{DataSource, Holdout, Training};
 use registry::{DatasetRoots, Observer, Store, StoreError};
-use planner::plan::{Plan, plan, refused};
 
 use crate::diff::{Intents, intents};
 use crate::objects::{ObjectStore, TargetError};

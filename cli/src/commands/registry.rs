@@ -66,7 +66,9 @@ pub(crate) fn run(arguments: RegistryArguments) -> Result<ExitCode, Failure> {
     };
     let terminal = Terminal::new(output.output);
     if terminal.is_json() {
-        terminal.document(&json!({ "registry": registry, "owner": owner, "created": !was_there }))?;
+        terminal.document(&json!({
+            "registry": registry.to_string_lossy(), "owner": owner, "created": !was_there,
+        }))?;
     } else {
         let (verb, note) = if was_there {
             ("is already", ": left as it is")

@@ -264,8 +264,7 @@ fn status_of(
         Some(rollout) => rollout.say(terminal)?,
         None => show::say_all(terminal, &rollouts)?,
     }
-    let is_as_declared =
-        Life::of(&data_dir).is_running() && rollouts.values().all(Rollout::is_as_declared);
+    let is_as_declared = Life::of(&data_dir).is_running() && rollouts.values().all(Rollout::is_as_declared);
     Ok(if is_as_declared {
         ExitCode::SUCCESS
     } else {

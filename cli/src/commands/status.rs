@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use clap::Args;
 use crds::status::{FindingStatus, StateName, TrackStatus};
 use crds::{MLDeployment, MLEnvironment};
-use registry::files::may_be_there;
 use planner::Timestamp;
 use planner::observed::Behind;
+use registry::files::may_be_there;
 use serde_json::json;
 
 use crate::arguments::{DataArguments, OutputArguments};

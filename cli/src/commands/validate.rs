@@ -149,7 +149,12 @@ fn validated(
         roots: arguments.datasets.known_roots()?,
         ..Known::default()
     };
-    Ok(preview::validate(&git_reader::repository(&arguments.repo), at, environment, &known)?)
+    Ok(preview::validate(
+        &git_reader::repository(&arguments.repo),
+        at,
+        environment,
+        &known,
+    )?)
 }
 
 /// Says which columns a job names that its data file has not.

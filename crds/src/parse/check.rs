@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use kube::core::cel::{CompiledSchema, SchemaFormat, compile_schema, validate_compiled};
 use planner::names::EnvironmentName;
+use planner::training::Algorithm;
 use serde_json::{Map, Value as Json, json};
 
 use super::document::{Entry, Node, Position, Value};
@@ -272,6 +273,12 @@ impl Walk {
             (Some("integer" | "number"), Value::Number(number)) => {
                 self.number(schema, number, node.position, field);
             }
+            _ if is_unknown_hyperparameter(field) => self.fault(
+                node.position,
+                field,
+                "no algorithm has a hyperparameter of this name",
+                "remove the line",
+            ),
             _ => {
                 let (message, hint) = words::mistyped(schema, node);
                 let hint = seed::value_hint(self.kind, field, node).map_or(hint, str::to_owned);
@@ -409,4 +416,17 @@ impl Walk {
         };
         self.fault(node.position, field, message, hint);
     }
+}
+
+/// Says whether a field is a hyperparameter that no algorithm has: then its type is not what is wrong.
+fn is_unknown_hyperparameter(field: &str) -> bool {
+    let is_known = |name: &str| {
+        let mut settings = Algorithm::ALL
+            .iter()
+            .flat_map(|algorithm| algorithm.hyperparameters());
+        settings.any(|setting| setting.name == name)
+    };
+    field
+        .strip_prefix("spec.hyperparameters.")
+        .is_some_and(|name| !is_known(name))
 }

@@ -170,7 +170,7 @@ fn say(terminal: Terminal, collected: &[Collected], dry_run: bool) -> Result<(),
             .map(|collected| match collected {
                 Collected::Version(model, version) => json!({ "version": version, "model": model }),
                 Collected::Dataset(digest) => json!({ "dataset": digest }),
-                Collected::Leftover(path) => json!({ "leftover": path }),
+                Collected::Leftover(path) => json!({ "leftover": path.to_string_lossy() }),
                 Collected::Skipped(model, why) => json!({ "skipped": model, "why": why }),
             })
             .collect();

@@ -38,7 +38,9 @@ pub(crate) fn run(arguments: &ShowArguments) -> Result<ExitCode, Failure> {
     let aliases = tracks(&store, model, &entry.version)?;
     let terminal = Terminal::new(arguments.output.output);
     if terminal.is_json() {
-        terminal.document(&json!({ "aliases": aliases, "dir": entry.dir, "metadata": entry.metadata }))?;
+        terminal.document(
+            &json!({ "aliases": aliases, "dir": entry.dir.to_string_lossy(), "metadata": entry.metadata }),
+        )?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut rows = facts(&entry.metadata);

@@ -169,7 +169,8 @@ impl Report {
 
     fn line(&self, colour: Colour, word: &str, text: &str) -> Result<(), Failure> {
         if !self.terminal.is_json() {
-            self.terminal.line(painted(colour, word).and(format!(" {text}")))?;
+            self.terminal
+                .line(painted(colour, word).and(format!(" {text}")))?;
         }
         Ok(())
     }

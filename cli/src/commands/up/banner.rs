@@ -8,7 +8,7 @@ use server::Runtime;
 
 use crate::commands::model::metric;
 use crate::listeners::Bound;
-use crate::terminal::{Line, table};
+use crate::terminal::{Line, plain_json, table};
 
 /// One track that answers.
 #[derive(Debug, Clone, Serialize)]
@@ -85,7 +85,8 @@ pub(crate) fn served(models: &[ModelName], runtime: &Runtime, store: &Store) -> 
 
 /// Returns the body of a request for the version's example row.
 fn body(entry: &Entry) -> String {
-    json!({ "rows": [entry.metadata.example.row] }).to_string()
+    // A column's name may hold anything: what is copied from a terminal is what was shown.
+    plain_json(json!({ "rows": [entry.metadata.example.row] }).to_string())
 }
 
 /// Returns a command line that asks a model with a canary, else the first one, for a prediction.

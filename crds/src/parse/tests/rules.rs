@@ -171,8 +171,8 @@ fn training_says_what_it_cannot_do() {
         "trees: 100",
         "trees: 0.5\n    learning_rate: 0\n    boosting: dart",
         expect![[r#"
-            environments/dev/wine.yaml:14:15: InvalidManifest: MLTrainingJob/wine-quality: spec.hyperparameters.boosting: expected a number, got the text "dart"
-              hint: write it in digits, without quotes or unit
+            environments/dev/wine.yaml:14:15: InvalidManifest: MLTrainingJob/wine-quality: spec.hyperparameters.boosting: no algorithm has a hyperparameter of this name
+              hint: remove the line
         "#]],
     );
     check_with(
