@@ -7,6 +7,7 @@
 
 mod behaviour;
 mod crash;
+mod junk;
 mod model;
 mod observer;
 mod owner;

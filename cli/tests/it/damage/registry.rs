@@ -4,6 +4,8 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use planner::names::Digest;
+
 use super::{CANARY, STABLE, Traffic, body, finding, nothing_is_wrong, status_text};
 use crate::harness::{Ground, Up, eventually};
 
@@ -77,6 +79,57 @@ fn a_tampered_artifact_is_found_fails_closed_and_is_trained_again_on_demand() {
         (answer.status == 200 && answer.version() == STABLE).then_some(())
     });
     nothing_is_wrong(&up);
+    assert!(up.stop().success());
+}
+
+/// The artifact is as it was, and what its inputs mean is not.
+#[test]
+fn a_version_whose_metadata_was_changed_is_not_loaded_until_it_is_restored() {
+    let ground = Ground::dev();
+    let mut up = ground.up();
+    let version = registry(&ground).join(format!("iris/versions/{STABLE}"));
+    let metadata = version.join("metadata.json");
+    let whole = fs::read_to_string(&metadata).expect("the file");
+    let flower = body(&up, "iris", STABLE);
+    let other = whole.replace("\"petal", "\"pedal");
+    assert_ne!(other, whole);
+
+    let traffic = Traffic::start(&up);
+    fs::write(&metadata, &other).expect("a file of this test");
+    let subject = "MLDeployment/iris";
+    finding(
+        &mut up,
+        subject,
+        &["ArtifactChanged", STABLE, "metadata.json", "what serves stays"],
+    );
+    traffic.end();
+    assert!(up.stop().success());
+
+    let mut up = ground.up();
+    finding(&mut up, subject, &["ArtifactChanged", STABLE, "metadata.json"]);
+    assert_eq!(up.predict("iris", &[], &flower).status, 404);
+    let said = status_text(&ground);
+    assert!(
+        said.contains("LoadFailed") && said.contains("restore its metadata.json"),
+        "{said}"
+    );
+    fs::write(&metadata, &whole).expect("a file of this test");
+    eventually("it serves again", || {
+        (up.predict("iris", &[], &flower).status == 200).then_some(())
+    });
+    assert!(up.stop().success());
+
+    // With a checksum of its own it still contradicts the artifact.
+    let checksums = version.join("checksums");
+    let sums = fs::read_to_string(&checksums).expect("the file");
+    let sum = |text: &str| Digest::of(text.as_bytes()).hex();
+    fs::write(&metadata, &other).expect("a file of this test");
+    fs::write(&checksums, sums.replace(&sum(&whole), &sum(&other))).expect("a file of this test");
+    let up = ground.up();
+    eventually("it is refused", || {
+        status_text(&ground).contains("signature.features[").then_some(())
+    });
+    assert_eq!(up.predict("iris", &[], &flower).status, 404);
     assert!(up.stop().success());
 }
 
