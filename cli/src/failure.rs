@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use standalone::StartError;
 
-use crate::commands::validate::mark;
+use crate::findings::marks;
 use crate::terminal::{self, Line};
 
 /// Exit code of a command that worked and whose answer is "no": findings, damage, changes in a plan.
@@ -59,7 +59,7 @@ impl<E: Error + 'static> From<E> for Failure {
                 revision,
                 findings,
             }) => Self {
-                details: findings.iter().flat_map(mark).collect(),
+                details: marks(findings),
                 ..Self::new(format!(
                     "environment {environment} cannot start at {}:",
                     revision.short()

@@ -5,6 +5,7 @@ mod clock;
 mod commands;
 mod descriptors;
 mod failure;
+mod findings;
 mod git_reader;
 mod life;
 mod listeners;

@@ -14,6 +14,8 @@ use planner::runs::Outcome;
 use serde::Serialize;
 use standalone::Event;
 
+use crate::findings::SHOWN_MAX;
+
 /// One change that a person wants to hear of.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -76,6 +78,13 @@ pub(crate) enum News {
     Finding(Finding),
     /// It is not any more, and nothing else is wrong there.
     Resolved(Finding),
+    /// More is wrong, or is not any more, than is told one by one.
+    Besides {
+        /// How many findings.
+        found: usize,
+        /// How many that are resolved.
+        resolved: usize,
+    },
     /// The MLEnvironment is suspended, or no longer.
     Suspended {
         /// Why, while it is.
@@ -198,11 +207,15 @@ impl Teller {
         let told: BTreeSet<Said<'_>> = before.iter().map(Said::of).collect();
         let found = self.findings.iter();
         let found = found.filter(|finding| !told.contains(&Said::of(finding)));
-        let mut news: Vec<News> = found.cloned().map(News::Finding).collect();
+        let (mut news, found) = first(found.cloned().map(News::Finding));
         let places: BTreeSet<Place<'_>> = self.findings.iter().flat_map(Place::of).collect();
         let resolved = before.iter();
         let resolved = resolved.filter(|finding| !Place::of(finding).any(|place| places.contains(&place)));
-        news.extend(resolved.cloned().map(News::Resolved));
+        let (told, resolved) = first(resolved.cloned().map(News::Resolved));
+        news.extend(told);
+        if found + resolved > 0 {
+            news.push(News::Besides { found, resolved });
+        }
         news
     }
 
@@ -331,6 +344,7 @@ impl News {
         match self {
             Self::Finding(_) | Self::Rollout { .. } | Self::Trouble { .. } => true,
             Self::Suspended { reason } => reason.is_some(),
+            Self::Besides { found, .. } => *found > 0,
             Self::Training { phase, .. } => *phase == Phase::Failed,
             Self::Applied { .. }
             | Self::Serving { .. }
@@ -341,6 +355,12 @@ impl News {
             | Self::Recovered => false,
         }
     }
+}
+
+/// Returns those that are told one by one, and how many there are besides.
+fn first(mut all: impl Iterator<Item = News>) -> (Vec<News>, usize) {
+    let told = all.by_ref().take(SHOWN_MAX).collect();
+    (told, all.count())
 }
 
 fn served(pin: Option<&ResolvedPin>) -> String {
@@ -403,6 +423,11 @@ impl fmt::Display for News {
                 write!(f, "resolved: {}", finding.reason)
             }
             Self::Resolved(finding) => write!(f, "resolved: {} {}", finding.reason, finding.subject),
+            Self::Besides { found, resolved: 0 } => write!(f, "and {found} more findings"),
+            Self::Besides { found: 0, resolved } => write!(f, "and {resolved} more resolved"),
+            Self::Besides { found, resolved } => {
+                write!(f, "and {found} more findings, and {resolved} more resolved")
+            }
             Self::Settled { revision } => {
                 write!(
                     f,

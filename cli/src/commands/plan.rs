@@ -14,8 +14,8 @@ use serde_json::json;
 
 use crate::arguments::{BranchArguments, DataArguments, DatasetArguments, Format, RepositoryArguments};
 use crate::clock;
-use crate::commands::validate::mark;
 use crate::failure::{ERROR, Failure, NO};
+use crate::findings::{SHOWN_MAX, besides, marks};
 use crate::git_reader;
 use crate::terminal::Terminal;
 
@@ -147,9 +147,7 @@ fn say_preview(format: PlanFormat, preview: &Preview) -> Result<(), Failure> {
             for waiting in waiting {
                 terminal.line(format!("  waiting: {waiting}"))?;
             }
-            for finding in &plan.findings {
-                terminal.lines(mark(finding))?;
-            }
+            terminal.lines(marks(&plan.findings))?;
             terminal.line(format!("plan {hash}"))?;
         }
         PlanFormat::Markdown => {
@@ -167,9 +165,12 @@ fn say_preview(format: PlanFormat, preview: &Preview) -> Result<(), Failure> {
             for line in actions.chain(waiting) {
                 terminal.line(format!("- {}", markdown(&line)))?;
             }
-            for finding in &plan.findings {
+            for finding in plan.findings.iter().take(SHOWN_MAX) {
                 let finding = finding.to_string().replace("\n  ", " ");
                 terminal.line(format!("- **{}**", markdown(&finding)))?;
+            }
+            if let Some(more) = besides(plan.findings.len().saturating_sub(SHOWN_MAX)) {
+                terminal.line(format!("- {more}"))?;
             }
             terminal.text(&format!("\n`plan {hash}`"))?;
         }

@@ -16,8 +16,8 @@ use crate::arguments::{
 };
 use crate::clock;
 use crate::commands::registry::random_id;
-use crate::commands::validate::mark;
 use crate::failure::{Failure, NO};
+use crate::findings::marks;
 use crate::git_reader;
 use crate::serving::{self, Parts};
 use crate::slots::ServerSlots;
@@ -115,9 +115,7 @@ fn say(terminal: Terminal, converged: &Converged) -> Result<(), Failure> {
         (Colour::Yellow, "not settled in time", String::new())
     };
     terminal.line(painted(colour, came_to).and(format!(" at {revision}{note}")))?;
-    for finding in findings {
-        terminal.lines(mark(finding))?;
-    }
+    terminal.lines(marks(findings))?;
     for waiting in waiting {
         terminal.line(format!("waiting: {waiting}"))?;
     }

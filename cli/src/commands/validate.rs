@@ -17,6 +17,7 @@ use trainer::MissingColumn;
 use crate::arguments::{DataArguments, DatasetArguments, OutputArguments};
 use crate::clock;
 use crate::failure::{Failure, NO};
+use crate::findings::marks;
 use crate::git_reader;
 use crate::terminal::{Colour, Line, Terminal, painted};
 
@@ -263,9 +264,7 @@ fn say(terminal: Terminal, checked: &Checked) -> Result<(), Failure> {
         registry,
         unjudged,
     } = checked;
-    for finding in findings {
-        terminal.lines(mark(finding))?;
-    }
+    terminal.lines(marks(findings))?;
     let verdict = match findings.len() {
         0 => painted(Colour::Green, "no finding"),
         1 => painted(Colour::Red, "1 finding"),
@@ -292,26 +291,4 @@ fn say(terminal: Terminal, checked: &Checked) -> Result<(), Failure> {
     let place = Line::from(place);
     terminal.line(place.followed_by(verdict).and(note).and(data).and(suspended))?;
     Ok(())
-}
-
-/// Renders a finding, its reason coloured, and what to do on a line of its own.
-pub(crate) fn mark(finding: &Finding) -> Vec<Line> {
-    let Finding {
-        location,
-        reason,
-        subject,
-        message,
-        hint,
-    } = finding;
-    let place = location.as_ref().map(|location| format!("{location}: "));
-    let subject = if subject.is_empty() {
-        String::new()
-    } else {
-        format!("{subject}: ")
-    };
-    let line = Line::from(place.unwrap_or_default())
-        .painted(Colour::Red, reason)
-        .and(format!(": {subject}{message}"));
-    let hint = (!hint.is_empty()).then(|| Line::from(format!("  hint: {hint}")));
-    std::iter::once(line).chain(hint).collect()
 }

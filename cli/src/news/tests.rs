@@ -177,6 +177,19 @@ fn nothing_is_resolved_while_something_is_wrong_there() {
 }
 
 #[test]
+fn a_hundred_findings_are_told_and_the_rest_is_counted() {
+    let messages: Vec<String> = (0..130).map(|at| format!("wrong {at:03}")).collect();
+    let messages: Vec<&str> = messages.iter().map(String::as_str).collect();
+    let mut teller = Teller::default();
+    let told = teller.hear(pass(&[], &messages));
+    assert_eq!(told.len(), 101);
+    assert_eq!(told[100].to_string(), "and 30 more findings");
+    assert!(told[100].is_bad());
+    // They are all of one place: it is resolved when the last of them is.
+    assert_eq!(teller.hear(pass(&[], &messages[..129])), []);
+}
+
+#[test]
 fn a_suspension_is_told_when_it_comes_and_when_it_goes() {
     let suspended = |reason: Option<&str>| {
         let Event::Pass(mut pass) = self::pass(&[], &[]) else {
