@@ -1,6 +1,7 @@
 //! Plans, rendered as a reviewer reads them.
 
 mod aborts;
+mod exchanges;
 mod pins;
 mod removals;
 mod tracks;
