@@ -392,7 +392,7 @@ impl fmt::Display for News {
                     Phase::Running => write!(f, "training {job} {version} {}%", percent.unwrap_or(0)),
                     Phase::Succeeded => write!(f, "trained {job} {version}"),
                     Phase::Failed => write!(f, "training {job} {version} failed: {message}"),
-                    Phase::Ended => write!(f, "training {job} {version}: {message}"),
+                    Phase::Ended => write!(f, "run of {job} {version} ended: {message}"),
                 }
             }
             Self::Serving {
