@@ -67,7 +67,13 @@ mod tests {
         let last = |count: usize| marks(&findings(count)).pop().map(|line| line.render(false));
         assert_eq!(marks(&findings(SHOWN_MAX)).len(), SHOWN_MAX);
         assert_eq!(last(0), None);
-        assert_eq!(last(101).as_deref(), Some("and 1 more finding, which --output json shows"));
-        assert_eq!(last(350).as_deref(), Some("and 250 more findings, which --output json shows"));
+        assert_eq!(
+            last(101).as_deref(),
+            Some("and 1 more finding, which --output json shows")
+        );
+        assert_eq!(
+            last(350).as_deref(),
+            Some("and 250 more findings, which --output json shows")
+        );
     }
 }

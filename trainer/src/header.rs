@@ -44,8 +44,11 @@ pub fn missing_columns(line: &[u8], training: &Training) -> Vec<MissingColumn> {
             (field, column)
         })
     });
+    let exclude = dataset.exclude.iter().enumerate();
+    let exclude = exclude.map(|(at, column)| (format!("spec.dataset.exclude[{at}]"), column));
     let missing = target
         .chain(features)
+        .chain(exclude)
         .filter(|(_, column)| !names.contains(column));
     missing
         .map(|(field, column)| MissingColumn {
@@ -149,7 +152,7 @@ mod tests {
     #[test]
     fn what_is_no_header_is_left_to_the_run() {
         let training = training(&[], "y");
-        for line in [&b""[..], b"a,a", b"a,,b", b"\xff,b"] {
+        for line in [&b""[..], b"a,a", b"a;b", b"\xff,b"] {
             assert!(fields(line, &training).is_empty(), "{line:?}");
         }
     }

@@ -252,14 +252,26 @@ fn what_will_be_refused_is_told() {
             RemovalRefused: MLEnvironment/dev: 4 of 4 models are no longer declared (a, b, c, d), and at most 3 and 20 % may go at once; nothing is removed
               hint: restore the manifests, or commit `removal: { allow: "HEAD" }` to the MLEnvironment"#]],
     );
-    let validated = preview::validate(&repo.repository(), At::Commit(three.as_str()), None, &Known::default()).unwrap();
+    let validated = preview::validate(
+        &repo.repository(),
+        At::Commit(three.as_str()),
+        None,
+        &Known::default(),
+    )
+    .unwrap();
     let reasons: Vec<_> = validated[0]
         .findings
         .iter()
         .map(|finding| finding.reason)
         .collect();
     assert_eq!(reasons, [planner::finding::Reason::RemovalRefused]);
-    let validated = preview::validate(&repo.repository(), At::Commit(one.as_str()), None, &Known::default()).unwrap();
+    let validated = preview::validate(
+        &repo.repository(),
+        At::Commit(one.as_str()),
+        None,
+        &Known::default(),
+    )
+    .unwrap();
     assert_eq!(validated[0].findings, []);
 }
 
@@ -307,6 +319,12 @@ fn what_is_suspended_does_not_happen() {
         dev: BASE -> HEAD
         no change"#]],
     );
-    let validated = preview::validate(&repo.repository(), At::Commit(all.as_str()), None, &Known::default()).unwrap();
+    let validated = preview::validate(
+        &repo.repository(),
+        At::Commit(all.as_str()),
+        None,
+        &Known::default(),
+    )
+    .unwrap();
     assert_eq!(validated[0].suspended.as_deref(), Some("freeze"));
 }

@@ -268,9 +268,9 @@ fn what_nothing_else_says_is_to_be_restored() {
     check_damage(
         "mv metadata.json ../m; ln -s ../m metadata.json",
         &expect![[r#"
-        reader: opens
-        owner: …/aurora/registry/metadata.json is a symbolic link where a file should be: a registry is never read or written through one
-    "#]],
+            reader: opens
+            owner: …/aurora/registry/metadata.json is a symbolic link where a file should be: nothing of aurora's is read or written through one
+        "#]],
     );
 }
 

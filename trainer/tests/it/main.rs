@@ -3,6 +3,7 @@
 
 mod bad_data;
 mod california;
+mod data_files;
 mod holdouts;
 mod onnxruntime;
 mod published;
