@@ -4,15 +4,25 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use planner::training::Metric;
+use planner::training::{Metric, Target};
 use registry::artifact::{self, Model};
-use registry::metadata::Baseline;
+use registry::metadata::{Baseline, Signature};
 use registry::run::RunRequest;
 use registry::{Entry, Reference, Store};
 
 use crate::dataset::{RawTarget, Table};
 use crate::features::{self, Answers, Layout, Rows};
 use crate::metrics::measure;
+
+/// Says whether a version predicts this target, in its unit. A version that does not record column and divisor is taken
+/// to predict what its unit says.
+fn predicts(signature: &Signature, target: &Target) -> bool {
+    let is_same_column = match &signature.target_column {
+        None => true,
+        Some(column) => *column == target.column && signature.target_divide_by == target.divide_by,
+    };
+    is_same_column && signature.target_unit == target.unit
+}
 
 /// A loaded stable version.
 #[derive(Debug)]
@@ -62,7 +72,7 @@ impl Stable {
             .raw_columns()
             .iter()
             .all(|column| table.columns.contains_key(column));
-        if !fits || signature.target_unit != layout.target.unit {
+        if !fits || !predicts(signature, &layout.target) {
             return None;
         }
         let answers = match (&new.answers, &table.target, self.model.labels()) {

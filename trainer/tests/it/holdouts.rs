@@ -34,13 +34,21 @@ fn the_pinned_stable_is_scored_on_the_same_holdout() {
     let fewer = second(|request| request.training.dataset.features = vec![column("a", "alcohol")]);
     assert_eq!(fewer.metrics.holdout_digest, metadata.metrics.holdout_digest);
     assert_eq!(fewer.baseline.unwrap().values, reached);
-    // Another unit or other columns cannot be compared; a version that is not there is none.
+    // Another unit, divisor, target or other columns cannot be compared; a version that is not there is none.
     let unit = |request: &mut RunRequest| {
         let mut target = target("quality");
         target.unit = Some("points".to_owned());
         request.training.dataset.target = Some(target);
     };
     assert_eq!(second(unit).baseline, None);
+    let divisor = |request: &mut RunRequest| {
+        let mut target = target("quality");
+        target.divide_by = Some(10.0);
+        request.training.dataset.target = Some(target);
+    };
+    assert_eq!(second(divisor).baseline, None);
+    let column = |request: &mut RunRequest| request.training.dataset.target = Some(target("pH"));
+    assert_eq!(second(column).baseline, None);
     let other = second(|request| request.training.dataset.source = synthetic("linear"));
     assert_eq!(other.baseline, None);
     let none = second(|request| request.baseline = Some("v20200101-000000".parse().unwrap()));
