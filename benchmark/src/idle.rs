@@ -1,4 +1,4 @@
-//! `benchmark idle`: memory and processor time of the whole process group while every model is loaded and nobody asks.
+//! `benchmark idle`: memory and processor time of the process and its children while every model is loaded and nobody asks.
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -19,7 +19,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use self::table::{resident, status_bytes};
 use crate::processor;
 
-pub use self::table::{Process, processes};
+pub use self::table::{Process, family, processes};
 
 /// How long a stopped process may drain.
 const DRAIN_WAIT_MAX: Duration = Duration::from_secs(40);
@@ -149,15 +149,13 @@ impl Aurora {
         lines[lines.len().saturating_sub(20)..].join("\n")
     }
 
-    /// Returns what the group uses now.
+    /// Returns what it and its children use now. Pages that they share are counted for each.
     pub fn usage(&self) -> Result<Usage> {
         let mut usage = Usage::default();
-        for process in processes()? {
-            if process.group == self.group.as_raw_nonzero().get() {
-                usage.processor += process.processor;
-                usage.resident += resident(process.id);
-                usage.processes += 1;
-            }
+        for process in family(self.id())? {
+            usage.processor += process.processor;
+            usage.resident += resident(process.id);
+            usage.processes += 1;
         }
         Ok(usage)
     }
@@ -198,7 +196,8 @@ impl Aurora {
         let _ended = kill_process_group(self.group, Signal::KILL);
         self.child.wait()?;
         let asked = Instant::now();
-        while self.usage()?.processes > 0 {
+        let group = self.group.as_raw_nonzero().get();
+        while processes()?.iter().any(|process| process.group == group) {
             if asked.elapsed() > DRAIN_WAIT_MAX {
                 bail!(
                     "processes of group {} outlive SIGKILL",

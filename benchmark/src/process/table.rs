@@ -1,5 +1,6 @@
 //! The table of processes in `/proc`, read as far as a figure needs it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
 
@@ -10,6 +11,8 @@ use anyhow::Result;
 pub struct Process {
     /// Its id.
     pub id: u32,
+    /// The process that started it, or took it over.
+    pub parent: u32,
     /// Its process group.
     pub group: i32,
     /// User and system time, its own and that of the children that it has waited for.
@@ -40,6 +43,27 @@ pub fn processes() -> Result<Vec<Process>> {
     Ok(processes)
 }
 
+/// Returns a process and all that descend from it, whatever group they are in.
+pub fn family(id: u32) -> Result<Vec<Process>> {
+    Ok(descending(id, processes()?))
+}
+
+fn descending(id: u32, all: Vec<Process>) -> Vec<Process> {
+    let mut ids = BTreeSet::from([id]);
+    loop {
+        let before = ids.len();
+        let children = all.iter().filter(|process| ids.contains(&process.parent));
+        let children: Vec<u32> = children.map(|process| process.id).collect();
+        ids.extend(children);
+        if ids.len() == before {
+            break;
+        }
+    }
+    all.into_iter()
+        .filter(|process| ids.contains(&process.id))
+        .collect()
+}
+
 /// Reads `/proc/ID/stat`; `None` for a zombie.
 fn read_stat(id: u32, stat: &str, arguments: &[u8]) -> Option<Process> {
     // The name in parentheses may hold spaces and parentheses: the fields start after the last one.
@@ -53,6 +77,7 @@ fn read_stat(id: u32, stat: &str, arguments: &[u8]) -> Option<Process> {
     let is_zombie = *fields.first()? == "Z";
     (!is_zombie).then_some(Process {
         id,
+        parent: fields.get(1)?.parse().ok()?,
         group: fields.get(2)?.parse().ok()?,
         processor: total(times),
         processor_own: total(&times[..2]),
@@ -90,6 +115,26 @@ mod tests {
         );
         assert_eq!(process.arguments, ["aurora", "up"]);
         assert_eq!(read_stat(7, &stat.replace(") S", ") Z"), b""), None);
+    }
+
+    #[test]
+    fn a_family_is_whoever_descends_from_a_process() {
+        let process = |id: u32, parent: u32, group: i32| Process {
+            id,
+            parent,
+            group,
+            processor: Duration::ZERO,
+            processor_own: Duration::ZERO,
+            arguments: Vec::new(),
+        };
+        let all = vec![
+            process(9, 7, 9),
+            process(5, 1, 5),
+            process(7, 5, 5),
+            process(6, 1, 6),
+        ];
+        let ids: Vec<u32> = descending(5, all).iter().map(|process| process.id).collect();
+        assert_eq!(ids, [9, 5, 7]);
     }
 
     #[test]

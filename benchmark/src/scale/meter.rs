@@ -36,15 +36,14 @@ pub(crate) struct Spent {
 }
 
 impl Reading {
-    /// Reads the clocks of a process and of its group.
+    /// Reads the clocks of a process and of its children.
     pub(crate) fn of(aurora: &Aurora) -> Result<Self> {
-        let group = aurora.group().as_raw_nonzero().get();
         let (mut own, mut children) = (Duration::ZERO, Duration::ZERO);
-        for process in process::processes()? {
+        for process in process::family(aurora.id())? {
             if process.id == aurora.id() {
                 own = process.processor_own;
                 children += process.processor.saturating_sub(process.processor_own);
-            } else if process.group == group {
+            } else {
                 children += process.processor;
             }
         }
