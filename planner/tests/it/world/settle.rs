@@ -67,7 +67,7 @@ impl World {
     }
 
     /// Nothing waits for what will not come: for a model that another object has, only while not all files can be read,
-    /// and to leave one, only while that is refused besides.
+    /// to leave one, only while that is refused besides, and for a track, only while a finding says what keeps it.
     fn check_waits(&self, plan: &Plan) {
         let is_partial = self.head.completeness == Completeness::Partial;
         let is_refused = plan
@@ -78,7 +78,11 @@ impl World {
             let is_justified = match waiting {
                 Waiting::ForModel { .. } => is_partial,
                 Waiting::ToLeave { .. } => is_partial || is_refused,
-                Waiting::ForVersion { .. } | Waiting::ForTrack { .. } => false,
+                Waiting::ForTrack { .. } => {
+                    let subject = Subject::from(ObjectId::deployment(waiting.deployment()));
+                    plan.findings.iter().any(|finding| finding.subject == subject)
+                }
+                Waiting::ForVersion { .. } => false,
             };
             assert!(is_justified, "waits for ever: {waiting}:\n{plan}");
         }
