@@ -160,7 +160,7 @@ mod tests {
             }
             file.extend(offset.to_be_bytes());
             file.extend([0, 0]);
-            file.extend(*b"XXX\0");
+            file.extend(*b"TST\0");
             if version == 1 {
                 file.extend(format!("\n{footer}\n").bytes());
             }
@@ -177,7 +177,7 @@ mod tests {
             std::fs::write(path, content).unwrap();
         };
         // A country that stays at one hour ahead, all year.
-        write("Europe/Paris", &fixed(3_600, "XXX-1"));
+        write("Europe/Paris", &fixed(3_600, "TST-1"));
         write("Europe/Rome", b"nothing that makes sense");
         let next = |zone: &str| {
             let mut schedule = noon(zone);
