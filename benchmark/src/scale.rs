@@ -35,8 +35,10 @@ use crate::process::{self, Aurora};
 pub const MODELS: [usize; 3] = [100, 1_000, 10_000];
 /// Beyond so many, training all of them would take too long.
 const TRAINED_MAX: usize = 2_000;
-/// What a process may use while it counts as settled, as a share of a core.
+/// What a process may use at most while it counts as settled, as a share of a core.
 const SETTLED_SHARE: f64 = 0.02;
+/// A look that used less than this share of what the look before used tells that there is still less to come.
+const SETTLING_SHARE: f64 = 0.8;
 /// How long one look at that takes.
 const SETTLED_LOOK: Duration = Duration::from_secs(2);
 /// After so long it is measured as it is.
@@ -243,12 +245,15 @@ impl Site {
 /// Waits until the process has settled, and watches it rest for `period`.
 fn rest(aurora: &mut Aurora, period: Duration, measured: &mut Measured) -> Result<Spent> {
     let settling = Instant::now();
+    let mut last = f64::INFINITY;
     while settling.elapsed() < SETTLE_MAX {
         let before = Reading::of(aurora)?;
         thread::sleep(SETTLED_LOOK);
-        if Reading::of(aurora)?.since(&before).share() < SETTLED_SHARE {
+        let share = Reading::of(aurora)?.since(&before).share();
+        if share < SETTLED_SHARE && share >= last * SETTLING_SHARE {
             break;
         }
+        last = share;
     }
     measured.add(Quantity::Settling, settling.elapsed().as_secs_f64());
     let before = Reading::of(aurora)?;

@@ -40,6 +40,9 @@ pub const NODES_MAX: usize = 20_000;
 /// The most documents in a file.
 pub const DOCUMENTS_MAX: usize = 1_000;
 
+/// The most documents of a file that are no YAML; what follows them is not read.
+pub const UNREADABLE_MAX: usize = 20;
+
 /// The most findings that a file gets; the last one then says how many there are besides.
 pub const FINDINGS_MAX: usize = 50;
 
@@ -60,6 +63,18 @@ pub struct Parsed {
     pub canonical: Vec<u8>,
 }
 
+/// What was read of a file.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ParsedFile {
+    /// The documents that are in order, in the file's order.
+    pub documents: Vec<Parsed>,
+    /// What is wrong with the others.
+    pub findings: Vec<Finding>,
+    /// How many values (scalars, lists, mappings) it took to read the file, aliases as what they stand for: what all files
+    /// of a commit may take together is for the caller to bound.
+    pub values: usize,
+}
+
 /// What a document says.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Manifest {
@@ -78,19 +93,21 @@ thread_local! {
 }
 
 /// Parses a file of manifests; `path` is from the repository's root.
-///
-/// Returns the documents that are in order, in the file's order, and what is wrong with the others.
-pub fn parse_file(path: &str, bytes: &[u8]) -> (Vec<Parsed>, Vec<Finding>) {
+pub fn parse_file(path: &str, bytes: &[u8]) -> ParsedFile {
     let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     if size > FILE_BYTES_MAX {
-        return (Vec::new(), vec![too_large(path, size)]);
+        return ParsedFile {
+            findings: vec![too_large(path, size)],
+            ..ParsedFile::default()
+        };
     }
     ASKED.set(0);
-    let mut parsed = Vec::new();
+    let read = document::read(path, bytes);
+    let mut documents = Vec::new();
     let mut findings = Vec::new();
-    for document in document::read(path, bytes) {
+    for document in read.documents {
         match document.and_then(|root| parse_document(path, &root)) {
-            Ok(document) => parsed.push(document),
+            Ok(document) => documents.push(document),
             Err(mut more) => {
                 more.sort_by(|a, b| a.location.cmp(&b.location));
                 findings.extend(more);
@@ -105,7 +122,11 @@ pub fn parse_file(path: &str, bytes: &[u8]) -> (Vec<Parsed>, Vec<Finding>) {
         findings.truncate(FINDINGS_MAX);
         findings.extend(findings.last().map(|last| unreadable::and_more(last, besides)));
     }
-    (parsed, findings)
+    ParsedFile {
+        documents,
+        findings,
+        values: read.values,
+    }
 }
 
 /// Returns the candidate that a person most likely meant by `word`, if one is near enough.
@@ -132,7 +153,10 @@ pub fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Opt
 /// Finds a field of the document that starts at `document`, e.g. `spec.dataset.target.column`, or the nearest that is
 /// there; the document's own place where the file is another one by now.
 pub fn locate(bytes: &[u8], document: &Location, field: &str) -> Location {
-    let documents = document::read(&document.file, bytes).into_iter().flatten();
+    let documents = document::read(&document.file, bytes)
+        .documents
+        .into_iter()
+        .flatten();
     documents
         .filter(|root| root.position.location(&document.file) == *document)
         .map(|root| root.locate(field).location(&document.file))

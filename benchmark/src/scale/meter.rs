@@ -1,7 +1,7 @@
 //! Processor time of an `aurora up` to the microsecond, where `/proc/PID/stat` counts in hundredths of a second.
 //!
-//! A commit costs a few milliseconds. The scheduler counts the nanoseconds of each thread that lives; threads that have
-//! ended and child processes are in the ticks alone.
+//! A commit costs a few milliseconds, in the server and in the child that reads Git. The scheduler counts the nanoseconds
+//! of each thread that lives; threads and processes that have ended are in the ticks alone.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,12 +18,19 @@ const TICKS_ERROR: Duration = Duration::from_millis(20);
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Reading {
     at: Instant,
+    /// The server and its children, by their ids.
+    living: BTreeMap<u32, Used>,
+    /// The time of all processes that these have waited for, in ticks.
+    ended: Duration,
+}
+
+/// What one process that lives has used.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Used {
     /// Thread → time, as the scheduler counts it.
     threads: BTreeMap<u32, Duration>,
-    /// The server process's own time in ticks, with that of threads that have ended.
-    own: Duration,
-    /// The time of all children that live or were waited for, in ticks.
-    children: Duration,
+    /// The process's own time in ticks, with that of threads that have ended.
+    ticks: Duration,
 }
 
 /// What was used between two readings.
@@ -38,30 +45,19 @@ pub(crate) struct Spent {
 impl Reading {
     /// Reads the clocks of a process and of its children.
     pub(crate) fn of(aurora: &Aurora) -> Result<Self> {
-        let (mut own, mut children) = (Duration::ZERO, Duration::ZERO);
+        let (mut living, mut ended) = (BTreeMap::new(), Duration::ZERO);
         for process in process::family(aurora.id())? {
-            if process.id == aurora.id() {
-                own = process.processor_own;
-                children += process.processor.saturating_sub(process.processor_own);
-            } else {
-                children += process.processor;
-            }
-        }
-        let mut threads = BTreeMap::new();
-        for entry in fs::read_dir(format!("/proc/{}/task", aurora.id()))? {
-            let entry = entry?;
-            let id = entry.file_name().to_str().and_then(|name| name.parse().ok());
-            // A thread may end between the listing and the read.
-            let schedule = fs::read_to_string(entry.path().join("schedstat")).unwrap_or_default();
-            if let (Some(id), Some(time)) = (id, on_processor(&schedule)) {
-                threads.insert(id, time);
-            }
+            ended += process.processor.saturating_sub(process.processor_own);
+            let used = Used {
+                threads: threads(process.id),
+                ticks: process.processor_own,
+            };
+            living.insert(process.id, used);
         }
         Ok(Self {
             at: Instant::now(),
-            threads,
-            own,
-            children,
+            living,
+            ended,
         })
     }
 
@@ -72,19 +68,51 @@ impl Reading {
 
     /// Returns what was used since `before`.
     pub(crate) fn since(&self, before: &Self) -> Spent {
-        let exact: Duration = self
-            .threads
-            .iter()
-            .map(|(id, time)| time.saturating_sub(before.threads.get(id).copied().unwrap_or_default()))
+        let none = Used::default();
+        let living = self.living.iter();
+        let living: Duration = living
+            .map(|(id, used)| used.since(before.living.get(id).unwrap_or(&none)))
             .sum();
-        let ticks = self.own.saturating_sub(before.own);
-        // Where the ticks say clearly more, threads that have ended took it.
-        let own = exact.max(ticks.saturating_sub(TICKS_ERROR));
+        // What has ended since was there before, with what it had used by then.
+        let gone = before
+            .living
+            .iter()
+            .filter(|(id, _)| !self.living.contains_key(id));
+        let known: Duration = gone.map(|(_, used)| used.ticks).sum();
         Spent {
-            processor: own + self.children.saturating_sub(before.children),
+            processor: living + self.ended.saturating_sub(before.ended + known),
             wall: self.at.saturating_duration_since(before.at),
         }
     }
+}
+
+impl Used {
+    fn since(&self, before: &Self) -> Duration {
+        let threads = self.threads.iter();
+        let exact: Duration = threads
+            .map(|(id, time)| time.saturating_sub(before.threads.get(id).copied().unwrap_or_default()))
+            .sum();
+        // Where the ticks say clearly more, threads that have ended took it.
+        exact.max(
+            self.ticks
+                .saturating_sub(before.ticks)
+                .saturating_sub(TICKS_ERROR),
+        )
+    }
+}
+
+/// Reads the clock of each thread of a process; none for one that has ended.
+fn threads(process: u32) -> BTreeMap<u32, Duration> {
+    let entries = fs::read_dir(format!("/proc/{process}/task"));
+    let entries = entries.into_iter().flatten().filter_map(Result::ok);
+    entries
+        .filter_map(|entry| {
+            let id = entry.file_name().to_str()?.parse().ok()?;
+            // A thread may end between the listing and the read.
+            let schedule = fs::read_to_string(entry.path().join("schedstat")).ok()?;
+            Some((id, on_processor(&schedule)?))
+        })
+        .collect()
 }
 
 impl Spent {
@@ -114,23 +142,39 @@ mod tests {
     }
 
     #[test]
-    fn threads_count_exactly_and_ended_ones_by_their_ticks() {
+    fn threads_count_exactly_and_what_has_ended_by_its_ticks() {
+        type Processes<'a> = &'a [(u32, &'a [(u32, u64)], u64)];
         let at = Instant::now();
-        let reading = |seconds: u64, threads: &[(u32, u64)], own: u64, children: u64| Reading {
+        let reading = |seconds: u64, living: Processes<'_>, ended: u64| Reading {
             at: at + Duration::from_secs(seconds),
-            threads: threads.iter().map(|(id, time)| (*id, millis(*time))).collect(),
-            own: millis(own),
-            children: millis(children),
+            living: living
+                .iter()
+                .map(|(id, threads, ticks)| {
+                    let threads = threads.iter().map(|(id, time)| (*id, millis(*time))).collect();
+                    let ticks = millis(*ticks);
+                    (*id, Used { threads, ticks })
+                })
+                .collect(),
+            ended: millis(ended),
         };
-        let before = reading(0, &[(1, 100), (2, 50)], 150, 10);
-        let check = |after: Reading, processor: u64| {
+        let server: (u32, &[(u32, u64)], u64) = (1, &[(1, 100), (2, 50)], 150);
+        let child: (u32, &[(u32, u64)], u64) = (8, &[(8, 40)], 40);
+        let before = reading(0, &[server, child], 10);
+        let check = |living: Processes<'_>, ended: u64, processor: u64| {
+            let after = reading(2, living, ended);
             assert_eq!(after.since(&before).processor, millis(processor), "{after:?}");
         };
-        check(reading(2, &[(1, 103), (2, 50), (3, 4)], 160, 10), 7);
-        check(reading(2, &[(1, 103), (2, 50)], 150, 40), 33);
+        check(&[server, child], 10, 0);
+        check(&[(1, &[(1, 103), (2, 50), (3, 4)], 160), child], 10, 7);
+        // What the child that reads Git takes counts as exactly.
+        check(&[server, (8, &[(8, 43)], 40)], 10, 3);
+        // A training came and went.
+        check(&[server, child], 40, 30);
         // Thread 2 has ended after 500 ms of work.
-        check(reading(2, &[(1, 103)], 650, 10), 480);
-        assert_eq!(reading(2, &[], 150, 10).since(&before).wall, millis(2000));
+        check(&[(1, &[(1, 103)], 650), child], 10, 480);
+        // The child has ended, 20 ms after its last reading; another took its place.
+        check(&[server, (9, &[(9, 5)], 10)], 70, 25);
+        assert_eq!(reading(2, &[], 10).since(&before).wall, millis(2000));
     }
 
     #[test]

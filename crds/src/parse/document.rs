@@ -1,5 +1,6 @@
 //! Bytes → YAML documents as trees in which every value knows its position.
 
+use std::cell::Cell;
 use std::fmt;
 
 use planner::finding::{Finding, Location};
@@ -7,7 +8,7 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Number, Value as Json};
 use serde_yaml::{Spanned, budget};
 
-use super::{DEPTH_MAX, DOCUMENTS_MAX, NODES_MAX, unreadable};
+use super::{DEPTH_MAX, DOCUMENTS_MAX, NODES_MAX, UNREADABLE_MAX, unreadable};
 
 /// A place in a file, both 1-based; a column counts characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,14 +137,6 @@ impl Node {
                 .into(),
         }
     }
-
-    fn count(&self) -> usize {
-        1 + match &self.value {
-            Value::List(items) => items.iter().map(Self::count).sum(),
-            Value::Mapping(entries) => entries.iter().map(|entry| 1 + entry.value.count()).sum(),
-            _ => 0,
-        }
-    }
 }
 
 fn is_part(path: &str, key: &str) -> bool {
@@ -151,21 +144,50 @@ fn is_part(path: &str, key: &str) -> bool {
         .is_some_and(|after| after.is_empty() || after.starts_with(['.', '[']))
 }
 
-/// Reads the documents of a file. Empty ones are left out; each that is no YAML is a finding; the last may be a
-/// finding that speaks for the rest of the file.
-pub(super) fn read(path: &str, bytes: &[u8]) -> Vec<Result<Node, Vec<Finding>>> {
+thread_local! {
+    /// How many values were read of the file that is being parsed, those of documents that were refused in the end too.
+    static VALUES: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Counts a value that is read; one too many is an error.
+fn count<E: de::Error>() -> Result<(), E> {
+    let values = VALUES.get() + 1;
+    VALUES.set(values);
+    if values > NODES_MAX {
+        return Err(E::custom("too many values"));
+    }
+    Ok(())
+}
+
+/// What was read of a file.
+pub(super) struct Read {
+    /// Empty documents are left out; each that is no YAML is a finding; the last may be a finding that speaks for the
+    /// rest of the file.
+    pub(super) documents: Vec<Result<Node, Vec<Finding>>>,
+    /// How many values it took to read them.
+    pub(super) values: usize,
+}
+
+/// Reads the documents of a file.
+pub(super) fn read(path: &str, bytes: &[u8]) -> Read {
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text,
-        Err(error) => return vec![Err(vec![unreadable::not_utf8(path, bytes, error.valid_up_to())])],
+        Err(error) => {
+            let finding = unreadable::not_utf8(path, bytes, error.valid_up_to());
+            return Read {
+                documents: vec![Err(vec![finding])],
+                values: 0,
+            };
+        }
     };
-    let mut documents = match read_whole(text) {
-        Some(documents) => gather(path, documents.into_iter().map(Ok)),
-        None => gather(path, read_one_by_one(&mut &*bytes)),
+    let mut read = match read_whole(text) {
+        Some(documents) => gather(path, text, documents.into_iter().map(Ok)),
+        None => gather(path, text, read_one_by_one(&mut &*bytes)),
     };
-    for document in documents.iter_mut().flatten() {
+    for document in read.documents.iter_mut().flatten() {
         take_as_written(document, text);
     }
-    documents
+    read
 }
 
 /// The fields that hold a commit's id: some are numbers to YAML (`1e10`, `12345678`) and mean their digits.
@@ -209,6 +231,7 @@ pub(super) fn read_whole(text: &str) -> Option<Vec<Node>> {
     if text.starts_with('\u{feff}') {
         return None;
     }
+    VALUES.set(0);
     serde_yaml::from_multiple_with_options(text, options()).ok()
 }
 
@@ -216,41 +239,48 @@ pub(super) fn read_whole(text: &str) -> Option<Vec<Node>> {
 pub(super) fn read_one_by_one<'a>(
     bytes: &'a mut &[u8],
 ) -> impl Iterator<Item = Result<Node, serde_yaml::Error>> + 'a {
+    VALUES.set(0);
     serde_yaml::read_with_options::<_, Node>(bytes, options())
 }
 
-fn gather(
-    path: &str,
-    read: impl Iterator<Item = Result<Node, serde_yaml::Error>>,
-) -> Vec<Result<Node, Vec<Finding>>> {
+fn gather(path: &str, text: &str, read: impl Iterator<Item = Result<Node, serde_yaml::Error>>) -> Read {
     let mut documents = Vec::new();
-    let mut nodes = 0;
+    let mut unreadable = 0;
     for document in read {
-        let document = match document {
-            Ok(document) => document,
-            Err(error) => {
-                documents.push(Err(vec![unreadable::no_yaml(path, &error)]));
-                continue;
-            }
+        let position = match &document {
+            Ok(document) => document.position,
+            Err(error) => unreadable::position(error),
         };
-        nodes += document.count();
-        let passed = match (nodes > NODES_MAX, documents.len() >= DOCUMENTS_MAX) {
-            (true, _) => Some(("values", NODES_MAX)),
-            (false, true) => Some(("documents", DOCUMENTS_MAX)),
-            (false, false) => None,
+        unreadable += usize::from(document.is_err());
+        let passed = if VALUES.get() > NODES_MAX {
+            Some(("values", NODES_MAX))
+        } else if documents.len() >= DOCUMENTS_MAX {
+            Some(("documents", DOCUMENTS_MAX))
+        } else if unreadable > UNREADABLE_MAX {
+            Some(("documents that are no YAML", UNREADABLE_MAX))
+        } else {
+            None
         };
         if let Some((what, most)) = passed {
-            documents.push(Err(vec![unreadable::too_many(
-                path,
-                document.position,
-                what,
-                most,
-            )]));
+            documents.push(Err(vec![unreadable::too_many(path, position, what, most)]));
             break;
         }
-        documents.push(Ok(document));
+        documents.push(document.map_err(|error| vec![unreadable::no_yaml(path, &error)]));
     }
-    documents
+    let mut values = VALUES.get();
+    if has_alias(text) {
+        // What stands in keys was not counted: as far as its aliases may have been followed.
+        values += unreadable * NODES_MAX;
+    }
+    Read { documents, values }
+}
+
+/// Says whether a `*` stands before a name, as it does not in a schedule or a product.
+fn has_alias(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    bytes
+        .windows(2)
+        .any(|two| two[0] == b'*' && !b" \t\r\n/,*'\"".contains(&two[1]))
 }
 
 fn options() -> serde_yaml::Options {
@@ -286,6 +316,7 @@ fn options() -> serde_yaml::Options {
 
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        count()?;
         let spanned = Spanned::<Value>::deserialize(deserializer)?;
         Ok(Self {
             position: spanned.referenced.into(),
@@ -368,6 +399,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Value, A::Error> {
         let mut mapping = Vec::new();
         while let Some(key) = fields.next_key::<Spanned<String>>()? {
+            count()?;
             mapping.push(Entry {
                 position: key.referenced.into(),
                 key: key.value,

@@ -16,7 +16,11 @@ const PATH: &str = "environments/dev/wine.yaml";
 
 /// Renders what a file parses to: one line per document that is in order, then the findings.
 fn render(path: &str, bytes: &[u8]) -> String {
-    let (parsed, findings) = parse_file(path, bytes);
+    let ParsedFile {
+        documents: parsed,
+        findings,
+        ..
+    } = parse_file(path, bytes);
     let mut text = String::new();
     for document in parsed {
         let name = match &document.manifest {
@@ -93,7 +97,11 @@ fn example_has_no_findings() {
             include_str!("../../../environments/dev/iris.yaml"),
         ),
     ] {
-        let (parsed, findings) = parse_file(path, yaml.as_bytes());
+        let ParsedFile {
+            documents: parsed,
+            findings,
+            ..
+        } = parse_file(path, yaml.as_bytes());
         assert_eq!(findings, [], "{path}");
         assert!(!parsed.is_empty(), "{path}");
     }

@@ -56,12 +56,14 @@ pub(super) fn not_utf8(path: &str, bytes: &[u8], offset: usize) -> Finding {
 
 /// Returns the finding for a document that the parser gave up.
 pub(super) fn no_yaml(path: &str, error: &Error) -> Finding {
-    let error = error.without_snippet();
-    let position = error
-        .location()
-        .map_or(Position { line: 1, column: 1 }, Position::from);
-    let (message, hint) = explain(error);
-    finding(path, position, message, hint)
+    let (message, hint) = explain(error.without_snippet());
+    finding(path, position(error), message, hint)
+}
+
+/// Returns where the parser gave a document up.
+pub(super) fn position(error: &Error) -> Position {
+    let location = error.without_snippet().location();
+    location.map_or(Position { line: 1, column: 1 }, Position::from)
 }
 
 fn explain(error: &Error) -> (String, &'static str) {

@@ -202,8 +202,8 @@ impl<'r> Gathered<'r> {
                 continue;
             }
             let blob = self.repository.find_blob(entry.id)?;
-            let (documents, _told_later) = parse_file(path, blob.content());
-            for document in documents {
+            // What is wrong with them is told later.
+            for document in parse_file(path, blob.content()).documents {
                 let Manifest::Training(_, training) = document.manifest else {
                     continue;
                 };

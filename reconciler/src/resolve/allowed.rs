@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use planner::desired::AllowedRemovals;
 use planner::names::{EnvironmentName, Revision};
 
-use super::index::{About, Document, Index};
-use super::read::{TOTAL_BYTES_MAX, read};
+use super::index::{About, Document, Index, Size};
+use super::read::read;
 use crate::source::{Source, SourceError};
 
 /// Remembers the commit that was last asked for: what it declares never changes, only where the branch is does.
@@ -88,7 +88,7 @@ fn declared_by(
         revision: allow.clone(),
         models: BTreeSet::new(),
     };
-    let mut bytes = 0;
+    let mut size = Size::default();
     let mut others = Vec::new();
     for manifest in difference.new.manifests {
         match index.file(&manifest.path) {
@@ -96,7 +96,7 @@ fn declared_by(
                 if !file.findings.is_empty() {
                     return Ok(None);
                 }
-                bytes += file.bytes;
+                size += file.size;
                 file.documents
                     .iter()
                     .for_each(|document| add(&mut allowed, document));
@@ -104,8 +104,8 @@ fn declared_by(
             Some(_) | None => others.push(manifest),
         }
     }
-    let others = read(source, &others, bytes)?;
-    if others.is_cut || u64::try_from(bytes).is_ok_and(|bytes| bytes > TOTAL_BYTES_MAX) {
+    let others = read(source, &others, size)?;
+    if others.is_cut || size.is_too_large() {
         return Ok(None);
     }
     for file in &others.files {

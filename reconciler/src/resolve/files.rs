@@ -6,7 +6,7 @@ use std::sync::Arc;
 use planner::finding::Reason;
 use planner::object::ObjectId;
 
-use super::index::{Document, File, Index, Place};
+use super::index::{Document, File, Index, Place, Size};
 use super::read::{Batch, Spec, read};
 use crate::source::{Difference, ENTRIES_MAX, Folder, ManifestFile, Source, SourceError, refused};
 
@@ -30,7 +30,7 @@ pub(super) struct Edited {
 pub(super) fn list(source: &Source, folder: &Folder) -> Result<(Index, Edited), SourceError> {
     let mut difference = source.difference(&folder.path, None, Some(folder.tree))?;
     let files = std::mem::take(&mut difference.new.manifests);
-    let mut batch = read(source, &files, 0)?;
+    let mut batch = read(source, &files, Size::default())?;
     batch.is_cut |= difference.is_unclear;
     let mut index = Index::default();
     let edited = edit(&mut index, difference, batch);
@@ -55,16 +55,15 @@ pub(super) fn follow(
     if difference.is_unclear || entries > ENTRIES_MAX {
         return Ok(None);
     }
-    let gone = difference.gone.manifests.iter();
-    let gone: usize = gone
-        .filter_map(|file| index.file(&file.path))
-        .map(|file| file.bytes)
-        .sum();
-    let batch = read(
-        source,
-        &difference.new.manifests,
-        index.bytes.saturating_sub(gone),
-    )?;
+    let mut left = index.size;
+    for file in &difference.gone.manifests {
+        left = left.without(
+            index
+                .file(&file.path)
+                .map_or_else(Size::default, |file| file.size),
+        );
+    }
+    let batch = read(source, &difference.new.manifests, left)?;
     if batch.is_cut {
         return Ok(None);
     }
@@ -99,7 +98,7 @@ fn edit(index: &mut Index, difference: Difference, batch: Batch) -> Edited {
         let (documents, specs): (Vec<Document>, Vec<Option<Spec>>) = file.documents.into_iter().unzip();
         let new = File {
             id: file.file.id,
-            bytes: file.bytes,
+            size: file.size,
             documents: documents.into(),
             findings: file.findings.into(),
         };

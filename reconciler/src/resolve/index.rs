@@ -6,6 +6,7 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::AddAssign;
 use std::sync::Arc;
 
 use planner::environment::Environment;
@@ -30,14 +31,39 @@ pub(super) struct Index {
     /// How many entries the folder has, folders included.
     pub(super) entries: usize,
     /// What the manifests have together.
+    pub(super) size: Size,
+}
+
+/// How large manifests are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Size {
     pub(super) bytes: usize,
+    /// How many values it took to read them, aliases as what they stand for.
+    pub(super) values: usize,
+}
+
+impl Size {
+    /// Returns what is left without a part.
+    pub(super) const fn without(self, part: Self) -> Self {
+        Self {
+            bytes: self.bytes.saturating_sub(part.bytes),
+            values: self.values.saturating_sub(part.values),
+        }
+    }
+}
+
+impl AddAssign for Size {
+    fn add_assign(&mut self, more: Self) {
+        self.bytes += more.bytes;
+        self.values += more.values;
+    }
 }
 
 /// One file.
 #[derive(Debug)]
 pub(super) struct File {
     pub(super) id: GitHash,
-    pub(super) bytes: usize,
+    pub(super) size: Size,
     pub(super) documents: Box<[Document]>,
     pub(super) findings: Box<[Finding]>,
 }
@@ -164,7 +190,7 @@ impl Index {
             self.unclaim(document, &Place { path, at }, touched);
         }
         if let Some(old) = &old {
-            self.bytes -= old.bytes;
+            self.size = self.size.without(old.size);
             self.wrong.remove(path);
         }
         if let Some(new) = file {
@@ -172,7 +198,7 @@ impl Index {
                 let path = path.clone();
                 self.claim(document, Place { path, at }, touched);
             }
-            self.bytes += new.bytes;
+            self.size += new.size;
             if !new.findings.is_empty() {
                 self.wrong.insert(path.clone());
             }

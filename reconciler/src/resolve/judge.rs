@@ -13,7 +13,7 @@ use super::allowed::Allowed;
 use super::carried::Carried;
 use super::datasets::{Datasets, Settled};
 use super::files::Edited;
-use super::index::{Index, Place};
+use super::index::{Index, Place, Size};
 use super::read::{ReadFile, Spec, read};
 use crate::source::{
     Changed, Documents, Folder, History, Line, ManifestFile, Of, Questions, Source, SourceError, Walked,
@@ -192,7 +192,7 @@ impl Judge<'_> {
         let paths: BTreeSet<&Arc<str>> = unread.iter().map(|(_, place)| &place.path).collect();
         let files = paths.into_iter().filter_map(|path| self.index.manifest(path));
         let mut specs: HashMap<String, Vec<Option<Spec>>> = HashMap::new();
-        for file in read(self.source, &files.collect::<Vec<_>>(), 0)?.files {
+        for file in read(self.source, &files.collect::<Vec<_>>(), Size::default())?.files {
             let documents = file.documents.into_iter().map(|(_, spec)| spec).collect();
             specs.insert(file.file.path, documents);
         }
@@ -235,7 +235,7 @@ impl Judge<'_> {
                 let parsed = self.index.file(&file.path).filter(|known| known.id == file.id);
                 let parsed = parsed.or_else(|| edited.replaced(file));
                 // One without bytes may have been refused for what all files have together.
-                let parsed = parsed.filter(|known| known.bytes > 0);
+                let parsed = parsed.filter(|known| known.size.bytes > 0);
                 parsed
                     .map(super::index::File::documents)
                     .or_else(|| old.get(file).cloned())
@@ -312,7 +312,7 @@ impl Judge<'_> {
     /// Reads files of older commits. One that nobody can read any more counts for one that does not parse: what came
     /// after it is followed all the same.
     fn read_old(self, files: Vec<ManifestFile>) -> Result<Vec<ReadFile>, SourceError> {
-        let whole = read(self.source, &files, 0);
+        let whole = read(self.source, &files, Size::default());
         match whole {
             Ok(batch) => return Ok(batch.files),
             Err(error) if !error.is_of_objects() => return Err(error),
@@ -321,7 +321,7 @@ impl Judge<'_> {
         let mut found = Vec::new();
         let mut unreadable = 0;
         for file in files {
-            match read(self.source, &[file], 0) {
+            match read(self.source, &[file], Size::default()) {
                 Ok(batch) => found.extend(batch.files),
                 Err(error) => {
                     unreadable += 1;

@@ -3,19 +3,23 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crds::parse::{FILE_BYTES_MAX, Manifest, Parsed, parse_file, too_large};
+use crds::parse::{FILE_BYTES_MAX, Manifest, Parsed, ParsedFile, parse_file, too_large};
 use planner::deployment::DeclaredDeployment;
 use planner::finding::{Finding, Reason};
 use planner::names::Digest;
 use planner::training::{RunPolicy, Training};
 
-use super::index::{About, Document};
+use super::index::{About, Document, Size};
 use crate::source::{GitHash, ManifestFile, ManifestPart, Source, SourceError, refused};
 
 /// The most that all manifests of an environment together may have, in bytes.
-pub(super) const TOTAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
+const TOTAL_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// The most values that it may take to read all manifests of an environment, aliases as what they stand for: a hundred for
+/// each of 100,000 files.
+const TOTAL_VALUES_MAX: usize = 10_000_000;
 
 /// Fewer files than this are parsed where they are read: threads cost more than they save.
 const PARALLEL_FROM: usize = 64;
@@ -33,7 +37,7 @@ const THREADS_MAX: usize = 8;
 #[derive(Debug)]
 pub(super) struct ReadFile {
     pub(super) file: ManifestFile,
-    pub(super) bytes: usize,
+    pub(super) size: Size,
     pub(super) documents: Vec<(Document, Option<Spec>)>,
     pub(super) findings: Vec<Finding>,
 }
@@ -53,47 +57,65 @@ pub(super) struct Batch {
     pub(super) is_cut: bool,
 }
 
-/// Reads and parses files; `bytes_before` is what the environment's other manifests have together.
-pub(super) fn read(
-    source: &Source,
-    files: &[ManifestFile],
-    bytes_before: usize,
-) -> Result<Batch, SourceError> {
-    let bytes_before = u64::try_from(bytes_before).unwrap_or(u64::MAX);
-    let mut batch = Batch {
-        files: Vec::with_capacity(files.len()),
-        is_cut: false,
-    };
-    let mut distinct = Distinct::default();
-    if files.len() < PARALLEL_FROM {
-        let mut parsed = Vec::with_capacity(files.len());
-        batch.is_cut = read_each(source, files, bytes_before, &mut |at, file| {
-            parsed.extend(distinct.first(at, file).map(|file| (at, file.parse())));
-        })?;
-        batch.files = distinct.all(parsed);
-        return Ok(batch);
+impl Size {
+    /// Says whether manifests are larger than those of one environment may be together.
+    pub(super) const fn is_too_large(self) -> bool {
+        self.bytes > TOTAL_BYTES_MAX || self.values > TOTAL_VALUES_MAX
     }
+}
+
+/// Reads and parses files; `before` is what the environment's other manifests have together.
+pub(super) fn read(source: &Source, files: &[ManifestFile], before: Size) -> Result<Batch, SourceError> {
+    let mut distinct = Distinct::default();
+    let parser = Parser::new(TOTAL_VALUES_MAX.saturating_sub(before.values));
+    let mut bundles = Bundles::default();
+    let (is_cut, mut parsed) = if files.len() < PARALLEL_FROM {
+        let mut parsed = Vec::with_capacity(files.len());
+        let is_cut = read_each(source, files, before.bytes, &mut |at, file| {
+            let bundle = distinct.first(at, file).map(|file| bundles.one(at, file));
+            parsed.extend(bundle.into_iter().flat_map(|bundle| parser.parse(bundle)));
+        })?;
+        (is_cut, parsed)
+    } else {
+        parse_on_threads(&parser, |send| {
+            let is_cut = read_each(source, files, before.bytes, &mut |at, file| {
+                let file = distinct.first(at, file);
+                if let Some(bundle) = file.and_then(|file| bundles.add(at, file)) {
+                    send(bundle);
+                }
+            });
+            send(bundles.rest());
+            is_cut
+        })?
+    };
+    parsed.sort_by_key(|(at, _)| *at);
+    let mut batch = Batch {
+        files: distinct.all(parsed),
+        is_cut,
+    };
+    batch.cut(parser.values_left);
+    Ok(batch)
+}
+
+/// Runs `read`, which hands over bundles, and parses these on all cores meanwhile. Returns in no order.
+fn parse_on_threads<T>(
+    parser: &Parser,
+    read: impl FnOnce(&mut dyn FnMut(Bundle)) -> Result<T, SourceError>,
+) -> Result<(T, Vec<(usize, ReadFile)>), SourceError> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let (sender, receiver) = sync_channel(AHEAD_MAX);
     // The threads alone own the receiver: were all of them gone, sending would fail instead of waiting for ever.
     let receiver = Arc::new(Mutex::new(receiver));
-    let (is_cut, mut parsed) = std::thread::scope(|scope| {
+    std::thread::scope(|scope| {
         let threads: Vec<_> = (0..threads.min(THREADS_MAX))
             .map(|_| {
                 let receiver = receiver.clone();
-                scope.spawn(move || parse_all(&receiver))
+                scope.spawn(move || parser.parse_all(&receiver))
             })
             .collect();
         drop(receiver);
-        let mut bundle = Vec::with_capacity(BUNDLE);
-        let is_cut = read_each(source, files, bytes_before, &mut |at, file| {
-            bundle.extend(distinct.first(at, file).map(|file| (at, file)));
-            if bundle.len() == BUNDLE {
-                // A thread that panicked is told of where it is joined.
-                drop(sender.send(std::mem::replace(&mut bundle, Vec::with_capacity(BUNDLE))));
-            }
-        });
-        drop(sender.send(bundle));
+        // A thread that panicked is told of where it is joined.
+        let result = read(&mut |bundle| drop(sender.send(bundle)));
         drop(sender);
         let mut parsed = Vec::new();
         for thread in threads {
@@ -102,12 +124,110 @@ pub(super) fn read(
                 Err(panic) => std::panic::resume_unwind(panic),
             }
         }
-        (is_cut, parsed)
-    });
-    batch.is_cut = is_cut?;
-    parsed.sort_by_key(|(at, _)| *at);
-    batch.files = distinct.all(parsed);
-    Ok(batch)
+        Ok((result?, parsed))
+    })
+}
+
+impl Batch {
+    /// Refuses the files that come after too many values: always the same ones, however threads took their turns.
+    fn cut(&mut self, values_left: usize) {
+        let mut values = 0;
+        for file in &mut self.files {
+            let is_surplus = values > values_left;
+            values += file.size.values;
+            if is_surplus {
+                self.is_cut = true;
+                *file = surplus(file.file.clone(), &format!("{TOTAL_VALUES_MAX} values")).parse();
+            }
+        }
+    }
+}
+
+/// Files that are handed over together, with their positions in what was asked for.
+#[derive(Default)]
+struct Bundle {
+    number: usize,
+    files: Vec<(usize, Unparsed)>,
+}
+
+/// Puts files together.
+#[derive(Default)]
+struct Bundles {
+    next: Bundle,
+}
+
+impl Bundles {
+    /// Adds a file, and returns the bundle that it fills.
+    fn add(&mut self, at: usize, file: Unparsed) -> Option<Bundle> {
+        self.next.files.push((at, file));
+        (self.next.files.len() == BUNDLE).then(|| self.rest())
+    }
+
+    /// Returns a file by itself.
+    fn one(&mut self, at: usize, file: Unparsed) -> Bundle {
+        self.next.files.push((at, file));
+        self.rest()
+    }
+
+    /// Returns what is left.
+    fn rest(&mut self) -> Bundle {
+        let next = Bundle {
+            number: self.next.number + 1,
+            files: Vec::with_capacity(BUNDLE),
+        };
+        std::mem::replace(&mut self.next, next)
+    }
+}
+
+/// Parses bundles until those before took too many values.
+struct Parser {
+    /// The most that all may take.
+    values_left: usize,
+    /// What each bundle took so far.
+    values: Mutex<Vec<usize>>,
+}
+
+impl Parser {
+    const fn new(values_left: usize) -> Self {
+        Self {
+            values_left,
+            values: Mutex::new(Vec::new()),
+        }
+    }
+
+    fn parse_all(&self, receiver: &Mutex<Receiver<Bundle>>) -> Vec<(usize, ReadFile)> {
+        let mut parsed = Vec::new();
+        loop {
+            let next = lock(receiver).recv();
+            match next {
+                Ok(bundle) => parsed.extend(self.parse(bundle)),
+                Err(_all_are_read) => return parsed,
+            }
+        }
+    }
+
+    fn parse(&self, bundle: Bundle) -> Vec<(usize, ReadFile)> {
+        let is_surplus = self.taken_before(bundle.number) > self.values_left;
+        let files = bundle.files.into_iter();
+        let parsed: Vec<_> = files
+            .map(|(at, file)| (at, if is_surplus { file.unread() } else { file.parse() }))
+            .collect();
+        let mut values = lock(&self.values);
+        if values.len() <= bundle.number {
+            values.resize(bundle.number + 1, 0);
+        }
+        values[bundle.number] = parsed.iter().map(|(_, file)| file.size.values).sum();
+        parsed
+    }
+
+    /// Returns what the bundles before one took, as far as they are parsed.
+    fn taken_before(&self, number: usize) -> usize {
+        lock(&self.values).iter().take(number).sum()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Knows one content under several names: it is parsed once, however often a commit has it.
@@ -164,7 +284,7 @@ impl ReadFile {
         }
         Self {
             file,
-            bytes: self.bytes,
+            size: self.size,
             documents: self.documents.clone(),
             findings,
         }
@@ -181,13 +301,15 @@ enum Unparsed {
 fn read_each(
     source: &Source,
     files: &[ManifestFile],
-    bytes_before: u64,
+    bytes_before: usize,
     take: &mut dyn FnMut(usize, Unparsed),
 ) -> Result<bool, SourceError> {
-    let left = TOTAL_BYTES_MAX.saturating_sub(bytes_before);
+    let left = TOTAL_BYTES_MAX.saturating_sub(bytes_before) as u64;
     let mut is_cut = false;
     source.manifests(files, FILE_BYTES_MAX, left, &mut |at, part| {
-        let Some(file) = files.get(at).cloned() else { return };
+        let Some(file) = files.get(at).cloned() else {
+            return;
+        };
         let unparsed = match part {
             ManifestPart::Content(content) => Unparsed::Content(file, content),
             ManifestPart::TooLarge(size) => {
@@ -196,15 +318,7 @@ fn read_each(
             }
             ManifestPart::Surplus => {
                 is_cut = true;
-                let finding = refused(
-                    &file.path,
-                    Reason::Unreadable,
-                    &format!(
-                        "the environment's manifests have more than {TOTAL_BYTES_MAX} bytes together; this one is not read"
-                    ),
-                    "split the environment",
-                );
-                Unparsed::Refused(file, finding)
+                surplus(file, &format!("{TOTAL_BYTES_MAX} bytes"))
             }
         };
         take(at, unparsed);
@@ -212,35 +326,52 @@ fn read_each(
     Ok(is_cut)
 }
 
-fn parse_all(receiver: &Mutex<Receiver<Vec<(usize, Unparsed)>>>) -> Vec<(usize, ReadFile)> {
-    let mut parsed = Vec::new();
-    loop {
-        let next = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        match next {
-            Ok(bundle) => parsed.extend(bundle.into_iter().map(|(at, file)| (at, file.parse()))),
-            Err(_all_are_read) => return parsed,
-        }
-    }
+/// Returns a file that is not read because the environment's manifests together pass a limit.
+fn surplus(file: ManifestFile, limit: &str) -> Unparsed {
+    let message =
+        format!("the environment's manifests have more than {limit} together; this one is not read");
+    let finding = refused(&file.path, Reason::Unreadable, &message, "split the environment");
+    Unparsed::Refused(file, finding)
 }
 
 impl Unparsed {
     fn parse(self) -> ReadFile {
         match self {
             Self::Content(file, content) => {
-                let (documents, findings) = parse_file(&file.path, &content);
+                let ParsedFile {
+                    documents,
+                    findings,
+                    values,
+                } = parse_file(&file.path, &content);
                 ReadFile {
                     file,
-                    bytes: content.len(),
+                    size: Size {
+                        bytes: content.len(),
+                        values,
+                    },
                     documents: documents.into_iter().map(split).collect(),
                     findings,
                 }
             }
             Self::Refused(file, finding) => ReadFile {
                 file,
-                bytes: 0,
+                size: Size::default(),
                 documents: Vec::new(),
                 findings: vec![finding],
             },
+        }
+    }
+
+    /// Returns the file as one that [`Batch::cut`] refuses.
+    fn unread(self) -> ReadFile {
+        match self {
+            Self::Content(file, _) => ReadFile {
+                file,
+                size: Size::default(),
+                documents: Vec::new(),
+                findings: Vec::new(),
+            },
+            refused @ Self::Refused(..) => refused.parse(),
         }
     }
 }
@@ -273,4 +404,67 @@ fn split(parsed: Parsed) -> (Document, Option<Spec>) {
         digest: Digest::of(&canonical),
     };
     (document, spec)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever commits decides how much there is to parse; which files are refused for it, threads do not.
+    #[test]
+    fn files_beyond_too_many_values_are_refused_in_whatever_order_threads_parse() {
+        let bundles = || {
+            let mut bundles = Bundles::default();
+            let files = (0..5 * BUNDLE).map(|at| {
+                let file = ManifestFile {
+                    path: format!("{at:03}.yaml"),
+                    id: GitHash::from_bytes([u8::try_from(at).unwrap(); 20]),
+                };
+                (at, Unparsed::Content(file, b"a: [1]".to_vec()))
+            });
+            let mut all: Vec<Bundle> = files.filter_map(|(at, file)| bundles.add(at, file)).collect();
+            all.push(bundles.rest());
+            all
+        };
+        let refused = |values_left: usize, order: &[usize]| {
+            let parser = Parser::new(values_left);
+            let mut bundles: Vec<Option<Bundle>> = bundles().into_iter().map(Some).collect();
+            let order = order.iter().filter_map(|number| bundles[*number].take());
+            let mut parsed: Vec<_> = order.flat_map(|bundle| parser.parse(bundle)).collect();
+            parsed.sort_by_key(|(at, _)| *at);
+            let mut batch = Batch {
+                files: parsed.into_iter().map(|(_, file)| file).collect(),
+                is_cut: false,
+            };
+            batch.cut(parser.values_left);
+            let is_refused = |file: &&ReadFile| {
+                file.findings
+                    .iter()
+                    .any(|found| found.message.contains("values together"))
+            };
+            let first = batch
+                .files
+                .iter()
+                .find(is_refused)
+                .map(|file| file.file.path.clone());
+            assert_eq!(first.is_some(), batch.is_cut);
+            let count = batch.files.iter().filter(is_refused).count();
+            (first, count)
+        };
+        let check = |values_left: usize, expect: (Option<&str>, usize)| {
+            let expect = (expect.0.map(str::to_owned), expect.1);
+            for order in [[0, 1, 2, 3, 4, 5], [5, 4, 3, 2, 1, 0], [3, 0, 5, 1, 4, 2]] {
+                assert_eq!(
+                    refused(values_left, &order),
+                    expect,
+                    "{values_left} left, {order:?}"
+                );
+            }
+        };
+        // Each file takes four: a mapping, a key, a list and a number.
+        check(4 * 5 * BUNDLE, (None, 0));
+        check(4 * BUNDLE + 1, (Some("017.yaml"), 5 * BUNDLE - 17));
+        check(4 * BUNDLE - 1, (Some("016.yaml"), 4 * BUNDLE));
+        check(0, (Some("001.yaml"), 5 * BUNDLE - 1));
+    }
 }

@@ -12,7 +12,7 @@ fn findings(tree: &fixture::Tree) -> String {
     let mut text = String::new();
     for (path, entry) in tree {
         if let (Some("yaml"), Entry::File(bytes)) = (path.rsplit('.').next(), entry) {
-            for finding in parse_file(path, bytes).1 {
+            for finding in parse_file(path, bytes).findings {
                 writeln!(text, "{finding}").unwrap();
             }
         }

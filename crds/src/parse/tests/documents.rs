@@ -75,7 +75,7 @@ fn aliases_and_merges_point_at_where_they_are_used() {
 
 #[test]
 fn equal_documents_have_equal_canonical_text() {
-    let canonical = |yaml: &str| parse_file(PATH, yaml.as_bytes()).0.remove(0).canonical;
+    let canonical = |yaml: &str| parse_file(PATH, yaml.as_bytes()).documents.remove(0).canonical;
     let commented = DEPLOYMENT.replace("  canary:", "  # why\n  canary: # because");
     let moved = "# a file\n---\nspec:\n  canary: { weight: 10, version: v20261120-093000 }\n  stable:\n    version: 'v20261101-120000'\n  modelName: wine-quality\nkind: MLDeployment\nmetadata: { name: wine-quality }\napiVersion: aurora.io/v1alpha1\n";
     assert_eq!(canonical(DEPLOYMENT), canonical(&commented));

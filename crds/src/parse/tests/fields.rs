@@ -23,12 +23,20 @@ fn weight_is_a_whole_percent() {
         "99999999999999999999",
     ] {
         let yaml = DEPLOYMENT.replace("weight: 10", &format!("weight: {weight}"));
-        let (parsed, findings) = parse_file(PATH, yaml.as_bytes());
+        let ParsedFile {
+            documents: parsed,
+            findings,
+            ..
+        } = parse_file(PATH, yaml.as_bytes());
         assert_eq!((parsed.len(), findings.len()), (0, 1), "{weight}: {findings:?}");
     }
     for weight in ["0", "1", "100", "0x0a"] {
         let yaml = DEPLOYMENT.replace("weight: 10", &format!("weight: {weight}"));
-        let (parsed, findings) = parse_file(PATH, yaml.as_bytes());
+        let ParsedFile {
+            documents: parsed,
+            findings,
+            ..
+        } = parse_file(PATH, yaml.as_bytes());
         assert_eq!((parsed.len(), findings), (1, vec![]), "{weight}");
     }
     check_with(

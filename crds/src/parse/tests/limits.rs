@@ -124,13 +124,35 @@ fn number_of_values_and_documents_is_bounded() {
     check(
         documents.as_bytes(),
         expect![[r#"
-        environments/dev/wine.yaml:2:1: InvalidManifest: `kind` is missing
-          hint: add `kind:` with one of MLEnvironment, MLDeployment and MLTrainingJob
-        environments/dev/wine.yaml:4:1: Unreadable: the file holds more than 20000 values
+            environments/dev/wine.yaml:2:1: InvalidManifest: `kind` is missing
+              hint: add `kind:` with one of MLEnvironment, MLDeployment and MLTrainingJob
+            environments/dev/wine.yaml:4:17996: Unreadable: the file holds more than 20000 values
+              hint: split it into smaller files; what follows here is not read
+        "#]],
+    );
+    let aliases = format!(
+        "a: &a [{}]\nb: [{}]\n",
+        ["1"; 17].join(","),
+        ["*a"; 990].join(",")
+    );
+    let refused = format!("---\n{aliases}b: 1\n");
+    // What a document that is refused took counts for the file, however many of them there are.
+    check(
+        refused.repeat(340).as_bytes(),
+        expect![[r#"
+        environments/dev/wine.yaml:4:1: Unreadable: the key `b` stands twice
+          hint: remove one of the two
+        environments/dev/wine.yaml:7:359: Unreadable: the file holds more than 20000 values
           hint: split it into smaller files; what follows here is not read
     "#]],
     );
-    let (_, findings) = parse_file(PATH, "---\na\n".repeat(1_001).as_bytes());
+    let no_yaml = parse_file(PATH, "---\n? [a]\n: 1\n".repeat(1_000).as_bytes()).findings;
+    assert_eq!(no_yaml.len(), UNREADABLE_MAX + 1);
+    assert_eq!(
+        no_yaml[UNREADABLE_MAX].message,
+        "the file holds more than 20 documents that are no YAML"
+    );
+    let findings = parse_file(PATH, "---\na\n".repeat(1_001).as_bytes()).findings;
     assert_eq!(findings.len(), FINDINGS_MAX + 1);
     assert_eq!(
         findings[FINDINGS_MAX].message,
@@ -263,15 +285,30 @@ fn byte_order_marks_and_line_ends_do_not_matter() {
               hint: write it in digits, without quotes or unit
         "#]],
     );
-    let canonical = |yaml: &str| parse_file(PATH, yaml.as_bytes()).0.remove(0).canonical;
+    let canonical = |yaml: &str| parse_file(PATH, yaml.as_bytes()).documents.remove(0).canonical;
     assert_eq!(canonical(&windows), canonical(DEPLOYMENT));
+}
+
+/// What it took to read a file is told, whatever became of its documents.
+#[test]
+fn values_that_were_read_are_counted() {
+    let check =
+        |yaml: &str, expect: usize| assert_eq!(parse_file(PATH, yaml.as_bytes()).values, expect, "{yaml}");
+    check("", 0);
+    check("a", 1);
+    check("a: [1, 2]\n---\nb: {c: 1}\n", 5 + 5);
+    check("a: &a [1, 2]\nb: *a\n", 9);
+    // Behind the values before it, it is no YAML; where aliases may stand in what was not taken, the most is assumed.
+    check("a: [1\n---\n", 3);
+    check("a: &a [1]\n? *a\n: 1\n", 3 + 1 + NODES_MAX);
+    check("spec: {schedule: \"*/5 0 * * *\", a: }, b\n", 7);
 }
 
 /// Every finding lies in the file that it is about.
 fn assert_findings_lie_inside(bytes: &[u8]) {
-    let (parsed, findings) = parse_file(PATH, bytes);
+    let parsed = parse_file(PATH, bytes);
     let lines = bytes.iter().filter(|byte| matches!(byte, b'\n' | b'\r')).count() as u64 + 1;
-    for finding in &findings {
+    for finding in &parsed.findings {
         let location = finding.location.as_ref().unwrap();
         assert_eq!(location.file, PATH);
         assert!(location.line <= lines, "{finding} in {lines} lines");
@@ -281,11 +318,7 @@ fn assert_findings_lie_inside(bytes: &[u8]) {
         );
         assert!(finding.to_string().lines().count() == 2, "{finding}");
     }
-    assert_eq!(
-        (parsed.clone(), findings),
-        parse_file(PATH, bytes),
-        "the same bytes, another answer"
-    );
+    assert_eq!(parsed, parse_file(PATH, bytes), "the same bytes, another answer");
     assert_ways_of_reading_agree(bytes);
 }
 

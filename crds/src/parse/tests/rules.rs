@@ -435,7 +435,11 @@ fn an_id_is_the_text_that_is_written_whatever_yaml_takes_it_for() {
         "0000000000000000000000000000000000000012",
     ] {
         for written in [id.to_owned(), format!("\"{id}\""), format!("'{id}'")] {
-            let (parsed, findings) = parse_file(PATH, environment(&written).as_bytes());
+            let ParsedFile {
+                documents: parsed,
+                findings,
+                ..
+            } = parse_file(PATH, environment(&written).as_bytes());
             assert_eq!(findings, [], "{written}");
             let Manifest::Environment(environment) = &parsed[0].manifest else {
                 unreachable!("an MLEnvironment");
