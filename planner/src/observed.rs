@@ -87,6 +87,9 @@ pub struct TrainingObject {
     /// The version that Git pins as the model's stable (`aurora.io/baseline`): it is trained first, and scored on the
     /// holdout of the others.
     pub baseline: Option<Version>,
+    /// What keeps the object from what Git says (`aurora.io/stopped`, `aurora.io/waiting`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behind: Option<Behind>,
 }
 
 /// An MLTrainingJob object and its status.

@@ -11,6 +11,7 @@ mod removals;
 mod render;
 pub(crate) mod stand_in;
 mod trainings;
+mod undeclared;
 
 use std::collections::BTreeSet;
 
@@ -203,10 +204,27 @@ impl Action {
                     && from.canary_revision == *canary_revision
                     && from.abort == *abort
             }
+            Self::PutTraining {
+                from: Some(from),
+                object,
+                ..
+            } => {
+                let TrainingObject {
+                    spec,
+                    revision,
+                    committed_at,
+                    baseline,
+                    behind: _,
+                } = &**object;
+                from.spec == *spec
+                    && from.revision == *revision
+                    && from.committed_at == *committed_at
+                    && from.baseline == *baseline
+            }
             Self::PutDeployment { from: None, .. }
             | Self::PutEnvironment(_)
             | Self::StageDataset { .. }
-            | Self::PutTraining { .. }
+            | Self::PutTraining { from: None, .. }
             | Self::MoveAlias { .. }
             | Self::RemoveAlias { .. }
             | Self::RecordAbort { .. }
@@ -285,6 +303,8 @@ fn unsuspended(desired: &Desired, observed: &Observed, now: Timestamp) -> Plan {
     };
     plan.actions.extend(removals.trainings.iter().map(delete));
     plan.actions.extend(moves.deletes);
+    let notes = undeclared::notes(desired, observed, &removals, &plan.actions);
+    plan.actions.extend(notes);
     for deployment in deployments {
         plan.findings.extend(deployment.findings);
         plan.waiting.extend(deployment.waiting);

@@ -66,6 +66,7 @@ impl<'a> Job<'a> {
             revision: _,
             committed_at,
             baseline,
+            behind: _,
         } = object;
         Self {
             training,

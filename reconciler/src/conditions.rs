@@ -2,6 +2,7 @@
 
 use crds::status::{Condition, ConditionStatus};
 use planner::Timestamp;
+use planner::observed::Behind;
 
 /// What an object's three conditions say: one of four things, so that it is never ready beside anything else. Each has
 /// a PascalCase word and a sentence for a person.
@@ -31,6 +32,20 @@ impl Facts {
             reason,
             message,
             goes_on: false,
+        }
+    }
+
+    /// Returns what holds of an object that something may keep from what Git says.
+    #[must_use]
+    pub fn behind(self, behind: Option<&Behind>) -> Self {
+        match (behind, self) {
+            (Some(Behind::Stopped(what)), facts) => Self::Stalled {
+                reason: "Stopped",
+                message: what.clone(),
+                goes_on: matches!(facts, Self::Reconciling(..)),
+            },
+            (Some(Behind::Waits(what)), Self::Ready(..)) => Self::Reconciling("Waiting", what.clone()),
+            (Some(Behind::Waits(_)) | None, facts) => facts,
         }
     }
 

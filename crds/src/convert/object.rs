@@ -53,11 +53,7 @@ pub fn deployment_object(
         abort,
         behind,
     } = object;
-    let (stopped, waiting) = match behind {
-        Some(Behind::Stopped(what)) => (Some(what.clone()), None),
-        Some(Behind::Waits(what)) => (None, Some(what.clone())),
-        None => (None, None),
-    };
+    let (stopped, waiting) = said(behind.as_ref());
     let spec = MLDeploymentSpec {
         model_name: model.clone(),
         stable: PinSpec {
@@ -83,6 +79,15 @@ pub fn deployment_object(
         metadata: metadata(name.as_str(), environment, annotations),
         spec,
         status: None,
+    }
+}
+
+/// Returns what [`STOPPED`] and [`WAITING`] say.
+fn said(behind: Option<&Behind>) -> (Option<String>, Option<String>) {
+    match behind {
+        Some(Behind::Stopped(what)) => (Some(what.clone()), None),
+        Some(Behind::Waits(what)) => (None, Some(what.clone())),
+        None => (None, None),
     }
 }
 
@@ -139,7 +144,9 @@ pub fn training_object(
         revision,
         committed_at,
         baseline,
+        behind,
     } = object;
+    let (stopped, waiting) = said(behind.as_ref());
     let annotations = [
         (REVISION, Some(revision.to_string())),
         (
@@ -147,6 +154,8 @@ pub fn training_object(
             Some(committed_at.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
         ),
         (BASELINE, baseline.as_ref().map(ToString::to_string)),
+        (STOPPED, stopped),
+        (WAITING, waiting),
     ];
     MLTrainingJob {
         metadata: metadata(name.as_str(), environment, annotations),
@@ -167,6 +176,7 @@ pub fn read_training_object(object: &MLTrainingJob) -> Result<TrainingObject, Ve
         committed_at: required::<Timestamp>(&object.metadata, COMMITTED_AT)
             .map_err(|problem| vec![problem])?,
         baseline: optional(&object.metadata, BASELINE).map_err(|problem| vec![problem])?,
+        behind: behind(&object.metadata),
     })
 }
 

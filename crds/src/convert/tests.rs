@@ -162,6 +162,7 @@ fn objects_read_back_as_what_was_written() {
             revision: "a".repeat(64).parse().unwrap(),
             committed_at: time(0),
             baseline: Some(pin(3).version),
+            behind: Some(Behind::Stopped("VersionHasOtherInputs: of other rows".to_owned())),
         };
         let written = training_object(&name(), &object, &dev());
         assert_eq!(read_training_object(&through_json(&written)).unwrap(), object);
@@ -205,6 +206,7 @@ fn written_objects_keep_the_rules_of_the_schema() {
             revision: "a".repeat(40).parse().unwrap(),
             committed_at: time(0),
             baseline: None,
+            behind: None,
         };
         check(serde_json::to_value(training_object(&name(), &object, &dev())).unwrap());
     }

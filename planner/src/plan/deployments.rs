@@ -159,15 +159,19 @@ fn unreadable_holder<'a>(
 
 /// What keeps the object from what Git says, for its status.
 pub(super) fn behind(findings: &[Finding], waiting: &[Waiting]) -> Option<Behind> {
-    let cut = |text: String| text.chars().take(BEHIND_LENGTH_MAX).collect();
     let finding = findings.first();
     let stopped =
-        finding.map(|finding| Behind::Stopped(cut(format!("{}: {}", finding.reason, finding.message))));
+        finding.map(|finding| Behind::Stopped(cut(&format!("{}: {}", finding.reason, finding.message))));
     stopped.or_else(|| {
         waiting
             .first()
-            .map(|waiting| Behind::Waits(cut(waiting.to_string())))
+            .map(|waiting| Behind::Waits(cut(&waiting.to_string())))
     })
+}
+
+/// Cuts a text to what is kept on an object.
+pub(super) fn cut(text: &str) -> String {
+    text.chars().take(BEHIND_LENGTH_MAX).collect()
 }
 
 /// Returns the resolved form of the manifest, or `None` where the object stays as it is.

@@ -36,11 +36,16 @@ impl fmt::Display for Action {
             Self::StageDataset { job, path, sha256 } => {
                 write!(f, "MLTrainingJob/{job}: stage {path} ({})", sha256.short())
             }
+            Self::PutTraining { name, from, object } if self.is_note() => {
+                let from = from.as_deref().and_then(|from| from.behind.as_ref());
+                write!(f, "MLTrainingJob/{name}: {}", note(from, object.behind.as_ref()))
+            }
             Self::PutTraining { name, from, object } => {
                 write!(f, "MLTrainingJob/{name}: {}", training(from.as_deref(), object))
             }
             Self::PutDeployment { name, from, object } if self.is_note() => {
-                write!(f, "MLDeployment/{name}: {}", note(from.as_deref(), object))
+                let from = from.as_deref().and_then(|from| from.behind.as_ref());
+                write!(f, "MLDeployment/{name}: {}", note(from, object.behind.as_ref()))
             }
             Self::PutDeployment { name, from, object } => {
                 write!(f, "MLDeployment/{name}: {}", deployment(from.as_deref(), object))
@@ -118,8 +123,8 @@ impl fmt::Display for Waiting {
 }
 
 /// Says what keeps the object from what Git says, or that nothing does any more.
-fn note(from: Option<&DeploymentObject>, to: &DeploymentObject) -> String {
-    match (from.and_then(|from| from.behind.as_ref()), &to.behind) {
+fn note(from: Option<&Behind>, to: Option<&Behind>) -> String {
+    match (from, to) {
         (_, Some(Behind::Stopped(what))) => format!("is stopped: {what}"),
         (_, Some(Behind::Waits(_))) => "waits".to_owned(),
         (Some(Behind::Stopped(_)), None) => "is no longer stopped".to_owned(),

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Action;
+use super::deployments::behind;
 use super::index::Index;
 use crate::desired::{Declared, Desired};
 use crate::finding::{Finding, Reason};
@@ -26,19 +27,21 @@ pub(super) fn decide(desired: &Desired, observed: &Observed, index: &Index<'_>) 
     let mut puts = Vec::new();
     let mut staging = BTreeSet::new();
     for (name, declared) in &desired.trainings {
+        let before = observed.trainings.get(name);
         if let Some(finding) = other_inputs(name, declared, observed) {
+            puts.extend(before.and_then(|before| stopped(name, &before.object, &finding)));
             decided.findings.push(finding);
             continue;
         }
         decided
             .actions
             .extend(stage(name, &declared.spec, observed, &mut staging));
-        let before = observed.trainings.get(name);
         let object = TrainingObject {
             spec: declared.spec.clone(),
             revision: declared.revision.clone(),
             committed_at: declared.committed_at,
             baseline: baseline(declared, before, observed, index),
+            behind: None,
         };
         if before.map(|before| &before.object) == Some(&object) {
             decided.findings.extend(failed(name, declared, before, observed));
@@ -52,6 +55,19 @@ pub(super) fn decide(desired: &Desired, observed: &Observed, index: &Index<'_>) 
     }
     decided.actions.extend(puts);
     decided
+}
+
+/// Says on the object what keeps it from its manifest.
+fn stopped(name: &ObjectName, before: &TrainingObject, finding: &Finding) -> Option<Action> {
+    let behind = behind(std::slice::from_ref(finding), &[]);
+    (before.behind != behind).then(|| Action::PutTraining {
+        name: name.clone(),
+        from: Some(Box::new(before.clone())),
+        object: Box::new(TrainingObject {
+            behind,
+            ..before.clone()
+        }),
+    })
 }
 
 /// The version that the job's is compared with: what Git pins as stable. A version that is there is not compared again.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crds::status::Condition;
 use planner::Timestamp;
 use planner::names::{ModelName, ObjectName};
-use planner::observed::{Behind, DeploymentObject};
+use planner::observed::DeploymentObject;
 use planner::rollout::{self, Claimant, Commands, HoldReason, Model, State, TrackAction, owner, rollout};
 use reconciler::conditions::Facts;
 use registry::Observer;
@@ -281,16 +281,7 @@ fn conditions(
             Facts::stalled("Aborted", format!("{}: {reason}", digest.short()))
         }
     };
-    let facts = match (&object.behind, facts) {
-        (Some(Behind::Stopped(what)), facts) => Facts::Stalled {
-            reason: "Stopped",
-            message: what.clone(),
-            goes_on: matches!(facts, Facts::Reconciling(..)),
-        },
-        (Some(Behind::Waits(what)), Facts::Ready(..)) => Facts::Reconciling("Waiting", what.clone()),
-        (Some(Behind::Waits(_)) | None, facts) => facts,
-    };
-    facts.conditions(old, now)
+    facts.behind(object.behind.as_ref()).conditions(old, now)
 }
 
 /// Returns the earlier of two times, where there is one.

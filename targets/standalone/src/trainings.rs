@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use planner::Timestamp;
 use planner::names::{ModelName, ObjectName, Version};
-use planner::observed::ObservedModel;
+use planner::observed::{ObservedModel, TrainingObject};
 use planner::runs::{self, Around, Job, Outcome, Phase, Queue, SkipReason, StopReason};
 use reconciler::Beat;
 use reconciler::conditions::Facts;
@@ -199,7 +199,7 @@ impl Trainings {
         let due = decided.due.iter().map(|due| &due.version);
         self.claim(name, model, &status.runs, due);
         self.queue.set(name, decided.due);
-        let has_news = self.save(name, status, now);
+        let has_news = self.save(name, &object, status, now);
         if outside.is_some() {
             // Nothing comes of waiting for it in this process.
             self.unsettled.remove(name);
@@ -263,7 +263,13 @@ impl Trainings {
         self.unsettled.remove(name);
     }
 
-    fn save(&mut self, name: &ObjectName, mut status: TrainingStatus, now: Timestamp) -> bool {
+    fn save(
+        &mut self,
+        name: &ObjectName,
+        object: &TrainingObject,
+        mut status: TrainingStatus,
+        now: Timestamp,
+    ) -> bool {
         let is_unsettled = matches!(
             status.runs.phase,
             Some(Phase::Running { .. } | Phase::Pending { .. })
@@ -273,7 +279,7 @@ impl Trainings {
         } else {
             self.unsettled.remove(name);
         }
-        status.conditions = conditions(&status, now);
+        status.conditions = conditions(&status, object, now);
         self.objects.set_training(name, status)
     }
 
@@ -315,7 +321,7 @@ impl Trainings {
             // Invariant: what may not be read is not queued.
             return false;
         };
-        let has_news = self.save(&due.job, status, now);
+        let has_news = self.save(&due.job, &object, status, now);
         let prepared = self
             .objects
             .write_statuses()
@@ -324,7 +330,7 @@ impl Trainings {
         let folder = match prepared {
             Ok(folder) => folder,
             Err(why) => {
-                self.save(&due.job, before, now);
+                self.save(&due.job, &object, before, now);
                 self.postpone(&key, why, now);
                 return has_news;
             }
@@ -361,7 +367,7 @@ impl Trainings {
         let Some(TrainingEntry { object, mut status }) = self.objects.training(&key.job) else {
             return;
         };
-        let model = object.spec.model;
+        let model = object.spec.model.clone();
         let result = self.registry.store().run(&model, &key.version);
         let outcome = match result.and_then(|folder| folder.map_or(Ok(None), |folder| folder.result())) {
             Ok(Some(result)) => {
@@ -378,7 +384,7 @@ impl Trainings {
         if is_published {
             status.progress_percent = Some(100);
         }
-        self.save(&key.job, status, now);
+        self.save(&key.job, &object, status, now);
         self.tell_end(key, model, ended);
     }
 
@@ -522,7 +528,12 @@ fn bounded(message: &str) -> String {
     cut
 }
 
-fn conditions(status: &TrainingStatus, now: Timestamp) -> Vec<crds::status::Condition> {
+/// What an MLTrainingJob's conditions say: of its runs, and of what keeps the object from what Git says.
+fn conditions(
+    status: &TrainingStatus,
+    object: &TrainingObject,
+    now: Timestamp,
+) -> Vec<crds::status::Condition> {
     let Some(phase) = &status.runs.phase else {
         return status.conditions.clone();
     };
@@ -537,5 +548,7 @@ fn conditions(status: &TrainingStatus, now: Timestamp) -> Vec<crds::status::Cond
         Phase::Failed { message, .. } => Facts::stalled("Failed", message.clone()),
         Phase::Suspended => Facts::Held("Suspended", String::new()),
     };
-    facts.conditions(&status.conditions, now)
+    facts
+        .behind(object.behind.as_ref())
+        .conditions(&status.conditions, now)
 }

@@ -99,6 +99,7 @@ fn request(
         revision: revision.clone(),
         committed_at,
         baseline: stable.map(|declared| declared.spec.stable.version.clone()).next(),
+        behind: None,
     };
     let registered = Observer::new(store.clone()).observe(&training.model)?;
     let decided = runs(&Job::new(&object, &registered.versions), &[], clock::now());

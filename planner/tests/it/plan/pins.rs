@@ -265,6 +265,7 @@ fn jobs_whose_version_is_a_time() {
         revision: job.revision.clone(),
         committed_at: time(3),
         baseline: Some(spec.stable.version.clone()),
+        behind: None,
     };
     let phase = Some(Phase::Running {
         version: spec.stable.version.clone(),
@@ -304,6 +305,7 @@ fn stands(case: &mut Case, phase: Phase) {
             revision: job.revision.clone(),
             committed_at: job.committed_at,
             baseline: Some(version(1)),
+            behind: None,
         },
         phase: Some(phase),
     };

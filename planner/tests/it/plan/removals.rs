@@ -79,7 +79,11 @@ fn over_the_limits_nothing_goes() {
     case.observed.elsewhere = 92;
     remove(&mut case, 2, &["d0", "d1", "d2", "d3", "t0"]);
     case.check(&expect![[r#"
-        no changes
+        MLDeployment/d0: is stopped: RemovalRefused: no manifest declares it, and more would go at once than may
+        MLDeployment/d1: is stopped: RemovalRefused: no manifest declares it, and more would go at once than may
+        MLDeployment/d2: is stopped: RemovalRefused: no manifest declares it, and more would go at once than may
+        MLDeployment/d3: is stopped: RemovalRefused: no manifest declares it, and more would go at once than may
+        MLTrainingJob/t0: is stopped: RemovalRefused: no manifest declares it, and more would go at once than may
         RemovalRefused: MLEnvironment/dev: 4 of 100 models are no longer declared (d0, d1, d2, d3), and at most 3 and 20 % may go at once; nothing is removed
           hint: restore the manifests, or commit `removal: { allow: "0000000002000000000000000000000000000000" }` to the MLEnvironment
     "#]]);
@@ -87,7 +91,8 @@ fn over_the_limits_nothing_goes() {
     let mut case = ten();
     remove(&mut case, 2, &["d0", "d1"]);
     case.check(&expect![[r#"
-        no changes
+        MLDeployment/d0: is stopped: RemovalRefused: no manifest declares it, and more would go at once than may
+        MLDeployment/d1: is stopped: RemovalRefused: no manifest declares it, and more would go at once than may
         RemovalRefused: MLEnvironment/dev: 2 of 8 models are no longer declared (d0, d1), and at most 3 and 20 % may go at once; nothing is removed
           hint: restore the manifests, or commit `removal: { allow: "0000000002000000000000000000000000000000" }` to the MLEnvironment
     "#]]);
@@ -188,11 +193,12 @@ fn what_may_not_go_keeps_its_answers_where_its_object_is_needed() {
         MLDeployment/stand-in-d0: create: stable v20260102-000000 (b40711a88c70) [0000000001]
         MLDeployment/d0: model d0 -> d1, stable v20260102-000000 (b40711a88c70) [0000000002]
         MLDeployment/d1: remove
+        MLDeployment/d2: is stopped: RemovalRefused: no manifest declares it, and more would go at once than may
         RemovalRefused: MLEnvironment/dev: 2 of 8 models are no longer declared (d0, d2), and at most 3 and 20 % may go at once; nothing is removed
           hint: restore the manifests, or commit `removal: { allow: "0000000002000000000000000000000000000000" }` to the MLEnvironment
     "#]]);
     case.check(&expect![[r#"
-        no changes
+        MLDeployment/stand-in-d0: is stopped: RemovalRefused: no manifest declares it, and more would go at once than may
         RemovalRefused: MLEnvironment/dev: 2 of 8 models are no longer declared (d0, d2), and at most 3 and 20 % may go at once; nothing is removed
           hint: restore the manifests, or commit `removal: { allow: "0000000002000000000000000000000000000000" }` to the MLEnvironment
     "#]]);
@@ -231,7 +237,10 @@ fn a_commit_allows_an_earlier_one() {
     // What stays allowed does not allow what a later commit takes away.
     remove(&mut case, 4, &["d4", "d5", "d6", "d7"]);
     case.check(&expect![[r#"
-        no changes
+        MLDeployment/d4: is stopped: RemovalRefused: no manifest declares it, and more would go at once than may
+        MLDeployment/d5: is stopped: RemovalRefused: no manifest declares it, and more would go at once than may
+        MLDeployment/d6: is stopped: RemovalRefused: no manifest declares it, and more would go at once than may
+        MLDeployment/d7: is stopped: RemovalRefused: no manifest declares it, and more would go at once than may
         RemovalRefused: MLEnvironment/dev: 4 of 4 models are no longer declared (d4, d5, d6, d7), and at most 3 and 20 % may go at once; nothing is removed
           hint: restore the manifests, or commit `removal: { allow: "0000000004000000000000000000000000000000" }` to the MLEnvironment
     "#]]);
@@ -256,7 +265,10 @@ fn limits_that_come_with_the_commit_do_not_judge_it() {
     };
     remove(&mut case, 2, &["d0", "d1", "d2", "d3"]);
     case.check(&expect![[r#"
-        no changes
+        MLDeployment/d0: is stopped: RemovalRefused: no manifest declares it, and more would go at once than may
+        MLDeployment/d1: is stopped: RemovalRefused: no manifest declares it, and more would go at once than may
+        MLDeployment/d2: is stopped: RemovalRefused: no manifest declares it, and more would go at once than may
+        MLDeployment/d3: is stopped: RemovalRefused: no manifest declares it, and more would go at once than may
         RemovalRefused: MLEnvironment/dev: 4 of 8 models are no longer declared (d0, d1, d2, d3), and at most 3 and 20 % may go at once; nothing is removed
           hint: restore the manifests, or commit `removal: { allow: "0000000002000000000000000000000000000000" }` to the MLEnvironment
     "#]]);
@@ -285,7 +297,7 @@ fn missing_information_removes_nothing() {
     remove(&mut case, 2, &["d0"]);
     case.desired.completeness = Completeness::Partial;
     case.check(&expect![[r#"
-        no changes
+        MLDeployment/d0: is stopped: Unreadable: no manifest that was understood declares it, and not all were
     "#]]);
     case.desired.completeness = Completeness::Complete;
     // The last applied limits are lost: they are written first, and judge the pass after.
@@ -299,6 +311,30 @@ fn missing_information_removes_nothing() {
     "#]]);
 }
 
+/// An object whose manifest is refused is not what Git says, whatever it serves.
+#[test]
+fn what_no_understood_manifest_declares_says_so_once_and_until_it_is_declared() {
+    let mut case = ten();
+    let declared = case.desired.clone();
+    remove(&mut case, 2, &["d0", "t0"]);
+    case.desired.completeness = Completeness::Partial;
+    case.apply(&expect![[r#"
+        MLDeployment/d0: is stopped: Unreadable: no manifest that was understood declares it, and not all were
+        MLTrainingJob/t0: is stopped: Unreadable: no manifest that was understood declares it, and not all were
+    "#]]);
+    case.check(&expect![[r#"
+        no changes
+    "#]]);
+    case.desired = declared;
+    case.apply(&expect![[r#"
+        MLTrainingJob/t0: is no longer stopped
+        MLDeployment/d0: is no longer stopped
+    "#]]);
+    case.check(&expect![[r#"
+        no changes
+    "#]]);
+}
+
 #[test]
 fn the_inventory_counts_what_is_elsewhere() {
     // Two of ten are within 20 percent, of nine they are not.
@@ -308,7 +344,9 @@ fn the_inventory_counts_what_is_elsewhere() {
     assert_eq!(case.plan().findings, BTreeSet::new());
     case.observed.elsewhere = 1;
     case.check(&expect![[r#"
-        no changes
+        MLDeployment/d0: is stopped: RemovalRefused: no manifest declares it, and more would go at once than may
+        MLDeployment/d1: is stopped: RemovalRefused: no manifest declares it, and more would go at once than may
+        MLTrainingJob/t0: is stopped: RemovalRefused: no manifest declares it, and more would go at once than may
         RemovalRefused: MLEnvironment/dev: 2 of 9 models are no longer declared (d0, d1), and at most 3 and 20 % may go at once; nothing is removed
           hint: restore the manifests, or commit `removal: { allow: "0000000002000000000000000000000000000000" }` to the MLEnvironment
     "#]]);
@@ -329,9 +367,9 @@ fn a_message_names_ten_at_the_most() {
             2,
             &names.iter().map(String::as_str).collect::<Vec<_>>(),
         );
-        let plan = case.plan().to_string();
-        assert_eq!(plan.contains("d09, …)"), is_cut, "{plan}");
-        assert!(!plan.contains("d10"), "{plan}");
+        let findings = format!("{:?}", case.plan().findings);
+        assert_eq!(findings.contains("d09, …)"), is_cut, "{findings}");
+        assert!(!findings.contains("d10"), "{findings}");
     }
 }
 
@@ -347,6 +385,9 @@ fn an_allowance_is_of_one_commit_and_of_what_it_took_away() {
     case.desired.allowed.as_mut().unwrap().models.insert(model("d1"));
     case.check(&expect![[r#"
         MLEnvironment/dev: apply
+        MLDeployment/d0: is stopped: RemovalRefused: no manifest declares it, and more would go at once than may
+        MLDeployment/d1: is stopped: RemovalRefused: no manifest declares it, and more would go at once than may
+        MLDeployment/d2: is stopped: RemovalRefused: no manifest declares it, and more would go at once than may
         RemovalRefused: MLEnvironment/dev: 2 of 8 models are no longer declared (d0, d1), and at most 3 and 20 % may go at once; nothing is removed
           hint: restore the manifests, or commit `removal: { allow: "0000000002000000000000000000000000000000" }` to the MLEnvironment
     "#]]);

@@ -248,7 +248,7 @@ fn one_file_that_cannot_be_read_may_be_the_holder() {
     case.desired.completeness = planner::desired::Completeness::Partial;
     case.commit_deployment(5, "n", declared_deployment("m", 2, None));
     case.check(&expect![[r#"
-        no changes
+        MLDeployment/m: is stopped: Unreadable: no manifest that was understood declares it, and not all were
         waiting: MLDeployment/n: waits until MLDeployment/m has left model m
     "#]]);
 }

@@ -49,7 +49,7 @@ fn a_fixed_version_with_other_inputs() {
     spec.seed = 1;
     case.commit_training(2, "t", spec);
     case.check(&expect![[r#"
-        no changes
+        MLTrainingJob/t: is stopped: VersionHasOtherInputs: version v20260102-000000 of m exists, trained from other inputs
         environments/dev/train-t.yaml:1:1: VersionHasOtherInputs: MLTrainingJob/t: version v20260102-000000 of m exists, trained from other inputs
           hint: give the changed training a new version; versions never change
     "#]]);

@@ -126,6 +126,60 @@ async fn a_version_that_nobody_makes_is_a_finding_and_arrives_with_its_job() {
     assert_serving(&world);
 }
 
+/// What serves goes on, and is not what Git says.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn no_object_is_ready_beside_a_manifest_that_is_refused() {
+    let mut world = serving();
+    let holding = |world: &World| {
+        let mut holding = Vec::new();
+        for object in [
+            "MLDeployment/m",
+            "MLDeployment/other",
+            "MLTrainingJob/other-20261101-120000",
+        ] {
+            let status = fs::read(world.data_dir().join(format!("status/{object}.json"))).unwrap();
+            let status: serde_json::Value = serde_json::from_slice(&status).unwrap();
+            let conditions = status["conditions"].as_array().unwrap();
+            for condition in conditions
+                .iter()
+                .filter(|condition| condition["status"] == "True")
+            {
+                let text = |name: &str| condition[name].as_str().unwrap().to_owned();
+                holding.push(format!(
+                    "{object}: {}: {} {}",
+                    text("type"),
+                    text("reason"),
+                    text("message")
+                ));
+            }
+        }
+        holding.join("\n")
+    };
+    let ready = holding(&world);
+    expect![[r#"
+        MLDeployment/m: Ready: Idle 
+        MLDeployment/other: Ready: Idle 
+        MLTrainingJob/other-20261101-120000: Ready: Succeeded v20261101-120000"#]].assert_eq(&ready);
+    let other = model("other", V1, None);
+    let broken = other.replace("modelName", "model");
+    assert_ne!(other, broken);
+    for (what, expected) in [(broken.as_str(), expect![[r#"
+        MLDeployment/m: Ready: Idle 
+        MLDeployment/other: Stalled: Stopped Unreadable: no manifest that was understood declares it, and not all were
+        MLTrainingJob/other-20261101-120000: Stalled: Stopped Unreadable: no manifest that was understood declares it, and not all were"#]]), ("a: [", expect![[r#"
+        MLDeployment/m: Ready: Idle 
+        MLDeployment/other: Stalled: Stopped Unreadable: no manifest that was understood declares it, and not all were
+        MLTrainingJob/other-20261101-120000: Stalled: Stopped Unreadable: no manifest that was understood declares it, and not all were"#]])] {
+        world.repo.change("other.yaml", what);
+        world.settle();
+        assert_serving(&world);
+        expected.assert_eq(&holding(&world));
+    }
+    world.repo.change("other.yaml", &other);
+    world.settle();
+    assert_eq!(holding(&world), ready);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_tampered_artifact_and_alias_are_found_and_what_serves_stays() {
     let mut world = serving();
