@@ -101,7 +101,7 @@ fn active_deadline_default() -> u64 {
 pub struct ScheduleSpec {
     /// Five fields: minute, hour, day of month, month, weekday.
     #[schemars(
-        length(min = 9, max = 256),
+        length(min = 1, max = 256),
         title = "a schedule of five fields, e.g. \"0 3 * * SUN\""
     )]
     pub cron: String,

@@ -59,19 +59,23 @@ const WEEKDAY: Field = Field {
 pub(super) fn parse(text: &str) -> Result<Vec<cron::Schedule>, Malformed> {
     let parts: Vec<&str> = text.split_ascii_whitespace().collect();
     let [minute, hour, day, month, weekday] = parts[..] else {
-        return Err(Malformed::new(
-            text,
-            "a cron schedule of five fields: minute, hour, day of month, month, weekday",
-        ));
+        return Err(Malformed::new(text, in_five_fields(text)));
     };
     let time = format!(
         "0 {} {}",
         MINUTE.parse(minute)?.render(),
         HOUR.parse(hour)?.render()
     );
-    let month = MONTH.parse(month)?.render();
+    let month = MONTH.parse(month)?;
     let day = DAY.parse(day)?;
     let weekday = WEEKDAY.parse(weekday)?.weekdays_from_one();
+    if !weekday.is_given && !comes(&day, &month) {
+        return Err(Malformed::new(
+            text,
+            "a schedule of a date that comes: none of its months has such a day",
+        ));
+    }
+    let month = month.render();
     let dates = if day.is_given && weekday.is_given {
         vec![
             format!("{} {month} *", day.render()),
@@ -85,6 +89,34 @@ pub(super) fn parse(text: &str) -> Result<Vec<cron::Schedule>, Malformed> {
         .map(|date| format!("{time} {date}").parse())
         .collect::<Result<_, cron::error::Error>>()
         .map_err(|_ignored| Malformed::new(text, "a cron schedule"))
+}
+
+/// Says whether any of the months has any of the days.
+fn comes(days: &Values, months: &Values) -> bool {
+    let longest = months.values.iter().map(|month| match month {
+        2 => 29,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    });
+    days.values.first() <= longest.max().as_ref()
+}
+
+/// Says which five fields to write, where something else stands for them.
+fn in_five_fields(text: &str) -> &'static str {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "@yearly" | "@annually" => "written in five fields: write 0 0 1 1 * instead",
+        "@monthly" => "written in five fields: write 0 0 1 * * instead",
+        "@weekly" => "written in five fields: write 0 0 * * 0 instead",
+        "@daily" | "@midnight" => "written in five fields: write 0 0 * * * instead",
+        "@hourly" => "written in five fields: write 0 * * * * instead",
+        name if name.starts_with("@every") => {
+            "a time of day: write when it runs in five fields, e.g. */15 * * * * or 0 */6 * * *"
+        }
+        zone if zone.starts_with("tz=") || zone.starts_with("cron_tz=") => {
+            "a cron schedule of five fields alone: write the zone as timeZone"
+        }
+        _ => "a cron schedule of five fields: minute, hour, day of month, month, weekday",
+    }
 }
 
 /// The values of one field.
@@ -129,7 +161,7 @@ impl Field {
         })
     }
 
-    /// `*`, `n`, `n-m`, each with `/step`; `n/step` runs to the end of the field.
+    /// `*`, `n`, `n-m`, each with `/step`; `n/step` runs to the end of the field, and `7/2` is the Sunday that it begins with.
     fn item(&self, text: &str) -> Option<impl Iterator<Item = u32>> {
         let (range, step) = match text.split_once('/') {
             Some((range, step)) => (range, Some(number(step)?)),
@@ -138,9 +170,15 @@ impl Field {
         let step = usize::try_from(step.unwrap_or(1)).ok().filter(|step| *step > 0)?;
         let (first, last) = match range.split_once('-') {
             _ if range == "*" => (self.first, self.open_end),
-            Some((first, last)) => (self.value(first)?, self.end(last)?),
-            None if text.contains('/') => (self.value(range)?, self.open_end),
-            None => (self.value(range)?, self.value(range)?),
+            Some((first, last)) => {
+                let first = self.value(first)?;
+                (first, self.end(last, first)?)
+            }
+            None => {
+                let first = self.value(range)?;
+                let last = if text.contains('/') { self.open_end } else { first };
+                (first, last.max(first))
+            }
         };
         (first <= last).then(|| (first..=last).step_by(step))
     }
@@ -157,12 +195,11 @@ impl Field {
             .filter(|value| (self.first..=self.last).contains(value))
     }
 
-    /// The end of a range: `SAT-SUN` ends on the Sunday after the Saturday.
-    fn end(&self, text: &str) -> Option<u32> {
-        if self.names.first() == Some(&"sun") && text.eq_ignore_ascii_case("sun") {
-            return Some(7);
-        }
-        self.value(text)
+    /// The end of a range: `SAT-SUN` ends on the Sunday after the Saturday, `SUN-SUN` on the one that it begins with.
+    fn end(&self, text: &str, first: u32) -> Option<u32> {
+        let end = self.value(text)?;
+        let is_sunday = self.names.first() == Some(&"sun") && text.eq_ignore_ascii_case("sun");
+        Some(if is_sunday && first > end { 7 } else { end })
     }
 }
 

@@ -254,6 +254,24 @@ fn training_says_what_it_cannot_do() {
     check_with(
         TRAINING,
         version,
+        &schedule("cron: '@daily'"),
+        expect![[r#"
+            environments/dev/wine.yaml:7:21: InvalidManifest: MLTrainingJob/wine-quality: spec.schedule.cron: "@daily" is not written in five fields: write 0 0 * * * instead
+              hint: write minute, hour, day of month, month and weekday, e.g. "0 3 * * SUN"
+        "#]],
+    );
+    check_with(
+        TRAINING,
+        version,
+        &schedule("cron: '0 0 31 4 *'"),
+        expect![[r#"
+            environments/dev/wine.yaml:7:21: InvalidManifest: MLTrainingJob/wine-quality: spec.schedule.cron: "0 0 31 4 *" is not a schedule of a date that comes: none of its months has such a day
+              hint: write minute, hour, day of month, month and weekday, e.g. "0 3 * * SUN"
+        "#]],
+    );
+    check_with(
+        TRAINING,
+        version,
         &schedule("cron: '0 3 * * SUN', concurrencyPolicy: Queue"),
         expect![[r#"
             environments/dev/wine.yaml:7:55: InvalidManifest: MLTrainingJob/wine-quality: spec.schedule.concurrencyPolicy: the text "Queue" is not one of Forbid, Replace, Allow

@@ -239,14 +239,15 @@ fn a_slot_is_run_again_for_a_changed_spec() {
 }
 
 #[test]
-fn a_schedule_without_dates_waits_for_ever() {
+fn a_schedule_without_a_slot_ahead_waits_for_ever() {
     let mut target = scheduled(Concurrency::Forbid, None);
     target.training.runs = RunPolicy::Scheduled {
-        schedule: schedule("0 0 31 2 *", "UTC"),
+        schedule: schedule("0 3 1 1 *", "UTC"),
         starting_deadline_seconds: None,
         concurrency: Concurrency::Forbid,
     };
-    target.settle();
+    target.committed_at = at("2100-01-02 00:00");
+    target.until("2100-02-01 00:00");
     target.check(&expect![[r#"
         01 00:00:00 | Scheduled | wake never
     "#]]);
