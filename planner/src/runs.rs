@@ -35,6 +35,8 @@ pub struct Job<'a> {
     pub spec_hash: Digest,
     /// The committer time of the job's revision.
     pub committed_at: Timestamp,
+    /// Since when the clock is behind the job's commit or one of its slots.
+    pub behind_since: Option<Timestamp>,
     /// What the registry holds of the job's model.
     pub existing: &'a BTreeMap<Version, ObservedVersion>,
     /// The version that Git pins as the model's stable: what the others are compared with.
@@ -73,6 +75,7 @@ impl<'a> Job<'a> {
             inputs: inputs_hash(training),
             spec_hash: spec_hash(training),
             committed_at: *committed_at,
+            behind_since: None,
             existing,
             baseline: baseline.as_ref(),
             around: &NOTHING_AROUND,
@@ -85,12 +88,28 @@ impl<'a> Job<'a> {
         Self { around, ..self }
     }
 
+    /// Returns after which moment a slot may be due. The clock of whoever made the commit may be ahead of this one, or
+    /// this one was ahead and is not any more: then slots count from when that was seen, by the clock as it is.
+    fn since(&self, records: &[Record], now: Timestamp) -> Timestamp {
+        let taken = records.iter().filter_map(|record| record.slot);
+        let known = taken.chain([self.committed_at]).filter(|at| *at <= now);
+        let is_behind = is_behind(self.committed_at, records, now);
+        let seen = is_behind.then(|| self.behind_since.map_or(now, |since| since.min(now)));
+        // Invariant: what is not behind has a commit in the past.
+        known.chain(seen).max().unwrap_or(now)
+    }
+
     /// Says whether a version cannot be that of a new run.
     fn is_taken(&self, version: &Version, records: &[Record]) -> bool {
         self.existing.contains_key(version)
             || self.around.claimed.contains(version)
             || records.iter().any(|record| record.version == *version)
     }
+}
+
+/// Says whether the clock is behind a job's commit, or behind a slot that was taken.
+fn is_behind(committed_at: Timestamp, records: &[Record], now: Timestamp) -> bool {
+    committed_at > now || records.iter().any(|record| record.slot > Some(now))
 }
 
 /// One run that was started.
@@ -280,11 +299,14 @@ pub struct Runs {
 ///
 /// `records` are the job's runs, oldest first; the target keeps the last 20. A run that its deadline stopped is not
 /// tried again until the spec changes, or until the next slot. A job runs the slots after its revision's commit; of
-/// those missed, only the newest is caught up.
+/// those missed, only the newest is caught up. A slot that was taken under a clock ahead of `now` keeps no other from
+/// being taken.
 pub fn runs(job: &Job<'_>, records: &[Record], now: Timestamp) -> Runs {
     let (stops, records, mut wakes) = stop(job, records, now);
     let next = match &job.training.runs {
-        RunPolicy::Scheduled { schedule, .. } if !job.training.suspend => schedule.next_after(now),
+        RunPolicy::Scheduled { schedule, .. } if !job.training.suspend => {
+            scheduled::next_slot(schedule, &records, now)
+        }
         RunPolicy::Scheduled { .. } | RunPolicy::Fixed(_) | RunPolicy::PerInputs => None,
     };
     let mut decision = match &job.training.runs {

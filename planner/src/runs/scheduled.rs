@@ -16,9 +16,8 @@ pub(super) struct Policy<'a> {
 }
 
 pub(super) fn scheduled(job: &Job<'_>, policy: &Policy<'_>, records: &[Record], now: Timestamp) -> Decision {
-    let newest_recorded = records.iter().filter_map(|record| record.slot).max();
-    let since = newest_recorded.map_or(job.committed_at, |slot| slot.max(job.committed_at));
-    let next = policy.schedule.next_after(now);
+    let since = job.since(records, now);
+    let next = next_slot(policy.schedule, records, now);
     // Only the newest slot counts: of those that were missed, the others are not caught up.
     let due = policy.schedule.newest_until(now).filter(|slot| *slot > since);
     let decision = match due {
@@ -52,6 +51,17 @@ pub(super) fn scheduled(job: &Job<'_>, policy: &Policy<'_>, records: &[Record], 
     }
 }
 
+/// Returns the next slot that is taken: where the clock was set back, some of those ahead were already.
+pub(super) fn next_slot(schedule: &Schedule, records: &[Record], now: Timestamp) -> Option<Timestamp> {
+    let is_taken = |slot: Timestamp| records.iter().any(|record| record.slot == Some(slot));
+    let mut next = schedule.next_after(now);
+    // Invariant: it ends, for there are so many records.
+    while let Some(slot) = next.filter(|slot| is_taken(*slot)) {
+        next = schedule.next_after(slot);
+    }
+    next
+}
+
 /// What a slot that is due comes to.
 enum Due {
     Start(Timestamp),
@@ -74,7 +84,8 @@ fn due_slot(job: &Job<'_>, policy: &Policy<'_>, records: &[Record], slot: Timest
         Concurrency::Forbid | Concurrency::Replace | Concurrency::Allow => {}
     }
     // What lies at a path is known only once it is read: the run itself ends where nothing is new.
-    if !job.training.has_open_data() && last_inputs(job, records) == Some(job.inputs) {
+    let known = [last_inputs(job, records), published_inputs(job, records)];
+    if !job.training.has_open_data() && known.contains(&Some(job.inputs)) {
         return Due::Skip(slot, SkipReason::SameInputs);
     }
     let is_known_invalid = last_run(records).is_some_and(|last| {

@@ -4,7 +4,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::scheduled::published_inputs;
 use super::{
-    ATTEMPTS_MAX, Due, Job, Outcome, Phase, Record, RunAction, Runs, SkipReason, StopReason, attempt, runs,
+    ATTEMPTS_MAX, Due, Job, Outcome, Phase, Record, RunAction, Runs, SkipReason, StopReason, attempt,
+    is_behind, runs,
 };
 use crate::Timestamp;
 use crate::memory::{self, Format};
@@ -22,6 +23,8 @@ pub struct Status {
     pub note: Option<String>,
     /// The next slot of its schedule.
     pub next: Option<Timestamp>,
+    /// Since when the clock is behind the job's commit or one of its slots.
+    pub behind_since: Option<Timestamp>,
     /// The last runs, oldest first.
     pub records: Vec<Record>,
 }
@@ -32,24 +35,35 @@ struct Memory {
     /// Absent in what the first version wrote.
     #[serde(default)]
     format: Format,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    behind_since: Option<Timestamp>,
     runs: Vec<Record>,
 }
 
-/// A job's records in the form in which they stand in its status.
+/// What is remembered of a job, in the form in which it stands in its status.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(into = "Memory")]
-pub struct Records(pub Vec<Record>);
+pub struct Records {
+    /// The last runs, oldest first.
+    pub runs: Vec<Record>,
+    /// Since when the clock is behind the job's commit or one of its slots.
+    pub behind_since: Option<Timestamp>,
+}
 
 impl<'de> Deserialize<'de> for Records {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        memory::read(deserializer).map(|memory: Memory| Self(memory.runs))
+        memory::read(deserializer).map(|memory: Memory| Self {
+            runs: memory.runs,
+            behind_since: memory.behind_since,
+        })
     }
 }
 
 impl From<Records> for Memory {
-    fn from(Records(runs): Records) -> Self {
+    fn from(Records { runs, behind_since }: Records) -> Self {
         Self {
             format: Format::default(),
+            behind_since,
             runs,
         }
     }
@@ -91,7 +105,7 @@ impl Status {
             phase,
             wake,
             next,
-        } = runs(job, &self.records, now);
+        } = runs(&self.known(job, now), &self.records, now);
         self.next = next;
         let mut decided = Decided {
             wake,
@@ -143,6 +157,16 @@ impl Status {
             None => phase,
         });
         decided
+    }
+
+    /// Remembers since when the clock is behind what is known of the job, and adds it to that.
+    fn known<'a>(&mut self, job: &Job<'a>, now: Timestamp) -> Job<'a> {
+        let is_behind = is_behind(job.committed_at, &self.records, now);
+        self.behind_since = is_behind.then(|| self.behind_since.map_or(now, |since| since.min(now)));
+        Job {
+            behind_since: self.behind_since,
+            ..job.clone()
+        }
     }
 
     /// Remembers that a run starts now.
@@ -226,10 +250,14 @@ impl Status {
             .rfind(|record| record.version == *version && record.outcome == Outcome::Running)
     }
 
+    /// The newest run that published stays, however many were skipped since: what it was made from is compared with.
     fn push(&mut self, record: Record) {
         self.records.push(record);
-        let surplus = self.records.len().saturating_sub(RECORDS_MAX);
-        self.records.drain(..surplus);
+        let is_published = |record: &Record| matches!(record.outcome, Outcome::Published { .. });
+        while self.records.len() > RECORDS_MAX {
+            let kept = self.records.iter().rposition(is_published);
+            self.records.remove(usize::from(kept == Some(0)));
+        }
     }
 
     /// Says of a run that waits for its next attempt how the last one broke off, and when it is due.

@@ -109,12 +109,13 @@ fn records() -> Records {
             reason: StopReason::DeadlineExceeded,
         },
     ];
-    Records(
-        (1..)
+    Records {
+        runs: (1..)
             .zip(outcomes)
             .map(|(n, outcome)| record(n, outcome))
             .collect(),
-    )
+        behind_since: None,
+    }
 }
 
 #[test]
@@ -419,7 +420,7 @@ fn runs_that_the_first_version_wrote() {
             &format!(r#"{{"Stopped":{{{at},"reason":"Interrupted"}}}}"#)
         ),
     );
-    let Records(read) = serde_json::from_str(&json).unwrap();
+    let Records { runs: read, .. } = serde_json::from_str(&json).unwrap();
     let at = time(60);
     let outcomes: Vec<Outcome> = read.iter().map(|record| record.outcome.clone()).collect();
     assert_eq!(

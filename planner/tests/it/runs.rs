@@ -1,5 +1,6 @@
 //! A job's runs over time: each line is a moment, what is decided at it, and when it is asked again.
 
+mod clock;
 mod queue;
 mod scheduled;
 mod status;
@@ -49,6 +50,7 @@ impl Target {
             inputs: inputs_hash(&self.training),
             spec_hash: spec_hash(&self.training),
             committed_at: self.committed_at,
+            behind_since: None,
             existing: &self.existing,
             baseline: None,
             around: &self.around,

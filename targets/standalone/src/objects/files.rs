@@ -144,6 +144,7 @@ pub(super) fn training_status(entry: &TrainingEntry) -> Vec<u8> {
         phase,
         note,
         next,
+        behind_since,
         records,
     } = runs;
     let last = runs.last_run();
@@ -162,7 +163,10 @@ pub(super) fn training_status(entry: &TrainingEntry) -> Vec<u8> {
             at,
             reason: reason.to_string(),
         }),
-        memory: (!records.is_empty()).then(|| Records(records.clone())),
+        memory: (!records.is_empty() || behind_since.is_some()).then(|| Records {
+            runs: records.clone(),
+            behind_since: *behind_since,
+        }),
         ..of_phase
     })
 }
@@ -226,12 +230,18 @@ fn ended_at(outcome: &Outcome) -> Option<planner::Timestamp> {
 }
 
 fn read_training(shown: MLTrainingJobStatus) -> TrainingStatus {
+    let phase = convert::read_training_phase(&shown);
+    let Records {
+        runs: records,
+        behind_since,
+    } = shown.memory.unwrap_or_default();
     TrainingStatus {
         runs: runs::Status {
-            phase: convert::read_training_phase(&shown),
+            phase,
             note: None,
             next: shown.next_run,
-            records: shown.memory.map(|Records(records)| records).unwrap_or_default(),
+            behind_since,
+            records,
         },
         progress_percent: shown.progress_percent,
         metrics: shown.metrics,
