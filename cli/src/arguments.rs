@@ -4,11 +4,13 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::LazyLock;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, ValueEnum};
 use planner::names::EnvironmentName;
 use planner::shown::escape;
+use reconciler::zones::Zones;
 use registry::{DatasetRoots, RootError};
 use standalone::DataDirError;
 
@@ -29,10 +31,19 @@ AURORA_LOG sets the log filter (default warn; e.g. info, reconciler=debug), NO_C
 
 /// Keeps the models that are served equal to what a Git repository says.
 #[derive(Debug, Parser)]
-#[command(name = "aurora", version, after_help = EXIT_CODES, max_term_width = 110)]
+#[command(name = "aurora", version = version(), after_help = EXIT_CODES, max_term_width = 110)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// Says which aurora this is, and which time zones it reads schedules by.
+fn version() -> &'static str {
+    static TEXT: LazyLock<String> = LazyLock::new(|| {
+        let version = env!("CARGO_PKG_VERSION");
+        format!("{version}\ntime zones: {}", Zones::default().in_use())
+    });
+    &TEXT
 }
 
 /// Reads the command line. What is answered at once, help or what is wrong with it, is written, and its exit code

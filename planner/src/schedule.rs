@@ -11,13 +11,11 @@ mod zone;
 use std::sync::Arc;
 
 use chrono::{Duration, MappedLocalTime, NaiveDateTime};
-use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
 use crate::names::Malformed;
-use zone::Zone;
-pub use zone::{BUNDLED_EDITION, ZoneRules};
+pub use zone::{NoZoneFile, ZoneRules, bundled_edition, is_zone, zone_names};
 
 /// The wall clock repeats or skips at most a day (Samoa, Kwajalein), which has so many minutes, and one to be safe.
 const STEPS_MAX: usize = 24 * 60 + 1;
@@ -32,7 +30,7 @@ const STEPS_MAX: usize = 24 * 60 + 1;
 #[serde(try_from = "ScheduleText", into = "ScheduleText")]
 pub struct Schedule {
     text: ScheduleText,
-    zone: Zone,
+    zone: Arc<ZoneRules>,
     /// A slot of any of these is a slot: one, or two where day of month and weekday are both given.
     alternatives: Vec<cron::Schedule>,
 }
@@ -56,13 +54,12 @@ impl TryFrom<ScheduleText> for Schedule {
     type Error = Malformed;
 
     fn try_from(text: ScheduleText) -> Result<Self, Malformed> {
-        let zone: Tz = text.time_zone.parse().map_err(|_ignored| {
-            Malformed::new(&text.time_zone, "an IANA time zone, e.g. Europe/Paris or UTC")
-        })?;
+        let zone = ZoneRules::bundled(&text.time_zone)
+            .ok_or_else(|| Malformed::new(&text.time_zone, "an IANA time zone, e.g. Europe/Paris or UTC"))?;
         let alternatives = fields::parse(&text.cron)?;
         Ok(Self {
             text,
-            zone: Zone::Bundled(zone),
+            zone,
             alternatives,
         })
     }
@@ -83,7 +80,7 @@ impl Schedule {
     /// Lets the zone be read by these rules rather than by those that are compiled in, where there are any.
     pub fn read_by(&mut self, rules: Option<Arc<ZoneRules>>) {
         if let Some(rules) = rules {
-            self.zone = Zone::Given(rules);
+            self.zone = rules;
         }
     }
 

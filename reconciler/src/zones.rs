@@ -3,15 +3,15 @@
 //! What is compiled in counts where the system has no such zone, or says that what it has is older.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jiff::tz::TimeZone;
 use planner::desired::Desired;
-use planner::schedule::{BUNDLED_EDITION, ZoneRules};
+use planner::schedule::{ZoneRules, bundled_edition};
 use planner::training::Training;
 
 /// Where a system keeps its zones, unless `TZDIR` says otherwise.
@@ -20,8 +20,45 @@ const FOLDER: &str = "/usr/share/zoneinfo";
 const READ_AGAIN: Duration = Duration::from_hours(1);
 /// The largest file that is read, in bytes: the largest zone has a few thousand.
 const FILE_BYTES_MAX: u64 = 1 << 20;
-/// No slot lies after the year 2100: 2101-01-02 in seconds since 1970.
-const SECOND_MAX: i64 = 4_133_980_800 + 86_400;
+
+/// Which copy of the time zones counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InUse {
+    /// The system's, for each zone that it has; the compiled-in one for others.
+    System {
+        /// Where it lies.
+        folder: PathBuf,
+        /// Which edition it says that it is.
+        edition: Option<String>,
+    },
+    /// The one that is compiled in: the system has none, or says that its is older.
+    Bundled {
+        /// The system's edition.
+        older: Option<String>,
+    },
+}
+
+impl fmt::Display for InUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bundled = bundled_edition();
+        match self {
+            Self::System {
+                folder,
+                edition: Some(edition),
+            } => write!(f, "IANA {edition} of {}", folder.display()),
+            Self::System {
+                folder,
+                edition: None,
+            } => {
+                write!(f, "those of {}, which does not say its edition", folder.display())
+            }
+            Self::Bundled { older: Some(older) } => {
+                write!(f, "IANA {bundled}, compiled in; the system's, {older}, are older")
+            }
+            Self::Bundled { older: None } => write!(f, "IANA {bundled}, compiled in; the system has none"),
+        }
+    }
+}
 
 /// The zones that were asked for.
 #[derive(Debug)]
@@ -53,6 +90,19 @@ impl Zones {
         }
     }
 
+    /// Says which copy counts now.
+    pub fn in_use(&self) -> InUse {
+        let edition = edition(&self.folder);
+        if is_older(edition.as_deref()) {
+            InUse::Bundled { older: edition }
+        } else if self.folder.is_dir() {
+            let folder = self.folder.clone();
+            InUse::System { folder, edition }
+        } else {
+            InUse::Bundled { older: None }
+        }
+    }
+
     /// Lets the schedules of an environment be read by the system's rules.
     pub fn read_all(&mut self, desired: &mut Desired) {
         for declared in desired.trainings.values_mut() {
@@ -69,8 +119,12 @@ impl Zones {
     }
 
     fn rules(&mut self, name: &str) -> Option<Arc<ZoneRules>> {
+        self.rules_at(name, Instant::now())
+    }
+
+    fn rules_at(&mut self, name: &str, now: Instant) -> Option<Arc<ZoneRules>> {
         let known = self.known.get(name);
-        if let Some(known) = known.filter(|known| known.read_at.elapsed() < READ_AGAIN) {
+        if let Some(known) = known.filter(|known| now.duration_since(known.read_at) < READ_AGAIN) {
             return known.rules.clone();
         }
         let rules = read(&self.folder, name)
@@ -80,7 +134,7 @@ impl Zones {
             .ok()
             .map(Arc::new);
         let known = Known {
-            read_at: Instant::now(),
+            read_at: now,
             rules: rules.clone(),
         };
         self.known.insert(name.to_owned(), known);
@@ -90,18 +144,17 @@ impl Zones {
 
 /// Reads a zone. An error says why what is compiled in counts instead.
 fn read(folder: &Path, name: &str) -> io::Result<ZoneRules> {
-    if edition(folder).is_some_and(|edition| *edition < *BUNDLED_EDITION) {
+    if is_older(edition(folder).as_deref()) {
         return Err(io::Error::other("the system's copy says that it is older"));
     }
     // Invariant: the name is one of those that are compiled in, and so stays below the folder.
     let bytes = bytes(&folder.join(name))?;
-    let zone = TimeZone::tzif(name, &bytes).map_err(io::Error::other)?;
-    let begin = jiff::Timestamp::UNIX_EPOCH;
-    let changes = zone.following(begin);
-    let changes = changes
-        .map(|change| (change.timestamp().as_second(), change.offset().seconds()))
-        .take_while(|(second, _)| *second < SECOND_MAX);
-    Ok(ZoneRules::new(zone.to_offset(begin).seconds(), changes.collect()))
+    ZoneRules::tzif(name, &bytes).map_err(io::Error::other)
+}
+
+/// Says whether a system's edition is older than what is compiled in. One that is not told is not.
+fn is_older(edition: Option<&str>) -> bool {
+    edition.is_some_and(|edition| edition < bundled_edition())
 }
 
 /// Returns which edition a folder of zones says that it is, e.g. `2026f`.
@@ -187,27 +240,50 @@ mod tests {
         let (new, old) = (Some(at("2026-07-01T11:00:00Z")), Some(at("2026-07-01T10:00:00Z")));
         assert_eq!(next("Europe/Paris"), new);
         assert_eq!((next("Europe/Rome"), next("Europe/Berlin")), (old, old));
+        let zones = || Zones::new(folder.path().to_owned()).in_use().to_string();
+        let place = folder.path().display();
+        assert_eq!(
+            zones(),
+            format!("those of {place}, which does not say its edition")
+        );
+        let bundled = bundled_edition();
         write("tzdata.zi", b"# version 1999a\n# more\n");
         assert_eq!(next("Europe/Paris"), old);
-        write("tzdata.zi", b"# version 2999z\n");
-        assert_eq!(next("Europe/Paris"), new);
+        assert_eq!(
+            zones(),
+            format!("IANA {bundled}, compiled in; the system's, 1999a, are older")
+        );
+        // The same edition, or a newer one.
+        for edition in [bundled, "2999z"] {
+            write("tzdata.zi", format!("# version {edition}\n").as_bytes());
+            assert_eq!((next("Europe/Paris"), next("Europe/Berlin")), (new, old));
+            assert_eq!(zones(), format!("IANA {edition} of {place}"));
+        }
+        std::fs::remove_file(folder.path().join("tzdata.zi")).unwrap();
+        write("+VERSION", b"1999a\n");
+        assert_eq!(next("Europe/Paris"), old);
     }
 
     #[test]
-    fn a_zone_with_a_change_each_year_is_that_of_the_bundled_copy() {
-        let zone = "Europe/Paris";
-        let mut zones = Zones::default();
-        let Some(rules) = zones.rules(zone) else {
-            // A system without zones has what is compiled in.
-            return;
-        };
-        let bundled = noon(zone);
-        let mut given = noon(zone);
-        given.read_by(Some(rules));
-        let mut slot = at("2026-01-01T00:00:00Z");
-        for _ in 0..400 {
-            slot = bundled.next_after(slot).unwrap();
-            assert_eq!(given.newest_until(slot), Some(slot));
-        }
+    fn a_system_without_zones_has_what_is_compiled_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut zones = Zones::new(folder.path().join("none"));
+        let bundled = bundled_edition();
+        let in_use = format!("IANA {bundled}, compiled in; the system has none");
+        assert_eq!(zones.in_use().to_string(), in_use);
+        assert_eq!(zones.rules("Europe/Paris"), None);
+    }
+
+    #[test]
+    fn a_zone_is_read_again_after_an_hour() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("UTC");
+        std::fs::write(&path, fixed(3_600, "TST-1")).unwrap();
+        let mut zones = Zones::new(folder.path().to_owned());
+        let first = zones.rules("UTC").unwrap();
+        std::fs::write(&path, fixed(7_200, "TST-2")).unwrap();
+        assert_eq!(zones.rules("UTC"), Some(first.clone()));
+        let later = Instant::now() + READ_AGAIN;
+        assert_ne!(zones.rules_at("UTC", later), Some(first));
     }
 }

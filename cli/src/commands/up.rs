@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use planner::names::EnvironmentName;
+use reconciler::zones::Zones;
 use registry::Store;
 use server::{Metrics, Runtime};
 use standalone::{DataDir, Event, Mode, Options, Standalone};
@@ -127,6 +128,7 @@ async fn serve(
         &telling.addresses,
         &inference.address.to_string(),
         &control_plane.address.to_string(),
+        &Zones::default().in_use().to_string(),
     );
 
     parts.inference(&runtime, inference)?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use planner::names::Digest;
-use planner::schedule::{Schedule, ScheduleText};
+use planner::schedule::{Schedule, ScheduleText, is_zone, zone_names};
 use planner::training::{
     Algorithm, DataSource, Dataset, Derivation, Evaluation, Feature, Holdout, RunPolicy, Target, Training,
 };
@@ -96,9 +96,8 @@ fn schedule(spec: &ScheduleSpec) -> Result<RunPolicy, Problem> {
         starting_deadline_seconds,
         concurrency_policy,
     } = spec;
-    if time_zone.parse::<chrono_tz::Tz>().is_err() {
-        let zones = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
-        let hint = match crate::parse::nearest(time_zone, zones) {
+    if !is_zone(time_zone) {
+        let hint = match crate::parse::nearest(time_zone, zone_names()) {
             Some(near) => format!("did you mean {near}?"),
             None => "write an IANA time zone, e.g. Europe/Paris".to_owned(),
         };

