@@ -1,5 +1,6 @@
 mod counting;
 mod fields;
+mod reference;
 
 use std::fmt::Write as _;
 
