@@ -99,15 +99,23 @@ pub struct ObservedTraining {
     pub object: TrainingObject,
     /// What the target reports; absent before its first step.
     pub phase: Option<runs::Phase>,
+    /// The newest moment of its runs' records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorded_at: Option<crate::Timestamp>,
 }
 
 impl ObservedTraining {
     /// Returns what an object is once its spec is written over `before`. What became of another spec says nothing of
     /// this one.
     pub fn written(before: Option<Self>, object: TrainingObject) -> Self {
+        let recorded_at = before.as_ref().and_then(|before| before.recorded_at);
         let before = before.filter(|before| before.object.spec == object.spec);
         let phase = before.and_then(|before| before.phase);
-        Self { object, phase }
+        Self {
+            object,
+            phase,
+            recorded_at,
+        }
     }
 }
 

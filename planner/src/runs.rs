@@ -175,6 +175,20 @@ pub enum Outcome {
     },
 }
 
+impl Outcome {
+    /// Returns when it came to that; `None` while it is under way.
+    pub fn ended_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Running => None,
+            Self::Published { at, .. }
+            | Self::Refused { at, .. }
+            | Self::Transient { at, .. }
+            | Self::Skipped { at, .. }
+            | Self::Stopped { at, .. } => Some(*at),
+        }
+    }
+}
+
 /// Why a slot starts no run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum SkipReason {

@@ -1,4 +1,4 @@
-//! The three conditions that every object of ours has.
+//! The three conditions that every object of ours has, and facts beside them.
 
 use crds::status::{Condition, ConditionStatus};
 use planner::Timestamp;
@@ -61,29 +61,42 @@ impl Facts {
         | Self::Reconciling(reason, message)
         | Self::Held(reason, message)
         | Self::Stalled { reason, message, .. }) = self;
-        let cut: String = message.chars().take(500).collect();
         let condition = |kind: &str, holds: bool| {
             let status = if holds {
                 ConditionStatus::True
             } else {
                 ConditionStatus::False
             };
-            Condition {
-                kind: kind.to_owned(),
-                status,
-                reason: reason.to_owned(),
-                message: cut.clone(),
-                last_transition_time: old
-                    .iter()
-                    .find(|old| old.kind == kind && old.status == status)
-                    .map_or(now, |old| old.last_transition_time),
-            }
+            condition(kind, status, reason, &message, old, now)
         };
         vec![
             condition("Ready", ready),
             condition("Reconciling", reconciling),
             condition("Stalled", stalled),
         ]
+    }
+}
+
+/// Returns the condition of a fact, which is there only while it is true.
+pub fn fact(kind: &str, reason: &str, message: &str, old: &[Condition], now: Timestamp) -> Condition {
+    condition(kind, ConditionStatus::True, reason, message, old, now)
+}
+
+fn condition(
+    kind: &str,
+    status: ConditionStatus,
+    reason: &str,
+    message: &str,
+    old: &[Condition],
+    now: Timestamp,
+) -> Condition {
+    let before = old.iter().find(|old| old.kind == kind && old.status == status);
+    Condition {
+        kind: kind.to_owned(),
+        status,
+        reason: reason.to_owned(),
+        message: message.chars().take(500).collect(),
+        last_transition_time: before.map_or(now, |old| old.last_transition_time),
     }
 }
 

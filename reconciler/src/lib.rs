@@ -13,6 +13,7 @@
 
 mod apply;
 mod awaited;
+mod clock;
 pub mod conditions;
 pub mod diff;
 pub mod git;

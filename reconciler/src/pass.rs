@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use planner::Timestamp;
+use planner::clock::Doubt;
 use planner::desired::Desired;
 use planner::environment::Environment;
 use planner::finding::{Disposition, Finding, Reason};
@@ -23,6 +24,7 @@ use registry::{DatasetRoots, Observer, Store};
 
 use crate::apply::{Applied, World, apply};
 use crate::awaited::awaited;
+use crate::clock::Clock;
 use crate::objects::ObjectStore;
 use crate::observe::{Decidable, Looks};
 use crate::report::{Told, report};
@@ -50,6 +52,7 @@ pub struct Reconciler {
     hashes: PlanHash,
     looks: Looks,
     zones: Zones,
+    clock: Clock,
     retries: Retries,
     /// What is wrong with the commit as a whole, or keeps it from being read.
     of_commit: BTreeSet<Finding>,
@@ -92,6 +95,8 @@ pub struct Pass {
     pub behind: Vec<(ModelName, bool)>,
     /// Whether something could not be read or written, now or at an earlier pass, and is tried again.
     pub is_cut_short: bool,
+    /// Why the clock cannot be believed.
+    pub doubt: Option<Doubt>,
     /// Whether it decided about anything.
     pub is_touched: bool,
 }
@@ -141,6 +146,7 @@ impl Reconciler {
             hashes: PlanHash::default(),
             looks: Looks::default(),
             zones: Zones::default(),
+            clock: Clock::default(),
             retries: Retries::default(),
             of_commit: BTreeSet::new(),
             beside: BTreeSet::new(),
@@ -481,6 +487,8 @@ impl Reconciler {
     fn conclude(&mut self, pass: &mut Pass, now: Timestamp) {
         pass.is_cut_short |= !self.undone.is_empty();
         self.standing.set_general(self.general());
+        let desired = self.resolver.resolution().desired.as_ref();
+        pass.doubt = self.clock.judge(&self.view, desired, now);
         let told = Told::of(pass, &self.standing, &self.view);
         if self.told.as_ref() == Some(&told) && pass.applied.done.is_empty() {
             return;
@@ -488,7 +496,7 @@ impl Reconciler {
         let status = report(pass, &self.standing, &self.view, now);
         match self.target.report(&status) {
             Ok(()) => {
-                self.view.report = status;
+                self.view.reported(status);
                 self.told = Some(told);
             }
             Err(error) => {

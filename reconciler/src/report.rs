@@ -3,10 +3,11 @@
 use crds::MLEnvironmentStatus;
 use crds::status::{Condition, Counts, FindingStatus, PassStatus};
 use planner::Timestamp;
+use planner::clock::Doubt;
 use planner::names::Revision;
 use planner::plan::Waiting;
 
-use crate::conditions::Facts;
+use crate::conditions::{Facts, fact};
 use crate::pass::Pass;
 use crate::standing::Standing;
 use crate::view::View;
@@ -24,6 +25,7 @@ pub(crate) struct Told {
     attempted: Option<Revision>,
     suspended: Option<String>,
     is_cut_short: bool,
+    doubt: Option<Doubt>,
     standing: u64,
     objects: (usize, usize),
 }
@@ -34,6 +36,7 @@ impl Told {
             attempted: pass.attempted.clone(),
             suspended: pass.suspended.clone(),
             is_cut_short: pass.is_cut_short,
+            doubt: pass.doubt,
             standing: standing.changes(),
             objects: (view.observed.deployments.len(), view.observed.trainings.len()),
         }
@@ -123,5 +126,10 @@ fn conditions(pass: &Pass, standing: &Standing, old: &[Condition], now: Timestam
     } else {
         Facts::Ready("Applied", String::new())
     };
-    facts.conditions(old, now)
+    let doubted = pass
+        .doubt
+        .map(|doubt| fact("ClockDoubted", doubt.reason(), &doubt.to_string(), old, now));
+    let mut conditions = facts.conditions(old, now);
+    conditions.extend(doubted);
+    conditions
 }

@@ -10,6 +10,7 @@ use planner::object::{Kind, ObjectId};
 use planner::observed::{Observed, ObservedModel};
 use planner::part::{Links, Side};
 
+use crate::clock::Newest;
 use crate::objects::{Changes, Mark, ObservedObject};
 
 /// The whole environment as last seen, and what in it hangs together.
@@ -21,6 +22,8 @@ pub(crate) struct View {
     pub(crate) report: MLEnvironmentStatus,
     /// Where the next look at the objects goes on.
     pub(crate) mark: Option<Mark>,
+    /// What the clock is held against.
+    pub(crate) newest: Newest,
 }
 
 impl View {
@@ -35,7 +38,7 @@ impl View {
         } = changes;
         self.mark = Some(mark);
         if let Some(report) = report {
-            self.report = *report;
+            self.reported(*report);
         }
         if is_complete {
             let there: BTreeSet<ObjectId> = objects.iter().map(ObservedObject::id).collect();
@@ -57,7 +60,10 @@ impl View {
                 ObservedObject::Deployment(name, found) => {
                     drop(self.observed.deployments.insert(name, found));
                 }
-                ObservedObject::Training(name, found) => drop(self.observed.trainings.insert(name, found)),
+                ObservedObject::Training(name, found) => {
+                    self.newest.record = self.newest.record.max(found.recorded_at);
+                    drop(self.observed.trainings.insert(name, found));
+                }
             }
         }
     }
@@ -70,17 +76,26 @@ impl View {
         touched: &mut BTreeSet<ModelName>,
     ) {
         for id in ids {
-            let model = match id.kind {
+            let declared = match id.kind {
                 Kind::Environment => continue,
                 Kind::Deployment => desired
                     .and_then(|desired| desired.deployments.get(&id.name))
-                    .map(|declared| &declared.spec.model),
+                    .map(|declared| (&declared.spec.model, declared.committed_at)),
                 Kind::Training => desired
                     .and_then(|desired| desired.trainings.get(&id.name))
-                    .map(|declared| &declared.spec.model),
+                    .map(|declared| (&declared.spec.model, declared.committed_at)),
             };
+            let model = declared.map(|(model, _)| model);
+            self.newest.commit = self.newest.commit.max(declared.map(|(_, at)| at));
             self.links.set(Side::Declared, &id, model, touched);
         }
+    }
+
+    /// Takes in what was reported.
+    pub(crate) fn reported(&mut self, report: MLEnvironmentStatus) {
+        let passes = report.history.iter().map(|pass| pass.at);
+        self.newest.record = self.newest.record.into_iter().chain(passes).max();
+        self.report = report;
     }
 
     /// Takes in what the registry holds of a model.

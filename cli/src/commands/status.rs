@@ -135,6 +135,10 @@ fn headline(environment: &MLEnvironment, life: Life) -> Vec<Line> {
             "suspended: {reason}; nothing is changed while it stands, and what serves stays"
         ))
     }));
+    let conditions = status.map(|status| status.conditions.as_slice());
+    let doubted = conditions.unwrap_or_default().iter();
+    let doubted = doubted.filter(|condition| condition.kind == "ClockDoubted");
+    lines.extend(doubted.map(|condition| Line::from(format!("clock doubted: {}", condition.message))));
     lines
 }
 

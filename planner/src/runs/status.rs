@@ -215,6 +215,14 @@ impl Status {
         })
     }
 
+    /// Returns the newest moment of its records.
+    pub fn recorded_at(&self) -> Option<Timestamp> {
+        let moments = self.records.iter();
+        moments
+            .map(|record| record.outcome.ended_at().unwrap_or(record.started_at))
+            .max()
+    }
+
     /// Returns the inputs of what was published last, for a run that learns its own only once its data is read.
     pub fn published_inputs(&self, job: &Job<'_>) -> Option<Digest> {
         let is_open = job.training.has_open_data();

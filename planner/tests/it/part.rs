@@ -257,6 +257,7 @@ fn a_part_of_what_is_declared_and_of_what_is_there() {
                 behind: None,
             },
             phase: None,
+            recorded_at: None,
         };
         seen.trainings.insert(job_name.clone(), found);
         seen.models.insert(model(name), std::sync::Arc::default());

@@ -138,6 +138,7 @@ impl Case {
                     ObservedTraining {
                         object: *object,
                         phase,
+                        recorded_at: None,
                     },
                 );
             }

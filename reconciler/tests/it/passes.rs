@@ -502,3 +502,79 @@ fn models_are_removed_one_by_one_by_nobody_but_git() {
     }
     assert_eq!(world.findings(), refused);
 }
+
+/// What the environment's status says of the clock: the reason, and since when.
+fn doubted(world: &World) -> Option<(String, Timestamp)> {
+    let report = world.target.observe(None).unwrap().report.unwrap();
+    let mut conditions = report.conditions.into_iter();
+    let doubted = conditions.find(|condition| condition.kind == "ClockDoubted")?;
+    Some((doubted.reason, doubted.last_transition_time))
+}
+
+/// Commits a file below `environments/dev/` under a clock of its own.
+fn commit_at(repo: &mut Repo, path: &str, content: &str, at: Timestamp) {
+    repo.write(&format!("environments/dev/{path}"), content);
+    let git = repo.git();
+    let at = git2::Time::new(at.timestamp(), 0);
+    let author = git2::Signature::new("Test", "test@example.org", &at).unwrap();
+    let tree = git.find_tree(git.index().unwrap().write_tree().unwrap()).unwrap();
+    let parent = git.head().unwrap().peel_to_commit().unwrap();
+    git.commit(Some("refs/heads/main"), &author, &author, path, &tree, &[&parent])
+        .unwrap();
+}
+
+#[test]
+fn a_commit_that_is_dated_ahead_lets_the_clock_be_doubted_until_it_is_reached() {
+    let hours = std::time::Duration::from_hours;
+    let repo = Repo::with(&[("m.yaml", &deployment("m", V1, None))]);
+    let mut world = World::new(repo, &["m"]);
+    world.settle();
+    assert_eq!(doubted(&world), None);
+    let ahead = world.now + hours(10 * 24);
+    commit_at(&mut world.repo, "m.yaml", &deployment("m", V2, None), ahead);
+    world.settle();
+    let since = doubted(&world);
+    assert_eq!(
+        since.as_ref().map(|(reason, _)| reason.as_str()),
+        Some("BehindCommit")
+    );
+    assert_eq!(
+        world.alias("m", Track::Stable).as_deref(),
+        Some(V2),
+        "it is applied as any other"
+    );
+    // Later commits that are dated right are no reason to believe it.
+    let now = world.now;
+    commit_at(&mut world.repo, "n.yaml", &deployment("m2", V1, None), now);
+    world.now += hours(24);
+    world.pass();
+    assert_eq!(doubted(&world), since);
+    world.now += hours(9 * 24);
+    world.pass();
+    assert_eq!(doubted(&world), None);
+}
+
+#[test]
+fn a_clock_behind_what_was_recorded_is_doubted_through_a_restart() {
+    let repo = Repo::with(&[("m.yaml", &deployment("m", V1, None))]);
+    let mut world = World::new(repo, &["m"]);
+    world.settle();
+    let right = world.now;
+    // A few minutes are nothing: no two clocks agree.
+    world.now = right - std::time::Duration::from_secs(200);
+    world.pass();
+    assert_eq!(doubted(&world), None);
+    world.now = right - std::time::Duration::from_hours(24);
+    world.pass();
+    let since = doubted(&world);
+    assert_eq!(
+        since.as_ref().map(|(reason, _)| reason.as_str()),
+        Some("BehindRecord")
+    );
+    world.reconciler = start(&world.repo, &world.target, &world.store);
+    world.settle();
+    assert_eq!(doubted(&world), since);
+    world.now = right;
+    world.pass();
+    assert_eq!(doubted(&world), None);
+}

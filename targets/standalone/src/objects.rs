@@ -156,9 +156,10 @@ impl Objects {
             return false;
         }
         let has_moved = entry.status.runs.phase != status.runs.phase;
+        let has_recorded = entry.status.runs.recorded_at() != status.runs.recorded_at();
         entry.status = status;
         let id = ObjectId::training(name);
-        if has_moved {
+        if has_moved || has_recorded {
             state.changes.touch(&id);
         }
         state.unwritten.insert(id);
@@ -279,6 +280,7 @@ impl State {
                     let before = ObservedTraining {
                         object: old.object,
                         phase,
+                        recorded_at: None,
                     };
                     status = old.status;
                     status.runs.phase = ObservedTraining::written(Some(before), object.clone()).phase;
@@ -314,6 +316,7 @@ impl State {
                 let found = ObservedTraining {
                     object: entry.object.clone(),
                     phase: entry.status.runs.phase.clone(),
+                    recorded_at: entry.status.runs.recorded_at(),
                 };
                 ObservedObject::Training(name, found)
             }

@@ -5,6 +5,7 @@ mod moves;
 mod planted;
 #[path = "../../../reconciler/tests/it/repository.rs"]
 mod repository;
+mod schedules;
 mod trouble;
 #[path = "../../../reconciler/tests/it/versions.rs"]
 mod versions;

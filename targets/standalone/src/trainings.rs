@@ -377,11 +377,16 @@ impl Trainings {
             Ok(None) => without_result,
             Err(error) => transient(format!("the run's result cannot be read: {error}"), now),
         };
+        let is_skipped = matches!(outcome, Outcome::Skipped { .. });
         let is_published = matches!(outcome, Outcome::Published { .. });
         let Some(ended) = status.runs.end(&key.version, outcome) else {
             return;
         };
-        if is_published {
+        if let Some(last) = status.runs.last_run().filter(|_| is_skipped) {
+            // What stands is what the run before it has made.
+            status.metrics = self.measured(&model, &last.version);
+        }
+        if is_published || is_skipped {
             status.progress_percent = Some(100);
         }
         self.save(&key.job, &object, status, now);
@@ -408,6 +413,13 @@ impl Trainings {
                 now,
             ),
         }
+    }
+
+    /// Returns what was measured of a version; nothing where it cannot be read.
+    fn measured(&self, model: &ModelName, version: &Version) -> BTreeMap<String, f64> {
+        let reference = Reference::Version(version.clone());
+        let entry = self.registry.store().resolve(model, &reference);
+        entry.map_or_else(|_unread| BTreeMap::new(), |entry| entry.metadata.metrics.values)
     }
 
     fn tell_end(&self, key: &RunKey, model: ModelName, ended: runs::Ended) {

@@ -275,6 +275,7 @@ fn jobs_whose_version_is_a_time() {
         ObservedTraining {
             object: object_of_job,
             phase,
+            recorded_at: None,
         },
     );
     assert_eq!(plan(&case).findings, BTreeSet::new());
@@ -308,6 +309,7 @@ fn stands(case: &mut Case, phase: Phase) {
             behind: None,
         },
         phase: Some(phase),
+        recorded_at: None,
     };
     case.observed.trainings.insert(object("t"), found);
 }

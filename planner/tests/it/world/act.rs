@@ -239,6 +239,7 @@ impl World {
                     ObservedTraining {
                         object: *object,
                         phase,
+                        recorded_at: None,
                     },
                 );
             }

@@ -12,7 +12,7 @@ use planner::memory::{Format, UnknownFormat};
 use planner::names::{Digest, EnvironmentName, ObjectName};
 use planner::object::{Kind, ObjectId};
 use planner::observed::ObservedDeployment;
-use planner::runs::{self, Outcome, Records};
+use planner::runs::{self, Records};
 use reconciler::objects::Object;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -155,7 +155,7 @@ pub(super) fn training_status(entry: &TrainingEntry) -> Vec<u8> {
         metrics: metrics.clone(),
         progress_percent: *progress_percent,
         started_at: last.map(|record| record.started_at),
-        finished_at: last.and_then(|record| ended_at(&record.outcome)),
+        finished_at: last.and_then(|record| record.outcome.ended_at()),
         next_run: *next,
         last_skipped: runs.last_skipped().map(|(record, at, reason)| SkippedStatus {
             version: record.version.clone(),
@@ -216,17 +216,6 @@ fn named(act: &str, file: &FilePath, error: &io::Error) -> io::Error {
 /// Says whether a write left the file unfinished.
 fn is_unfinished(file_name: &str) -> bool {
     file_name.starts_with(".tmp-")
-}
-
-fn ended_at(outcome: &Outcome) -> Option<planner::Timestamp> {
-    match outcome {
-        Outcome::Running => None,
-        Outcome::Published { at, .. }
-        | Outcome::Refused { at, .. }
-        | Outcome::Transient { at, .. }
-        | Outcome::Skipped { at, .. }
-        | Outcome::Stopped { at, .. } => Some(*at),
-    }
 }
 
 fn read_training(shown: MLTrainingJobStatus) -> TrainingStatus {

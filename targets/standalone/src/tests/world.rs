@@ -225,6 +225,8 @@ pub(super) enum Fate {
     Publish,
     /// They refuse their data.
     Refuse,
+    /// They find that the newest version was made from the same inputs.
+    SameInputs,
     /// Their process is killed by signal 9.
     Killed,
     /// They go on until they are stopped.
@@ -254,6 +256,7 @@ impl Trainer for FakeTrainer {
             Fate::Refuse => Some(Ending::Refused {
                 message: "rows.csv:3: a number was expected".to_owned(),
             }),
+            Fate::SameInputs => Some(Ending::SameInputs),
             Fate::Killed | Fate::Hang => None,
         };
         self.requests.lock().unwrap().push(request);
@@ -263,7 +266,7 @@ impl Trainer for FakeTrainer {
         }
         let mut command = tokio::process::Command::new("sh");
         command.arg("-c").arg(match fate {
-            Fate::Publish => "exit 0",
+            Fate::Publish | Fate::SameInputs => "exit 0",
             Fate::Refuse => "exit 3",
             Fate::Killed => "kill -9 $$",
             Fate::Hang => "exec sleep 1000",
