@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 use planner::names::Digest;
-use planner::training::{Algorithm, DataSource};
+use planner::training::{Algorithm, DataSource, Holdout};
 use registry::run::Ending;
 
 use crate::bad_data::{check, good};
@@ -168,4 +168,64 @@ fn a_damaged_copy_of_the_data_is_no_fault_of_the_data() {
         Ending::Refused { .. }
     ));
     assert_eq!(world.store.datasets().unwrap().len(), 1);
+}
+
+/// Without a digest the bytes are the inputs, as the run reads them: not the path, the size or the time of the file.
+#[test]
+fn what_lies_at_a_path_is_what_its_bytes_are() {
+    let world = World::new();
+    let rows = |slope: usize| -> String {
+        let lines = (10..70).map(|n| format!("{n},{}\n", slope * n % 89 + 10));
+        format!("x,y\n{}", lines.collect::<String>())
+    };
+    let absolute = |path: &std::path::Path| DataSource::Absolute(path.display().to_string());
+    let (data, holdout) = (
+        world.write("data.csv", rows(1)),
+        world.write("holdout.csv", rows(2)),
+    );
+    let mut slot = 0;
+    let mut newest = None;
+    let mut run_on = |data: &std::path::Path, sha256: Option<Digest>| {
+        slot += 1;
+        let mut request = world.request(Algorithm::LinearRegression, absolute(data));
+        request.version = format!("v20261101-12{slot:02}00").parse().unwrap();
+        request.training.dataset.target = Some(target("y"));
+        request.training.dataset.sha256 = sha256;
+        request.dataset = Some(data.to_owned());
+        request.training.evaluation.holdout = Holdout::File {
+            source: absolute(&holdout),
+            sha256: None,
+        };
+        request.holdout = Some(holdout.clone());
+        request.published_inputs = newest;
+        match run(&request) {
+            Ending::SameInputs => "the same inputs",
+            Ending::Published { .. } => {
+                newest = world.entry(&request).metadata.inputs_hash;
+                "published"
+            }
+            Ending::Refused { message } | Ending::Transient { message } => panic!("{message}"),
+        }
+    };
+    assert_eq!(run_on(&data, None), "published");
+    assert_eq!(run_on(&data, None), "the same inputs");
+    // The same bytes elsewhere, or with their digest.
+    let copy = world.write("copy.csv", rows(1));
+    assert_eq!(run_on(&copy, None), "the same inputs");
+    assert_eq!(
+        run_on(&data, Some(Digest::of(rows(1).as_bytes()))),
+        "the same inputs"
+    );
+    // Other bytes of the same size, at the same time.
+    let modified = std::fs::metadata(&data).unwrap().modified().unwrap();
+    assert_eq!(rows(1).len(), rows(3).len());
+    world.write("data.csv", rows(3));
+    let file = std::fs::File::options().write(true).open(&data).unwrap();
+    file.set_modified(modified).unwrap();
+    assert_eq!(run_on(&data, None), "published");
+    assert_eq!(run_on(&data, None), "the same inputs");
+    // The holdout is an input too.
+    world.write("holdout.csv", rows(4));
+    assert_eq!(run_on(&data, None), "published");
+    assert_eq!(run_on(&data, None), "the same inputs");
 }
