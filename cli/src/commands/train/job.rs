@@ -13,6 +13,7 @@ use planner::runs::{Job, Phase, RunAction, runs};
 use planner::training::{DataSource, Holdout, Training};
 use reconciler::resolve::{Resolution, Resolver};
 use reconciler::source::Source;
+use reconciler::zones::Zones;
 use registry::run::{Ending, Progress, RunRequest};
 use registry::{DatasetRoots, Observer, Store};
 use serde_json::json;
@@ -94,13 +95,14 @@ fn request(
     } = declared;
     let stable = desired.deployments.values();
     let stable = stable.filter(|declared| declared.spec.model == training.model);
-    let object = TrainingObject {
+    let mut object = TrainingObject {
         spec: training.clone(),
         revision: revision.clone(),
         committed_at,
         baseline: stable.map(|declared| declared.spec.stable.version.clone()).next(),
         behind: None,
     };
+    Zones::default().read(&mut object.spec);
     let registered = Observer::new(store.clone()).observe(&training.model)?;
     let decided = runs(&Job::new(&object, &registered.versions), &[], clock::now());
     let due = decided.actions.into_iter().find_map(|action| match action {
