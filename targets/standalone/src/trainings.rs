@@ -97,8 +97,9 @@ impl Trainings {
         }
     }
 
-    /// Lets every job with a time be due: the clock was set back.
+    /// Lets every job with a time be due, and no run wait for a time that is far away now: the clock was set back.
     pub(crate) fn clock_was_set_back(&mut self) -> Vec<ObjectName> {
+        self.postponed = None;
         self.due.all()
     }
 
