@@ -7,6 +7,7 @@
 
 mod harness;
 
+mod clocks;
 mod commands;
 mod commits;
 mod damage;
