@@ -159,17 +159,27 @@ async fn no_object_is_ready_beside_a_manifest_that_is_refused() {
     expect![[r#"
         MLDeployment/m: Ready: Idle 
         MLDeployment/other: Ready: Idle 
-        MLTrainingJob/other-20261101-120000: Ready: Succeeded v20261101-120000"#]].assert_eq(&ready);
+        MLTrainingJob/other-20261101-120000: Ready: Succeeded v20261101-120000"#]]
+    .assert_eq(&ready);
     let other = model("other", V1, None);
     let broken = other.replace("modelName", "model");
     assert_ne!(other, broken);
-    for (what, expected) in [(broken.as_str(), expect![[r#"
+    for (what, expected) in [
+        (
+            broken.as_str(),
+            expect![[r#"
         MLDeployment/m: Ready: Idle 
         MLDeployment/other: Stalled: Stopped Unreadable: no manifest that was understood declares it, and not all were
-        MLTrainingJob/other-20261101-120000: Stalled: Stopped Unreadable: no manifest that was understood declares it, and not all were"#]]), ("a: [", expect![[r#"
+        MLTrainingJob/other-20261101-120000: Stalled: Stopped Unreadable: no manifest that was understood declares it, and not all were"#]],
+        ),
+        (
+            "a: [",
+            expect![[r#"
         MLDeployment/m: Ready: Idle 
         MLDeployment/other: Stalled: Stopped Unreadable: no manifest that was understood declares it, and not all were
-        MLTrainingJob/other-20261101-120000: Stalled: Stopped Unreadable: no manifest that was understood declares it, and not all were"#]])] {
+        MLTrainingJob/other-20261101-120000: Stalled: Stopped Unreadable: no manifest that was understood declares it, and not all were"#]],
+        ),
+    ] {
         world.repo.change("other.yaml", what);
         world.settle();
         assert_serving(&world);
