@@ -10,6 +10,7 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, ValueEnum};
 use planner::names::EnvironmentName;
 use planner::shown::escape;
+use reconciler::source::Follow;
 use reconciler::zones::Zones;
 use registry::{DatasetRoots, RootError};
 use standalone::DataDirError;
@@ -92,7 +93,21 @@ pub(crate) struct RepositoryArguments {
 pub(crate) struct BranchArguments {
     /// The branch that is followed, fixed at start [default: the checked-out one]
     #[arg(long, env = "AURORA_BRANCH", value_name = "NAME")]
-    pub(crate) branch: Option<String>,
+    branch: Option<String>,
+
+    /// Follow whatever is checked out, branch or commit, with each link on the path: what git-sync leaves
+    #[arg(long, env = "AURORA_FOLLOW_HEAD", conflicts_with = "branch")]
+    follow_head: bool,
+}
+
+impl BranchArguments {
+    /// Returns what of the repository is followed.
+    pub(crate) fn follow(&self) -> Follow {
+        if self.follow_head {
+            return Follow::Head;
+        }
+        self.branch.as_deref().into()
+    }
 }
 
 /// Where a standalone environment keeps its state.

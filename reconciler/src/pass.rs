@@ -305,7 +305,7 @@ impl Reconciler {
 
     /// Resolves the branch's newest commit anew if it moved, or was not understood at all; `None` where nothing is new.
     fn resolve_head(&mut self) -> Result<Option<Touched>, SourceError> {
-        let head = self.source.head()?;
+        let mut head = self.source.head()?;
         let is_known = self.resolved.as_ref() == Some(&head);
         let is_unread = self
             .of_commit
@@ -318,9 +318,20 @@ impl Reconciler {
         if self.resolved.is_none() {
             self.resolver.carry_on(&self.view.observed);
         }
-        let touched = self
-            .resolver
-            .resolve(&self.source, &head, &self.environment, last_good)?;
+        let mut resolve = |head: &Revision| {
+            let resolver = &mut self.resolver;
+            resolver.resolve(&self.source, head, &self.environment, last_good)
+        };
+        let touched = match resolve(&head) {
+            // A clone that was moved on meanwhile may have lost what it was moved on from, and nobody misses that.
+            Err(error) if error.is_of_objects() => {
+                let newer = self.source.newest_after(&head).ok_or(error)?;
+                let touched = resolve(&newer)?;
+                head = newer;
+                touched
+            }
+            resolved => resolved?,
+        };
         let before = self
             .resolved
             .clone()
@@ -530,7 +541,7 @@ impl Reconciler {
         Some(Finding {
             location: None,
             reason: Reason::BranchForced,
-            subject: format!("branch {}", self.source.branch()).into(),
+            subject: self.source.followed().into(),
             message: format!(
                 "was forced from {} to {}, which does not contain it; it is followed",
                 from.short(),

@@ -19,7 +19,7 @@ use crate::objects::{ObjectStore, TargetError};
 use crate::observe::Looks;
 use crate::pass::{Locate, moved_registry};
 use crate::resolve::{DataDigests, Resolution, Resolver};
-use crate::source::{Repository, Source, SourceError};
+use crate::source::{Follow, Repository, Source, SourceError};
 use crate::view::View;
 use crate::zones::Zones;
 
@@ -276,14 +276,14 @@ pub struct Preview {
 /// Computes what the newest commit of a branch would do to the objects in a store. Reads only.
 pub fn against(
     repository: &Repository,
-    branch: Option<&str>,
+    follow: Follow,
     environment: &EnvironmentName,
     target: &dyn ObjectStore,
     locate: &Locate,
     known: &Known,
     now: Timestamp,
 ) -> Result<Preview, PreviewError> {
-    let mut source = Source::open(repository, branch)?;
+    let mut source = Source::open(repository, follow)?;
     let revision = source.head()?;
     let mut view = View::default();
     let mut models = BTreeSet::new();

@@ -38,6 +38,9 @@ pub(crate) use protocol::{ManifestFile, ManifestPart};
 /// The folder that holds one folder per environment.
 pub const ENVIRONMENTS: &str = "environments";
 
+/// What is checked out, branch or commit.
+pub(crate) const HEAD: &str = "HEAD";
+
 /// The most entries that a folder is read with, folders included.
 pub(crate) const ENTRIES_MAX: usize = 100_000;
 /// The most levels of folders below the environment's.
@@ -80,7 +83,24 @@ pub struct Repository {
     pub reader: Reader,
 }
 
-/// One branch of a local repository.
+/// What of a repository is followed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Follow {
+    /// A branch.
+    Branch(String),
+    /// The branch that is checked out when it is first read; a later checkout is not followed.
+    CheckedOut,
+    /// Whatever is checked out at the path, branch or commit, each time anew.
+    Head,
+}
+
+impl From<Option<&str>> for Follow {
+    fn from(branch: Option<&str>) -> Self {
+        branch.map_or(Self::CheckedOut, |branch| Self::Branch(branch.to_owned()))
+    }
+}
+
+/// One branch of a local repository, or what is checked out in it.
 pub struct Source {
     path: PathBuf,
     /// The branch that was asked for.
@@ -125,16 +145,20 @@ pub enum SourceError {
     },
     /// Git's ownership check refuses the repository.
     #[error(
-        "{} belongs to another user, and Git refuses to read it; if you trust it: git config --global --add safe.directory {}",
-        path.display(), path.display()
+        "{} belongs to another user, and Git refuses to read it; if you trust it: {}",
+        path.display(), trusting(path, *is_behind_link, *has_home)
     )]
     Ownership {
         /// The repository, as Git wants to have it listed.
         path: PathBuf,
+        /// Whether a link leads there: the next folder has another name.
+        is_behind_link: bool,
+        /// Whether there is a home that this user's configuration of Git can be read from.
+        has_home: bool,
     },
     /// No branch is checked out and none was given.
     #[error(
-        "HEAD of {} is detached at {at}: no branch is checked out; give the branch to follow with --branch{}",
+        "HEAD of {} is detached at {at}: no branch is checked out; give the branch to follow with --branch{}; to follow whatever is checked out, as git-sync leaves it: --follow-head",
         path.display(), listed(", one of: ", branches)
     )]
     Detached {
@@ -239,6 +263,28 @@ pub enum SourceError {
     },
 }
 
+/// Says how a repository of another user is trusted.
+fn trusting(path: &Path, is_behind_link: bool, has_home: bool) -> String {
+    let path = if is_behind_link {
+        "'*'".to_owned()
+    } else {
+        path.display().to_string()
+    };
+    let why = if is_behind_link {
+        " (any, since the link leads to a folder of another name each time)"
+    } else {
+        ""
+    };
+    if has_home {
+        format!("git config --global --add safe.directory {path}{why}")
+    } else {
+        format!(
+            "there is no HOME whose .gitconfig could say so, so mount a file at /etc/gitconfig with the two lines `[safe]` and `directory = {}`{why}, or set HOME to a folder that this user can read",
+            path.trim_matches('\'')
+        )
+    }
+}
+
 fn listed(lead: &str, names: &[String]) -> String {
     if names.is_empty() {
         String::new()
@@ -334,22 +380,27 @@ pub enum Relation {
 }
 
 impl Source {
-    /// Opens the repository that a path lies in and fixes the branch: the one given, else the checked-out one.
+    /// Opens the repository that a path lies in and fixes the branch, where one is followed.
     ///
-    /// The branch must exist and have a commit.
-    pub fn open(repository: &Repository, branch: Option<&str>) -> Result<Self, SourceError> {
-        let mut source = Self::follow(repository, branch);
+    /// What is followed must exist and have a commit.
+    pub fn open(repository: &Repository, follow: impl Into<Follow>) -> Result<Self, SourceError> {
+        let mut source = Self::follow(repository, follow);
         source.head()?;
         Ok(source)
     }
 
-    /// Follows a branch of a repository, of which nothing is read yet: the branch is fixed when it is first read.
-    pub fn follow(repository: &Repository, branch: Option<&str>) -> Self {
+    /// Follows a repository of which nothing is read yet: a branch is fixed when it is first read.
+    pub fn follow(repository: &Repository, follow: impl Into<Follow>) -> Self {
         let client = Client::new(repository);
+        let (given, branch) = match follow.into() {
+            Follow::Branch(branch) => (Some(branch), OnceLock::new()),
+            Follow::CheckedOut => (None, OnceLock::new()),
+            Follow::Head => (None, OnceLock::from(HEAD.to_owned())),
+        };
         Self {
             path: repository.path.clone(),
-            given: branch.map(str::to_owned),
-            branch: OnceLock::new(),
+            given,
+            branch,
             interrupt: client.interrupt(),
             client: Mutex::new(client),
             held: Mutex::new(None),
@@ -359,15 +410,23 @@ impl Source {
     /// Opens the repository that a path lies in to read commits by name, whatever is checked out: for looking, not for
     /// following.
     pub fn open_any(repository: &Repository) -> Result<Self, SourceError> {
-        let source = Self::follow(repository, None);
+        let source = Self::follow(repository, Follow::CheckedOut);
         source.client().open().map_err(|error| source.explain(error))?;
         Ok(source)
     }
 
-    /// Returns the branch's name, e.g. `main`; `HEAD` while it is not known.
+    /// Returns the branch's name, e.g. `main`; `HEAD` while it is not known, or where HEAD itself is followed.
     pub fn branch(&self) -> &str {
         let branch = self.branch.get().or(self.given.as_ref());
-        branch.map_or("HEAD", |branch| short(branch))
+        branch.map_or(HEAD, |branch| short(branch))
+    }
+
+    /// Returns what is followed, to be shown: `branch main`, or `HEAD`.
+    pub fn followed(&self) -> String {
+        match self.branch() {
+            HEAD => HEAD.to_owned(),
+            branch => format!("branch {branch}"),
+        }
     }
 
     /// Returns what ends all reading from another thread: whatever is being read then fails at once, and all that is
@@ -378,7 +437,7 @@ impl Source {
 
     /// Resolves the branch's newest commit: one small file read, no walk.
     ///
-    /// Where a link on the repository's path was changed, the branch of the repository that it leads to now is followed.
+    /// Where a link on the repository's path was changed, the repository that it leads to now is followed.
     pub fn head(&mut self) -> Result<Revision, SourceError> {
         if let Some(error) = self.held(None) {
             return Err(error);
@@ -414,6 +473,11 @@ impl Source {
             client.replace();
         }
         Ok(commit.revision())
+    }
+
+    /// Returns the newest commit, if it is another one than a commit that was the newest.
+    pub(crate) fn newest_after(&self, head: &Revision) -> Option<Revision> {
+        self.newest().ok().filter(|newest| newest != head)
     }
 
     /// Finds the commit that `text` names, e.g. `main`, `HEAD~1`, a tag or an abbreviated commit. A branch's name stands
@@ -496,7 +560,11 @@ impl Source {
         let path = self.path.clone();
         match error {
             GitError::NotARepository => SourceError::NotARepository { path },
-            GitError::Ownership { path } => SourceError::Ownership { path: path.into() },
+            GitError::Ownership { path: owned } => SourceError::Ownership {
+                is_behind_link: path.canonicalize().ok() != std::path::absolute(&path).ok(),
+                path: owned.into(),
+                has_home: session::has_home(),
+            },
             GitError::Detached { at, branches } => SourceError::Detached { path, at, branches },
             GitError::NotABranch { name, kind, branches } => SourceError::NotABranch { name, kind, branches },
             GitError::NoBranch { name, branches } => SourceError::NoBranch { path, name, branches },

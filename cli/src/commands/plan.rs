@@ -71,10 +71,10 @@ pub(crate) fn run(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
             !intents.is_complete || !intents.findings.is_empty(),
         )
     } else {
-        let branch = arguments.branch.branch.as_deref();
+        let follow = arguments.branch.follow();
         let roots = arguments.datasets.known_roots()?;
         let data_dir = &arguments.data.data_dir;
-        let preview = standalone::preview(repo, branch, environment, data_dir, roots, clock::now())?;
+        let preview = standalone::preview(repo, follow, environment, data_dir, roots, clock::now())?;
         say_preview(arguments.output, &preview)?;
         (
             !preview.plan.actions.is_empty() || !preview.plan.held.is_empty(),

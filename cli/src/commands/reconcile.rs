@@ -50,14 +50,14 @@ pub(crate) struct ReconcileArguments {
 pub(crate) fn run(arguments: &ReconcileArguments) -> Result<ExitCode, Failure> {
     let options = Options {
         repository: git_reader::repository(&arguments.repository.repo),
-        branch: arguments.branch.branch.clone(),
+        follow: arguments.branch.follow(),
         environment: arguments.repository.environment.clone(),
         data_dir: arguments.data.data_dir.clone(),
         dataset_roots: arguments.datasets.roots()?,
         installation: random_id()?,
     };
     // Nothing is served meanwhile, so nothing is gained by waiting for a repository that cannot be read.
-    Source::open(&options.repository, options.branch.as_deref())?;
+    Source::open(&options.repository, options.follow.clone())?;
     let standalone = Standalone::open(&options, clock::now())?;
     let timeout = Duration::from_secs(arguments.timeout);
     let converged = serving::block_on(once(standalone, timeout))??;

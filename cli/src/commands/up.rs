@@ -75,7 +75,7 @@ pub(crate) fn run(arguments: &UpArguments) -> Result<ExitCode, Failure> {
     let RepositoryArguments { repo, environment } = &arguments.repository;
     let options = Options {
         repository: git_reader::repository(repo),
-        branch: arguments.branch.branch.clone(),
+        follow: arguments.branch.follow(),
         environment: environment.clone(),
         data_dir: arguments.data.data_dir.clone(),
         dataset_roots: arguments.datasets.roots()?,

@@ -10,6 +10,7 @@ use planner::finding::{Finding, Reason};
 use planner::names::{EnvironmentName, Revision};
 use planner::object::ObjectId;
 use reconciler::preview::{self, At, DataHead, Known, Preview, PreviewError, Validated};
+use reconciler::source::Follow;
 use serde_json::{Value, json};
 use standalone::DataDirError;
 use trainer::MissingColumn;
@@ -208,7 +209,14 @@ fn applied(arguments: &ValidateArguments, environment: &EnvironmentName) -> Resu
     let data_dir = &arguments.data.data_dir;
     let roots = arguments.datasets.known_roots()?;
     let repository = git_reader::repository(&arguments.repo);
-    match standalone::preview(&repository, None, environment, data_dir, roots, clock::now()) {
+    match standalone::preview(
+        &repository,
+        Follow::CheckedOut,
+        environment,
+        data_dir,
+        roots,
+        clock::now(),
+    ) {
         Ok(Preview {
             revision,
             plan,

@@ -3,7 +3,7 @@
 use git2::{BranchType, Oid, ResetType};
 use serde_json::{Value, json};
 
-use crate::harness::{FREE_PORTS, Ground, Repository, Up, eventually, get, run, text, up_command};
+use crate::harness::{FREE_PORTS, Ground, Repository, Up, aurora, eventually, get, run, text, up_command};
 
 const WINE: &str = "environments/dev/wine-quality.yaml";
 const STABLE: &str = "v20261101-120000";
@@ -193,6 +193,80 @@ fn a_branch_that_is_forced_is_followed_and_reported_once() {
     forced(&mut up, amended, second);
     serves(&up, &body, (STABLE, Some(CANARY), 30));
     assert!(up.stop().success());
+}
+
+#[test]
+fn a_link_that_is_moved_to_the_next_checked_out_commit_is_followed() {
+    let ground = Ground::dev();
+    let repository = &ground.repository;
+    let folder = tempfile::tempdir().expect("a folder");
+    let link = folder.path().join("current");
+    // What git-sync does: each commit in a work tree of its own, with a detached HEAD, and the former one removed.
+    let sync = |name: &str| {
+        let made = repository.git().worktree(name, &folder.path().join(name), None);
+        let made = made.expect("a work tree");
+        let opened = git2::Repository::open_from_worktree(&made).expect("its repository");
+        opened.set_head_detached(repository.head()).expect("a checkout");
+        let aside = folder.path().join("aside");
+        std::os::unix::fs::symlink(folder.path().join(name), &aside).expect("a link");
+        std::fs::rename(&aside, &link).expect("it has the place of the other");
+        made
+    };
+    let first = sync("first");
+    let mut command = up_command(&link, &ground.data());
+    command.args(FREE_PORTS).arg("--follow-head");
+    let mut up = Up::watch(command);
+    up.event("it is ready", |event| event["event"] == "ready");
+    let body = body(&up);
+
+    let commit = repository.edit(WINE, "weight: 10", "weight: 40");
+    let second = sync("second");
+    std::fs::remove_dir_all(first.path()).expect("it goes");
+    first.prune(None).expect("it is forgotten");
+    serves(&up, &body, (STABLE, Some(CANARY), 40));
+    assert_eq!(
+        up.status()["environment"]["status"]["appliedRevision"],
+        commit.to_string()
+    );
+
+    repository.edit(WINE, "weight: 40", "weight: 50");
+    std::fs::remove_dir_all(second.path()).expect("it goes");
+    second.prune(None).expect("it is forgotten");
+    sync("third");
+    serves(&up, &body, (STABLE, Some(CANARY), 50));
+    assert!(up.stop().success());
+}
+
+#[test]
+fn a_configuration_of_git_that_cannot_be_read_stops_nothing() {
+    let repository = Repository::dev();
+    let home = tempfile::tempdir().expect("a folder");
+    let config = home.path().join(".gitconfig");
+    let elsewhere = home.path().join("loop");
+    std::os::unix::fs::symlink(&elsewhere, &elsewhere).expect("a link");
+    // What another user's home answers takes that user: a link to itself cannot be examined either.
+    let unreadable = |config: &std::path::Path| {
+        std::os::unix::fs::symlink(&elsewhere, config).expect("a link");
+    };
+    let unfinished = |config: &std::path::Path| std::fs::write(config, "[user").expect("a file");
+    let including = |config: &std::path::Path| {
+        let text = format!("[include]\n\tpath = {}\n", elsewhere.display());
+        std::fs::write(config, text).expect("a file");
+    };
+    for kind in ["unreadable", "unfinished", "including"] {
+        let _former = std::fs::remove_file(&config);
+        match kind {
+            "unreadable" => unreadable(&config),
+            "unfinished" => unfinished(&config),
+            _ => including(&config),
+        }
+        let output = run(aurora()
+            .args(["validate", "--repo"])
+            .arg(repository.path())
+            .env("HOME", home.path())
+            .env_remove("XDG_CONFIG_HOME"));
+        assert!(output.status.success(), "{kind}: {}", text(&output));
+    }
 }
 
 #[test]

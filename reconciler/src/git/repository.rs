@@ -9,10 +9,11 @@ use std::time::SystemTime;
 
 use git2::{ErrorClass, ErrorCode, Oid, Repository, Status, StatusOptions};
 
+use super::branch;
 use super::work_tree::{self, Oversized};
 use crate::source::hash::GitHash;
-use crate::source::is_manifest;
 use crate::source::protocol::{Cause, GitError, Newest, Opened as Known};
+use crate::source::{HEAD, is_manifest};
 
 /// What the process may have resident before it asks to be replaced, in bytes: caches only grow.
 const RESIDENT_BYTES_MAX: u64 = 48 * 1024 * 1024;
@@ -77,7 +78,8 @@ impl Server {
         let is_large = self.looks.is_multiple_of(LOOKS)
             && resident_bytes().is_some_and(|bytes| bytes > RESIDENT_BYTES_MAX);
         let opened = self.opened.as_mut().ok_or(GitError::NotARepository)?;
-        let moved = opened.follow_links();
+        let before = opened.known.clone();
+        opened.follow_path(branch == HEAD);
         if opened.packs != packs(&opened.repository) {
             // Packs that are gone would stay open until the repository is closed.
             *opened = Opened::again(&opened.path, opened.known.clone())?;
@@ -87,15 +89,12 @@ impl Server {
             Err(_stale) => {
                 *opened = Opened::again(&opened.path, opened.known.clone())?;
                 let resolved = opened.repository.refname_to_id(branch);
-                resolved.map_err(|error| match error.code() {
-                    ErrorCode::NotFound => GitError::Gone,
-                    _ => opened.torn(branch, &error),
-                })?
+                resolved.map_err(|error| opened.without_commit(branch, &error))?
             }
         };
         Ok(Newest {
             commit: hash(commit),
-            moved,
+            moved: (opened.known != before).then(|| opened.known.clone()),
             is_large,
         })
     }
@@ -106,18 +105,34 @@ impl Opened {
     fn discover(path: &Path) -> Result<Self, GitError> {
         let repository = Repository::discover(path).map_err(|error| unopened(path, &error))?;
         let real_path = path.canonicalize().unwrap_or_else(|_gone| path.to_owned());
+        let folder = repository.workdir().unwrap_or(repository.path());
+        let folder = folder.canonicalize().unwrap_or_else(|_gone| folder.to_owned());
         let known = Known {
             git_dir: repository.path().as_os_str().as_bytes().to_vec(),
+            place: real_path
+                .strip_prefix(folder)
+                .ok()
+                .map(|place| place.as_os_str().as_bytes().to_vec()),
             real_path: real_path.as_os_str().as_bytes().to_vec(),
         };
         Ok(Self::of(repository, path, known))
     }
 
-    /// Opens the repository that was found before.
+    /// Opens the repository that was found before, or the one that has its place by now.
     fn again(path: &Path, known: Known) -> Result<Self, GitError> {
         let git_dir = Path::new(OsStr::from_bytes(&known.git_dir));
-        let repository = Repository::open(git_dir).map_err(|error| unopened(path, &error))?;
-        Ok(Self::of(repository, path, known))
+        match Repository::open(git_dir) {
+            Ok(repository) => Ok(Self::of(repository, path, known)),
+            Err(error) => Self::in_place_of(path, &known).ok_or_else(|| unopened(path, &error)),
+        }
+    }
+
+    /// Opens the repository that a path leads to now, if it leads to the same place in it: a link's own folder, or one
+    /// around a repository that is gone, may lie in another repository, which was not meant.
+    fn in_place_of(path: &Path, known: &Known) -> Option<Self> {
+        // A path that leads nowhere is told of by what cannot be read there.
+        let other = Self::discover(path).ok()?;
+        (other.known.place.is_some() && other.known.place == known.place).then_some(other)
     }
 
     fn of(repository: Repository, path: &Path, known: Known) -> Self {
@@ -132,32 +147,36 @@ impl Opened {
         }
     }
 
-    /// Goes over to the repository that the path leads to now, where a link on it was changed: to one in the same place
-    /// below what the path names, with the rest unchanged.
-    fn follow_links(&mut self) -> Option<Known> {
+    /// Goes over to the repository that the path leads to now, where a link on it was changed; where HEAD is followed,
+    /// also where the folder itself is another one's work tree by now.
+    fn follow_path(&mut self, is_head: bool) {
         let before = Path::new(OsStr::from_bytes(&self.known.real_path));
-        // A path that leads nowhere is told of by what cannot be read there.
-        let now = self.path.canonicalize().ok()?;
-        if now == before {
-            return None;
+        let is_elsewhere = self.path.canonicalize().is_ok_and(|now| now != before);
+        if (is_elsewhere || (is_head && self.is_replaced()))
+            && let Some(other) = Self::in_place_of(&self.path, &self.known)
+        {
+            *self = other;
         }
-        let other = Self::discover(&self.path).ok()?;
-        let place = |opened: &Self, path: &Path| {
-            let folder = opened
-                .repository
-                .workdir()
-                .unwrap_or(opened.repository.path())
-                .to_owned();
-            path.strip_prefix(folder.canonicalize().unwrap_or(folder))
-                .map(Path::to_owned)
-                .ok()
+    }
+
+    fn is_replaced(&self) -> bool {
+        let git_dir = Path::new(OsStr::from_bytes(&self.known.git_dir));
+        Repository::discover_path(&self.path, [] as [&OsStr; 0])
+            .is_ok_and(|now| now.components().ne(git_dir.components()))
+    }
+
+    /// Says why a branch, or HEAD, names no commit.
+    fn without_commit(&self, branch: &str, error: &git2::Error) -> GitError {
+        let checked_out = || match branch::fix(self, None) {
+            Ok(branch) => self.torn(&branch, error),
+            Err(why @ GitError::Unborn { .. }) => why,
+            Err(_detached_or_damaged) => self.unreadable(HEAD, error),
         };
-        // A link's own folder may lie in another repository: that one was not meant.
-        if place(&other, &now) != place(self, before) {
-            return None;
+        match error.code() {
+            _ if branch == HEAD => checked_out(),
+            ErrorCode::NotFound => GitError::Gone,
+            _ => self.torn(branch, error),
         }
-        *self = other;
-        Some(self.known.clone())
     }
 
     /// Says whether objects were left out when the repository was cloned.

@@ -59,8 +59,12 @@ impl Allowed {
             return Ok(None);
         }
         if matches!(known.declares, Declares::Unread) {
-            known.declares = declared_by(source, allow, environment, index)?
-                .map_or(Declares::NotUnderstood, Declares::These);
+            known.declares = match declared_by(source, allow, environment, index) {
+                Ok(declared) => declared.map_or(Declares::NotUnderstood, Declares::These),
+                // What nobody can read any more allows nothing, and stops nothing.
+                Err(error) if error.is_of_objects() => Declares::Unread,
+                Err(error) => return Err(error),
+            };
         }
         Ok(match &known.declares {
             Declares::These(allowed) => Some(allowed.clone()),

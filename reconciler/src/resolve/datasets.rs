@@ -62,14 +62,18 @@ impl Datasets {
         known.map(|(file, digest)| (file.content(), *digest)).collect()
     }
 
-    /// Returns the jobs with a file that is another one, or none, in the second of two commits.
+    /// Returns the jobs with a file that is another one, or none, in the second of two commits; where nobody can read
+    /// the first one any more, all that read files of the commit.
     pub(super) fn moved(
         &self,
         source: &Source,
         old: GitHash,
         new: GitHash,
     ) -> Result<BTreeSet<ObjectName>, SourceError> {
-        let moved = source.moved_data(old, new, self.jobs.keys().map(String::as_str))?;
+        let moved = match source.moved_data(old, new, self.jobs.keys().map(String::as_str)) {
+            Err(error) if error.is_of_objects() => self.jobs.keys().map(String::as_str).collect(),
+            moved => moved?,
+        };
         Ok(moved
             .into_iter()
             .filter_map(|path| self.jobs.get(path))

@@ -10,8 +10,8 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 
 use super::protocol::{Cause, GitError, Kind, Opened, Request, parse};
-use super::session::{Lost, Patience, Session, said};
-use super::{Reader, Repository};
+use super::session::{Configuration, Lost, Patience, Session, said};
+use super::{HEAD, Reader, Repository};
 
 /// Ends all reading of a source, from any thread.
 #[derive(Debug, Clone, Default)]
@@ -54,6 +54,7 @@ pub(crate) struct Client {
     /// The repository that was found at the path.
     opened: Option<Opened>,
     interrupt: Interrupt,
+    configuration: Configuration,
 }
 
 impl Client {
@@ -66,6 +67,7 @@ impl Client {
             is_open: false,
             opened: None,
             interrupt: Interrupt::default(),
+            configuration: Configuration::Whole,
         }
     }
 
@@ -85,9 +87,41 @@ impl Client {
     }
 
     /// Opens the repository, where that is not done.
+    ///
+    /// The user's own configuration is left out where it keeps a repository from being opened: a home that is another
+    /// user's, as in a container, tells nothing of the repository.
     pub(crate) fn open(&mut self) -> Result<(), GitError> {
+        let error = match self.open_with() {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        let may_be_configuration = match &error {
+            GitError::Unreadable { cause, .. } => matches!(cause, Cause::Damaged | Cause::System),
+            _ => false,
+        };
+        if !may_be_configuration || self.configuration == Configuration::WithoutUser {
+            return Err(error);
+        }
+        self.session = None;
+        self.configuration = Configuration::WithoutUser;
+        if let Err(of_the_repository) = self.open_with() {
+            self.session = None;
+            self.configuration = Configuration::Whole;
+            return Err(of_the_repository);
+        }
+        if let GitError::Unreadable { message, .. } = &error {
+            tracing::warn!(
+                error = message,
+                "the user's own configuration of Git cannot be read, and is left out"
+            );
+        }
+        Ok(())
+    }
+
+    fn open_with(&mut self) -> Result<(), GitError> {
         if self.session.is_none() {
-            let session = Session::start(&self.reader).and_then(|session| Ok((session.stream()?, session)));
+            let session = Session::start(&self.reader, self.configuration)
+                .and_then(|session| Ok((session.stream()?, session)));
             let (stream, session) = session.map_err(|error| self.lost(&what_of_all(), Lost::Io(error)))?;
             *self.interrupt.stream() = Some(stream);
             self.session = Some(session);
@@ -218,10 +252,11 @@ pub(crate) enum Next<T> {
 fn what(request: &Request) -> String {
     match request {
         Request::Open { .. } => what_of_all(),
+        Request::Branch { given: None } => HEAD.to_owned(),
+        Request::Head { branch } if branch == HEAD => HEAD.to_owned(),
         Request::Branch { given: Some(branch) } | Request::Head { branch } => {
             format!("branch {}", super::short(branch))
         }
-        Request::Branch { given: None } => "HEAD".to_owned(),
         Request::Find { text } => text.clone(),
         Request::Contains { head: commit, .. }
         | Request::Time { commit }

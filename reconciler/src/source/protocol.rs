@@ -28,7 +28,7 @@ pub(crate) enum Request {
     Open { path: Vec<u8>, known: Option<Opened> },
     /// Fixes the branch: the one given, else the checked-out one. → its full name
     Branch { given: Option<String> },
-    /// Resolves a branch's newest commit. → [`Newest`]
+    /// Resolves the newest commit of a branch, or of what is checked out: `HEAD`. → [`Newest`]
     Head { branch: String },
     /// Finds the commit that a text names. → [`GitHash`]
     Find { text: String },
@@ -108,13 +108,15 @@ pub(crate) struct Opened {
     pub(crate) git_dir: Vec<u8>,
     /// What the path was, with all links resolved.
     pub(crate) real_path: Vec<u8>,
+    /// Where in the work tree, or in a bare repository's own folder, the path led; absent where in neither.
+    pub(crate) place: Option<Vec<u8>>,
 }
 
 /// A branch's newest commit.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Newest {
     pub(crate) commit: GitHash,
-    /// The repository, where it is another one than before: a link on its path leads elsewhere.
+    /// The repository, where it is another one than before: its path leads elsewhere.
     pub(crate) moved: Option<Opened>,
     /// The process has grown, and another one would be smaller.
     pub(crate) is_large: bool,

@@ -3,10 +3,12 @@
 //! It is given no terminal and only the variables that Git needs. Whatever it does, it is waited for no longer than a
 //! request may take: in time, and in work, so that a machine that is busy with other things is not taken for a hang.
 
+use std::fs::File;
 use std::io::{self, BufReader, Read, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -22,6 +24,9 @@ const VARIABLES: [&str; 6] = [
     "TZ",
     "RUST_BACKTRACE",
 ];
+
+/// Of these, where the user's own configuration lies.
+const USERS: [&str; 2] = ["HOME", "XDG_CONFIG_HOME"];
 
 /// How often it is looked whether the process still may go on.
 const TICK: Duration = Duration::from_millis(50);
@@ -39,6 +44,24 @@ pub(crate) struct Patience {
     pub(crate) work: Duration,
     /// Time: what waits for a disk or a pipe uses none.
     pub(crate) time: Duration,
+}
+
+/// Which of Git's configuration counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Configuration {
+    Whole,
+    /// The user's own is left out: it cannot be read.
+    WithoutUser,
+}
+
+/// Says whether there is a home from which Git reads this user's configuration, or would if there were any.
+pub(crate) fn has_home() -> bool {
+    let home = std::env::var_os("HOME").filter(|home| !home.is_empty());
+    home.is_some_and(|home| {
+        let opened = File::open(Path::new(&home).join(".gitconfig"));
+        let is_missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+        Path::new(&home).is_dir() && opened.as_ref().err().is_none_or(is_missing)
+    })
 }
 
 /// Why there is no answer.
@@ -61,8 +84,8 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Starts the process.
-    pub(crate) fn start(reader: &Reader) -> io::Result<Self> {
+    /// Starts the process, with the user's own configuration of Git or without it.
+    pub(crate) fn start(reader: &Reader, configuration: Configuration) -> io::Result<Self> {
         let (ours, theirs) = UnixStream::pair()?;
         ours.set_read_timeout(Some(TICK))?;
         ours.set_write_timeout(Some(WRITE_PATIENCE))?;
@@ -75,6 +98,7 @@ impl Session {
                     .envs(
                         VARIABLES
                             .iter()
+                            .filter(|name| configuration == Configuration::Whole || !USERS.contains(name))
                             .filter_map(|name| Some((name, std::env::var_os(name)?))),
                     )
                     .stdin(Stdio::from(OwnedFd::from(theirs)))

@@ -1,9 +1,13 @@
 //! Which commits a source finds: branch, tag, detached HEAD, force, deletion.
 
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use expect_test::{Expect, expect};
-use reconciler::source::{Relation, Source};
+use planner::names::Revision;
+use reconciler::source::{Follow, Relation, Source, SourceError};
 
 use crate::repository::{Repo, V1, V2, at, deployment, dev};
 
@@ -70,6 +74,121 @@ fn a_packed_and_a_worktree_s_branch_is_found() {
     let second = repo.change("m.yaml", &deployment("m", V1, None));
     assert_eq!(source.head().unwrap(), second);
     assert_eq!(side.head().unwrap(), first);
+}
+
+/// Checks a commit out in a work tree of its own, as git-sync does, and returns the repository that Git keeps for it.
+fn detached(repo: &Repo, commit: &str, tree: &Path) -> git2::Repository {
+    let name = tree.file_name().unwrap().to_str().unwrap();
+    let made = repo.git().worktree(name, tree, None).unwrap();
+    let opened = git2::Repository::open_from_worktree(&made).unwrap();
+    opened.set_head_detached(commit.parse().unwrap()).unwrap();
+    opened
+        .find_reference(&format!("refs/heads/{name}"))
+        .unwrap()
+        .delete()
+        .unwrap();
+    opened
+}
+
+/// As [`detached`], with a folder for manifests; returns the work tree and what Git keeps for it.
+fn synced(repo: &Repo, commit: &Revision, tree: &Path) -> (PathBuf, PathBuf) {
+    let git_dir = detached(repo, commit.as_str(), tree).path().to_owned();
+    fs::create_dir_all(tree.join("environments")).unwrap();
+    (tree.to_owned(), git_dir)
+}
+
+/// Lets a link lead elsewhere, at once.
+fn swap(link: &Path, target: &Path) {
+    let aside = link.with_extension("aside");
+    symlink(target, &aside).unwrap();
+    fs::rename(&aside, link).unwrap();
+}
+
+#[test]
+fn head_is_followed_through_work_trees_that_come_and_go() {
+    for below in ["", "environments"] {
+        let mut repo = Repo::with(&[]);
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().canonicalize().unwrap();
+        let link = folder.join("current");
+        let path = link.join(below);
+        let prune = |(tree, git_dir): &(PathBuf, PathBuf)| {
+            fs::remove_dir_all(tree).unwrap();
+            fs::remove_dir_all(git_dir).unwrap();
+        };
+        let first = crate::repository::revision(repo.git().refname_to_id("HEAD").unwrap());
+        let one = synced(&repo, &first, &folder.join("one"));
+        swap(&link, &one.0);
+
+        let error = Source::open(&at(&path), None).unwrap_err().to_string();
+        assert!(error.contains("is detached"), "{error}");
+        assert!(error.contains("--follow-head"), "{error}");
+        let mut source = Source::open(&at(&path), Follow::Head).unwrap();
+        assert_eq!(source.followed(), "HEAD");
+        assert_eq!(source.head().unwrap(), first);
+
+        let second = repo.change("m.yaml", &deployment("m", V1, None));
+        assert_eq!(
+            source.head().unwrap(),
+            first,
+            "the branch is not what is followed"
+        );
+        let two = synced(&repo, &second, &folder.join("two"));
+        swap(&link, &two.0);
+        prune(&one);
+        assert_eq!(source.head().unwrap(), second);
+        assert_eq!(source.relation(&first, &second), Relation::Ahead);
+
+        // While nothing is there, nothing is known; what comes then is followed, also back.
+        prune(&two);
+        assert!(source.head().is_err());
+        let three = synced(&repo, &first, &folder.join("three"));
+        swap(&link, &three.0);
+        assert_eq!(source.head().unwrap(), first);
+        assert_eq!(source.relation(&second, &first), Relation::Forced);
+    }
+}
+
+#[test]
+fn head_is_followed_through_checkouts_and_another_repository_in_the_folder_s_place() {
+    let mut repo = Repo::with(&[]);
+    let mut source = Source::open(&repo.repository(), Follow::Head).unwrap();
+    let first = source.head().unwrap();
+    let id = first.as_str().parse().unwrap();
+    repo.git().reference("refs/heads/other", id, false, "").unwrap();
+    repo.git().set_head("refs/heads/other").unwrap();
+    let second = repo.change("m.yaml", &deployment("m", V1, None));
+    assert_eq!(
+        source.head().unwrap(),
+        first,
+        "main moved, and other is checked out"
+    );
+    repo.git().set_head("refs/heads/main").unwrap();
+    assert_eq!(source.head().unwrap(), second);
+
+    // An unborn branch is told of, and what serves is not asked to be another branch's.
+    repo.git().set_head("refs/heads/new").unwrap();
+    let error = stable(&repo, &source.head().unwrap_err().to_string());
+    expect!["branch new of REPO has no commit; give the branch to follow with --branch, one of: main, other"]
+        .assert_eq(&error);
+    repo.git().set_head("refs/heads/main").unwrap();
+    assert_eq!(source.head().unwrap(), second);
+
+    // The same folder, and another work tree's `.git` in it.
+    let folder = tempfile::tempdir().unwrap();
+    let plain = folder.path().canonicalize().unwrap().join("plain");
+    detached(&repo, first.as_str(), &plain);
+    let mut source = Source::open(&at(&plain), Follow::Head).unwrap();
+    assert_eq!(source.head().unwrap(), first);
+    let aside = folder.path().canonicalize().unwrap().join("aside");
+    let other = detached(&repo, second.as_str(), &aside);
+    fs::copy(aside.join(".git"), plain.join(".git")).unwrap();
+    fs::write(
+        other.path().join("gitdir"),
+        format!("{}\n", plain.join(".git").display()),
+    )
+    .unwrap();
+    assert_eq!(source.head().unwrap(), second);
 }
 
 #[test]
@@ -156,13 +275,32 @@ fn what_is_no_branch_is_refused_with_what_to_do() {
         &repo,
         None,
         &expect![
-            "HEAD of REPO is detached at HEAD: no branch is checked out; give the branch to follow with --branch, one of: main"
+            "HEAD of REPO is detached at HEAD: no branch is checked out; give the branch to follow with --branch, one of: main; to follow whatever is checked out, as git-sync leaves it: --follow-head"
         ],
     );
     assert_eq!(
         Source::open(&repo.repository(), Some("main")).unwrap().branch(),
         "main"
     );
+}
+
+#[test]
+fn a_repository_of_another_user_is_refused_with_where_to_say_that_it_is_trusted() {
+    let told = |is_behind_link, has_home| {
+        let path = "/git/repo".into();
+        SourceError::Ownership {
+            path,
+            is_behind_link,
+            has_home,
+        }
+        .to_string()
+    };
+    expect!["/git/repo belongs to another user, and Git refuses to read it; if you trust it: git config --global --add safe.directory /git/repo"]
+        .assert_eq(&told(false, true));
+    expect!["/git/repo belongs to another user, and Git refuses to read it; if you trust it: git config --global --add safe.directory '*' (any, since the link leads to a folder of another name each time)"]
+        .assert_eq(&told(true, true));
+    expect!["/git/repo belongs to another user, and Git refuses to read it; if you trust it: there is no HOME whose .gitconfig could say so, so mount a file at /etc/gitconfig with the two lines `[safe]` and `directory = /git/repo`, or set HOME to a folder that this user can read"]
+        .assert_eq(&told(false, false));
 }
 
 #[test]

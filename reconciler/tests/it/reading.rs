@@ -492,6 +492,56 @@ fn where_a_clone_is_shallow_what_was_known_of_a_manifest_stands() {
 }
 
 #[test]
+fn a_tree_that_an_older_commit_has_lost_keeps_no_newer_one_from_being_followed() {
+    let mut repo = Repo::with(&[
+        ("job.yaml", &training("a", V1, "rows.csv")),
+        ("rows.csv", "x,quality\n1,2\n"),
+    ]);
+    let mut following = Resolver::default();
+    let before = resolve(&repo, &mut following).desired.unwrap();
+    let older = repo
+        .git()
+        .head()
+        .unwrap()
+        .peel_to_tree()
+        .unwrap()
+        .id()
+        .to_string();
+    // The environment's own folder stays what it was.
+    repo.write("README.md", "new words");
+    repo.commit("words");
+    fs::remove_file(
+        repo.path()
+            .join(".git/objects")
+            .join(&older[..2])
+            .join(&older[2..]),
+    )
+    .unwrap();
+    let resolution = resolve(&repo, &mut following);
+    assert_eq!(findings(&resolution), "");
+    assert_eq!(resolution.desired.unwrap().trainings, before.trainings);
+}
+
+#[test]
+fn a_removal_that_a_lost_commit_would_allow_is_not_allowed_and_stops_nothing() {
+    let removed = deployment("gone", V1, None);
+    let mut repo = Repo::with(&[("gone.yaml", &removed), ("b.yaml", &deployment("b", V1, None))]);
+    let allow = crate::repository::revision(repo.git().refname_to_id("HEAD").unwrap());
+    repo.remove("environments/dev/gone.yaml");
+    let allowing = format!("Standalone, removal: {{ allow: \"{allow}\" }} }}");
+    repo.change(
+        "environment.yaml",
+        &ENVIRONMENT.replace("Standalone }", &allowing),
+    );
+    let mut whole = Resolver::default();
+    assert!(resolve(&repo, &mut whole).desired.unwrap().allowed.is_some());
+    lose(&repo, &removed);
+    let desired = resolve(&repo, &mut Resolver::default()).desired.unwrap();
+    assert_eq!(desired.allowed, None);
+    assert_eq!(desired.deployments.len(), 1);
+}
+
+#[test]
 fn a_job_has_changed_where_its_data_has() {
     let mut repo = Repo::with(&[
         ("job.yaml", &training("a", V1, "rows.csv")),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use planner::Timestamp;
 use planner::names::EnvironmentName;
 use reconciler::preview::{Known, Preview, against};
-use reconciler::source::Repository;
+use reconciler::source::{Follow, Repository};
 use registry::DatasetRoots;
 
 use crate::data_dir::{DataDir, DataDirError};
@@ -40,7 +40,7 @@ pub enum PreviewError {
 /// Without `roots`, data outside the repository may lie where the process that last used the data directory was told.
 pub fn preview(
     repository: &Repository,
-    branch: Option<&str>,
+    follow: Follow,
     environment: &EnvironmentName,
     data_dir: &Path,
     roots: Option<DatasetRoots>,
@@ -66,7 +66,7 @@ pub fn preview(
     };
     Ok(against(
         repository,
-        branch,
+        follow,
         environment,
         &objects,
         &locate,

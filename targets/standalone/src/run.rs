@@ -10,7 +10,7 @@ use planner::finding::Finding;
 use planner::names::{EnvironmentName, Revision};
 use planner::object::Kind;
 use reconciler::resolve::Resolver;
-use reconciler::source::{Repository, Source, SourceError};
+use reconciler::source::{Follow, Repository, Source, SourceError};
 use reconciler::{Beat, Locate, Reconciler};
 use registry::{DatasetRoots, Observer, Owner, Store, StoreError};
 use tokio::sync::{broadcast, watch};
@@ -38,8 +38,8 @@ const PASS_PATIENCE: Duration = Duration::from_secs(2);
 pub struct Options {
     /// The repository, and who reads it.
     pub repository: Repository,
-    /// The branch to follow; absent: the checked-out one, as it is at the start.
-    pub branch: Option<String>,
+    /// What of it is followed.
+    pub follow: Follow,
     /// The environment.
     pub environment: EnvironmentName,
     /// The data directory.
@@ -146,11 +146,10 @@ impl Standalone {
     /// Git is read here only where nothing was applied before: what is known of an environment serves, whatever has
     /// become of the repository.
     pub fn open(options: &Options, now: Timestamp) -> Result<Self, StartError> {
-        let branch = options.branch.as_deref();
-        let mut source = Source::follow(&options.repository, branch);
+        let mut source = Source::follow(&options.repository, options.follow.clone());
         if !was_applied(options) {
             // A start that is refused leaves nothing behind.
-            source = Source::open(&options.repository, branch)?;
+            source = Source::open(&options.repository, options.follow.clone())?;
         }
         let data_dir = Arc::new(DataDir::open(&options.data_dir, &options.installation)?);
         let objects = Arc::new(Objects::load(data_dir.clone(), &options.environment)?);

@@ -28,7 +28,7 @@ use crate::terminal::{Colour, Terminal, painted};
 pub(super) fn run(job: &ObjectName, arguments: &TrainArguments) -> Result<Ending, Failure> {
     let mut source = Source::open(
         &git_reader::repository(&arguments.repository.repo),
-        arguments.branch.branch.as_deref(),
+        arguments.branch.follow(),
     )?;
     let head = source.head()?;
     let environment = &arguments.repository.environment;

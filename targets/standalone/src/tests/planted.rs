@@ -57,7 +57,7 @@ impl Victim {
     fn open_at(&self, data_dir: &Path) -> Result<Standalone, String> {
         let options = Options {
             repository: self.repo.repository(),
-            branch: None,
+            follow: reconciler::source::Follow::CheckedOut,
             environment: dev(),
             data_dir: data_dir.to_owned(),
             dataset_roots: DatasetRoots::default(),

@@ -514,7 +514,7 @@ fn open_again(repo: &Repo, data_dir: &Path, now: Timestamp) -> Standalone {
 fn open(repo: &Repo, data_dir: &Path, now: Timestamp) -> Result<Standalone, StartError> {
     let options = Options {
         repository: repo.repository(),
-        branch: None,
+        follow: reconciler::source::Follow::CheckedOut,
         environment: dev(),
         data_dir: data_dir.to_owned(),
         dataset_roots: DatasetRoots::default(),
