@@ -34,7 +34,7 @@ pub struct RunRequest {
     /// The hash of the declared inputs.
     pub inputs_hash: Digest,
     /// The folders below which data files outside the store may lie, without links.
-    #[serde(default)]
+    #[serde(default, with = "path::list")]
     pub dataset_roots: Vec<PathBuf>,
     /// The data file; absent for `builtin:` and `synthetic:`.
     #[serde(with = "path::optional")]
@@ -130,6 +130,25 @@ mod path {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
         Written::deserialize(deserializer).map(read)
+    }
+
+    /// Any number of them.
+    pub(super) mod list {
+        use super::{Deserialize, Deserializer, PathBuf, Serializer, Written, read, written};
+
+        pub(in super::super) fn serialize<S: Serializer>(
+            paths: &[PathBuf],
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
+            serializer.collect_seq(paths.iter().map(|path| written(path)))
+        }
+
+        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+            deserializer: D,
+        ) -> Result<Vec<PathBuf>, D::Error> {
+            let paths = Vec::<Written>::deserialize(deserializer)?;
+            Ok(paths.into_iter().map(read).collect())
+        }
     }
 
     /// One that may be absent.

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 pub(crate) use http::{Answer, get, post};
-pub(crate) use repository::Repository;
+pub(crate) use repository::{Repository, copy};
 pub(crate) use up::{FREE_PORTS, Ground, Up, command as up_command, trainer};
 
 /// How long a condition may take to come true: generous, since tests share their machine.

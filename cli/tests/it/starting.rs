@@ -6,7 +6,7 @@ use std::path::Path;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::harness::{FREE_PORTS, Ground, Repository, eventually, get, run, text, up_command};
+use crate::harness::{FREE_PORTS, Ground, Repository, Up, eventually, get, run, text, up_command};
 
 /// Starts `up` where it cannot start; what it says must hold all of `words`.
 #[track_caller]
@@ -118,6 +118,22 @@ fn a_second_up_is_refused_and_the_first_goes_on() {
         assert!(said.contains(words), "{words:?} is missing in: {said}");
     }
     assert_eq!(get(up.inference, "/health").status, 200);
+    assert!(up.stop().success());
+}
+
+#[test]
+fn everything_may_lie_in_a_folder_whose_name_is_no_utf_8() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let folder = TempDir::new().unwrap();
+    let latin = folder.path().join(std::ffi::OsStr::from_bytes(b"caf\xe9"));
+    std::fs::create_dir(&latin).unwrap();
+    let ground = Ground::dev();
+    crate::harness::copy(ground.repository.path(), &latin.join("repo"));
+    let mut command = up_command(&latin.join("repo"), &latin.join("data"));
+    command.args(FREE_PORTS).arg("--dataset-root").arg(&latin);
+    let mut up = Up::watch(command);
+    up.event("it has trained and serves", |event| event["event"] == "ready");
+    assert_eq!(get(up.inference, "/v2/models/iris/ready").status, 200);
     assert!(up.stop().success());
 }
 
