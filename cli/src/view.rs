@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
-use crds::{MLDeployment, MLEnvironment, MLTrainingJob};
+use crds::{MLDeployment, MLEnvironment, MLTrainingJob, check_stored};
 use registry::files::Dir;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -63,15 +63,20 @@ fn objects<T: DeserializeOwned>(data_dir: &Path, kind: &str) -> io::Result<BTree
         let Some(mut object) = document(folder.as_ref(), &name)? else {
             continue;
         };
+        check_stored(&object).map_err(|error| invalid(&format!("{kind}/{name} {error}")))?;
         let status = document(statuses.as_ref(), &name)?;
         if let (Some(object), Some(status)) = (object.as_object_mut(), status) {
             object.insert("status".to_owned(), status);
         }
-        let object = serde_json::from_value(object)
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("{kind}/{name}: {error}")))?;
+        let object =
+            serde_json::from_value(object).map_err(|error| invalid(&format!("{kind}/{name}: {error}")))?;
         objects.insert(name.trim_end_matches(".json").to_owned(), object);
     }
     Ok(objects)
+}
+
+fn invalid(message: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, message)
 }
 
 fn names(folder: Option<&Dir>) -> io::Result<Vec<String>> {
@@ -92,7 +97,7 @@ fn document(folder: Option<&Dir>, name: &str) -> io::Result<Option<Value>> {
     };
     let value = serde_json::from_slice(&bytes).map_err(|error| {
         let path = folder.path().join(name);
-        io::Error::new(io::ErrorKind::InvalidData, format!("{}: {error}", path.display()))
+        invalid(&format!("{}: {error}", path.display()))
     })?;
     Ok(Some(value))
 }

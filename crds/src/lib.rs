@@ -22,6 +22,7 @@ pub mod parse;
 mod rules;
 pub mod schema;
 pub mod status;
+mod stored;
 mod training;
 mod wire;
 
@@ -29,6 +30,7 @@ pub use deployment::{CanarySpec, MLDeployment, MLDeploymentSpec, PinSpec};
 pub use environment::{MLEnvironment, MLEnvironmentSpec, RegistrySpec, RemovalSpec, Target};
 pub use schema::crd_yaml;
 pub use status::{MLDeploymentStatus, MLEnvironmentStatus, MLTrainingJobStatus};
+pub use stored::{ForeignObject, check_stored};
 pub use training::{
     DatasetSpec, EvaluationSpec, FeatureSpec, HoldoutSpec, MLTrainingJob, MLTrainingJobSpec, ScheduleSpec,
     TargetSpec,

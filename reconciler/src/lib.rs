@@ -29,5 +29,5 @@ mod view;
 pub mod zones;
 
 pub use apply::{Applied, ApplyError, Failed};
-pub use pass::{Beat, Locate, Pass, Reconciler};
+pub use pass::{Admit, Beat, Locate, Pass, Reconciler};
 pub use standing::{AwaitedPin, Standing};

@@ -20,7 +20,7 @@ use planner::names::{Digest, EnvironmentName, ModelName, Revision};
 use planner::object::{Kind, ObjectId};
 use planner::part::Part;
 use planner::plan::plan;
-use registry::{DatasetRoots, Observer, Store};
+use registry::{DatasetRoots, Observer, Store, StoreError};
 
 use crate::apply::{Applied, World, apply};
 use crate::awaited::awaited;
@@ -38,12 +38,17 @@ use retry::Retries;
 /// Where an environment's registry lies.
 pub type Locate = Arc<dyn Fn(&Environment) -> PathBuf + Send + Sync>;
 
+/// Says whether a registry that was not there may be used by now.
+pub type Admit = Arc<dyn Fn() -> Result<(), StoreError> + Send + Sync>;
+
 /// Keeps one environment's objects and aliases equal to one branch.
 pub struct Reconciler {
     source: Source,
     environment: EnvironmentName,
     target: Arc<dyn ObjectStore>,
     registry: Observer,
+    /// Present until the registry is there.
+    awaited: Option<Admit>,
     locate: Locate,
     resolver: Resolver,
     view: View,
@@ -139,6 +144,7 @@ impl Reconciler {
             environment,
             target,
             registry,
+            awaited: None,
             locate,
             resolver: Resolver::default(),
             view: View::default(),
@@ -167,6 +173,20 @@ impl Reconciler {
             resolver: resolver.with_data_digests(digests),
             ..self
         }
+    }
+
+    /// Decides nothing until the registry is there, as `admit` says: what was applied stands on versions that it holds.
+    #[must_use]
+    pub fn awaiting_registry(self, admit: Admit) -> Self {
+        Self {
+            awaited: Some(admit),
+            ..self
+        }
+    }
+
+    /// Says whether the registry has not been there since the start.
+    pub fn awaits_registry(&self) -> bool {
+        self.awaited.is_some()
     }
 
     /// Returns what is known of the content of the repository's data files.
@@ -383,7 +403,12 @@ impl Reconciler {
             mut desired,
             observed,
             unreadable,
-        } = match Looks::observe(&mut self.view, &self.registry, &part, whole) {
+        } = match self
+            .awaited
+            .as_ref()
+            .map_or(Ok(()), |admit| admit())
+            .and_then(|()| Looks::observe(&mut self.view, &self.registry, &part, whole))
+        {
             Ok(decidable) => decidable,
             Err(error) => {
                 let reason = Reason::StorageUnavailable;
@@ -396,6 +421,7 @@ impl Reconciler {
                 return;
             }
         };
+        self.awaited = None;
         self.zones.read_all(&mut desired);
         for model in &part.models {
             self.undone.remove(&Some(model.clone()));
@@ -461,7 +487,7 @@ impl Reconciler {
         &mut self,
         pass: &Pass,
         observed: &planner::observed::Observed,
-        unreadable: BTreeMap<ModelName, registry::StoreError>,
+        unreadable: BTreeMap<ModelName, StoreError>,
         now: Timestamp,
     ) {
         for failed in &pass.applied.failed {

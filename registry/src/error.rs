@@ -24,7 +24,10 @@ pub enum StoreError {
         error: io::Error,
     },
     /// There is no store.
-    #[error("{} holds no registry: make one with `aurora registry init`, or mount the volume that has it", .0.display())]
+    #[error(
+        "{} holds no registry: mount the volume that has it, or make an empty one with `aurora registry init` (for a data directory that was in use, --installation takes what its file `installation` says)",
+        .0.display()
+    )]
     NoStore(PathBuf),
     /// The store's layout is one that this program does not know.
     #[error("{} has layout {found:?}, and this aurora reads up to v{}: upgrade aurora", path.display(), crate::store::LAYOUT)]

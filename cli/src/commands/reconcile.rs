@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use reconciler::source::Source;
+use registry::StoreError;
 use serde_json::json;
 use server::{Metrics, Runtime};
 use standalone::{Converged, Mode, Options, Standalone};
@@ -59,6 +60,9 @@ pub(crate) fn run(arguments: &ReconcileArguments) -> Result<ExitCode, Failure> {
     // Nothing is served meanwhile, so nothing is gained by waiting for a repository that cannot be read.
     Source::open(&options.repository, options.follow.clone())?;
     let standalone = Standalone::open(&options, clock::now())?;
+    if standalone.awaits_registry() {
+        return Err(StoreError::NoStore(standalone.store().root().to_owned()).into());
+    }
     let timeout = Duration::from_secs(arguments.timeout);
     let converged = serving::block_on(once(standalone, timeout))??;
     say(Terminal::new(arguments.output.output), &converged)?;

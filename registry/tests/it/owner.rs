@@ -25,7 +25,7 @@ fn a_store_is_made_once_and_belongs_to_its_owner() {
         root,
         Store::open(root),
         &expect![
-            "Invalid: … holds no registry: make one with `aurora registry init`, or mount the volume that has it"
+            "Invalid: … holds no registry: mount the volume that has it, or make an empty one with `aurora registry init` (for a data directory that was in use, --installation takes what its file `installation` says)"
         ],
     );
     Store::init(root, &owner(), now()).unwrap();
@@ -316,35 +316,35 @@ fn a_store_that_goes_away_is_not_an_empty_one() {
         root,
         store.models(),
         &expect![
-            "Invalid: … holds no registry: make one with `aurora registry init`, or mount the volume that has it"
+            "Invalid: … holds no registry: mount the volume that has it, or make an empty one with `aurora registry init` (for a data directory that was in use, --installation takes what its file `installation` says)"
         ],
     );
     check_refused(
         root,
         store.versions(&wine),
         &expect![
-            "Invalid: … holds no registry: make one with `aurora registry init`, or mount the volume that has it"
+            "Invalid: … holds no registry: mount the volume that has it, or make an empty one with `aurora registry init` (for a data directory that was in use, --installation takes what its file `installation` says)"
         ],
     );
     check_refused(
         root,
         registry::Observer::new(store.clone()).observe(&wine),
         &expect![
-            "Invalid: … holds no registry: make one with `aurora registry init`, or mount the volume that has it"
+            "Invalid: … holds no registry: mount the volume that has it, or make an empty one with `aurora registry init` (for a data directory that was in use, --installation takes what its file `installation` says)"
         ],
     );
     check_refused(
         root,
         store.datasets(),
         &expect![
-            "Invalid: … holds no registry: make one with `aurora registry init`, or mount the volume that has it"
+            "Invalid: … holds no registry: mount the volume that has it, or make an empty one with `aurora registry init` (for a data directory that was in use, --installation takes what its file `installation` says)"
         ],
     );
     check_refused(
         root,
         store.publish(crate::scenario::draft("wine", "v20261101-120000", "one")),
         &expect![
-            "Invalid: … holds no registry: make one with `aurora registry init`, or mount the volume that has it"
+            "Invalid: … holds no registry: mount the volume that has it, or make an empty one with `aurora registry init` (for a data directory that was in use, --installation takes what its file `installation` says)"
         ],
     );
 }

@@ -230,8 +230,10 @@ impl Following {
         let data_dir = &self.objects.data_dir;
         let registry = self.reconciler.store().root().to_owned();
         let is_registry_ours = registry.starts_with(data_dir.path());
-        let is_registry_lost =
-            is_registry_ours && !may_be_there(&registry.join("aurora/registry/current-version"));
+        // One that was not there at the start is on a volume that may come yet.
+        let is_registry_lost = is_registry_ours
+            && !self.reconciler.awaits_registry()
+            && !may_be_there(&registry.join("aurora/registry/current-version"));
         let is_intact = data_dir.is_intact() && !is_registry_lost && self.objects.are_there();
         if is_intact || !self.retry.is_due(now) {
             return;
@@ -250,7 +252,9 @@ impl Following {
             .remake()
             .map_err(|error| error.to_string())
             .and_then(|()| {
-                if let Ok(path) = registry.strip_prefix(data_dir.path()) {
+                if !self.reconciler.awaits_registry()
+                    && let Ok(path) = registry.strip_prefix(data_dir.path())
+                {
                     data_dir
                         .note_registry(&path.to_string_lossy())
                         .map_err(|error| error.to_string())?;

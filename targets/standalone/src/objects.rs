@@ -75,7 +75,7 @@ pub(crate) struct Objects {
 
 impl Objects {
     /// Reads what the data directory holds. A file that cannot be understood is left out, with a warning: the next
-    /// pass makes the object anew from Git. A status that a later program wrote is an error.
+    /// pass makes the object anew from Git. An object or a status that another program wrote is an error.
     pub(crate) fn load(data_dir: Arc<DataDir>, name: &EnvironmentName) -> Result<Self, DataDirError> {
         let state = files::load(&data_dir, name)?;
         Ok(Self {

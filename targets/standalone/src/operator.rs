@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use planner::Timestamp;
 use planner::names::ObjectName;
 use planner::object::{Kind, ObjectId};
-use reconciler::Beat;
+use reconciler::{Admit, Beat};
 
 use crate::Wake;
 use crate::data_dir::advice;
@@ -39,6 +39,8 @@ pub(crate) struct Operator {
     stepped_at: Option<Timestamp>,
     beat_at: Option<Timestamp>,
     retry: Retry,
+    /// Present until the registry is there.
+    awaited: Option<Admit>,
 }
 
 /// What a step came to.
@@ -68,11 +70,29 @@ impl Operator {
             stepped_at: None,
             beat_at: None,
             retry: Retry::default(),
+            awaited: None,
+        }
+    }
+
+    /// Loads and trains nothing until the registry is there, as `admit` says.
+    pub(crate) fn awaiting_registry(self, admit: Admit) -> Self {
+        Self {
+            awaited: Some(admit),
+            ..self
         }
     }
 
     /// Steps everything that was touched once, and where it is a turn some that nothing touched. The slots come first: they wait for nothing.
     pub(crate) fn step(&mut self, beat: Beat, now: Timestamp) -> Step {
+        // A finding of the pass says why not.
+        if self.awaited.as_ref().is_some_and(|admit| admit().is_err()) {
+            self.write(now);
+            return Step {
+                settled_at: None,
+                wait: TICK_RESTING,
+            };
+        }
+        self.awaited = None;
         let (changed, generation) = self.objects.specs_since(self.followed);
         self.followed = Some(generation);
         let of_kind = |kind: Kind| changed.iter().filter(move |id: &&ObjectId| id.kind == kind);

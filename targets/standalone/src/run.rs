@@ -1,7 +1,7 @@
 //! Starting the standalone target and keeping its two loops going.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use planner::Timestamp;
@@ -11,7 +11,7 @@ use planner::names::{EnvironmentName, Revision};
 use planner::object::Kind;
 use reconciler::resolve::Resolver;
 use reconciler::source::{Follow, Repository, Source, SourceError};
-use reconciler::{Beat, Locate, Reconciler};
+use reconciler::{Admit, Beat, Locate, Reconciler};
 use registry::{DatasetRoots, Observer, Owner, Store, StoreError};
 use tokio::sync::{broadcast, watch};
 
@@ -134,6 +134,8 @@ pub struct Standalone {
     environment: EnvironmentName,
     objects: Arc<Objects>,
     store: Store,
+    /// Whether the store that the objects know of is not there.
+    is_registry_awaited: bool,
     owner: Owner,
     roots: DatasetRoots,
     wake: Wake,
@@ -144,7 +146,8 @@ impl Standalone {
     /// Takes the data directory and opens the registry. Quick: nothing is walked, trained or loaded.
     ///
     /// Git is read here only where nothing was applied before: what is known of an environment serves, whatever has
-    /// become of the repository.
+    /// become of the repository. Nor is a registry made in the place of one that was in use and is not there: its volume
+    /// may not be mounted.
     pub fn open(options: &Options, now: Timestamp) -> Result<Self, StartError> {
         let mut source = Source::follow(&options.repository, options.follow.clone());
         if !was_applied(options) {
@@ -154,6 +157,7 @@ impl Standalone {
         let data_dir = Arc::new(DataDir::open(&options.data_dir, &options.installation)?);
         let objects = Arc::new(Objects::load(data_dir.clone(), &options.environment)?);
         let last_good = objects.environment();
+        let was_in_use = last_good.is_some() && registry_path(data_dir.path()).is_some();
         let environment = if let Some(environment) = last_good {
             environment
         } else {
@@ -169,8 +173,13 @@ impl Standalone {
         if !root.starts_with(data_dir.path()) {
             data_dir.watch_registry(&root)?;
         }
-        Store::init(&root, &owner, now)?;
-        let store = Store::open_owned(&root, &owner)?;
+        let is_registry_awaited = was_in_use && matches!(Store::open(&root), Err(StoreError::NoStore(_)));
+        let store = if is_registry_awaited {
+            Store::at(&root)
+        } else {
+            Store::init(&root, &owner, now)?;
+            Store::open_owned(&root, &owner)?
+        };
         data_dir.note_registry(&path)?;
         data_dir.note_dataset_roots(&options.dataset_roots)?;
         Ok(Self {
@@ -178,6 +187,7 @@ impl Standalone {
             environment: options.environment.clone(),
             objects,
             store,
+            is_registry_awaited,
             owner,
             roots: options.dataset_roots.clone(),
             wake: Wake::default(),
@@ -188,6 +198,11 @@ impl Standalone {
     /// Returns the registry.
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// Says whether the registry that was in use is not there: until it is, nothing is loaded, trained or decided.
+    pub fn awaits_registry(&self) -> bool {
+        self.is_registry_awaited
     }
 
     /// Returns the data directory's absolute path.
@@ -275,6 +290,7 @@ impl Standalone {
             environment,
             objects,
             store,
+            is_registry_awaited,
             owner,
             roots,
             wake,
@@ -290,11 +306,16 @@ impl Standalone {
             events.clone(),
             wake.clone(),
         );
-        let operator = Operator::new(objects.clone(), models, trainings, wake.clone(), events.clone());
+        let mut operator = Operator::new(objects.clone(), models, trainings, wake.clone(), events.clone());
         let locate = locate(&objects.data_dir);
         let digests = objects.data_dir.data_digests();
-        let reconciler =
+        let mut reconciler =
             Reconciler::new(source, environment, objects.clone(), registry, locate).with_data(roots, digests);
+        if is_registry_awaited {
+            let admit = admission(reconciler.store().root(), &owner);
+            operator = operator.awaiting_registry(admit.clone());
+            reconciler = reconciler.awaiting_registry(admit);
+        }
         let following = Following::new(reconciler, objects, owner, slots, wake, events);
         (following, operator)
     }
@@ -464,6 +485,21 @@ fn was_applied(options: &Options) -> bool {
 
 fn is_store_of(root: &Path, owner: &Owner) -> bool {
     Store::open(root).is_ok_and(|store| store.belongs_to(owner))
+}
+
+/// Says, until it once may be, whether a registry that was not there at the start may be used by now. Both loops ask, and
+/// what an owner does when it opens its store is done once, before either of them uses it.
+fn admission(root: &Path, owner: &Owner) -> Admit {
+    let (root, owner) = (root.to_owned(), owner.clone());
+    let is_admitted = Mutex::new(false);
+    Arc::new(move || {
+        let mut is_admitted = is_admitted.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*is_admitted {
+            Store::open_owned(&root, &owner)?;
+            *is_admitted = true;
+        }
+        Ok(())
+    })
 }
 
 /// Returns where a registry lies whose path is one of a manifest's. Links on the way to an absolute one are whoever

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crds::ForeignObject;
 use planner::memory::UnknownFormat;
 use planner::names::EnvironmentName;
 use registry::StoreError;
@@ -121,6 +122,15 @@ pub enum DataDirError {
         /// In which form.
         #[source]
         source: UnknownFormat,
+    },
+    /// Another program wrote an object.
+    #[error("{} {source}, or give another folder with --data-dir", path.display())]
+    ForeignObject {
+        /// The object.
+        path: PathBuf,
+        /// In which version of the API.
+        #[source]
+        source: ForeignObject,
     },
     /// Something else is in the place of a file or folder of it.
     #[error("{source}{advice}")]

@@ -6,7 +6,7 @@ use std::io;
 use crds::status::SkippedStatus;
 use crds::{
     MLDeployment, MLDeploymentStatus, MLEnvironment, MLEnvironmentStatus, MLTrainingJob, MLTrainingJobStatus,
-    convert,
+    check_stored, convert,
 };
 use planner::memory::{Format, UnknownFormat};
 use planner::names::{Digest, EnvironmentName, ObjectName};
@@ -32,7 +32,7 @@ pub(super) fn load(data_dir: &DataDir, name: &EnvironmentName) -> Result<State, 
     let mut state = State::default();
     let file_name = format!("{name}.json");
     let objects = data_dir.kind_folder(OBJECTS, Kind::Environment)?;
-    state.environment = read_json::<MLEnvironment>(&objects, &file_name)
+    state.environment = read_object::<MLEnvironment>(&objects, &file_name)?
         .and_then(|object| understood(convert::read_environment_object(&object).ok(), name.as_str()));
     let statuses = data_dir.kind_folder(STATUSES, Kind::Environment)?;
     state.report = read_json::<MLEnvironmentStatus>(&statuses, &file_name);
@@ -250,7 +250,7 @@ fn read_all<T: DeserializeOwned>(
                 folder.discard(&file_name);
             }
         } else if let Some(name) = file_name.strip_suffix(".json").and_then(|name| name.parse().ok())
-            && let Some(object) = read_json(&folder, &file_name)
+            && let Some(object) = read_object(&folder, &file_name)?
         {
             all.insert(name, object);
         }
@@ -280,6 +280,22 @@ fn remember_written(data_dir: &DataDir, state: &mut State) -> Result<(), DataDir
         }
     }
     Ok(())
+}
+
+/// Reads an object. One that is not of our version of the API is neither read nor lost: the start is refused.
+fn read_object<T: DeserializeOwned>(folder: &KindFolder, file_name: &str) -> Result<Option<T>, DataDirError> {
+    let path = folder.path(file_name);
+    let Some(object) = read_json::<Value>(folder, file_name) else {
+        return Ok(None);
+    };
+    check_stored(&object).map_err(|source| DataDirError::ForeignObject {
+        path: path.clone(),
+        source,
+    })?;
+    let read = serde_json::from_value(object).inspect_err(|error| {
+        tracing::warn!(path = %path.display(), %error, "left out a file of the data directory that makes no sense");
+    });
+    Ok(read.ok())
 }
 
 fn read_json<T: DeserializeOwned>(folder: &KindFolder, file_name: &str) -> Option<T> {

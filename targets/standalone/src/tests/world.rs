@@ -339,15 +339,20 @@ impl World {
         }
     }
 
+    /// Ends the process as a kill would.
+    pub(super) fn end(&mut self) {
+        self.loops = None;
+    }
+
     /// Ends the process as a kill would, and starts another one: slots are empty, children gone.
     pub(super) fn restart(&mut self) {
-        self.loops = None;
+        self.end();
         {
             let mut inner = self.slots.inner();
             inner.tracks.clear();
             inner.revisions.clear();
         }
-        let standalone = open_again(&self.repo, &self.data_dir, self.now);
+        let standalone = self.start_again().unwrap();
         self.slots.follow(&standalone);
         self.loops = Some(standalone.assemble(self.slots.clone(), self.trainer.clone()));
     }
@@ -358,6 +363,11 @@ impl World {
 
     pub(super) fn second_start(&self) -> Result<Standalone, StartError> {
         open(&self.repo, &self.data_dir, self.now)
+    }
+
+    /// As another process does that starts once the first one has ended.
+    pub(super) fn start_again(&self) -> Result<Standalone, StartError> {
+        open_again(&self.repo, &self.data_dir, self.now)
     }
 
     pub(super) fn operator_step(&mut self) -> bool {
@@ -473,7 +483,8 @@ impl Parts {
             repo,
             &folder.join("data"),
             Timestamp::from(std::time::SystemTime::now()),
-        );
+        )
+        .unwrap();
         let slots = Arc::new(MemorySlots::default());
         slots.follow(&standalone);
         let trainer = Arc::new(FakeTrainer {
@@ -499,14 +510,14 @@ pub(super) async fn until(what: &str, holds: impl Fn() -> bool) {
 
 /// Opens what another process had open. A process that another test is about to start shares this one's files until it
 /// runs: the lock too.
-fn open_again(repo: &Repo, data_dir: &Path, now: Timestamp) -> Standalone {
+fn open_again(repo: &Repo, data_dir: &Path, now: Timestamp) -> Result<Standalone, StartError> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         match open(repo, data_dir, now) {
             Err(StartError::DataDir(DataDirError::InUse { .. })) if Instant::now() < deadline => {
                 std::thread::sleep(Duration::from_millis(1));
             }
-            opened => return opened.unwrap(),
+            opened => return opened,
         }
     }
 }
