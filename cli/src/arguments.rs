@@ -1,13 +1,15 @@
 //! What can be typed: the words that several commands share. Each command's own flags stand in its file.
 //!
-//! Every flag can also be given as `AURORA_…`; none of them holds a secret.
+//! Every flag can also be given as `AURORA_…`, where an empty one counts as absent; none of them holds a secret.
+
+mod variables;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::LazyLock;
 
 use clap::error::{ContextKind, ContextValue};
-use clap::{Args, Parser, ValueEnum};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
 use planner::names::EnvironmentName;
 use planner::shown::escape;
 use reconciler::source::Follow;
@@ -50,30 +52,35 @@ fn version() -> &'static str {
 /// Reads the command line. What is answered at once, help or what is wrong with it, is written, and its exit code
 /// returned.
 pub(crate) fn parse() -> Result<Arguments, ExitCode> {
-    Arguments::try_parse().map_err(|mut error| {
-        // A value may be another's: the name of a branch, say.
-        let strange: Vec<_> = error
-            .context()
-            .filter_map(|(kind, value)| match value {
-                ContextValue::String(text) => Some((kind, escape(text).into_owned())),
-                _ => None,
-            })
-            .collect();
-        for (kind, text) in strange {
-            if kind != ContextKind::Usage {
-                error.insert(kind, ContextValue::String(text));
+    let command = variables::read(Arguments::command());
+    let parsed = command.clone().try_get_matches();
+    parsed
+        .and_then(|matches| Arguments::from_arg_matches(&matches))
+        .map_err(|mut error| {
+            let sources = variables::sources(&command, &error);
+            // A value may be another's: the name of a branch, say.
+            let strange: Vec<_> = error
+                .context()
+                .filter_map(|(kind, value)| match value {
+                    ContextValue::String(text) => Some((kind, escape(text).into_owned())),
+                    _ => None,
+                })
+                .collect();
+            for (kind, text) in strange {
+                if kind != ContextKind::Usage {
+                    error.insert(kind, ContextValue::String(text));
+                }
             }
-        }
-        let text = error.render().to_string();
-        if error.use_stderr() {
-            crate::logging::say(terminal::escape_lines(&text));
-            return ExitCode::from(ERROR);
-        }
-        match Terminal::new(Format::Text).text(&text) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(full) => Failure::from(full).report(),
-        }
-    })
+            let text = error.render().to_string();
+            if error.use_stderr() {
+                crate::logging::say(terminal::escape_lines(&format!("{text}{sources}")));
+                return ExitCode::from(ERROR);
+            }
+            match Terminal::new(Format::Text).text(&text) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(full) => Failure::from(full).report(),
+            }
+        })
 }
 
 /// Which environment of which repository.

@@ -1,19 +1,18 @@
 //! The two listeners: where they listen, who may ask, what they take, and what stands in the way.
 
+mod place;
+
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use self::place::Place;
+use crate::failure::{Context as _, Failure};
 use clap::Args;
 use server::keys::{KeysError, require_loopback};
 use server::{Access, Keys, Limits};
-use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::failure::{Context as _, Failure};
-
-/// Connections that the system may complete before they are accepted; it may allow fewer.
-const BACKLOG: i32 = 4096;
 /// Connections of the control plane that read at a time, and their answers.
 const CONTROL_PLANE_REQUESTS: usize = 128;
 const CONTROL_PLANE_ANSWERS_BYTES: usize = 128 << 20;
@@ -21,15 +20,14 @@ const CONTROL_PLANE_ANSWERS_BYTES: usize = 128 << 20;
 /// Where inference is answered.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct InferenceArguments {
-    /// Where inference requests are answered; port 0 takes a free one
+    /// Where inference requests are answered: IP:PORT, localhost:PORT, or :PORT for all interfaces; port 0 takes a free one
     #[arg(
         long,
         env = "AURORA_INFERENCE",
         value_name = "ADDRESS",
-        value_parser = address,
         default_value = "127.0.0.1:8080"
     )]
-    inference: SocketAddr,
+    inference: Place,
 
     /// The keys that may ask for predictions: lines `name:sha256hex`, reread as they change; mode 600
     #[arg(long, env = "AURORA_INFERENCE_KEYS_FILE", value_name = "PATH")]
@@ -137,15 +135,14 @@ struct InferenceLimits {
 /// Where the control plane answers.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ControlPlaneArguments {
-    /// Where the control plane answers; port 0 takes a free one
+    /// Where the control plane answers: IP:PORT, localhost:PORT, or :PORT for all interfaces; port 0 takes a free one
     #[arg(
         long,
         env = "AURORA_CONTROL_PLANE",
         value_name = "ADDRESS",
-        value_parser = address,
         default_value = "127.0.0.1:8000"
     )]
-    control_plane: SocketAddr,
+    control_plane: Place,
 
     /// The keys that may ask the control plane: lines `name:sha256hex`, reread as they change; mode 600
     #[arg(long, env = "AURORA_API_KEYS_FILE", value_name = "PATH")]
@@ -225,14 +222,18 @@ pub(crate) struct ListenerArguments {
     drain_timeout: u32,
 }
 
+/// The flags that say where they listen.
+const INFERENCE: &str = "--inference";
+const CONTROL_PLANE: &str = "--control-plane";
+
 /// Where the help lists bounds.
 const LIMITS: &str = "Limits of the listeners";
 
 /// A bound listener and who may use it.
 #[derive(Debug)]
 pub(crate) struct Bound {
-    listener: TcpListener,
-    /// The address, with the port that was taken where 0 was asked for.
+    sockets: Vec<TcpListener>,
+    /// The address, with the port that was taken where 0 was asked for; of several, the first.
     pub(crate) address: SocketAddr,
     access: Access,
     limits: Limits,
@@ -244,7 +245,7 @@ impl InferenceArguments {
         let keys = keys(self.inference_keys_file.as_ref())?;
         if !self.insecure_inference {
             let flag = "--inference-keys-file";
-            require_loopback(self.inference, &keys, flag).hint(|| {
+            require_loopback(self.inference.address(), &keys, flag).hint(|| {
                 "`aurora key new NAME` makes a key; --insecure-inference lets everybody ask".to_owned()
             })?;
         }
@@ -270,15 +271,19 @@ impl InferenceArguments {
             ..listener.limits()
         };
         let access = listener.access(keys, self.insecure_inference);
-        bind(self.inference, "--inference", access, limits)
+        bind(self.inference, INFERENCE, access, limits, None)
     }
 }
 
 impl ControlPlaneArguments {
-    /// Takes the port.
-    pub(crate) fn bind(&self, listener: &ListenerArguments) -> Result<Bound, Failure> {
+    /// Takes the port. `inference` is the listener that was bound before, where one process has both.
+    pub(crate) fn bind(
+        &self,
+        listener: &ListenerArguments,
+        inference: Option<&Bound>,
+    ) -> Result<Bound, Failure> {
         let keys = keys(self.api_keys_file.as_ref())?;
-        require_loopback(self.control_plane, &keys, "--api-keys-file")
+        require_loopback(self.control_plane.address(), &keys, "--api-keys-file")
             .hint(|| "`aurora key new NAME` makes a key".to_owned())?;
         let limits = Limits {
             connections: self.max_control_plane_connections,
@@ -288,9 +293,10 @@ impl ControlPlaneArguments {
         };
         bind(
             self.control_plane,
-            "--control-plane",
+            CONTROL_PLANE,
             listener.access(keys, false),
             limits,
+            inference,
         )
     }
 }
@@ -318,11 +324,19 @@ impl ListenerArguments {
 }
 
 impl Bound {
-    /// Hands over the listener, who may ask, and what it takes. No other handle is left: the port is free as soon as
-    /// the listener is dropped.
-    pub(crate) fn into_parts(self) -> io::Result<(TcpListener, Access, Limits)> {
-        self.listener.set_nonblocking(true)?;
-        Ok((self.listener, self.access, self.limits))
+    /// Hands over the sockets, who may ask, and what they take. No other handle is left: the port is free as soon as
+    /// they are dropped.
+    pub(crate) fn into_parts(self) -> io::Result<(Vec<TcpListener>, Access, Limits)> {
+        for socket in &self.sockets {
+            socket.set_nonblocking(true)?;
+        }
+        Ok((self.sockets, self.access, self.limits))
+    }
+
+    /// Says whether a place asks for what this listener has.
+    fn has(&self, place: Place) -> bool {
+        let mut taken = self.sockets.iter().filter_map(|socket| socket.local_addr().ok());
+        taken.any(|taken| place.overlaps(taken))
     }
 }
 
@@ -361,45 +375,43 @@ fn size(text: &str) -> Result<usize, String> {
         .ok_or_else(expected)
 }
 
-/// Reads an address with its port; names are not looked up.
-fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_wrong: std::net::AddrParseError| {
-        "an IP address and a port from 0 to 65535 are expected, e.g. 127.0.0.1:8080".to_owned()
-    })
-}
-
 fn keys(file: Option<&PathBuf>) -> Result<Keys, KeysError> {
     file.map_or_else(|| Ok(Keys::none()), |path| Keys::from_file(path))
 }
 
-fn bind(address: SocketAddr, flag: &str, access: Access, limits: Limits) -> Result<Bound, Failure> {
-    let bound = listen(address).and_then(|listener| Ok((listener.local_addr()?, listener)));
+fn bind(
+    place: Place,
+    flag: &str,
+    access: Access,
+    limits: Limits,
+    other: Option<&Bound>,
+) -> Result<Bound, Failure> {
+    let bound = place.listen().and_then(|sockets| {
+        let first = sockets
+            .first()
+            .ok_or_else(|| io::Error::other("it has no address"));
+        Ok((first.and_then(TcpListener::local_addr)?, sockets))
+    });
     match bound {
-        Ok((address, listener)) => Ok(Bound {
-            listener,
+        Ok((address, sockets)) => Ok(Bound {
+            sockets,
             address,
             access,
             limits,
         }),
         Err(error) => {
             let failure = match error.kind() {
-                io::ErrorKind::AddrInUse => Failure::new(format!("{address} is in use by another process")),
-                _ => Failure::new(format!("cannot listen on {address}: {error}")),
+                io::ErrorKind::AddrInUse if other.is_some_and(|other| other.has(place)) => {
+                    Failure::new(format!("{INFERENCE} and {flag} both ask for {place}"))
+                }
+                io::ErrorKind::AddrInUse => Failure::new(format!("{place} is in use by another process")),
+                _ => Failure::new(format!("cannot listen on {place}: {error}")),
             };
             Err(failure.hint(format!(
                 "give another address with {flag}, e.g. {flag} 127.0.0.1:0 for a free port"
             )))
         }
     }
-}
-
-/// Listens as the standard library does, with room for more connections that nobody has accepted yet.
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
 }
 
 #[cfg(test)]

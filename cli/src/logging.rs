@@ -26,11 +26,11 @@ static STDERR: OnceLock<Option<Printer<String>>> = OnceLock::new();
 pub(crate) fn start() {
     std::panic::set_hook(Box::new(panicked));
     let (filter, wrong) = match std::env::var("AURORA_LOG") {
-        Ok(text) => match EnvFilter::try_new(&text) {
+        Ok(text) if !text.is_empty() => match EnvFilter::try_new(&text) {
             Ok(filter) => (filter, None),
             Err(error) => (EnvFilter::new(DEFAULT_FILTER), Some(error)),
         },
-        Err(_absent) => (EnvFilter::new(DEFAULT_FILTER), None),
+        Ok(_) | Err(_) => (EnvFilter::new(DEFAULT_FILTER), None),
     };
     tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -8,7 +8,7 @@ use std::{io, net, thread};
 
 use registry::Store;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use server::{ControlPlane, InferenceOptions, Limits, Metrics, Runtime, StatusSource};
+use server::{ControlPlane, InferenceOptions, Limits, Metrics, Runtime, Sockets, StatusSource};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
@@ -85,7 +85,7 @@ impl Parts {
 
     /// Starts answering inference requests.
     pub(crate) fn inference(&mut self, runtime: &Runtime, bound: Bound) -> io::Result<()> {
-        let (listener, access, limits) = bound.into_parts()?;
+        let (sockets, access, limits) = bound.into_parts()?;
         let options = InferenceOptions {
             access,
             limits: self.within(limits, 3),
@@ -97,8 +97,8 @@ impl Parts {
             workers: cores.clamp(THREADS_MIN, THREADS_MAX),
             aside: cores + INFERENCE_ASIDE,
         };
-        let serving = threads.run(listener, |listener| {
-            server::serve_inference(runtime, listener, options, stopped)
+        let serving = threads.run(sockets, |sockets| {
+            server::serve_inference(runtime, sockets, options, stopped)
         })?;
         self.spawn("inference", serving);
         Ok(())
@@ -112,7 +112,7 @@ impl Parts {
         metrics: Metrics,
         bound: Bound,
     ) -> io::Result<()> {
-        let (listener, access, limits) = bound.into_parts()?;
+        let (sockets, access, limits) = bound.into_parts()?;
         let control_plane = ControlPlane {
             store,
             status,
@@ -126,8 +126,8 @@ impl Parts {
             workers: 1,
             aside: CONTROL_PLANE_ASIDE,
         };
-        let serving = threads.run(listener, |listener| {
-            server::serve_control_plane(control_plane, listener, stopped)
+        let serving = threads.run(sockets, |sockets| {
+            server::serve_control_plane(control_plane, sockets, stopped)
         })?;
         self.spawn("control plane", serving);
         Ok(())
@@ -193,8 +193,8 @@ impl Threads {
     /// Serves on them; the future that is returned ends when that does.
     fn run<F: Future<Output = ()>>(
         self,
-        listener: net::TcpListener,
-        serve: impl FnOnce(TcpListener) -> F + Send + 'static,
+        sockets: Vec<net::TcpListener>,
+        serve: impl FnOnce(Sockets) -> F + Send + 'static,
     ) -> io::Result<impl Future<Output = io::Result<()>>> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(self.workers)
@@ -205,7 +205,8 @@ impl Threads {
         let (ends, ended) = oneshot::channel();
         thread::Builder::new().name(self.name.to_owned()).spawn(move || {
             let served = runtime.block_on(async {
-                serve(TcpListener::from_std(listener)?).await;
+                let sockets: io::Result<Vec<_>> = sockets.into_iter().map(TcpListener::from_std).collect();
+                serve(sockets?.into()).await;
                 Ok(())
             });
             runtime.shutdown_timeout(END);
@@ -307,7 +308,7 @@ mod tests {
         ];
         let flags = Flags::parse_from(given);
         let inference = flags.inference.bind(&flags.listener).unwrap();
-        let control_plane = flags.control_plane.bind(&flags.listener).unwrap();
+        let control_plane = flags.control_plane.bind(&flags.listener, None).unwrap();
         let (asked, asked_too) = (inference.address, control_plane.address);
         let gate = Arc::new(Mutex::new(()));
         let shut = gate.lock().unwrap();

@@ -16,7 +16,6 @@ use hyper::{Method, StatusCode};
 use registry::Store;
 use serde_json::json;
 use strum::EnumCount as _;
-use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use warp::path::FullPath;
 use warp::reply::Response;
@@ -25,7 +24,7 @@ use warp::{Filter, Rejection};
 use crate::http::budget::Budget;
 use crate::http::place::Place;
 use crate::http::reply::{self, Failure};
-use crate::http::{self, Limits, Listener};
+use crate::http::{self, Limits, Listener, Sockets};
 use crate::keys::Access;
 use crate::metrics::{Metrics, RouteMeters};
 use artifact::Verified;
@@ -69,7 +68,7 @@ impl std::fmt::Debug for ControlPlane {
 /// Answers on `listener` until `shutdown`, then lets requests under way finish and returns.
 pub async fn serve_control_plane(
     control: ControlPlane,
-    listener: TcpListener,
+    listener: impl Into<Sockets>,
     shutdown: impl Future<Output = ()>,
 ) {
     let ControlPlane {
@@ -82,7 +81,7 @@ pub async fn serve_control_plane(
     let how = Listener::new("control_plane", limits, access, metrics);
     let server = Arc::new(Server::new(control));
     let routes = |place| routes(server.clone(), place);
-    http::serve(routes, listener, how, shutdown, || {}).await;
+    http::serve(routes, listener.into(), how, shutdown, || {}).await;
 }
 
 /// What every request shares.

@@ -4,6 +4,7 @@
 //! connection   accept, drive to the end, drain
 //! places       who gets a place when all are taken
 //! place        what one connection has to finish, whether its client keeps pace
+//! sockets      one listener on several addresses
 //! socket       half-closed clients, clients that take nothing, what comes after an early answer
 //! guard        Host and Origin
 //! body         a request's body within its bounds
@@ -23,6 +24,7 @@ pub(crate) mod place;
 mod places;
 pub(crate) mod reply;
 mod socket;
+mod sockets;
 
 use std::time::Duration;
 
@@ -30,6 +32,7 @@ use crate::keys::Access;
 use crate::metrics::{ConnectionMeters, Metrics};
 pub(crate) use connection::serve;
 use guard::Names;
+pub use sockets::Sockets;
 
 /// What a listener takes from strangers. The defaults are those of inference.
 ///

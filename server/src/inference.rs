@@ -26,7 +26,6 @@ use futures_util::Stream;
 use hyper::header::HeaderMap;
 use hyper::{Method, StatusCode};
 use strum::EnumCount as _;
-use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use warp::path::FullPath;
 use warp::reply::Response;
@@ -36,7 +35,7 @@ use crate::http::body::{self, Body, BodyLimits};
 use crate::http::budget::{self, Budget};
 use crate::http::place::Place;
 use crate::http::reply::{self, Failure};
-use crate::http::{self, Limits, Listener};
+use crate::http::{self, Limits, Listener, Sockets};
 use crate::keys::Access;
 use crate::metrics::{Codes, RouteMeters};
 use crate::runtime::{Model, Runtime};
@@ -63,7 +62,7 @@ pub struct InferenceOptions {
 /// under way finish within the limits' drain time-out. The models stay in the runtime.
 pub async fn serve_inference(
     runtime: Runtime,
-    listener: TcpListener,
+    listener: impl Into<Sockets>,
     options: InferenceOptions,
     shutdown: impl Future<Output = ()>,
 ) {
@@ -72,7 +71,7 @@ pub async fn serve_inference(
     let how = Listener::new("inference", limits, access, runtime.metrics());
     let server = Arc::new(Server::new(runtime.clone(), options));
     let routes = |place| routes(server.clone(), place);
-    let serving = http::serve(routes, listener, how, shutdown, || runtime.drain());
+    let serving = http::serve(routes, listener.into(), how, shutdown, || runtime.drain());
     tokio::select! {
         () = serving => {}
         () = sweep(&runtime) => {}

@@ -23,7 +23,7 @@ pub mod runtime;
 mod testing;
 
 pub use control::{ControlPlane, StatusSource, serve_control_plane};
-pub use http::Limits;
+pub use http::{Limits, Sockets};
 pub use inference::{InferenceOptions, serve_inference};
 pub use keys::{Access, Keys};
 pub use metrics::Metrics;

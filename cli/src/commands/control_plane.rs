@@ -32,7 +32,7 @@ pub(crate) struct ControlPlaneCommandArguments {
 
 pub(crate) fn run(arguments: &ControlPlaneCommandArguments) -> Result<ExitCode, Failure> {
     let data_dir = arguments.store.data().settled()?;
-    let bound = arguments.control_plane.bind(&arguments.listener)?;
+    let bound = arguments.control_plane.bind(&arguments.listener, None)?;
     let store = arguments.store.open()?;
     let terminal = Terminal::new(arguments.output.output);
     serving::block_on(serve(store, data_dir, bound, terminal))?

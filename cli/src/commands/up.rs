@@ -71,7 +71,9 @@ pub(crate) fn run(arguments: &UpArguments) -> Result<ExitCode, Failure> {
     DataDir::refuse_in_use(&arguments.data.data_dir)?;
     // Then the ports: a start that is refused leaves nothing behind.
     let inference = arguments.inference.bind(&arguments.listener)?;
-    let control_plane = arguments.control_plane.bind(&arguments.listener)?;
+    let control_plane = arguments
+        .control_plane
+        .bind(&arguments.listener, Some(&inference))?;
     let RepositoryArguments { repo, environment } = &arguments.repository;
     let options = Options {
         repository: git_reader::repository(repo),

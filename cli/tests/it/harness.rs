@@ -49,6 +49,17 @@ pub(crate) fn root() -> PathBuf {
         .to_owned()
 }
 
+/// Says how a test came to its fault, past the test harness, which would keep it to itself.
+pub(crate) fn note(what: &str) {
+    let line = format!("{what}\n");
+    std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes()).expect("standard error is open");
+}
+
+/// Says, past the test harness, why a test, or a part of it, is not run here; `.ci/run` lists these lines.
+pub(crate) fn skipped(why: &str) {
+    note(&format!("skipped: {why}"));
+}
+
 /// Waits until `condition` gives a value.
 pub(crate) fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();

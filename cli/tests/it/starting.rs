@@ -6,7 +6,9 @@ use std::path::Path;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::harness::{FREE_PORTS, Ground, Repository, Up, eventually, get, run, text, up_command};
+use crate::harness::{
+    FREE_PORTS, Ground, Repository, Up, aurora, eventually, get, run, skipped, text, up_command,
+};
 
 /// Starts `up` where it cannot start; what it says must hold all of `words`.
 #[track_caller]
@@ -38,6 +40,145 @@ fn a_taken_port_names_its_flag() {
         &["--control-plane", &address, "--inference", "127.0.0.1:0"],
         &[&address, "in use", "--control-plane"],
     );
+}
+
+#[test]
+fn one_port_for_both_listeners_is_said_with_both_flags() {
+    let repository = Repository::dev();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    for (inference, control_plane) in [
+        ("127.0.0.1", "127.0.0.1"),
+        ("localhost", "127.0.0.1"),
+        ("127.0.0.1", "localhost"),
+    ] {
+        let (inference, control_plane) = (format!("{inference}:{port}"), format!("{control_plane}:{port}"));
+        refused(
+            repository.path(),
+            &["--inference", &inference, "--control-plane", &control_plane],
+            &["--inference and --control-plane both ask for", &control_plane],
+        );
+    }
+}
+
+#[test]
+fn localhost_is_both_loopbacks_and_a_bare_port_is_everywhere() {
+    let ground = Ground::dev();
+    let mut command = up_command(ground.repository.path(), &ground.data());
+    command.args(["--inference", "localhost:0", "--control-plane", ":0"]);
+    let output = run(&mut command);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        text(&output).contains("--api-keys-file"),
+        "all interfaces want keys: {}",
+        text(&output)
+    );
+
+    let mut command = up_command(ground.repository.path(), &ground.data());
+    command.args(["--inference", "localhost:0", "--control-plane", "localhost:0"]);
+    let mut up = Up::watch(command);
+    up.event("it is ready", |event| event["event"] == "ready");
+    let has_ipv6 = TcpListener::bind("[::1]:0").is_ok();
+    for port in [up.inference.port(), up.control_plane.port()] {
+        assert_eq!(get(([127, 0, 0, 1], port).into(), "/health").status, 200);
+        if has_ipv6 {
+            assert_eq!(
+                get((std::net::Ipv6Addr::LOCALHOST, port).into(), "/health").status,
+                200
+            );
+        }
+    }
+    assert!(up.stop().success());
+    if !has_ipv6 {
+        skipped("this machine has no ::1, so it was not asked there");
+    }
+
+    let mut command = up_command(ground.repository.path(), &ground.data());
+    command.args([
+        "--inference",
+        ":0",
+        "--insecure-inference",
+        "--control-plane",
+        "127.0.0.1:0",
+    ]);
+    let mut up = Up::watch(command);
+    up.event("it is ready", |event| event["event"] == "ready");
+    assert_eq!(
+        get(([127, 0, 0, 1], up.inference.port()).into(), "/health").status,
+        200
+    );
+    assert!(up.stop().success());
+}
+
+#[test]
+fn an_empty_variable_is_absent_and_a_refused_one_is_named() {
+    let repository = Repository::dev();
+    let validate = |variables: &[(&str, &str)], flags: &[&str]| {
+        let mut command = aurora();
+        command.arg("validate").args(flags);
+        command.envs(variables.iter().copied());
+        let output = run(&mut command);
+        (output.status.code(), text(&output))
+    };
+    let repo = repository.path().to_str().unwrap();
+    let empty = [
+        "AURORA_BRANCH",
+        "AURORA_ENVIRONMENT",
+        "AURORA_OUTPUT",
+        "AURORA_DATA_DIR",
+        "AURORA_DATASET_ROOT",
+        "AURORA_LOG",
+    ]
+    .map(|name| (name, ""));
+    let (code, said) = validate(&empty, &["--repo", repo]);
+    assert_eq!((code, said.lines().count()), (Some(0), 1), "{said}");
+    let mut up = up_command(repository.path(), &TempDir::new().unwrap().path().join("data"));
+    for name in [
+        "AURORA_INFERENCE",
+        "AURORA_INSECURE_INFERENCE",
+        "AURORA_MAX_BODY",
+        "AURORA_FOLLOW_HEAD",
+        "AURORA_INFERENCE_KEYS_FILE",
+    ] {
+        up.env(name, "");
+    }
+    let said = text(&run(up.args(["--control-plane", "nonsense"])));
+    assert!(
+        said.contains("'nonsense' for '--control-plane") && !said.contains("AURORA_"),
+        "{said}"
+    );
+
+    let (code, said) = validate(&[("AURORA_OUTPUT", "yaml")], &["--repo", repo]);
+    assert_eq!(code, Some(2));
+    assert!(said.contains("AURORA_OUTPUT gives --output"), "{said}");
+    // What is typed counts before the variable, also where it is refused.
+    let (_, said) = validate(
+        &[("AURORA_OUTPUT", "json")],
+        &["--repo", repo, "--output", "yaml"],
+    );
+    assert!(!said.contains("AURORA_OUTPUT gives"), "{said}");
+    let (code, said) = validate(&[("AURORA_ENVIRONMENT", "No Name")], &["--repo", repo]);
+    assert_eq!(code, Some(2));
+    assert!(said.contains("AURORA_ENVIRONMENT gives --environment"), "{said}");
+
+    let mut up = up_command(repository.path(), &TempDir::new().unwrap().path().join("data"));
+    let said = text(&run(up.env("AURORA_BRANCH", "main").arg("--follow-head")));
+    assert!(said.contains("AURORA_BRANCH gives --branch"), "{said}");
+    let mut up = up_command(repository.path(), &TempDir::new().unwrap().path().join("data"));
+    let said = text(&run(up.env("AURORA_INSECURE_INFERENCE", "perhaps")));
+    assert!(
+        said.contains("AURORA_INSECURE_INFERENCE gives --insecure-inference"),
+        "{said}"
+    );
+    let mut up = up_command(repository.path(), &TempDir::new().unwrap().path().join("data"));
+    let said = text(&run(up.env("AURORA_INSECURE_INFERENCE", "1").args([
+        "--inference",
+        "0.0.0.0:0",
+        "--control-plane",
+        "0.0.0.0:0",
+    ])));
+    assert!(said.contains("--api-keys-file"), "{said}");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use warp::reply::Response;
 use warp::{Filter, Rejection};
@@ -25,7 +25,7 @@ use super::guard::Names;
 use super::place::{Leave, Place, Receiving};
 use super::places::{Found, Places};
 use super::socket::Socket;
-use super::{Limits, Listener};
+use super::{Limits, Listener, Sockets};
 use crate::metrics::{Closed, ConnectionMeters};
 
 /// What a client is told that comes when all connections are taken.
@@ -55,7 +55,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// is held is answered; that answer closes the connection.
 pub(crate) async fn serve<R, F>(
     routes: R,
-    socket: TcpListener,
+    sockets: Sockets,
     listener: Listener,
     shutdown: impl Future<Output = ()>,
     draining: impl FnOnce(),
@@ -73,7 +73,7 @@ pub(crate) async fn serve<R, F>(
     };
     loop {
         let accepted = tokio::select! {
-            accepted = socket.accept() => accepted,
+            accepted = sockets.accept() => accepted,
             Some(ended) = accepting.running.join_next_with_id(), if !accepting.running.is_empty() => {
                 accepting.ended(&ended);
                 continue;
@@ -95,7 +95,7 @@ pub(crate) async fn serve<R, F>(
     draining();
     // To their clients these are open already: they would be reset, not refused. The system is asked itself: what it
     // has told the runtime so far may be less.
-    if let Ok(socket) = socket.into_std() {
+    for socket in sockets.into_std() {
         for _ in 0..accepting.listener.limits.connections {
             let Ok((stream, address)) = socket.accept() else {
                 break;
@@ -318,6 +318,7 @@ fn concerns_one_client(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use tokio::io::AsyncReadExt as _;
+    use tokio::net::TcpListener;
 
     use super::*;
 

@@ -4,8 +4,8 @@ mod stage;
 
 use std::fs;
 
-use super::{STABLE, Traffic, WINE, finding, note, nothing_is_wrong, status_text, weight_is};
-use crate::harness::{FREE_PORTS, Ground, Repository, Up, eventually, up_command};
+use super::{STABLE, Traffic, WINE, finding, nothing_is_wrong, status_text, weight_is};
+use crate::harness::{FREE_PORTS, Ground, Repository, Up, eventually, note, skipped, up_command};
 use stage::Stage;
 
 /// A job that makes another version of iris.
@@ -52,7 +52,7 @@ fn caught_up(up: &mut Up, percent: u64) {
 fn a_full_disk_is_told_and_what_was_committed_meanwhile_follows() {
     let stage = match Stage::new() {
         Ok(stage) => stage,
-        Err(why) => return note(&format!("skipped: no file system of its own to fill: {why}")),
+        Err(why) => return skipped(&format!("no file system of its own to fill: {why}")),
     };
     note("a full disk is a tmpfs of 8 MiB, filled with a file");
     let repository = Repository::dev();
@@ -87,7 +87,7 @@ fn a_full_disk_is_told_and_what_was_committed_meanwhile_follows() {
 fn a_read_only_data_directory_is_told_and_what_was_committed_meanwhile_follows() {
     let stage = match Stage::new() {
         Ok(stage) => stage,
-        Err(why) => return note(&format!("skipped: no mount that could become read-only: {why}")),
+        Err(why) => return skipped(&format!("no mount that could become read-only: {why}")),
     };
     note("read-only is a read-only bind mount over the data directory");
     let repository = Repository::dev();
