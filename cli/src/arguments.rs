@@ -73,7 +73,12 @@ pub(crate) fn parse() -> Result<Arguments, ExitCode> {
             }
             let text = error.render().to_string();
             if error.use_stderr() {
-                crate::logging::say(terminal::escape_lines(&format!("{text}{sources}")));
+                let text = format!("{text}{sources}");
+                if terminal::logs_json() {
+                    terminal::complain(text.trim_start_matches("error: ").trim_end(), Vec::new(), None);
+                } else {
+                    crate::logging::say(terminal::escape_lines(&text));
+                }
                 return ExitCode::from(ERROR);
             }
             match Terminal::new(Format::Text).text(&text) {

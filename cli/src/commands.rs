@@ -2,6 +2,7 @@
 
 mod control_plane;
 mod crds;
+mod health;
 mod key;
 pub(crate) mod model;
 mod plan;
@@ -45,6 +46,8 @@ pub(crate) enum Command {
     Serve(serve::ServeArguments),
     /// Answer the control plane's requests from a data directory
     ControlPlane(control_plane::ControlPlaneCommandArguments),
+    /// Ask a listener of this machine whether it is well; exits 1 if it is not, or does not answer
+    Health(health::HealthArguments),
     /// Make keys for the APIs
     Key(key::KeyArguments),
     /// Print the custom resource definitions as YAML
@@ -66,6 +69,7 @@ impl Command {
             Self::Train(arguments) => train::run(&arguments),
             Self::Serve(arguments) => serve::run(&arguments),
             Self::ControlPlane(arguments) => control_plane::run(&arguments),
+            Self::Health(arguments) => health::run(&arguments),
             Self::Key(arguments) => key::run(&arguments),
             Self::Crds(arguments) => crds::run(&arguments),
         }

@@ -17,9 +17,9 @@ use server::{Access, Keys, Limits};
 const CONTROL_PLANE_REQUESTS: usize = 128;
 const CONTROL_PLANE_ANSWERS_BYTES: usize = 128 << 20;
 
-/// Where inference is answered.
+/// Where inference is answered, for those who ask there too.
 #[derive(Debug, Clone, Args)]
-pub(crate) struct InferenceArguments {
+pub(crate) struct InferenceAddress {
     /// Where inference requests are answered: IP:PORT, localhost:PORT, or :PORT for all interfaces; port 0 takes a free one
     #[arg(
         long,
@@ -28,6 +28,40 @@ pub(crate) struct InferenceArguments {
         default_value = "127.0.0.1:8080"
     )]
     inference: Place,
+}
+
+/// Where the control plane answers, for those who ask there too.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ControlPlaneAddress {
+    /// Where the control plane answers: IP:PORT, localhost:PORT, or :PORT for all interfaces; port 0 takes a free one
+    #[arg(
+        long,
+        env = "AURORA_CONTROL_PLANE",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:8000"
+    )]
+    control_plane: Place,
+}
+
+impl InferenceAddress {
+    /// Returns where this machine reaches it.
+    pub(crate) fn reached_at(&self) -> SocketAddr {
+        self.inference.reached_at()
+    }
+}
+
+impl ControlPlaneAddress {
+    /// Returns where this machine reaches it.
+    pub(crate) fn reached_at(&self) -> SocketAddr {
+        self.control_plane.reached_at()
+    }
+}
+
+/// Where inference is answered, and how.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct InferenceArguments {
+    #[command(flatten)]
+    inference: InferenceAddress,
 
     /// The keys that may ask for predictions: lines `name:sha256hex`, reread as they change; mode 600
     #[arg(long, env = "AURORA_INFERENCE_KEYS_FILE", value_name = "PATH")]
@@ -132,17 +166,11 @@ struct InferenceLimits {
     queue_timeout: u32,
 }
 
-/// Where the control plane answers.
+/// Where the control plane answers, and how.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ControlPlaneArguments {
-    /// Where the control plane answers: IP:PORT, localhost:PORT, or :PORT for all interfaces; port 0 takes a free one
-    #[arg(
-        long,
-        env = "AURORA_CONTROL_PLANE",
-        value_name = "ADDRESS",
-        default_value = "127.0.0.1:8000"
-    )]
-    control_plane: Place,
+    #[command(flatten)]
+    control_plane: ControlPlaneAddress,
 
     /// The keys that may ask the control plane: lines `name:sha256hex`, reread as they change; mode 600
     #[arg(long, env = "AURORA_API_KEYS_FILE", value_name = "PATH")]
@@ -245,7 +273,7 @@ impl InferenceArguments {
         let keys = keys(self.inference_keys_file.as_ref())?;
         if !self.insecure_inference {
             let flag = "--inference-keys-file";
-            require_loopback(self.inference.address(), &keys, flag).hint(|| {
+            require_loopback(self.inference.inference.address(), &keys, flag).hint(|| {
                 "`aurora key new NAME` makes a key; --insecure-inference lets everybody ask".to_owned()
             })?;
         }
@@ -271,7 +299,7 @@ impl InferenceArguments {
             ..listener.limits()
         };
         let access = listener.access(keys, self.insecure_inference);
-        bind(self.inference, INFERENCE, access, limits, None)
+        bind(self.inference.inference, INFERENCE, access, limits, None)
     }
 }
 
@@ -283,8 +311,12 @@ impl ControlPlaneArguments {
         inference: Option<&Bound>,
     ) -> Result<Bound, Failure> {
         let keys = keys(self.api_keys_file.as_ref())?;
-        require_loopback(self.control_plane.address(), &keys, "--api-keys-file")
-            .hint(|| "`aurora key new NAME` makes a key".to_owned())?;
+        require_loopback(
+            self.control_plane.control_plane.address(),
+            &keys,
+            "--api-keys-file",
+        )
+        .hint(|| "`aurora key new NAME` makes a key".to_owned())?;
         let limits = Limits {
             connections: self.max_control_plane_connections,
             requests: CONTROL_PLANE_REQUESTS,
@@ -292,7 +324,7 @@ impl ControlPlaneArguments {
             ..listener.limits()
         };
         bind(
-            self.control_plane,
+            self.control_plane.control_plane,
             CONTROL_PLANE,
             listener.access(keys, false),
             limits,

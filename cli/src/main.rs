@@ -17,6 +17,7 @@ mod serving;
 mod signals;
 mod slots;
 mod status_files;
+mod supervisor;
 mod terminal;
 mod trainer;
 mod view;

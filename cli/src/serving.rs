@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use crate::failure::{Failure, chain};
 use crate::listeners::Bound;
 use crate::signals::Signals;
+use crate::supervisor::Supervisor;
 
 /// Threads of the loops: two even on one core, so that one slow step does not stop the other.
 const LOOPS: usize = 2;
@@ -51,6 +52,7 @@ pub(crate) struct Parts {
     /// How many files the process may have open.
     files: usize,
     running: JoinSet<(&'static str, Result<(), String>)>,
+    supervisor: Supervisor,
 }
 
 impl Parts {
@@ -61,6 +63,7 @@ impl Parts {
             stop: watch::Sender::new(false),
             files: raise_open_files(),
             running: JoinSet::new(),
+            supervisor: Supervisor::from_environment(),
         })
     }
 
@@ -71,6 +74,11 @@ impl Parts {
             // Nobody left to ask is the same as being asked.
             let _asked = stop.wait_for(|stop| *stop).await;
         }
+    }
+
+    /// Returns who is told how it goes.
+    pub(crate) fn supervisor(&self) -> &Supervisor {
+        &self.supervisor
     }
 
     /// Starts a part.
@@ -97,8 +105,11 @@ impl Parts {
             workers: cores.clamp(THREADS_MIN, THREADS_MAX),
             aside: cores + INFERENCE_ASIDE,
         };
-        let serving = threads.run(sockets, |sockets| {
-            server::serve_inference(runtime, sockets, options, stopped)
+        let supervisor = self.supervisor.clone();
+        let serving = threads.run(sockets, |sockets| async {
+            // Where requests are answered: it lasts as long as these threads do.
+            drop(tokio::spawn(supervisor.watch()));
+            server::serve_inference(runtime, sockets, options, stopped).await;
         })?;
         self.spawn("inference", serving);
         Ok(())
@@ -168,7 +179,9 @@ impl Parts {
             stop,
             files: _,
             mut running,
+            supervisor,
         } = self;
+        supervisor.stopping();
         stop.send_replace(true);
         while let Some(ended) = running.join_next().await {
             match ended {

@@ -7,14 +7,17 @@
 mod line;
 mod printer;
 
+use std::env;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use planner::Timestamp;
 use planner::shown::{escape, is_plain};
 use serde::Serialize;
 
 use crate::arguments::Format;
+use crate::clock;
 use crate::logging;
 
 pub(crate) use line::{Colour, Line, painted, table};
@@ -28,8 +31,15 @@ pub(crate) fn colours(is_terminal: bool) -> bool {
     is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// Writes a failure to standard error.
+/// Writes a failure to standard error: as an event where the output is a log in JSON.
 pub(crate) fn complain(message: &str, details: Vec<Line>, hint: Option<&str>) {
+    if logs_json() {
+        let details: Vec<String> = details.into_iter().map(|line| line.render(false)).collect();
+        let value =
+            serde_json::json!({ "event": "error", "message": message, "details": details, "hint": hint });
+        logging::say(event(&at(clock::now(), value)));
+        return;
+    }
     let is_painted = colours(io::stderr().is_terminal());
     let first = painted(Colour::Red, "error:").and(format!(" {message}"));
     let hint = hint.map(|hint| painted(Colour::Yellow, "hint:").and(format!(" {hint}")));
@@ -144,6 +154,41 @@ pub(crate) fn missed(is_json: bool, lines: u64) -> String {
     } else {
         format!("… {lines} lines not shown\n")
     }
+}
+
+/// The commands that go on, whose output is a log.
+const LOGGING: [&str; 3] = ["up", "serve", "control-plane"];
+
+/// Says whether this process's output is a log in JSON: known also where the rest of the command line is wrong.
+pub(crate) fn logs_json() -> bool {
+    let mut words = env::args_os()
+        .skip(1)
+        .map(|word| word.to_string_lossy().into_owned());
+    let goes_on = words
+        .next()
+        .is_some_and(|command| LOGGING.contains(&command.as_str()));
+    let mut form = env::var("AURORA_OUTPUT").ok();
+    while let Some(word) = words.next() {
+        match word.strip_prefix("--output") {
+            Some("") => form = words.next(),
+            Some(given) => form = given.strip_prefix('=').map(str::to_owned).or(form),
+            None => {}
+        }
+    }
+    goes_on && form.as_deref() == Some("json")
+}
+
+/// Adds when it happened to an event.
+pub(crate) fn at(now: Timestamp, mut event: serde_json::Value) -> serde_json::Value {
+    if let Some(event) = event.as_object_mut() {
+        event.insert("at".to_owned(), time(now).into());
+    }
+    event
+}
+
+/// Returns a time as logs have it: with date and zone.
+pub(crate) fn time(now: Timestamp) -> String {
+    now.format("%FT%TZ").to_string()
 }
 
 /// Renders one JSON document on one line, with its line end, for a command that goes on.

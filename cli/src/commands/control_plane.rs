@@ -48,6 +48,7 @@ async fn serve(
     let status = Arc::new(StatusFiles::new(data_dir));
     let address = bound.address;
     parts.control_plane(store, status, Metrics::new(), bound)?;
+    parts.supervisor().ready();
     let said = Announcer::new(terminal)?;
     said.say(
         format!("control plane  http://{address}"),

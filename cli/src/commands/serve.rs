@@ -110,6 +110,7 @@ async fn serve(
     runtime.expected(Instant::now());
     let address = bound.address;
     parts.inference(&runtime, bound)?;
+    parts.supervisor().ready();
     tokio::select! {
         loaded = load(&slots, &deployed) => loaded?,
         asked = parts.wait() => {

@@ -36,6 +36,7 @@ use crate::news::Teller;
 use crate::serving::{self, Parts};
 use crate::slots::ServerSlots;
 use crate::status_files::{StatusFiles, Trouble};
+use crate::supervisor::{Supervisor, Word};
 use crate::terminal::Terminal;
 use crate::trainer::ChildTrainer;
 
@@ -118,6 +119,8 @@ async fn serve(
         environment: environment.clone(),
         events: standalone.events(),
         teller: Teller::default(),
+        word: Word::default(),
+        supervisor: parts.supervisor().clone(),
         presenter: presenter.clone(),
         runtime: runtime.clone(),
         store: standalone.store().clone(),
@@ -135,6 +138,7 @@ async fn serve(
 
     parts.inference(&runtime, inference)?;
     parts.control_plane(standalone.store().clone(), status, metrics, control_plane)?;
+    parts.supervisor().ready();
     let trainer = Arc::new(ChildTrainer::new()?);
     let stopped = parts.stopped();
     parts.spawn("reconciler", async move {
@@ -197,6 +201,8 @@ struct Telling {
     environment: EnvironmentName,
     events: Receiver<Event>,
     teller: Teller,
+    word: Word,
+    supervisor: Supervisor,
     presenter: Presenter,
     runtime: Runtime,
     store: Store,
@@ -232,6 +238,9 @@ impl Telling {
         }
         if !matches!(event, Event::PassEnded { .. }) {
             self.is_settled = matches!(event, Event::Settled { .. });
+        }
+        if let Some(word) = self.word.hear(&event) {
+            self.supervisor.status(word);
         }
         let news = self.teller.hear(event);
         self.presenter.news(&news);

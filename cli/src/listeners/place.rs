@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::str::FromStr;
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -57,6 +57,17 @@ impl Place {
             Self::At(address) => address,
             Self::Localhost(port) => (Ipv4Addr::LOCALHOST, port).into(),
             Self::Everywhere(port) => (Ipv6Addr::UNSPECIFIED, port).into(),
+        }
+    }
+
+    /// Returns where this machine reaches a listener that is here.
+    pub(super) fn reached_at(self) -> SocketAddr {
+        let address = self.address();
+        match address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => (Ipv4Addr::LOCALHOST, address.port()).into(),
+            // A listener on all interfaces takes IPv4 too, and a machine may have no other.
+            IpAddr::V6(ip) if ip.is_unspecified() => (Ipv4Addr::LOCALHOST, address.port()).into(),
+            _ => address,
         }
     }
 

@@ -1,6 +1,6 @@
 //! What Git can do to the branch that `up` follows, as docs/git.md tells it.
 
-use git2::{BranchType, Oid, ResetType};
+use git2::{BranchType, Oid};
 use serde_json::{Value, json};
 
 use crate::harness::{FREE_PORTS, Ground, Repository, Up, aurora, eventually, get, run, text, up_command};
@@ -173,12 +173,7 @@ fn a_branch_that_is_forced_is_followed_and_reported_once() {
     up.event("the report is over with the next commit", |event| {
         event["event"] == "resolved" && event["reason"] == "BranchForced"
     });
-    let head = repository.git().find_commit(first).expect("the commit");
-    repository
-        .git()
-        .reset(head.as_object(), ResetType::Soft, None)
-        .expect("a reset");
-    let amended = repository.edit(WINE, "weight: 20", "weight: 40");
+    let amended = repository.amend(WINE, "weight: 20", "weight: 40");
     serves(&up, &body, (STABLE, Some(CANARY), 40));
     eventually("it is reported", || {
         let findings = up.status()["environment"]["status"]["findings"].to_string();

@@ -16,6 +16,7 @@ mod exit_codes;
 mod faults;
 mod git;
 mod reading;
+mod service;
 mod serving;
 mod starting;
 mod terminal;

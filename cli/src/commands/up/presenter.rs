@@ -4,7 +4,7 @@
 //! written on a thread of its own, so that whatever becomes of standard output stops nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
+use std::io::{self, IsTerminal as _};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use planner::names::ObjectName;
@@ -24,6 +24,8 @@ const UNCOMMITTED_MAX: usize = 20;
 #[derive(Debug, Clone)]
 pub(crate) struct Presenter {
     terminal: Terminal,
+    /// Whether standard output is a terminal.
+    is_watched: bool,
     out: Printer<Told>,
     announced: BTreeSet<ObjectName>,
     ready: bool,
@@ -57,6 +59,7 @@ impl Presenter {
         };
         Ok(Self {
             terminal,
+            is_watched: io::stdout().is_terminal(),
             out: Printer::start("output", move |heard| writer.write(heard))?,
             announced: BTreeSet::new(),
             ready: false,
@@ -175,7 +178,13 @@ impl Presenter {
     }
 
     fn change(&self, news: &News) {
-        let time = clock::now().format("%H:%M:%S");
+        let now = clock::now();
+        // A person at a terminal knows the day; a file or a journal does not.
+        let time = if self.is_watched {
+            now.format("%H:%M:%S").to_string()
+        } else {
+            terminal::time(now)
+        };
         let (colour, mark) = if news.is_bad() {
             (Colour::Red, "!")
         } else {
@@ -204,7 +213,7 @@ impl Presenter {
 
     fn event(&self, value: impl FnOnce() -> Value) {
         if self.terminal.is_json() {
-            let text = terminal::event(&value());
+            let text = terminal::event(&terminal::at(clock::now(), value()));
             let bytes = text.len();
             self.say(Told::Lines(text), bytes, 1);
         }

@@ -74,6 +74,23 @@ impl Repository {
         self.commit(&format!("{path}: {from} -> {to}"))
     }
 
+    /// As [`Self::edit`], but in the place of the newest commit, as `git commit --amend` does: the branch moves once.
+    pub(crate) fn amend(&self, path: &str, from: &str, to: &str) -> Oid {
+        let text = self.read(path);
+        assert!(text.contains(from), "{path} holds {from:?}:\n{text}");
+        self.write(path, text.replace(from, to));
+        let mut index = self.git.index().expect("an index");
+        index
+            .add_all(["*"], IndexAddOption::FORCE, None)
+            .expect("the work tree in the index");
+        index.write().expect("the index is written");
+        let tree = index.write_tree().expect("a tree");
+        let tree = self.git.find_tree(tree).expect("the tree");
+        let head = self.git.find_commit(self.head()).expect("the newest commit");
+        head.amend(Some("HEAD"), None, None, None, None, Some(&tree))
+            .expect("an amended commit")
+    }
+
     /// Commits the whole work tree.
     pub(crate) fn commit(&self, message: &str) -> Oid {
         let mut index = self.git.index().expect("an index");
