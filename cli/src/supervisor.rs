@@ -136,17 +136,17 @@ mod tests {
         assert_eq!(heard(&socket, patience).as_deref(), Some("WATCHDOG=1"));
 
         // The only thread is held, as by a request that never ends.
-        let (hold, held) = mpsc::channel::<()>();
-        let (begin, begun) = mpsc::channel();
+        let (release, released) = mpsc::channel::<()>();
+        let (sender, is_held) = mpsc::channel();
         drop(runtime.spawn(async move {
-            begin.send(()).unwrap();
-            let _released = held.recv();
+            sender.send(()).unwrap();
+            let _end = released.recv();
         }));
-        begun.recv().unwrap();
+        is_held.recv().unwrap();
         supervisor.tell("HELD=1");
         while heard(&socket, patience).as_deref() != Some("HELD=1") {}
         assert_eq!(heard(&socket, Duration::from_millis(200)), None);
-        drop(hold);
+        drop(release);
         assert_eq!(heard(&socket, patience).as_deref(), Some("WATCHDOG=1"));
     }
 

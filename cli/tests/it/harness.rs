@@ -60,6 +60,15 @@ pub(crate) fn skipped(why: &str) {
     note(&format!("skipped: {why}"));
 }
 
+/// Says whether there is a `git` to ask; without one, that a test is skipped.
+pub(crate) fn has_git() -> bool {
+    let is_there = Command::new("git").arg("--version").output().is_ok();
+    if !is_there {
+        skipped("a test of what Git itself does; it needs the command git");
+    }
+    is_there
+}
+
 /// Waits until `condition` gives a value.
 pub(crate) fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();

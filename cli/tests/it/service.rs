@@ -18,12 +18,12 @@ impl Systemd {
     fn at(address: &SocketAddr) -> Self {
         let socket = UnixDatagram::bind_addr(address).unwrap();
         let heard: Arc<Mutex<Vec<String>>> = Arc::default();
-        let hears = heard.clone();
+        let kept = heard.clone();
         thread::spawn(move || {
             let mut bytes = [0; 4096];
             while let Ok(read) = socket.recv(&mut bytes) {
                 let message = String::from_utf8_lossy(&bytes[..read]).into_owned();
-                hears.lock().unwrap().push(message);
+                kept.lock().unwrap().push(message);
             }
         });
         Self(heard)

@@ -9,7 +9,7 @@ use expect_test::{Expect, expect};
 use planner::names::Revision;
 use reconciler::source::{Follow, Relation, Source, SourceError};
 
-use crate::repository::{Repo, V1, V2, at, deployment, dev};
+use crate::repository::{Repo, V1, V2, at, deployment, dev, has_git};
 
 /// Opens the source, and shows an error with the repository's path and commit ids made stable.
 fn check_open(repo: &Repo, branch: Option<&str>, expected: &Expect) {
@@ -47,6 +47,9 @@ fn the_checked_out_branch_is_followed_and_a_later_checkout_is_not() {
 
 #[test]
 fn a_packed_and_a_worktree_s_branch_is_found() {
+    if !has_git() {
+        return;
+    }
     let mut repo = Repo::with(&[]);
     let mut source = Source::open(&repo.repository(), None).unwrap();
     let git = |arguments: &[&str]| {
@@ -219,6 +222,9 @@ fn a_deleted_branch_is_an_error_until_it_is_back() {
 
 #[test]
 fn a_repository_that_is_moved_away_is_not_taken_for_the_one_around_it() {
+    if !has_git() {
+        return;
+    }
     let outer = tempfile::tempdir().unwrap();
     let git = |arguments: &[&str]| {
         let output = Command::new("git")

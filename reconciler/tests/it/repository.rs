@@ -131,6 +131,19 @@ impl Repo {
     }
 }
 
+/// Says whether there is a `git` to ask; without one, past the test harness, that a test is skipped: `.ci/run` lists it.
+pub(crate) fn has_git() -> bool {
+    let is_there = std::process::Command::new("git")
+        .arg("--version")
+        .output()
+        .is_ok();
+    if !is_there {
+        let line = b"skipped: a test of what Git itself does; it needs the command git\n";
+        std::io::Write::write_all(&mut std::io::stderr(), line).unwrap();
+    }
+    is_there
+}
+
 /// What lies at a path, read by a thread of this process.
 pub(crate) fn at(path: &Path) -> reconciler::source::Repository {
     reconciler::source::Repository {

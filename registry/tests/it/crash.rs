@@ -24,7 +24,7 @@ const V2: &str = "v20261120-093000";
 /// A write, the store that it finds, and the calls that it makes.
 fn check(name: &str, before: &[&str], words: &str, calls: &Expect) {
     if let Err(why) = strace(Path::new("/dev/null"), &[], Path::new("true"), &[]).map(drop) {
-        say(&format!("crash test of {name} skipped: {why}"));
+        say(&format!("skipped: crash test of {name}: {why}"));
         return;
     }
     let workshop = tempfile::tempdir().unwrap();

@@ -4,7 +4,7 @@ mod loops;
 mod moves;
 mod planted;
 #[path = "../../../reconciler/tests/it/repository.rs"]
-mod repository;
+pub(crate) mod repository;
 mod schedules;
 mod trouble;
 #[path = "../../../reconciler/tests/it/versions.rs"]

@@ -184,6 +184,9 @@ fn a_change_of_the_index_is_seen_and_an_unchanged_one_not_read() {
 /// What only Git itself writes: an intent, a split index, a sparse one, one of a repository of SHA-256.
 #[test]
 fn the_forms_that_git_gives_an_index_are_understood() {
+    if !crate::tests::repository::has_git() {
+        return;
+    }
     let clone = Clone::new();
     for name in ["a", "b", "c"] {
         std::fs::create_dir_all(clone.path().join(name)).unwrap();
