@@ -39,6 +39,8 @@ use crate::syncer::Syncer;
 
 const LOCK: &str = "lock";
 const HEARTBEAT: &str = "heartbeat";
+/// There since the process was asked to end, until the next one starts.
+const STOP: &str = "stop";
 const INSTALLATION: &str = "installation";
 const GIT: &str = "git";
 const DATA_DIGESTS: &str = "data-digests.json";
@@ -219,6 +221,22 @@ impl DataDir {
     /// Says that the process is alive: touches `heartbeat`.
     pub fn beat(&self, now: SystemTime) -> io::Result<()> {
         Ok(Dir::open(&self.path).and_then(|dir| dir.touch(HEARTBEAT, now))?)
+    }
+
+    /// Remembers that the process was asked to end: whatever becomes of it from here on says nothing of what it did.
+    pub(crate) fn note_stop(&self) -> io::Result<()> {
+        let noted = Dir::open(&self.path).and_then(|dir| dir.replace_unsynced(STOP, b""));
+        noted.map_err(plain)
+    }
+
+    /// Says whether the process before this one was asked to end, and forgets it.
+    pub(crate) fn take_stop(&self) -> bool {
+        let Ok(dir) = Dir::open(&self.path) else {
+            return false;
+        };
+        let was_asked = matches!(dir.stamp(STOP), Ok(Some(_)));
+        // One that cannot be forgotten would make every later end look like this one.
+        was_asked && dir.remove(STOP).is_ok()
     }
 
     /// Remembers where the registry in use lies; nothing is written where that is remembered already.

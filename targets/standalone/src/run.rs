@@ -224,6 +224,7 @@ impl Standalone {
         let wake = self.wake.clone();
         let events = self.events.clone();
         let reading = self.source.interrupt();
+        let data_dir = self.objects.data_dir.clone();
         let (following, operator) = self.assemble(slots, trainer);
 
         let (stop, stopped) = watch::channel(false);
@@ -239,6 +240,7 @@ impl Standalone {
                 return Err(RunError::LoopEnded { which: "operator", source });
             }
             ended = &mut reconciling => {
+                note_stop(&data_dir);
                 let _operator = stop.send(true);
                 let converged = ended
                     .and_then(|ended| ended)
@@ -247,6 +249,8 @@ impl Standalone {
                 return Ok(converged);
             }
         }
+        // First: however long the rest takes, and whoever loses patience with it, the runs under way were stopped in order.
+        note_stop(&data_dir);
         let _loops = stop.send(true);
         let _killed = tokio::time::timeout(STOP_PATIENCE, operating).await;
         let ended = match tokio::time::timeout(PASS_PATIENCE, &mut reconciling).await {
@@ -298,6 +302,12 @@ impl Standalone {
             Reconciler::new(source, environment, objects.clone(), registry, locate).with_data(roots, digests);
         let following = Following::new(reconciler, objects, owner, slots, wake, events);
         (following, operator)
+    }
+}
+
+fn note_stop(data_dir: &DataDir) {
+    if let Err(error) = data_dir.note_stop() {
+        tracing::warn!(%error, "cannot write down that this end is an orderly one; runs under way may count as tried");
     }
 }
 

@@ -364,6 +364,75 @@ async fn a_killed_trainer_is_retried_and_a_refusal_is_not() {
           hint: nothing retries it until the job's spec changes"#]].assert_eq(&world.findings());
 }
 
+/// A model whose run hangs, and how often it was started.
+fn hanging() -> (World, impl Fn(&World) -> usize) {
+    let manifests = format!(
+        "{}---\n{}",
+        deployment("m", V1, None),
+        training("m", V1, "builtin:iris")
+    );
+    let world = World::start(Repo::with(&[("m.yaml", &manifests)]));
+    *world.trainer.fate.lock().unwrap() = Fate::Hang;
+    let runs = |world: &World| world.trainer.requests.lock().unwrap().len();
+    (world, runs)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_run_that_ends_with_all_around_it_takes_everything_down_less_and_less_often() {
+    let (mut world, runs) = hanging();
+    world.turn_till(|world| runs(world) == 1);
+    // As the kernel ends a container that is out of memory: everything, and it is started again at once.
+    for (attempt, seconds) in [(1, 10), (2, 40), (3, 3_600), (4, 3_600)] {
+        world.restart();
+        for _ in 0..5 {
+            world.turn();
+        }
+        world.wait(Duration::from_secs(seconds - 1));
+        for _ in 0..5 {
+            world.turn();
+        }
+        assert_eq!(runs(&world), attempt, "it waits {seconds} s");
+        world.wait(Duration::from_secs(1));
+        world.turn_till(|world| runs(world) == attempt + 1);
+    }
+    *world.trainer.fate.lock().unwrap() = Fate::Publish;
+    world.restart();
+    world.turn();
+    world.wait(Duration::from_hours(1));
+    world.turn_until(|world| world.slots.show("m") == V1);
+    assert_eq!(world.findings(), "");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn an_orderly_end_is_no_attempt_even_where_somebody_loses_patience_with_it() {
+    let (mut world, runs) = hanging();
+    world.turn_till(|world| runs(world) == 1);
+    let attempts = |world: &World| {
+        let file = "status/MLTrainingJob/m-20261101-120000.json";
+        let status = fs::read_to_string(world.data_dir().join(file)).unwrap();
+        let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+        let runs = status["memory"]["runs"].as_array().unwrap().clone();
+        let attempt = |run: &serde_json::Value| run["attempt"].as_u64().unwrap();
+        runs.iter().map(attempt).collect::<Vec<_>>()
+    };
+    for started in 2..5 {
+        // Asked to end, and killed before it has: as by `docker stop` after ten seconds.
+        world.note_stop();
+        world.restart();
+        world.turn_till(|world| runs(world) == started);
+        assert_eq!(attempts(&world), [1]);
+    }
+    // The next process was not asked.
+    world.restart();
+    for _ in 0..5 {
+        world.turn();
+    }
+    assert_eq!(runs(&world), 4);
+    world.wait(Duration::from_secs(10));
+    world.turn_till(|world| runs(world) == 5);
+    assert_eq!(attempts(&world), [1, 2]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_folder_that_cannot_be_written_is_told_and_tried_again() {
     let mut world = serving();
