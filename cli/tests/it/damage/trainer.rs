@@ -41,6 +41,24 @@ fn a_trainer_killed_by_the_kernel_is_told_and_tried_again() {
         (score(first.as_raw_nonzero().to_string()).trim() == "1000").then_some(())
     });
     assert_ne!(score(up.id().to_string()).trim(), "1000");
+    // It has its turn on the processor last, with all its threads, and none of what serves has it later than usual.
+    let niceness = |id: String| -> Vec<String> {
+        let threads = fs::read_dir(format!("/proc/{id}/task")).unwrap();
+        threads
+            .filter_map(|thread| {
+                let stat = fs::read_to_string(thread.ok()?.path().join("stat")).ok()?;
+                // Fields are counted behind the name, which may hold blanks.
+                let (_name, fields) = stat.rsplit_once(") ")?;
+                fields.split(' ').nth(16).map(str::to_owned)
+            })
+            .collect()
+    };
+    let own = niceness("self".to_owned())[0].clone();
+    assert!(niceness(up.id().to_string()).iter().all(|nice| *nice == own));
+    eventually("the trainer gives way", || {
+        let of_threads = niceness(first.as_raw_nonzero().to_string());
+        (of_threads.len() > 1 && of_threads.iter().all(|nice| nice == "19")).then_some(())
+    });
     kill_process(first, Signal::KILL).expect("it works");
 
     let failed = up.event("it is told", |event| {
