@@ -1,5 +1,7 @@
 //! The two listeners: where they listen, who may ask, what they take, and what stands in the way.
 
+mod bounds;
+
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -11,12 +13,15 @@ use server::{Access, Keys, Limits};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::failure::{Context as _, Failure};
+use crate::memory_limit::{self, MemoryLimit};
+use bounds::Defaults;
+
+pub(crate) use bounds::Bounds;
 
 /// Connections that the system may complete before they are accepted; it may allow fewer.
 const BACKLOG: i32 = 4096;
-/// Connections of the control plane that read at a time, and their answers.
+/// Connections of the control plane that read at a time.
 const CONTROL_PLANE_REQUESTS: usize = 128;
-const CONTROL_PLANE_ANSWERS_BYTES: usize = 128 << 20;
 
 /// Where inference is answered.
 #[derive(Debug, Clone, Args)]
@@ -46,27 +51,26 @@ pub(crate) struct InferenceArguments {
 /// What the inference listener takes from strangers.
 #[derive(Debug, Clone, Args)]
 struct InferenceLimits {
-    /// Open connections to inference; the one that idles longest gives way
+    /// Open connections to inference; the one that idles longest gives way [default: 1024, fewer where
+    /// memory is short]
     #[arg(
         long,
         env = "AURORA_MAX_CONNECTIONS",
         value_name = "COUNT",
-        default_value_t = 1024,
         help_heading = LIMITS,
         value_parser = count
     )]
-    max_connections: usize,
+    max_connections: Option<usize>,
 
-    /// Inference requests that are evaluated or wait for it
+    /// Inference requests that are evaluated or wait for it [default: 512, at most one per connection]
     #[arg(
         long,
         env = "AURORA_MAX_REQUESTS",
         value_name = "COUNT",
-        default_value_t = 512,
         help_heading = LIMITS,
         value_parser = count
     )]
-    max_requests: usize,
+    max_requests: Option<usize>,
 
     /// Rows of one request
     #[arg(
@@ -79,49 +83,47 @@ struct InferenceLimits {
     )]
     max_rows: usize,
 
-    /// The body of one request
+    /// The body of one request [default: 16MiB, at most a sixteenth of the memory]
     #[arg(
         long,
         env = "AURORA_MAX_BODY",
         value_name = "SIZE",
-        default_value = "16MiB",
         help_heading = LIMITS,
         value_parser = size
     )]
-    max_body: usize,
+    max_body: Option<usize>,
 
-    /// All bodies that are held at once, beyond the first 16 KiB of each
+    /// All bodies that are held at once, beyond the first 16 KiB of each [default: 64MiB, at most a
+    /// sixteenth of the memory]
     #[arg(
         long,
         env = "AURORA_MAX_BODIES",
         value_name = "SIZE",
-        default_value = "64MiB",
         help_heading = LIMITS,
         value_parser = size
     )]
-    max_bodies: usize,
+    max_bodies: Option<usize>,
 
-    /// One answer
+    /// One answer [default: 64MiB, at most all answers]
     #[arg(
         long,
         env = "AURORA_MAX_ANSWER",
         value_name = "SIZE",
-        default_value = "64MiB",
         help_heading = LIMITS,
         value_parser = size
     )]
-    max_answer: usize,
+    max_answer: Option<usize>,
 
-    /// All answers that are made or not yet taken, beyond 16 KiB of each
+    /// All answers that are made or not yet taken, beyond 16 KiB of each [default: 256MiB, at most 5/64 of the
+    /// memory]
     #[arg(
         long,
         env = "AURORA_MAX_ANSWERS",
         value_name = "SIZE",
-        default_value = "256MiB",
         help_heading = LIMITS,
         value_parser = size
     )]
-    max_answers: usize,
+    max_answers: Option<usize>,
 
     /// How long a request may wait for its turn to be evaluated, in seconds
     #[arg(
@@ -151,16 +153,16 @@ pub(crate) struct ControlPlaneArguments {
     #[arg(long, env = "AURORA_API_KEYS_FILE", value_name = "PATH")]
     api_keys_file: Option<PathBuf>,
 
-    /// Open connections to the control plane; the one that idles longest gives way
+    /// Open connections to the control plane; the one that idles longest gives way [default: 256, fewer
+    /// where memory is short]
     #[arg(
         long,
         env = "AURORA_MAX_CONTROL_PLANE_CONNECTIONS",
         value_name = "COUNT",
-        default_value_t = 256,
         help_heading = LIMITS,
         value_parser = count
     )]
-    max_control_plane_connections: usize,
+    max_control_plane_connections: Option<usize>,
 }
 
 /// How both listeners treat whoever asks.
@@ -236,6 +238,8 @@ pub(crate) struct Bound {
     pub(crate) address: SocketAddr,
     access: Access,
     limits: Limits,
+    /// The memory that the limits are measured by.
+    memory: Option<MemoryLimit>,
 }
 
 impl InferenceArguments {
@@ -258,19 +262,24 @@ impl InferenceArguments {
             max_answers,
             queue_timeout,
         } = self.limits;
+        let memory = memory_limit::smallest();
+        let defaults = Defaults::of(memory.as_ref());
+        let connections = max_connections.unwrap_or(defaults.connections);
+        let bodies_bytes = max_bodies.unwrap_or(defaults.bodies_bytes.max(max_body.unwrap_or(0)));
+        let answers_bytes = max_answers.unwrap_or(defaults.answers_bytes.max(max_answer.unwrap_or(0)));
         let limits = Limits {
-            connections: max_connections,
-            requests: max_requests,
+            connections,
+            requests: max_requests.unwrap_or(defaults.requests.min(connections)),
             rows: max_rows,
-            body_bytes: max_body,
-            bodies_bytes: max_bodies,
-            answer_bytes: max_answer,
-            answers_bytes: max_answers,
+            body_bytes: max_body.unwrap_or(defaults.body_bytes.min(bodies_bytes)),
+            bodies_bytes,
+            answer_bytes: max_answer.unwrap_or(defaults.answer_bytes.min(answers_bytes)),
+            answers_bytes,
             queue_timeout: seconds(queue_timeout),
             ..listener.limits()
         };
         let access = listener.access(keys, self.insecure_inference);
-        bind(self.inference, "--inference", access, limits)
+        bind(self.inference, "--inference", access, limits, memory)
     }
 }
 
@@ -280,10 +289,15 @@ impl ControlPlaneArguments {
         let keys = keys(self.api_keys_file.as_ref())?;
         require_loopback(self.control_plane, &keys, "--api-keys-file")
             .hint(|| "`aurora key new NAME` makes a key".to_owned())?;
+        let memory = memory_limit::smallest();
+        let defaults = Defaults::of(memory.as_ref());
         let limits = Limits {
-            connections: self.max_control_plane_connections,
+            connections: self
+                .max_control_plane_connections
+                .unwrap_or(defaults.control_plane_connections),
             requests: CONTROL_PLANE_REQUESTS,
-            answers_bytes: CONTROL_PLANE_ANSWERS_BYTES,
+            answer_bytes: defaults.control_plane_answers_bytes,
+            answers_bytes: defaults.control_plane_answers_bytes,
             ..listener.limits()
         };
         bind(
@@ -291,6 +305,7 @@ impl ControlPlaneArguments {
             "--control-plane",
             listener.access(keys, false),
             limits,
+            memory,
         )
     }
 }
@@ -318,6 +333,11 @@ impl ListenerArguments {
 }
 
 impl Bound {
+    /// Returns what its requests may hold, to be told.
+    pub(crate) fn bounds(&self) -> Bounds {
+        Bounds::new(&self.limits, self.memory.as_ref())
+    }
+
     /// Hands over the listener, who may ask, and what it takes. No other handle is left: the port is free as soon as
     /// the listener is dropped.
     pub(crate) fn into_parts(self) -> io::Result<(TcpListener, Access, Limits)> {
@@ -372,7 +392,13 @@ fn keys(file: Option<&PathBuf>) -> Result<Keys, KeysError> {
     file.map_or_else(|| Ok(Keys::none()), |path| Keys::from_file(path))
 }
 
-fn bind(address: SocketAddr, flag: &str, access: Access, limits: Limits) -> Result<Bound, Failure> {
+fn bind(
+    address: SocketAddr,
+    flag: &str,
+    access: Access,
+    limits: Limits,
+    memory: Option<MemoryLimit>,
+) -> Result<Bound, Failure> {
     let bound = listen(address).and_then(|listener| Ok((listener.local_addr()?, listener)));
     match bound {
         Ok((address, listener)) => Ok(Bound {
@@ -380,6 +406,7 @@ fn bind(address: SocketAddr, flag: &str, access: Access, limits: Limits) -> Resu
             address,
             access,
             limits,
+            memory,
         }),
         Err(error) => {
             let failure = match error.kind() {

@@ -11,6 +11,7 @@ mod life;
 mod listeners;
 mod logging;
 mod memory;
+mod memory_limit;
 mod meters;
 mod news;
 mod serving;

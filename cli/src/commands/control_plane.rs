@@ -50,7 +50,7 @@ async fn serve(
     parts.control_plane(store, status, Metrics::new(), bound)?;
     let said = Announcer::new(terminal)?;
     said.say(
-        format!("control plane  http://{address}"),
+        [format!("control plane  http://{address}")],
         || json!({ "event": "listening", "control_plane": address }),
     );
     parts.wait().await?;

@@ -109,6 +109,7 @@ async fn serve(
     }
     runtime.expected(Instant::now());
     let address = bound.address;
+    let bounds = bound.bounds();
     parts.inference(&runtime, bound)?;
     tokio::select! {
         loaded = load(&slots, &deployed) => loaded?,
@@ -119,8 +120,8 @@ async fn serve(
     }
     let said = Announcer::new(terminal)?;
     said.say(
-        format!("inference      http://{address}"),
-        || json!({ "event": "ready", "inference": format!("http://{address}") }),
+        [bounds.to_string(), format!("inference      http://{address}")],
+        || json!({ "event": "ready", "inference": format!("http://{address}"), "bounds": bounds }),
     );
     parts.wait().await?;
     parts.stop().await?;

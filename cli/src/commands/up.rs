@@ -129,6 +129,7 @@ async fn serve(
         &inference.address.to_string(),
         &control_plane.address.to_string(),
         &Zones::default().in_use().to_string(),
+        &inference.bounds(),
     );
 
     parts.inference(&runtime, inference)?;

@@ -115,6 +115,11 @@ impl Budget {
         }
     }
 
+    /// Returns what one answer can count for: what is larger takes all that its peer may have, alone.
+    pub(crate) fn most(&self) -> usize {
+        self.0.peer_bytes.saturating_add(FREE_BYTES)
+    }
+
     /// Returns how many bytes are held.
     #[cfg(test)]
     pub(crate) fn held(&self) -> usize {

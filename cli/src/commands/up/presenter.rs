@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::banner::{self, Addresses, Served};
 use crate::clock;
+use crate::listeners::Bounds;
 use crate::logging::END;
 use crate::news::{News, Phase};
 use crate::terminal::{self, Colour, Heard, Line, Printer, Sink, Terminal, painted};
@@ -63,11 +64,19 @@ impl Presenter {
         })
     }
 
-    /// Tells where it listens, and which time zones schedules are read by; nothing answers there yet.
-    pub(crate) fn listening(&self, addresses: &Addresses, inference: &str, control_plane: &str, zones: &str) {
+    /// Tells where it listens, which time zones schedules are read by and what requests may hold; nothing answers there yet.
+    pub(crate) fn listening(
+        &self,
+        addresses: &Addresses,
+        inference: &str,
+        control_plane: &str,
+        zones: &str,
+        bounds: &Bounds,
+    ) {
         self.event(|| {
             json!({
                 "event": "listening", "inference": inference, "control_plane": control_plane, "time_zones": zones,
+                "bounds": bounds,
             })
         });
         self.text(
@@ -78,6 +87,7 @@ impl Presenter {
             ),
         );
         self.text(Colour::Dim, &format!("time zones: {zones}"));
+        self.text(Colour::Dim, &bounds.to_string());
     }
 
     /// Tells which manifests differ from the newest commit.
