@@ -50,6 +50,8 @@ fn version() -> &'static str {
 /// returned.
 pub(crate) fn parse() -> Result<Arguments, ExitCode> {
     Arguments::try_parse().map_err(|mut error| {
+        // What is written here may have to wait for its reader.
+        crate::signals::release();
         // A value may be another's: the name of a branch, say.
         let strange: Vec<_> = error
             .context()

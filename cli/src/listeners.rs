@@ -216,12 +216,12 @@ pub(crate) struct ListenerArguments {
     )]
     write_timeout: u32,
 
-    /// How long requests under way may take at the end, in seconds
+    /// How long requests under way may take at the end, in seconds; all of the end takes 2 s more at most
     #[arg(
         long,
         env = "AURORA_DRAIN_TIMEOUT",
         value_name = "SECONDS",
-        default_value_t = 25,
+        default_value_t = 7,
         help_heading = LIMITS
     )]
     drain_timeout: u32,
@@ -336,6 +336,11 @@ impl Bound {
     /// Returns what its requests may hold, to be told.
     pub(crate) fn bounds(&self) -> Bounds {
         Bounds::new(&self.limits, self.memory.as_ref())
+    }
+
+    /// Returns how long requests under way may take at the end.
+    pub(crate) fn drain_timeout(&self) -> Duration {
+        self.limits.drain_timeout
     }
 
     /// Hands over the listener, who may ask, and what it takes. No other handle is left: the port is free as soon as

@@ -28,7 +28,7 @@ use crate::{Slots, Trainer, Wake};
 const REGISTRY: &str = "registry";
 
 /// How long a training run's process may take to end after it was killed.
-const STOP_PATIENCE: Duration = Duration::from_secs(5);
+const STOP_PATIENCE: Duration = Duration::from_secs(3);
 
 /// How long a pass may go on once it is over; what it reads from Git then is left.
 const PASS_PATIENCE: Duration = Duration::from_secs(2);

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use planner::names::ObjectName;
@@ -121,13 +122,16 @@ impl Presenter {
         }
     }
 
-    /// Tells that it drains and ends.
-    pub(crate) fn stopping(&self) {
+    /// Tells that it drains, for how long at most, and ends.
+    pub(crate) fn stopping(&self, drain: Duration) {
         self.say(Told::Stopping, 0, 0);
-        self.event(|| json!({ "event": "stopping" }));
+        let seconds = drain.as_secs();
+        self.event(|| json!({ "event": "stopping", "drain_seconds": seconds }));
         self.text(
             Colour::Dim,
-            "stopping: requests under way are answered; a second signal ends it at once",
+            &format!(
+                "stopping: requests under way are answered, for {seconds} s at most; a second signal ends it at once"
+            ),
         );
     }
 
