@@ -112,12 +112,6 @@ fn status_text(ground: &Ground) -> String {
     text(&output)
 }
 
-/// Says how a test came to its fault, or why it could not, past the test harness, which would keep it to itself.
-fn note(what: &str) {
-    let line = format!("{what}\n");
-    std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes()).unwrap();
-}
-
 #[test]
 fn a_second_up_that_asks_for_the_same_ports_is_told_of_the_data_directory() {
     let ground = Ground::dev();

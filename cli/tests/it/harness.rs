@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 pub(crate) use http::{Answer, get, post};
-pub(crate) use repository::Repository;
+pub(crate) use repository::{Repository, copy};
 pub(crate) use up::{FREE_PORTS, Ground, Up, command as up_command, trainer};
 
 /// How long a condition may take to come true: generous, since tests share their machine.
@@ -59,4 +59,10 @@ pub(crate) fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>
         assert!(started.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
         thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// Says how a test came to its fault, or why it could not, past the test harness, which would keep it to itself.
+pub(crate) fn note(what: &str) {
+    let line = format!("{what}\n");
+    std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes()).unwrap();
 }

@@ -10,6 +10,7 @@ mod harness;
 mod clocks;
 mod commands;
 mod commits;
+mod container;
 mod damage;
 mod data;
 mod exit_codes;

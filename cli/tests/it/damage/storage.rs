@@ -4,8 +4,8 @@ mod stage;
 
 use std::fs;
 
-use super::{STABLE, Traffic, WINE, finding, note, nothing_is_wrong, status_text, weight_is};
-use crate::harness::{FREE_PORTS, Ground, Repository, Up, eventually, up_command};
+use super::{STABLE, Traffic, WINE, finding, nothing_is_wrong, status_text, weight_is};
+use crate::harness::{FREE_PORTS, Ground, Repository, Up, eventually, note, up_command};
 use stage::Stage;
 
 /// A job that makes another version of iris.
