@@ -191,7 +191,7 @@ impl Teller {
                     Outcome::Stopped {
                         reason: StopReason::Interrupted,
                         ..
-                    } => (Phase::Failed, Some(INTERRUPTED.to_owned())),
+                    } => (Phase::Ended, Some(INTERRUPTED.to_owned())),
                     Outcome::Stopped { reason, .. } => (Phase::Ended, Some(reason.to_string())),
                     Outcome::Running => (Phase::Running, None),
                 };
