@@ -207,6 +207,7 @@ impl Store {
             let Some(dir) = base.dir(model.as_str())? else {
                 continue;
             };
+            swept.extend(dir.sweep(dry_run)?);
             for name in [VERSIONS, crate::alias::ALIASES] {
                 if let Some(dir) = within(&dir, name)? {
                     swept.extend(dir.sweep(dry_run)?);

@@ -10,7 +10,7 @@ use planner::names::{Digest, Version};
 use super::Counters;
 use crate::error::StoreError;
 use crate::files::{Dir, Stamp};
-use crate::history::{HISTORY, Junk, Resume, Walked, walk};
+use crate::history::{HISTORY, HistoryEntry, Junk, Resume, Walked, walk};
 
 /// How much before the end of what was read must be as it was, in bytes: more than one entry.
 const GUARD_BYTES: u64 = 512;
@@ -65,7 +65,7 @@ impl Past {
             Resume::start_of(stamp.bytes())
         };
         let Standing { digests, aborted } = standing;
-        let walked = walk(file, from, stamp.bytes(), &mut |entry| {
+        let walked = walk(file, from, stamp.bytes(), &mut |entry: HistoryEntry| {
             entry.count(digests, aborted);
         })
         .map_err(failed)?;
