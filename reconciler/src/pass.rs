@@ -9,6 +9,7 @@ mod retry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use planner::Timestamp;
 use planner::clock::Doubt;
@@ -29,11 +30,14 @@ use crate::objects::ObjectStore;
 use crate::observe::{Decidable, Looks};
 use crate::report::{Told, report};
 use crate::resolve::{DataDigests, Resolver, Touched};
-use crate::source::{Relation, Source, SourceError};
+use crate::source::{Relation, Remembered, Source, SourceError};
 use crate::standing::{AwaitedPin, Standing};
 use crate::view::View;
 use crate::zones::Zones;
 use retry::Retries;
+
+/// How long a pass may read on in a long history: no commit waits longer for it, nor does an end.
+const HISTORY_PATIENCE: Duration = Duration::from_millis(50);
 
 /// Where an environment's registry lies.
 pub type Locate = Arc<dyn Fn(&Environment) -> PathBuf + Send + Sync>;
@@ -99,12 +103,17 @@ pub struct Pass {
     pub doubt: Option<Doubt>,
     /// Whether it decided about anything.
     pub is_touched: bool,
+    /// Whether there is more of a long history to read, for the next pass at once.
+    pub is_walking: bool,
 }
 
 impl Pass {
-    /// Says whether it did nothing, and nothing is to be tried again.
+    /// Says whether it did nothing, and nothing is to be tried again or read on.
     pub fn is_quiet(&self) -> bool {
-        self.applied.done.is_empty() && self.applied.failed.is_empty() && !self.is_cut_short
+        self.applied.done.is_empty()
+            && self.applied.failed.is_empty()
+            && !self.is_cut_short
+            && !self.is_walking
     }
 }
 
@@ -140,7 +149,7 @@ impl Reconciler {
             target,
             registry,
             locate,
-            resolver: Resolver::default(),
+            resolver: Resolver::default().with_patience(HISTORY_PATIENCE),
             view: View::default(),
             standing: Standing::default(),
             hashes: PlanHash::default(),
@@ -172,6 +181,30 @@ impl Reconciler {
     /// Returns what is known of the content of the repository's data files.
     pub fn data_digests(&self) -> &DataDigests {
         self.resolver.data_digests()
+    }
+
+    /// Reads on in a long history for about this long in each pass.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        let resolver = self.resolver.with_patience(patience);
+        Self { resolver, ..self }
+    }
+
+    /// Takes what an earlier reconciler knew of the branch's history.
+    #[must_use]
+    pub fn with_remembered(self, remembered: Option<Remembered>) -> Self {
+        let resolver = self.resolver.with_remembered(remembered);
+        Self { resolver, ..self }
+    }
+
+    /// Returns what is known of the branch's history.
+    pub fn remembered(&self) -> Option<Remembered> {
+        self.resolver.remembered()
+    }
+
+    /// Returns the commit down from which the branch's history is known.
+    pub fn walked_to(&self) -> Option<Revision> {
+        self.resolver.walked_to()
     }
 
     /// Returns how everything stands by the last pass.
@@ -276,8 +309,14 @@ impl Reconciler {
         });
         let mut of_commit = BTreeSet::new();
         match self.resolve_head() {
-            Ok(None) => return,
-            Ok(Some(touched)) => self.declare(touched, scope),
+            Ok(None) => {
+                self.go_on(pass, scope);
+                return;
+            }
+            Ok(Some(touched)) => {
+                pass.is_walking = self.resolver.is_under_way();
+                self.declare(touched, scope);
+            }
             Err(error) => {
                 of_commit.insert(unavailable(&error));
                 pass.is_cut_short = true;
@@ -300,6 +339,28 @@ impl Reconciler {
             let standing = self.standing.subjects();
             let models = standing.flat_map(|id| self.view.links.models_of(id));
             scope.models.extend(models.cloned());
+        }
+    }
+
+    /// Reads on in a history that is too long to be read at once.
+    fn go_on(&mut self, pass: &mut Pass, scope: &mut Scope) {
+        if !self.resolver.is_under_way() {
+            return;
+        }
+        match self.resolver.go_on(&self.source) {
+            Ok(touched) => {
+                pass.is_walking = self.resolver.is_under_way();
+                if touched != Touched::Manifests(BTreeSet::new()) {
+                    self.declare(touched, scope);
+                }
+            }
+            Err(error) => {
+                tracing::debug!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot read on in the branch's history"
+                );
+                pass.is_cut_short = true;
+            }
         }
     }
 

@@ -29,7 +29,7 @@ pub(crate) use dataset::{DataFiles, join};
 pub(crate) use difference::{Difference, refused};
 pub use folder::Folder;
 pub use hash::{GitHash, NoHash};
-pub use history::Changed;
+pub use history::{Changed, Remembered};
 pub(crate) use history::{Documents, History, Line, Of, Questions, Walked};
 pub use protocol::{Cause, Immovable};
 use protocol::{GitError, Newest, Request};

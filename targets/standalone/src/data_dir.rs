@@ -26,6 +26,7 @@ use std::time::SystemTime;
 
 use planner::names::Digest;
 use planner::object::Kind;
+use reconciler::source::Remembered;
 use registry::files::Dir;
 use registry::{DatasetRoots, StoreError};
 
@@ -46,6 +47,9 @@ const GIT: &str = "git";
 const DATA_DIGESTS: &str = "data-digests.json";
 /// The largest memory of data files that is read, in bytes.
 const DATA_DIGESTS_BYTES_MAX: u64 = 64 << 20;
+const HISTORY: &str = "history.json";
+/// The largest memory of the branch's history that is read, in bytes: a hundred thousand manifests.
+const HISTORY_BYTES_MAX: u64 = 64 << 20;
 const REGISTRY_PATH: &str = "registry-path";
 const DATASET_ROOTS: &str = "dataset-roots.json";
 /// The largest of the small files that remember something, in bytes.
@@ -290,6 +294,22 @@ impl DataDir {
         let bytes = serde_json::to_vec(digests)?;
         match folder(&self.path, &[GIT])? {
             Some(dir) => dir.replace_unsynced(DATA_DIGESTS, &bytes).map_err(plain),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns what is remembered of the branch's history; nothing where that cannot be read.
+    pub(crate) fn history(&self) -> Option<Remembered> {
+        let path = self.path.join(GIT).join(HISTORY);
+        let bytes = registry::files::read(&path, FILE, HISTORY_BYTES_MAX).ok()??;
+        serde_json::from_slice(&bytes).ok()
+    }
+
+    /// Remembers the branch's history. Losing it costs time alone.
+    pub(crate) fn set_history(&self, remembered: &Remembered) -> io::Result<()> {
+        let bytes = serde_json::to_vec(remembered)?;
+        match folder(&self.path, &[GIT])? {
+            Some(dir) => dir.replace_unsynced(HISTORY, &bytes).map_err(plain),
             None => Ok(()),
         }
     }

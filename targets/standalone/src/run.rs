@@ -27,6 +27,9 @@ use crate::{Slots, Trainer, Wake};
 /// Where the registry lies in the data directory, unless the environment says otherwise.
 const REGISTRY: &str = "registry";
 
+/// How long the branch is left alone while there is more of its history to read.
+const WALK_REST: Duration = Duration::from_millis(5);
+
 /// How long a training run's process may take to end after it was killed.
 const STOP_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -298,8 +301,9 @@ impl Standalone {
         let operator = Operator::new(objects.clone(), models, trainings, wake.clone(), events.clone());
         let locate = locate(&objects.data_dir);
         let digests = objects.data_dir.data_digests();
-        let reconciler =
-            Reconciler::new(source, environment, objects.clone(), registry, locate).with_data(roots, digests);
+        let reconciler = Reconciler::new(source, environment, objects.clone(), registry, locate)
+            .with_data(roots, digests)
+            .with_remembered(objects.data_dir.history());
         let following = Following::new(reconciler, objects, owner, slots, wake, events);
         (following, operator)
     }
@@ -383,6 +387,7 @@ async fn reconcile(
         })
         .await?;
         is_first = false;
+        let is_walking = look.pass.is_walking;
         let is_settled =
             rested_at == Some(look.generation) && *resting.borrow() == rested_at && look.pass.is_quiet();
         let before = (converged.is_settled, converged.revision.clone());
@@ -409,10 +414,12 @@ async fn reconcile(
         }
         tokio::select! {
             () = wake.0.reconciler.notified() => {}
-            () = tokio::time::sleep(POLL) => {}
+            () = tokio::time::sleep(if is_walking { WALK_REST } else { POLL }) => {}
             _changed = stopped.changed() => {}
         }
     }
+    // Whatever it was asked to end for, nothing is waited for: the history is only written.
+    tokio::task::spawn_blocking(move || following.remember_history(1)).await?;
     Ok(converged)
 }
 

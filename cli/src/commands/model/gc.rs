@@ -125,7 +125,7 @@ impl Named {
     fn by_commit(&mut self, repo: &std::path::Path, environment: &EnvironmentName) -> Result<(), Failure> {
         let mut source = Source::open(&git_reader::repository(repo), None)?;
         let head = source.head()?;
-        let mut resolver = Resolver::default();
+        let mut resolver = Resolver::without_history();
         resolver.resolve(&source, &head, environment, None)?;
         let Resolution { desired, findings } = resolver.into_resolution();
         // What a manifest pins that cannot be read is not known, and what is not known removes nothing.
