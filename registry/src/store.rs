@@ -208,7 +208,7 @@ impl Store {
                 continue;
             };
             swept.extend(dir.sweep(dry_run)?);
-            for name in [VERSIONS, crate::alias::ALIASES] {
+            for name in [VERSIONS, crate::alias::ALIASES, RUNS] {
                 if let Some(dir) = within(&dir, name)? {
                     swept.extend(dir.sweep(dry_run)?);
                 }
@@ -225,7 +225,7 @@ impl Store {
 
 /// Opens a folder of a model. Where a link is in its place, whoever uses it is told: it must not keep the other models
 /// from starting.
-fn within(model: &Dir, name: &str) -> Result<Option<Dir>, StoreError> {
+pub(crate) fn within(model: &Dir, name: &str) -> Result<Option<Dir>, StoreError> {
     match model.dir(name) {
         Err(StoreError::Link { .. }) => Ok(None),
         dir => dir,

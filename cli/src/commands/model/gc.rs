@@ -1,4 +1,4 @@
-//! `aurora model gc`: removes versions that nothing names. What is pinned is read from the environment's objects and
+//! `aurora model gc`: removes versions that nothing names, and what is left of old runs. What is pinned is read from the environment's objects and
 //! their status, and from the newest commit where a repository is given.
 
 use std::collections::BTreeSet;
@@ -169,6 +169,7 @@ fn say(terminal: Terminal, collected: &[Collected], dry_run: bool) -> Result<(),
             .iter()
             .map(|collected| match collected {
                 Collected::Version(model, version) => json!({ "version": version, "model": model }),
+                Collected::Run(model, version) => json!({ "run": version, "model": model }),
                 Collected::Dataset(digest) => json!({ "dataset": digest }),
                 Collected::Leftover(path) => json!({ "leftover": path.to_string_lossy() }),
                 Collected::Skipped(model, why) => json!({ "skipped": model, "why": why }),
@@ -181,6 +182,7 @@ fn say(terminal: Terminal, collected: &[Collected], dry_run: bool) -> Result<(),
     for collected in collected {
         terminal.line(match collected {
             Collected::Version(model, version) => Line::from(format!("{verb} {model} {version}")),
+            Collected::Run(model, version) => Line::from(format!("{verb} the run of {model} {version}")),
             Collected::Dataset(digest) => Line::from(format!("{verb} dataset {digest}")),
             Collected::Leftover(path) => Line::from(format!("{verb} {}", path.display())),
             Collected::Skipped(model, why) => {
