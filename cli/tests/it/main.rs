@@ -17,6 +17,7 @@ mod exit_codes;
 mod faults;
 mod git;
 mod reading;
+mod release_before;
 mod serving;
 mod starting;
 mod terminal;
