@@ -258,7 +258,8 @@ impl Reconciler {
         pass.suspended = desired.and_then(|desired| desired.environment.suspend.clone());
         // Reads the registry, some of it in turns.
         if beat == Beat::Turn {
-            self.looks.turn(&self.view, &self.registry, &mut scope.models);
+            let looked = self.looks.turn(&self.view, &self.registry, &mut scope.models);
+            self.close_histories(&looked);
         }
         if desired.is_some() && (scope.is_due || !scope.models.is_empty()) {
             pass.is_touched = true;
@@ -269,6 +270,18 @@ impl Reconciler {
         }
         self.conclude(&mut pass, now);
         pass
+    }
+
+    /// Closes a history that has grown, as one of a model that nothing moves has that an Aurora of before left: one in a
+    /// pass, since it is read for that.
+    fn close_histories(&self, models: &[ModelName]) {
+        for model in models {
+            match self.registry.close_history(model) {
+                Ok(false) => {}
+                Ok(true) => break,
+                Err(error) => tracing::debug!(%model, %error, "a history that has grown cannot be closed"),
+            }
+        }
     }
 
     /// Takes in what changed among the objects; `false` where they could not be read.

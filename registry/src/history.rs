@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::StoreError;
 use crate::store::Store;
 
-pub(crate) use journal::Journal;
+pub(crate) use journal::{Journal, PART_BYTES_MAX};
 pub use walk::Junk;
 pub(crate) use walk::{Resume, Walked, walk};
 
@@ -164,6 +164,15 @@ impl Store {
         match self.model_dir(model)? {
             Some(dir) => parts::junk(&dir),
             None => Ok(Vec::new()),
+        }
+    }
+
+    /// Closes a model's history though there is nothing to append, where that makes it much shorter; says whether it did.
+    pub(crate) fn close_history(&self, model: &ModelName) -> Result<bool, StoreError> {
+        let _lock = self.lock_shared()?;
+        match self.model_dir(model)? {
+            Some(dir) if dir.kind(HISTORY)?.is_some() => Journal::open(&dir)?.close(&[]),
+            Some(_) | None => Ok(false),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::lock::{Lock, Mode, PATIENCE};
 
 /// How large a history gets before it is closed, in bytes, and at least twice what it began with: a hundred entries,
 /// since whoever starts, or appends, reads it whole.
-const PART_BYTES_MAX: u64 = 32 << 10;
+pub(crate) const PART_BYTES_MAX: u64 = 32 << 10;
 
 /// How often another writer may close the history that a lock is waited for.
 const LOCKS_MAX: usize = 100;
@@ -74,11 +74,7 @@ impl<'a> Journal<'a> {
     pub(super) fn append(self, entry: &HistoryEntry) -> Result<(), StoreError> {
         let path = self.dir.path().join(HISTORY);
         let line = Line::new(entry).bytes();
-        if let End::Torn { whole } = self.end {
-            tracing::warn!(path = %path.display(), "cut a torn last line off the history");
-            let cut = self.lock.file().set_len(whole);
-            cut.map_err(|e| StoreError::io("cut", &path, e))?;
-        }
+        self.cut_torn()?;
         if self.bytes > PART_BYTES_MAX {
             match self.close(&line) {
                 Ok(true) => return Ok(()),
@@ -100,7 +96,8 @@ impl<'a> Journal<'a> {
     /// where that would not make it much shorter.
     ///
     /// At any moment there is a whole history under its name: the old one, or the new one.
-    fn close(&self, line: &[u8]) -> Result<bool, StoreError> {
+    pub(super) fn close(&self, line: &[u8]) -> Result<bool, StoreError> {
+        self.cut_torn()?;
         let carried = self.ledger.entries().map(|entry| Line::carried(entry).bytes());
         let mut begin: Vec<u8> = carried.flatten().collect();
         if self.bytes < 2 * begin.len() as u64 {
@@ -124,6 +121,17 @@ impl<'a> Journal<'a> {
         }
         self.dir.link(HISTORY, &parts::name(newest + 1))?;
         self.dir.sync()
+    }
+
+    /// Cuts off a last line that a crash has torn: it never happened.
+    fn cut_torn(&self) -> Result<(), StoreError> {
+        let End::Torn { whole } = self.end else {
+            return Ok(());
+        };
+        let path = self.dir.path().join(HISTORY);
+        tracing::warn!(path = %path.display(), "cut a torn last line off the history");
+        let cut = self.lock.file().set_len(whole);
+        cut.map_err(|e| StoreError::io("cut", path, e))
     }
 
     fn settle_names(&self) -> Result<(), StoreError> {

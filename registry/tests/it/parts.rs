@@ -161,3 +161,33 @@ fn what_still_counts_may_be_long() {
     assert_eq!(after.history_digests.len(), 1_001);
     assert_eq!(store.history(&model, usize::MAX).unwrap().len(), 3_002);
 }
+
+/// A model that nothing moves has its history closed too, once it was looked at; what is known of it stays.
+#[test]
+fn a_long_history_is_closed_though_nothing_is_appended() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    let folder = root.join("aurora/wine");
+    let store = a_long_history(root, 100);
+    let model: ModelName = word("wine");
+    let observer = Observer::new(store.clone());
+    assert!(
+        !observer.close_history(&model).unwrap(),
+        "nobody has looked at it"
+    );
+    let before = observer.observe(&model).unwrap();
+    assert!(!observer.close_history(&model).unwrap(), "it is short");
+
+    write(root, "grow wine").unwrap();
+    let whole = fs::read(folder.join("history.jsonl")).unwrap();
+    let mut torn = whole.clone();
+    torn.extend_from_slice(b"{\"at\":\"2026");
+    fs::write(folder.join("history.jsonl"), torn).unwrap();
+    observer.observe(&model).unwrap();
+    assert!(observer.close_history(&model).unwrap());
+    assert_eq!(fs::read(folder.join("history-1.jsonl")).unwrap(), whole);
+    assert_eq!(observer.observe(&model).unwrap(), before);
+    assert_eq!(Observer::new(store.clone()).observe(&model).unwrap(), before);
+    assert_eq!(store.history(&model, 1_000).unwrap().len(), 101);
+    assert!(!observer.close_history(&model).unwrap(), "it is short again");
+}
