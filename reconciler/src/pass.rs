@@ -4,12 +4,12 @@
 //! or because something is tried again. It may be cut anywhere; the next one converges. The branch is resolved anew on
 //! each pass, so a newer commit wins over any wait for an older one.
 
+mod histories;
 mod retry;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use planner::Timestamp;
 use planner::clock::Doubt;
@@ -30,14 +30,11 @@ use crate::objects::ObjectStore;
 use crate::observe::{Decidable, Looks};
 use crate::report::{Told, report};
 use crate::resolve::{DataDigests, Resolver, Touched};
-use crate::source::{Relation, Remembered, Source, SourceError};
+use crate::source::{Relation, Source, SourceError};
 use crate::standing::{AwaitedPin, Standing};
 use crate::view::View;
 use crate::zones::Zones;
 use retry::Retries;
-
-/// How long a pass may read on in a long history: no commit waits longer for it, nor does an end.
-const HISTORY_PATIENCE: Duration = Duration::from_millis(50);
 
 /// Where an environment's registry lies.
 pub type Locate = Arc<dyn Fn(&Environment) -> PathBuf + Send + Sync>;
@@ -149,7 +146,7 @@ impl Reconciler {
             target,
             registry,
             locate,
-            resolver: Resolver::default().with_patience(HISTORY_PATIENCE),
+            resolver: Resolver::default().with_patience(histories::PATIENCE),
             view: View::default(),
             standing: Standing::default(),
             hashes: PlanHash::default(),
@@ -181,30 +178,6 @@ impl Reconciler {
     /// Returns what is known of the content of the repository's data files.
     pub fn data_digests(&self) -> &DataDigests {
         self.resolver.data_digests()
-    }
-
-    /// Reads on in a long history for about this long in each pass.
-    #[must_use]
-    pub fn with_patience(self, patience: Duration) -> Self {
-        let resolver = self.resolver.with_patience(patience);
-        Self { resolver, ..self }
-    }
-
-    /// Takes what an earlier reconciler knew of the branch's history.
-    #[must_use]
-    pub fn with_remembered(self, remembered: Option<Remembered>) -> Self {
-        let resolver = self.resolver.with_remembered(remembered);
-        Self { resolver, ..self }
-    }
-
-    /// Returns what is known of the branch's history.
-    pub fn remembered(&self) -> Option<Remembered> {
-        self.resolver.remembered()
-    }
-
-    /// Returns the commit down from which the branch's history is known.
-    pub fn walked_to(&self) -> Option<Revision> {
-        self.resolver.walked_to()
     }
 
     /// Returns how everything stands by the last pass.
@@ -270,18 +243,6 @@ impl Reconciler {
         }
         self.conclude(&mut pass, now);
         pass
-    }
-
-    /// Closes a history that has grown, as one of a model that nothing moves has that an Aurora of before left: one in a
-    /// pass, since it is read for that.
-    fn close_histories(&self, models: &[ModelName]) {
-        for model in models {
-            match self.registry.close_history(model) {
-                Ok(false) => {}
-                Ok(true) => break,
-                Err(error) => tracing::debug!(%model, %error, "a history that has grown cannot be closed"),
-            }
-        }
     }
 
     /// Takes in what changed among the objects; `false` where they could not be read.
@@ -352,28 +313,6 @@ impl Reconciler {
             let standing = self.standing.subjects();
             let models = standing.flat_map(|id| self.view.links.models_of(id));
             scope.models.extend(models.cloned());
-        }
-    }
-
-    /// Reads on in a history that is too long to be read at once.
-    fn go_on(&mut self, pass: &mut Pass, scope: &mut Scope) {
-        if !self.resolver.is_under_way() {
-            return;
-        }
-        match self.resolver.go_on(&self.source) {
-            Ok(touched) => {
-                pass.is_walking = self.resolver.is_under_way();
-                if touched != Touched::Manifests(BTreeSet::new()) {
-                    self.declare(touched, scope);
-                }
-            }
-            Err(error) => {
-                tracing::debug!(
-                    error = &error as &dyn std::error::Error,
-                    "cannot read on in the branch's history"
-                );
-                pass.is_cut_short = true;
-            }
         }
     }
 
@@ -597,24 +536,6 @@ impl Reconciler {
         general.extend(self.unseen.iter().cloned());
         general.extend(self.undone.values().flatten().cloned());
         general
-    }
-
-    fn forced_finding(&self) -> Option<Finding> {
-        let (from, to) = self.forced.as_ref()?;
-        Some(Finding {
-            location: None,
-            reason: Reason::BranchForced,
-            subject: format!("branch {}", self.source.branch()).into(),
-            message: format!(
-                "was forced from {} to {}, which does not contain it; it is followed",
-                from.short(),
-                to.short()
-            ),
-            hint: format!(
-                "the commit is not lost yet: git branch before-force {}",
-                from.short()
-            ),
-        })
     }
 
     /// A registry is opened at the start; a commit that names another one counts from the next start on.
