@@ -3,6 +3,7 @@
 mod loops;
 mod moves;
 mod planted;
+mod remembered;
 #[path = "../../../reconciler/tests/it/repository.rs"]
 mod repository;
 mod schedules;
