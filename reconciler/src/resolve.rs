@@ -180,7 +180,9 @@ impl Resolver {
         let Some(history) = &mut self.history else {
             return Ok(Touched::Manifests(touched));
         };
-        let found = history.go_on(source, &mut |files| old.documents(&files), self.patience)?;
+        let is_declared = |id: &ObjectId| index.is_none_or(|index| index.is_claimed(id));
+        let documents = &mut |files: Vec<_>| old.documents(&files);
+        let found = history.go_on(source, documents, self.patience, &is_declared)?;
         if let Some(desired) = &mut self.resolution.desired {
             restamp(desired, history, &found, &mut touched);
         }

@@ -267,14 +267,9 @@ impl History {
                 .collect(),
             None => all(),
         };
-        if let Some(fork) = fork.as_ref().filter(|fork| fork.behind > 0) {
-            let dropped: BTreeSet<Revision> = fork.dropped.iter().map(|commit| commit.revision()).collect();
-            let is_dropped = |id: &ObjectId| {
-                self.known
-                    .get(id)
-                    .is_some_and(|known| dropped.contains(&known.revision))
-            };
-            open.extend(all().into_iter().filter(is_dropped));
+        let dropped = fork.as_ref().map(|fork| self.dropped(fork)).unwrap_or_default();
+        if !dropped.is_empty() {
+            open.extend(all().intersection(&dropped).cloned());
         }
         // What was known before stands where nobody can find out more.
         let known = |id: &ObjectId| self.known.get(id).filter(|_| !touched.contains(id)).cloned();
@@ -284,6 +279,7 @@ impl History {
             .collect();
         let mut walk = UnderWay::begin(line.source.hash(line.head)?, open);
         walk.is_anew = fork.is_none();
+        walk.dropped = dropped;
         walk.stand_ins = stand_ins;
         walk.data = data(if fork.is_some() { Of::Touched } else { Of::All });
         // Above the last head every change counts, whoever made and undid it; below it only what is looked for.
@@ -294,6 +290,16 @@ impl History {
         Ok(walk)
     }
 
+    /// Returns the manifests that a commit of a line that was left had changed last.
+    fn dropped(&self, fork: &Fork) -> BTreeSet<ObjectId> {
+        let commits: BTreeSet<Revision> = fork.dropped.iter().map(|commit| commit.revision()).collect();
+        let known = self
+            .known
+            .iter()
+            .filter(|(_, known)| commits.contains(&known.revision));
+        known.map(|(id, _)| id.clone()).collect()
+    }
+
     /// Goes on with the walk that is under way, for about as long as `patience`, and returns the manifests whose commit
     /// may be another one now.
     pub(crate) fn go_on(
@@ -301,6 +307,7 @@ impl History {
         source: &Source,
         documents: &mut FindDocuments<'_>,
         patience: Duration,
+        is_declared: &dyn Fn(&ObjectId) -> bool,
     ) -> Result<Vec<ObjectId>, SourceError> {
         let Some((environment, walk)) = &mut self.under_way else {
             return Ok(Vec::new());
@@ -313,7 +320,8 @@ impl History {
         let Some((environment, walk)) = self.under_way.take() else {
             return Ok(Vec::new());
         };
-        Ok(self.take_in(environment, walk))
+        let walked = Walked { environment, walk };
+        Ok(self.accept(walked, &BTreeSet::new(), is_declared))
     }
 
     /// Takes in what a walk found, and returns the manifests whose commit may be another one now.
@@ -329,8 +337,10 @@ impl History {
             environment,
             mut walk,
         } = walked;
-        for id in touched.iter().filter(|id| !is_declared(id)) {
-            self.known.remove(id);
+        for id in touched.iter().chain(walk.found.keys()) {
+            if !is_declared(id) {
+                self.known.remove(id);
+            }
         }
         walk.open.retain(|id| is_declared(id));
         walk.found.retain(|id, _| is_declared(id));
@@ -348,6 +358,10 @@ impl History {
         self.at = Some((environment, walk.head));
         if walk.is_anew {
             self.known.clear();
+        }
+        // Also of one that is not declared now, for which nobody looked.
+        for id in &walk.dropped {
+            self.known.remove(id);
         }
         let found = walk.found.keys().cloned().collect();
         self.known.extend(walk.found);

@@ -25,6 +25,8 @@ pub(super) struct UnderWay {
     pub(super) head: GitHash,
     /// The last head has no first parent in common with this one: what was known of it counts no more.
     pub(super) is_anew: bool,
+    /// The manifests of which a commit was known that the new head does not contain.
+    pub(super) dropped: BTreeSet<ObjectId>,
     /// The commit down to which every change counts, until it is reached, with the data files to look at above it.
     pub(super) above: Option<(GitHash, DataOf)>,
     /// The data files to look at below.
@@ -53,6 +55,7 @@ impl UnderWay {
         Self {
             head,
             is_anew: false,
+            dropped: BTreeSet::new(),
             above: None,
             data: DataOf::new(),
             open,
