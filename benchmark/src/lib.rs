@@ -19,6 +19,7 @@ pub mod replies;
 pub mod scale;
 pub mod scenario;
 pub mod server;
+pub mod soak;
 pub mod split;
 pub mod start;
 pub mod swap;

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use benchmark::figures::Report;
 use benchmark::ground::Place;
 use benchmark::swap::Effort;
-use benchmark::{idle, process, scale, server, split, start, swap};
+use benchmark::{idle, process, scale, server, soak, split, start, swap};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Reproduces each published figure (see benchmark/README.md).
@@ -83,6 +83,15 @@ enum Command {
         #[arg(long)]
         quick: bool,
     },
+    /// Commits, mistakes, collections, load and scrapes for a long time, and whether anything grows.
+    Soak {
+        /// How long, in minutes.
+        #[arg(long, default_value_t = 30.0)]
+        minutes: f64,
+        /// Commits a second.
+        #[arg(long, default_value_t = 4.0)]
+        rate: f64,
+    },
     /// Single-row inference beside a bare echo.
     Server {
         /// How often.
@@ -117,6 +126,10 @@ fn main() -> Result<ExitCode> {
                 scale::Effort::FULL
             };
             scale::run(&place, &models, seeded, &effort, &say)?
+        }
+        Command::Soak { minutes, rate } => {
+            let time = Duration::try_from_secs_f64(minutes * 60.0).context("--minutes")?;
+            soak::run(&place, soak::Effort { time, rate }, &say)?
         }
         Command::Server { rounds } => server::run(&place, rounds)?,
         Command::Echo => {

@@ -5,11 +5,11 @@
 //! ```
 
 mod answers;
-mod client;
+pub(crate) mod client;
 mod commits;
 mod fleet;
 mod judge;
-mod meter;
+pub(crate) mod meter;
 mod seed;
 
 use std::fs;

@@ -57,6 +57,8 @@ pub(crate) fn parse() -> Result<Arguments, ExitCode> {
     parsed
         .and_then(|matches| Arguments::from_arg_matches(&matches))
         .map_err(|mut error| {
+            // What is written here may have to wait for its reader.
+            crate::signals::release();
             let sources = variables::sources(&command, &error);
             // A value may be another's: the name of a branch, say.
             let strange: Vec<_> = error

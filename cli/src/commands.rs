@@ -55,6 +55,23 @@ pub(crate) enum Command {
 }
 
 impl Command {
+    /// Says whether it ends in order when it is asked to; any other is ended by the signal itself.
+    pub(crate) fn catches_signals(&self) -> bool {
+        match self {
+            Self::Up(_) | Self::Reconcile(_) | Self::Serve(_) | Self::ControlPlane(_) => true,
+            Self::Validate(_)
+            | Self::Plan(_)
+            | Self::Status(_)
+            | Self::Rollout(_)
+            | Self::Model(_)
+            | Self::Registry(_)
+            | Self::Train(_)
+            | Self::Key(_)
+            | Self::Crds(_)
+            | Self::Health(_) => false,
+        }
+    }
+
     /// Does it and returns the exit code.
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         match self {

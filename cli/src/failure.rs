@@ -10,6 +10,8 @@ use standalone::StartError;
 use crate::findings::marks;
 use crate::terminal::{self, Line};
 
+/// Exit code of a command that did what it was asked.
+pub(crate) const DONE: u8 = 0;
 /// Exit code of a command that worked and whose answer is "no": findings, damage, changes in a plan.
 pub(crate) const NO: u8 = 1;
 /// Exit code of a command that could not do what it was asked; also clap's for a wrong command line.

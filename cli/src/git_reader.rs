@@ -14,6 +14,8 @@ use reconciler::git;
 use reconciler::source::{Reader, Repository};
 use rustix::process::{Resource, Rlimit, Signal, getpid, kill_process, nice, setrlimit};
 
+use crate::signals;
+
 /// What the process is asked with.
 const WORDS: &str = "git-reader";
 /// The binary of this process, also when another one has taken its place on the disk.
@@ -51,6 +53,7 @@ pub(crate) fn run_if_asked() -> Option<ExitCode> {
     if words.next()? != WORDS || words.next().is_some() {
         return None;
     }
+    signals::release();
     Some(match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(_nobody_asks) => ExitCode::FAILURE,

@@ -1,5 +1,6 @@
 //! The two listeners: where they listen, who may ask, what they take, and what stands in the way.
 
+mod bounds;
 mod place;
 
 use std::io;
@@ -7,15 +8,19 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use self::place::Place;
-use crate::failure::{Context as _, Failure};
 use clap::Args;
 use server::keys::{KeysError, require_loopback};
 use server::{Access, Keys, Limits};
 
-/// Connections of the control plane that read at a time, and their answers.
+use self::place::Place;
+use crate::failure::{Context as _, Failure};
+use crate::memory_limit::{self, MemoryLimit};
+use bounds::Defaults;
+
+pub(crate) use bounds::Bounds;
+
+/// Connections of the control plane that read at a time.
 const CONTROL_PLANE_REQUESTS: usize = 128;
-const CONTROL_PLANE_ANSWERS_BYTES: usize = 128 << 20;
 
 /// Where inference is answered, for those who ask there too.
 #[derive(Debug, Clone, Args)]
@@ -78,27 +83,26 @@ pub(crate) struct InferenceArguments {
 /// What the inference listener takes from strangers.
 #[derive(Debug, Clone, Args)]
 struct InferenceLimits {
-    /// Open connections to inference; the one that idles longest gives way
+    /// Open connections to inference; the one that idles longest gives way [default: 1024, fewer where
+    /// memory is short]
     #[arg(
         long,
         env = "AURORA_MAX_CONNECTIONS",
         value_name = "COUNT",
-        default_value_t = 1024,
         help_heading = LIMITS,
         value_parser = count
     )]
-    max_connections: usize,
+    max_connections: Option<usize>,
 
-    /// Inference requests that are evaluated or wait for it
+    /// Inference requests that are evaluated or wait for it [default: 512, at most one per connection]
     #[arg(
         long,
         env = "AURORA_MAX_REQUESTS",
         value_name = "COUNT",
-        default_value_t = 512,
         help_heading = LIMITS,
         value_parser = count
     )]
-    max_requests: usize,
+    max_requests: Option<usize>,
 
     /// Rows of one request
     #[arg(
@@ -111,49 +115,47 @@ struct InferenceLimits {
     )]
     max_rows: usize,
 
-    /// The body of one request
+    /// The body of one request [default: 16MiB, at most a sixteenth of the memory]
     #[arg(
         long,
         env = "AURORA_MAX_BODY",
         value_name = "SIZE",
-        default_value = "16MiB",
         help_heading = LIMITS,
         value_parser = size
     )]
-    max_body: usize,
+    max_body: Option<usize>,
 
-    /// All bodies that are held at once, beyond the first 16 KiB of each
+    /// All bodies that are held at once, beyond the first 16 KiB of each [default: 64MiB, at most a
+    /// sixteenth of the memory]
     #[arg(
         long,
         env = "AURORA_MAX_BODIES",
         value_name = "SIZE",
-        default_value = "64MiB",
         help_heading = LIMITS,
         value_parser = size
     )]
-    max_bodies: usize,
+    max_bodies: Option<usize>,
 
-    /// One answer
+    /// One answer [default: 64MiB, at most all answers]
     #[arg(
         long,
         env = "AURORA_MAX_ANSWER",
         value_name = "SIZE",
-        default_value = "64MiB",
         help_heading = LIMITS,
         value_parser = size
     )]
-    max_answer: usize,
+    max_answer: Option<usize>,
 
-    /// All answers that are made or not yet taken, beyond 16 KiB of each
+    /// All answers that are made or not yet taken, beyond 16 KiB of each [default: 256MiB, at most 5/64 of the
+    /// memory]
     #[arg(
         long,
         env = "AURORA_MAX_ANSWERS",
         value_name = "SIZE",
-        default_value = "256MiB",
         help_heading = LIMITS,
         value_parser = size
     )]
-    max_answers: usize,
+    max_answers: Option<usize>,
 
     /// How long a request may wait for its turn to be evaluated, in seconds
     #[arg(
@@ -176,16 +178,16 @@ pub(crate) struct ControlPlaneArguments {
     #[arg(long, env = "AURORA_API_KEYS_FILE", value_name = "PATH")]
     api_keys_file: Option<PathBuf>,
 
-    /// Open connections to the control plane; the one that idles longest gives way
+    /// Open connections to the control plane; the one that idles longest gives way [default: 256, fewer
+    /// where memory is short]
     #[arg(
         long,
         env = "AURORA_MAX_CONTROL_PLANE_CONNECTIONS",
         value_name = "COUNT",
-        default_value_t = 256,
         help_heading = LIMITS,
         value_parser = count
     )]
-    max_control_plane_connections: usize,
+    max_control_plane_connections: Option<usize>,
 }
 
 /// How both listeners treat whoever asks.
@@ -239,12 +241,12 @@ pub(crate) struct ListenerArguments {
     )]
     write_timeout: u32,
 
-    /// How long requests under way may take at the end, in seconds
+    /// How long requests under way may take at the end, in seconds; all of the end takes 2 s more at most
     #[arg(
         long,
         env = "AURORA_DRAIN_TIMEOUT",
         value_name = "SECONDS",
-        default_value_t = 25,
+        default_value_t = 7,
         help_heading = LIMITS
     )]
     drain_timeout: u32,
@@ -265,6 +267,8 @@ pub(crate) struct Bound {
     pub(crate) address: SocketAddr,
     access: Access,
     limits: Limits,
+    /// The memory that the limits are measured by.
+    memory: Option<MemoryLimit>,
 }
 
 impl InferenceArguments {
@@ -287,19 +291,24 @@ impl InferenceArguments {
             max_answers,
             queue_timeout,
         } = self.limits;
+        let memory = memory_limit::smallest();
+        let defaults = Defaults::of(memory.as_ref());
+        let connections = max_connections.unwrap_or(defaults.connections);
+        let bodies_bytes = max_bodies.unwrap_or(defaults.bodies_bytes.max(max_body.unwrap_or(0)));
+        let answers_bytes = max_answers.unwrap_or(defaults.answers_bytes.max(max_answer.unwrap_or(0)));
         let limits = Limits {
-            connections: max_connections,
-            requests: max_requests,
+            connections,
+            requests: max_requests.unwrap_or(defaults.requests.min(connections)),
             rows: max_rows,
-            body_bytes: max_body,
-            bodies_bytes: max_bodies,
-            answer_bytes: max_answer,
-            answers_bytes: max_answers,
+            body_bytes: max_body.unwrap_or(defaults.body_bytes.min(bodies_bytes)),
+            bodies_bytes,
+            answer_bytes: max_answer.unwrap_or(defaults.answer_bytes.min(answers_bytes)),
+            answers_bytes,
             queue_timeout: seconds(queue_timeout),
             ..listener.limits()
         };
         let access = listener.access(keys, self.insecure_inference);
-        bind(self.inference.inference, INFERENCE, access, limits, None)
+        bind(self.inference.inference, INFERENCE, access, limits, memory, None)
     }
 }
 
@@ -317,10 +326,15 @@ impl ControlPlaneArguments {
             "--api-keys-file",
         )
         .hint(|| "`aurora key new NAME` makes a key".to_owned())?;
+        let memory = memory_limit::smallest();
+        let defaults = Defaults::of(memory.as_ref());
         let limits = Limits {
-            connections: self.max_control_plane_connections,
+            connections: self
+                .max_control_plane_connections
+                .unwrap_or(defaults.control_plane_connections),
             requests: CONTROL_PLANE_REQUESTS,
-            answers_bytes: CONTROL_PLANE_ANSWERS_BYTES,
+            answer_bytes: defaults.control_plane_answers_bytes,
+            answers_bytes: defaults.control_plane_answers_bytes,
             ..listener.limits()
         };
         bind(
@@ -328,6 +342,7 @@ impl ControlPlaneArguments {
             CONTROL_PLANE,
             listener.access(keys, false),
             limits,
+            memory,
             inference,
         )
     }
@@ -356,6 +371,16 @@ impl ListenerArguments {
 }
 
 impl Bound {
+    /// Returns what its requests may hold, to be told.
+    pub(crate) fn bounds(&self) -> Bounds {
+        Bounds::new(&self.limits, self.memory.as_ref())
+    }
+
+    /// Returns how long requests under way may take at the end.
+    pub(crate) fn drain_timeout(&self) -> Duration {
+        self.limits.drain_timeout
+    }
+
     /// Hands over the sockets, who may ask, and what they take. No other handle is left: the port is free as soon as
     /// they are dropped.
     pub(crate) fn into_parts(self) -> io::Result<(Vec<TcpListener>, Access, Limits)> {
@@ -416,6 +441,7 @@ fn bind(
     flag: &str,
     access: Access,
     limits: Limits,
+    memory: Option<MemoryLimit>,
     other: Option<&Bound>,
 ) -> Result<Bound, Failure> {
     let bound = place.listen().and_then(|sockets| {
@@ -430,6 +456,7 @@ fn bind(
             address,
             access,
             limits,
+            memory,
         }),
         Err(error) => {
             let failure = match error.kind() {

@@ -10,11 +10,15 @@ use planner::finding::{Finding, Reason, Subject};
 use planner::names::{ModelName, ObjectName, Revision, Track, Version, Weight};
 use planner::per_track::PerTrack;
 use planner::rollout::{State, Status};
-use planner::runs::Outcome;
+use planner::runs::{Outcome, StopReason};
 use serde::Serialize;
 use standalone::Event;
 
 use crate::findings::SHOWN_MAX;
+
+/// What is told of a run that ended with all around it.
+const INTERRUPTED: &str =
+    "the process that serves was killed while it trained, by the kernel if memory ran out; it is tried again";
 
 /// One change that a person wants to hear of.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -184,6 +188,10 @@ impl Teller {
                         (Phase::Failed, Some(message))
                     }
                     Outcome::Skipped { reason, .. } => (Phase::Ended, Some(reason.to_string())),
+                    Outcome::Stopped {
+                        reason: StopReason::Interrupted,
+                        ..
+                    } => (Phase::Ended, Some(INTERRUPTED.to_owned())),
                     Outcome::Stopped { reason, .. } => (Phase::Ended, Some(reason.to_string())),
                     Outcome::Running => (Phase::Running, None),
                 };

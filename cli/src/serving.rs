@@ -20,9 +20,8 @@ use crate::supervisor::Supervisor;
 
 /// Threads of the loops: two even on one core, so that one slow step does not stop the other.
 const LOOPS: usize = 2;
-/// Threads that answer inference requests: two even on one core, for the same reason.
-const THREADS_MIN: usize = 2;
-/// More of them cost memory and gain little: answering is short, and evaluation has its own threads.
+/// Threads that answer inference requests, one per core: a second one on a core only takes the other's turn. More than
+/// these cost memory and gain little: answering is short, and evaluation has its own threads.
 const THREADS_MAX: usize = 8;
 /// Threads that may block for the inference listener, besides one per core that evaluates: lists, metrics, keys.
 const INFERENCE_ASIDE: usize = 8;
@@ -56,15 +55,16 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
-    /// Begins with nothing running; signals are caught from here on.
-    pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self {
-            signals: Signals::new()?,
+    /// Begins with nothing running; a signal ends it in order from here on.
+    pub(crate) fn begin(signals: Signals) -> Self {
+        signals.begin();
+        Self {
+            signals,
             stop: watch::Sender::new(false),
             files: raise_open_files(),
             running: JoinSet::new(),
             supervisor: Supervisor::from_environment(),
-        })
+        }
     }
 
     /// Returns a future that ends when all parts are asked to end.
@@ -102,7 +102,7 @@ impl Parts {
         let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let threads = Threads {
             name: "inference",
-            workers: cores.clamp(THREADS_MIN, THREADS_MAX),
+            workers: cores.min(THREADS_MAX),
             aside: cores + INFERENCE_ASIDE,
         };
         let supervisor = self.supervisor.clone();
@@ -326,7 +326,7 @@ mod tests {
         let gate = Arc::new(Mutex::new(()));
         let shut = gate.lock().unwrap();
         block_on(async {
-            let mut parts = Parts::new().unwrap();
+            let mut parts = Parts::begin(Signals::catch(0).unwrap());
             let metrics = Metrics::new();
             let runtime = Runtime::new(metrics.clone());
             let status = Arc::new(Hanging(gate.clone()));

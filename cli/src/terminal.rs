@@ -130,15 +130,16 @@ impl Announcer {
         Ok(Self { terminal, out })
     }
 
-    /// Says a line for a person, or an event for a program.
-    pub(crate) fn say(&self, line: impl Into<Line>, event: impl FnOnce() -> serde_json::Value) {
+    /// Says lines for a person, or an event for a program.
+    pub(crate) fn say<const N: usize>(&self, lines: [String; N], event: impl FnOnce() -> serde_json::Value) {
         let text = if self.terminal.is_json() {
             self::event(&event())
         } else {
-            self.terminal.render(line)
+            lines.map(|line| self.terminal.render(line)).concat()
         };
-        let bytes = text.len();
-        self.out.say(text, bytes, 1);
+        let (bytes, count) = (text.len(), text.lines().count());
+        self.out
+            .say(text, bytes, u64::try_from(count).unwrap_or(u64::MAX));
     }
 
     /// Waits until all of it is written, for a moment.

@@ -1,14 +1,15 @@
 //! Trains in a child process: this same binary with `train --request`.
 //!
 //! The child outlives no parent: it ends itself when the process that started it is gone, however that ended. It gets a
-//! closed list of environment variables and no descriptor but its standard ones.
+//! closed list of environment variables and no descriptor but its standard ones. Requests come before it: it takes its turn
+//! on processor and disk last, and is the first that the kernel ends where memory runs out.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
-use std::{env, io, thread};
+use std::{env, fs, io, thread};
 
-use rustix::process::{Pid, getpid, getppid};
+use rustix::process::{Pid, getpid, getppid, nice};
 use standalone::Trainer;
 use tokio::process::Command;
 
@@ -30,6 +31,10 @@ const HANDED_ON: [&str; 13] = [
     "AURORA_LOG",
     "LLVM_PROFILE_FILE",
 ];
+/// How much later than the others the child has its turn: as late as may be.
+const NICENESS: i32 = 19;
+/// How soon the system ends it where memory is short: before all others.
+const OOM_SCORE: &str = "1000";
 /// How often the child looks whether its parent is there.
 const PARENT_POLL: Duration = Duration::from_millis(250);
 
@@ -69,15 +74,26 @@ impl Trainer for ChildTrainer {
     }
 }
 
-/// Ends this process once the one that started it as a training run is gone. Does nothing in any other process.
-pub(crate) fn end_with_parent() {
-    let Some(parent) = env::var(PARENT)
-        .ok()
-        .and_then(|id| id.parse().ok())
-        .and_then(Pid::from_raw)
-    else {
-        return;
-    };
+/// Makes this process the child that it was started as: it gives way, and ends with its parent. Does nothing in a process
+/// that no other started as a training run. Called before there are threads, which take their turns as the first one does.
+pub(crate) fn be_a_child() {
+    let parent = env::var(PARENT).ok().and_then(|id| id.parse().ok());
+    if let Some(parent) = parent.and_then(Pid::from_raw) {
+        give_way();
+        end_with(parent);
+    }
+}
+
+/// Lets what serves go first. Where the system refuses, it goes on as it is.
+fn give_way() {
+    drop(fs::write("/proc/self/oom_score_adj", OOM_SCORE));
+    let _is_nice = nice(NICENESS);
+    #[cfg(target_os = "linux")]
+    disk::use_when_idle();
+}
+
+/// Ends this process once its parent is gone.
+fn end_with(parent: Pid) {
     thread::spawn(move || {
         while getppid() == Some(parent) {
             thread::sleep(PARENT_POLL);
@@ -88,4 +104,20 @@ pub(crate) fn end_with_parent() {
         )]
         std::process::exit(1);
     });
+}
+
+/// This process's turn on the disk.
+#[cfg(target_os = "linux")]
+mod disk {
+    /// `IOPRIO_WHO_PROCESS`: by process id, 0 being the caller.
+    const OF_PROCESS: libc::c_int = 1;
+    /// `IOPRIO_CLASS_IDLE`, above the bits of the priority, of which it has none.
+    const IDLE: libc::c_int = 3 << 13;
+
+    /// Reads and writes only while nobody else does, where the disk's scheduler knows that.
+    #[expect(unsafe_code, reason = "no safe crate sets the priority on the disk")]
+    pub(super) fn use_when_idle() {
+        // SAFETY: the call takes three numbers and touches no memory of ours.
+        let _refused = unsafe { libc::syscall(libc::SYS_ioprio_set, OF_PROCESS, 0, IDLE) };
+    }
 }

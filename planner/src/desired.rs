@@ -60,6 +60,20 @@ pub struct Declared<S> {
     pub revision: Revision,
     /// That commit's committer time.
     pub committed_at: Timestamp,
+    /// Whether that commit is known.
+    pub dating: Dating,
     /// The start of the document.
     pub location: Location,
+}
+
+/// Whether the commit that last changed a manifest is known.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Dating {
+    /// It is.
+    #[default]
+    Known,
+    /// A long history is still being read: another commit stands for it.
+    Provisional,
+    /// It is, and this one stood for it before.
+    Corrected(Revision),
 }

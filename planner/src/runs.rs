@@ -21,7 +21,8 @@ use attempt::Decision;
 pub use queue::{Due, Queue};
 pub use status::{Decided, Ended, RECORDS_MAX, Records, Status};
 
-/// A run that fails for a reason outside its inputs is started so often.
+/// A run that breaks off by itself, for a reason outside its inputs, is started so often. One that ends with all around
+/// it is not given up, but tried hourly from then on.
 pub const ATTEMPTS_MAX: u32 = 3;
 
 /// What is known of a job besides its runs.
@@ -131,6 +132,24 @@ pub struct Record {
     pub outcome: Outcome,
 }
 
+impl Record {
+    /// Returns which attempt it was, and when, if it ended with all around it.
+    fn interrupted(&self) -> Option<(u32, Timestamp)> {
+        match self.outcome {
+            Outcome::Stopped {
+                at,
+                reason: StopReason::Interrupted,
+            } => Some((self.attempt, at)),
+            Outcome::Running
+            | Outcome::Published { .. }
+            | Outcome::Refused { .. }
+            | Outcome::Transient { .. }
+            | Outcome::Skipped { .. }
+            | Outcome::Stopped { .. } => None,
+        }
+    }
+}
+
 /// How a run goes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
@@ -211,8 +230,8 @@ pub enum StopReason {
     Replaced,
     /// It took longer than it may.
     DeadlineExceeded,
-    /// Its target was killed before it ended. The attempt does not count, and it is started again: at once, unless that
-    /// happens again and again.
+    /// Its target ended, and not in good order, before it did. That counts as an attempt, since the run may be the cause:
+    /// the kernel takes a whole container whose memory runs out.
     Interrupted,
 }
 

@@ -71,6 +71,8 @@ pub fn serve(stream: UnixStream, gone: impl FnOnce() + Send + 'static) -> io::Re
             drop(sender);
             gone();
         })?;
+    // What is read is hardly ever read again.
+    git2::opts::enable_caching(false);
     let mut server = Server::default();
     for request in receiver {
         let request: Request = crate::source::protocol::parse(&request)?;

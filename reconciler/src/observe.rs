@@ -34,8 +34,14 @@ pub(crate) struct Decidable {
 }
 
 impl Looks {
-    /// Looks at the models whose turn it is; those that changed, or cannot be read, are touched.
-    pub(crate) fn turn(&mut self, view: &View, registry: &Observer, touched: &mut BTreeSet<ModelName>) {
+    /// Looks at the models whose turn it is; those that changed, or cannot be read, are touched. Returns those that were
+    /// looked at in full.
+    pub(crate) fn turn(
+        &mut self,
+        view: &View,
+        registry: &Observer,
+        touched: &mut BTreeSet<ModelName>,
+    ) -> Vec<ModelName> {
         let turn = view.links.models_after(self.glanced.as_ref(), GLANCES);
         touched.extend(turn.iter().filter(|model| registry.glance(model)).cloned());
         self.glanced = turn.into_iter().next_back();
@@ -50,7 +56,8 @@ impl Looks {
                 touched.insert(model.clone());
             }
         }
-        self.looked = turn.into_iter().next_back();
+        self.looked = turn.iter().next_back().cloned();
+        turn.into_iter().collect()
     }
 
     /// Looks at every model of the part, and returns what can be decided about it.

@@ -4,17 +4,19 @@
 //! or because something is tried again. It may be cut anywhere; the next one converges. The branch is resolved anew on
 //! each pass, so a newer commit wins over any wait for an older one.
 
+mod findings;
+mod histories;
 mod retry;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use planner::Timestamp;
 use planner::clock::Doubt;
 use planner::desired::Desired;
 use planner::environment::Environment;
-use planner::finding::{Disposition, Finding, Reason};
+use planner::finding::{Finding, Reason};
 use planner::identity::{PlanHash, model_hashes};
 use planner::names::{Digest, EnvironmentName, ModelName, Revision};
 use planner::object::{Kind, ObjectId};
@@ -33,6 +35,8 @@ use crate::source::{Relation, Source, SourceError};
 use crate::standing::{AwaitedPin, Standing};
 use crate::view::View;
 use crate::zones::Zones;
+pub(crate) use findings::moved_registry;
+use findings::{unavailable, undone};
 use retry::Retries;
 
 /// Where an environment's registry lies.
@@ -104,12 +108,17 @@ pub struct Pass {
     pub doubt: Option<Doubt>,
     /// Whether it decided about anything.
     pub is_touched: bool,
+    /// Whether there is more of a long history to read, for the next pass at once.
+    pub is_walking: bool,
 }
 
 impl Pass {
-    /// Says whether it did nothing, and nothing is to be tried again.
+    /// Says whether it did nothing, and nothing is to be tried again or read on.
     pub fn is_quiet(&self) -> bool {
-        self.applied.done.is_empty() && self.applied.failed.is_empty() && !self.is_cut_short
+        self.applied.done.is_empty()
+            && self.applied.failed.is_empty()
+            && !self.is_cut_short
+            && !self.is_walking
     }
 }
 
@@ -146,7 +155,7 @@ impl Reconciler {
             registry,
             awaited: None,
             locate,
-            resolver: Resolver::default(),
+            resolver: Resolver::default().with_patience(histories::PATIENCE),
             view: View::default(),
             standing: Standing::default(),
             hashes: PlanHash::default(),
@@ -245,7 +254,8 @@ impl Reconciler {
         pass.suspended = desired.and_then(|desired| desired.environment.suspend.clone());
         // Reads the registry, some of it in turns.
         if beat == Beat::Turn {
-            self.looks.turn(&self.view, &self.registry, &mut scope.models);
+            let looked = self.looks.turn(&self.view, &self.registry, &mut scope.models);
+            self.close_histories(&looked);
         }
         if desired.is_some() && (scope.is_due || !scope.models.is_empty()) {
             pass.is_touched = true;
@@ -296,8 +306,14 @@ impl Reconciler {
         });
         let mut of_commit = BTreeSet::new();
         match self.resolve_head() {
-            Ok(None) => return,
-            Ok(Some(touched)) => self.declare(touched, scope),
+            Ok(None) => {
+                self.go_on(pass, scope);
+                return;
+            }
+            Ok(Some(touched)) => {
+                pass.is_walking = self.resolver.is_under_way();
+                self.declare(touched, scope);
+            }
             Err(error) => {
                 of_commit.insert(unavailable(&error));
                 pass.is_cut_short = true;
@@ -562,69 +578,9 @@ impl Reconciler {
         general
     }
 
-    fn forced_finding(&self) -> Option<Finding> {
-        let (from, to) = self.forced.as_ref()?;
-        Some(Finding {
-            location: None,
-            reason: Reason::BranchForced,
-            subject: self.source.followed().into(),
-            message: format!(
-                "was forced from {} to {}, which does not contain it; it is followed",
-                from.short(),
-                to.short()
-            ),
-            hint: format!(
-                "the commit is not lost yet: git branch before-force {}",
-                from.short()
-            ),
-        })
-    }
-
     /// A registry is opened at the start; a commit that names another one counts from the next start on.
     fn moved_registry(&self, desired: &Desired) -> Option<Finding> {
         let declared = (self.locate)(&desired.environment);
         moved_registry(&desired.environment, &declared, self.registry.store().root())
-    }
-}
-
-/// Says that the environment names another registry than the one in use, if it does.
-pub(crate) fn moved_registry(environment: &Environment, declared: &Path, used: &Path) -> Option<Finding> {
-    (declared != used).then(|| Finding {
-        location: None,
-        reason: Reason::StorageUnavailable,
-        subject: ObjectId::environment(&environment.name).into(),
-        message: format!(
-            "spec.registry.path now names {}, and {} is in use",
-            declared.display(),
-            used.display()
-        ),
-        hint: "stop aurora, move what is in use there, and start it again; until then the registry in use goes on"
-            .to_owned(),
-    })
-}
-
-fn unavailable(error: &SourceError) -> Finding {
-    Finding {
-        location: None,
-        reason: Reason::SourceUnavailable,
-        subject: planner::finding::Subject::default(),
-        message: error.to_string(),
-        hint: "what was applied stays; it is read again all the time".to_owned(),
-    }
-}
-
-/// Says of something that could not be read or done what happens next.
-fn undone(subject: &str, reason: Reason, disposition: Disposition, message: &str) -> Finding {
-    Finding {
-        location: None,
-        reason,
-        subject: subject.to_owned().into(),
-        message: message.to_owned(),
-        hint: match disposition {
-            Disposition::Transient => "what serves stays; it is tried again",
-            Disposition::Waiting => "what serves stays; it goes on by itself once that is there",
-            Disposition::Invalid => "what serves stays; mend it, then it goes on by itself",
-        }
-        .to_owned(),
     }
 }

@@ -19,7 +19,7 @@ use crate::objects::{ObjectStore, TargetError};
 use crate::observe::Looks;
 use crate::pass::{Locate, moved_registry};
 use crate::resolve::{DataDigests, Resolution, Resolver};
-use crate::source::{Follow, Repository, Source, SourceError};
+use crate::source::{Follow, Remembered, Repository, Source, SourceError};
 use crate::view::View;
 use crate::zones::Zones;
 
@@ -85,6 +85,8 @@ pub struct Known {
     pub roots: Option<DatasetRoots>,
     /// The content of data files of the repository.
     pub digests: DataDigests,
+    /// The history of the branch that is followed.
+    pub history: Option<Remembered>,
 }
 
 impl Known {
@@ -295,7 +297,8 @@ pub fn against(
     };
     let used = known.registry.clone().unwrap_or_else(|| locate(&last_good));
     let registry = Observer::new(Store::open(&used)?);
-    let mut resolver = known.resolver(Resolver::default());
+    let resolver = Resolver::default().with_remembered(known.history.clone());
+    let mut resolver = known.resolver(resolver);
     resolver.resolve(&source, &revision, environment, Some(&last_good))?;
     let Resolution { desired, findings } = resolver.into_resolution();
     let Some(desired) = desired else {

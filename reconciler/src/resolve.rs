@@ -16,20 +16,22 @@ mod datasets;
 mod files;
 mod index;
 mod judge;
+mod old_files;
 mod read;
 mod revise;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use planner::desired::{Completeness, Desired};
 use planner::environment::Environment;
 use planner::finding::{Finding, Location, Reason};
 use planner::names::{EnvironmentName, Revision};
-use planner::object::ObjectId;
+use planner::object::{Kind, ObjectId};
 use planner::observed::Observed;
 use registry::DatasetRoots;
 
-use crate::source::{ENVIRONMENTS, Folder, History, Source, SourceError};
+use crate::source::{ENVIRONMENTS, Folder, History, Remembered, Source, SourceError};
 use allowed::Allowed;
 use carried::Carried;
 pub use datasets::DataDigests;
@@ -37,7 +39,8 @@ use datasets::Datasets;
 use files::Edited;
 use index::Index;
 use judge::{Changes, Judge, Judged};
-use revise::{Header, Stamps, revise};
+use old_files::OldFiles;
+use revise::{Header, Stamps, restamp, revise};
 
 /// What an environment's folder says at one commit.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -75,6 +78,8 @@ pub struct Resolver {
     allowed: Allowed,
     roots: Option<DatasetRoots>,
     digests: DataDigests,
+    /// How long a history may be read at a time.
+    patience: Duration,
 }
 
 #[derive(Debug, PartialEq)]
@@ -112,6 +117,7 @@ impl Resolver {
             allowed: Allowed::default(),
             roots: None,
             digests: DataDigests::new(),
+            patience: Duration::MAX,
         }
     }
 
@@ -125,6 +131,62 @@ impl Resolver {
     #[must_use]
     pub fn with_data_digests(self, digests: DataDigests) -> Self {
         Self { digests, ..self }
+    }
+
+    /// Reads a history for about this long at a time: [`Self::go_on`] reads the rest. Without, a commit is resolved only
+    /// once the commits that last changed its manifests are found.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
+    /// Takes what an earlier resolver knew of the history, so that only what came since is read.
+    #[must_use]
+    pub fn with_remembered(self, remembered: Option<Remembered>) -> Self {
+        let history = remembered.map(History::remembering);
+        Self {
+            history: history.or(self.history),
+            ..self
+        }
+    }
+
+    /// Returns what is known of the history, for another process.
+    pub fn remembered(&self) -> Option<Remembered> {
+        // Which commit changed the data of a job that cannot be used is not followed.
+        let datasets = self.ground.as_ref().map(|ground| &ground.datasets);
+        let is_followed = |id: &ObjectId| {
+            id.kind != Kind::Training || datasets.is_some_and(|datasets| !datasets.is_unusable(&id.name))
+        };
+        self.history.as_ref()?.remembered(&is_followed)
+    }
+
+    /// Returns the commit of which that is known.
+    pub fn walked_to(&self) -> Option<Revision> {
+        self.history.as_ref()?.walked_to()
+    }
+
+    /// Says whether there is more of the history to read: until then other commits stand for those that last changed
+    /// manifests.
+    pub fn is_under_way(&self) -> bool {
+        self.history.as_ref().is_some_and(History::is_under_way)
+    }
+
+    /// Reads on in the history of the commit that was resolved last, and says which manifests were last changed by
+    /// another commit than was said.
+    pub fn go_on(&mut self, source: &Source) -> Result<Touched, SourceError> {
+        let index = self.ground.as_ref().map(|ground| &ground.index);
+        let mut old = OldFiles::new(source, index, None);
+        let mut touched = BTreeSet::new();
+        let Some(history) = &mut self.history else {
+            return Ok(Touched::Manifests(touched));
+        };
+        let is_declared = |id: &ObjectId| index.is_none_or(|index| index.is_claimed(id));
+        let documents = &mut |files: Vec<_>| old.documents(&files);
+        let found = history.go_on(source, documents, self.patience, &is_declared)?;
+        if let Some(desired) = &mut self.resolution.desired {
+            restamp(desired, history, &found, &mut touched);
+        }
+        Ok(Touched::Manifests(touched))
     }
 
     /// Returns what is known of the content of the data files that jobs read.
@@ -239,6 +301,7 @@ impl Resolver {
             datasets: &ground.datasets,
             history: self.history.as_ref(),
             carried: self.carried.as_ref(),
+            patience: self.patience,
             before: None,
             former: Some((former, &ground.folder)),
         };
@@ -276,6 +339,7 @@ impl Resolver {
             datasets: &ground.datasets,
             history: self.history.as_ref(),
             carried: self.carried.as_ref(),
+            patience: self.patience,
             before: self
                 .asked
                 .as_ref()
@@ -308,7 +372,7 @@ impl Resolver {
             Changes::Uniform(changed) => Stamps::Uniform(changed),
             Changes::Walked(walked) => {
                 let history = self.history.get_or_insert_default();
-                let found = history.accept(walked, &edited.touched, &|id| ground.index.is_claimed(id));
+                let found = history.accept(*walked, &edited.touched, &|id| ground.index.is_claimed(id));
                 Stamps::Each { history, found }
             }
         };

@@ -9,6 +9,7 @@
 mod client;
 mod dataset;
 mod difference;
+mod explain;
 mod folder;
 pub(crate) mod hash;
 mod history;
@@ -27,13 +28,14 @@ pub use client::Interrupt;
 pub use dataset::{DataFile, DataFileError};
 pub(crate) use dataset::{DataFiles, join};
 pub(crate) use difference::{Difference, refused};
+use explain::short;
 pub use folder::Folder;
 pub use hash::{GitHash, NoHash};
-pub use history::Changed;
+pub use history::{Changed, Remembered};
 pub(crate) use history::{Documents, History, Line, Of, Questions, Walked};
 pub use protocol::{Cause, Immovable};
-use protocol::{GitError, Newest, Request};
 pub(crate) use protocol::{ManifestFile, ManifestPart};
+use protocol::{Newest, Request};
 
 /// The folder that holds one folder per environment.
 pub const ENVIRONMENTS: &str = "environments";
@@ -556,42 +558,6 @@ impl Source {
         answer.map_err(|error| self.explain(error))
     }
 
-    fn explain(&self, error: GitError) -> SourceError {
-        let path = self.path.clone();
-        match error {
-            GitError::NotARepository => SourceError::NotARepository { path },
-            GitError::Ownership { path: owned } => SourceError::Ownership {
-                is_behind_link: path.canonicalize().ok() != std::path::absolute(&path).ok(),
-                path: owned.into(),
-                has_home: session::has_home(),
-            },
-            GitError::Detached { at, branches } => SourceError::Detached { path, at, branches },
-            GitError::NotABranch { name, kind, branches } => SourceError::NotABranch { name, kind, branches },
-            GitError::NoBranch { name, branches } => SourceError::NoBranch { path, name, branches },
-            GitError::Unborn { branch, branches } => SourceError::Unborn {
-                path,
-                branch,
-                branches,
-            },
-            GitError::Gone => SourceError::BranchGone {
-                path,
-                branch: self.branch().to_owned(),
-            },
-            GitError::Torn { branch, logged } => SourceError::BranchTorn {
-                path,
-                branch: short(&branch).to_owned(),
-                logged,
-            },
-            GitError::Unreadable { what, message, cause } => SourceError::Unreadable {
-                path,
-                what,
-                revision: None,
-                message,
-                cause,
-            },
-        }
-    }
-
     /// Says that a commit has a name that Git does not give.
     fn no_hash(&self, error: &NoHash) -> SourceError {
         SourceError::Unreadable {
@@ -606,8 +572,4 @@ impl Source {
     fn hash(&self, revision: &Revision) -> Result<GitHash, SourceError> {
         GitHash::of(revision).map_err(|error| self.no_hash(&error))
     }
-}
-
-fn short(branch: &str) -> &str {
-    branch.strip_prefix("refs/heads/").unwrap_or(branch)
 }

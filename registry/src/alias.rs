@@ -57,6 +57,7 @@ impl Store {
         let current = aliases_in(&dir)?.remove(&track);
         let mut journal = Journal::open(&dir)?;
         let recorded = journal
+            .ledger()
             .last_change(track)
             .is_some_and(|last| last.to.as_ref() == Some(to) && last.digest == Some(digest));
         if recorded && current == Some(ObservedAlias::To(to.clone())) {
@@ -101,10 +102,8 @@ impl Store {
         self.refuse_folder(&dir, model, track)?;
         let journal = Journal::open(&dir)?;
         let from = entry.from.or(named(Some(current)));
-        let digest = entry.digest.or_else(|| {
-            let (digests, _aborted) = crate::history::standing(journal.entries());
-            from.as_ref().and_then(|from| digests.get(from).copied())
-        });
+        let digest = entry.digest;
+        let digest = digest.or_else(|| journal.ledger().digest(from.as_ref()?));
         journal.append_change(&HistoryEntry {
             event: Event::Removed,
             alias: track,

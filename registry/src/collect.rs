@@ -13,7 +13,10 @@ use planner::observed::ObservedAlias;
 use crate::error::StoreError;
 use crate::files::{Dir, TEMPORARY};
 use crate::reference::versions_in;
-use crate::store::{Store, Sweep, VERSIONS};
+use crate::store::{RUNS, Store, Sweep, VERSIONS, within};
+
+/// How many runs of each model that made no version stay: the newest.
+const RUNS_KEPT: usize = 20;
 
 /// What a collection keeps besides whatever an alias names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,8 +34,10 @@ pub struct Keep {
 /// One thing that a collection removed, or would remove.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Collected {
-    /// A version.
+    /// A version, and the run that made it.
     Version(ModelName, Version),
+    /// What is left of a run that made no version.
+    Run(ModelName, Version),
     /// A staged data file.
     Dataset(Digest),
     /// What an unfinished write left.
@@ -42,7 +47,8 @@ pub enum Collected {
 }
 
 impl Store {
-    /// Removes the versions and data files that nothing keeps, and what unfinished writes left.
+    /// Removes the versions, with their runs, and data files that nothing keeps, the runs without a version but for the
+    /// newest 20 of each model, and what unfinished writes left.
     ///
     /// With `dry_run` it removes nothing and returns what it would remove.
     pub fn collect(&self, keep: &Keep, now: Timestamp, dry_run: bool) -> Result<Vec<Collected>, StoreError> {
@@ -55,10 +61,7 @@ impl Store {
         let mut collected: Vec<Collected> = self.sweep(sweep)?.into_iter().map(Collected::Leftover).collect();
         for model in self.models()? {
             match self.collect_model(&model, keep, now, dry_run) {
-                Ok(versions) => {
-                    let versions = versions.into_iter();
-                    collected.extend(versions.map(|version| Collected::Version(model.clone(), version)));
-                }
+                Ok(of_model) => collected.extend(of_model),
                 Err(error @ (StoreError::Link { .. } | StoreError::BrokenAlias { .. })) => {
                     collected.push(Collected::Skipped(model, error.to_string()));
                 }
@@ -85,7 +88,7 @@ impl Store {
         keep: &Keep,
         now: Timestamp,
         dry_run: bool,
-    ) -> Result<Vec<Version>, StoreError> {
+    ) -> Result<Vec<Collected>, StoreError> {
         let mut named = BTreeSet::new();
         for (track, alias) in self.aliases(model)? {
             match alias {
@@ -96,30 +99,56 @@ impl Store {
                 }
             };
         }
-        let Some(dir) = self.model_dir(model)?.map_or(Ok(None), |dir| dir.dir(VERSIONS))? else {
+        let Some(dir) = self.model_dir(model)? else {
             return Ok(Vec::new());
         };
-        let versions = versions_in(&dir)?;
+        let versions = dir.dir(VERSIONS)?;
+        let runs = within(&dir, RUNS)?;
+        let made = versions.as_ref().map_or(Ok(Vec::new()), versions_in)?;
+        let ran = runs.as_ref().map_or(Ok(Vec::new()), versions_in)?;
+        let is_doomed = |dir: &Dir, version: &Version| {
+            let is_kept = named.contains(version) || keep.pinned.contains(&(model.clone(), version.clone()));
+            Ok::<_, StoreError>(!is_kept && is_old(dir, &version.to_string(), keep, now)?)
+        };
         let mut collected = Vec::new();
-        for version in versions.iter().rev().skip(keep.last) {
-            let key = (model.clone(), version.clone());
-            if named.contains(version)
-                || keep.pinned.contains(&key)
-                || !is_old(&dir, &version.to_string(), keep, now)?
-            {
-                continue;
+        if let Some(dir) = &versions {
+            for version in made.iter().rev().skip(keep.last) {
+                if is_doomed(dir, version)? {
+                    if !dry_run {
+                        // First: a version may have no run, and what is left of a run looks like one that failed.
+                        if let Some(runs) = runs.as_ref().filter(|_| ran.contains(version)) {
+                            remove(runs, version)?;
+                        }
+                        remove(dir, version)?;
+                    }
+                    collected.push(Collected::Version(model.clone(), version.clone()));
+                }
             }
-            if !dry_run {
-                let doomed = format!("{TEMPORARY}gc-{version}");
-                dir.rename(&version.to_string(), &doomed)?;
-                dir.sync()?;
-                dir.remove(&doomed)?;
-            }
-            collected.push(version.clone());
         }
         collected.reverse();
+        if let Some(dir) = &runs {
+            let failed = ran.iter().rev().filter(|version| !made.contains(version));
+            let mut runs = Vec::new();
+            for version in failed.skip(RUNS_KEPT) {
+                if is_doomed(dir, version)? {
+                    if !dry_run {
+                        remove(dir, version)?;
+                    }
+                    runs.push(Collected::Run(model.clone(), version.clone()));
+                }
+            }
+            collected.extend(runs.into_iter().rev());
+        }
         Ok(collected)
     }
+}
+
+/// Removes a version's folder; nobody sees half of it.
+fn remove(dir: &Dir, version: &Version) -> Result<(), StoreError> {
+    let doomed = format!("{TEMPORARY}gc-{version}");
+    dir.rename(&version.to_string(), &doomed)?;
+    dir.sync()?;
+    dir.remove(&doomed)
 }
 
 fn is_old(dir: &Dir, name: &str, keep: &Keep, now: Timestamp) -> Result<bool, StoreError> {

@@ -453,6 +453,12 @@ impl Dir {
             .map_err(|e| StoreError::io("rename a finished write to", self.path.join(to), e))
     }
 
+    /// Gives a file another name besides its own; what has that name already is an error.
+    pub(crate) fn link(&self, name: &str, other: &str) -> Result<()> {
+        rustix::fs::linkat(&self.fd, name, &self.fd, other, AtFlags::empty())
+            .map_err(|e| StoreError::io("give another name, as", self.path.join(other), e))
+    }
+
     /// Makes the names in it survive a power loss.
     pub fn sync(&self) -> Result<()> {
         rustix::fs::fsync(&self.fd).map_err(|e| StoreError::io("sync folder", &self.path, e))

@@ -6,7 +6,7 @@
 //!   datasets/<sha256>
 //!   <model>/versions/<version>/{model.onnx, metadata.json, checksums}
 //!   <model>/aliases/{stable,canary} -> ../versions/<version>
-//!   <model>/history.jsonl
+//!   <model>/{history.jsonl, history-<n>.jsonl}
 //!   <model>/runs/<version>/{request.json, progress.jsonl, result.json}
 //! ```
 //!

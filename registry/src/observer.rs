@@ -146,6 +146,14 @@ impl Observer {
         Ok(is_written)
     }
 
+    /// Closes a model's history if the last look found that it has grown, as an Aurora of before may have left it; for the
+    /// owner only. Says whether it did.
+    pub fn close_history(&self, model: &ModelName) -> Result<bool, StoreError> {
+        let seen = lock(&self.0.models).get(model).cloned();
+        let has_grown = seen.is_some_and(|seen| seen.try_lock().is_ok_and(|mut seen| seen.has_grown()));
+        Ok(has_grown && self.0.store.close_history(model)?)
+    }
+
     /// Forgets a model: nobody asks for it any more.
     pub fn forget(&self, model: &ModelName) {
         lock(&self.0.models).remove(model);

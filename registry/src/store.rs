@@ -207,7 +207,8 @@ impl Store {
             let Some(dir) = base.dir(model.as_str())? else {
                 continue;
             };
-            for name in [VERSIONS, crate::alias::ALIASES] {
+            swept.extend(dir.sweep(dry_run)?);
+            for name in [VERSIONS, crate::alias::ALIASES, RUNS] {
                 if let Some(dir) = within(&dir, name)? {
                     swept.extend(dir.sweep(dry_run)?);
                 }
@@ -224,7 +225,7 @@ impl Store {
 
 /// Opens a folder of a model. Where a link is in its place, whoever uses it is told: it must not keep the other models
 /// from starting.
-fn within(model: &Dir, name: &str) -> Result<Option<Dir>, StoreError> {
+pub(crate) fn within(model: &Dir, name: &str) -> Result<Option<Dir>, StoreError> {
     match model.dir(name) {
         Err(StoreError::Link { .. }) => Ok(None),
         dir => dir,

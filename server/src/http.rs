@@ -84,7 +84,7 @@ impl Default for Limits {
             body_timeout: Duration::from_secs(30),
             queue_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(30),
-            drain_timeout: Duration::from_secs(25),
+            drain_timeout: Duration::from_secs(7),
         }
     }
 }

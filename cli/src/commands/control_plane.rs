@@ -11,9 +11,10 @@ use server::Metrics;
 
 use crate::arguments::OutputArguments;
 use crate::commands::model::StoreArguments;
-use crate::failure::Failure;
+use crate::failure::{DONE, Failure};
 use crate::listeners::{Bound, ControlPlaneArguments, ListenerArguments};
 use crate::serving::{self, Parts};
+use crate::signals::Signals;
 use crate::status_files::StatusFiles;
 use crate::terminal::{Announcer, Terminal};
 
@@ -31,11 +32,12 @@ pub(crate) struct ControlPlaneCommandArguments {
 }
 
 pub(crate) fn run(arguments: &ControlPlaneCommandArguments) -> Result<ExitCode, Failure> {
+    let signals = Signals::catch(DONE)?;
     let data_dir = arguments.store.data().settled()?;
     let bound = arguments.control_plane.bind(&arguments.listener, None)?;
     let store = arguments.store.open()?;
     let terminal = Terminal::new(arguments.output.output);
-    serving::block_on(serve(store, data_dir, bound, terminal))?
+    serving::block_on(serve(store, data_dir, bound, terminal, signals))?
 }
 
 async fn serve(
@@ -43,15 +45,16 @@ async fn serve(
     data_dir: PathBuf,
     bound: Bound,
     terminal: Terminal,
+    signals: Signals,
 ) -> Result<ExitCode, Failure> {
-    let mut parts = Parts::new()?;
+    let mut parts = Parts::begin(signals);
     let status = Arc::new(StatusFiles::new(data_dir));
     let address = bound.address;
     parts.control_plane(store, status, Metrics::new(), bound)?;
     parts.supervisor().ready();
     let said = Announcer::new(terminal)?;
     said.say(
-        format!("control plane  http://{address}"),
+        [format!("control plane  http://{address}")],
         || json!({ "event": "listening", "control_plane": address }),
     );
     parts.wait().await?;

@@ -1,6 +1,7 @@
 //! `aurora reconcile --once`: brings a data directory to what a commit says, then ends. Trains, publishes, checks that
 //! each pinned version loads, and moves the aliases; answers no request.
 
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,10 +18,11 @@ use crate::arguments::{
 };
 use crate::clock;
 use crate::commands::registry::random_id;
-use crate::failure::{Failure, NO};
+use crate::failure::{ERROR, Failure, NO};
 use crate::findings::marks;
 use crate::git_reader;
 use crate::serving::{self, Parts};
+use crate::signals::Signals;
 use crate::slots::ServerSlots;
 use crate::terminal::{Colour, Terminal, painted};
 use crate::trainer::ChildTrainer;
@@ -49,6 +51,7 @@ pub(crate) struct ReconcileArguments {
 }
 
 pub(crate) fn run(arguments: &ReconcileArguments) -> Result<ExitCode, Failure> {
+    let signals = Signals::catch(ERROR)?;
     let options = Options {
         repository: git_reader::repository(&arguments.repository.repo),
         follow: arguments.branch.follow(),
@@ -64,7 +67,7 @@ pub(crate) fn run(arguments: &ReconcileArguments) -> Result<ExitCode, Failure> {
         return Err(StoreError::NoStore(standalone.store().root().to_owned()).into());
     }
     let timeout = Duration::from_secs(arguments.timeout);
-    let converged = serving::block_on(once(standalone, timeout))??;
+    let converged = serving::block_on(once(standalone, timeout, signals))??;
     say(Terminal::new(arguments.output.output), &converged)?;
     Ok(if converged.is_converged() {
         ExitCode::SUCCESS
@@ -73,16 +76,20 @@ pub(crate) fn run(arguments: &ReconcileArguments) -> Result<ExitCode, Failure> {
     })
 }
 
-async fn once(standalone: Standalone, timeout: Duration) -> Result<Converged, Failure> {
-    let mut parts = Parts::new()?;
+async fn once(standalone: Standalone, timeout: Duration, signals: Signals) -> Result<Converged, Failure> {
+    let mut parts = Parts::begin(signals);
     let runtime = Runtime::new(Metrics::new());
     let slots = ServerSlots::new(runtime, standalone.store().clone(), standalone.wake());
     let trainer = Arc::new(ChildTrainer::new()?);
     let stopped = parts.stopped();
+    let mut running = pin!(standalone.run(Arc::new(slots), trainer, Mode::Once { timeout }, stopped));
     let converged = tokio::select! {
-        converged = standalone.run(Arc::new(slots), trainer, Mode::Once { timeout }, stopped) => Some(converged?),
+        converged = &mut running => Some(converged?),
         asked = parts.wait() => {
             asked?;
+            // In order: runs under way are stopped as such.
+            parts.stop().await?;
+            running.await?;
             None
         }
     };

@@ -17,9 +17,10 @@ use standalone::{LoadRequest, Slots as _, Wake};
 use crate::arguments::OutputArguments;
 use crate::commands::model::StoreArguments;
 use crate::commands::status;
-use crate::failure::Failure;
+use crate::failure::{DONE, Failure};
 use crate::listeners::{Bound, InferenceArguments, ListenerArguments};
 use crate::serving::{self, Parts};
+use crate::signals::Signals;
 use crate::slots::ServerSlots;
 use crate::terminal::{Announcer, Terminal};
 
@@ -46,11 +47,12 @@ struct Deployed {
 }
 
 pub(crate) fn run(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
+    let signals = Signals::catch(DONE)?;
     let bound = arguments.inference.bind(&arguments.listener)?;
     let deployed = deployed(arguments)?;
     let store = arguments.store.open()?;
     let terminal = Terminal::new(arguments.output.output);
-    serving::block_on(serve(deployed, store, bound, terminal))?
+    serving::block_on(serve(deployed, store, bound, terminal, signals))?
 }
 
 fn deployed(arguments: &ServeArguments) -> Result<Vec<Deployed>, Failure> {
@@ -90,8 +92,9 @@ async fn serve(
     store: Store,
     bound: Bound,
     terminal: Terminal,
+    signals: Signals,
 ) -> Result<ExitCode, Failure> {
-    let mut parts = Parts::new()?;
+    let mut parts = Parts::begin(signals);
     let runtime = Runtime::new(Metrics::new());
     let slots = ServerSlots::new(runtime.clone(), store, Wake::default());
     for Deployed { object, .. } in &deployed {
@@ -109,6 +112,7 @@ async fn serve(
     }
     runtime.expected(Instant::now());
     let address = bound.address;
+    let bounds = bound.bounds();
     parts.inference(&runtime, bound)?;
     parts.supervisor().ready();
     tokio::select! {
@@ -120,8 +124,8 @@ async fn serve(
     }
     let said = Announcer::new(terminal)?;
     said.say(
-        format!("inference      http://{address}"),
-        || json!({ "event": "ready", "inference": format!("http://{address}") }),
+        [bounds.to_string(), format!("inference      http://{address}")],
+        || json!({ "event": "ready", "inference": format!("http://{address}"), "bounds": bounds }),
     );
     parts.wait().await?;
     parts.stop().await?;

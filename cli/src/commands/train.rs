@@ -14,7 +14,7 @@ use crate::arguments::{BranchArguments, DatasetArguments, OutputArguments, Repos
 use crate::clock;
 use crate::commands::model::StoreArguments;
 use crate::failure::{Failure, NO, REFUSED};
-use crate::trainer::end_with_parent;
+use crate::trainer::be_a_child;
 
 /// Flags of `aurora train`.
 #[derive(Debug, Args)]
@@ -43,7 +43,7 @@ pub(crate) struct TrainArguments {
 pub(crate) fn run(arguments: &TrainArguments) -> Result<ExitCode, Failure> {
     let ending = match (&arguments.request, &arguments.job) {
         (Some(request), _) => {
-            end_with_parent();
+            be_a_child();
             trainer::run_file(request, &mut |_progress| {}, &clock::now)?
         }
         (None, Some(job)) => job::run(job, arguments)?,

@@ -27,13 +27,14 @@ use crate::arguments::{
 };
 use crate::clock;
 use crate::commands::registry::random_id;
-use crate::failure::Failure;
+use crate::failure::{DONE, Failure};
 use crate::git_reader;
 use crate::listeners::{Bound, ControlPlaneArguments, InferenceArguments, ListenerArguments};
 use crate::memory::Heap;
 use crate::meters::Meters;
 use crate::news::Teller;
 use crate::serving::{self, Parts};
+use crate::signals::Signals;
 use crate::slots::ServerSlots;
 use crate::status_files::{StatusFiles, Trouble};
 use crate::supervisor::{Supervisor, Word};
@@ -68,6 +69,7 @@ pub(crate) struct UpArguments {
 }
 
 pub(crate) fn run(arguments: &UpArguments) -> Result<ExitCode, Failure> {
+    let signals = Signals::catch(DONE)?;
     // A second `up` usually asks for the same ports too, and those are not what to change.
     DataDir::refuse_in_use(&arguments.data.data_dir)?;
     // Then the ports: a start that is refused leaves nothing behind.
@@ -92,6 +94,7 @@ pub(crate) fn run(arguments: &UpArguments) -> Result<ExitCode, Failure> {
         inference,
         control_plane,
         presenter.clone(),
+        signals,
     ))?;
     presenter.flush();
     ended
@@ -103,8 +106,9 @@ async fn serve(
     inference: Bound,
     control_plane: Bound,
     presenter: Presenter,
+    signals: Signals,
 ) -> Result<ExitCode, Failure> {
-    let mut parts = Parts::new()?;
+    let mut parts = Parts::begin(signals);
     let metrics = Metrics::new();
     let runtime = Runtime::new(metrics.clone());
     let slots = ServerSlots::new(runtime.clone(), standalone.store().clone(), standalone.wake());
@@ -134,8 +138,10 @@ async fn serve(
         &inference.address.to_string(),
         &control_plane.address.to_string(),
         &Zones::default().in_use().to_string(),
+        &inference.bounds(),
     );
 
+    let drain = inference.drain_timeout();
     parts.inference(&runtime, inference)?;
     parts.control_plane(standalone.store().clone(), status, metrics, control_plane)?;
     parts.supervisor().ready();
@@ -154,7 +160,7 @@ async fn serve(
     let [_keeping, telling] = &listeners;
     telling.abort();
     ended?;
-    presenter.stopping();
+    presenter.stopping(drain);
     parts.stop().await?;
     Ok(ExitCode::SUCCESS)
 }

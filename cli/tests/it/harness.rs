@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use http::{Answer, get, post};
 pub(crate) use repository::{Repository, copy};
-pub(crate) use up::{FREE_PORTS, Ground, Up, command as up_command, trainer};
+pub(crate) use up::{FREE_PORTS, Ground, Up, command as up_command, trainer, trainer_of};
 
 /// How long a condition may take to come true: generous, since tests share their machine.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);

@@ -6,6 +6,7 @@
 )]
 
 mod harness;
+mod image;
 
 mod clocks;
 mod commands;
@@ -17,6 +18,7 @@ mod exit_codes;
 mod faults;
 mod git;
 mod reading;
+mod release_before;
 mod service;
 mod serving;
 mod starting;

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
 use rustix::fs::{CWD, FileType, Mode};
@@ -155,6 +156,53 @@ fn the_limit_on_open_files_is_raised_for_connections() {
     let mut connections: Vec<_> = (0..150).map(|_| connect(up.inference)).collect();
     assert!(connections.iter_mut().all(alive), "each of them is still open");
     assert_eq!(predict(&up, &[]).status, 200);
+}
+
+#[test]
+fn what_requests_may_hold_goes_by_the_memory_there_is() {
+    let ground = Ground::dev();
+    let listening = |flags: &[&str], kibibytes: &str| {
+        let mut limited = Command::new("sh");
+        limited.args(["-c", &format!("ulimit -d {kibibytes} && exec \"$@\""), "sh"]);
+        let up = up_command(ground.repository.path(), &ground.data());
+        limited.arg(up.get_program()).args(up.get_args());
+        for (name, _unset) in up.get_envs() {
+            limited.env_remove(name);
+        }
+        let mut up = Up::watch({
+            limited.args(FREE_PORTS).args(flags);
+            limited
+        });
+        let told = up.event("it tells its bounds", |event| event["event"] == "listening");
+        up.event("it is ready", |event| event["event"] == "ready");
+        (up, told["bounds"].clone())
+    };
+    let mebibytes = |bounds: &serde_json::Value, name: &str| bounds[name].as_u64().unwrap() >> 20;
+    let (up, bounds) = listening(&[], "65536");
+    assert_eq!(mebibytes(&bounds, "memory_bytes"), 64);
+    assert_eq!(bounds["memory_limited_by"], "ulimit -d");
+    let held = mebibytes(&bounds, "bodies_bytes") + mebibytes(&bounds, "answers_bytes");
+    assert!(held <= 16, "all together are a quarter: {bounds}");
+    assert_eq!(mebibytes(&bounds, "body_bytes"), 4, "{bounds}");
+    // Larger bodies than there is memory for, at a time, and then one that fits.
+    let row = r#"{"sepal length":5.1,"sepal width":3.5,"petal length":1.4,"petal width":0.2}"#;
+    let body = |rows: usize| format!(r#"{{"rows":[{}]}}"#, vec![row; rows].join(","));
+    let large = body(95_000);
+    let address = up.inference;
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| assert_eq!(post(address, "/predict/iris", &[], &large).status, 413));
+        }
+    });
+    assert_eq!(post(address, "/predict/iris", &[], &body(20_000)).status, 200);
+    assert!(up.stop().success());
+
+    // Whoever gives a flag knows better, and what is not given goes with it.
+    let (up, bounds) = listening(&["--max-body", "6MiB", "--max-answers", "2MiB"], "65536");
+    assert_eq!(mebibytes(&bounds, "body_bytes"), 6, "{bounds}");
+    assert_eq!(mebibytes(&bounds, "bodies_bytes"), 6, "{bounds}");
+    assert_eq!(mebibytes(&bounds, "answer_bytes"), 2, "{bounds}");
+    assert!(up.stop().success());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::path::Path;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::harness::{
@@ -306,4 +306,37 @@ fn uncommitted_manifests_are_said_and_do_not_count() {
     let note = up.event("it says so", |event| event["event"] == "uncommitted");
     assert_eq!(note["files"], serde_json::json!(["environments/dev/iris.yaml"]));
     assert_eq!(get(up.inference, "/v2/models/iris/ready").status, 200);
+}
+
+#[test]
+fn a_signal_while_it_starts_ends_it_in_order() {
+    /// SIGTERM, number 15, in the masks of what a process blocks and of what it has handlers for.
+    const TERM: u64 = 1 << 14;
+    let ground = Ground::dev();
+    drop(ground.up());
+    let data = ground.data();
+    let start = |arguments: &[&str]| {
+        let mut command = aurora();
+        command.args(arguments).arg("--data-dir").arg(&data);
+        command.stdout(std::process::Stdio::null()).spawn().unwrap()
+    };
+    let repository = ground.repository.path().to_str().unwrap();
+    for arguments in [
+        &[&["up", "--repo", repository], &FREE_PORTS[..]].concat()[..],
+        &["serve", "--inference", "127.0.0.1:0"],
+        &["control-plane", "--control-plane", "127.0.0.1:0"],
+    ] {
+        let mut starting = start(arguments);
+        eventually("it holds signals", || {
+            let status = std::fs::read_to_string(format!("/proc/{}/status", starting.id())).ok()?;
+            let has = |name: &str| {
+                let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+                Some(u64::from_str_radix(line.trim(), 16).ok()? & TERM != 0)
+            };
+            (has("SigBlk:")? || has("SigCgt:")?).then_some(())
+        });
+        kill_process(Pid::from_child(&starting), Signal::TERM).unwrap();
+        let ended = eventually("it ends", || starting.try_wait().unwrap());
+        assert!(ended.success(), "{arguments:?}: {ended}");
+    }
 }

@@ -7,7 +7,7 @@ use super::pins::{Context, Refusal, Resolution};
 use super::{Waiting, aborts};
 use crate::Timestamp;
 use crate::deployment::{Canary, DeclaredDeployment, Pin, ResolvedDeployment, ResolvedPin};
-use crate::desired::{Completeness, Declared, Desired};
+use crate::desired::{Completeness, Dating, Declared, Desired};
 use crate::finding::{Finding, Reason};
 use crate::names::{ModelName, ObjectName, Revision, Track};
 use crate::object::ObjectId;
@@ -235,7 +235,9 @@ fn resolve(
     let canary =
         canary.filter(|canary| canary.pin.digest != stable.digest && canary.pin.version != stable.version);
     let revision_of = |new: &ResolvedPin, old: Option<(&ResolvedPin, &Revision)>| match old {
-        Some((old, revision)) if old.digest == new.digest => revision.clone(),
+        Some((old, revision)) if old.digest == new.digest && !stood_in(declared, revision) => {
+            revision.clone()
+        }
         Some(_) | None => declared.revision.clone(),
     };
     Some(DeploymentObject {
@@ -256,6 +258,11 @@ fn resolve(
         abort: None,
         behind: None,
     })
+}
+
+/// Says whether a commit stood for the one that is known now.
+fn stood_in(declared: &Declared<DeclaredDeployment>, revision: &Revision) -> bool {
+    matches!(&declared.dating, Dating::Corrected(former) if former == revision)
 }
 
 fn same_on_both(stable: &ResolvedPin, canary: &ResolvedPin) -> Refusal {

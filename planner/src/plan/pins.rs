@@ -2,7 +2,7 @@
 
 use crate::Timestamp;
 use crate::deployment::{Pin, ResolvedPin};
-use crate::desired::{Completeness, Declared, Desired};
+use crate::desired::{Completeness, Dating, Declared, Desired};
 use crate::finding::Reason;
 use crate::identity::inputs_hash;
 use crate::names::{Digest, ModelName, ObjectName, Version};
@@ -148,6 +148,10 @@ impl Context<'_> {
         is_under_way
             || match &job.spec.runs {
                 RunPolicy::Fixed(fixed) => fixed == version,
+                // What it will be called is not known yet.
+                RunPolicy::PerInputs if job.dating == Dating::Provisional => {
+                    !self.has_trained(inputs_hash(&job.spec))
+                }
                 RunPolicy::PerInputs => {
                     let stamp = Version::at(job.committed_at, |_| false);
                     stamp.time() == version.time() && !self.has_trained(inputs_hash(&job.spec))

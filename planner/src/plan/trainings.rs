@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::Action;
 use super::deployments::behind;
 use super::index::Index;
-use crate::desired::{Declared, Desired};
+use crate::desired::{Dating, Declared, Desired};
 use crate::finding::{Finding, Reason};
 use crate::identity::inputs_hash;
 use crate::names::{Digest, ObjectName, Version};
@@ -36,6 +36,9 @@ pub(super) fn decide(desired: &Desired, observed: &Observed, index: &Index<'_>) 
         decided
             .actions
             .extend(stage(name, &declared.spec, observed, &mut staging));
+        if names_nothing_yet(declared, before) {
+            continue;
+        }
         let object = TrainingObject {
             spec: declared.spec.clone(),
             revision: declared.revision.clone(),
@@ -68,6 +71,13 @@ fn stopped(name: &ObjectName, before: &TrainingObject, finding: &Finding) -> Opt
             ..before.clone()
         }),
     })
+}
+
+/// A run is named after the commit that last changed its job: while that is looked for, no new one begins.
+fn names_nothing_yet(declared: &Declared<Training>, before: Option<&ObservedTraining>) -> bool {
+    declared.dating == Dating::Provisional
+        && declared.spec.runs == RunPolicy::PerInputs
+        && before.is_none_or(|before| before.object.spec != declared.spec)
 }
 
 /// The version that the job's is compared with: what Git pins as stable. A version that is there is not compared again.

@@ -9,8 +9,8 @@ use crate::names::Version;
 /// How long a registry may take to show what a run published, in seconds.
 const VISIBLE_AFTER_SECONDS: i64 = 10;
 
-/// A run that was interrupted so often in a row is not tried again until the spec changes.
-const INTERRUPTIONS_MAX: u32 = 8;
+/// How long after an end all around it a run is tried again that has been tried [`ATTEMPTS_MAX`] times.
+const HOURLY: Duration = Duration::hours(1);
 
 /// What is decided about a job, the stops before it aside.
 pub(super) struct Decision {
@@ -129,79 +129,49 @@ pub(super) fn continue_run(
             }
         }
         Outcome::Refused { message, .. } => failed(message.clone()),
-        Outcome::Transient { message, .. } if last.attempt >= ATTEMPTS_MAX => {
+        Outcome::Transient { message, .. } if failures(records, last) >= ATTEMPTS_MAX => {
             failed(format!("{message} (after {} attempts)", last.attempt))
         }
-        Outcome::Transient { at, .. } => {
-            let wait = back_off(last.attempt);
-            let due = *at + wait;
-            if is_ahead(due, wait, now) {
-                Decision::of(Phase::Pending {
-                    version: version.clone(),
-                })
-                .wake_at(due)
-            } else {
-                start(last.attempt + 1)
-            }
-        }
+        Outcome::Transient { at, .. } => try_again(job, version, slot, (last.attempt, *at), now),
         Outcome::Stopped { at, reason } => match reason {
             StopReason::DeadlineExceeded => failed(format!(
                 "stopped after activeDeadlineSeconds ({} s); it is not tried again until the spec changes",
                 job.training.active_deadline_seconds,
             )),
-            StopReason::Interrupted => match interruptions(records, last) {
-                times if times >= INTERRUPTIONS_MAX => failed(killed(times)),
-                times => {
-                    let wait = after_interruptions(times);
-                    let due = *at + wait;
-                    if is_ahead(due, wait, now) {
-                        Decision::of(Phase::Pending {
-                            version: version.clone(),
-                        })
-                        .wake_at(due)
-                    } else {
-                        start(last.attempt)
-                    }
-                }
-            },
+            StopReason::Interrupted => try_again(job, version, slot, (last.attempt, *at), now),
             StopReason::SpecChanged | StopReason::Replaced => start(1),
         },
         Outcome::Skipped { .. } => start(1),
     }
 }
 
-/// Counts how often in a row a run was interrupted, up to and with its newest attempt.
-pub(super) fn interruptions(records: &[Record], last: &Record) -> u32 {
+/// Starts the attempt after one that broke off at a moment, once its back-off is over.
+pub(super) fn try_again(
+    job: &Job<'_>,
+    version: &Version,
+    slot: Option<Timestamp>,
+    (attempt, broke_off_at): (u32, Timestamp),
+    now: Timestamp,
+) -> Decision {
+    let wait = back_off(attempt);
+    let due = broke_off_at + wait;
+    if is_ahead(due, wait, now) {
+        let version = version.clone();
+        Decision::of(Phase::Pending { version }).wake_at(due)
+    } else {
+        Decision::started(job, version, slot, attempt.saturating_add(1), now)
+    }
+}
+
+/// Counts how often in a row a run broke off by itself, up to and with its newest attempt. Where all around it ended too,
+/// that says nothing of the run.
+pub(super) fn failures(records: &[Record], last: &Record) -> u32 {
     let of_this_run = records
         .iter()
         .rev()
         .filter(|record| record.version == last.version && record.spec_hash == last.spec_hash);
-    let interrupted = of_this_run.take_while(|record| {
-        matches!(
-            record.outcome,
-            Outcome::Stopped {
-                reason: StopReason::Interrupted,
-                ..
-            }
-        )
-    });
-    u32::try_from(interrupted.count()).unwrap_or(u32::MAX)
-}
-
-/// Says that a run was interrupted so often in a row.
-pub(super) fn killed(times: u32) -> String {
-    format!(
-        "the process that serves was killed {times} times in a row while this trained, by the kernel if memory ran \
-         out: give it more memory, or the run less data"
-    )
-}
-
-/// A run that is interrupted starts again at once, but not the one that ends all around it again and again: 15 s, 60 s, …
-fn after_interruptions(times: u32) -> Duration {
-    match times.checked_sub(5) {
-        None => Duration::zero(),
-        Some(more) => Duration::seconds(15 * 4_i64.pow(more.min(4))),
-    }
+    let failed = of_this_run.take_while(|record| matches!(record.outcome, Outcome::Transient { .. }));
+    u32::try_from(failed.count()).unwrap_or(u32::MAX)
 }
 
 /// Says whether the end of a wait is still ahead. One that is far longer than it was means that the clock was set back.
@@ -209,7 +179,11 @@ fn is_ahead(end: Timestamp, wait: Duration, now: Timestamp) -> bool {
     now < end && end - now <= wait * 2
 }
 
-/// 10 s, 40 s, …
-fn back_off(attempt: u32) -> Duration {
-    Duration::seconds(10 * 4_i64.pow(attempt.saturating_sub(1).min(8)))
+/// How long after an attempt broke off the next one is due: 10 s, 40 s, then an hour.
+pub(super) fn back_off(attempt: u32) -> Duration {
+    match attempt {
+        0 | 1 => Duration::seconds(10),
+        2 => Duration::seconds(40),
+        _ => HOURLY,
+    }
 }

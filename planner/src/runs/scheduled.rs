@@ -1,6 +1,6 @@
 //! Jobs with a schedule: one run per slot, its version being the slot in UTC.
 
-use super::attempt::{self, Decision, continue_run};
+use super::attempt::{self, Decision, continue_run, failures, try_again};
 use super::{ATTEMPTS_MAX, Job, Outcome, Phase, Record, RunAction, SkipReason, StopReason};
 use crate::Timestamp;
 use crate::names::{Digest, Version};
@@ -25,13 +25,7 @@ pub(super) fn scheduled(job: &Job<'_>, policy: &Policy<'_>, records: &[Record], 
         None => Due::Nothing,
     };
     let decision = match decision {
-        Due::Start(slot) => continue_run(
-            job,
-            &version_of(job, records, slot),
-            Some(slot),
-            (records, None),
-            now,
-        ),
+        Due::Start(slot) => start(job, records, slot, now),
         Due::Replace(slot) => replace(job, records, slot, now),
         Due::Skip(slot, reason) => {
             let version = version_of(job, records, slot);
@@ -102,6 +96,17 @@ fn due_slot(job: &Job<'_>, policy: &Policy<'_>, records: &[Record], slot: Timest
     }
 }
 
+/// Starts a slot's run. The run before it that ended with all around it holds it back as it would its own next attempt:
+/// otherwise each slot would take everything down anew.
+fn start(job: &Job<'_>, records: &[Record], slot: Timestamp, now: Timestamp) -> Decision {
+    let version = version_of(job, records, slot);
+    let last = last_run(records).filter(|last| last.spec_hash == job.spec_hash);
+    match last.and_then(Record::interrupted) {
+        Some(interrupted) => try_again(job, &version, Some(slot), interrupted, now),
+        None => continue_run(job, &version, Some(slot), (records, None), now),
+    }
+}
+
 fn replace(job: &Job<'_>, records: &[Record], slot: Timestamp, now: Timestamp) -> Decision {
     let running = records.iter().filter(|record| record.outcome == Outcome::Running);
     let mut decision = Decision::of(Phase::Pending {
@@ -128,7 +133,9 @@ fn between_slots(job: &Job<'_>, records: &[Record], next: Option<Timestamp>, now
     };
     let Some(slot) = last.slot else { return rest() };
     match &last.outcome {
-        Outcome::Transient { .. } if last.spec_hash == job.spec_hash && last.attempt < ATTEMPTS_MAX => {
+        Outcome::Transient { .. }
+            if last.spec_hash == job.spec_hash && failures(records, last) < ATTEMPTS_MAX =>
+        {
             continue_run(job, &last.version, Some(slot), (records, Some(last)), now)
         }
         Outcome::Stopped {

@@ -148,7 +148,7 @@ impl Status {
         }
         self.note = match held {
             Some(why) if !decided.due.is_empty() => Some(format!("cannot start: {why}; it is tried again")),
-            Some(_) | None => self.retry_note(&phase, wake),
+            Some(_) | None => self.retry_note(&phase),
         };
         self.phase = Some(match decided.due.first() {
             Some(first) => Phase::Pending {
@@ -190,11 +190,30 @@ impl Status {
     pub fn end(&mut self, version: &Version, outcome: Outcome) -> Option<Ended> {
         let record = self.running_mut(version)?;
         record.outcome = outcome.clone();
-        let is_transient = matches!(outcome, Outcome::Transient { .. });
-        Some(Ended {
-            is_retried: is_transient && record.attempt < ATTEMPTS_MAX,
-            outcome,
-        })
+        let record = record.clone();
+        let is_retried = match &outcome {
+            Outcome::Transient { .. } => attempt::failures(&self.records, &record) < ATTEMPTS_MAX,
+            Outcome::Stopped { reason, .. } => *reason == StopReason::Interrupted,
+            Outcome::Running
+            | Outcome::Published { .. }
+            | Outcome::Refused { .. }
+            | Outcome::Skipped { .. } => false,
+        };
+        self.forget_all_but_last_interruption(&record);
+        Some(Ended { outcome, is_retried })
+    }
+
+    /// A run that is tried hourly for days takes no other run's place: of its late interruptions the last one stands for
+    /// those before.
+    fn forget_all_but_last_interruption(&mut self, last: &Record) {
+        if last.interrupted().is_none() || last.attempt <= ATTEMPTS_MAX {
+            return;
+        }
+        self.records.retain(|record| {
+            let is_of_this_run = record.version == last.version && record.spec_hash == last.spec_hash;
+            let is_before = ATTEMPTS_MAX < record.attempt && record.attempt < last.attempt;
+            !(is_of_this_run && is_before && record.interrupted().is_some())
+        });
     }
 
     /// Returns the newest run that was started.
@@ -269,24 +288,32 @@ impl Status {
     }
 
     /// Says of a run that waits for its next attempt how the last one broke off, and when it is due.
-    fn retry_note(&self, phase: &Phase, due: Option<Timestamp>) -> Option<String> {
+    fn retry_note(&self, phase: &Phase) -> Option<String> {
         let Phase::Pending { version } = phase else {
             return None;
         };
-        let last = self.records.iter().rfind(|record| record.version == *version)?;
-        let due = due?.format("%H:%M:%S");
+        let of_this_run = self.records.iter().rfind(|record| record.version == *version);
+        // A slot waits for the back-off of the one before it.
+        let before = || self.last_run().filter(|last| last.interrupted().is_some());
+        let last = of_this_run.or_else(before)?;
         match &last.outcome {
-            Outcome::Transient { message, .. } => Some(format!(
-                "attempt {} of {ATTEMPTS_MAX} failed: {message}; the next one is due at {due} UTC",
-                last.attempt
-            )),
+            Outcome::Transient { at, message } => {
+                let (number, due) = (number(last.attempt), due(last.attempt, *at));
+                Some(format!(
+                    "{number} failed: {message}; the next one is due at {due}"
+                ))
+            }
             Outcome::Stopped {
+                at,
                 reason: StopReason::Interrupted,
-                ..
-            } => Some(format!(
-                "{}; the next attempt is due at {due} UTC",
-                attempt::killed(attempt::interruptions(&self.records, last))
-            )),
+            } => {
+                let (number, due) = (number(last.attempt), due(last.attempt, *at));
+                Some(format!(
+                    "{number} ended with the process that serves, which was killed, by the kernel if memory ran out: \
+                     give it more memory, or the run less data; the next one is due at {due}, and after the third they \
+                     are hourly"
+                ))
+            }
             Outcome::Running
             | Outcome::Published { .. }
             | Outcome::Refused { .. }
@@ -294,4 +321,19 @@ impl Status {
             | Outcome::Stopped { .. } => None,
         }
     }
+}
+
+/// Says which attempt it was, of how many where they are counted.
+fn number(attempt: u32) -> String {
+    if attempt > ATTEMPTS_MAX {
+        format!("attempt {attempt}")
+    } else {
+        format!("attempt {attempt} of {ATTEMPTS_MAX}")
+    }
+}
+
+/// Says when the next attempt is due after one that broke off.
+fn due(attempt: u32, broke_off_at: Timestamp) -> String {
+    let due = broke_off_at + attempt::back_off(attempt);
+    format!("{} UTC", due.format("%H:%M:%S"))
 }

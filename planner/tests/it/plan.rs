@@ -1,6 +1,7 @@
 //! Plans, rendered as a reviewer reads them.
 
 mod aborts;
+mod dating;
 mod exchanges;
 mod pins;
 mod removals;

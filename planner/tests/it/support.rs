@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{Duration, NaiveDateTime};
 use planner::Timestamp;
 use planner::deployment::{Canary, DeclaredDeployment, Deployment, Pin, ResolvedDeployment, ResolvedPin};
-use planner::desired::{Completeness, Declared, Desired};
+use planner::desired::{Completeness, Dating, Declared, Desired};
 use planner::environment::{Environment, RemovalLimits};
 use planner::finding::Location;
 use planner::names::{Digest, ModelName, ObjectName, Revision, Version, Weight};
@@ -97,6 +97,7 @@ pub(crate) fn declared<S>(file: &str, spec: S, n: u64) -> Declared<S> {
         spec,
         revision: revision(n),
         committed_at: time(i64::try_from(n).unwrap()),
+        dating: Dating::Known,
         location: Location {
             file: format!("environments/dev/{file}.yaml"),
             line: 1,

@@ -15,8 +15,9 @@ use crate::source::hash::GitHash;
 use crate::source::protocol::{Cause, GitError, Newest, Opened as Known};
 use crate::source::{HEAD, is_manifest};
 
-/// What the process may have resident before it asks to be replaced, in bytes: caches only grow.
-const RESIDENT_BYTES_MAX: u64 = 48 * 1024 * 1024;
+/// What more the process may have resident than when it opened the repository before it asks to be replaced, in bytes:
+/// what it has unpacked, and packs as far as they were read, only grow.
+const GROWN_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// After how many looks at the branch's newest commit the memory is looked at.
 const LOOKS: u32 = 64;
@@ -26,6 +27,8 @@ const LOOKS: u32 = 64;
 pub(super) struct Server {
     opened: Option<Opened>,
     looks: u32,
+    /// What was resident when the repository was opened.
+    resident_bytes: Option<u64>,
 }
 
 /// A repository that is open.
@@ -60,7 +63,19 @@ impl Server {
             Some(known) => Opened::again(path, known)?,
             None => Opened::discover(path)?,
         };
-        Ok(self.opened.insert(opened).known.clone())
+        let known = self.opened.insert(opened).known.clone();
+        self.resident_bytes = resident_bytes();
+        Ok(known)
+    }
+
+    /// Says whether the process has grown; looked at now and then.
+    fn is_large(&mut self) -> bool {
+        self.looks += 1;
+        if !self.looks.is_multiple_of(LOOKS) {
+            return false;
+        }
+        let grown = resident_bytes().zip(self.resident_bytes);
+        grown.is_some_and(|(now, before)| now > before + GROWN_BYTES_MAX)
     }
 
     /// Makes a commit of the work tree.
@@ -74,9 +89,7 @@ impl Server {
 
     /// Resolves a branch's newest commit: one small file read, no walk.
     pub(super) fn head(&mut self, branch: &str) -> Result<Newest, GitError> {
-        self.looks += 1;
-        let is_large = self.looks.is_multiple_of(LOOKS)
-            && resident_bytes().is_some_and(|bytes| bytes > RESIDENT_BYTES_MAX);
+        let is_large = self.is_large();
         let opened = self.opened.as_mut().ok_or(GitError::NotARepository)?;
         let before = opened.known.clone();
         opened.follow_path(branch == HEAD);
@@ -286,7 +299,7 @@ fn packs(repository: &Repository) -> Option<SystemTime> {
 /// Returns how much memory of this process is resident; nothing where the system does not tell.
 fn resident_bytes() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kibibytes: u64 = line.split_whitespace().next()?.parse().ok()?;
     Some(kibibytes * 1024)
 }

@@ -161,12 +161,14 @@ pub(super) fn fork(
                 commit: other,
                 ahead,
                 behind: 0,
+                dropped: Vec::new(),
             }));
         }
         line.insert(commit.id(), ahead);
         next = commit.parent(0).ok();
     }
     let mut next = opened.commit(other).ok();
+    let mut dropped = Vec::new();
     for behind in 0..steps_max {
         let Some(commit) = next else { break };
         if let Some(ahead) = line.get(&commit.id()) {
@@ -174,8 +176,10 @@ pub(super) fn fork(
                 commit: hash(commit.id()),
                 ahead: *ahead,
                 behind,
+                dropped,
             }));
         }
+        dropped.push(hash(commit.id()));
         next = commit.parent(0).ok();
     }
     Ok(None)

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use planner::desired::{AllowedRemovals, Desired};
 use planner::environment::Environment;
@@ -14,15 +15,9 @@ use super::carried::Carried;
 use super::datasets::{Datasets, Settled};
 use super::files::Edited;
 use super::index::{Index, Place, Size};
-use super::read::{ReadFile, Spec, read};
-use crate::source::{
-    Changed, Documents, Folder, History, Line, ManifestFile, Of, Questions, Source, SourceError, Walked,
-};
-
-/// How many files of older commits are remembered while a history is walked.
-const OLD_FILES_MAX: usize = 4_096;
-/// How many files of older commits may be unreadable until the history counts as ended there.
-const UNREADABLE_MAX: usize = 2;
+use super::old_files::OldFiles;
+use super::read::{Spec, read};
+use crate::source::{Changed, Folder, History, Line, Of, Questions, Source, SourceError, Walked};
 
 /// What is known when a commit is judged.
 #[derive(Clone, Copy)]
@@ -36,6 +31,8 @@ pub(super) struct Judge<'a> {
     pub(super) datasets: &'a Datasets,
     pub(super) history: Option<&'a History>,
     pub(super) carried: Option<&'a Carried>,
+    /// How long a history may be read at a time.
+    pub(super) patience: Duration,
     /// What was declared before, if it is not gone on from.
     pub(super) before: Option<&'a Desired>,
     /// What is declared so far, if it is gone on from, with its commit's folder.
@@ -67,7 +64,7 @@ pub(super) struct Found {
 /// Which commits changed what.
 #[derive(Debug)]
 pub(super) enum Changes {
-    Walked(Walked),
+    Walked(Box<Walked>),
     /// Nobody asks: the resolved commit stands for all.
     Uniform(Changed),
 }
@@ -146,7 +143,10 @@ impl Judge<'_> {
         }
         let datasets = settling.finish();
         let changes = match self.history {
-            Some(history) => Changes::Walked(self.walk(history, edited, &declared, &gone, &datasets)?),
+            Some(history) => {
+                let walked = self.walk(history, edited, &declared, &gone, &datasets)?;
+                Changes::Walked(Box::new(walked))
+            }
             None => Changes::Uniform(self.source.changed_at(self.revision)?),
         };
 
@@ -226,38 +226,7 @@ impl Judge<'_> {
             }
             all
         };
-        let mut old: HashMap<ManifestFile, Documents> = HashMap::new();
-        let mut documents = |files: Vec<ManifestFile>| {
-            if old.len() > OLD_FILES_MAX {
-                old.clear();
-            }
-            let known = |old: &HashMap<ManifestFile, Documents>, file: &ManifestFile| {
-                let parsed = self.index.file(&file.path).filter(|known| known.id == file.id);
-                let parsed = parsed.or_else(|| edited.replaced(file));
-                // One without bytes may have been refused for what all files have together.
-                let parsed = parsed.filter(|known| known.size.bytes > 0);
-                parsed
-                    .map(super::index::File::documents)
-                    .or_else(|| old.get(file).cloned())
-            };
-            let unknown: BTreeMap<_, _> = files
-                .iter()
-                .filter(|file| known(&old, file).is_none())
-                .map(|file| ((file.path.as_str(), file.id), file))
-                .collect();
-            let unknown = unknown.into_values().cloned().collect();
-            for file in self.read_old(unknown)? {
-                let documents = file
-                    .documents
-                    .iter()
-                    .filter_map(|(document, _)| Some((document.id()?, document.digest)));
-                old.insert(file.file, documents.collect());
-            }
-            Ok(files
-                .iter()
-                .map(|file| known(&old, file).unwrap_or_default())
-                .collect())
-        };
+        let mut old = OldFiles::new(self.source, Some(self.index), Some(edited));
         let known = self
             .former
             .map(|(_, before)| (before.tree, self.folder.tree, &edited.difference));
@@ -295,7 +264,11 @@ impl Judge<'_> {
                 touched: &names,
                 is_out_of_date: &|id| {
                     let mut paths = settled.paths_of(&id.name).iter();
-                    id.kind == Kind::Training && paths.any(|path| !self.datasets.follows(&id.name, path))
+                    // What another process remembered, it had followed.
+                    let is_first = self.former.is_none() && self.before.is_none();
+                    id.kind == Kind::Training
+                        && !is_first
+                        && paths.any(|path| !self.datasets.follows(&id.name, path))
                 },
                 all: &all,
                 carried: &|id| {
@@ -304,33 +277,9 @@ impl Judge<'_> {
                     before.or_else(|| self.carried?.changed(id, &found.spec))
                 },
                 data: &data,
-                documents: &mut documents,
+                documents: &mut |files| old.documents(&files),
             },
+            self.patience,
         )
-    }
-
-    /// Reads files of older commits. One that nobody can read any more counts for one that does not parse: what came
-    /// after it is followed all the same.
-    fn read_old(self, files: Vec<ManifestFile>) -> Result<Vec<ReadFile>, SourceError> {
-        let whole = read(self.source, &files, Size::default());
-        match whole {
-            Ok(batch) => return Ok(batch.files),
-            Err(error) if !error.is_of_objects() => return Err(error),
-            Err(_unreadable) => {}
-        }
-        let mut found = Vec::new();
-        let mut unreadable = 0;
-        for file in files {
-            match read(self.source, &[file], Size::default()) {
-                Ok(batch) => found.extend(batch.files),
-                Err(error) => {
-                    unreadable += 1;
-                    if !error.is_of_objects() || unreadable > UNREADABLE_MAX {
-                        return Err(error);
-                    }
-                }
-            }
-        }
-        Ok(found)
     }
 }

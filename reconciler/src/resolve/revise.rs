@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use planner::desired::{AllowedRemovals, Completeness, Declared, Desired};
+use planner::desired::{AllowedRemovals, Completeness, Dating, Declared, Desired};
 use planner::environment::Environment;
 use planner::names::{ObjectName, Revision};
 use planner::object::{Kind, ObjectId};
@@ -68,16 +68,18 @@ pub(super) fn revise(
     }
     for found in declared {
         let Found { id, spec, location } = found;
+        let (changed, dating) = stamps.of(&id);
         let Changed {
             revision,
             committed_at,
-        } = stamps.of(&id).clone();
+        } = changed.clone();
         let differs = match spec {
             Spec::Deployment(spec) => {
                 let declared = Declared {
                     spec,
                     revision,
                     committed_at,
+                    dating,
                     location,
                 };
                 put(&mut deployments, &id.name, declared)
@@ -87,6 +89,7 @@ pub(super) fn revise(
                     spec: *spec,
                     revision,
                     committed_at,
+                    dating,
                     location,
                 };
                 put(&mut trainings, &id.name, declared)
@@ -96,34 +99,7 @@ pub(super) fn revise(
             touched.insert(id);
         }
     }
-    match stamps {
-        Stamps::Each { history, found } => {
-            for id in found {
-                let Some(changed) = history.get(id) else { continue };
-                let is_other = match id.kind {
-                    Kind::Deployment => deployments.get_mut(&id.name).is_some_and(|it| stamp(it, changed)),
-                    Kind::Training => trainings.get_mut(&id.name).is_some_and(|it| stamp(it, changed)),
-                    Kind::Environment => false,
-                };
-                if is_other {
-                    touched.insert(id.clone());
-                }
-            }
-        }
-        Stamps::Uniform(changed) => {
-            for (name, declared) in &mut deployments {
-                if stamp(declared, changed) {
-                    touched.insert(ObjectId::deployment(name));
-                }
-            }
-            for (name, declared) in &mut trainings {
-                if stamp(declared, changed) {
-                    touched.insert(ObjectId::training(name));
-                }
-            }
-        }
-    }
-    let desired = Desired {
+    let mut desired = Desired {
         revision,
         environment,
         completeness,
@@ -131,6 +107,21 @@ pub(super) fn revise(
         trainings,
         allowed,
     };
+    match stamps {
+        Stamps::Each { history, found } => restamp(&mut desired, history, found, &mut touched),
+        Stamps::Uniform(changed) => {
+            for (name, declared) in &mut desired.deployments {
+                if stamp(declared, changed, Dating::Known) {
+                    touched.insert(ObjectId::deployment(name));
+                }
+            }
+            for (name, declared) in &mut desired.trainings {
+                if stamp(declared, changed, Dating::Known) {
+                    touched.insert(ObjectId::training(name));
+                }
+            }
+        }
+    }
     if is_new {
         (desired, Touched::Everything)
     } else {
@@ -138,10 +129,38 @@ pub(super) fn revise(
     }
 }
 
+/// Gives the manifests `found` the commits that a history says; those that had another one are touched.
+pub(super) fn restamp(
+    desired: &mut Desired,
+    history: &History,
+    found: &[ObjectId],
+    touched: &mut BTreeSet<ObjectId>,
+) {
+    for id in found {
+        let Some((changed, dating)) = history.get(id) else {
+            continue;
+        };
+        let is_other = match id.kind {
+            Kind::Deployment => {
+                let declared = desired.deployments.get_mut(&id.name);
+                declared.is_some_and(|declared| stamp(declared, changed, dating))
+            }
+            Kind::Training => {
+                let declared = desired.trainings.get_mut(&id.name);
+                declared.is_some_and(|declared| stamp(declared, changed, dating))
+            }
+            Kind::Environment => false,
+        };
+        if is_other {
+            touched.insert(id.clone());
+        }
+    }
+}
+
 impl Stamps<'_> {
-    fn of(&self, id: &ObjectId) -> &Changed {
+    fn of(&self, id: &ObjectId) -> (&Changed, Dating) {
         match self {
-            Self::Uniform(changed) => changed,
+            Self::Uniform(changed) => (changed, Dating::Known),
             Self::Each { history, .. } => history
                 .get(id)
                 .expect("invariant: a walk finds each manifest that is declared anew"),
@@ -163,11 +182,22 @@ fn put<S: PartialEq>(
 }
 
 /// Gives a manifest the commit that last changed it and says whether it had another one.
-fn stamp<S>(declared: &mut Declared<S>, changed: &Changed) -> bool {
-    let is_other = declared.revision != changed.revision || declared.committed_at != changed.committed_at;
+fn stamp<S>(declared: &mut Declared<S>, changed: &Changed, dating: Dating) -> bool {
+    let is_other_commit = declared.revision != changed.revision;
+    let dating = match (dating, &declared.dating) {
+        (Dating::Known, Dating::Provisional) if is_other_commit => {
+            Dating::Corrected(declared.revision.clone())
+        }
+        // It goes on to be the one that was corrected.
+        (Dating::Known, Dating::Corrected(_)) if !is_other_commit => declared.dating.clone(),
+        (dating, _) => dating,
+    };
+    let is_other =
+        is_other_commit || declared.committed_at != changed.committed_at || declared.dating != dating;
     if is_other {
         declared.revision = changed.revision.clone();
         declared.committed_at = changed.committed_at;
+        declared.dating = dating;
     }
     is_other
 }

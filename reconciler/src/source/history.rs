@@ -1,25 +1,28 @@
 //! Which commit last changed a manifest.
+//!
+//! A long history is read a piece at a time, so that no commit waits for it: until the walk is over, what was known
+//! before stands for what it looks for, else the oldest commit that it came to at first.
+
+mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use planner::Timestamp;
+use planner::desired::Dating;
 use planner::names::{Digest, EnvironmentName, Revision};
 use planner::object::ObjectId;
+use serde::{Deserialize, Serialize};
 
-use super::client::Next;
 use super::difference::Difference;
 use super::hash::GitHash;
-use super::protocol::{Changes, Fork, ManifestFile, Request, Step, WalkEnd, parse};
-use super::{ENVIRONMENTS, Source, SourceError};
+use super::protocol::{Fork, ManifestFile, Request};
+use super::{Source, SourceError};
+use walk::{UnderWay, Walk};
 
 /// The most commits that are walked; beyond them a manifest counts as changed where it counted before, or at the oldest
 /// one reached.
 const COMMITS_MAX: usize = 10_000;
-/// How many commits are asked for at first, where nobody knows how far back a change lies; it doubles each time.
-const CHUNK_MIN: usize = 64;
-/// The most that are asked for at a time.
-const CHUNK_MAX: usize = 1_024;
-
 /// The last second that a version can be named after, since 1970.
 const YEAR_9999_ENDS: i64 = 253_402_300_799;
 
@@ -28,12 +31,20 @@ const YEAR_9999_ENDS: i64 = 253_402_300_799;
 pub(crate) type Documents = Vec<(ObjectId, Digest)>;
 
 /// The commit that last changed a manifest.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Changed {
     /// The commit.
     pub revision: Revision,
     /// Its committer time.
     pub committed_at: Timestamp,
+}
+
+/// What is known of the history of a commit: it outlives the process that found it out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remembered {
+    environment: EnvironmentName,
+    head: Revision,
+    changed: Vec<(ObjectId, Changed)>,
 }
 
 /// Remembers what it found at the last head, so that a new commit costs only its own difference.
@@ -42,6 +53,8 @@ pub(crate) struct History {
     /// What `known` holds for.
     at: Option<(EnvironmentName, GitHash)>,
     known: BTreeMap<ObjectId, Changed>,
+    /// The walk to a later head that is not over.
+    under_way: Option<(EnvironmentName, UnderWay)>,
 }
 
 /// What a walk goes along: the first parents of a commit, as far as they change an environment's folder or a data file.
@@ -66,9 +79,11 @@ pub(crate) struct Questions<'a> {
     pub(crate) carried: &'a dyn Fn(&ObjectId) -> Option<Changed>,
     /// Returns the data files of jobs, with those jobs: of the touched ones, or of all.
     pub(crate) data: &'a dyn Fn(Of) -> BTreeMap<String, BTreeSet<ObjectId>>,
-    /// Parses files; one that does not parse, or cannot be read any more, has no documents.
-    pub(crate) documents: &'a mut dyn FnMut(Vec<ManifestFile>) -> Result<Vec<Documents>, SourceError>,
+    pub(crate) documents: &'a mut FindDocuments<'a>,
 }
+
+/// Parses files; one that does not parse, or cannot be read any more, has no documents.
+pub(crate) type FindDocuments<'a> = dyn FnMut(Vec<ManifestFile>) -> Result<Vec<Documents>, SourceError> + 'a;
 
 /// Whose data files are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,11 +95,8 @@ pub(crate) enum Of {
 /// What a walk found, until it is taken into the history.
 #[derive(Debug)]
 pub(crate) struct Walked {
-    at: (EnvironmentName, GitHash),
-    /// The last head has no first parent in common with the new one: what was known of it counts no more.
-    is_anew: bool,
-    /// The manifests that changed since the last head, or whose change was not known.
-    found: BTreeMap<ObjectId, Changed>,
+    environment: EnvironmentName,
+    walk: UnderWay,
 }
 
 impl Source {
@@ -117,38 +129,137 @@ impl Source {
 }
 
 impl History {
+    /// Goes on from what another process has found out.
+    pub(crate) fn remembering(remembered: Remembered) -> Self {
+        let Remembered {
+            environment,
+            head,
+            changed,
+        } = remembered;
+        let Ok(head) = GitHash::of(&head) else {
+            return Self::default();
+        };
+        Self {
+            at: Some((environment, head)),
+            known: changed.into_iter().collect(),
+            under_way: None,
+        }
+    }
+
+    /// Returns what is known of the last head to which a walk is over, of the manifests that are followed.
+    pub(crate) fn remembered(&self, is_followed: &dyn Fn(&ObjectId) -> bool) -> Option<Remembered> {
+        let (environment, head) = self.at.clone()?;
+        let changed = self.known.iter().filter(|(id, _)| is_followed(id));
+        Some(Remembered {
+            environment,
+            head: head.revision(),
+            changed: changed
+                .map(|(id, changed)| (id.clone(), changed.clone()))
+                .collect(),
+        })
+    }
+
+    /// Returns the last head to which a walk is over.
+    pub(crate) fn walked_to(&self) -> Option<Revision> {
+        self.at.as_ref().map(|(_, head)| head.revision())
+    }
+
+    /// Says whether a walk is not over.
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.under_way.is_some()
+    }
+
     /// Finds for manifests the newest first-parent commit where the parsed document differs from its parent's, or a data
     /// file that it trains on. Comments, formatting and moves to another file are no difference.
     ///
     /// What is known at the last head is carried on: only the commits since are walked, and only manifests of
     /// `touched` that are not known yet are looked for further back. Where the branch was forced, those that the dropped
     /// commits changed are looked for too. Where nothing leads to the last head, all manifests are.
-    pub(crate) fn walk(&self, line: Line<'_>, questions: Questions<'_>) -> Result<Walked, SourceError> {
-        let Line {
-            source,
-            head,
-            environment,
+    ///
+    /// It takes about as long as `patience`; what is not found by then is for [`Self::go_on`].
+    pub(crate) fn walk(
+        &self,
+        line: Line<'_>,
+        mut questions: Questions<'_>,
+        patience: Duration,
+    ) -> Result<Walked, SourceError> {
+        let deadline = Instant::now().checked_add(patience);
+        let mut walk = match self.after_the_walk_under_way(line, &mut questions, deadline)? {
+            Some(walk) => walk,
+            None => self.begin(line, &questions)?,
+        };
+        let known = line.known;
+        Walk::new(
+            line.source,
+            line.environment,
             known,
-        } = line;
+            questions.documents,
+            deadline,
+        )
+        .run(&mut walk)?;
+        Ok(Walked {
+            environment: line.environment.clone(),
+            walk,
+        })
+    }
+
+    /// Goes on with the walk to a head of which the one under way is an ancestor: what came since is added in front.
+    /// `None` where there is none, or it must begin anew.
+    fn after_the_walk_under_way(
+        &self,
+        line: Line<'_>,
+        questions: &mut Questions<'_>,
+        deadline: Option<Instant>,
+    ) -> Result<Option<UnderWay>, SourceError> {
+        let Some((_, under_way)) = self.under_way.as_ref().filter(|(of, _)| of == line.environment) else {
+            return Ok(None);
+        };
+        let Some(fork) = fork(line, under_way.head)?.filter(|fork| fork.behind == 0) else {
+            return Ok(None);
+        };
+        let of = if fork.ahead == 1 { Of::Touched } else { Of::All };
+        let mut above = UnderWay::begin(line.source.hash(line.head)?, BTreeSet::new());
+        above.above = Some((fork.commit, (questions.data)(of)));
+        Walk::new(
+            line.source,
+            line.environment,
+            line.known,
+            questions.documents,
+            deadline,
+        )
+        .run(&mut above)?;
+        let is_known = |id: &ObjectId| {
+            above.found.contains_key(id) || self.get(id).is_some() && !(questions.is_out_of_date)(id)
+        };
+        let has_arrived = above.is_over && above.above.is_none();
+        if !has_arrived || !questions.touched.iter().all(|id| is_known(id)) {
+            return Ok(None);
+        }
+        let mut walk = under_way.clone();
+        walk.head = above.head;
+        for (id, changed) in above.found {
+            walk.open.remove(&id);
+            walk.found.insert(id, changed);
+        }
+        Ok(Some(walk))
+    }
+
+    /// Says what is to be looked for from a head on, by the last one to which a walk is over.
+    fn begin(&self, line: Line<'_>, questions: &Questions<'_>) -> Result<UnderWay, SourceError> {
         let Questions {
             touched,
             is_out_of_date,
             all,
             carried,
             data,
-            documents,
+            documents: _,
         } = questions;
-        let from = source.hash(head)?;
-        let last = self.at.as_ref().filter(|(known, _)| known == environment);
+        let last = self.at.as_ref().filter(|(known, _)| known == line.environment);
         let fork = match last {
-            Some((_, last)) => source.ask::<Option<Fork>>(&Request::Fork {
-                head: from,
-                other: *last,
-                steps_max: COMMITS_MAX,
-            })?,
+            Some((_, last)) => fork(line, *last)?,
             None => None,
         };
-        let mut open: BTreeSet<ObjectId> = match fork {
+        let mut open: BTreeSet<ObjectId> = match &fork {
             Some(_) => touched
                 .iter()
                 .filter(|id| !self.known.contains_key(**id) || is_out_of_date(id))
@@ -156,58 +267,61 @@ impl History {
                 .collect(),
             None => all(),
         };
-        let mut walk = Walk {
-            source,
-            folder: format!("{ENVIRONMENTS}/{environment}"),
-            known,
-            documents,
-            reached: (from, 0),
-            left: COMMITS_MAX,
-            is_cut: false,
-        };
-        if let (Some(fork), Some((_, last))) = (&fork, last)
-            && fork.behind > 0
-        {
-            open.extend(
-                walk.dropped(*last, fork, &data(Of::All))?
-                    .intersection(&all())
-                    .cloned(),
-            );
+        let dropped = fork.as_ref().map(|fork| self.dropped(fork)).unwrap_or_default();
+        if !dropped.is_empty() {
+            open.extend(all().intersection(&dropped).cloned());
         }
-        let mut found = BTreeMap::new();
-        let mut is_over = false;
+        // What was known before stands where nobody can find out more.
+        let known = |id: &ObjectId| self.known.get(id).filter(|_| !touched.contains(id)).cloned();
+        let stand_ins = open
+            .iter()
+            .filter_map(|id| Some((id.clone(), known(id).or_else(|| carried(id))?)))
+            .collect();
+        let mut walk = UnderWay::begin(line.source.hash(line.head)?, open);
+        walk.is_anew = fork.is_none();
+        walk.dropped = dropped;
+        walk.stand_ins = stand_ins;
+        walk.data = data(if fork.is_some() { Of::Touched } else { Of::All });
         // Above the last head every change counts, whoever made and undid it; below it only what is looked for.
-        if let Some(fork) = &fork {
-            let data = data(if fork.ahead == 1 { Of::Touched } else { Of::All });
-            is_over = walk.until(Some(fork.commit), &data, &mut |id, changed| {
-                open.remove(id);
-                found.entry(id.clone()).or_insert(changed);
-                false
-            })?;
+        walk.above = fork.map(|fork| {
+            let of = if fork.ahead == 1 { Of::Touched } else { Of::All };
+            (fork.commit, data(of))
+        });
+        Ok(walk)
+    }
+
+    /// Returns the manifests that a commit of a line that was left had changed last.
+    fn dropped(&self, fork: &Fork) -> BTreeSet<ObjectId> {
+        let commits: BTreeSet<Revision> = fork.dropped.iter().map(|commit| commit.revision()).collect();
+        let known = self
+            .known
+            .iter()
+            .filter(|(_, known)| commits.contains(&known.revision));
+        known.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Goes on with the walk that is under way, for about as long as `patience`, and returns the manifests whose commit
+    /// may be another one now.
+    pub(crate) fn go_on(
+        &mut self,
+        source: &Source,
+        documents: &mut FindDocuments<'_>,
+        patience: Duration,
+        is_declared: &dyn Fn(&ObjectId) -> bool,
+    ) -> Result<Vec<ObjectId>, SourceError> {
+        let Some((environment, walk)) = &mut self.under_way else {
+            return Ok(Vec::new());
+        };
+        let deadline = Instant::now().checked_add(patience);
+        Walk::new(source, environment, None, documents, deadline).run(walk)?;
+        if !walk.is_over {
+            return Ok(Vec::new());
         }
-        if !is_over && !open.is_empty() {
-            let data = data(if fork.is_some() { Of::Touched } else { Of::All });
-            walk.until(None, &data, &mut |id, changed| {
-                if open.remove(id) {
-                    found.insert(id.clone(), changed);
-                }
-                open.is_empty()
-            })?;
-        }
-        if !open.is_empty() {
-            let oldest = walk.oldest()?;
-            for id in open {
-                // What was known before stands where nobody can find out more.
-                let known = self.known.get(&id).filter(|_| !touched.contains(&id)).cloned();
-                let known = known.or_else(|| carried(&id)).filter(|_| walk.is_cut);
-                found.insert(id, known.unwrap_or_else(|| changed_at(oldest.0, oldest.1)));
-            }
-        }
-        Ok(Walked {
-            at: (environment.clone(), from),
-            is_anew: fork.is_none(),
-            found,
-        })
+        let Some((environment, walk)) = self.under_way.take() else {
+            return Ok(Vec::new());
+        };
+        let walked = Walked { environment, walk };
+        Ok(self.accept(walked, &BTreeSet::new(), is_declared))
     }
 
     /// Takes in what a walk found, and returns the manifests whose commit may be another one now.
@@ -219,195 +333,62 @@ impl History {
         touched: &BTreeSet<ObjectId>,
         is_declared: &dyn Fn(&ObjectId) -> bool,
     ) -> Vec<ObjectId> {
-        self.at = Some(walked.at);
-        if walked.is_anew {
-            self.known.clear();
-        }
-        for id in touched.iter().chain(walked.found.keys()) {
+        let Walked {
+            environment,
+            mut walk,
+        } = walked;
+        for id in touched.iter().chain(walk.found.keys()) {
             if !is_declared(id) {
                 self.known.remove(id);
             }
         }
-        let mut found = Vec::new();
-        for (id, changed) in walked.found {
-            if is_declared(&id) {
-                self.known.insert(id.clone(), changed);
-                found.push(id);
-            }
+        walk.open.retain(|id| is_declared(id));
+        walk.found.retain(|id, _| is_declared(id));
+        if walk.is_over {
+            self.under_way = None;
+            return self.take_in(environment, walk);
         }
+        let found = walk.found.keys().chain(&walk.open).cloned().collect();
+        self.under_way = Some((environment, walk));
         found
     }
 
-    /// Returns the commit that last changed a manifest, if a walk found it.
-    pub(crate) fn get(&self, id: &ObjectId) -> Option<&Changed> {
-        self.known.get(id)
+    /// Takes in what a walk found that is over.
+    fn take_in(&mut self, environment: EnvironmentName, walk: UnderWay) -> Vec<ObjectId> {
+        self.at = Some((environment, walk.head));
+        if walk.is_anew {
+            self.known.clear();
+        }
+        // Also of one that is not declared now, for which nobody looked.
+        for id in &walk.dropped {
+            self.known.remove(id);
+        }
+        let found = walk.found.keys().cloned().collect();
+        self.known.extend(walk.found);
+        found
+    }
+
+    /// Returns the commit that last changed a manifest, or stands for it.
+    pub(crate) fn get(&self, id: &ObjectId) -> Option<(&Changed, Dating)> {
+        let Some((_, walk)) = &self.under_way else {
+            return self.known.get(id).map(|known| (known, Dating::Known));
+        };
+        if walk.open.contains(id) {
+            let stand_in = walk.stand_ins.get(id).or(walk.first_reached.as_ref());
+            return stand_in.map(|stand_in| (stand_in, Dating::Provisional));
+        }
+        let known = self.known.get(id).filter(|_| !walk.is_anew);
+        walk.found.get(id).or(known).map(|known| (known, Dating::Known))
     }
 }
 
-/// A walk under way.
-struct Walk<'a> {
-    source: &'a Source,
-    folder: String,
-    known: Option<(GitHash, GitHash, &'a Difference)>,
-    documents: &'a mut dyn FnMut(Vec<ManifestFile>) -> Result<Vec<Documents>, SourceError>,
-    /// The first commit that was not compared with its parent, and its time where that is known.
-    reached: (GitHash, i64),
-    /// How many commits may be compared.
-    left: usize,
-    /// The history goes further back than it could be read.
-    is_cut: bool,
-}
-
-impl Walk<'_> {
-    /// Returns the manifests that the commits of a line that was left have changed.
-    fn dropped(
-        &mut self,
-        last: GitHash,
-        fork: &Fork,
-        data: &BTreeMap<String, BTreeSet<ObjectId>>,
-    ) -> Result<BTreeSet<ObjectId>, SourceError> {
-        let mut dropped = BTreeSet::new();
-        let from = std::mem::replace(&mut self.reached, (last, 0));
-        let left = self.left;
-        self.until(Some(fork.commit), data, &mut |id, _changed| {
-            dropped.insert(id.clone());
-            false
-        })?;
-        (self.reached, self.left) = (from, left);
-        Ok(dropped)
-    }
-
-    /// Goes on to a commit, or as far as it goes; `take` is told of each change and says whether that is enough. Returns
-    /// whether there is nothing more to come to.
-    fn until(
-        &mut self,
-        until: Option<GitHash>,
-        data: &BTreeMap<String, BTreeSet<ObjectId>>,
-        take: &mut dyn FnMut(&ObjectId, Changed) -> bool,
-    ) -> Result<bool, SourceError> {
-        let paths: Vec<String> = data.keys().cloned().collect();
-        let jobs: Vec<&BTreeSet<ObjectId>> = data.values().collect();
-        let mut chunk = if until.is_some() { CHUNK_MAX } else { CHUNK_MIN };
-        loop {
-            let (steps, end) = self.chunk(until, paths.clone(), chunk.min(self.left))?;
-            let mut changes = match self.changes(&steps) {
-                Ok(changes) => changes,
-                // What nobody can read any more ends the history, as a clone that is shallow does.
-                Err(error) if error.is_of_objects() => {
-                    self.is_cut = true;
-                    return Ok(true);
-                }
-                Err(error) => return Err(error),
-            }
-            .into_iter();
-            for step in &steps {
-                let documents = changes.next().into_iter().flatten();
-                let moved = step
-                    .moved
-                    .iter()
-                    .filter_map(|at| jobs.get(*at).copied())
-                    .flatten();
-                for id in documents.chain(moved.cloned()) {
-                    if take(&id, changed_at(step.commit, step.time)) {
-                        return Ok(true);
-                    }
-                }
-            }
-            match end {
-                WalkEnd::Arrived => return Ok(false),
-                WalkEnd::Bounds if self.left > 0 => chunk = (chunk * 2).min(CHUNK_MAX),
-                WalkEnd::First => return Ok(true),
-                WalkEnd::Bounds | WalkEnd::Cut => {
-                    self.is_cut = true;
-                    return Ok(true);
-                }
-                WalkEnd::Unreadable(message) => {
-                    self.is_cut = true;
-                    tracing::warn!(commit = %self.reached.0, message, "the branch's history cannot be read beyond a commit");
-                    return Ok(true);
-                }
-            }
-        }
-    }
-
-    /// Asks for some commits more.
-    fn chunk(
-        &mut self,
-        until: Option<GitHash>,
-        data: Vec<String>,
-        commits_max: usize,
-    ) -> Result<(Vec<Step>, WalkEnd), SourceError> {
-        let request = Request::Walk {
-            from: self.reached.0,
-            until,
-            folder: self.folder.clone(),
-            known: self.known.map(|(old, new, _)| (old, new)),
-            data,
-            commits_max,
-        };
-        let mut client = self.source.client();
-        let walked = (|| {
-            let mut steps = Vec::new();
-            let mut exchange = client.exchange(&request)?;
-            loop {
-                match exchange.next::<super::protocol::Walked>()? {
-                    Next::Part(step) => steps.push(parse(&step).map_err(|error| exchange.unclear(error))?),
-                    Next::Done(walked) => return Ok((steps, walked)),
-                }
-            }
-        })();
-        drop(client);
-        let (steps, walked) = match walked {
-            Ok(walked) => walked,
-            Err(error) => {
-                let error = self.source.explain(error);
-                if !error.is_of_objects() {
-                    return Err(error);
-                }
-                // A step that hangs takes the answer with it.
-                return Ok((Vec::new(), WalkEnd::Unreadable(error.to_string())));
-            }
-        };
-        self.reached = (walked.reached, walked.time);
-        self.left = self.left.saturating_sub(walked.commits);
-        Ok((steps, walked.end))
-    }
-
-    /// Returns the manifests that each step has changed.
-    fn changes(&mut self, steps: &[Step]) -> Result<Vec<Vec<ObjectId>>, SourceError> {
-        let sides = |step: &Step| match (&step.changes, self.known) {
-            (Changes::Manifests { gone, new }, _) => (gone.clone(), new.clone()),
-            (Changes::Known, Some((_, _, difference))) => (
-                difference.gone.manifests.clone(),
-                difference.new.manifests.clone(),
-            ),
-            (Changes::Known, None) => (Vec::new(), Vec::new()),
-        };
-        let sides: Vec<_> = steps.iter().map(sides).collect();
-        let files = sides.iter().flat_map(|(gone, new)| gone.iter().chain(new));
-        let mut documents = (self.documents)(files.cloned().collect())?.into_iter();
-        let mut changes = Vec::new();
-        for (gone, new) in &sides {
-            let mut all = |count: usize| -> BTreeMap<ObjectId, Digest> {
-                documents.by_ref().take(count).flatten().collect()
-            };
-            let (before, after) = (all(gone.len()), all(new.len()));
-            let others = after
-                .into_iter()
-                .filter(|(id, document)| before.get(id) != Some(document));
-            changes.push(others.map(|(id, _)| id).collect());
-        }
-        Ok(changes)
-    }
-
-    /// Returns the oldest commit at hand.
-    fn oldest(&self) -> Result<(GitHash, i64), SourceError> {
-        let (commit, time) = self.reached;
-        if time != 0 {
-            return Ok((commit, time));
-        }
-        Ok((commit, self.source.ask(&Request::Time { commit })?))
-    }
+/// Finds where the first parents of a commit meet those of a line's head.
+fn fork(line: Line<'_>, other: GitHash) -> Result<Option<Fork>, SourceError> {
+    line.source.ask(&Request::Fork {
+        head: line.source.hash(line.head)?,
+        other,
+        steps_max: COMMITS_MAX,
+    })
 }
 
 fn changed_at(commit: GitHash, seconds: i64) -> Changed {

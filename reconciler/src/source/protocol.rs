@@ -194,6 +194,8 @@ pub(crate) struct Fork {
     pub(crate) ahead: usize,
     /// How many from the other.
     pub(crate) behind: usize,
+    /// The commits of the other line above it.
+    pub(crate) dropped: Vec<GitHash>,
 }
 
 /// A commit that changes something against its first parent.

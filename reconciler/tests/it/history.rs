@@ -1,11 +1,16 @@
 //! Which commit counts as the one that changed a manifest.
 
+use std::cell::RefCell;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use expect_test::{Expect, expect};
 use git2::Oid;
-use planner::desired::Desired;
-use planner::names::Revision;
+use planner::Timestamp;
+use planner::desired::{Dating, Declared, Desired};
+use planner::names::{ObjectName, Revision};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
 use reconciler::resolve::Resolver;
 use reconciler::source::Source;
 
@@ -193,4 +198,156 @@ fn a_forced_branch_is_walked_anew() {
         MLDeployment/a: another way at 2026-09-21 14:16:20 UTC
     "#]],
     );
+}
+
+/// A repository whose last 150 commits changed `a` alone.
+fn long() -> Repo {
+    let mut repo = Repo::with(&[
+        ("a.yaml", &deployment("a", V1, None)),
+        ("b.yaml", &deployment("b", V1, None)),
+        ("c.yaml", &training("c", V1, "builtin:iris")),
+        ("d.yaml", &training("d", V1, "rows.csv")),
+        ("rows.csv", "x,quality\n1,2\n"),
+    ]);
+    repo.change("rows.csv", "x,quality\n1,3\n");
+    for n in 0..150 {
+        repo.change("a.yaml", &deployment("a", V1, Some((V2, 1 + n % 9))));
+    }
+    repo
+}
+
+fn name(text: &str) -> ObjectName {
+    text.parse().unwrap()
+}
+
+/// The commits of all manifests, and whether any of them only stands for another.
+fn commits(desired: &Desired) -> (Vec<(String, Revision, Timestamp)>, bool) {
+    let deployments = desired.deployments.iter().map(|(name, declared)| {
+        let Declared {
+            revision,
+            committed_at,
+            dating,
+            ..
+        } = declared;
+        ((name.to_string(), revision.clone(), *committed_at), dating)
+    });
+    let trainings = desired.trainings.iter().map(|(name, declared)| {
+        let Declared {
+            revision,
+            committed_at,
+            dating,
+            ..
+        } = declared;
+        ((name.to_string(), revision.clone(), *committed_at), dating)
+    });
+    let (commits, datings): (Vec<_>, Vec<_>) = deployments.chain(trainings).unzip();
+    (commits, datings.contains(&&Dating::Provisional))
+}
+
+#[test]
+fn a_long_history_is_read_a_piece_at_a_time_and_only_once() {
+    let repo = long();
+    let mut source = Source::open(&repo.repository(), None).unwrap();
+    let head = source.head().unwrap();
+    let whole = desired(&repo, &mut Resolver::default());
+    let mut resolver = Resolver::default().with_patience(Duration::ZERO);
+    let first = desired(&repo, &mut resolver);
+    assert!(resolver.is_under_way());
+    assert_eq!(resolver.walked_to(), None);
+    assert_eq!(first.deployments[&name("a")].dating, Dating::Known);
+    assert_eq!(first.deployments[&name("a")].revision, head);
+    let stands_in = &first.deployments[&name("b")];
+    assert_eq!(stands_in.dating, Dating::Provisional);
+    assert_ne!(stands_in.revision, whole.deployments[&name("b")].revision);
+
+    let mut pieces = 0;
+    while resolver.is_under_way() {
+        pieces += 1;
+        resolver.go_on(&source).unwrap();
+    }
+    assert_eq!(pieces, 2);
+    let last = resolver.resolution().desired.clone().unwrap();
+    assert_eq!(commits(&last), commits(&whole));
+    let corrected = Dating::Corrected(stands_in.revision.clone());
+    assert_eq!(last.deployments[&name("b")].dating, corrected);
+
+    // The next process reads nothing of it again.
+    let remembered = resolver.remembered().unwrap();
+    let remembered = serde_json::from_str(&serde_json::to_string(&remembered).unwrap()).unwrap();
+    let mut next = Resolver::default()
+        .with_patience(Duration::ZERO)
+        .with_remembered(Some(remembered));
+    assert_eq!(commits(&desired(&repo, &mut next)), commits(&whole));
+    assert!(!next.is_under_way());
+}
+
+#[derive(Debug, Clone)]
+enum Event {
+    /// A commit changes the model `a`, `b`, the job `c` or the data of `d`.
+    Commit(usize, u8),
+    /// The branch is forced back by as many commits.
+    Force(usize),
+    GoOn,
+    /// Another process begins, with what the last one remembered.
+    Restart,
+}
+
+fn events() -> impl Strategy<Value = Vec<Event>> {
+    let event = prop_oneof![
+        4 => (0..4_usize, 1..9_u8).prop_map(|(which, n)| Event::Commit(which, n)),
+        2 => prop_oneof![1..4_usize, 60..140_usize].prop_map(Event::Force),
+        3 => Just(Event::GoOn),
+        1 => Just(Event::Restart),
+    ];
+    prop::collection::vec(event, 1..14)
+}
+
+/// Whatever happens while a history is read in pieces, what is found in the end is what a walk over all of it finds.
+#[test]
+fn pieces_of_a_walk_make_the_whole() {
+    let repo = RefCell::new(long());
+    let base = repo.borrow().git().refname_to_id("refs/heads/main").unwrap();
+    let config = Config {
+        cases: 24,
+        failure_persistence: None,
+        ..Config::default()
+    };
+    let tested = TestRunner::new(config).run(&events(), |events| {
+        let mut repo = repo.borrow_mut();
+        repo.force(&crate::repository::revision(base));
+        let fresh = || Resolver::default().with_patience(Duration::ZERO);
+        let mut resolver = fresh();
+        let mut source = Source::open(&repo.repository(), None).unwrap();
+        desired(&repo, &mut resolver);
+        for event in events {
+            match event {
+                Event::Commit(0, n) => drop(repo.change("a.yaml", &deployment("a", V1, Some((V2, n))))),
+                Event::Commit(1, n) => drop(repo.change("b.yaml", &deployment("b", V1, Some((V2, n))))),
+                Event::Commit(2, n) => {
+                    let job = training("c", V1, "builtin:iris") + &format!("  seed: {n}\n");
+                    drop(repo.change("c.yaml", &job));
+                }
+                Event::Commit(_, n) => drop(repo.change("rows.csv", &format!("x,quality\n{n},3\n"))),
+                Event::Force(back) => {
+                    let head = source.head().unwrap();
+                    let back = source.find(&format!("{head}~{back}"));
+                    repo.force(&back.unwrap_or(head));
+                }
+                Event::GoOn => drop(resolver.go_on(&source).unwrap()),
+                Event::Restart => resolver = fresh().with_remembered(resolver.remembered()),
+            }
+            let head = source.head().unwrap();
+            resolver.resolve(&source, &head, &dev(), None).unwrap();
+        }
+        while resolver.is_under_way() {
+            resolver.go_on(&source).unwrap();
+        }
+        let found = resolver.resolution().desired.clone().unwrap();
+        prop_assert_eq!(
+            commits(&found),
+            commits(&desired(&repo, &mut Resolver::default()))
+        );
+        Ok(())
+    });
+    tested.unwrap();
 }

@@ -4,6 +4,7 @@
 mod following;
 mod history;
 mod intents;
+mod long_history;
 mod passes;
 mod reading;
 mod repository;

@@ -21,17 +21,17 @@ use registry::{Observer, Owner, Reference, Store};
 use crate::repository::{ENVIRONMENT, Repo, V1, V2, deployment, dev};
 use crate::versions::draft;
 
-struct World {
-    repo: Repo,
+pub(crate) struct World {
+    pub(crate) repo: Repo,
     folder: tempfile::TempDir,
-    target: Arc<MemoryStore>,
-    reconciler: Reconciler,
-    store: Store,
+    pub(crate) target: Arc<MemoryStore>,
+    pub(crate) reconciler: Reconciler,
+    pub(crate) store: Store,
     now: Timestamp,
 }
 
 impl World {
-    fn new(repo: Repo, models: &[&str]) -> Self {
+    pub(crate) fn new(repo: Repo, models: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let owner = Owner {
             environment: dev(),
@@ -56,13 +56,13 @@ impl World {
         }
     }
 
-    fn pass(&mut self) -> Pass {
+    pub(crate) fn pass(&mut self) -> Pass {
         self.now += std::time::Duration::from_millis(200);
         self.reconciler.pass(Beat::Turn, self.now, &mut || {})
     }
 
     /// Passes until nothing is left to do, each deployment serving at once what its object says.
-    fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         for _ in 0..20 {
             let pass = self.pass();
             let is_still = !self.serve();
@@ -156,7 +156,7 @@ impl ObjectStore for FullStore {
     }
 }
 
-fn start<T: ObjectStore + 'static>(repo: &Repo, target: &Arc<T>, store: &Store) -> Reconciler {
+pub(crate) fn start<T: ObjectStore + 'static>(repo: &Repo, target: &Arc<T>, store: &Store) -> Reconciler {
     let source = Source::open(&repo.repository(), None).unwrap();
     let root = store.root().to_owned();
     let locate = Arc::new(move |_: &planner::environment::Environment| root.clone());

@@ -4,7 +4,9 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::FileExt;
 
-use super::{HistoryEntry, LINE_BYTES_MAX};
+use serde::de::DeserializeOwned;
+
+use super::LINE_BYTES_MAX;
 
 /// How much of the end of a history counts: at least half of it, so that a file that grows is not read anew for each line.
 const WINDOW_BYTES: u64 = 128 << 20;
@@ -61,15 +63,16 @@ pub(crate) struct Walked {
     pub(crate) read: u64,
 }
 
-/// Walks the lines from `from` to `end`, and hands the entries among them to `sink`, oldest first.
+/// Walks the lines from `from` to `end`, and hands the entries among them, or what `T` takes of one, to `sink`, oldest
+/// first.
 ///
 /// What is after the last newline was torn off by a crash and never happened, unless it is too long for that. A writer
 /// may cut a torn line off meanwhile: then there is less.
-pub(crate) fn walk(
+pub(crate) fn walk<T: DeserializeOwned>(
     file: &File,
     from: Resume,
     end: u64,
-    sink: &mut dyn FnMut(HistoryEntry),
+    sink: &mut dyn FnMut(T),
 ) -> std::io::Result<Walked> {
     let length = usize::try_from(end.saturating_sub(from.at)).unwrap_or(usize::MAX);
     let part = Part {

@@ -76,6 +76,11 @@ impl Seen {
         self.is_whole.then(|| Arc::clone(&self.observed))
     }
 
+    /// Says, once, that the last look found a history that is to be closed.
+    pub(super) fn has_grown(&mut self) -> bool {
+        self.is_whole && self.past.is_to_be_closed()
+    }
+
     /// Looks at all that changed, and returns what there is now.
     ///
     /// Each part is remembered as soon as it is read, its mark only when the whole look has succeeded.

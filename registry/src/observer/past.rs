@@ -10,7 +10,7 @@ use planner::names::{Digest, Version};
 use super::Counters;
 use crate::error::StoreError;
 use crate::files::{Dir, Stamp};
-use crate::history::{HISTORY, Junk, Resume, Walked, walk};
+use crate::history::{HISTORY, HistoryEntry, Junk, PART_BYTES_MAX, Resume, Walked, walk};
 
 /// How much before the end of what was read must be as it was, in bytes: more than one entry.
 const GUARD_BYTES: u64 = 512;
@@ -26,6 +26,8 @@ pub(super) struct Past {
     guard: Option<Digest>,
     /// The junk that was told of last.
     told: Junk,
+    /// How long it was when it was to be closed last, in bytes.
+    closed_at: u64,
 }
 
 /// What a history says.
@@ -38,6 +40,16 @@ pub(super) struct Standing {
 }
 
 impl Past {
+    /// Says whether the history has grown so that it is to be closed: once, until it has grown twice as long.
+    pub(super) fn is_to_be_closed(&mut self) -> bool {
+        let bytes = self.resume.at;
+        let is_due = bytes > PART_BYTES_MAX && bytes / 2 >= self.closed_at;
+        if is_due {
+            self.closed_at = bytes;
+        }
+        is_due
+    }
+
     /// Brings `standing` up to date: reads the rest of a file that has grown, else the whole of it.
     pub(super) fn read(
         &mut self,
@@ -65,7 +77,7 @@ impl Past {
             Resume::start_of(stamp.bytes())
         };
         let Standing { digests, aborted } = standing;
-        let walked = walk(file, from, stamp.bytes(), &mut |entry| {
+        let walked = walk(file, from, stamp.bytes(), &mut |entry: HistoryEntry| {
             entry.count(digests, aborted);
         })
         .map_err(failed)?;

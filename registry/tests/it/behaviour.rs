@@ -348,6 +348,51 @@ fn a_run_leaves_progress_and_a_result() {
 }
 
 #[test]
+fn a_run_goes_with_its_version_and_of_those_without_the_last_stay() {
+    let (root, store) = store();
+    let run = |version: &str| store.ensure_run(&wine(), &word(version)).map(drop).unwrap();
+    let failed = |n: usize| format!("v20261101-{n:06}");
+    for version in [V1, V2] {
+        run(version);
+    }
+    (0..30).for_each(|n| run(&failed(n)));
+    let runs = root.path().join("aurora/wine/runs");
+    std::fs::create_dir(runs.join("mine")).unwrap();
+    let keep = Keep {
+        pinned: [(wine(), word(&failed(3))), (wine(), word(V2))].into(),
+        datasets: [].into(),
+        last: 0,
+        minimum_age: Duration::from_hours(24),
+    };
+    assert_eq!(
+        store.collect(&keep, now(), false).unwrap(),
+        [],
+        "a run may be under way"
+    );
+    let later = word("2126-11-20T09:30:00Z");
+    let doomed = store.collect(&keep, later, true).unwrap();
+    assert_eq!(files(&runs).len(), 33, "it only says so");
+    assert_eq!(store.collect(&keep, later, false).unwrap(), doomed);
+    let gone = (0..10)
+        .filter(|n| *n != 3)
+        .map(|n| Collected::Run(wine(), word(&failed(n))));
+    assert_eq!(doomed[0], Collected::Version(wine(), word(V1)));
+    assert!(doomed[1..].iter().cloned().eq(gone), "{doomed:?}");
+    let mut left: Vec<String> = [failed(3)].into_iter().chain((10..30).map(failed)).collect();
+    left.extend([V2.to_owned(), "mine".to_owned()]);
+    left.sort();
+    assert_eq!(
+        files(&runs),
+        ["mine"]
+            .iter()
+            .map(ToString::to_string)
+            .chain(left.into_iter().filter(|name| name != "mine"))
+            .collect::<Vec<_>>()
+    );
+    assert_eq!(store.collect(&keep, later, false).unwrap(), []);
+}
+
+#[test]
 fn a_collection_keeps_what_is_named_new_or_uncertain() {
     let (root, store) = store();
     let newest = "v20261122-000000";

@@ -360,6 +360,33 @@ fn alias_removal() {
 }
 
 #[test]
+fn closing_a_history() {
+    check(
+        "the closing of a history",
+        &[
+            "init",
+            &format!("publish wine {V1} one"),
+            &format!("publish wine {V2} two"),
+            &format!("move wine canary {V2}"),
+            &format!("abort wine {V2} two"),
+            "grow wine",
+        ],
+        &format!("move wine stable {V1}"),
+        &expect![[r#"
+            linkat aurora/wine history.jsonl aurora/wine history-1.jsonl
+            fsync aurora/wine
+            write aurora/wine/.tmp
+            fsync aurora/wine/.tmp
+            renameat aurora/wine .tmp aurora/wine history.jsonl
+            fsync aurora/wine
+            symlinkat ../versions/v20261101-120000 aurora/wine/aliases .tmp
+            renameat aurora/wine/aliases .tmp aurora/wine/aliases stable
+            fsync aurora/wine/aliases
+        "#]],
+    );
+}
+
+#[test]
 fn staging() {
     check(
         "the staging of a data file",

@@ -58,13 +58,18 @@ fn a_history_that_is_torn_or_rubbish() {
         Removed stable v20261101-120000 -
     "#]]);
     let junk = Store::open(root.path()).unwrap().history_junk(&model).unwrap();
-    assert_eq!(
-        junk.map(|junk| (junk.lines, junk.bytes)),
-        Some((3, 8 + 4 + 20_001))
-    );
+    let junk: Vec<_> = junk
+        .iter()
+        .map(|(file, junk)| (&file[..], junk.lines, junk.bytes))
+        .collect();
+    assert_eq!(junk, [("history.jsonl", 3, 8 + 4 + 20_001)]);
     write(root.path(), &to_v1).unwrap();
     assert_eq!(
-        Store::open(root.path()).unwrap().history(&model).unwrap().len(),
+        Store::open(root.path())
+            .unwrap()
+            .history(&model, 9)
+            .unwrap()
+            .len(),
         5
     );
 }
@@ -128,10 +133,10 @@ fn a_history_full_of_junk_is_read_once() {
             after,
             "{what}"
         );
-        let entries = store.history(&model).unwrap();
+        let entries = store.history(&model, 9).unwrap();
         assert_eq!(entries.len(), 4, "{what}");
         assert!(
-            store.history_junk(&model).unwrap().unwrap().bytes > bytes / 10 * 9,
+            store.history_junk(&model).unwrap()[0].1.bytes > bytes / 10 * 9,
             "{what}"
         );
     }

@@ -11,6 +11,7 @@ mod junk;
 mod model;
 mod observer;
 mod owner;
+mod parts;
 mod scenario;
 mod tamper;
 mod view;

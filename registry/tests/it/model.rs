@@ -7,7 +7,7 @@ use planner::names::{Digest, ModelName, Track, Version};
 use proptest::prelude::*;
 use registry::{Collected, Keep, Observer, Store, StoreError};
 
-use crate::scenario::{because, draft, now, owner, word};
+use crate::scenario::{because, draft, now, owner, word, write as perform};
 use crate::view::{render, render_history};
 
 const MODELS: [&str; 2] = ["iris", "wine"];
@@ -24,6 +24,9 @@ enum Write {
     Publish(usize, usize, usize),
     Move(usize, Track, usize),
     Remove(usize, Track),
+    Abort(usize, usize, usize),
+    /// Makes a history long, so that the next entry closes it.
+    Grow(usize),
     Collect {
         last: usize,
         pinned: Option<(usize, usize)>,
@@ -37,7 +40,9 @@ fn writes() -> impl Strategy<Value = Vec<Write>> {
     let write = prop_oneof![
         4 => (model.clone(), version.clone(), 0..CONTENTS.len()).prop_map(|(m, v, c)| Write::Publish(m, v, c)),
         4 => (model.clone(), track(), version).prop_map(|(m, t, v)| Write::Move(m, t, v)),
-        1 => (model, track()).prop_map(|(m, t)| Write::Remove(m, t)),
+        1 => (model.clone(), track()).prop_map(|(m, t)| Write::Remove(m, t)),
+        2 => (model.clone(), 0..VERSIONS.len(), 0..CONTENTS.len()).prop_map(|(m, v, c)| Write::Abort(m, v, c)),
+        3 => model.prop_map(Write::Grow),
         1 => (0..3_usize, pinned).prop_map(|(last, pinned)| Write::Collect { last, pinned }),
     ];
     prop::collection::vec(write, 1..24)
@@ -49,6 +54,9 @@ struct Simple {
     versions: BTreeMap<(ModelName, Version), &'static str>,
     aliases: BTreeMap<(ModelName, Track), Version>,
     history: BTreeMap<ModelName, String>,
+    /// What all of a history says.
+    digests: BTreeMap<ModelName, BTreeMap<Version, Digest>>,
+    aborted: BTreeMap<ModelName, BTreeSet<Digest>>,
     /// Models that once had a version: their folders stay.
     models: BTreeSet<ModelName>,
 }
@@ -65,6 +73,9 @@ impl Simple {
         }
         let from = self.aliases.insert((model.clone(), track), to.clone());
         if from.as_ref() != Some(to) {
+            self.left(&model, track);
+            let content = self.versions[&(model.clone(), to.clone())];
+            self.named(&model, to, Digest::of(content.as_bytes()));
             self.record(model, &format!("Moved {track} {} {to}\n", name(from.as_ref())));
         }
         true
@@ -72,8 +83,28 @@ impl Simple {
 
     fn remove_alias(&mut self, model: ModelName, track: Track) {
         if let Some(from) = self.aliases.remove(&(model.clone(), track)) {
+            self.left(&model, track);
             self.record(model, &format!("Removed {track} {from} -\n"));
         }
+    }
+
+    fn abort(&mut self, model: ModelName, version: &Version, digest: Digest) {
+        self.models.insert(model.clone());
+        if self.aborted.entry(model.clone()).or_default().insert(digest) {
+            self.named(&model, version, digest);
+            self.record(model, &format!("Aborted canary {version} -\n"));
+        }
+    }
+
+    fn left(&mut self, model: &ModelName, track: Track) {
+        if track == Track::Canary {
+            self.aborted.remove(model);
+        }
+    }
+
+    fn named(&mut self, model: &ModelName, version: &Version, digest: Digest) {
+        let digests = self.digests.entry(model.clone()).or_default();
+        digests.insert(version.clone(), digest);
     }
 
     fn record(&mut self, model: ModelName, line: &str) {
@@ -158,6 +189,16 @@ proptest! {
                     store.remove_alias(&model, track, because("unpinned")).unwrap();
                     simple.remove_alias(model, track);
                 }
+                Write::Abort(model, version, content) => {
+                    let (model, version, content) = (MODELS[model], VERSIONS[version], CONTENTS[content]);
+                    perform(root.path(), &format!("abort {model} {version} {content}")).unwrap();
+                    simple.abort(word(model), &word(version), Digest::of(content.as_bytes()));
+                }
+                Write::Grow(model) => {
+                    if simple.history.contains_key(&word::<ModelName>(MODELS[model])) {
+                        perform(root.path(), &format!("grow {}", MODELS[model])).unwrap();
+                    }
+                }
                 Write::Collect { last, pinned } => {
                     let pinned = pinned.map(|(m, v)| (word(MODELS[m]), word(VERSIONS[v])));
                     let keep = Keep {
@@ -182,6 +223,9 @@ proptest! {
                 let observed = observer.observe(model).unwrap();
                 prop_assert_eq!(&observed, &Observer::new(store.clone()).observe(model).unwrap());
                 prop_assert!(std::sync::Arc::ptr_eq(&observed, &observer.observe(model).unwrap()));
+                // However often its history was closed.
+                prop_assert_eq!(&observed.history_digests, &simple.digests.get(model).cloned().unwrap_or_default());
+                prop_assert_eq!(&observed.aborted, &simple.aborted.get(model).cloned().unwrap_or_default());
             }
         }
     }

@@ -1,6 +1,8 @@
 //! Writes on a store, given as words: by a test itself, or by the process that the crash test kills.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -121,7 +123,8 @@ pub(crate) fn draft(model: &str, version: &str, content: &str) -> Draft {
 }
 
 /// Performs one write: `init`, `publish MODEL VERSION CONTENT`, `move MODEL TRACK VERSION`, `remove MODEL TRACK`,
-/// `abort MODEL VERSION CONTENT`, `stage CONTENT` or `collect LAST`.
+/// `abort MODEL VERSION CONTENT`, `grow MODEL` (its history, so that the next entry closes it), `stage CONTENT` or
+/// `collect LAST`.
 pub(crate) fn write(root: &Path, words: &str) -> Result<(), StoreError> {
     match *words.split(' ').collect::<Vec<_>>() {
         ["init"] => Store::init(root, &owner(), now()).map(drop),
@@ -144,6 +147,15 @@ pub(crate) fn write(root: &Path, words: &str) -> Result<(), StoreError> {
                 ..because("slow")
             },
         ),
+        ["grow", model] => {
+            let name = root.join("aurora").join(model).join("history.jsonl");
+            let junk = format!("{}\n", "x".repeat(10_000)).repeat(14);
+            let opened = File::options().append(true).open(&name);
+            match opened.and_then(|mut file| file.write_all(junk.as_bytes())) {
+                Ok(()) => Ok(()),
+                Err(error) => unreachable!("{} cannot grow: {error}", name.display()),
+            }
+        }
         ["stage", content] => {
             Store::open(root)?.stage_dataset(&Digest::of(content.as_bytes()), content.as_bytes())
         }

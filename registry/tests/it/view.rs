@@ -40,7 +40,7 @@ pub(crate) fn render(root: &Path) -> Result<String, StoreError> {
 /// A model's history: event, alias, from, to.
 pub(crate) fn render_history(root: &Path, model: &ModelName) -> Result<String, StoreError> {
     let name = |version: Option<Version>| version.map_or("-".to_owned(), |version| version.to_string());
-    let entries = Store::open(root)?.history(model)?;
+    let entries = Store::open(root)?.history(model, usize::MAX)?;
     Ok(entries.into_iter().fold(String::new(), |text, entry| {
         let HistoryEntry {
             event,

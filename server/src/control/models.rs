@@ -44,8 +44,7 @@ pub(super) fn model(store: &Store, model: &ModelName) -> Result<Response, Failur
     if versions.is_empty() && aliases.is_empty() && !store.models().map_err(failure)?.contains(model) {
         return Err(Failure::not_found(format!("no such model: {model}")));
     }
-    let mut history = store.history(model).map_err(failure)?;
-    history.drain(..history.len().saturating_sub(HISTORY_SHOWN));
+    let history = store.history(model, HISTORY_SHOWN).map_err(failure)?;
     Ok(ok(&json!({
         "name": model,
         "aliases": aliases,

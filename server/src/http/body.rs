@@ -11,6 +11,7 @@ use hyper::header::{CONTENT_LENGTH, EXPECT, HeaderMap};
 use super::budget::{Budget, FREE_BYTES, Held};
 use super::place::Place;
 use super::reply::Failure;
+use super::socket::BYTES_AT_ONCE;
 
 /// What is read of a body that nobody wants before its request is answered.
 const DISCARDED_BYTES_MAX: usize = 1 << 20;
@@ -78,6 +79,7 @@ impl Body {
         let mut stream = std::pin::pin!(stream);
         let mut bytes = Vec::with_capacity(announced.unwrap_or(0).min(FREE_BYTES));
         let mut held = limits.held.hold(place.clone());
+        let mut since_turn = 0;
         while let Some(chunk) = stream.next().await {
             let mut chunk = chunk.map_err(|_broken| {
                 if place.is_leaving() {
@@ -96,11 +98,17 @@ impl Body {
                 let wanted = announced.unwrap_or(limits.bytes).min(size * 2).max(size);
                 bytes.reserve_exact(wanted - bytes.len());
             }
+            since_turn += chunk.remaining();
             while chunk.has_remaining() {
                 let part = chunk.chunk();
                 bytes.extend_from_slice(part);
                 let read = part.len();
                 chunk.advance(read);
+            }
+            if since_turn >= BYTES_AT_ONCE {
+                since_turn = 0;
+                // Others have theirs, however fast a large body comes.
+                tokio::task::yield_now().await;
             }
         }
         Ok(Self { bytes, held })

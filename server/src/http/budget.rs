@@ -17,6 +17,8 @@ use super::place::{Leave, Peer, Place};
 
 /// What each body and each answer may hold uncounted.
 pub(crate) const FREE_BYTES: usize = 16 << 10;
+/// What is so large is freed on a thread that may wait: giving its pages back takes milliseconds.
+const FREED_ASIDE_BYTES: usize = 1 << 20;
 /// How long to wait for room: longer than it takes to see who is behind.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How often it is looked who is behind meanwhile.
@@ -66,7 +68,17 @@ impl Counted {
     pub(super) fn with(&self, bytes: Bytes) -> Bytes {
         struct Both {
             bytes: Bytes,
-            _held: Held,
+            held: Option<Held>,
+        }
+
+        impl Drop for Both {
+            fn drop(&mut self) {
+                let large = self.bytes.len() >= FREED_ASIDE_BYTES;
+                if let (true, Ok(runtime)) = (large, tokio::runtime::Handle::try_current()) {
+                    let freed = (std::mem::take(&mut self.bytes), self.held.take());
+                    drop(runtime.spawn_blocking(move || drop(freed)));
+                }
+            }
         }
 
         impl AsRef<[u8]> for Both {
@@ -76,7 +88,10 @@ impl Counted {
         }
 
         match self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            Some(held) => Bytes::from_owner(Both { bytes, _held: held }),
+            Some(held) => Bytes::from_owner(Both {
+                bytes,
+                held: Some(held),
+            }),
             None => bytes,
         }
     }
@@ -113,6 +128,11 @@ impl Budget {
             id: None,
             counted: 0,
         }
+    }
+
+    /// Returns what one answer can count for: what is larger takes all that its peer may have, alone.
+    pub(crate) fn most(&self) -> usize {
+        self.0.peer_bytes.saturating_add(FREE_BYTES)
     }
 
     /// Returns how many bytes are held.

@@ -155,7 +155,8 @@ pub(crate) fn json<T: Serialize>(status: StatusCode, body: &T) -> Response {
     json_bytes(status, bytes)
 }
 
-/// Counts a large answer whose bytes do not count yet until the client has taken them.
+/// Counts a large answer whose bytes do not count yet until the client has taken them. One that is larger than all may be
+/// together, with many models and little memory, is given alone: it is there already.
 pub(crate) async fn counted(
     mut response: Response,
     answers: &Budget,
@@ -165,7 +166,7 @@ pub(crate) async fn counted(
     let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
     if bytes > FREE_BYTES {
         let mut held = answers.hold(place.clone());
-        held.grow_to(bytes)
+        held.grow_to(bytes.min(answers.most()))
             .await
             .map_err(|_full| Failure::answers_full())?;
         response.extensions_mut().insert(Counted::from(held));

@@ -1,6 +1,7 @@
 //! The socket of one connection, as hyper sees it.
 //!
 //! - A client that takes no byte of its answer for too long is given up, and what it takes counts for its pace.
+//! - A large answer is written piece by piece, and so is what nobody wants read: others get their turn in between.
 //! - A client that has said all that it has to say (half-closed) still gets its answer: the end is shown to hyper when
 //!   nothing is under way any more. A connection that breaks is shown at once.
 //! - After an answer that did not wait for the whole request, what still comes is read and thrown away for a while:
@@ -9,7 +10,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -24,8 +25,8 @@ const LINGER_TIMEOUT: Duration = Duration::from_secs(30);
 const LINGER_PAUSE: Duration = Duration::from_secs(5);
 /// How much is read.
 const LINGER_BYTES_MAX: usize = 1 << 30;
-/// How much is read before others get their turn.
-const LINGER_BYTES_AT_ONCE: usize = 256 << 10;
+/// How much is read or written before others get their turn: a small part of a millisecond.
+pub(super) const BYTES_AT_ONCE: usize = 256 << 10;
 
 /// A TCP stream that knows its place.
 #[derive(Debug)]
@@ -38,6 +39,19 @@ pub(super) struct Socket {
     /// Given while a write waits: the connection is not idle then.
     waiting: Option<UnderWay>,
     lingering: Option<Lingering>,
+    /// How much was written since others had their turn.
+    written: usize,
+    /// Pending while others have it.
+    turn_of_others: Option<TurnOfOthers>,
+}
+
+/// Ends once all that waits, on sockets too, had its turn; to wake oneself would come before what sockets have to tell.
+struct TurnOfOthers(Pin<Box<dyn Future<Output = ()> + Send + Sync>>);
+
+impl std::fmt::Debug for TurnOfOthers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TurnOfOthers")
+    }
 }
 
 #[derive(Debug)]
@@ -55,7 +69,29 @@ impl Socket {
             timer: None,
             waiting: None,
             lingering: None,
+            written: 0,
+            turn_of_others: None,
         }
+    }
+
+    /// Writes a part of a buffer, if it is not the others' turn.
+    fn poll_write_part(&mut self, ctx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if self.written >= BYTES_AT_ONCE {
+            let turn = self
+                .turn_of_others
+                .get_or_insert_with(|| TurnOfOthers(Box::pin(tokio::task::yield_now())));
+            ready!(turn.0.as_mut().poll(ctx));
+            self.turn_of_others = None;
+            self.written = 0;
+        }
+        let part = &buf[..buf.len().min(BYTES_AT_ONCE - self.written)];
+        let written = Pin::new(&mut self.stream).poll_write(ctx, part);
+        match &written {
+            Poll::Ready(Ok(bytes)) => self.written += bytes,
+            // What waits for the client leaves the others their turn.
+            Poll::Ready(Err(_)) | Poll::Pending => self.written = 0,
+        }
+        self.limited(ctx, written, |bytes| *bytes)
     }
 
     /// Waits until `deadline` where the timer is to be set anew; returns whether it is over.
@@ -121,7 +157,7 @@ impl Socket {
                 Poll::Ready(Ok(())) if buf.filled().is_empty() => return Poll::Ready(()),
                 Poll::Ready(Ok(())) => read += buf.filled().len(),
             }
-            if read >= LINGER_BYTES_AT_ONCE {
+            if read >= BYTES_AT_ONCE {
                 ctx.waker().wake_by_ref();
                 break;
             }
@@ -171,8 +207,7 @@ impl AsyncRead for Socket {
 
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, ctx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(ctx, buf);
-        self.limited(ctx, written, |bytes| *bytes)
+        self.poll_write_part(ctx, buf)
     }
 
     fn poll_write_vectored(
@@ -180,7 +215,16 @@ impl AsyncWrite for Socket {
         ctx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let all: usize = bufs.iter().map(|buf| buf.len()).sum();
+        if self.written + all > BYTES_AT_ONCE {
+            let first = bufs.iter().find(|buf| !buf.is_empty());
+            return self.poll_write_part(ctx, first.map_or(&[], |first| first));
+        }
         let written = Pin::new(&mut self.stream).poll_write_vectored(ctx, bufs);
+        match &written {
+            Poll::Ready(Ok(bytes)) => self.written += bytes,
+            Poll::Ready(Err(_)) | Poll::Pending => self.written = 0,
+        }
         self.limited(ctx, written, |bytes| *bytes)
     }
 

@@ -2,6 +2,7 @@
 
 mod clients;
 mod hogs;
+mod turns;
 
 use std::time::Duration;
 

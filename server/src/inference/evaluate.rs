@@ -16,10 +16,12 @@ use crate::http::reply::{self, Failure};
 use crate::metrics::Outcome;
 use crate::runtime::{Choice, Loaded, Model};
 
-/// The largest body that is parsed on an async worker: about a quarter of a millisecond.
-const INLINE_BODY_BYTES: usize = 128 << 10;
-/// The longest estimated evaluation on an async worker.
+/// The largest body that is parsed on an async worker: with evaluation and answer, half a millisecond.
+const INLINE_BODY_BYTES: usize = 64 << 10;
+/// The longest estimated evaluation on an async worker, with writing the answer.
 const INLINE_EVALUATION: Duration = Duration::from_micros(300);
+/// What a kilobyte of an answer takes to write, by what it has at most.
+const WRITING_A_KILOBYTE: Duration = Duration::from_nanos(2_500);
 
 /// Answers a request whose body is complete. Fails only while it has no slot.
 pub(super) async fn run(
@@ -89,7 +91,9 @@ async fn evaluate(
             .map_err(|_full| error(Failure::answers_full()))?;
         held = Some(room);
     }
-    let bytes = if loaded.slot.cost(work.count) <= INLINE_EVALUATION {
+    let kilobytes = u32::try_from(work.answer_bytes_max >> 10).unwrap_or(u32::MAX);
+    let writing = WRITING_A_KILOBYTE.saturating_mul(kilobytes);
+    let bytes = if loaded.slot.cost(work.count).saturating_add(writing) <= INLINE_EVALUATION {
         answer::evaluate(loaded, work)
     } else {
         let slot = loaded.clone();

@@ -13,6 +13,10 @@ use super::prepare::{Reply, Work, numbers, shown};
 use super::tensor::Data;
 use crate::http::reply::Failure;
 
+/// The longest name that is compared.
+const COMPARED_BYTES_MAX: usize = 80;
+/// With how many known columns an unknown one is compared, so that a mistake costs no more than an answer.
+const COMPARED_MAX: usize = 200;
 /// How alike an unknown column and a known one must be to be worth a hint.
 const ALIKE: f64 = 0.6;
 
@@ -170,6 +174,8 @@ fn unknown(row: usize, column: &str, columns: &BTreeMap<&str, usize>) -> Failure
     let column = shown(column);
     let nearest = columns
         .keys()
+        .filter(|known| known.len() <= COMPARED_BYTES_MAX)
+        .take(COMPARED_MAX)
         .map(|known| (strsim::jaro_winkler(known, &column), known))
         .filter(|(alike, _)| *alike >= ALIKE)
         .max_by(|(a, _), (b, _)| a.total_cmp(b));

@@ -26,6 +26,7 @@ use std::time::SystemTime;
 
 use planner::names::Digest;
 use planner::object::Kind;
+use reconciler::source::Remembered;
 use registry::files::Dir;
 use registry::{DatasetRoots, StoreError};
 
@@ -39,11 +40,16 @@ use crate::syncer::Syncer;
 
 const LOCK: &str = "lock";
 const HEARTBEAT: &str = "heartbeat";
+/// There since the process was asked to end, until the next one starts.
+const STOP: &str = "stop";
 const INSTALLATION: &str = "installation";
 const GIT: &str = "git";
 const DATA_DIGESTS: &str = "data-digests.json";
 /// The largest memory of data files that is read, in bytes.
 const DATA_DIGESTS_BYTES_MAX: u64 = 64 << 20;
+const HISTORY: &str = "history.json";
+/// The largest memory of the branch's history that is read, in bytes: a hundred thousand manifests.
+const HISTORY_BYTES_MAX: u64 = 64 << 20;
 const REGISTRY_PATH: &str = "registry-path";
 const DATASET_ROOTS: &str = "dataset-roots.json";
 /// The largest of the small files that remember something, in bytes.
@@ -221,6 +227,22 @@ impl DataDir {
         Ok(Dir::open(&self.path).and_then(|dir| dir.touch(HEARTBEAT, now))?)
     }
 
+    /// Remembers that the process was asked to end: whatever becomes of it from here on says nothing of what it did.
+    pub(crate) fn note_stop(&self) -> io::Result<()> {
+        let noted = Dir::open(&self.path).and_then(|dir| dir.replace_unsynced(STOP, b""));
+        noted.map_err(plain)
+    }
+
+    /// Says whether the process before this one was asked to end, and forgets it.
+    pub(crate) fn take_stop(&self) -> bool {
+        let Ok(dir) = Dir::open(&self.path) else {
+            return false;
+        };
+        let was_asked = matches!(dir.stamp(STOP), Ok(Some(_)));
+        // One that cannot be forgotten would make every later end look like this one.
+        was_asked && dir.remove(STOP).is_ok()
+    }
+
     /// Remembers where the registry in use lies; nothing is written where that is remembered already.
     pub(crate) fn note_registry(&self, path: &str) -> Result<(), DataDirError> {
         if registry_path(&self.path).as_deref() == Some(path) {
@@ -272,6 +294,22 @@ impl DataDir {
         let bytes = serde_json::to_vec(digests)?;
         match folder(&self.path, &[GIT])? {
             Some(dir) => dir.replace_unsynced(DATA_DIGESTS, &bytes).map_err(plain),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns what is remembered of the branch's history; nothing where that cannot be read.
+    pub(crate) fn history(&self) -> Option<Remembered> {
+        let path = self.path.join(GIT).join(HISTORY);
+        let bytes = registry::files::read(&path, FILE, HISTORY_BYTES_MAX).ok()??;
+        serde_json::from_slice(&bytes).ok()
+    }
+
+    /// Remembers the branch's history. Losing it costs time alone.
+    pub(crate) fn set_history(&self, remembered: &Remembered) -> io::Result<()> {
+        let bytes = serde_json::to_vec(remembered)?;
+        match folder(&self.path, &[GIT])? {
+            Some(dir) => dir.replace_unsynced(HISTORY, &bytes).map_err(plain),
             None => Ok(()),
         }
     }

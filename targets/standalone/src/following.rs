@@ -23,6 +23,9 @@ const COUNTED: Duration = Duration::from_secs(2);
 /// How long a Git command may hold its lock before it is told, and before it is taken for one that died.
 const CHECKOUT_TOLD: Duration = Duration::from_secs(5);
 const CHECKOUT_MAX: Duration = Duration::from_mins(2);
+/// How many commits the data directory may know less of than a running process: reading them takes a fraction of a
+/// second, writing a large memory with each commit would cost more.
+const COMMITS_UNREMEMBERED: usize = 200;
 /// How much of what waits is told.
 const TOLD_MAX: usize = 100;
 
@@ -37,9 +40,23 @@ pub(crate) struct Following {
     last: Option<Last>,
     /// What the data directory remembers of the repository's data files.
     remembered: Option<DataDigests>,
+    memory: Memory,
+    /// Whether the last pass left some of the history to read.
+    was_walking: bool,
     /// Since when Git has been filling the work tree around the data directory, and whether that was told.
     checkout: Option<(Instant, bool)>,
     retry: Retry,
+}
+
+/// What the data directory remembers of the branch's history.
+#[derive(Debug, Default)]
+struct Memory {
+    /// The commit down from which it does.
+    written: Option<Revision>,
+    /// The last one down from which more is known.
+    seen: Option<Revision>,
+    /// How many such commits there were.
+    since: usize,
 }
 
 /// The last pass that was counted, and what listeners were told; nothing is told twice.
@@ -69,6 +86,10 @@ impl Following {
         wake: Wake,
         events: Events,
     ) -> Self {
+        let memory = Memory {
+            written: reconciler.walked_to(),
+            ..Memory::default()
+        };
         Self {
             reconciler,
             objects,
@@ -78,6 +99,8 @@ impl Following {
             events,
             last: None,
             remembered: None,
+            memory,
+            was_walking: false,
             checkout: None,
             retry: Retry::default(),
         }
@@ -114,6 +137,12 @@ impl Following {
         self.slots.expected();
         if pass.is_touched {
             self.remember_data();
+        }
+        let has_walked = std::mem::replace(&mut self.was_walking, pass.is_walking) && !pass.is_walking;
+        if has_walked {
+            self.remember_history(1);
+        } else if pass.is_touched {
+            self.remember_history(COMMITS_UNREMEMBERED);
         }
         self.tell(&pass, began);
         Look { pass, generation }
@@ -206,6 +235,34 @@ impl Following {
             tracing::debug!(%error, "cannot remember the digests of data files; the next start computes them");
         }
         self.remembered = Some(digests.clone());
+    }
+
+    /// Remembers what is known of the branch's history where as many commits came since the last time, so that the next
+    /// start reads no more than those.
+    pub(crate) fn remember_history(&mut self, commits: usize) {
+        let Some(head) = self.reconciler.walked_to() else {
+            return;
+        };
+        let Memory { written, seen, since } = &mut self.memory;
+        if written.as_ref() == Some(&head) {
+            return;
+        }
+        if seen.as_ref() != Some(&head) {
+            *seen = Some(head.clone());
+            *since += 1;
+        }
+        if written.is_some() && *since < commits {
+            return;
+        }
+        if let Some(remembered) = self.reconciler.remembered()
+            && let Err(error) = self.objects.data_dir.set_history(&remembered)
+        {
+            tracing::debug!(%error, "cannot remember the branch's history; the next start reads it");
+        }
+        self.memory = Memory {
+            written: Some(head),
+            ..Memory::default()
+        };
     }
 
     /// Returns what a pass came to, in one word.

@@ -63,6 +63,7 @@ pub fn preview(
         registry: Some(registry_in_use(opened.path(), declared)),
         roots: roots.or_else(|| opened.dataset_roots()),
         digests: opened.data_digests(),
+        history: opened.history(),
     };
     Ok(against(
         repository,

@@ -27,8 +27,11 @@ use crate::{Slots, Trainer, Wake};
 /// Where the registry lies in the data directory, unless the environment says otherwise.
 const REGISTRY: &str = "registry";
 
+/// How long the branch is left alone while there is more of its history to read.
+const WALK_REST: Duration = Duration::from_millis(5);
+
 /// How long a training run's process may take to end after it was killed.
-const STOP_PATIENCE: Duration = Duration::from_secs(5);
+const STOP_PATIENCE: Duration = Duration::from_secs(3);
 
 /// How long a pass may go on once it is over; what it reads from Git then is left.
 const PASS_PATIENCE: Duration = Duration::from_secs(2);
@@ -238,6 +241,7 @@ impl Standalone {
         let wake = self.wake.clone();
         let events = self.events.clone();
         let reading = self.source.interrupt();
+        let data_dir = self.objects.data_dir.clone();
         let (following, operator) = self.assemble(slots, trainer);
 
         let (stop, stopped) = watch::channel(false);
@@ -253,6 +257,7 @@ impl Standalone {
                 return Err(RunError::LoopEnded { which: "operator", source });
             }
             ended = &mut reconciling => {
+                note_stop(&data_dir);
                 let _operator = stop.send(true);
                 let converged = ended
                     .and_then(|ended| ended)
@@ -261,6 +266,8 @@ impl Standalone {
                 return Ok(converged);
             }
         }
+        // First: however long the rest takes, and whoever loses patience with it, the runs under way were stopped in order.
+        note_stop(&data_dir);
         let _loops = stop.send(true);
         let _killed = tokio::time::timeout(STOP_PATIENCE, operating).await;
         let ended = match tokio::time::timeout(PASS_PATIENCE, &mut reconciling).await {
@@ -309,8 +316,9 @@ impl Standalone {
         let mut operator = Operator::new(objects.clone(), models, trainings, wake.clone(), events.clone());
         let locate = locate(&objects.data_dir);
         let digests = objects.data_dir.data_digests();
-        let mut reconciler =
-            Reconciler::new(source, environment, objects.clone(), registry, locate).with_data(roots, digests);
+        let mut reconciler = Reconciler::new(source, environment, objects.clone(), registry, locate)
+            .with_data(roots, digests)
+            .with_remembered(objects.data_dir.history());
         if is_registry_awaited {
             let admit = admission(reconciler.store().root(), &owner);
             operator = operator.awaiting_registry(admit.clone());
@@ -318,6 +326,12 @@ impl Standalone {
         }
         let following = Following::new(reconciler, objects, owner, slots, wake, events);
         (following, operator)
+    }
+}
+
+fn note_stop(data_dir: &DataDir) {
+    if let Err(error) = data_dir.note_stop() {
+        tracing::warn!(%error, "cannot write down that this end is an orderly one; runs under way may count as tried");
     }
 }
 
@@ -393,6 +407,7 @@ async fn reconcile(
         })
         .await?;
         is_first = false;
+        let is_walking = look.pass.is_walking;
         let is_settled =
             rested_at == Some(look.generation) && *resting.borrow() == rested_at && look.pass.is_quiet();
         let before = (converged.is_settled, converged.revision.clone());
@@ -419,10 +434,12 @@ async fn reconcile(
         }
         tokio::select! {
             () = wake.0.reconciler.notified() => {}
-            () = tokio::time::sleep(POLL) => {}
+            () = tokio::time::sleep(if is_walking { WALK_REST } else { POLL }) => {}
             _changed = stopped.changed() => {}
         }
     }
+    // Whatever it was asked to end for, nothing is waited for: the history is only written.
+    tokio::task::spawn_blocking(move || following.remember_history(1)).await?;
     Ok(converged)
 }
 

@@ -3,9 +3,11 @@
 mod loops;
 mod moves;
 mod planted;
+mod remembered;
 #[path = "../../../reconciler/tests/it/repository.rs"]
 pub(crate) mod repository;
 mod schedules;
+mod starts;
 mod trouble;
 #[path = "../../../reconciler/tests/it/versions.rs"]
 mod versions;

@@ -116,7 +116,7 @@ impl Trainings {
             if let Some(due) = self.started.remove(&key) {
                 self.queue.ended(&due);
             }
-            self.settle(&key, transient(how, now), now);
+            self.settle(&key, Some(transient(how, now)), now);
             // Whoever waits for the same folder, or to be compared with this run, is admitted below.
             touched.insert(key.job);
         }
@@ -363,8 +363,8 @@ impl Trainings {
         self.due.set(job, Some(now + POSTPONED));
     }
 
-    /// Records how a run ended, `without_result` if it left none.
-    fn settle(&mut self, key: &RunKey, without_result: Outcome, now: Timestamp) {
+    /// Records how a run ended, `without_result` if it left none; then, without that, it was never tried.
+    fn settle(&mut self, key: &RunKey, without_result: Option<Outcome>, now: Timestamp) {
         let Some(TrainingEntry { object, mut status }) = self.objects.training(&key.job) else {
             return;
         };
@@ -373,10 +373,18 @@ impl Trainings {
         let outcome = match result.and_then(|folder| folder.map_or(Ok(None), |folder| folder.result())) {
             Ok(Some(result)) => {
                 let outcome = outcome(result.ending, result.at, &mut status.metrics);
-                self.judged(outcome, &model, &key.version, now)
+                Some(self.judged(outcome, &model, &key.version, now))
             }
             Ok(None) => without_result,
-            Err(error) => transient(format!("the run's result cannot be read: {error}"), now),
+            Err(error) => Some(transient(
+                format!("the run's result cannot be read: {error}"),
+                now,
+            )),
+        };
+        let Some(outcome) = outcome else {
+            status.runs.withdraw(&key.version);
+            self.save(&key.job, &object, status, now);
+            return;
         };
         let is_skipped = matches!(outcome, Outcome::Skipped { .. });
         let is_published = matches!(outcome, Outcome::Published { .. });
@@ -435,8 +443,13 @@ impl Trainings {
         });
     }
 
-    /// Settles runs that are recorded as under way by a process that is gone, and its trainers with it.
+    /// Settles runs that are recorded as under way by a process that is gone, and its trainers with it. One that was
+    /// asked to end, and did not live to write that down, has tried none of them.
     fn settle_leftovers(&mut self, now: Timestamp) {
+        let interrupted = (!self.objects.data_dir.take_stop()).then_some(Outcome::Stopped {
+            at: now,
+            reason: StopReason::Interrupted,
+        });
         for name in self.objects.trainings() {
             let Some(entry) = self.objects.training(&name) else {
                 continue;
@@ -450,12 +463,8 @@ impl Trainings {
             );
             let running: Vec<_> = entry.status.runs.running().cloned().collect();
             for version in running {
-                let interrupted = Outcome::Stopped {
-                    at: now,
-                    reason: StopReason::Interrupted,
-                };
                 let job = name.clone();
-                self.settle(&RunKey { job, version }, interrupted, now);
+                self.settle(&RunKey { job, version }, interrupted.clone(), now);
             }
         }
     }

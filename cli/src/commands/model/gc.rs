@@ -1,4 +1,4 @@
-//! `aurora model gc`: removes versions that nothing names. What is pinned is read from the environment's objects and
+//! `aurora model gc`: removes versions that nothing names, and what is left of old runs. What is pinned is read from the environment's objects and
 //! their status, and from the newest commit where a repository is given.
 
 use std::collections::BTreeSet;
@@ -125,7 +125,7 @@ impl Named {
     fn by_commit(&mut self, repo: &std::path::Path, environment: &EnvironmentName) -> Result<(), Failure> {
         let mut source = Source::open(&git_reader::repository(repo), None)?;
         let head = source.head()?;
-        let mut resolver = Resolver::default();
+        let mut resolver = Resolver::without_history();
         resolver.resolve(&source, &head, environment, None)?;
         let Resolution { desired, findings } = resolver.into_resolution();
         // What a manifest pins that cannot be read is not known, and what is not known removes nothing.
@@ -169,6 +169,7 @@ fn say(terminal: Terminal, collected: &[Collected], dry_run: bool) -> Result<(),
             .iter()
             .map(|collected| match collected {
                 Collected::Version(model, version) => json!({ "version": version, "model": model }),
+                Collected::Run(model, version) => json!({ "run": version, "model": model }),
                 Collected::Dataset(digest) => json!({ "dataset": digest }),
                 Collected::Leftover(path) => json!({ "leftover": path.to_string_lossy() }),
                 Collected::Skipped(model, why) => json!({ "skipped": model, "why": why }),
@@ -181,6 +182,7 @@ fn say(terminal: Terminal, collected: &[Collected], dry_run: bool) -> Result<(),
     for collected in collected {
         terminal.line(match collected {
             Collected::Version(model, version) => Line::from(format!("{verb} {model} {version}")),
+            Collected::Run(model, version) => Line::from(format!("{verb} the run of {model} {version}")),
             Collected::Dataset(digest) => Line::from(format!("{verb} dataset {digest}")),
             Collected::Leftover(path) => Line::from(format!("{verb} {}", path.display())),
             Collected::Skipped(model, why) => {

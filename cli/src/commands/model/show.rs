@@ -176,13 +176,13 @@ fn facts(metadata: &VersionMetadata) -> Vec<[String; 2]> {
 }
 
 fn history(store: &Store, model: &ModelName) -> Result<Vec<Vec<String>>, Failure> {
-    let entries = store.history(model)?;
+    let entries = store.history(model, HISTORY_LENGTH)?;
     let mut rows = vec![
         ["at", "alias", "event", "from", "to", "revision", "by", "reason"]
             .map(str::to_owned)
             .to_vec(),
     ];
-    for entry in entries.iter().skip(entries.len().saturating_sub(HISTORY_LENGTH)) {
+    for entry in &entries {
         let event = serde_json::to_value(entry.event)?;
         rows.push(vec![
             entry.at.format("%F %T").to_string(),

@@ -73,14 +73,13 @@ fn whole_model(store: &Store, model: &ModelName, report: &mut Report) -> Result<
         Err(error) => report.damaged_file(Some(model), "aliases", &chain(&error))?,
     }
     match store.history_junk(model) {
-        Ok(None) => Ok(()),
-        Ok(Some(junk)) => {
+        Ok(files) => files.iter().try_for_each(|(file, junk)| {
             let error = format!(
                 "{} lines of {} bytes, the first at byte {}, are no entries: they are passed over, and may be deleted",
                 junk.lines, junk.bytes, junk.first_at
             );
-            report.damaged_file(Some(model), "history.jsonl", &error)
-        }
+            report.damaged_file(Some(model), file, &error)
+        }),
         Err(error) => report.damaged_file(Some(model), "history.jsonl", &chain(&error)),
     }
 }

@@ -91,6 +91,7 @@ fn request(
         spec: training,
         revision,
         committed_at,
+        dating: _,
         location,
     } = declared;
     let stable = desired.deployments.values();

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IsTerminal as _};
+use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use planner::names::ObjectName;
@@ -13,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::banner::{self, Addresses, Served};
 use crate::clock;
+use crate::listeners::Bounds;
 use crate::logging::END;
 use crate::news::{News, Phase};
 use crate::terminal::{self, Colour, Heard, Line, Printer, Sink, Terminal, painted};
@@ -66,11 +68,19 @@ impl Presenter {
         })
     }
 
-    /// Tells where it listens, and which time zones schedules are read by; nothing answers there yet.
-    pub(crate) fn listening(&self, addresses: &Addresses, inference: &str, control_plane: &str, zones: &str) {
+    /// Tells where it listens, which time zones schedules are read by and what requests may hold; nothing answers there yet.
+    pub(crate) fn listening(
+        &self,
+        addresses: &Addresses,
+        inference: &str,
+        control_plane: &str,
+        zones: &str,
+        bounds: &Bounds,
+    ) {
         self.event(|| {
             json!({
                 "event": "listening", "inference": inference, "control_plane": control_plane, "time_zones": zones,
+                "bounds": bounds,
             })
         });
         self.text(
@@ -81,6 +91,7 @@ impl Presenter {
             ),
         );
         self.text(Colour::Dim, &format!("time zones: {zones}"));
+        self.text(Colour::Dim, &bounds.to_string());
     }
 
     /// Tells which manifests differ from the newest commit.
@@ -114,13 +125,16 @@ impl Presenter {
         }
     }
 
-    /// Tells that it drains and ends.
-    pub(crate) fn stopping(&self) {
+    /// Tells that it drains, for how long at most, and ends.
+    pub(crate) fn stopping(&self, drain: Duration) {
         self.say(Told::Stopping, 0, 0);
-        self.event(|| json!({ "event": "stopping" }));
+        let seconds = drain.as_secs();
+        self.event(|| json!({ "event": "stopping", "drain_seconds": seconds }));
         self.text(
             Colour::Dim,
-            "stopping: requests under way are answered; a second signal ends it at once",
+            &format!(
+                "stopping: requests under way are answered, for {seconds} s at most; a second signal ends it at once"
+            ),
         );
     }
 

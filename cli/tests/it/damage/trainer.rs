@@ -5,7 +5,7 @@ use std::fs;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{STABLE, Traffic};
-use crate::harness::{Ground, eventually, trainer};
+use crate::harness::{Ground, aurora, eventually, trainer, trainer_of};
 
 /// A job that works for a while.
 const LONG: &str = "\
@@ -41,6 +41,24 @@ fn a_trainer_killed_by_the_kernel_is_told_and_tried_again() {
         (score(first.as_raw_nonzero().to_string()).trim() == "1000").then_some(())
     });
     assert_ne!(score(up.id().to_string()).trim(), "1000");
+    // It has its turn on the processor last, with all its threads, and none of what serves has it later than usual.
+    let niceness = |id: String| -> Vec<String> {
+        let threads = fs::read_dir(format!("/proc/{id}/task")).unwrap();
+        threads
+            .filter_map(|thread| {
+                let stat = fs::read_to_string(thread.ok()?.path().join("stat")).ok()?;
+                // Fields are counted behind the name, which may hold blanks.
+                let (_name, fields) = stat.rsplit_once(") ")?;
+                fields.split(' ').nth(16).map(str::to_owned)
+            })
+            .collect()
+    };
+    let own = niceness("self".to_owned())[0].clone();
+    assert!(niceness(up.id().to_string()).iter().all(|nice| *nice == own));
+    eventually("the trainer gives way", || {
+        let of_threads = niceness(first.as_raw_nonzero().to_string());
+        (of_threads.len() > 1 && of_threads.iter().all(|nice| nice == "19")).then_some(())
+    });
     kill_process(first, Signal::KILL).expect("it works");
 
     let failed = up.event("it is told", |event| {
@@ -85,4 +103,34 @@ fn a_trainer_killed_by_the_kernel_is_told_and_tried_again() {
     let answer = up.event("it starts with what it had", |event| event["event"] == "ready");
     assert!(answer.to_string().contains(STABLE), "{answer}");
     assert!(up.stop().success());
+}
+
+#[test]
+fn a_reconcile_that_is_stopped_has_tried_no_run() {
+    let ground = Ground::dev();
+    ground.repository.write("environments/dev/long.yaml", LONG);
+    ground.repository.commit("train for a while");
+    let mut reconcile = aurora()
+        .args(["reconcile", "--once", "--repo"])
+        .arg(ground.repository.path())
+        .arg("--data-dir")
+        .arg(ground.data())
+        .spawn()
+        .unwrap();
+    // The models of the example train first, in no time.
+    let status = ground.data().join("status/MLTrainingJob/long.json");
+    let is_running = |text: String| text.contains("\"Running\"").then_some(());
+    eventually("the long run is under way", || {
+        is_running(fs::read_to_string(&status).ok()?)
+    });
+    let run = trainer_of(reconcile.id());
+    kill_process(Pid::from_child(&reconcile), Signal::TERM).unwrap();
+    let ended = eventually("it ends", || reconcile.try_wait().unwrap());
+    assert_eq!(ended.code(), Some(2));
+    eventually("the run is gone", || (!is_there(run)).then_some(()));
+    let status = fs::read_to_string(&status).unwrap();
+    assert!(
+        status.contains("\"Pending\"") && !status.contains("attempt"),
+        "{status}"
+    );
 }

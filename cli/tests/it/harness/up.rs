@@ -163,8 +163,13 @@ impl Drop for Up {
 
 /// Returns the process that trains, once there is one.
 pub(crate) fn trainer(up: &Up) -> Pid {
+    trainer_of(up.id())
+}
+
+/// Returns the process that trains for a process, once there is one.
+pub(crate) fn trainer_of(id: u32) -> Pid {
     eventually("a trainer is at work", || {
-        let tasks = fs::read_dir(format!("/proc/{}/task", up.id())).ok()?;
+        let tasks = fs::read_dir(format!("/proc/{id}/task")).ok()?;
         let children = tasks
             .flatten()
             .filter_map(|task| fs::read_to_string(task.path().join("children")).ok());

@@ -154,17 +154,52 @@ fn allow_runs_both() {
 }
 
 #[test]
-fn an_interrupted_slot_starts_again_at_once() {
+fn an_interrupted_slot_is_tried_again_later() {
     let mut target = scheduled(Concurrency::Forbid, Some(60));
     target.until("2026-03-01 03:00");
     target.wait(300);
     target.end(interrupted);
+    target.wait(10);
     target.check(&expect![[r#"
         01 03:00:00 start v20260301-030000 #1 | Running v20260301-030000 | wake 01 03:10:00
         01 03:00:00 | Running v20260301-030000 | wake 01 03:10:00
         01 03:05:00 | Running v20260301-030000 | wake 01 03:10:00
-        01 03:05:00 start v20260301-030000 #1 | Running v20260301-030000 | wake 01 03:15:00
-        01 03:05:00 | Running v20260301-030000 | wake 01 03:15:00
+        01 03:05:00 | Pending v20260301-030000 | wake 01 03:05:10
+        01 03:05:10 start v20260301-030000 #2 | Running v20260301-030000 | wake 01 03:15:10
+        01 03:05:10 | Running v20260301-030000 | wake 01 03:15:10
+    "#]]);
+}
+
+#[test]
+fn the_slots_after_an_interrupted_one_count_as_its_next_attempts() {
+    let mut target = Target::new(training(
+        "m",
+        RunPolicy::Scheduled {
+            schedule: schedule("* * * * *", "UTC"),
+            starting_deadline_seconds: None,
+            concurrency: Concurrency::Forbid,
+        },
+    ));
+    target.until("2026-03-01 03:00");
+    for _ in 0..3 {
+        target.end(interrupted);
+        target.wait(60);
+    }
+    target.log.clear();
+    // A minute after the third, a slot is due; so it is each minute, and once an hour it starts.
+    target.until("2026-03-01 04:01");
+    target.until("2026-03-01 04:02");
+    target.end(interrupted);
+    // For another spec nothing has ended yet.
+    change(&mut target);
+    target.until("2026-03-01 04:03");
+    target.check(&expect![[r#"
+        01 04:01:00 | Pending v20260301-040100 | wake 01 04:02:00
+        01 04:02:00 start v20260301-040200 #4 | Running v20260301-040200 | wake 01 04:03:00
+        01 04:02:00 | Running v20260301-040200 | wake 01 04:03:00
+        01 04:02:00 | Pending v20260301-040200 | wake 01 04:03:00
+        01 04:03:00 start v20260301-040300 #1 | Running v20260301-040300 | wake 01 04:04:00
+        01 04:03:00 | Running v20260301-040300 | wake 01 04:04:00
     "#]]);
 }
 

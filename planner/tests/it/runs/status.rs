@@ -11,7 +11,7 @@ use planner::observed::{ObservedVersion, TrainingObject};
 use planner::runs::{Decided, Due, Job, Outcome, RECORDS_MAX, SkipReason, Status, StopReason};
 use planner::training::{Concurrency, RunPolicy, Training};
 
-use super::{invalid, killed, render, sound, succeeded};
+use super::{interrupted, invalid, killed, render, sound, succeeded};
 use crate::support::{at, digest, object, revision, schedule, training, version};
 
 /// A job whose runs start and end when the test says so.
@@ -195,6 +195,68 @@ fn a_run_that_broke_off_waits_and_says_so() {
         01 00:00:53 due v20260102-000000 #3 | Pending v20260102-000000 | -
         01 00:00:53 | Failed v20260102-000000: killed (after 3 attempts) | -
     "#]]);
+}
+
+#[test]
+fn a_run_that_ends_with_all_around_it_waits_and_says_so() {
+    let mut case = fixed();
+    // 10 s and 40 s, then hourly.
+    for seconds in [10, 40, 3_600] {
+        let due = case.start();
+        assert_eq!(
+            case.end(&due[0].version, interrupted),
+            Some(true),
+            "it is tried again"
+        );
+        case.decide(None);
+        case.wait(seconds);
+    }
+    case.check(&expect![[r#"
+        01 00:00:00 due v20260102-000000 #1 | Pending v20260102-000000 | -
+        01 00:00:00 | Pending v20260102-000000 | attempt 1 of 3 ended with the process that serves, which was killed, by the kernel if memory ran out: give it more memory, or the run less data; the next one is due at 00:00:10 UTC, and after the third they are hourly
+        01 00:00:10 due v20260102-000000 #2 | Pending v20260102-000000 | -
+        01 00:00:10 | Pending v20260102-000000 | attempt 2 of 3 ended with the process that serves, which was killed, by the kernel if memory ran out: give it more memory, or the run less data; the next one is due at 00:00:50 UTC, and after the third they are hourly
+        01 00:00:50 due v20260102-000000 #3 | Pending v20260102-000000 | -
+        01 00:00:50 | Pending v20260102-000000 | attempt 3 of 3 ended with the process that serves, which was killed, by the kernel if memory ran out: give it more memory, or the run less data; the next one is due at 01:00:50 UTC, and after the third they are hourly
+    "#]]);
+    let Some(note) = case.status.note.clone() else {
+        panic!("it waits")
+    };
+    for words in ["the process that serves", "killed", "more memory", "hourly"] {
+        assert!(note.contains(words), "{note}");
+    }
+}
+
+#[test]
+fn a_run_that_is_tried_hourly_for_days_takes_no_other_runs_place() {
+    let mut case = fixed();
+    let published = version(7);
+    let mut other = case.start().remove(0);
+    case.end(&other.version, interrupted);
+    other.version = published.clone();
+    let mut status = std::mem::take(&mut case.status);
+    status.start(&other, &case.job(), case.now);
+    case.status = status;
+    case.end(&published, succeeded);
+    for _ in 0..100 {
+        case.wait(3_600);
+        let due = case.start();
+        assert_eq!(due.len(), 1);
+        case.end(&due[0].version, interrupted);
+    }
+    let attempts: Vec<_> = case.status.records.iter().map(|record| record.attempt).collect();
+    assert_eq!(attempts, [1, 1, 2, 3, 101]);
+    assert!(
+        case.status
+            .records
+            .iter()
+            .any(|record| record.version == published)
+    );
+    // An orderly stop of the attempt that follows leaves what came before it.
+    case.wait(3_600);
+    let due = case.start();
+    case.status.withdraw(&due[0].version);
+    assert_eq!(case.start()[0].attempt, 102);
 }
 
 #[test]

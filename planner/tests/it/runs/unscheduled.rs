@@ -105,60 +105,100 @@ fn transient_failures_are_retried_under_the_same_version_three_times() {
 }
 
 #[test]
-fn an_interrupted_run_starts_again_at_once_and_counts_once() {
+fn a_run_that_ends_with_all_around_it_is_tried_again_later_and_then_hourly() {
     let mut target = fixed();
     target.settle();
-    for _ in 0..3 {
+    for seconds in [10, 40, 3_600, 3_600] {
         target.end(interrupted);
+        // At once is too early, and so is a second before it is due.
+        target.wait(seconds - 1);
+        target.wait(1);
     }
-    target.end(killed);
-    target.wait(10);
     target.end(interrupted);
+    // Another spec has not been tried yet.
+    change(&mut target);
+    target.wait(1);
     target.check(&expect![[r#"
         01 00:00:00 start v20260102-000000 #1 | Running v20260102-000000 | wake 01 00:10:00
         01 00:00:00 | Running v20260102-000000 | wake 01 00:10:00
-        01 00:00:00 start v20260102-000000 #1 | Running v20260102-000000 | wake 01 00:10:00
-        01 00:00:00 | Running v20260102-000000 | wake 01 00:10:00
-        01 00:00:00 start v20260102-000000 #1 | Running v20260102-000000 | wake 01 00:10:00
-        01 00:00:00 | Running v20260102-000000 | wake 01 00:10:00
-        01 00:00:00 start v20260102-000000 #1 | Running v20260102-000000 | wake 01 00:10:00
-        01 00:00:00 | Running v20260102-000000 | wake 01 00:10:00
         01 00:00:00 | Pending v20260102-000000 | wake 01 00:00:10
+        01 00:00:09 | Pending v20260102-000000 | wake 01 00:00:10
         01 00:00:10 start v20260102-000000 #2 | Running v20260102-000000 | wake 01 00:10:10
         01 00:00:10 | Running v20260102-000000 | wake 01 00:10:10
-        01 00:00:10 start v20260102-000000 #2 | Running v20260102-000000 | wake 01 00:10:10
-        01 00:00:10 | Running v20260102-000000 | wake 01 00:10:10
+        01 00:00:10 | Pending v20260102-000000 | wake 01 00:00:50
+        01 00:00:49 | Pending v20260102-000000 | wake 01 00:00:50
+        01 00:00:50 start v20260102-000000 #3 | Running v20260102-000000 | wake 01 00:10:50
+        01 00:00:50 | Running v20260102-000000 | wake 01 00:10:50
+        01 00:00:50 | Pending v20260102-000000 | wake 01 01:00:50
+        01 01:00:49 | Pending v20260102-000000 | wake 01 01:00:50
+        01 01:00:50 start v20260102-000000 #4 | Running v20260102-000000 | wake 01 01:10:50
+        01 01:00:50 | Running v20260102-000000 | wake 01 01:10:50
+        01 01:00:50 | Pending v20260102-000000 | wake 01 02:00:50
+        01 02:00:49 | Pending v20260102-000000 | wake 01 02:00:50
+        01 02:00:50 start v20260102-000000 #5 | Running v20260102-000000 | wake 01 02:10:50
+        01 02:00:50 | Running v20260102-000000 | wake 01 02:10:50
+        01 02:00:50 | Pending v20260102-000000 | wake 01 03:00:50
+        01 02:00:51 start v20260102-000000 #1 | Running v20260102-000000 | wake 01 02:10:51
+        01 02:00:51 | Running v20260102-000000 | wake 01 02:10:51
     "#]]);
 }
 
 #[test]
-fn a_run_that_ends_all_around_it_is_held_back_and_then_given_up() {
+fn a_run_is_given_up_for_what_it_did_itself_not_for_what_ended_around_it() {
     let mut target = fixed();
     target.settle();
-    for _ in 0..4 {
-        target.end(interrupted);
+    for end in [interrupted, killed, killed, interrupted, killed, killed, killed] {
+        target.end(end);
+        target.wait(3_600);
     }
-    target.log.clear();
-    for seconds in [15, 60, 240, 100_000] {
-        target.end(interrupted);
-        target.wait(seconds);
-    }
-    change(&mut target);
-    target.wait(1);
     target.check(&expect![[r#"
-        01 00:00:00 | Pending v20260102-000000 | wake 01 00:00:15
-        01 00:00:15 start v20260102-000000 #1 | Running v20260102-000000 | wake 01 00:10:15
-        01 00:00:15 | Running v20260102-000000 | wake 01 00:10:15
-        01 00:00:15 | Pending v20260102-000000 | wake 01 00:01:15
-        01 00:01:15 start v20260102-000000 #1 | Running v20260102-000000 | wake 01 00:11:15
-        01 00:01:15 | Running v20260102-000000 | wake 01 00:11:15
-        01 00:01:15 | Pending v20260102-000000 | wake 01 00:05:15
-        01 00:05:15 start v20260102-000000 #1 | Running v20260102-000000 | wake 01 00:15:15
-        01 00:05:15 | Running v20260102-000000 | wake 01 00:15:15
-        01 00:05:15 | Failed v20260102-000000: the process that serves was killed 8 times in a row while this trained, by the kernel if memory ran out: give it more memory, or the run less data | wake never
-        02 03:51:55 | Failed v20260102-000000: the process that serves was killed 8 times in a row while this trained, by the kernel if memory ran out: give it more memory, or the run less data | wake never
-        02 03:51:56 start v20260102-000000 #1 | Running v20260102-000000 | wake 02 04:01:56
-        02 03:51:56 | Running v20260102-000000 | wake 02 04:01:56
+        01 00:00:00 start v20260102-000000 #1 | Running v20260102-000000 | wake 01 00:10:00
+        01 00:00:00 | Running v20260102-000000 | wake 01 00:10:00
+        01 00:00:00 | Pending v20260102-000000 | wake 01 00:00:10
+        01 01:00:00 start v20260102-000000 #2 | Running v20260102-000000 | wake 01 01:10:00
+        01 01:00:00 | Running v20260102-000000 | wake 01 01:10:00
+        01 01:00:00 | Pending v20260102-000000 | wake 01 01:00:40
+        01 02:00:00 start v20260102-000000 #3 | Running v20260102-000000 | wake 01 02:10:00
+        01 02:00:00 | Running v20260102-000000 | wake 01 02:10:00
+        01 02:00:00 | Pending v20260102-000000 | wake 01 03:00:00
+        01 03:00:00 start v20260102-000000 #4 | Running v20260102-000000 | wake 01 03:10:00
+        01 03:00:00 | Running v20260102-000000 | wake 01 03:10:00
+        01 03:00:00 | Pending v20260102-000000 | wake 01 04:00:00
+        01 04:00:00 start v20260102-000000 #5 | Running v20260102-000000 | wake 01 04:10:00
+        01 04:00:00 | Running v20260102-000000 | wake 01 04:10:00
+        01 04:00:00 | Pending v20260102-000000 | wake 01 05:00:00
+        01 05:00:00 start v20260102-000000 #6 | Running v20260102-000000 | wake 01 05:10:00
+        01 05:00:00 | Running v20260102-000000 | wake 01 05:10:00
+        01 05:00:00 | Pending v20260102-000000 | wake 01 06:00:00
+        01 06:00:00 start v20260102-000000 #7 | Running v20260102-000000 | wake 01 06:10:00
+        01 06:00:00 | Running v20260102-000000 | wake 01 06:10:00
+        01 06:00:00 | Failed v20260102-000000: killed (after 7 attempts) | wake never
+        01 07:00:00 | Failed v20260102-000000: killed (after 7 attempts) | wake never
+    "#]]);
+}
+
+#[test]
+fn a_clock_that_is_set_back_holds_no_run_back_for_longer_than_an_hour() {
+    let mut target = fixed();
+    target.settle();
+    for _ in 0..3 {
+        target.end(interrupted);
+        target.wait(40);
+    }
+    target.wait(-86_400);
+    target.check(&expect![[r#"
+        01 00:00:00 start v20260102-000000 #1 | Running v20260102-000000 | wake 01 00:10:00
+        01 00:00:00 | Running v20260102-000000 | wake 01 00:10:00
+        01 00:00:00 | Pending v20260102-000000 | wake 01 00:00:10
+        01 00:00:40 start v20260102-000000 #2 | Running v20260102-000000 | wake 01 00:10:40
+        01 00:00:40 | Running v20260102-000000 | wake 01 00:10:40
+        01 00:00:40 | Pending v20260102-000000 | wake 01 00:01:20
+        01 00:01:20 start v20260102-000000 #3 | Running v20260102-000000 | wake 01 00:11:20
+        01 00:01:20 | Running v20260102-000000 | wake 01 00:11:20
+        01 00:01:20 | Pending v20260102-000000 | wake 01 01:01:20
+        01 00:02:00 | Pending v20260102-000000 | wake 01 01:01:20
+        28 00:02:00 start v20260102-000000 #4 | Running v20260102-000000 | wake 28 00:12:00
+        28 00:02:00 | Running v20260102-000000 | wake 28 00:12:00
     "#]]);
 }
 

@@ -51,6 +51,21 @@ async fn the_first_kilobytes_are_free_and_the_rest_counts_until_it_is_dropped() 
 }
 
 #[tokio::test]
+async fn what_is_larger_than_all_may_be_takes_it_alone() {
+    use crate::http::reply::{counted, json_bytes};
+    let budget = Budget::new(80 * KIB, 80 * KIB);
+    let large = || json_bytes(hyper::StatusCode::OK, vec![b' '; 500 * KIB]);
+    let mut other = budget.hold(place(1));
+    assert_eq!(other.grow_to(FREE_BYTES + KIB).await, Ok(()));
+    assert!(counted(large(), &budget, &place(2)).await.is_err());
+    drop(other);
+    let answer = counted(large(), &budget, &place(2)).await.unwrap();
+    assert_eq!(budget.held(), 80 * KIB);
+    drop(answer);
+    assert_eq!(budget.held(), 0);
+}
+
+#[tokio::test]
 async fn where_there_is_no_room_nobody_waits_for_ever() {
     let budget = Budget::new(80 * KIB, 0);
     let mut other = budget.hold(place(1));

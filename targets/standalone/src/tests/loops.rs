@@ -32,10 +32,13 @@ async fn commits_are_followed_until_the_shutdown() {
         slots.show("m") == format!("{V1} + 50% of {V2}")
     })
     .await;
-    repo.change("m.yaml", &model("m", V2, None));
+    let head = repo.change("m.yaml", &model("m", V2, None));
     until("the canary is promoted", || slots.show("m") == V2).await;
     stop.send(()).unwrap();
     running.await.unwrap().unwrap();
+    // The next start reads no history but what comes from here on.
+    let remembered = std::fs::read_to_string(folder.path().join("data/git/history.json")).unwrap();
+    assert!(remembered.contains(head.as_str()), "{remembered}");
 
     let mut seen = std::collections::BTreeSet::new();
     while let Ok(event) = events.try_recv() {

@@ -11,7 +11,7 @@ use super::model;
 use super::repository::{Repo, V1, V2, deployment, training};
 use super::world::{Fate, World};
 
-fn serving() -> World {
+pub(super) fn serving() -> World {
     let mut world = World::start(Repo::with(&[
         ("m.yaml", &model("m", V1, Some((V2, 10)))),
         ("other.yaml", &model("other", V1, None)),
@@ -21,7 +21,7 @@ fn serving() -> World {
     world
 }
 
-fn assert_serving(world: &World) {
+pub(super) fn assert_serving(world: &World) {
     assert_eq!(world.slots.show("m"), format!("{V1} + 10% of {V2}"));
     assert_eq!(world.slots.show("other"), V1);
     assert_eq!(world.slots.violations(), Vec::<String>::new());
@@ -364,6 +364,75 @@ async fn a_killed_trainer_is_retried_and_a_refusal_is_not() {
           hint: nothing retries it until the job's spec changes"#]].assert_eq(&world.findings());
 }
 
+/// A model whose run hangs, and how often it was started.
+fn hanging() -> (World, impl Fn(&World) -> usize) {
+    let manifests = format!(
+        "{}---\n{}",
+        deployment("m", V1, None),
+        training("m", V1, "builtin:iris")
+    );
+    let world = World::start(Repo::with(&[("m.yaml", &manifests)]));
+    *world.trainer.fate.lock().unwrap() = Fate::Hang;
+    let runs = |world: &World| world.trainer.requests.lock().unwrap().len();
+    (world, runs)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_run_that_ends_with_all_around_it_takes_everything_down_less_and_less_often() {
+    let (mut world, runs) = hanging();
+    world.turn_till(|world| runs(world) == 1);
+    // As the kernel ends a container that is out of memory: everything, and it is started again at once.
+    for (attempt, seconds) in [(1, 10), (2, 40), (3, 3_600), (4, 3_600)] {
+        world.restart();
+        for _ in 0..5 {
+            world.turn();
+        }
+        world.wait(Duration::from_secs(seconds - 1));
+        for _ in 0..5 {
+            world.turn();
+        }
+        assert_eq!(runs(&world), attempt, "it waits {seconds} s");
+        world.wait(Duration::from_secs(1));
+        world.turn_till(|world| runs(world) == attempt + 1);
+    }
+    *world.trainer.fate.lock().unwrap() = Fate::Publish;
+    world.restart();
+    world.turn();
+    world.wait(Duration::from_hours(1));
+    world.turn_until(|world| world.slots.show("m") == V1);
+    assert_eq!(world.findings(), "");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn an_orderly_end_is_no_attempt_even_where_somebody_loses_patience_with_it() {
+    let (mut world, runs) = hanging();
+    world.turn_till(|world| runs(world) == 1);
+    let attempts = |world: &World| {
+        let file = "status/MLTrainingJob/m-20261101-120000.json";
+        let status = fs::read_to_string(world.data_dir().join(file)).unwrap();
+        let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+        let runs = status["memory"]["runs"].as_array().unwrap().clone();
+        let attempt = |run: &serde_json::Value| run["attempt"].as_u64().unwrap();
+        runs.iter().map(attempt).collect::<Vec<_>>()
+    };
+    for started in 2..5 {
+        // Asked to end, and killed before it has: as by `docker stop` after ten seconds.
+        world.note_stop();
+        world.restart();
+        world.turn_till(|world| runs(world) == started);
+        assert_eq!(attempts(&world), [1]);
+    }
+    // The next process was not asked.
+    world.restart();
+    for _ in 0..5 {
+        world.turn();
+    }
+    assert_eq!(runs(&world), 4);
+    world.wait(Duration::from_secs(10));
+    world.turn_till(|world| runs(world) == 5);
+    assert_eq!(attempts(&world), [1, 2]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_folder_that_cannot_be_written_is_told_and_tried_again() {
     let mut world = serving();
@@ -443,59 +512,6 @@ async fn a_half_deleted_data_directory_is_made_whole_while_everything_serves() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn a_registry_that_is_not_there_at_the_start_is_awaited_and_none_is_made_in_its_place() {
-    let mut world = serving();
-    let registry = world.data_dir().join("registry");
-    let volume = world.data_dir().join("unmounted");
-    fs::rename(&registry, &volume).unwrap();
-    // What remains of a volume that is not mounted is the folder that it is mounted on.
-    fs::create_dir(&registry).unwrap();
-    let trained = world.trainer.requests.lock().unwrap().len();
-    world.restart();
-    for _ in 0..5 {
-        world.turn();
-        world.wait(Duration::from_mins(5));
-    }
-    expect![[r#"
-        StorageUnavailable: the registry: FOLDER/data/registry holds no registry: mount the volume that has it, or make an empty one with `aurora registry init` (for a data directory that was in use, --installation takes what its file `installation` says)
-          hint: what serves stays; mend it, then it goes on by itself"#]]
-    .assert_eq(&world.findings());
-    assert_eq!(
-        fs::read_dir(&registry).unwrap().count(),
-        0,
-        "nothing is made on the root disk"
-    );
-    assert_eq!(world.trainer.requests.lock().unwrap().len(), trained);
-
-    // Another installation's volume is not taken for it.
-    let other = registry::Owner {
-        environment: super::repository::dev(),
-        installation: "other".to_owned(),
-    };
-    registry::Store::init(&registry, &other, "2026-12-01T00:00:00Z".parse().unwrap()).unwrap();
-    for _ in 0..3 {
-        world.wait(Duration::from_mins(5));
-        world.turn();
-    }
-    assert!(
-        world
-            .findings()
-            .contains("belongs to environment dev (installation other)"),
-        "{}",
-        world.findings()
-    );
-    assert_eq!(world.trainer.requests.lock().unwrap().len(), trained);
-
-    fs::remove_dir_all(&registry).unwrap();
-    fs::rename(&volume, &registry).unwrap();
-    world.wait(Duration::from_mins(5));
-    world.settle();
-    assert_serving(&world);
-    assert_eq!(world.findings(), "");
-    assert_eq!(world.trainer.requests.lock().unwrap().len(), trained);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_corrupt_commit_stops_nothing_that_serves() {
     let mut world = serving();
     world.repo.change("m.yaml", &model("m", V1, Some((V2, 70))));
@@ -524,66 +540,6 @@ async fn a_corrupt_commit_stops_nothing_that_serves() {
     // It is left alone for a moment each time that it cannot be read.
     world.turn_until(|world| world.findings().is_empty());
     assert_eq!(world.slots.show("m"), format!("{V1} + 70% of {V2}"));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn a_second_start_is_refused_with_the_first_one_s_process() {
-    let world = serving();
-    let error = world.second_start().unwrap_err().to_string();
-    let error = error
-        .replace(
-            &world.data_dir().canonicalize().unwrap().display().to_string(),
-            "DATA",
-        )
-        .replace(&std::process::id().to_string(), "PID");
-    expect!["DATA is in use by another aurora (process PID); stop that one, or give another folder with --data-dir"].assert_eq(&error);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn damaged_files_of_the_data_directory_are_made_anew() {
-    let mut world = serving();
-    for file in [
-        "objects/MLDeployment/m.json",
-        "status/MLDeployment/other.json",
-        "status/MLEnvironment/dev.json",
-    ] {
-        fs::write(world.data_dir().join(file), "{ half").unwrap();
-    }
-    world.restart();
-    world.settle();
-    assert_serving(&world);
-    assert_eq!(world.findings(), "");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn an_object_of_another_version_of_the_api_is_refused_and_left_as_it_is() {
-    let mut world = serving();
-    world.end();
-    for kind in ["MLEnvironment", "MLDeployment", "MLTrainingJob"] {
-        let mut files = fs::read_dir(world.data_dir().join("objects").join(kind)).unwrap();
-        let file = files.next().unwrap().unwrap().path();
-        let ours = fs::read_to_string(&file).unwrap();
-        for (line, found) in [
-            ("\"apiVersion\": \"aurora.io/v2\",", "apiVersion \"aurora.io/v2\""),
-            ("\"apiVersion\": 7,", "apiVersion 7"),
-            ("", "no apiVersion"),
-        ] {
-            let foreign = ours.replace("\"apiVersion\": \"aurora.io/v1alpha1\",", line);
-            assert_ne!(foreign, ours);
-            fs::write(&file, &foreign).unwrap();
-            let error = world.start_again().unwrap_err().to_string();
-            let expected = format!(
-                "{} has {found}, and this aurora reads aurora.io/v1alpha1",
-                file.file_name().unwrap().display()
-            );
-            assert!(error.contains(&expected), "{error}");
-            assert_eq!(fs::read_to_string(&file).unwrap(), foreign);
-        }
-        fs::write(&file, ours).unwrap();
-    }
-    world.restart();
-    world.settle();
-    assert_serving(&world);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

@@ -357,6 +357,11 @@ impl World {
         self.loops = Some(standalone.assemble(self.slots.clone(), self.trainer.clone()));
     }
 
+    /// Notes that the process was asked to end, as the first thing of its end.
+    pub(super) fn note_stop(&self) {
+        crate::DataDir::peek(&self.data_dir).unwrap().note_stop().unwrap();
+    }
+
     pub(super) fn data_dir(&self) -> PathBuf {
         self.data_dir.clone()
     }

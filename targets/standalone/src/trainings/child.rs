@@ -68,10 +68,7 @@ impl Children {
         // its parent is killed when the *thread* that started it ends, and threads for blocking work come and go.
         tokio::spawn(async move {
             let how = match command.spawn() {
-                Ok(process) => {
-                    offer_to_the_kernel(&process);
-                    watch(process, stopped).await
-                }
+                Ok(process) => watch(process, stopped).await,
                 Err(error) => format!("cannot start the trainer: {error}"),
             };
             // The receiver is gone only when the process ends.
@@ -147,16 +144,6 @@ impl Children {
             news.push((key.clone(), progress, is_due));
         }
         news
-    }
-}
-
-/// Lets the kernel take the trainer, and not what serves, where memory runs out.
-fn offer_to_the_kernel(process: &tokio::process::Child) {
-    // It is gone already, or there is no such file on this system: then nothing can be said to the kernel.
-    if let Some(id) = process.id()
-        && let Err(error) = std::fs::write(format!("/proc/{id}/oom_score_adj"), "1000")
-    {
-        tracing::debug!(%error, "cannot say that the trainer is the first to be killed");
     }
 }
 

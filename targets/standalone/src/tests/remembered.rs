@@ -1,0 +1,45 @@
+//! What the data directory remembers of the branch's history.
+
+use std::fs;
+
+use planner::names::Track;
+
+use super::model;
+use super::repository::{Repo, V1, V2};
+use super::world::World;
+
+/// What is remembered of a history is no more than that: junk, another repository's memory and none at all are read past.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_damaged_memory_of_the_history_costs_time_alone() {
+    let mut world = World::start(Repo::with(&[
+        ("m.yaml", &model("m", V1, Some((V2, 10)))),
+        ("other.yaml", &model("other", V1, None)),
+    ]));
+    world.settle();
+    let revisions = |world: &World| ["m", "other"].map(|model| world.slots.revision(model, Track::Stable));
+    let (before, memory) = (revisions(&world), world.data_dir().join("git/history.json"));
+    let remembered = fs::read_to_string(&memory).unwrap();
+    let head = world
+        .repo
+        .git()
+        .refname_to_id("refs/heads/main")
+        .unwrap()
+        .to_string();
+    assert!(remembered.contains(&head), "{remembered}");
+    for text in [
+        "{",
+        "[]",
+        &remembered.replace(&head, &"0".repeat(40)),
+        &remembered.replace(&head, "main"),
+    ] {
+        fs::write(&memory, text).unwrap();
+        world.restart();
+        world.settle();
+        assert_eq!(world.slots.violations(), Vec::<String>::new());
+        assert_eq!(revisions(&world), before, "{text}");
+    }
+    fs::remove_file(&memory).unwrap();
+    world.restart();
+    world.settle();
+    assert_eq!(revisions(&world), before);
+}
