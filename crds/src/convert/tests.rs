@@ -136,7 +136,7 @@ fn trainings() -> Vec<Training> {
         evaluation: Evaluation {
             metric: Metric::LogLoss,
             bound: None,
-            ..plain.evaluation.clone()
+            holdout: Holdout::Percent { percent: 35, seed: 7 },
         },
         ..plain.clone()
     };
@@ -162,10 +162,20 @@ fn objects_read_back_as_what_was_written() {
             revision: "a".repeat(64).parse().unwrap(),
             committed_at: time(0),
             baseline: Some(pin(3).version),
-            behind: Some(Behind::Stopped("VersionHasOtherInputs: of other rows".to_owned())),
+            behind: None,
         };
-        let written = training_object(&name(), &object, &dev());
-        assert_eq!(read_training_object(&through_json(&written)).unwrap(), object);
+        for behind in [
+            None,
+            Some(Behind::Stopped("VersionHasOtherInputs: of other rows".to_owned())),
+            Some(Behind::Waits("its data is being staged".to_owned())),
+        ] {
+            let object = TrainingObject {
+                behind,
+                ..object.clone()
+            };
+            let written = training_object(&name(), &object, &dev());
+            assert_eq!(read_training_object(&through_json(&written)).unwrap(), object);
+        }
     }
     for registry_path in [None, Some("/shared-models".to_owned())] {
         let allow = registry_path.as_ref().map(|_| "d".repeat(40).parse().unwrap());
