@@ -422,6 +422,33 @@ fn settings_are_the_defaults_and_what_is_given() {
     assert_eq!((settings["trees"], settings["max_leaves"]), (7.0, 31.0));
 }
 
+/// The last guard, behind those of the table: no numbers that pass these bring a fit this far.
+#[test]
+fn weights_that_are_not_finite_are_refused() {
+    let far = |n| 1e9 + f64::from(n);
+    let rows = |answers| Rows {
+        width: 1,
+        inputs: (0..8).map(far).collect(),
+        answers,
+    };
+    // On a slope of 1e300 the weight is a number, and the intercept, a thousand million steps away, is none.
+    let slope: Vec<f64> = (0..8).map(|n| (f64::from(n) - 3.5) * 1e300).collect();
+    for last in [slope[7], f64::INFINITY, f64::NAN] {
+        let mut answers = slope.clone();
+        answers[7] = last;
+        let table = rows(Answers::Numbers(answers.clone()));
+        let fitted = linear::fit(&table, &answers, &features(1));
+        assert!(matches!(fitted, Err(FitError::NotFinite { .. })), "{last}");
+        let defaults = settings(Algorithm::GradientBoosting, &BTreeMap::new()).unwrap();
+        let fitted = boosting::fit(&table, &answers, &defaults, 1);
+        assert_eq!(
+            matches!(fitted, Err(FitError::NotFinite { .. })),
+            !last.is_finite(),
+            "{last}"
+        );
+    }
+}
+
 /// Numbers that make squares overflow, differences vanish and columns constant.
 fn extreme() -> impl Strategy<Value = f64> {
     prop_oneof![
