@@ -342,3 +342,72 @@ fn broken_trees_are_refused_by_name() {
         "#]],
     );
 }
+
+/// Sends input `at` of the node `op` to another value, and returns what the reader says.
+fn rewired(graph: &Graph, op: &str, at: usize, value: &str) -> String {
+    let refused = refusal(graph, |m| {
+        let nodes = &mut m.graph.as_mut().unwrap().node;
+        let node = nodes.iter_mut().find(|node| node.op_type == op).unwrap();
+        value.clone_into(&mut node.input[at]);
+    });
+    format!("{op} {at}: {refused}")
+}
+
+#[test]
+fn a_node_that_takes_another_value_is_refused_by_name() {
+    let words = logistic(words());
+    let all = [("linear", linear()), ("trees", trees()), ("words", words)];
+    let mut refusals = Vec::new();
+    for (name, graph) in &all {
+        let model = ModelProto::decode(encode(graph).as_slice()).unwrap();
+        for node in &model.graph.unwrap().node {
+            for at in 0..node.input.len() {
+                refusals.push(format!("{name}: {}", rewired(graph, &node.op_type, at, "other")));
+            }
+        }
+    }
+    check(
+        &refusals,
+        &expect![[r#"
+        linear: MatMul 0: node MatMul -> "sum": takes "other"; supported: the graph's "input"
+        linear: MatMul 1: tensor "other": it is missing or used twice
+        linear: Add 0: value "other": no node makes it
+        linear: Add 1: tensor "other": it is missing or used twice
+        trees: TreeEnsemble 0: node TreeEnsemble -> "sum": takes "other"; supported: the graph's "input"
+        trees: Add 0: value "other": no node makes it
+        trees: Add 1: tensor "other": it is missing or used twice
+        words: MatMul 0: node MatMul -> "sums": takes "other"; supported: the graph's "input"
+        words: MatMul 1: tensor "other": it is missing or used twice
+        words: Add 0: value "other": no node makes it
+        words: Add 1: tensor "other": it is missing or used twice
+        words: Softmax 0: value "other": no node makes it
+        words: ArgMax 0: node ArgMax -> "index": takes "other" instead of "probabilities"
+        words: Gather 0: tensor "other": it is missing or used twice
+        words: Gather 1: value "other": no node makes it
+    "#]],
+    );
+}
+
+#[test]
+fn labels_that_are_not_told_apart_are_refused_by_name() {
+    let numbers = logistic(Labels::Numbers(vec![-3, 0, 7]));
+    check(
+        &[
+            refusal(&numbers, |m| {
+                let labels = &mut m.graph.as_mut().unwrap().initializer[2];
+                labels.raw_data = [0_i64, 0, 7]
+                    .iter()
+                    .flat_map(|label| label.to_le_bytes())
+                    .collect();
+                labels.int64_data.clear();
+            }),
+            refusal(&numbers, |m| {
+                m.graph.as_mut().unwrap().initializer[2].data_type = 1;
+            }),
+        ],
+        &expect![[r#"
+            tensor "labels": has 3 labels, 2 of them distinct
+            tensor "labels": has data type 1; supported: INT64 or STRING
+        "#]],
+    );
+}
