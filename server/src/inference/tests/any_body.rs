@@ -79,9 +79,12 @@ fn any_body_gets_json_and_outcomes_add_up_to_started() {
         "/v2/models/iris/infer",
         "/predict",
     ];
+    // Counted, as the seeds of failures that were saved come before the cases.
+    let sent = std::cell::Cell::new(0_u64);
     proptest!(ProptestConfig::with_cases(1500), |(body in bodies(), path in 0..paths.len(), track in any::<bool>())| {
         let headers: &[_] = if track { &[("aurora-track", "stable")] } else { &[] };
         let ask = Ask { headers, ..post(paths[path], &body) };
+        sent.set(sent.get() + 1);
         let response = executor.block_on(send(&server, ask));
         prop_assert_eq!(&response.headers()["content-type"], "application/json");
         let answer: serde_json::Value = serde_json::from_slice(response.body()).expect("every answer is JSON");
@@ -103,5 +106,5 @@ fn any_body_gets_json_and_outcomes_add_up_to_started() {
     assert!(started > 100, "{started} requests came as far as a slot");
     assert_eq!(sum("aurora_inference_outcomes_total{"), started);
     assert_eq!(sum("aurora_inference_request_latency_seconds_count{"), started);
-    assert_eq!(sum("aurora_inference_requests_total{"), 1500);
+    assert_eq!(sum("aurora_inference_requests_total{"), sent.get());
 }
