@@ -396,3 +396,27 @@ fn metrics_need_no_key_where_that_is_said() {
         assert_eq!(fixture.get("/models").status(), 401);
     }
 }
+
+#[test]
+fn head_is_taken_wherever_get_is() {
+    let fixture = fixture();
+    for path in [
+        "/health",
+        "/platform/info",
+        "/metrics",
+        "/openapi.json",
+        "/models",
+        "/models/wine",
+        "/models/wine/stable",
+        "/models/wine/stable/artifact",
+        "/status",
+        "/status/models/wine",
+        "/nowhere",
+    ] {
+        let [head, get] = ["HEAD", "GET"].map(|method| {
+            let response = fixture.send(method, path, &[]);
+            (response.status(), response.headers()["content-type"].clone())
+        });
+        assert_eq!(head, get, "{path}");
+    }
+}

@@ -237,3 +237,48 @@ fn before_anything_is_loaded_it_lives_but_is_not_ready() {
         {"error":"no version is loaded yet"}"#]],
     );
 }
+
+#[test]
+fn head_is_taken_wherever_get_is() {
+    let runtime = wine();
+    let server = server(&runtime);
+    let allowed = [
+        "/v2",
+        "/v2/health/live",
+        "/v2/health/ready",
+        "/v2/models",
+        "/v2/models/wine",
+        "/v2/models/wine/ready",
+        "/v2/models/wine/versions/v20260101-000000",
+        "/v2/models/wine/versions/v20260101-000000/ready",
+        "/health",
+        "/metrics",
+        "/nowhere",
+    ];
+    for path in allowed {
+        let [head, get] = ["HEAD", "GET"].map(|method| {
+            let response = block_on(send(&server, Ask { method, ..get(path) }));
+            (response.status(), response.headers()["content-type"].clone())
+        });
+        assert_eq!(head, get, "{path}");
+    }
+    for path in [
+        "/v2/models/wine/infer",
+        "/v2/models/wine/versions/v20260101-000000/infer",
+        "/v2/repository/index",
+        "/v2/repository/models/wine/load",
+        "/predict",
+        "/predict/wine",
+    ] {
+        let ask = Ask {
+            method: "HEAD",
+            ..get(path)
+        };
+        let response = block_on(send(&server, ask));
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()["allow"]),
+            (405, &"POST".parse().unwrap()),
+            "{path}"
+        );
+    }
+}
