@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 use planner::names::Track;
-use registry::artifact::Graph;
+use registry::artifact::{Child, Graph, Split, Trees};
 
 use super::*;
 use crate::metrics::Metrics;
@@ -217,4 +217,86 @@ fn predict_takes_what_curl_sends_without_a_content_type() {
         200 aurora-track=stable aurora-model-version=v20260101-000000
         {"predictions":[6.0]}"#]],
     );
+}
+
+/// `wine` that takes missing values: 10 where `a` is below 1, 20 where it is not or is missing.
+fn tolerant() -> Runtime {
+    let leaf = |at| Child::leaf(at).expect("a leaf");
+    let graph = Graph::Trees(Trees {
+        width: 2,
+        base: 0.0,
+        roots: vec![Child::split(0).expect("a split")],
+        splits: vec![Split {
+            threshold: 1.0,
+            feature: 0,
+            below: leaf(0),
+            otherwise: leaf(1),
+        }],
+        leaves: vec![10.0, 20.0],
+    });
+    let mut loaded = artifact("wine", V1, Track::Stable, &graph);
+    let record = Arc::get_mut(&mut loaded.metadata).expect("nobody else has it");
+    record.signature.missing_values = true;
+    let runtime = Runtime::new(Metrics::new());
+    runtime.load(loaded);
+    runtime
+}
+
+#[test]
+fn a_missing_value_is_taken_by_a_model_that_takes_them() {
+    let runtime = tolerant();
+    for (path, body, expected) in [
+        (
+            "/predict/wine",
+            r#"{"rows":[{"a":0,"b":1,"c":2},{"a":null,"b":1,"c":2},{"a":0,"b":null,"c":2},{"a":0,"b":1,"c":null}]}"#,
+            expect![[r#"
+                200 aurora-track=stable aurora-model-version=v20260101-000000
+                {"predictions":[10.0,20.0,10.0,10.0]}"#]],
+        ),
+        (
+            "/predict/wine",
+            r#"{"inputs":[[0,1],[null,1],[0,null]]}"#,
+            expect![[r#"
+                200 aurora-track=stable aurora-model-version=v20260101-000000
+                {"predictions":[10.0,20.0,10.0]}"#]],
+        ),
+        (
+            "/v2/models/wine/infer",
+            r#"{"inputs":[{"name":"input","shape":[3,2],"datatype":"FP64","data":[0,1,null,1,0,null]}]}"#,
+            expect![[r#"
+                200 aurora-track=stable aurora-model-version=v20260101-000000
+                {"model_name":"wine","model_version":"v20260101-000000","outputs":[{"name":"prediction","shape":[3,1],"datatype":"FP64","data":[10.0,20.0,10.0]}]}"#]],
+        ),
+        (
+            "/v2/models/wine/infer",
+            r#"{"inputs":[{"name":"input","shape":[2,2],"datatype":"FP32","data":[[0,1],[null,1]]}]}"#,
+            expect![[r#"
+                200 aurora-track=stable aurora-model-version=v20260101-000000
+                {"model_name":"wine","model_version":"v20260101-000000","outputs":[{"name":"prediction","shape":[2,1],"datatype":"FP64","data":[10.0,20.0]}]}"#]],
+        ),
+        // A missing column is a mistake, null is an answer.
+        (
+            "/predict/wine",
+            r#"{"rows":[{"b":1,"c":2}]}"#,
+            expect![[r#"
+                400 aurora-track=stable aurora-model-version=v20260101-000000
+                {"error":"rows[0]: column `a` is missing; needed: a, b, c"}"#]],
+        ),
+        (
+            "/predict/wine",
+            r#"{"rows":[{"a":null,"a":null,"b":1,"c":2}]}"#,
+            expect![[r#"
+                400 aurora-track=stable aurora-model-version=v20260101-000000
+                {"error":"rows[0]: column `a`: given twice"}"#]],
+        ),
+        (
+            "/predict/wine",
+            r#"{"rows":[{"a":null,"b":null,"c":0}]}"#,
+            expect![[r#"
+                400 aurora-track=stable aurora-model-version=v20260101-000000
+                {"error":"rows[0]: column `c`: is 0, and b_per_c divides by it"}"#]],
+        ),
+    ] {
+        check(&runtime, post(path, body), expected);
+    }
 }
