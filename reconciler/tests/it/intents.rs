@@ -328,3 +328,173 @@ fn what_is_suspended_does_not_happen() {
     .unwrap();
     assert_eq!(validated[0].suspended.as_deref(), Some("freeze"));
 }
+
+/// What one manifest becoming another is told as.
+fn told(before: &str, after: &str) -> String {
+    let mut repo = Repo::with(&[("m.yaml", before)]);
+    let base = repo.commit("base");
+    let head = repo.change("m.yaml", after);
+    let intents = preview::between(&repo.repository(), base.as_str(), head.as_str(), &dev()).unwrap();
+    assert!(intents.findings.is_empty(), "{:?}", intents.findings);
+    let texts: Vec<&str> = intents
+        .intents
+        .iter()
+        .map(|intent| intent.text.as_str())
+        .collect();
+    texts.join("\n")
+}
+
+#[test]
+fn whatever_becomes_of_a_canary_is_told() {
+    const V3: &str = "v20261122-093000";
+    let was = deployment("m", V1, Some((V2, 10)));
+    let afters = [
+        ("leaves", deployment("m", V1, None)),
+        ("leaves as stable moves to a third", deployment("m", V3, None)),
+        ("is another", deployment("m", V1, Some((V3, 30)))),
+        ("gets less", deployment("m", V1, Some((V2, 5)))),
+        ("gets none", deployment("m", V1, Some((V2, 0)))),
+        (
+            "is promoted, and another follows",
+            deployment("m", V2, Some((V3, 1))),
+        ),
+        (
+            "stays as stable moves to a third",
+            deployment("m", V3, Some((V2, 10))),
+        ),
+    ];
+    let table: Vec<String> = afters
+        .iter()
+        .map(|(what, after)| format!("{what}:\n{}", told(&was, after)))
+        .collect();
+    expect![[r#"
+        leaves:
+        canary v20261120-093000 leaves (was 10%)
+        leaves as stable moves to a third:
+        stable: v20261101-120000 -> v20261122-093000
+        canary v20261120-093000 leaves (was 10%)
+        is another:
+        canary: v20261120-093000 -> v20261122-093000, at 30%
+        gets less:
+        canary v20261120-093000: 10% -> 5% of the traffic
+        gets none:
+        canary v20261120-093000: 10% -> 0% of the traffic
+        is promoted, and another follows:
+        promotes canary v20261120-093000 to stable (was v20261101-120000)
+        canary: v20261120-093000 -> v20261122-093000, at 1%
+        stays as stable moves to a third:
+        stable: v20261101-120000 -> v20261122-093000"#]]
+    .assert_eq(&table.join("\n"));
+}
+
+/// A deployment of [`V1`] and a canary of [`V2`], each pinned to a digest of one repeated digit.
+fn digests(stable: Option<char>, canary: Option<char>) -> String {
+    let pinned = |text: String, version: &str, digit: Option<char>| match digit {
+        Some(digit) => text.replace(
+            &format!("version: {version}"),
+            &format!(
+                "version: {version}, digest: \"sha256:{}\"",
+                digit.to_string().repeat(64)
+            ),
+        ),
+        None => text,
+    };
+    let text = deployment("m", V1, Some((V2, 10)));
+    pinned(pinned(text, V1, stable), V2, canary)
+}
+
+#[test]
+fn a_pin_of_other_bytes_is_told() {
+    let cases = [
+        (digests(None, None), digests(Some('a'), None)),
+        (digests(Some('a'), None), digests(Some('b'), None)),
+        (digests(None, Some('a')), digests(None, Some('b'))),
+        (digests(None, Some('a')), digests(None, None)),
+        (digests(Some('a'), Some('b')), digests(Some('a'), Some('b'))),
+    ];
+    let table: Vec<String> = cases
+        .iter()
+        .map(|(before, after)| format!("- {}", told(before, after)))
+        .collect();
+    expect![[r#"
+        - stable v20261101-120000: digest none -> aaaaaaaaaaaa
+        - stable v20261101-120000: digest aaaaaaaaaaaa -> bbbbbbbbbbbb
+        - canary v20261120-093000: digest aaaaaaaaaaaa -> bbbbbbbbbbbb
+        - canary v20261120-093000: digest aaaaaaaaaaaa -> none
+        - "#]]
+    .assert_eq(&table.join("\n"));
+}
+
+#[test]
+fn what_begins_or_stays_suspended_is_told() {
+    let plain = || deployment("m", V1, Some((V2, 10)));
+    let suspended = |reason: &str| format!("{}  suspend: {reason}\n", plain());
+    let nothing = training("other", V1, "builtin:iris");
+    let cases = [
+        (nothing.clone(), plain()),
+        (nothing, suspended("audit")),
+        (suspended("audit"), suspended("a longer audit")),
+        (suspended("audit"), suspended("audit")),
+        (suspended("audit"), plain()),
+    ];
+    let table: Vec<String> = cases
+        .iter()
+        .map(|(before, after)| format!("- {}", told(before, after)))
+        .collect();
+    expect![[r#"
+        - begins to serve v20261101-120000
+        canary v20261120-093000 gets 10% of the traffic
+        MLTrainingJob/other-20261101-120000 goes; what it made stays
+        - is suspended and not served before that is lifted: audit
+        MLTrainingJob/other-20261101-120000 goes; what it made stays
+        - stays suspended: a longer audit
+        - 
+        - is no longer suspended"#]]
+    .assert_eq(&table.join("\n"));
+}
+
+#[test]
+fn what_changes_of_a_job_or_of_the_environment_is_told() {
+    let job = |text: &str| training("m", V1, "builtin:iris").replace("seed: 0", text);
+    let renamed = |text: String| text.replace("name: m-20261101-120000", "name: other");
+    let per_inputs = |text: String| text.replace(&format!("  version: {V1}\n"), "");
+    let cases = [
+        (job("seed: 0"), job("seed: 7")),
+        (job("seed: 0"), renamed(job("seed: 0"))),
+        (job("seed: 0"), renamed(job("seed: 7"))),
+        (deployment("m", V1, None), per_inputs(job("seed: 0"))),
+    ];
+    let mut table: Vec<String> = cases
+        .iter()
+        .map(|(before, after)| format!("- {}", told(before, after)))
+        .collect();
+    let mut repo = Repo::with(&[("m.yaml", &deployment("m", V1, None))]);
+    let mut before = repo.commit("base");
+    for spec in [
+        "suspend: freeze",
+        "suspend: thaw",
+        "registry: { path: /models }",
+        "removal: { maxCount: 5, maxPercent: 50 }",
+    ] {
+        let environment = ENVIRONMENT.replace("Standalone }", &format!("Standalone, {spec} }}"));
+        let head = repo.change("environment.yaml", &environment);
+        let intents = preview::between(&repo.repository(), before.as_str(), head.as_str(), &dev()).unwrap();
+        assert!(intents.findings.is_empty(), "{:?}", intents.findings);
+        table.extend(intents.intents.iter().map(|intent| format!("- {}", intent.text)));
+        before = head;
+    }
+    expect![[r#"
+        - MLTrainingJob/m-20261101-120000 changes: evaluation.holdout.Percent.seed 0 -> 7
+        - MLTrainingJob/m-20261101-120000 is called MLTrainingJob/other now
+        - MLTrainingJob/other trains v20261101-120000 by linear_regression
+        MLTrainingJob/m-20261101-120000 goes; what it made stays
+        - is no longer served; its versions stay
+        MLTrainingJob/m-20261101-120000 trains a version per change by linear_regression
+        - is suspended, and nothing that is listed here happens before that is lifted: freeze
+        - is suspended, and nothing that is listed here happens before that is lifted: thaw
+        - is no longer suspended
+        - registry moves from <data-dir>/registry to /models (at the next start)
+        - registry moves from /models to <data-dir>/registry (at the next start)
+        - removal limits: 3 models and 20 % become 5 models and 50 %"#]]
+    .assert_eq(&table.join("\n"));
+}
