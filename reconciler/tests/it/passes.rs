@@ -1,5 +1,7 @@
 //! Passes from commits to objects, on the store in memory; the test plays the operator.
 
+mod away;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
