@@ -1,5 +1,6 @@
 //! The loops, stepped by hand from commit to slots.
 
+mod changes;
 mod loops;
 mod moves;
 mod planted;
