@@ -96,19 +96,35 @@ pub(super) fn moved(
             if old == new {
                 continue;
             }
+            let (deeper, here): (Vec<_>, Vec<_>) = paths.into_iter().partition(|(_, rest)| !rest.is_empty());
+            moved.extend(here.into_iter().map(|(at, _)| at));
             match (old, new) {
                 (Some((old, EntryKind::Folder)), Some((new, EntryKind::Folder))) => {
-                    let (deeper, here): (Vec<_>, Vec<_>) =
-                        paths.into_iter().partition(|(_, rest)| !rest.is_empty());
-                    moved.extend(here.into_iter().map(|(at, _)| at));
                     open.push((old, new, deeper));
                 }
-                (_, _) => moved.extend(paths.into_iter().map(|(at, _)| at)),
+                // In place of the other folder nothing lies below: what this one has came or went.
+                (Some((folder, EntryKind::Folder)), _) | (_, Some((folder, EntryKind::Folder))) => {
+                    for (at, rest) in deeper {
+                        if is_there(opened, folder, rest)? {
+                            moved.push(at);
+                        }
+                    }
+                }
+                (_, _) => {}
             }
         }
     }
     moved.sort_unstable();
     Ok(moved)
+}
+
+/// Says whether anything lies at a path below a folder.
+fn is_there(opened: &Opened, folder: GitHash, path: &str) -> Result<bool, GitError> {
+    let (inside, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let Some(folder) = opened.folder_in(folder, inside)? else {
+        return Ok(false);
+    };
+    Ok(entry(&opened.tree(folder, path)?, name).is_some())
 }
 
 /// Hashes a data file.

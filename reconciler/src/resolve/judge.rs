@@ -251,9 +251,11 @@ impl Judge<'_> {
             settled.paths().for_each(|(path, job)| add(path, job));
             if of == Of::All {
                 for (path, jobs) in self.datasets.jobs() {
-                    for job in jobs {
-                        add(path, job);
-                    }
+                    // Of the others, what they read now counts, not what they read when last looked at.
+                    let is_settled = |job: &&ObjectName| names.contains(&ObjectId::training(job));
+                    jobs.iter()
+                        .filter(|job| !is_settled(job))
+                        .for_each(|job| add(path, job));
                 }
             }
             data

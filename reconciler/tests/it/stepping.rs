@@ -343,3 +343,27 @@ fn an_object_that_cannot_be_read_leaves_the_last_resolution() {
     let touched = check(&repo, &mut resolver, Resolver::default(), None);
     assert!(matches!(touched, Touched::Manifests(_)), "{touched:?}");
 }
+
+/// What counts is the data that a job reads where it is declared now, not where it was before.
+#[test]
+fn a_job_that_is_moved_to_other_data_is_dated_alike() {
+    for before in [None, Some("x,quality\n3,4\n")] {
+        let mut repo = Repo::with(&[
+            ("a.yaml", &deployment("a", V1, None)),
+            ("sub/a.yaml", &training("a", V1, "rows.csv")),
+            ("sub/rows.csv", "x,quality\n1,2\n"),
+        ]);
+        let mut resolver = Resolver::default();
+        check(&repo, &mut resolver, Resolver::default(), None);
+        let job = training("a", V2, "rows.csv");
+        if let Some(rows) = before {
+            repo.write("environments/dev/sub/x/rows.csv", rows);
+        }
+        repo.change("sub/x/b.yml", &job);
+        check(&repo, &mut resolver, Resolver::default(), None);
+        repo.commit("nothing");
+        repo.remove("environments/dev/sub/x");
+        repo.change("sub/a.yaml", &job);
+        check(&repo, &mut resolver, Resolver::default(), None);
+    }
+}
