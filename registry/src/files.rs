@@ -508,7 +508,7 @@ impl Dir {
     }
 
     /// Removes what unfinished writes left here, and returns what it was. Only for the lock's exclusive holder.
-    pub(crate) fn sweep(&self, dry_run: bool) -> Result<Vec<PathBuf>> {
+    pub fn sweep(&self, dry_run: bool) -> Result<Vec<PathBuf>> {
         let mut swept = Vec::new();
         for name in self.names()? {
             if name.starts_with(TEMPORARY) {

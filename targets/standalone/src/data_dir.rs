@@ -315,6 +315,12 @@ impl DataDir {
     }
 
     fn lay_out(&self, dir: &Dir) -> Result<(), DataDirError> {
+        let sweep = |dir: &Dir| {
+            // What a killed process had not finished; files of objects are swept where they are read.
+            let swept = dir.sweep(false);
+            swept.map_err(DataDirError::store("remove what is unfinished from", dir.path()))
+        };
+        sweep(dir)?;
         for name in ["objects", "status", "commands", "registry", GIT] {
             let folder = dir
                 .make_dir(name)
@@ -325,6 +331,9 @@ impl DataDir {
                 return Err(DataDirError::WorkTree {
                     path: folder.path().to_owned(),
                 });
+            }
+            if name == GIT {
+                sweep(&folder)?;
             }
         }
         let installation = format!("{}\n", self.installation);

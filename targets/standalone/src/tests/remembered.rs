@@ -43,3 +43,21 @@ async fn a_damaged_memory_of_the_history_costs_time_alone() {
     world.settle();
     assert_eq!(revisions(&world), before);
 }
+
+/// A process may be killed between the file that it writes and the name that it gives it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn what_a_killed_process_had_not_finished_is_swept() {
+    let mut world = World::start(Repo::with(&[("m.yaml", &model("m", V1, None))]));
+    world.settle();
+    let unfinished = [".tmp-1-1", "git/.tmp-1-1", "objects/MLDeployment/.tmp-1-1"];
+    let unfinished = unfinished.map(|name| world.data_dir().join(name));
+    for path in &unfinished {
+        fs::write(path, "{ half").unwrap();
+    }
+    world.restart();
+    world.settle();
+    assert_eq!(world.slots.show("m"), V1);
+    for path in &unfinished {
+        assert!(!path.exists(), "{}", path.display());
+    }
+}
