@@ -208,19 +208,28 @@ fn a_reader_that_leaves_changes_no_answer() {
     }
 }
 
-#[test]
-fn a_terminal_that_closes_ends_it_orderly() {
-    let ground = Ground::dev();
+/// Starts `up` through words that become the command given after them, and waits until it is ready.
+fn started_by(ground: &Ground, words: &[&str]) -> Up {
     let real = up_command(ground.repository.path(), &ground.data());
-    // Whoever runs the tests may ignore it, which a shell cannot undo.
-    let mut command = Command::new("perl");
+    let mut command = Command::new(words[0]);
     command
-        .args(["-e", "$SIG{HUP} = 'DEFAULT'; exec @ARGV or die $!"])
+        .args(&words[1..])
         .arg(real.get_program())
         .args(real.get_args())
         .args(crate::harness::FREE_PORTS);
     let mut up = Up::watch(command);
     up.event("it is ready", |event| event["event"] == "ready");
+    up
+}
+
+#[test]
+fn a_terminal_that_closes_ends_it_orderly() {
+    let ground = Ground::dev();
+    // Whoever runs the tests may ignore it, which a shell cannot undo.
+    let mut up = started_by(
+        &ground,
+        &["perl", "-e", "$SIG{HUP} = 'DEFAULT'; exec @ARGV or die $!"],
+    );
     up.signal(Signal::HUP);
     up.event("it says that it stops", |event| event["event"] == "stopping");
     let status = eventually("it ends after SIGHUP", || up.ended());
@@ -230,16 +239,8 @@ fn a_terminal_that_closes_ends_it_orderly() {
 #[test]
 fn what_is_to_outlive_its_terminal_does() {
     let ground = Ground::dev();
-    let real = up_command(ground.repository.path(), &ground.data());
     // As `nohup` starts it.
-    let mut command = Command::new("sh");
-    command
-        .args(["-c", "trap '' HUP; exec \"$0\" \"$@\""])
-        .arg(real.get_program())
-        .args(real.get_args())
-        .args(crate::harness::FREE_PORTS);
-    let mut up = Up::watch(command);
-    up.event("it is ready", |event| event["event"] == "ready");
+    let mut up = started_by(&ground, &["sh", "-c", "trap '' HUP; exec \"$0\" \"$@\""]);
     up.signal(Signal::HUP);
     ground.repository.edit(WINE, "weight: 10", "weight: 20");
     up.event("it goes on", |event| {
