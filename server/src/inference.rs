@@ -164,12 +164,12 @@ impl Server {
         let route = Route::parse(path);
         let kind = route.kind();
         let mut stream = pin!(body);
-        // Read only once it is known that somebody wants it.
-        let body = Body::read(stream.as_mut(), &headers, &self.bodies, place);
-        let mut response = self
-            .dispatch(place, &method, route, &headers, body)
-            .await
-            .unwrap_or_else(|failure| failure.response());
+        let answered = {
+            // Read only once it is known that somebody wants it.
+            let body = pin!(Body::read(stream.as_mut(), &headers, &self.bodies, place));
+            self.dispatch(place, &method, route, &headers, body).await
+        };
+        let mut response = answered.unwrap_or_else(|failure| failure.response());
         body::discard(stream, &headers).await;
         response
             .headers_mut()

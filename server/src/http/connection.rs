@@ -12,11 +12,11 @@ use hyper::Uri;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
-use hyper::service::{Service as _, service_fn};
+use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tower_service::Service as _;
 use warp::reply::Response;
 use warp::{Filter, Rejection};
 
@@ -183,7 +183,7 @@ async fn drive<F>(
     let _open = meters.opened();
     // Without it small answers may wait for an acknowledgement; a socket that refuses is about to fail anyway.
     let _unsupported = stream.set_nodelay(true);
-    let warp = TowerToHyperService::new(warp::service(routes));
+    let warp = warp::service(routes);
     let service = service_fn(|mut request: hyper::Request<Incoming>| {
         let under_way = place.begin_request();
         if let Err(failure) = names.check(&request) {
@@ -193,7 +193,10 @@ async fn drive<F>(
             // CONNECT names no path, and warp panics for want of one: no route is at `/`.
             *request.uri_mut() = Uri::from_static("/");
         }
-        let answer = warp.call(request.map(|body| Receiving::new(body, place.clone())));
+        // It is always ready: asked directly, its future is not moved about.
+        let answer = warp
+            .clone()
+            .call(request.map(|body| Receiving::new(body, place.clone())));
         let place = &place;
         async move {
             let mut answer = answer.await?;

@@ -4,17 +4,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hyper::StatusCode;
+use hyper::header::HeaderName;
 use warp::reply::Response;
 
 use super::Server;
 use super::answer::{self, Failed};
-use super::prepare::{Bounds, Form, Prepared, Work, prepare};
+use super::prepare::{Bounds, Form, Prepared, TRACK_HEADER, Work, prepare};
 use crate::http::body::Body;
 use crate::http::budget::{Counted, FREE_BYTES, Held};
 use crate::http::place::Place;
 use crate::http::reply::{self, Failure};
 use crate::metrics::Outcome;
 use crate::runtime::{Choice, Loaded, Model};
+
+const VERSION_HEADER: HeaderName = HeaderName::from_static("aurora-model-version");
+const DIGEST_HEADER: HeaderName = HeaderName::from_static("aurora-model-digest");
+const REVISION_HEADER: HeaderName = HeaderName::from_static("aurora-revision");
 
 /// The largest body that is parsed on an async worker: with evaluation and answer, half a millisecond.
 const INLINE_BODY_BYTES: usize = 64 << 10;
@@ -110,10 +115,10 @@ async fn evaluate(
 /// Adds the headers that say who answered.
 pub(super) fn named(mut response: Response, loaded: &Loaded) -> Response {
     let headers = response.headers_mut();
-    headers.insert("aurora-model-version", loaded.headers.version.clone());
-    headers.insert("aurora-model-digest", loaded.headers.digest.clone());
-    headers.insert("aurora-track", loaded.headers.track.clone());
-    headers.insert("aurora-revision", loaded.headers.revision.clone());
+    headers.insert(VERSION_HEADER, loaded.headers.version.clone());
+    headers.insert(DIGEST_HEADER, loaded.headers.digest.clone());
+    headers.insert(TRACK_HEADER, loaded.headers.track.clone());
+    headers.insert(REVISION_HEADER, loaded.headers.revision.clone());
     response
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use hyper::StatusCode;
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use planner::names::Track;
 use registry::artifact::{INPUT, LABEL, PREDICTION, PROBABILITIES};
 use registry::metadata::Signature;
@@ -20,9 +20,9 @@ use crate::metrics::{Attempt, Outcome};
 use crate::runtime::{Choice, Loaded, Model, NoSlot};
 
 /// The header that asks for a track.
-const TRACK_HEADER: &str = "aurora-track";
+pub(super) const TRACK_HEADER: HeaderName = HeaderName::from_static("aurora-track");
 /// The header of the binary tensor extension, which is not offered.
-const BINARY_HEADER: &str = "inference-header-content-length";
+const BINARY_HEADER: HeaderName = HeaderName::from_static("inference-header-content-length");
 
 /// Which of the two bodies a path takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 /// Where a request may bring its name and where each answer carries it.
 pub(super) const HEADER: HeaderName = HeaderName::from_static("aurora-request-id");
 /// What proxies call it.
-const PROXY_HEADER: &str = "x-request-id";
+const PROXY_HEADER: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest name that is taken over.
 const LENGTH_MAX: usize = 128;
 
