@@ -281,10 +281,13 @@ impl History {
         walk.is_anew = fork.is_none();
         walk.dropped = dropped;
         walk.stand_ins = stand_ins;
-        walk.data = data(if fork.is_some() { Of::Touched } else { Of::All });
+        // Only of the commits that follow the last one it is known what they touch.
+        let follows = fork.as_ref().is_some_and(|fork| fork.behind == 0) && self.under_way.is_none();
+        walk.data = data(if follows { Of::Touched } else { Of::All });
         // Above the last head every change counts, whoever made and undid it; below it only what is looked for.
         walk.above = fork.map(|fork| {
-            let of = if fork.ahead == 1 { Of::Touched } else { Of::All };
+            let is_one = follows && fork.ahead == 1;
+            let of = if is_one { Of::Touched } else { Of::All };
             (fork.commit, data(of))
         });
         Ok(walk)

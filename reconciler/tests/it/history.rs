@@ -221,7 +221,9 @@ fn name(text: &str) -> ObjectName {
 }
 
 /// The commits of all manifests, and whether any of them only stands for another.
-fn commits(desired: &Desired) -> (Vec<(String, Revision, Timestamp)>, bool) {
+type Commits = (Vec<(String, Revision, Timestamp)>, bool);
+
+fn commits(desired: &Desired) -> Commits {
     let deployments = desired.deployments.iter().map(|(name, declared)| {
         let Declared {
             revision,
@@ -302,6 +304,40 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
     prop::collection::vec(event, 1..14)
 }
 
+/// What happens while a history is read in pieces, and what is found in the end beside what a walk over all of it finds.
+fn found_and_whole(repo: &mut Repo, base: Oid, events: Vec<Event>) -> [Commits; 2] {
+    repo.force(&crate::repository::revision(base));
+    let fresh = || Resolver::default().with_patience(Duration::ZERO);
+    let mut resolver = fresh();
+    let mut source = Source::open(&repo.repository(), None).unwrap();
+    desired(repo, &mut resolver);
+    for event in events {
+        match event {
+            Event::Commit(0, n) => drop(repo.change("a.yaml", &deployment("a", V1, Some((V2, n))))),
+            Event::Commit(1, n) => drop(repo.change("b.yaml", &deployment("b", V1, Some((V2, n))))),
+            Event::Commit(2, n) => {
+                let job = training("c", V1, "builtin:iris") + &format!("  seed: {n}\n");
+                drop(repo.change("c.yaml", &job));
+            }
+            Event::Commit(_, n) => drop(repo.change("rows.csv", &format!("x,quality\n{n},3\n"))),
+            Event::Force(back) => {
+                let head = source.head().unwrap();
+                let back = source.find(&format!("{head}~{back}"));
+                repo.force(&back.unwrap_or(head));
+            }
+            Event::GoOn => drop(resolver.go_on(&source).unwrap()),
+            Event::Restart => resolver = fresh().with_remembered(resolver.remembered()),
+        }
+        let head = source.head().unwrap();
+        resolver.resolve(&source, &head, &dev(), None).unwrap();
+    }
+    while resolver.is_under_way() {
+        resolver.go_on(&source).unwrap();
+    }
+    let found = resolver.resolution().desired.clone().unwrap();
+    [commits(&found), commits(&desired(repo, &mut Resolver::default()))]
+}
+
 /// Whatever happens while a history is read in pieces, what is found in the end is what a walk over all of it finds.
 #[test]
 fn pieces_of_a_walk_make_the_whole() {
@@ -313,41 +349,29 @@ fn pieces_of_a_walk_make_the_whole() {
         ..Config::default()
     };
     let tested = TestRunner::new(config).run(&events(), |events| {
-        let mut repo = repo.borrow_mut();
-        repo.force(&crate::repository::revision(base));
-        let fresh = || Resolver::default().with_patience(Duration::ZERO);
-        let mut resolver = fresh();
-        let mut source = Source::open(&repo.repository(), None).unwrap();
-        desired(&repo, &mut resolver);
-        for event in events {
-            match event {
-                Event::Commit(0, n) => drop(repo.change("a.yaml", &deployment("a", V1, Some((V2, n))))),
-                Event::Commit(1, n) => drop(repo.change("b.yaml", &deployment("b", V1, Some((V2, n))))),
-                Event::Commit(2, n) => {
-                    let job = training("c", V1, "builtin:iris") + &format!("  seed: {n}\n");
-                    drop(repo.change("c.yaml", &job));
-                }
-                Event::Commit(_, n) => drop(repo.change("rows.csv", &format!("x,quality\n{n},3\n"))),
-                Event::Force(back) => {
-                    let head = source.head().unwrap();
-                    let back = source.find(&format!("{head}~{back}"));
-                    repo.force(&back.unwrap_or(head));
-                }
-                Event::GoOn => drop(resolver.go_on(&source).unwrap()),
-                Event::Restart => resolver = fresh().with_remembered(resolver.remembered()),
-            }
-            let head = source.head().unwrap();
-            resolver.resolve(&source, &head, &dev(), None).unwrap();
-        }
-        while resolver.is_under_way() {
-            resolver.go_on(&source).unwrap();
-        }
-        let found = resolver.resolution().desired.clone().unwrap();
-        prop_assert_eq!(
-            commits(&found),
-            commits(&desired(&repo, &mut Resolver::default()))
-        );
+        let [found, whole] = found_and_whole(&mut repo.borrow_mut(), base, events);
+        prop_assert_eq!(found, whole);
         Ok(())
     });
     tested.unwrap();
+}
+
+/// What a commit touches is known beside the one before it: not beside one further back, which a forced branch is
+/// compared with.
+#[test]
+fn data_counts_however_often_the_branch_is_forced_meanwhile() {
+    let mut repo = long();
+    let base = repo.git().refname_to_id("refs/heads/main").unwrap();
+    let (a, rows) = (|n| Event::Commit(0, n), |n| Event::Commit(3, n));
+    for events in [
+        vec![a(1), rows(2), Event::Force(1), Event::Force(1)],
+        vec![rows(2), Event::GoOn, Event::Force(1), Event::Force(1)],
+        // The same data comes with another commit.
+        vec![a(1), rows(2), Event::Force(1), rows(2)],
+        vec![a(1), rows(2), Event::Force(2), rows(2), a(3)],
+    ] {
+        let shown = format!("{events:?}");
+        let [found, whole] = found_and_whole(&mut repo, base, events);
+        assert_eq!(found, whole, "{shown}");
+    }
 }
