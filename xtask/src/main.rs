@@ -1,9 +1,11 @@
-//! The recipes of this repository: `cargo xtask generate`, `cargo xtask check`, `cargo xtask fuzz`, `cargo xtask kill`.
+//! The recipes of this repository: `cargo xtask generate`, `cargo xtask check`, `cargo xtask fuzz`, `cargo xtask kill`,
+//! `cargo xtask kubernetes-assets`.
 
 mod check;
 mod fuzz;
 mod generate;
 mod kill;
+mod kubernetes_assets;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -28,6 +30,8 @@ enum Recipe {
     Fuzz(fuzz::FuzzArguments),
     /// Kill `aurora up` in every phase of a commit's way, and see that each restart converges
     Kill(kill::KillArguments),
+    /// Print the folder of a control plane's programs for tests, which are built where there are none
+    KubernetesAssets,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -36,6 +40,7 @@ fn main() -> anyhow::Result<()> {
         Recipe::Check(arguments) => check::run(&arguments, &root()),
         Recipe::Fuzz(arguments) => fuzz::run(&arguments),
         Recipe::Kill(arguments) => kill::run(&arguments),
+        Recipe::KubernetesAssets => kubernetes_assets::run(&root()),
     }
 }
 
