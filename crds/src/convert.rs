@@ -85,13 +85,7 @@ pub fn environment(environment: &MLEnvironment) -> Result<Environment, Vec<Probl
     } = &environment.spec;
     let registry_path = registry.as_ref().and_then(|registry| registry.path.clone());
     if let Some(path) = &registry_path {
-        dataset::path(path, "spec.registry.path").map_err(|problem| {
-            let hint = "write an absolute path, or one below the data directory";
-            vec![Problem {
-                hint: hint.to_owned(),
-                ..problem
-            }]
-        })?;
+        dataset::path(path, &dataset::REGISTRY, "spec.registry").map_err(|problem| vec![problem])?;
     }
     Ok(Environment {
         name,

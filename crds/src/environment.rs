@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::status::MLEnvironmentStatus;
-use crate::wire;
+use crate::{rules, wire};
 
 /// What holds for all models of an environment. Exactly one per environment, named like its folder.
 #[derive(CustomResource, KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,12 +62,13 @@ pub enum Target {
 }
 
 /// Where model versions are kept.
-#[derive(JsonSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = rules::REGISTRY_PARTS.rule(), validation = rules::REGISTRY_KIND.rule())]
 pub struct RegistrySpec {
     /// The store's folder. Relative: below the data directory. Absent: `registry` there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 1024), title = "a path")]
+    #[schemars(length(min = 1, max = 1024), regex(pattern = wire::PATH), title = wire::PATH_WORDS)]
     pub path: Option<String>,
 }
 

@@ -1,11 +1,14 @@
-//! The rules over more than one field: CEL, evaluated by the API server and, on the same text, by [`crate::parse`].
+//! The rules that a type and its limits cannot say, most of them over more than one field: CEL, evaluated by the API
+//! server and, on the same text, by [`crate::parse`].
 //!
 //! A rule stands here once, with the hint that only a person at a file needs.
 
 use kube::core::cel::Rule;
 
+use crate::convert::Problem;
+
 /// One rule of a spec.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct CrossRule {
     /// The CEL expression, `self` being the struct that carries the rule. True where the manifest is in order.
     pub(crate) cel: &'static str,
@@ -26,6 +29,11 @@ impl CrossRule {
         } else {
             rule.field_path(self.field)
         }
+    }
+
+    /// Returns what is wrong where the rule is false, `at` being the path of the struct that carries it.
+    pub(crate) fn problem(&self, at: &str) -> Problem {
+        Problem::new(format!("{at}{}", self.field), self.message, self.hint)
     }
 }
 
@@ -150,5 +158,83 @@ rules! {
         field: "",
         message: "a feature is either a `column` or a `ratio` of two",
         hint: "write `{ name: NAME, column: COLUMN }` or `{ name: NAME, ratio: [COLUMN, COLUMN] }`",
+    }
+    DIVISOR {
+        cel: "!has(self.divideBy) || double(self.divideBy) != 0.0",
+        field: ".divideBy",
+        message: "a target is divided by a number other than 0",
+        hint: "remove `divideBy` to leave the target as it is",
+    }
+    BUILTIN {
+        cel: "!self.uri.startsWith('builtin:') || self.uri in ['builtin:iris', 'builtin:wine-quality']",
+        field: ".uri",
+        message: "there is no builtin dataset of this name",
+        hint: "there are builtin:iris, builtin:wine-quality",
+    }
+    SYNTHETIC {
+        cel: "!self.uri.startsWith('synthetic:') || self.uri in ['synthetic:blobs', 'synthetic:friedman1', 'synthetic:linear']",
+        field: ".uri",
+        message: "there is no synthetic dataset of this name",
+        hint: "there are synthetic:blobs, synthetic:friedman1, synthetic:linear",
+    }
+    DIGEST_OF_NO_FILE {
+        cel: "!has(self.sha256) || !(self.uri.startsWith('builtin:') || self.uri.startsWith('synthetic:'))",
+        field: ".sha256",
+        message: "data that is no file has no sha256",
+        hint: "remove `sha256`",
+    }
+    TARGET_OF_FILE {
+        cel: "has(self.target) || self.uri.startsWith('builtin:') || self.uri.startsWith('synthetic:')",
+        field: "",
+        message: "`target` is missing: a CSV file does not say which column is predicted",
+        hint: "add `target: { column: COLUMN }`",
+    }
+    URI_IS_NO_URL {
+        cel: "!self.uri.contains('://')",
+        field: ".uri",
+        message: "data is not fetched from a URL",
+        hint: "commit the file beside the manifest, or give an absolute path and its sha256",
+    }
+    URI_PARTS {
+        cel: "self.uri.contains('://') || !((self.uri + '/').contains('//') || ('/' + self.uri + '/').contains('/./') || ('/' + self.uri + '/').contains('/../'))",
+        field: ".uri",
+        message: "a path has no empty, '.' or '..' part",
+        hint: "data of the commit lies in the manifest's folder or below it; other files have an absolute path and a sha256",
+    }
+    URI_KIND {
+        cel: "!self.uri.contains(':') || self.uri.contains('://') || self.uri.startsWith('/') || self.uri.startsWith('builtin:') || self.uri.startsWith('synthetic:')",
+        field: ".uri",
+        message: "what stands before ':' is no kind of dataset",
+        hint: "write builtin:NAME, synthetic:NAME or the path of a CSV file",
+    }
+    HOLDOUT_IS_NO_URL {
+        cel: "!has(self.file) || !self.file.contains('://')",
+        field: ".file",
+        message: "data is not fetched from a URL",
+        hint: "commit the file beside the manifest, or give an absolute path and its sha256",
+    }
+    HOLDOUT_PARTS {
+        cel: "!has(self.file) || self.file.contains('://') || !((self.file + '/').contains('//') || ('/' + self.file + '/').contains('/./') || ('/' + self.file + '/').contains('/../'))",
+        field: ".file",
+        message: "a path has no empty, '.' or '..' part",
+        hint: "data of the commit lies in the manifest's folder or below it; other files have an absolute path and a sha256",
+    }
+    HOLDOUT_KIND {
+        cel: "!has(self.file) || self.file.startsWith('/') || self.file.contains('://') || !self.file.contains(':')",
+        field: ".file",
+        message: "a relative path has no ':'",
+        hint: "rename the file, or give an absolute path and its sha256",
+    }
+    REGISTRY_PARTS {
+        cel: "!has(self.path) || self.path.contains('://') || !((self.path + '/').contains('//') || ('/' + self.path + '/').contains('/./') || ('/' + self.path + '/').contains('/../'))",
+        field: ".path",
+        message: "a path has no empty, '.' or '..' part",
+        hint: "write an absolute path, or one below the data directory",
+    }
+    REGISTRY_KIND {
+        cel: "!has(self.path) || (self.path.startsWith('/') && !self.path.contains('://')) || !self.path.contains(':')",
+        field: ".path",
+        message: "a registry is no URL, and a relative path has no ':'",
+        hint: "write an absolute path, or one below the data directory",
     }
 }

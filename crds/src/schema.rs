@@ -4,9 +4,9 @@
 mod tests;
 
 use kube::CustomResourceExt;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::{MLDeployment, MLEnvironment, MLTrainingJob};
+use crate::{MLDeployment, MLEnvironment, MLTrainingJob, wire};
 
 /// Returns the CustomResourceDefinitions as YAML, with the names of the files that hold them in `crds/yaml/`.
 pub fn crd_yaml() -> Vec<(&'static str, String)> {
@@ -43,7 +43,8 @@ pub(crate) fn definition<K: CustomResourceExt>() -> Value {
     // An API server warns of formats that it does not know; the limits beside them say the same.
     let unsigned = |format: &Value| format.as_str().is_some_and(|format| format.starts_with("uint"));
     remove(schema, "format", &unsigned);
-    name_rule(schema);
+    limit_name(schema);
+    describe_limits(schema);
     definition
 }
 
@@ -60,11 +61,40 @@ fn remove(schema: &mut Value, keyword: &str, when: &dyn Fn(&Value) -> bool) {
     }
 }
 
-/// Adds the limits of `metadata.name`, the one part of the metadata that a rule can see.
-fn name_rule(schema: &mut Value) {
-    let rule = serde_json::json!({
-        "rule": format!("self.metadata.name.size() <= {}", planner::names::NAME_LENGTH_MAX),
-        "message": format!("a name has at most {} characters", planner::names::NAME_LENGTH_MAX),
+/// Adds the limits of `metadata.name`, the one part of the metadata that a schema may limit.
+fn limit_name(schema: &mut Value) {
+    let name = json!({
+        "type": "string",
+        "maxLength": planner::names::NAME_LENGTH_MAX,
+        "pattern": wire::NAME,
+        "title": wire::NAME_WORDS,
     });
-    schema["x-kubernetes-validations"] = Value::Array(vec![rule]);
+    schema["properties"]["metadata"] = json!({ "type": "object", "properties": { "name": name } });
+}
+
+/// Adds to each description what the field takes, in words: `kubectl explain` shows descriptions alone.
+fn describe_limits(schema: &mut Value) {
+    const LIMITS: [&str; 7] = [
+        "maximum",
+        "minimum",
+        "maxLength",
+        "minLength",
+        "maxItems",
+        "maxProperties",
+        "pattern",
+    ];
+    match schema {
+        Value::Object(fields) => {
+            fields.values_mut().for_each(describe_limits);
+            let is_limited = LIMITS.iter().any(|limit| fields.contains_key(*limit));
+            if let (true, Some(Value::String(title))) = (is_limited, fields.get("title"))
+                && let Some(Value::String(description)) = fields.get("description")
+            {
+                let described = format!("{description} Expects {title}.");
+                fields.insert("description".to_owned(), described.into());
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(describe_limits),
+        _ => {}
+    }
 }

@@ -136,13 +136,19 @@ fn forbid() -> Concurrency {
 /// The rows and what they mean.
 #[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = rules::FEATURES_OR_EXCLUDE.rule())]
+#[x_kube(
+    validation = rules::FEATURES_OR_EXCLUDE.rule(),
+    validation = rules::BUILTIN.rule(),
+    validation = rules::SYNTHETIC.rule(),
+    validation = rules::URI_IS_NO_URL.rule(),
+    validation = rules::URI_PARTS.rule(),
+    validation = rules::URI_KIND.rule(),
+    validation = rules::DIGEST_OF_NO_FILE.rule(),
+    validation = rules::TARGET_OF_FILE.rule()
+)]
 pub struct DatasetSpec {
     /// `builtin:NAME`, `synthetic:NAME`, a path relative to the manifest's folder, or an absolute path.
-    #[schemars(
-        length(min = 1, max = 1024),
-        title = "builtin:NAME, synthetic:NAME or the path of a CSV file"
-    )]
+    #[schemars(length(min = 1, max = 1024), regex(pattern = wire::PATH), title = wire::URI_WORDS)]
     pub uri: String,
 
     /// The file's SHA-256. Required for an absolute path without a schedule.
@@ -152,7 +158,11 @@ pub struct DatasetSpec {
 
     /// The model's inputs, in order. Absent: every column but the target and those of `exclude`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 1000), title = "a list of features")]
+    #[schemars(
+        length(max = 1000),
+        title = "a list of features",
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
+    )]
     pub features: Vec<FeatureSpec>,
 
     /// Columns that are no inputs, instead of `features`: every other column but the target is one.
@@ -160,7 +170,8 @@ pub struct DatasetSpec {
     #[schemars(
         length(max = 1000),
         inner(length(min = 1, max = 128)),
-        title = "a list of columns"
+        title = "a list of columns",
+        extend("x-kubernetes-list-type" = "set")
     )]
     pub exclude: Vec<String>,
 
@@ -194,8 +205,9 @@ pub struct FeatureSpec {
 }
 
 /// What is predicted.
-#[derive(JsonSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = rules::DIVISOR.rule())]
 pub struct TargetSpec {
     /// The column.
     #[schemars(length(min = 1, max = 128), title = "the name of a column")]
@@ -247,7 +259,10 @@ pub struct EvaluationSpec {
     validation = rules::ONE_HOLDOUT.rule(),
     validation = rules::SEED_OF_FILE.rule(),
     validation = rules::DIGEST_OF_PERCENT.rule(),
-    validation = rules::DIGEST_OF_HOLDOUT.rule()
+    validation = rules::DIGEST_OF_HOLDOUT.rule(),
+    validation = rules::HOLDOUT_IS_NO_URL.rule(),
+    validation = rules::HOLDOUT_PARTS.rule(),
+    validation = rules::HOLDOUT_KIND.rule()
 )]
 pub struct HoldoutSpec {
     /// How many of a hundred rows, chosen by their content.
@@ -262,7 +277,7 @@ pub struct HoldoutSpec {
 
     /// A file of the same columns: a path relative to the manifest's folder, or an absolute one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 1024), title = "the path of a CSV file")]
+    #[schemars(length(min = 1, max = 1024), regex(pattern = wire::PATH), title = wire::PATH_WORDS)]
     pub file: Option<String>,
 
     /// The file's SHA-256. Required for an absolute path.

@@ -31,6 +31,14 @@ pub(crate) const REVISION: &str = "^([0-9a-f]{40}|[0-9a-f]{64})$";
 /// A Git commit in words.
 pub(crate) const REVISION_WORDS: &str = "a revision: the 40 or 64 hex digits of a commit";
 
+/// What a path looks like, as far as its characters go.
+pub(crate) const PATH: &str = r"^[^\\\p{Cc}]+$";
+/// Where data is, in words.
+pub(crate) const URI_WORDS: &str =
+    "builtin:NAME, synthetic:NAME or the path of a CSV file, without backslash and control characters";
+/// A path in words.
+pub(crate) const PATH_WORDS: &str = "a path without backslash and control characters";
+
 /// The largest seed: every JSON reader keeps it exact.
 pub(crate) const SEED_MAX: u64 = 9_007_199_254_740_991;
 
@@ -44,6 +52,7 @@ pub(crate) fn matches(pattern: &str, text: &str) -> bool {
         DIGEST => text.parse::<Digest>().is_ok(),
         SHA256 => Digest::from_hex(text).is_ok(),
         REVISION => text.parse::<Revision>().is_ok(),
+        PATH => !text.is_empty() && !text.chars().any(|c| c.is_control() || c == '\\'),
         _ => true,
     }
 }

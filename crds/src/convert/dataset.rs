@@ -3,6 +3,8 @@
 use planner::training::DataSource;
 
 use super::Problem;
+use crate::rules::{self, CrossRule};
+use crate::wire;
 
 /// Returns the text that a manifest gives a source.
 pub fn uri(source: &DataSource) -> String {
@@ -13,65 +15,74 @@ pub fn uri(source: &DataSource) -> String {
     }
 }
 
-/// Parses a source. A path of the commit has neither `..` nor anything else that could leave the manifest's folder.
-pub(super) fn parse(text: &str, field: &str) -> Result<DataSource, Problem> {
+/// What is told of a path that is none, by the field that holds it.
+pub(super) struct PathRules {
+    no_url: CrossRule,
+    parts: CrossRule,
+    relative: CrossRule,
+}
+
+/// Of `dataset.uri`.
+const URI: PathRules = PathRules {
+    no_url: rules::URI_IS_NO_URL,
+    parts: rules::URI_PARTS,
+    relative: rules::URI_KIND,
+};
+
+/// Of `holdout.file`.
+pub(super) const HOLDOUT: PathRules = PathRules {
+    no_url: rules::HOLDOUT_IS_NO_URL,
+    parts: rules::HOLDOUT_PARTS,
+    relative: rules::HOLDOUT_KIND,
+};
+
+/// Of `registry.path`.
+pub(super) const REGISTRY: PathRules = PathRules {
+    no_url: rules::REGISTRY_KIND,
+    parts: rules::REGISTRY_PARTS,
+    relative: rules::REGISTRY_KIND,
+};
+
+/// Parses a source; `at` is the path of the struct that holds it.
+pub(super) fn parse(text: &str, at: &str) -> Result<DataSource, Problem> {
     if let Some(name) = text.strip_prefix("builtin:") {
-        return known(name, &DataSource::BUILTIN, "builtin", field).map(DataSource::Builtin);
+        return known(name, &DataSource::BUILTIN, rules::BUILTIN, at).map(DataSource::Builtin);
     }
     if let Some(name) = text.strip_prefix("synthetic:") {
-        return known(name, &DataSource::SYNTHETIC, "synthetic", field).map(DataSource::Synthetic);
+        return known(name, &DataSource::SYNTHETIC, rules::SYNTHETIC, at).map(DataSource::Synthetic);
     }
-    path(text, field)
+    path(text, &URI, at)
 }
 
-fn known(name: &str, names: &[&str], scheme: &str, field: &str) -> Result<String, Problem> {
-    if names.contains(&name) {
-        return Ok(name.to_owned());
-    }
-    let hint = match crate::parse::nearest(name, names.iter().copied()) {
-        Some(near) => format!("did you mean `{scheme}:{near}`?"),
-        None => format!("there are {}", names.join(", ")),
-    };
-    Err(Problem::new(
-        field,
-        format!("there is no {scheme} dataset {name:?}"),
-        hint,
-    ))
+fn known(name: &str, names: &[&str], rule: CrossRule, at: &str) -> Result<String, Problem> {
+    names
+        .contains(&name)
+        .then(|| name.to_owned())
+        .ok_or_else(|| rule.problem(at))
 }
 
-/// Parses a path: absolute, or relative to the manifest's folder.
-pub(super) fn path(text: &str, field: &str) -> Result<DataSource, Problem> {
-    let refuse = |message: &str, hint: &str| Err(Problem::new(field, message, hint));
-    if let Some((scheme, _)) = text.split_once("://") {
-        return Err(Problem::new(
-            field,
-            format!("data is not fetched over {scheme}"),
-            "commit the file beside the manifest, or give an absolute path and its sha256",
-        ));
-    }
-    if text.chars().any(|c| c.is_control() || c == '\\') {
-        return refuse(
-            "a path holds no backslash and no control character",
-            "separate folders by '/'",
-        );
+/// Parses a path: absolute, or relative to the manifest's folder. A path of the commit has neither `..` nor anything else
+/// that could leave that folder.
+pub(super) fn path(text: &str, rules: &PathRules, at: &str) -> Result<DataSource, Problem> {
+    if text.contains("://") {
+        return Err(rules.no_url.problem(at));
     }
     let relative = text.strip_prefix('/');
-    let parts = relative.unwrap_or(text).split('/');
-    if parts.clone().any(|part| matches!(part, "" | "." | "..")) {
-        return refuse(
-            "a path has no empty, '.' or '..' part",
-            "data of the commit lies in the manifest's folder or below it; other files have an absolute path and a sha256",
-        );
+    let mut parts = relative.unwrap_or(text).split('/');
+    if parts.any(|part| matches!(part, "" | "." | "..")) {
+        return Err(rules.parts.problem(at));
+    }
+    if !wire::matches(wire::PATH, text) {
+        return Err(Problem {
+            message: format!("{text:?} is not {}", wire::PATH_WORDS),
+            ..rules.parts.problem(at)
+        });
     }
     if relative.is_some() {
-        return Ok(DataSource::Absolute(text.to_owned()));
+        Ok(DataSource::Absolute(text.to_owned()))
+    } else if text.contains(':') {
+        Err(rules.relative.problem(at))
+    } else {
+        Ok(DataSource::Committed(text.to_owned()))
     }
-    if let Some((word, _)) = text.split_once(':') {
-        return Err(Problem::new(
-            field,
-            format!("{word:?} is no kind of dataset"),
-            "write builtin:NAME, synthetic:NAME or the path of a CSV file",
-        ));
-    }
-    Ok(DataSource::Committed(text.to_owned()))
 }

@@ -431,11 +431,11 @@ fn paths_stay_in_the_manifests_folder() {
         .collect();
     expect![[r#"
         "builtin:iris" -> Builtin("iris")
-        "builtin:" -> there is no builtin dataset ""
-        "builtin:Iris" -> there is no builtin dataset "Iris"
+        "builtin:" -> there is no builtin dataset of this name
+        "builtin:Iris" -> there is no builtin dataset of this name
         "synthetic:linear" -> Synthetic("linear")
-        "synthetic:" -> there is no synthetic dataset ""
-        "synthetic:../x" -> there is no synthetic dataset "../x"
+        "synthetic:" -> there is no synthetic dataset of this name
+        "synthetic:../x" -> there is no synthetic dataset of this name
         "wine.csv" -> Committed("wine.csv")
         "data/wine.csv" -> Committed("data/wine.csv")
         "/data/wine.csv" -> Absolute("/data/wine.csv")
@@ -448,11 +448,11 @@ fn paths_stay_in_the_manifests_folder() {
         "data//wine.csv" -> a path has no empty, '.' or '..' part
         "./wine.csv" -> a path has no empty, '.' or '..' part
         "data/" -> a path has no empty, '.' or '..' part
-        "data\\wine.csv" -> a path holds no backslash and no control character
-        "wine\0.csv" -> a path holds no backslash and no control character
-        "wine\n.csv" -> a path holds no backslash and no control character
-        "https://example.org/wine.csv" -> data is not fetched over https
-        "s3:bucket" -> "s3" is no kind of dataset
+        "data\\wine.csv" -> "data\\wine.csv" is not a path without backslash and control characters
+        "wine\0.csv" -> "wine\0.csv" is not a path without backslash and control characters
+        "wine\n.csv" -> "wine\n.csv" is not a path without backslash and control characters
+        "https://example.org/wine.csv" -> data is not fetched from a URL
+        "s3:bucket" -> what stands before ':' is no kind of dataset
         "données/vin.csv" -> Committed("données/vin.csv")
         ".git/config" -> Committed(".git/config")"#]]
     .assert_eq(&table.join("\n"));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use planner::names::Digest;
 use planner::schedule::{Schedule, ScheduleText, is_zone, zone_names};
 use planner::training::{
-    Algorithm, DataSource, Dataset, Derivation, Evaluation, Feature, Holdout, RunPolicy, Target, Training,
+    Algorithm, Dataset, Derivation, Evaluation, Feature, Holdout, RunPolicy, Target, Training,
 };
 
 use super::{Problem, dataset};
@@ -38,27 +38,16 @@ pub fn training(job: &MLTrainingJob) -> Result<Training, Vec<Problem>> {
         (Some(version), None) => Some(RunPolicy::Fixed(version.clone())),
         (None, None) => Some(RunPolicy::PerInputs),
     };
-    let source = keep(&mut problems, dataset::parse(&dataset.uri, "spec.dataset.uri"));
-    if let Some(source) = &source {
-        problems.extend(digest_of_no_file(source, dataset));
-        problems.extend(target_missing(source, dataset));
-    }
+    let source = keep(&mut problems, dataset::parse(&dataset.uri, "spec.dataset"));
     let sha256 = keep(
         &mut problems,
         digest(dataset.sha256.as_deref(), "spec.dataset.sha256"),
     );
     let features = keep_all(&mut problems, features(&dataset.features));
-    problems.extend(excluded_twice(&dataset.exclude));
-    let target = keep(
-        &mut problems,
-        dataset.target.as_ref().map(self::target).transpose(),
-    );
     problems.extend(hyperparameter_problems(*algorithm, hyperparameters));
     let evaluation = keep(&mut problems, self::evaluation(evaluation));
-    match (runs, source, sha256, features, target, evaluation) {
-        (Some(runs), Some(source), Some(sha256), Some(features), Some(target), Some(evaluation))
-            if problems.is_empty() =>
-        {
+    match (runs, source, sha256, features, evaluation) {
+        (Some(runs), Some(source), Some(sha256), Some(features), Some(evaluation)) if problems.is_empty() => {
             Ok(Training {
                 model: model_name.clone(),
                 runs,
@@ -67,7 +56,7 @@ pub fn training(job: &MLTrainingJob) -> Result<Training, Vec<Problem>> {
                     sha256,
                     features,
                     exclude: dataset.exclude.clone(),
-                    target,
+                    target: dataset.target.as_ref().map(target),
                 },
                 algorithm: *algorithm,
                 hyperparameters: hyperparameters.clone(),
@@ -132,40 +121,11 @@ fn digest(text: Option<&str>, field: &str) -> Result<Option<Digest>, Problem> {
     })
 }
 
-fn digest_of_no_file(source: &DataSource, spec: &DatasetSpec) -> Option<Problem> {
-    let no_file = matches!(source, DataSource::Builtin(_) | DataSource::Synthetic(_));
-    (no_file && spec.sha256.is_some()).then(|| {
-        Problem::new(
-            "spec.dataset.sha256",
-            "data that is no file has no sha256",
-            "remove `sha256`",
-        )
-    })
-}
-
-fn target_missing(source: &DataSource, spec: &DatasetSpec) -> Option<Problem> {
-    let file = matches!(source, DataSource::Committed(_) | DataSource::Absolute(_));
-    (file && spec.target.is_none()).then(|| {
-        Problem::new(
-            "spec.dataset",
-            "`target` is missing: a CSV file does not say which column is predicted",
-            "add `target: { column: COLUMN }`",
-        )
-    })
-}
-
 fn features(specs: &[FeatureSpec]) -> Result<Vec<Feature>, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut features: Vec<Feature> = Vec::with_capacity(specs.len());
     for (index, FeatureSpec { name, column, ratio }) in specs.iter().enumerate() {
         let field = format!("spec.dataset.features[{index}]");
-        if features.iter().any(|feature| feature.name == *name) {
-            problems.push(Problem::new(
-                format!("{field}.name"),
-                format!("two features are named {name:?}"),
-                "rename or remove one of them",
-            ));
-        }
         let derivation = match (column, ratio.as_deref()) {
             (Some(column), None) => Derivation::Column(column.clone()),
             (None, Some([numerator, denominator])) => {
@@ -192,34 +152,17 @@ fn features(specs: &[FeatureSpec]) -> Result<Vec<Feature>, Vec<Problem>> {
     }
 }
 
-fn excluded_twice(exclude: &[String]) -> Option<Problem> {
-    let repeats = |at: &usize| exclude[..*at].contains(&exclude[*at]);
-    let at = (0..exclude.len()).find(repeats)?;
-    Some(Problem::new(
-        format!("spec.dataset.exclude[{at}]"),
-        format!("{:?} is there twice", exclude[at]),
-        "remove one of the two",
-    ))
-}
-
-fn target(spec: &TargetSpec) -> Result<Target, Problem> {
+fn target(spec: &TargetSpec) -> Target {
     let TargetSpec {
         column,
         divide_by,
         unit,
-    } = spec;
-    if divide_by.is_some_and(|divisor| divisor == 0.0 || !divisor.is_finite()) {
-        return Err(Problem::new(
-            "spec.dataset.target.divideBy",
-            "a target is divided by a number other than 0",
-            "remove `divideBy` to leave the target as it is",
-        ));
+    } = spec.clone();
+    Target {
+        column,
+        divide_by,
+        unit,
     }
-    Ok(Target {
-        column: column.clone(),
-        divide_by: *divide_by,
-        unit: unit.clone(),
-    })
 }
 
 fn evaluation(spec: &EvaluationSpec) -> Result<Evaluation, Problem> {
@@ -254,7 +197,7 @@ fn holdout(spec: &HoldoutSpec) -> Result<Holdout, Problem> {
             seed: seed.unwrap_or(0),
         }),
         (None, Some(file)) => Ok(Holdout::File {
-            source: dataset::path(file, "spec.evaluation.holdout.file")?,
+            source: dataset::path(file, &dataset::HOLDOUT, "spec.evaluation.holdout")?,
             sha256: digest(sha256.as_deref(), "spec.evaluation.holdout.sha256")?,
         }),
         _ => Err(Problem::new(

@@ -1,5 +1,6 @@
 //! A document against the schema of its kind: every fault, each with the position of the field that is at fault.
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use kube::core::cel::{CompiledSchema, SchemaFormat, compile_schema, validate_compiled};
@@ -38,7 +39,6 @@ struct Shape {
 impl Shape {
     /// Adds to the schema of a custom resource what the API server checks by itself, and takes out the status.
     fn new(object: Json) -> Self {
-        // The one rule of the object as a whole bounds its name, and so does the schema below.
         let mut rules = compile_schema(&object)
             .properties
             .remove("spec")
@@ -50,9 +50,7 @@ impl Shape {
             for name in ["apiVersion", "kind"] {
                 properties.insert(name.to_owned(), json!({ "type": "string" }));
             }
-            let name = json!({ "type": "string", "maxLength": 40, "pattern": wire::NAME, "title": wire::NAME_WORDS });
-            let metadata = json!({ "type": "object", "required": ["name"], "properties": { "name": name } });
-            properties.insert("metadata".to_owned(), metadata);
+            properties["metadata"]["required"] = json!(["name"]);
         }
         schema["required"] = json!(["metadata", "spec"]);
         Self { schema, rules }
@@ -361,6 +359,7 @@ impl Walk {
             let (message, hint) = words::miscounted(schema, items.len());
             self.fault(key, field, message, hint);
         }
+        self.repeated(schema, items, field);
         for (index, item) in items.iter().enumerate() {
             self.value(
                 &schema["items"],
@@ -368,6 +367,39 @@ impl Walk {
                 item.position,
                 &format!("{field}[{index}]"),
             );
+        }
+    }
+
+    /// Reports each item that an earlier one is named like, in the words of the API server.
+    fn repeated(&mut self, schema: &Json, items: &[Node], field: &str) {
+        let (key, hint) = match schema["x-kubernetes-list-type"].as_str() {
+            Some("set") => (None, "remove one of the two"),
+            Some("map") => (
+                schema["x-kubernetes-list-map-keys"][0].as_str(),
+                "rename or remove one of the two",
+            ),
+            _ => return,
+        };
+        let mut seen = BTreeSet::new();
+        for (index, item) in items.iter().enumerate() {
+            let named = match (key, &item.value) {
+                (None, Value::Text(text)) => Some((text.as_str(), item.position, json!(text))),
+                (Some(key), Value::Mapping(_)) => {
+                    item.field(key).and_then(|entry| match &entry.value.value {
+                        Value::Text(text) => {
+                            Some((text.as_str(), entry.value.position, json!({ key: text })))
+                        }
+                        _ => None,
+                    })
+                }
+                _ => None,
+            };
+            if let Some((text, position, value)) = named
+                && !seen.insert(text)
+            {
+                let message = format!("Duplicate value: {value}");
+                self.fault(position, &format!("{field}[{index}]"), message, hint);
+            }
         }
     }
 

@@ -107,6 +107,7 @@ pub(super) fn to_write(schema: &Json, field: &str, text: &str) -> String {
         ("version" | "digest", _) => {
             "`aurora model list` shows the versions that exist, with their digests".to_owned()
         }
+        ("uri" | "file" | "path", _) if text.contains('\\') => "separate folders by '/'".to_owned(),
         ("sha256", _) => "write the output of `sha256sum FILE`".to_owned(),
         ("weight", _) => "0 sends no request to the canary, 100 sends every one".to_owned(),
         ("allow", _) if is_abbreviated(text) => {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use planner::training::{Algorithm, Metric};
+use planner::training::{Algorithm, DataSource, Metric};
 
 use super::*;
 
@@ -84,33 +84,72 @@ fn rule_is_true_without_the_field_that_it_is_about() {
             about.push(field);
         }
     }
-    assert_eq!(
-        about,
-        ["canary", "canary", "minimum", "maximum", "sha256", "file"]
-    );
+    let over_two_fields = ["canary", "canary", "minimum", "maximum", "sha256", "file"];
+    let of_forms = ["divideBy", "sha256", "file", "file", "file", "path", "path"];
+    assert_eq!(about, [over_two_fields.as_slice(), &of_forms].concat());
     assert_eq!(crate::rules::only_with("!has(self.a) || b ? c : d"), None);
     assert_eq!(crate::rules::only_with("!has(self.a.b) || c"), None);
 }
 
-/// The parser leaves the rules of a whole object out: there is none but the name's, which its schema has too.
+/// The parser leaves the rules of a whole object out: there is none, since the schema limits the name.
 #[test]
-fn object_as_a_whole_has_the_rule_of_its_name_alone() {
+fn object_as_a_whole_has_no_rule_and_its_name_has_limits() {
     let objects = [
         object_schema::<MLEnvironment>(),
         object_schema::<MLDeployment>(),
         object_schema::<MLTrainingJob>(),
     ];
     for object in objects {
-        let rules = object["x-kubernetes-validations"].as_array().unwrap();
-        assert_eq!(rules.len(), 1);
-        assert_eq!(rules[0]["rule"], "self.metadata.name.size() <= 40");
+        assert!(object.get("x-kubernetes-validations").is_none());
+        let name = &object["properties"]["metadata"]["properties"]["name"];
+        assert_eq!(
+            (&name["maxLength"], &name["pattern"]),
+            (&40.into(), &crate::wire::NAME.into())
+        );
     }
+}
+
+#[test]
+fn rules_name_every_dataset_of_the_planner() {
+    for (rule, scheme, names) in [
+        (crate::rules::BUILTIN, "builtin", DataSource::BUILTIN.as_slice()),
+        (
+            crate::rules::SYNTHETIC,
+            "synthetic",
+            DataSource::SYNTHETIC.as_slice(),
+        ),
+    ] {
+        let quoted: Vec<_> = names.iter().map(|name| format!("'{scheme}:{name}'")).collect();
+        assert!(
+            rule.cel.ends_with(&format!(" in [{}]", quoted.join(", "))),
+            "{}",
+            rule.cel
+        );
+        let named: Vec<_> = names.iter().map(|name| format!("{scheme}:{name}")).collect();
+        assert!(rule.hint.ends_with(&named.join(", ")), "{}", rule.hint);
+    }
+}
+
+/// `kubectl explain` shows descriptions and no limits.
+#[test]
+fn descriptions_say_what_is_accepted() {
+    let schema = object_schema::<MLDeployment>();
+    let canary = "/properties/spec/properties/canary/properties";
+    let described = |field: &str| {
+        let description = schema.pointer(&format!("{canary}/{field}/description"));
+        description
+            .and_then(serde_json::Value::as_str)
+            .unwrap()
+            .to_owned()
+    };
+    assert!(described("weight").ends_with(" Expects a whole percent from 0 to 100."));
+    assert!(described("version").ends_with(&format!(" Expects {}.", crate::wire::VERSION_WORDS)));
 }
 
 /// Asks the API server's regular expressions what the parser asks the types.
 #[test]
 fn patterns_and_types_accept_the_same_texts() {
-    use crate::wire::{DIGEST, NAME, REVISION, SHA256, VERSION, matches};
+    use crate::wire::{DIGEST, NAME, PATH, REVISION, SHA256, VERSION, matches};
     let hex = |digit: &str, length: usize| digit.repeat(length);
     let texts = [
         "",
@@ -122,6 +161,9 @@ fn patterns_and_types_accept_the_same_texts() {
         "A",
         "a.b",
         "a/b",
+        "a\\b",
+        "a\u{7f}",
+        "a\u{85}",
         "a b",
         "a\n",
         "ä",
@@ -152,7 +194,7 @@ fn patterns_and_types_accept_the_same_texts() {
         format!("sha256:{}", hex("F", 64)),
         format!("{}\n", hex("a", 64)),
     ];
-    for pattern in [NAME, VERSION, DIGEST, SHA256, REVISION] {
+    for pattern in [NAME, VERSION, DIGEST, SHA256, REVISION, PATH] {
         let length = if pattern == NAME { 40 } else { 80 };
         let rule = format!("self.size() <= {length} && self.matches(r'{pattern}')");
         let schema = serde_json::json!({ "type": "string", "x-kubernetes-validations": [{ "rule": rule }] });

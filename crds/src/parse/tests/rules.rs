@@ -140,8 +140,71 @@ fn rules_over_two_fields_point_at_one_of_them() {
         "uri: builtin:wine-quality",
         "uri: builtin:wine-quality\n    exclude: [density, alcohol, density]",
         expect![[r#"
-            environments/dev/wine.yaml:10:33: InvalidManifest: MLTrainingJob/wine-quality: spec.dataset.exclude[2]: "density" is there twice
+            environments/dev/wine.yaml:10:33: InvalidManifest: MLTrainingJob/wine-quality: spec.dataset.exclude[2]: Duplicate value: "density"
               hint: remove one of the two
+        "#]],
+    );
+}
+
+#[test]
+fn forms_of_values_are_told_where_they_stand() {
+    let of_file = "uri: wine.csv\n    target: { column: quality }";
+    check_with(
+        TRAINING,
+        "uri: builtin:wine-quality",
+        &format!(
+            "{of_file}\n    features: [ {{ name: a, column: a }}, {{ name: b, column: b }}, {{ name: a, column: c }} ]"
+        ),
+        expect![[r#"
+            environments/dev/wine.yaml:11:73: InvalidManifest: MLTrainingJob/wine-quality: spec.dataset.features[2]: Duplicate value: {"name":"a"}
+              hint: rename or remove one of the two
+        "#]],
+    );
+    for divisor in ["0", "-0.0", "1e-400"] {
+        let target = format!("uri: wine.csv\n    target: {{ column: quality, divideBy: {divisor} }}");
+        let text = render(
+            PATH,
+            TRAINING.replace("uri: builtin:wine-quality", &target).as_bytes(),
+        );
+        assert!(text.contains(":10:42: "), "{divisor}: {text}");
+        assert!(
+            text.contains("spec.dataset.target.divideBy: a target is divided by a number other than 0"),
+            "{text}"
+        );
+    }
+    for divisor in ["2", "0.5", "-1"] {
+        let target = format!("uri: wine.csv\n    target: {{ column: quality, divideBy: {divisor} }}");
+        let text = render(
+            PATH,
+            TRAINING.replace("uri: builtin:wine-quality", &target).as_bytes(),
+        );
+        assert!(!text.contains("InvalidManifest"), "{divisor}: {text}");
+    }
+    check_with(
+        TRAINING,
+        "uri: builtin:wine-quality",
+        r"uri: data\wine.csv",
+        expect![[r#"
+            environments/dev/wine.yaml:9:10: InvalidManifest: MLTrainingJob/wine-quality: spec.dataset.uri: "data\\wine.csv" is not builtin:NAME, synthetic:NAME or the path of a CSV file, without backslash and control characters
+              hint: separate folders by '/'
+        "#]],
+    );
+    check_with(
+        TRAINING,
+        "{ percent: 20, seed: 0 }",
+        "{ file: 's3://bucket/../test.csv' }",
+        expect![[r#"
+            environments/dev/wine.yaml:17:22: InvalidManifest: MLTrainingJob/wine-quality: spec.evaluation.holdout.file: data is not fetched from a URL
+              hint: commit the file beside the manifest, or give an absolute path and its sha256
+        "#]],
+    );
+    check_with(
+        TRAINING,
+        "uri: builtin:wine-quality",
+        "uri: s3:bucket\n    target: { column: quality }",
+        expect![[r#"
+            environments/dev/wine.yaml:9:10: InvalidManifest: MLTrainingJob/wine-quality: spec.dataset.uri: what stands before ':' is no kind of dataset
+              hint: write builtin:NAME, synthetic:NAME or the path of a CSV file
         "#]],
     );
 }
@@ -191,8 +254,8 @@ fn training_says_what_it_cannot_do() {
         "builtin:wine-quality",
         "builtin:wine",
         expect![[r#"
-            environments/dev/wine.yaml:9:10: InvalidManifest: MLTrainingJob/wine-quality: spec.dataset.uri: there is no builtin dataset "wine"
-              hint: there are iris, wine-quality
+            environments/dev/wine.yaml:9:10: InvalidManifest: MLTrainingJob/wine-quality: spec.dataset.uri: there is no builtin dataset of this name
+              hint: there are builtin:iris, builtin:wine-quality
         "#]],
     );
     check_with(
@@ -200,7 +263,9 @@ fn training_says_what_it_cannot_do() {
         "builtin:wine-quality",
         "https://example.org/wine.csv",
         expect![[r#"
-            environments/dev/wine.yaml:9:10: InvalidManifest: MLTrainingJob/wine-quality: spec.dataset.uri: data is not fetched over https
+            environments/dev/wine.yaml:8:3: InvalidManifest: MLTrainingJob/wine-quality: spec.dataset: `target` is missing: a CSV file does not say which column is predicted
+              hint: add `target: { column: COLUMN }`
+            environments/dev/wine.yaml:9:10: InvalidManifest: MLTrainingJob/wine-quality: spec.dataset.uri: data is not fetched from a URL
               hint: commit the file beside the manifest, or give an absolute path and its sha256
         "#]],
     );
@@ -209,9 +274,11 @@ fn training_says_what_it_cannot_do() {
         "builtin:wine-quality",
         "../secret.csv",
         expect![[r#"
-        environments/dev/wine.yaml:9:10: InvalidManifest: MLTrainingJob/wine-quality: spec.dataset.uri: a path has no empty, '.' or '..' part
-          hint: data of the commit lies in the manifest's folder or below it; other files have an absolute path and a sha256
-    "#]],
+            environments/dev/wine.yaml:8:3: InvalidManifest: MLTrainingJob/wine-quality: spec.dataset: `target` is missing: a CSV file does not say which column is predicted
+              hint: add `target: { column: COLUMN }`
+            environments/dev/wine.yaml:9:10: InvalidManifest: MLTrainingJob/wine-quality: spec.dataset.uri: a path has no empty, '.' or '..' part
+              hint: data of the commit lies in the manifest's folder or below it; other files have an absolute path and a sha256
+        "#]],
     );
     check_with(
         TRAINING,
