@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::ServiceAccount;
@@ -48,9 +49,12 @@ pub enum ControlPlaneError {
     /// Its kubeconfig cannot be read.
     #[error("cannot read the control plane's kubeconfig")]
     Kubeconfig(#[from] kube::config::KubeconfigError),
-    /// A client cannot be made.
-    #[error("cannot make a client of the control plane")]
-    Client(#[source] Box<kube::Error>),
+    /// There is no client, or no answer.
+    #[error("cannot ask the API server")]
+    Ask(#[source] Box<kube::Error>),
+    /// A CustomResourceDefinition is refused, or not served.
+    #[error("the API server does not serve a kind: {0}")]
+    Definition(String),
     /// One of its programs ended.
     #[error("{program} ended; the end of {}:\n{tail}", log.display())]
     Ended {
@@ -69,11 +73,18 @@ pub enum ControlPlaneError {
     },
 }
 
+impl From<kube::Error> for ControlPlaneError {
+    fn from(error: kube::Error) -> Self {
+        Self::Ask(Box::new(error))
+    }
+}
+
 impl ControlPlane {
     /// Returns the control plane of this process, which is started if it is not there.
-    pub async fn shared(assets: &Assets) -> Result<&'static Self, ControlPlaneError> {
-        static SHARED: OnceCell<ControlPlane> = OnceCell::const_new();
-        SHARED.get_or_try_init(|| Self::start(assets)).await
+    pub async fn shared(assets: &Assets) -> Result<Arc<Self>, ControlPlaneError> {
+        static SHARED: OnceCell<Arc<ControlPlane>> = OnceCell::const_new();
+        let start = async || Ok(Arc::new(Self::start(assets).await?));
+        SHARED.get_or_try_init(start).await.cloned()
     }
 
     /// Starts a control plane of its own, for a test that stops parts of it; it ends when it is dropped.
@@ -201,7 +212,7 @@ impl ControlPlane {
 
 /// Returns a client of this test's runtime.
 pub(crate) fn client(config: Config) -> Result<Client, ControlPlaneError> {
-    Client::try_from(config).map_err(|error| ControlPlaneError::Client(Box::new(error)))
+    Ok(Client::try_from(config)?)
 }
 
 /// Says whether a process runs: one that ended stays a zombie until its supervisor looks at it.

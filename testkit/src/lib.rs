@@ -13,12 +13,14 @@
 pub mod assets;
 mod certificates;
 mod control_plane;
+mod install;
 mod namespace;
 mod request;
 mod supervisor;
 
 pub use control_plane::{ControlPlane, ControlPlaneError};
-pub use namespace::{Namespace, namespace};
+pub use install::{condition, install};
+pub use namespace::{Namespace, assets, namespace};
 pub use request::{Answer, Applied, apply, send};
 
 use std::io::Write as _;

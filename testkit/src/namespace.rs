@@ -1,5 +1,6 @@
 //! A namespace per test, and clients that act as somebody.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
@@ -19,33 +20,38 @@ const REQUIRED: &str = "REQUIRE_KUBERNETES";
 pub struct Namespace {
     name: String,
     client: Client,
-    control_plane: &'static ControlPlane,
+    control_plane: Arc<ControlPlane>,
 }
 
-/// Returns a new namespace; where there is no control plane to be had, says so past the test harness and returns none.
+/// Returns a new namespace of the control plane that all tests share; where there is none to be had, says so past the test
+/// harness and returns none.
 ///
 /// # Panics
 ///
 /// The control plane does not start, or there is none and `REQUIRE_KUBERNETES` is set.
 #[expect(clippy::panic, reason = "a test that cannot begin fails")]
 pub async fn namespace() -> Option<Namespace> {
-    let assets = match Assets::find() {
-        Ok(assets) => assets,
-        Err(missing) => {
-            let is_required = std::env::var_os(REQUIRED).is_some_and(|value| !value.is_empty());
-            assert!(!is_required, "{REQUIRED} is set, and {missing}");
-            note(&format!("skipped: a test against a real API server: {missing}"));
-            return None;
-        }
-    };
-    let made = async {
-        let control_plane = ControlPlane::shared(&assets).await?;
-        Namespace::create(control_plane).await
-    };
+    let assets = assets()?;
+    let made = async { Namespace::create(ControlPlane::shared(&assets).await?).await };
     match made.await {
         Ok(namespace) => Some(namespace),
         Err(error) => panic!("{}", chain(&error)),
     }
+}
+
+/// Returns the programs of a control plane; where there are none, says so past the test harness and returns none.
+///
+/// # Panics
+///
+/// There are none and `REQUIRE_KUBERNETES` is set.
+pub fn assets() -> Option<Assets> {
+    Assets::find()
+        .inspect_err(|missing| {
+            let is_required = std::env::var_os(REQUIRED).is_some_and(|value| !value.is_empty());
+            assert!(!is_required, "{REQUIRED} is set, and {missing}");
+            note(&format!("skipped: a test against a real API server: {missing}"));
+        })
+        .ok()
 }
 
 /// Returns an error with what it stands on.
@@ -60,7 +66,8 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 impl Namespace {
-    async fn create(control_plane: &'static ControlPlane) -> Result<Self, ControlPlaneError> {
+    /// Makes one in a control plane.
+    pub async fn create(control_plane: Arc<ControlPlane>) -> Result<Self, ControlPlaneError> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("test-{}", COUNT.fetch_add(1, Ordering::Relaxed));
         let client = control_plane.client().await?;
@@ -68,8 +75,7 @@ impl Namespace {
         object.meta_mut().name = Some(name.clone());
         Api::all(client.clone())
             .create(&PostParams::default(), &object)
-            .await
-            .map_err(|error| ControlPlaneError::Client(Box::new(error)))?;
+            .await?;
         Ok(Self {
             name,
             client,
@@ -87,9 +93,9 @@ impl Namespace {
         self.client.clone()
     }
 
-    /// Returns the control plane that it is of, which all tests share: nothing of it may be stopped.
-    pub fn control_plane(&self) -> &'static ControlPlane {
-        self.control_plane
+    /// Returns the control plane that it is of. Nothing may be stopped of one that tests share.
+    pub fn control_plane(&self) -> &ControlPlane {
+        &self.control_plane
     }
 
     /// Returns a client that acts as a user of these groups, with the rights that they have.
@@ -102,13 +108,12 @@ impl Namespace {
 
     /// Returns a client with a token of a ServiceAccount, as a Pod has one; makes the account if it is not there.
     pub async fn client_of_account(&self, namespace: &str, name: &str) -> Result<Client, ControlPlaneError> {
-        let failed = |error: kube::Error| ControlPlaneError::Client(Box::new(error));
         let accounts: Api<v1::ServiceAccount> = Api::namespaced(self.client(), namespace);
         let mut account = v1::ServiceAccount::default();
         account.meta_mut().name = Some(name.to_owned());
         match accounts.create(&PostParams::default(), &account).await {
             Err(kube::Error::Api(status)) if status.is_already_exists() => {}
-            other => drop(other.map_err(failed)?),
+            other => drop(other?),
         }
         let request = TokenRequest {
             spec: Some(TokenRequestSpec::default()),
@@ -116,8 +121,7 @@ impl Namespace {
         };
         let token = accounts
             .create_token_request(name, &PostParams::default(), &request)
-            .await
-            .map_err(failed)?
+            .await?
             .status
             .and_then(|status| status.token);
         let mut config = self.control_plane.config().await?;

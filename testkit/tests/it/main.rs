@@ -1,3 +1,6 @@
 //! A real API server, and what it makes of Aurora's custom resources.
 
+mod admission;
 mod control_plane;
+mod custom_resources;
+mod rules;
