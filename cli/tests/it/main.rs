@@ -9,6 +9,7 @@ mod harness;
 mod image;
 
 mod clocks;
+mod cluster;
 mod commands;
 mod commits;
 mod container;
