@@ -5,6 +5,8 @@
 use std::error::Error;
 use std::process::ExitCode;
 
+use registry::artifact::LoadError;
+use registry::{Damage, Shortage, StoreError};
 use standalone::StartError;
 
 use crate::findings::marks;
@@ -38,6 +40,11 @@ impl Failure {
         }
     }
 
+    /// Takes what an error says, with all that caused it.
+    pub(crate) fn of(error: &dyn Error) -> Self {
+        Self::new(chain(error))
+    }
+
     /// Adds what to do about it.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
@@ -67,9 +74,40 @@ impl<E: Error + 'static> From<E> for Failure {
                     revision.short()
                 ))
             },
-            _ => Self::new(chain(&error)),
+            _ => match unsaid(&error) {
+                Some(shortage) => Self::new(chain(&error)).hint(shortage.to_string()),
+                None => Self::new(chain(&error)),
+            },
         }
     }
+}
+
+/// Returns the limit that an error of the operating system says is reached, where nothing in its words says so yet.
+fn unsaid(error: &(dyn Error + 'static)) -> Option<Shortage> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(shortage) = error.downcast_ref().and_then(Shortage::of_start) {
+            return Some(shortage);
+        }
+        cause = error.source();
+    }
+    None
+}
+
+/// Returns the limit that is reached, where an error of a registry is no more than that.
+pub(crate) fn shortage(error: &(dyn Error + 'static)) -> Option<Shortage> {
+    let of_damage = |damage: &Damage| match damage {
+        Damage::Unreadable(error) => error.shortage(),
+        _ => None,
+    };
+    let of_load = |error: &LoadError| match error {
+        LoadError::Store(error) => error.shortage(),
+        _ => None,
+    };
+    let of_store = error.downcast_ref().and_then(StoreError::shortage);
+    of_store
+        .or_else(|| error.downcast_ref().and_then(of_damage))
+        .or_else(|| error.downcast_ref().and_then(of_load))
 }
 
 /// Adds words to a failure on its way up.
@@ -121,6 +159,16 @@ mod tests {
         path: &'static str,
         #[source]
         source: io::Error,
+    }
+
+    #[test]
+    fn a_failure_says_which_limit_is_reached() {
+        let failed = |source| Failure::from(Outer { path: "here", source });
+        let hint = failed(rustix::io::Errno::MFILE.into()).hint.unwrap();
+        assert!(hint.contains("ulimit -n"), "{hint}");
+        let hint = failed(rustix::io::Errno::AGAIN.into()).hint.unwrap();
+        assert!(hint.contains("ulimit -u"), "{hint}");
+        assert_eq!(failed(io::Error::other("no such luck")).hint, None);
     }
 
     #[test]

@@ -19,7 +19,7 @@ const DEFAULT_FILTER: &str = "warn";
 /// How long the end of the process waits for what is still to be written.
 pub(crate) const END: Duration = Duration::from_secs(1);
 
-/// Standard error, once something was said there; absent where no thread could be started.
+/// Standard error, once something was said there; absent where there is no thread or descriptor left for it.
 static STDERR: OnceLock<Option<Printer<String>>> = OnceLock::new();
 
 /// Starts logging. An `AURORA_LOG` that is no filter counts as the default one, and that is said.
@@ -48,7 +48,7 @@ pub(crate) fn start() {
 /// Says whole lines on standard error, without waiting for that.
 pub(crate) fn say(lines: String) {
     let printer = STDERR.get_or_init(|| {
-        let mut sink = Sink::stderr();
+        let mut sink = Sink::stderr().ok()?;
         let print = move |heard: Heard<String>| match heard {
             Heard::Said(lines) => write(&mut sink, &lines),
             Heard::Missed(lines) => write(&mut sink, &terminal::missed(false, lines)),
@@ -60,8 +60,8 @@ pub(crate) fn say(lines: String) {
             let (bytes, count) = (lines.len(), lines.lines().count());
             printer.say(lines, bytes, u64::try_from(count).unwrap_or(u64::MAX));
         }
-        // Without a thread it is said here, as well as it goes.
-        None => write(&mut Sink::stderr(), &lines),
+        // Without a thread, or a descriptor for it, it is said here, as well as it goes.
+        None => drop(io::stderr().write_all(lines.as_bytes())),
     }
 }
 

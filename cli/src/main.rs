@@ -10,6 +10,7 @@ mod git_reader;
 #[cfg(target_os = "linux")]
 mod init;
 mod life;
+mod limits;
 mod listeners;
 mod logging;
 mod memory;
@@ -27,6 +28,9 @@ mod view;
 
 use std::process::ExitCode;
 
+use commands::Command;
+use failure::{Context as _, Failure};
+
 fn main() -> ExitCode {
     signals::hold();
     #[cfg(target_os = "linux")]
@@ -40,17 +44,17 @@ fn main() -> ExitCode {
     }
     logging::start();
     let code = match arguments::parse() {
-        Ok(arguments) => {
-            if !arguments.command.catches_signals() {
-                signals::release();
-            }
-            match arguments.command.run() {
-                Ok(code) => code,
-                Err(failure) => failure.report(),
-            }
-        }
+        Ok(arguments) => run(arguments.command).unwrap_or_else(Failure::report),
         Err(answered) => answered,
     };
     logging::flush();
     code
+}
+
+fn run(command: Command) -> Result<ExitCode, Failure> {
+    if !command.catches_signals() {
+        signals::release();
+    }
+    limits::take_files().context(|| "cannot start".to_owned())?;
+    command.run()
 }

@@ -2,18 +2,18 @@
 
 use std::error::Error;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use std::{io, net, thread};
 
 use registry::Store;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use server::{ControlPlane, InferenceOptions, Limits, Metrics, Runtime, Sockets, StatusSource};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
-use crate::failure::{Failure, chain};
+use crate::failure::{Context as _, Failure, chain};
+use crate::limits;
 use crate::listeners::Bound;
 use crate::signals::Signals;
 use crate::supervisor::Supervisor;
@@ -31,16 +31,30 @@ const CONTROL_PLANE_ASIDE: usize = 16;
 const FILES_LEFT: usize = 512;
 /// How long threads that block may take at the very end.
 const END: Duration = Duration::from_millis(500);
+/// How long a thread that may block waits for work: for ever. Where no other can be started, what may block waits for
+/// these; a runtime that has none panics.
+const BLOCKING_STAYS: Duration = Duration::MAX;
 
 /// Runs a future on a new runtime to its end.
-pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(LOOPS)
-        .enable_all()
-        .build()?;
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
+    let runtime = runtime(
+        LOOPS,
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(LOOPS)
+            .thread_keep_alive(BLOCKING_STAYS),
+    )
+    .context(|| "cannot start the threads that keep the environment".to_owned())?;
     let value = runtime.block_on(future);
     runtime.shutdown_timeout(END);
     Ok(value)
+}
+
+/// Builds a runtime with so many workers, where there is room for its threads, and starts a first one that may block.
+fn runtime(workers: usize, builder: &mut tokio::runtime::Builder) -> io::Result<tokio::runtime::Runtime> {
+    limits::try_threads(workers + 1)?;
+    let runtime = builder.enable_all().build()?;
+    drop(runtime.spawn_blocking(|| ()));
+    Ok(runtime)
 }
 
 /// What runs, and what asks it to end.
@@ -61,7 +75,7 @@ impl Parts {
         Self {
             signals,
             stop: watch::Sender::new(false),
-            files: raise_open_files(),
+            files: limits::files(),
             running: JoinSet::new(),
             supervisor: Supervisor::from_environment(),
         }
@@ -92,7 +106,7 @@ impl Parts {
     }
 
     /// Starts answering inference requests.
-    pub(crate) fn inference(&mut self, runtime: &Runtime, bound: Bound) -> io::Result<()> {
+    pub(crate) fn inference(&mut self, runtime: &Runtime, bound: Bound) -> Result<(), Failure> {
         let (sockets, access, limits) = bound.into_parts()?;
         let options = InferenceOptions {
             access,
@@ -122,7 +136,7 @@ impl Parts {
         status: Arc<dyn StatusSource>,
         metrics: Metrics,
         bound: Bound,
-    ) -> io::Result<()> {
+    ) -> Result<(), Failure> {
         let (sockets, access, limits) = bound.into_parts()?;
         let control_plane = ControlPlane {
             store,
@@ -203,20 +217,45 @@ struct Threads {
 }
 
 impl Threads {
+    fn runtime(&self) -> io::Result<tokio::runtime::Runtime> {
+        runtime(
+            self.workers,
+            tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(self.workers)
+                .max_blocking_threads(self.aside)
+                .thread_keep_alive(BLOCKING_STAYS)
+                .thread_name(self.name),
+        )
+    }
+
     /// Serves on them; the future that is returned ends when that does.
     fn run<F: Future<Output = ()>>(
         self,
         sockets: Vec<net::TcpListener>,
         serve: impl FnOnce(Sockets) -> F + Send + 'static,
+    ) -> Result<impl Future<Output = io::Result<()>>, Failure> {
+        let name = self.name;
+        self.start(sockets, serve)
+            .context(|| format!("cannot start the threads of the {name}"))
+    }
+
+    fn start<F: Future<Output = ()>>(
+        self,
+        sockets: Vec<net::TcpListener>,
+        serve: impl FnOnce(Sockets) -> F + Send + 'static,
     ) -> io::Result<impl Future<Output = io::Result<()>>> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(self.workers)
-            .max_blocking_threads(self.aside)
-            .thread_name(self.name)
-            .enable_all()
-            .build()?;
+        let (build, is_built) = mpsc::channel();
         let (ends, ended) = oneshot::channel();
         thread::Builder::new().name(self.name.to_owned()).spawn(move || {
+            // Whoever starts it waits for what is sent here.
+            let runtime = match self.runtime() {
+                Ok(runtime) => runtime,
+                Err(error) => {
+                    let _starter = build.send(Err(error));
+                    return;
+                }
+            };
+            let _starter = build.send(Ok(()));
             let served = runtime.block_on(async {
                 let sockets: io::Result<Vec<_>> = sockets.into_iter().map(TcpListener::from_std).collect();
                 serve(sockets?.into()).await;
@@ -226,32 +265,15 @@ impl Threads {
             // Whoever waited for it may have been stopped.
             let _told = ends.send(served);
         })?;
+        is_built
+            .recv()
+            .unwrap_or_else(|_gone| Err(io::Error::other("its thread ended")))?;
         Ok(async {
             ended
                 .await
                 .unwrap_or_else(|_dropped| Err(io::Error::other("its thread died")))
         })
     }
-}
-
-/// Lets the process have as many files open as it may, and returns how many that are.
-fn raise_open_files() -> usize {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        maximum: limit.maximum,
-    };
-    let now = match setrlimit(Resource::Nofile, raised) {
-        Ok(()) => raised.current,
-        Err(error) => {
-            tracing::warn!(
-                error = &error as &dyn Error,
-                "failed to raise the limit on open files"
-            );
-            limit.current
-        }
-    };
-    now.map_or(usize::MAX, |now| usize::try_from(now).unwrap_or(usize::MAX))
 }
 
 #[cfg(test)]

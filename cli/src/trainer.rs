@@ -76,12 +76,13 @@ impl Trainer for ChildTrainer {
 
 /// Makes this process the child that it was started as: it gives way, and ends with its parent. Does nothing in a process
 /// that no other started as a training run. Called before there are threads, which take their turns as the first one does.
-pub(crate) fn be_a_child() {
+pub(crate) fn be_a_child() -> io::Result<()> {
     let parent = env::var(PARENT).ok().and_then(|id| id.parse().ok());
     if let Some(parent) = parent.and_then(Pid::from_raw) {
         give_way();
-        end_with(parent);
+        end_with(parent)?;
     }
+    Ok(())
 }
 
 /// Lets what serves go first. Where the system refuses, it goes on as it is.
@@ -93,8 +94,8 @@ fn give_way() {
 }
 
 /// Ends this process once its parent is gone.
-fn end_with(parent: Pid) {
-    thread::spawn(move || {
+fn end_with(parent: Pid) -> io::Result<()> {
+    let watching = thread::Builder::new().name("parent".to_owned()).spawn(move || {
         while getppid() == Some(parent) {
             thread::sleep(PARENT_POLL);
         }
@@ -104,6 +105,7 @@ fn end_with(parent: Pid) {
         )]
         std::process::exit(1);
     });
+    watching.map(drop)
 }
 
 /// This process's turn on the disk.

@@ -23,7 +23,9 @@ use std::any::Any;
 use std::io::{self, BufWriter, Write as _};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{Receiver, sync_channel};
+
+use registry::{Advice, Shortage};
 
 use crate::source::protocol::{Cause, GitError, Kind, Request, read_request, write_answer};
 use repository::{Opened, Server};
@@ -57,20 +59,12 @@ impl From<io::Error> for Failure {
 /// Answers the requests of a stream until its other end is closed. `gone` is called as soon as that is so, on another
 /// thread and whatever is being read then: a process ends itself there.
 pub fn serve(stream: UnixStream, gone: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    let mut input = io::BufReader::new(stream.try_clone()?);
+    let input = io::BufReader::new(stream.try_clone()?);
     let mut output = BufWriter::with_capacity(BUFFER_BYTES, stream);
-    let (sender, receiver) = sync_channel::<Vec<u8>>(1);
-    std::thread::Builder::new()
-        .name("requests".to_owned())
-        .spawn(move || {
-            while let Ok(Some(request)) = read_request(&mut input) {
-                if sender.send(request).is_err() {
-                    return;
-                }
-            }
-            drop(sender);
-            gone();
-        })?;
+    let receiver = match requests(input, gone) {
+        Ok(receiver) => receiver,
+        Err(error) => return refuse(output, &error),
+    };
     // What is read is hardly ever read again.
     git2::opts::enable_caching(false);
     let mut server = Server::default();
@@ -97,6 +91,40 @@ pub fn serve(stream: UnixStream, gone: impl FnOnce() + Send + 'static) -> io::Re
         output.flush()?;
     }
     Ok(())
+}
+
+/// Reads requests on a thread of their own; its end says that whoever asks is gone.
+fn requests(
+    mut input: io::BufReader<UnixStream>,
+    gone: impl FnOnce() + Send + 'static,
+) -> io::Result<Receiver<Vec<u8>>> {
+    let (sender, receiver) = sync_channel(1);
+    std::thread::Builder::new()
+        .name("requests".to_owned())
+        .spawn(move || {
+            while let Ok(Some(request)) = read_request(&mut input) {
+                if sender.send(request).is_err() {
+                    return;
+                }
+            }
+            drop(sender);
+            gone();
+        })?;
+    Ok(receiver)
+}
+
+/// Answers whatever is asked first with why nothing can be read: the system refuses what this needs.
+fn refuse(mut output: Output, error: &io::Error) -> io::Result<()> {
+    let error = GitError::Unreadable {
+        what: "the repository".to_owned(),
+        message: format!(
+            "the process that reads Git cannot start a thread: {error}{}",
+            Advice::from(Shortage::of_start(error))
+        ),
+        cause: Cause::System,
+    };
+    write_answer(&mut output, Kind::Failed, &[&serde_json::to_vec(&error)?])?;
+    output.flush()
 }
 
 fn said(panic: &(dyn Any + Send)) -> &str {

@@ -7,13 +7,15 @@ use planner::finding::Disposition;
 use planner::names::{Digest, ModelName, Version};
 
 use crate::reference::Reference;
+use crate::shortage::{Advice, Shortage};
 use crate::store::{METADATA_FILE, MODEL_FILE, Owner};
 use crate::verify::CHECKSUMS_FILE;
 
 /// Why an operation on a store failed. The message says what, where and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The operating system refused. Names the act and the path, and what to do about a full or read-only disk.
+    /// The operating system refused. Names the act and the path, and what to do about a full or read-only disk,
+    /// or a limit.
     #[error("failed to {act} {}: {error}{}", path.display(), hint(error))]
     Io {
         /// A verb, and what it was done to.
@@ -180,6 +182,10 @@ impl StoreError {
                 | io::ErrorKind::IsADirectory => Disposition::Invalid,
                 _ => Disposition::Transient,
             },
+            Self::Damaged {
+                damage: Damage::Unreadable(error),
+                ..
+            } => error.disposition(),
             Self::NotFound { .. } | Self::Busy { .. } => Disposition::Waiting,
             Self::NoStore(_)
             | Self::OtherLayout { .. }
@@ -195,6 +201,14 @@ impl StoreError {
             | Self::Draft { .. }
             | Self::OtherDigest { .. }
             | Self::DatasetDigest { .. } => Disposition::Invalid,
+        }
+    }
+
+    /// Returns the limit that was reached, where that is why: it says nothing of what was to be read.
+    pub fn shortage(&self) -> Option<Shortage> {
+        match self {
+            Self::Io { error, .. } => Shortage::of(error),
+            _ => None,
         }
     }
 
@@ -231,15 +245,16 @@ impl From<StoreError> for io::Error {
     }
 }
 
-fn hint(error: &io::Error) -> &'static str {
-    match error.kind() {
+fn hint(error: &io::Error) -> String {
+    let advice = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             "; free some space, for instance with `aurora model gc`"
         }
         io::ErrorKind::ReadOnlyFilesystem => "; mount the registry writable",
         io::ErrorKind::PermissionDenied => "; give this user the right to write the registry",
-        _ => "",
-    }
+        _ => return Advice::from(Shortage::of(error)).to_string(),
+    };
+    advice.to_owned()
 }
 
 /// Renders why JSON was not understood, cut to what fits a line: the text may quote what it met, whatever its length.

@@ -30,6 +30,7 @@ mod publish;
 mod reference;
 mod roots;
 pub mod run;
+mod shortage;
 mod store;
 mod verify;
 
@@ -41,4 +42,5 @@ pub use observer::Observer;
 pub use publish::Draft;
 pub use reference::{Entry, Reference};
 pub use roots::{DatasetRoots, RootError, open_data_file};
+pub use shortage::{Advice, Shortage};
 pub use store::{LAYOUT, METADATA_BYTES_MAX, Owner, Store};

@@ -43,7 +43,7 @@ pub(crate) struct TrainArguments {
 pub(crate) fn run(arguments: &TrainArguments) -> Result<ExitCode, Failure> {
     let ending = match (&arguments.request, &arguments.job) {
         (Some(request), _) => {
-            be_a_child();
+            be_a_child()?;
             trainer::run_file(request, &mut |_progress| {}, &clock::now)?
         }
         (None, Some(job)) => job::run(job, arguments)?,

@@ -170,9 +170,10 @@ impl Sink {
         Self::of(io::stdout().as_fd().try_clone_to_owned())
     }
 
-    /// Writes to what standard error is now.
-    pub(crate) fn stderr() -> Self {
-        Self::of(io::stderr().as_fd().try_clone_to_owned())
+    /// Writes to what standard error is now. An error says that there is no descriptor left for it.
+    pub(crate) fn stderr() -> io::Result<Self> {
+        let stream = io::stderr().as_fd().try_clone_to_owned()?;
+        Ok(Self::of(Ok(stream)))
     }
 
     fn of(stream: io::Result<std::os::fd::OwnedFd>) -> Self {

@@ -7,6 +7,7 @@
 
 mod harness;
 mod image;
+mod limits;
 
 mod clocks;
 mod cluster;

@@ -107,17 +107,23 @@ fn parse_on_threads<T>(
     // The threads alone own the receiver: were all of them gone, sending would fail instead of waiting for ever.
     let receiver = Arc::new(Mutex::new(receiver));
     std::thread::scope(|scope| {
+        // Where there may be no more threads, fewer do it, or the one that reads.
         let threads: Vec<_> = (0..threads.min(THREADS_MAX))
-            .map(|_| {
+            .map_while(|_| {
                 let receiver = receiver.clone();
-                scope.spawn(move || parser.parse_all(&receiver))
+                let parse = move || parser.parse_all(&receiver);
+                std::thread::Builder::new().spawn_scoped(scope, parse).ok()
             })
             .collect();
         drop(receiver);
-        // A thread that panicked is told of where it is joined.
-        let result = read(&mut |bundle| drop(sender.send(bundle)));
-        drop(sender);
         let mut parsed = Vec::new();
+        let result = if threads.is_empty() {
+            read(&mut |bundle| parsed.extend(parser.parse(bundle)))
+        } else {
+            // A thread that panicked is told of where it is joined.
+            read(&mut |bundle| drop(sender.send(bundle)))
+        };
+        drop(sender);
         for thread in threads {
             match thread.join() {
                 Ok(more) => parsed.extend(more),

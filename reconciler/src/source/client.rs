@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use registry::{Advice, Shortage};
 use serde::de::DeserializeOwned;
 
 use super::protocol::{Cause, GitError, Kind, Opened, Request, parse};
@@ -176,7 +177,10 @@ impl Client {
             ),
             Lost::Ended(status) => (said(status), Cause::Crashed),
             Lost::Io(error) => (
-                format!("cannot ask the process that reads Git: {error}"),
+                format!(
+                    "cannot ask the process that reads Git: {error}{}",
+                    Advice::from(Shortage::of_start(&error))
+                ),
                 Cause::System,
             ),
         };

@@ -224,6 +224,8 @@ fn verify(
     }
     let may_pass = matches!(checked, Err(Damage::Unreadable(_)));
     let verdict = match checked {
+        // No version is at fault for what this process has no more of.
+        Err(Damage::Unreadable(error)) if error.shortage().is_some() => return Err(*error),
         Ok(metadata) => ObservedVersion::Sound {
             digest: metadata.artifact.digest,
             inputs: metadata.inputs_hash,

@@ -23,7 +23,7 @@ use crate::events::{Event, Events};
 use crate::models::{Stepped, earliest};
 use crate::objects::{Objects, TrainingEntry, TrainingStatus};
 use crate::{Trainer, Wake};
-use child::{Children, Ended, RunKey};
+use child::{Children, End, Ended, RunKey};
 
 /// How long to wait before a run is started that could not be, or a registry is read that could not be.
 const POSTPONED: Duration = Duration::from_secs(5);
@@ -111,12 +111,18 @@ impl Trainings {
             self.settle_leftovers(now);
             self.has_settled_leftovers = true;
         }
-        for Ended { key, how } in self.children.ended() {
+        for Ended { key, end } in self.children.ended() {
             has_news = true;
             if let Some(due) = self.started.remove(&key) {
                 self.queue.ended(&due);
             }
-            self.settle(&key, Some(transient(how, now)), now);
+            match end {
+                End::Ended(how) => self.settle(&key, Some(transient(how, now)), now),
+                End::Unstarted(why) => {
+                    self.settle(&key, None, now);
+                    self.postpone(&key, why, now);
+                }
+            }
             // Whoever waits for the same folder, or to be compared with this run, is admitted below.
             touched.insert(key.job);
         }
@@ -348,7 +354,7 @@ impl Trainings {
         has_news
     }
 
-    /// A run for which nothing can be written was never tried: it counts as no attempt, however long that lasts.
+    /// A run for which nothing can be written, or no process started, was never tried: it counts as no attempt, however long that lasts.
     fn postpone(&mut self, key: &RunKey, why: String, now: Timestamp) {
         let RunKey { job, version } = key;
         tracing::warn!(%job, %version, why, "cannot start a training run; it is tried again");

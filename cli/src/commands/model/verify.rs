@@ -1,15 +1,16 @@
 //! `aurora model verify`: whether what a registry holds is what was written, and what to do where it is not.
 
+use std::error::Error;
 use std::process::ExitCode;
 
 use planner::names::ModelName;
 use planner::observed::ObservedAlias;
 use registry::artifact::{self, Pinned};
-use registry::{Reference, Store};
+use registry::{Entry, Reference, Store, StoreError};
 use serde_json::{Value, json};
 
 use super::models;
-use crate::failure::{Failure, NO, chain};
+use crate::failure::{Failure, NO, chain, shortage};
 use crate::terminal::{Colour, Terminal, painted};
 
 /// What was found so far; printed as it is found.
@@ -59,7 +60,7 @@ fn whole_model(store: &Store, model: &ModelName, report: &mut Report) -> Result<
                 version(store, model, &Reference::Version(found), report)?;
             }
         }
-        Err(error) => report.damaged_file(Some(model), "versions", &chain(&error))?,
+        Err(error) => report.unread(Some(model), "versions", error)?,
     }
     match store.aliases(model) {
         Ok(aliases) => {
@@ -70,7 +71,7 @@ fn whole_model(store: &Store, model: &ModelName, report: &mut Report) -> Result<
                 }
             }
         }
-        Err(error) => report.damaged_file(Some(model), "aliases", &chain(&error))?,
+        Err(error) => report.unread(Some(model), "aliases", error)?,
     }
     match store.history_junk(model) {
         Ok(files) => files.iter().try_for_each(|(file, junk)| {
@@ -80,7 +81,7 @@ fn whole_model(store: &Store, model: &ModelName, report: &mut Report) -> Result<
             );
             report.damaged_file(Some(model), file, &error)
         }),
-        Err(error) => report.damaged_file(Some(model), "history.jsonl", &chain(&error)),
+        Err(error) => report.unread(Some(model), "history.jsonl", error),
     }
 }
 
@@ -91,15 +92,7 @@ fn version(
     reference: &Reference,
     report: &mut Report,
 ) -> Result<(), Failure> {
-    let checked = store
-        .resolve(model, reference)
-        .map_err(|error| chain(&error))
-        .and_then(|entry| {
-            store.verify(&entry).map_err(|error| chain(&error))?;
-            let pinned = artifact::inspect(store, &entry).map_err(|error| chain(&error))?;
-            Ok((entry, pinned))
-        });
-    match checked {
+    match checked(store, model, reference) {
         Ok((entry, pinned)) => {
             let (held_by, remark) = match pinned {
                 Pinned::ByDigest => ("digest", ""),
@@ -119,7 +112,9 @@ fn version(
                 &format!("{model} {}: {}{remark}", entry.version, entry.digest),
             )
         }
+        Err(error) if shortage(&*error).is_some() => Err(Failure::of(&*error)),
         Err(error) => {
+            let error = chain(&*error);
             report.is_damaged = true;
             report.values.push(json!({
                 "model": model, "reference": reference.to_string(), "sound": false, "error": error,
@@ -127,6 +122,17 @@ fn version(
             report.line(Colour::Red, "damaged", &format!("{model} {reference}: {error}"))
         }
     }
+}
+
+fn checked(
+    store: &Store,
+    model: &ModelName,
+    reference: &Reference,
+) -> Result<(Entry, Pinned), Box<dyn Error>> {
+    let entry = store.resolve(model, reference)?;
+    store.verify(&entry)?;
+    let pinned = artifact::inspect(store, &entry)?;
+    Ok((entry, pinned))
 }
 
 /// Checks the files that say what the store is.
@@ -138,7 +144,7 @@ fn own_files(store: &Store, report: &mut Report) -> Result<(), Failure> {
             }
             Ok(())
         }
-        Err(error) => report.damaged_file(None, "registry", &chain(&error)),
+        Err(error) => report.unread(None, "registry", error),
     }
 }
 
@@ -147,17 +153,28 @@ fn staged_data(store: &Store, report: &mut Report) -> Result<(), Failure> {
         Ok(datasets) => {
             for sha256 in datasets {
                 if let Err(damage) = store.verify_dataset(&sha256) {
+                    if shortage(&damage).is_some() {
+                        return Err(damage.into());
+                    }
                     let error = format!("{}; it is staged again when a run reads it", chain(&damage));
                     report.damaged_file(None, &format!("datasets/{}", sha256.hex()), &error)?;
                 }
             }
             Ok(())
         }
-        Err(error) => report.damaged_file(None, "datasets", &chain(&error)),
+        Err(error) => report.unread(None, "datasets", error),
     }
 }
 
 impl Report {
+    /// Tells of what cannot be read. Where a limit is reached, that says nothing of it, and nothing is told of the rest.
+    fn unread(&mut self, model: Option<&ModelName>, file: &str, error: StoreError) -> Result<(), Failure> {
+        if error.shortage().is_some() {
+            return Err(error.into());
+        }
+        self.damaged_file(model, file, &chain(&error))
+    }
+
     fn damaged_file(&mut self, model: Option<&ModelName>, file: &str, error: &str) -> Result<(), Failure> {
         self.is_damaged = true;
         self.values

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crds::ForeignObject;
 use planner::memory::UnknownFormat;
 use planner::names::EnvironmentName;
-use registry::StoreError;
+use registry::{Advice, Shortage, StoreError};
 
 use super::files::plain;
 
@@ -199,12 +199,13 @@ impl DataDirError {
 }
 
 /// Says what a person can do about an error of the operating system, as `; …`, or nothing.
-pub(crate) fn advice(error: &io::Error) -> &'static str {
-    match error.kind() {
+pub(crate) fn advice(error: &io::Error) -> String {
+    let advice = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; free some space",
         io::ErrorKind::ReadOnlyFilesystem => "; make the file system writable",
         io::ErrorKind::PermissionDenied => "; give this user the right to write there",
         io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => "; a file is in the folder's way",
-        _ => "",
-    }
+        _ => return Advice::from(Shortage::of_start(error)).to_string(),
+    };
+    advice.to_owned()
 }

@@ -14,6 +14,7 @@ use planner::object::{Kind, ObjectId};
 use planner::observed::ObservedDeployment;
 use planner::runs::{self, Records};
 use reconciler::objects::Object;
+use registry::Shortage;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -35,7 +36,7 @@ pub(super) fn load(data_dir: &DataDir, name: &EnvironmentName) -> Result<State, 
     state.environment = read_object::<MLEnvironment>(&objects, &file_name)?
         .and_then(|object| understood(convert::read_environment_object(&object).ok(), name.as_str()));
     let statuses = data_dir.kind_folder(STATUSES, Kind::Environment)?;
-    state.report = read_json::<MLEnvironmentStatus>(&statuses, &file_name);
+    state.report = read_json::<MLEnvironmentStatus>(&statuses, &file_name)?;
     let statuses = data_dir.kind_folder(STATUSES, Kind::Deployment)?;
     for (name, object) in read_all::<MLDeployment>(data_dir, Kind::Deployment)? {
         let Some(object) = understood(convert::read_deployment_object(&object).ok(), name.as_str()) else {
@@ -75,7 +76,7 @@ fn read_status<T: DeserializeOwned>(
 ) -> Result<Option<T>, DataDirError> {
     let file_name = format!("{name}.json");
     let path = folder.path(&file_name);
-    let Some(mut status) = read_json::<Value>(folder, &file_name) else {
+    let Some(mut status) = read_json::<Value>(folder, &file_name)? else {
         return Ok(None);
     };
     let format = status.pointer("/memory/format").and_then(Value::as_u64);
@@ -285,7 +286,7 @@ fn remember_written(data_dir: &DataDir, state: &mut State) -> Result<(), DataDir
 /// Reads an object. One that is not of our version of the API is neither read nor lost: the start is refused.
 fn read_object<T: DeserializeOwned>(folder: &KindFolder, file_name: &str) -> Result<Option<T>, DataDirError> {
     let path = folder.path(file_name);
-    let Some(object) = read_json::<Value>(folder, file_name) else {
+    let Some(object) = read_json::<Value>(folder, file_name)? else {
         return Ok(None);
     };
     check_stored(&object).map_err(|source| DataDirError::ForeignObject {
@@ -298,20 +299,25 @@ fn read_object<T: DeserializeOwned>(folder: &KindFolder, file_name: &str) -> Res
     Ok(read.ok())
 }
 
-fn read_json<T: DeserializeOwned>(folder: &KindFolder, file_name: &str) -> Option<T> {
+/// Reads a file. One that is at fault itself is left out; where a limit is reached, no file is, and the start is refused.
+fn read_json<T: DeserializeOwned>(folder: &KindFolder, file_name: &str) -> Result<Option<T>, DataDirError> {
     let path = folder.path(file_name);
     let bytes = match folder.read(file_name, FILE_BYTES_MAX) {
-        Ok(bytes) => bytes?,
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => return Ok(None),
+        Err(source) if Shortage::of(&source).is_some() => {
+            let what = "read";
+            return Err(DataDirError::Io { what, path, source });
+        }
         Err(error) => {
             tracing::warn!(path = %path.display(), %error, "left out a file of the data directory that cannot be read");
-            return None;
+            return Ok(None);
         }
     };
-    serde_json::from_slice(&bytes)
-        .inspect_err(|error| {
-            tracing::warn!(path = %path.display(), %error, "left out a file of the data directory that makes no sense");
-        })
-        .ok()
+    let read = serde_json::from_slice(&bytes).inspect_err(|error| {
+        tracing::warn!(path = %path.display(), %error, "left out a file of the data directory that makes no sense");
+    });
+    Ok(read.ok())
 }
 
 fn understood<T>(value: Option<T>, name: &str) -> Option<T> {

@@ -1,14 +1,15 @@
 //! The child processes of training runs: started, watched, stopped.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use planner::Timestamp;
 use planner::names::{ObjectName, Version};
-use registry::Store;
 use registry::run::{Progress, RunFolder, RunRequest};
+use registry::{Shortage, Store};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{Trainer, Wake};
@@ -24,8 +25,16 @@ pub(super) struct RunKey {
 #[derive(Debug)]
 pub(super) struct Ended {
     pub(super) key: RunKey,
-    /// How the process ended, in words: what is told where the run left no result.
-    pub(super) how: String,
+    pub(super) end: End,
+}
+
+/// How a run's process came to its end, in words: what is told where the run left no result.
+#[derive(Debug)]
+pub(super) enum End {
+    /// There was no process: a limit of this process or its user is reached. The run was never tried.
+    Unstarted(String),
+    /// It ended, or could not be started for another reason.
+    Ended(String),
 }
 
 /// The processes under way.
@@ -67,12 +76,12 @@ impl Children {
         // Started by a worker of the runtime, which lives as long as the process: a trainer that asks to be killed with
         // its parent is killed when the *thread* that started it ends, and threads for blocking work come and go.
         tokio::spawn(async move {
-            let how = match command.spawn() {
-                Ok(process) => watch(process, stopped).await,
-                Err(error) => format!("cannot start the trainer: {error}"),
+            let end = match command.spawn() {
+                Ok(process) => End::Ended(watch(process, stopped).await),
+                Err(error) => unstarted(&error),
             };
             // The receiver is gone only when the process ends.
-            let _receiver = ends.send(Ended { key: ended, how });
+            let _receiver = ends.send(Ended { key: ended, end });
             wake.operator();
         });
         self.running.insert(
@@ -147,6 +156,14 @@ impl Children {
     }
 }
 
+fn unstarted(error: &io::Error) -> End {
+    let why = format!("cannot start the trainer: {error}");
+    match Shortage::of_start(error) {
+        Some(shortage) => End::Unstarted(format!("{why}; {shortage}")),
+        None => End::Ended(why),
+    }
+}
+
 /// Waits for the process, or kills it when it is to stop; says how it ended.
 async fn watch(mut process: tokio::process::Child, stopped: oneshot::Receiver<()>) -> String {
     let status = tokio::select! {
@@ -179,5 +196,24 @@ fn describe(status: ExitStatus) -> String {
         }
         (None, Some(signal)) => format!("the trainer was ended by signal {signal} and left no result"),
         (None, None) => "the trainer ended and left no result".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+
+    #[test]
+    fn a_run_that_a_limit_keeps_from_starting_was_never_tried() {
+        let end = |errno: Errno| unstarted(&errno.into());
+        let End::Unstarted(why) = end(Errno::AGAIN) else {
+            panic!("a limit counts as an attempt");
+        };
+        assert!(why.contains("ulimit -u"), "{why}");
+        assert!(matches!(end(Errno::MFILE), End::Unstarted(_)));
+        // A binary that is gone does not come back by itself.
+        assert!(matches!(end(Errno::NOENT), End::Ended(_)));
     }
 }
