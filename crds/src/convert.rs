@@ -25,7 +25,7 @@ pub use object::{
     read_training_object, training_object,
 };
 pub use status::{deployment_status, read_training_phase, training_status};
-pub use training::training;
+pub use training::{KnowsZone, accepted_training, training};
 
 /// Something wrong with one field of a custom resource.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -25,7 +25,7 @@ use planner::training::Training;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
-use crate::convert::{self, Problem};
+use crate::convert::{self, KnowsZone, Problem};
 use crate::{MLDeployment, MLEnvironment, MLTrainingJob};
 use document::{Node, Position};
 
@@ -92,8 +92,13 @@ thread_local! {
     static ASKED: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Parses a file of manifests; `path` is from the repository's root.
+/// Parses a file of manifests; `path` is from the repository's root. Time zones are those that are compiled in.
 pub fn parse_file(path: &str, bytes: &[u8]) -> ParsedFile {
+    parse_file_with(path, bytes, &|_zone| false)
+}
+
+/// As [`parse_file`], with further time zones that somebody `knows`.
+pub fn parse_file_with(path: &str, bytes: &[u8], knows: KnowsZone<'_>) -> ParsedFile {
     let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     if size > FILE_BYTES_MAX {
         return ParsedFile {
@@ -106,7 +111,7 @@ pub fn parse_file(path: &str, bytes: &[u8]) -> ParsedFile {
     let mut documents = Vec::new();
     let mut findings = Vec::new();
     for document in read.documents {
-        match document.and_then(|root| parse_document(path, &root)) {
+        match document.and_then(|root| parse_document(path, &root, knows)) {
             Ok(document) => documents.push(document),
             Err(mut more) => {
                 more.sort_by(|a, b| a.location.cmp(&b.location));
@@ -164,7 +169,7 @@ pub fn locate(bytes: &[u8], document: &Location, field: &str) -> Location {
         .unwrap_or_else(|| document.clone())
 }
 
-fn parse_document(path: &str, root: &Node) -> Result<Parsed, Vec<Finding>> {
+fn parse_document(path: &str, root: &Node, knows: KnowsZone<'_>) -> Result<Parsed, Vec<Finding>> {
     let subject = check::subject(root);
     let finding = |position: Position, problem: Problem| Finding {
         location: Some(position.location(path)),
@@ -208,7 +213,12 @@ fn parse_document(path: &str, root: &Node) -> Result<Parsed, Vec<Finding>> {
             let object: MLTrainingJob = typed(&json).map_err(|problem| vec![located(problem)])?;
             convert::object_name(&object.metadata)
                 .map_err(|problem| vec![problem])
-                .and_then(|name| Ok(Manifest::Training(name, Box::new(convert::training(&object)?))))
+                .and_then(|name| {
+                    Ok(Manifest::Training(
+                        name,
+                        Box::new(convert::training(&object, knows)?),
+                    ))
+                })
         }
     };
     let mut canonical = crate::canonical::to_vec(&json);

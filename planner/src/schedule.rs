@@ -30,7 +30,8 @@ const STEPS_MAX: usize = 24 * 60 + 1;
 #[serde(try_from = "ScheduleText", into = "ScheduleText")]
 pub struct Schedule {
     text: ScheduleText,
-    zone: Arc<ZoneRules>,
+    /// None for a zone that is not compiled in, until its rules are given: there is no slot.
+    zone: Option<Arc<ZoneRules>>,
     /// A slot of any of these is a slot: one, or two where day of month and weekday are both given.
     alternatives: Vec<cron::Schedule>,
 }
@@ -54,14 +55,13 @@ impl TryFrom<ScheduleText> for Schedule {
     type Error = Malformed;
 
     fn try_from(text: ScheduleText) -> Result<Self, Malformed> {
-        let zone = ZoneRules::bundled(&text.time_zone)
-            .ok_or_else(|| Malformed::new(&text.time_zone, "an IANA time zone, e.g. Europe/Paris or UTC"))?;
-        let alternatives = fields::parse(&text.cron)?;
-        Ok(Self {
-            text,
-            zone,
-            alternatives,
-        })
+        if !is_zone(&text.time_zone) {
+            let expected = "an IANA time zone, e.g. Europe/Paris or UTC";
+            return Err(Malformed::new(&text.time_zone, expected));
+        }
+        let schedule = Self::accepted(text)?;
+        schedule.check_dates()?;
+        Ok(schedule)
     }
 }
 
@@ -72,6 +72,23 @@ impl From<Schedule> for ScheduleText {
 }
 
 impl Schedule {
+    /// Takes a schedule that somebody has accepted before: it may be of a date that never comes, or of a zone that is not
+    /// compiled in, and has no slot then.
+    pub fn accepted(text: ScheduleText) -> Result<Self, Malformed> {
+        let alternatives = fields::parse(&text.cron)?;
+        let zone = ZoneRules::bundled(&text.time_zone);
+        Ok(Self {
+            text,
+            zone,
+            alternatives,
+        })
+    }
+
+    /// Refuses a schedule of a date that never comes.
+    pub fn check_dates(&self) -> Result<(), Malformed> {
+        fields::check_dates(&self.text.cron)
+    }
+
     /// Returns how it was written.
     pub fn text(&self) -> &ScheduleText {
         &self.text
@@ -80,13 +97,13 @@ impl Schedule {
     /// Lets the zone be read by these rules rather than by those that are compiled in, where there are any.
     pub fn read_by(&mut self, rules: Option<Arc<ZoneRules>>) {
         if let Some(rules) = rules {
-            self.zone = rules;
+            self.zone = Some(rules);
         }
     }
 
-    /// Returns the first slot after `after`; `None` where no date ever matches.
+    /// Returns the first slot after `after`; `None` where no date ever matches, or nobody knows the zone.
     pub fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
-        let mut local = self.local(after);
+        let mut local = self.local(after)?;
         // In the second pass through a fold, slots of the first pass lie ahead on the wall clock but not in time.
         for _ in 0..STEPS_MAX {
             local = self.next_local(local)?;
@@ -101,11 +118,11 @@ impl Schedule {
     /// Returns the newest slot at or before `at`; `None` where there was none since 1970.
     pub fn newest_until(&self, at: Timestamp) -> Option<Timestamp> {
         // Slots are whole minutes: what is behind the second decides nothing, and would reach into the next one.
-        let local = self.local(at);
+        let local = self.local(at)?;
         let local = chrono::Timelike::with_nanosecond(&local, 0).unwrap_or(local);
         let mut candidate = self.previous_local(local + Duration::seconds(1));
         // In the second pass through a fold, slots ahead on the wall clock have been already.
-        if let MappedLocalTime::Ambiguous(..) = self.zone.instants(local) {
+        if let MappedLocalTime::Ambiguous(..) = self.zone.as_ref()?.instants(local) {
             for _ in 0..STEPS_MAX {
                 let Some(ahead) = self.next_local(candidate.unwrap_or(local)) else {
                     break;
@@ -119,8 +136,8 @@ impl Schedule {
         self.instant(candidate?)
     }
 
-    fn local(&self, at: Timestamp) -> NaiveDateTime {
-        self.zone.local(at)
+    fn local(&self, at: Timestamp) -> Option<NaiveDateTime> {
+        Some(self.zone.as_ref()?.local(at))
     }
 
     fn next_local(&self, after: NaiveDateTime) -> Option<NaiveDateTime> {
@@ -144,10 +161,11 @@ impl Schedule {
 
     /// The first occurrence of a wall-clock minute, or of the first valid minute after it.
     fn instant(&self, local: NaiveDateTime) -> Option<Timestamp> {
+        let zone = self.zone.as_ref()?;
         (0..STEPS_MAX).find_map(|minutes| {
             let minutes = i64::try_from(minutes).expect("invariant: a day's minutes fit");
             let local = local.checked_add_signed(Duration::minutes(minutes))?;
-            self.zone.instants(local).earliest()
+            zone.instants(local).earliest()
         })
     }
 }

@@ -11,13 +11,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use planner::desired::Desired;
-use planner::schedule::{ZoneRules, bundled_edition};
+use planner::schedule::{ZoneRules, bundled_edition, is_zone};
 use planner::training::Training;
 
 /// Where a system keeps its zones, unless `TZDIR` says otherwise.
 const FOLDER: &str = "/usr/share/zoneinfo";
 /// How long what was read counts.
 const READ_AGAIN: Duration = Duration::from_hours(1);
+/// What a clock shows that nobody has set yet: no zone.
+const FACTORY: &str = "Factory";
+/// The longest word of a zone's name, and the most that it has: the database's have 14 bytes, and are three.
+const WORD_BYTES_MAX: usize = 32;
+const WORDS_MAX: usize = 4;
 /// The largest file that is read, in bytes: the largest zone has a few thousand.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
@@ -76,9 +81,19 @@ struct Known {
 impl Default for Zones {
     /// The system's zones.
     fn default() -> Self {
-        let folder = std::env::var_os("TZDIR").filter(|folder| !folder.is_empty());
-        Self::new(folder.map_or_else(|| FOLDER.into(), PathBuf::from))
+        Self::new(folder())
     }
+}
+
+/// Returns where the system keeps its zones.
+fn folder() -> PathBuf {
+    let folder = std::env::var_os("TZDIR").filter(|folder| !folder.is_empty());
+    folder.map_or_else(|| FOLDER.into(), PathBuf::from)
+}
+
+/// Says whether the system has a time zone of this name, also one that is not compiled in.
+pub(crate) fn system_knows(name: &str) -> bool {
+    read(&folder(), name).is_ok()
 }
 
 impl Zones {
@@ -144,12 +159,28 @@ impl Zones {
 
 /// Reads a zone. An error says why what is compiled in counts instead.
 fn read(folder: &Path, name: &str) -> io::Result<ZoneRules> {
-    if is_older(edition(folder).as_deref()) {
+    if !is_name(name) {
+        return Err(io::Error::other("no zone is called so"));
+    }
+    // A zone that is not compiled in has no newer rules than the system's.
+    if is_zone(name) && is_older(edition(folder).as_deref()) {
         return Err(io::Error::other("the system's copy says that it is older"));
     }
-    // Invariant: the name is one of those that are compiled in, and so stays below the folder.
+    // Invariant: such a name stays below the folder.
     let bytes = bytes(&folder.join(name))?;
     ZoneRules::tzif(name, &bytes).map_err(io::Error::other)
+}
+
+/// Says whether a zone may be called so: a few words of a path, as the database has them.
+fn is_name(name: &str) -> bool {
+    let is_word = |word: &str| {
+        word.starts_with(|first: char| first.is_ascii_uppercase())
+            && word.len() <= WORD_BYTES_MAX
+            && word
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"_-+".contains(&byte))
+    };
+    is_zone(name) || (name != FACTORY && name.split('/').count() <= WORDS_MAX && name.split('/').all(is_word))
 }
 
 /// Says whether a system's edition is older than what is compiled in. One that is not told is not.
@@ -262,6 +293,40 @@ mod tests {
         std::fs::remove_file(folder.path().join("tzdata.zi")).unwrap();
         write("+VERSION", b"1999a\n");
         assert_eq!(next("Europe/Paris"), old);
+    }
+
+    #[test]
+    fn a_zone_that_only_the_system_has_is_the_systems() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("Mars")).unwrap();
+        std::fs::write(folder.path().join("Mars/Olympus"), fixed(3_600, "TST-1")).unwrap();
+        std::fs::write(folder.path().join("Beside"), fixed(3_600, "TST-1")).unwrap();
+        // There are no newer rules of it, however old the system's are.
+        std::fs::write(folder.path().join("tzdata.zi"), "# version 1999a\n").unwrap();
+        let has = |name: &str| read(folder.path(), name).is_ok();
+        assert!(has("Mars/Olympus") && has("Beside"));
+        for name in [
+            "Mars/Tharsis",
+            "mars/Olympus",
+            "Mars",
+            "",
+            "/Beside",
+            "Mars/../Beside",
+            "Factory",
+            "tzdata.zi",
+        ] {
+            assert!(!has(name), "{name}");
+        }
+        let mut schedule = Schedule::accepted(ScheduleText {
+            cron: "0 12 * * *".to_owned(),
+            time_zone: "Mars/Olympus".to_owned(),
+        })
+        .unwrap();
+        schedule.read_by(Zones::new(folder.path().to_owned()).rules("Mars/Olympus"));
+        assert_eq!(
+            schedule.next_after(at("2026-07-01T00:00:00Z")),
+            Some(at("2026-07-01T11:00:00Z"))
+        );
     }
 
     #[test]

@@ -183,3 +183,55 @@ fn columns_that_a_data_file_lacks_are_named_with_the_nearest() {
     assert_eq!(code, Some(1), "{said}");
     assert!(said.starts_with(expected), "{said}");
 }
+
+/// The smallest file of a zone: an hour ahead of UTC for ever.
+fn an_hour_ahead() -> Vec<u8> {
+    let block = |end: &[u8]| {
+        // No leap seconds, transitions or indicators; one type, and four characters of abbreviation.
+        let counts = [0_u32, 0, 0, 0, 1, 4].map(u32::to_be_bytes).concat();
+        [
+            b"TZif2",
+            &[0; 15][..],
+            &counts,
+            &3_600_i32.to_be_bytes(),
+            &[0, 0],
+            b"TST\0",
+            end,
+        ]
+        .concat()
+    };
+    [block(b""), block(b"\nTST-1\n")].concat()
+}
+
+#[test]
+fn a_time_zone_that_only_this_machine_has_is_one() {
+    let zones = tempfile::TempDir::new().unwrap();
+    std::fs::create_dir(zones.path().join("Mars")).unwrap();
+    std::fs::write(zones.path().join("Mars/Olympus"), an_hour_ahead()).unwrap();
+    let repository = Repository::dev();
+    repository.write(
+        "environments/dev/nightly.yaml",
+        "apiVersion: aurora.io/v1alpha1
+kind: MLTrainingJob
+metadata: { name: nightly }
+spec:
+  modelName: nightly
+  schedule: { cron: '0 3 * * *', timeZone: Mars/Olympus }
+  dataset: { uri: 'builtin:iris' }
+  algorithm: logistic_regression
+  evaluation: { metric: accuracy }
+",
+    );
+    repository.commit("a job of Mars");
+    let validate = |folder: &std::path::Path| {
+        let mut command = aurora();
+        command.args(["validate", "--repo"]).arg(repository.path());
+        let output = run(command.env("TZDIR", folder));
+        (output.status.code(), text(&output))
+    };
+    let (code, said) = validate(zones.path());
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said) = validate(&zones.path().join("Mars"));
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("\"Mars/Olympus\" is no IANA time zone"), "{said}");
+}

@@ -171,7 +171,7 @@ pub fn training_object(
 /// All that is wrong with its spec, or the annotation that is missing or malformed.
 pub fn read_training_object(object: &MLTrainingJob) -> Result<TrainingObject, Vec<Problem>> {
     Ok(TrainingObject {
-        spec: super::training(object)?,
+        spec: super::accepted_training(object)?,
         revision: required(&object.metadata, REVISION).map_err(|problem| vec![problem])?,
         committed_at: required::<Timestamp>(&object.metadata, COMMITTED_AT)
             .map_err(|problem| vec![problem])?,

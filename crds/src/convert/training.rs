@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use planner::names::Digest;
+use planner::names::{Digest, Malformed};
 use planner::schedule::{Schedule, ScheduleText, is_zone, zone_names};
 use planner::training::{
     Algorithm, Dataset, Derivation, Evaluation, Feature, Holdout, RunPolicy, Target, Training,
@@ -14,16 +14,40 @@ use crate::{
     TargetSpec,
 };
 
+/// Says whether a time zone that is not compiled in is known besides, e.g. to the system.
+pub type KnowsZone<'a> = &'a dyn Fn(&str) -> bool;
+
 /// Returns what an MLTrainingJob says.
 ///
 /// # Errors
 ///
 /// All that is wrong beyond the schema: cron and time zone, paths, features, hyperparameters.
-pub fn training(job: &MLTrainingJob) -> Result<Training, Vec<Problem>> {
+pub fn training(job: &MLTrainingJob, knows: KnowsZone<'_>) -> Result<Training, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let training = read(job, &mut problems, |spec| schedule(spec, knows));
+    training.filter(|_| problems.is_empty()).ok_or(problems)
+}
+
+/// Returns what an MLTrainingJob says that was accepted once: what has been refused since is no reason to lose its runs.
+///
+/// # Errors
+///
+/// All that cannot be understood.
+pub fn accepted_training(job: &MLTrainingJob) -> Result<Training, Vec<Problem>> {
+    let mut problems = Vec::new();
+    read(job, &mut problems, accepted_schedule).ok_or(problems)
+}
+
+/// Reads what can be understood, and tells what is wrong with it.
+fn read(
+    job: &MLTrainingJob,
+    problems: &mut Vec<Problem>,
+    schedule: impl FnOnce(&ScheduleSpec) -> Result<RunPolicy, Problem>,
+) -> Option<Training> {
     let MLTrainingJobSpec {
         model_name,
         version,
-        schedule,
+        schedule: of_job,
         dataset,
         algorithm,
         hyperparameters,
@@ -32,42 +56,33 @@ pub fn training(job: &MLTrainingJob) -> Result<Training, Vec<Problem>> {
         active_deadline_seconds,
         suspend,
     } = &job.spec;
-    let mut problems = Vec::new();
-    let runs = match (version, schedule) {
-        (_, Some(schedule)) => keep(&mut problems, self::schedule(schedule)),
+    let runs = match (version, of_job) {
+        (_, Some(of_job)) => keep(problems, schedule(of_job)),
         (Some(version), None) => Some(RunPolicy::Fixed(version.clone())),
         (None, None) => Some(RunPolicy::PerInputs),
     };
-    let source = keep(&mut problems, dataset::parse(&dataset.uri, "spec.dataset"));
-    let sha256 = keep(
-        &mut problems,
-        digest(dataset.sha256.as_deref(), "spec.dataset.sha256"),
-    );
-    let features = keep_all(&mut problems, features(&dataset.features));
+    let source = keep(problems, dataset::parse(&dataset.uri, "spec.dataset"));
+    let sha256 = keep(problems, digest(dataset.sha256.as_deref(), "spec.dataset.sha256"));
+    let features = keep_all(problems, features(&dataset.features));
     problems.extend(hyperparameter_problems(*algorithm, hyperparameters));
-    let evaluation = keep(&mut problems, self::evaluation(evaluation));
-    match (runs, source, sha256, features, evaluation) {
-        (Some(runs), Some(source), Some(sha256), Some(features), Some(evaluation)) if problems.is_empty() => {
-            Ok(Training {
-                model: model_name.clone(),
-                runs,
-                dataset: Dataset {
-                    source,
-                    sha256,
-                    features,
-                    exclude: dataset.exclude.clone(),
-                    target: dataset.target.as_ref().map(target),
-                },
-                algorithm: *algorithm,
-                hyperparameters: hyperparameters.clone(),
-                seed: *seed,
-                evaluation,
-                active_deadline_seconds: *active_deadline_seconds,
-                suspend: *suspend,
-            })
-        }
-        _ => Err(problems),
-    }
+    let evaluation = keep(problems, self::evaluation(evaluation));
+    Some(Training {
+        model: model_name.clone(),
+        runs: runs?,
+        dataset: Dataset {
+            source: source?,
+            sha256: sha256?,
+            features: features?,
+            exclude: dataset.exclude.clone(),
+            target: dataset.target.as_ref().map(target),
+        },
+        algorithm: *algorithm,
+        hyperparameters: hyperparameters.clone(),
+        seed: *seed,
+        evaluation: evaluation?,
+        active_deadline_seconds: *active_deadline_seconds,
+        suspend: *suspend,
+    })
 }
 
 fn keep<T>(problems: &mut Vec<Problem>, result: Result<T, Problem>) -> Option<T> {
@@ -78,32 +93,46 @@ fn keep_all<T>(problems: &mut Vec<Problem>, result: Result<T, Vec<Problem>>) -> 
     result.map_err(|more| problems.extend(more)).ok()
 }
 
-fn schedule(spec: &ScheduleSpec) -> Result<RunPolicy, Problem> {
+fn schedule(spec: &ScheduleSpec, knows: KnowsZone<'_>) -> Result<RunPolicy, Problem> {
+    let zone = &spec.time_zone;
+    if !is_zone(zone) && !knows(zone) {
+        let hint = match crate::parse::nearest(zone, zone_names()) {
+            Some(near) => format!("did you mean {near}?"),
+            None => "write an IANA time zone, e.g. Europe/Paris".to_owned(),
+        };
+        let message = format!("{zone:?} is no IANA time zone");
+        return Err(Problem::new("spec.schedule.timeZone", message, hint));
+    }
+    written(spec, Schedule::check_dates)
+}
+
+fn accepted_schedule(spec: &ScheduleSpec) -> Result<RunPolicy, Problem> {
+    written(spec, |_schedule| Ok(()))
+}
+
+fn written(
+    spec: &ScheduleSpec,
+    check: impl FnOnce(&Schedule) -> Result<(), Malformed>,
+) -> Result<RunPolicy, Problem> {
     let ScheduleSpec {
         cron,
         time_zone,
         starting_deadline_seconds,
         concurrency_policy,
     } = spec;
-    if !is_zone(time_zone) {
-        let hint = match crate::parse::nearest(time_zone, zone_names()) {
-            Some(near) => format!("did you mean {near}?"),
-            None => "write an IANA time zone, e.g. Europe/Paris".to_owned(),
-        };
-        let message = format!("{time_zone:?} is no IANA time zone");
-        return Err(Problem::new("spec.schedule.timeZone", message, hint));
-    }
     let text = ScheduleText {
         cron: cron.clone(),
         time_zone: time_zone.clone(),
     };
-    let schedule = Schedule::try_from(text).map_err(|malformed| {
-        Problem::new(
-            "spec.schedule.cron",
-            malformed.to_string(),
-            "write minute, hour, day of month, month and weekday, e.g. \"0 3 * * SUN\"",
-        )
-    })?;
+    let schedule = Schedule::accepted(text)
+        .and_then(|schedule| check(&schedule).map(|()| schedule))
+        .map_err(|malformed| {
+            Problem::new(
+                "spec.schedule.cron",
+                malformed.to_string(),
+                "write minute, hour, day of month, month and weekday, e.g. \"0 3 * * SUN\"",
+            )
+        })?;
     Ok(RunPolicy::Scheduled {
         schedule,
         starting_deadline_seconds: *starting_deadline_seconds,

@@ -57,10 +57,7 @@ const WEEKDAY: Field = Field {
 
 /// Parses five fields into the schedules whose slots they have together.
 pub(super) fn parse(text: &str) -> Result<Vec<cron::Schedule>, Malformed> {
-    let parts: Vec<&str> = text.split_ascii_whitespace().collect();
-    let [minute, hour, day, month, weekday] = parts[..] else {
-        return Err(Malformed::new(text, in_five_fields(text)));
-    };
+    let [minute, hour, day, month, weekday] = five(text)?;
     let time = format!(
         "0 {} {}",
         MINUTE.parse(minute)?.render(),
@@ -69,12 +66,6 @@ pub(super) fn parse(text: &str) -> Result<Vec<cron::Schedule>, Malformed> {
     let month = MONTH.parse(month)?;
     let day = DAY.parse(day)?;
     let weekday = WEEKDAY.parse(weekday)?.weekdays_from_one();
-    if !weekday.is_given && !comes(&day, &month) {
-        return Err(Malformed::new(
-            text,
-            "a schedule of a date that comes: none of its months has such a day",
-        ));
-    }
     let month = month.render();
     let dates = if day.is_given && weekday.is_given {
         vec![
@@ -89,6 +80,23 @@ pub(super) fn parse(text: &str) -> Result<Vec<cron::Schedule>, Malformed> {
         .map(|date| format!("{time} {date}").parse())
         .collect::<Result<_, cron::error::Error>>()
         .map_err(|_ignored| Malformed::new(text, "a cron schedule"))
+}
+
+fn five(text: &str) -> Result<[&str; 5], Malformed> {
+    let parts: Vec<&str> = text.split_ascii_whitespace().collect();
+    parts
+        .try_into()
+        .map_err(|_others| Malformed::new(text, in_five_fields(text)))
+}
+
+/// Refuses five fields whose date never comes.
+pub(super) fn check_dates(text: &str) -> Result<(), Malformed> {
+    let [_minute, _hour, day, month, weekday] = five(text)?;
+    if WEEKDAY.parse(weekday)?.is_given || comes(&DAY.parse(day)?, &MONTH.parse(month)?) {
+        return Ok(());
+    }
+    let expected = "a schedule of a date that comes: none of its months has such a day";
+    Err(Malformed::new(text, expected))
 }
 
 /// Says whether any of the months has any of the days.

@@ -42,7 +42,7 @@ fn check(cron: &str, time_zone: &str, after: &str, expected: &Expect) {
             Some(next),
             "the newest slot until a slot is that slot"
         );
-        let ahead = schedule.zone.local(next) - next.naive_utc();
+        let ahead = schedule.zone.as_ref().unwrap().local(next) - next.naive_utc();
         let offset = chrono::FixedOffset::east_opt(i32::try_from(ahead.num_seconds()).unwrap()).unwrap();
         let local = next.with_timezone(&offset);
         writeln!(lines, "{}", local.format("%a %Y-%m-%d %H:%M %z")).unwrap();
@@ -493,5 +493,30 @@ fn rules_that_are_newer_than_those_that_are_compiled_in_count() {
     assert_eq!(
         schedule("30 2 * * *", "Europe/Paris").next_after(at("2026-07-01 00:00")),
         Some(at("2026-07-01 00:30"))
+    );
+}
+
+#[test]
+fn what_was_accepted_once_is_kept_and_has_no_slot() {
+    let accepted = |cron: &str, zone: &str| {
+        Schedule::accepted(ScheduleText {
+            cron: cron.to_owned(),
+            time_zone: zone.to_owned(),
+        })
+        .unwrap()
+    };
+    let now = "2026-11-28T12:00:00Z".parse().unwrap();
+    let slots = |schedule: &Schedule| (schedule.next_after(now), schedule.newest_until(now));
+    let never = accepted("0 0 31 4 *", "UTC");
+    assert_eq!(slots(&never), (None, None));
+    assert!(never.check_dates().is_err());
+    assert!(accepted("0 0 31 4 MON", "UTC").check_dates().is_ok());
+    let mut elsewhere = accepted("0 3 * * *", "Mars/Olympus");
+    assert_eq!(slots(&elsewhere), (None, None));
+    // Once somebody has its rules, it is a zone like any other.
+    elsewhere.read_by(Some(std::sync::Arc::new(ZoneRules::new(3_600, []))));
+    assert_eq!(
+        elsewhere.next_after(now),
+        Some("2026-11-29T02:00:00Z".parse().unwrap())
     );
 }

@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crds::parse::{FILE_BYTES_MAX, Manifest, Parsed, ParsedFile, parse_file, too_large};
+use crds::parse::{FILE_BYTES_MAX, Manifest, Parsed, ParsedFile, parse_file_with, too_large};
 use planner::deployment::DeclaredDeployment;
 use planner::finding::{Finding, Reason};
 use planner::names::Digest;
@@ -348,7 +348,7 @@ impl Unparsed {
                     documents,
                     findings,
                     values,
-                } = parse_file(&file.path, &content);
+                } = parse_file_with(&file.path, &content, &crate::zones::system_knows);
                 ReadFile {
                     file,
                     size: Size {

@@ -21,7 +21,7 @@ fn slots_by_hand(
         if matches(local) {
             let mut valid = local;
             let slot = loop {
-                match schedule.zone.instants(valid).earliest() {
+                match schedule.zone.as_ref().unwrap().instants(valid).earliest() {
                     Some(slot) => break slot.to_utc(),
                     None => valid += chrono::Duration::minutes(1),
                 }

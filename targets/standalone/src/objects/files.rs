@@ -259,10 +259,12 @@ fn read_all<T: DeserializeOwned>(
     Ok(all)
 }
 
-/// Reads what the status files hold, and removes those of objects that are gone: their tracks ended with the process.
+/// Reads what the status files hold, and removes those of objects that are gone: their tracks ended with the process. That
+/// of an object that is there and was not understood stays, for a program that understands it.
 fn remember_written(data_dir: &DataDir, state: &mut State) -> Result<(), DataDirError> {
     for kind in Kind::ALL {
         let folder = data_dir.kind_folder(STATUSES, kind)?;
+        let objects = data_dir.kind_folder(OBJECTS, kind)?.names()?;
         for file_name in folder.names()? {
             let name = file_name.strip_suffix(".json").unwrap_or_default();
             let known = name.parse::<ObjectName>().ok().filter(|name| match kind {
@@ -271,6 +273,7 @@ fn remember_written(data_dir: &DataDir, state: &mut State) -> Result<(), DataDir
                 Kind::Environment => true,
             });
             match known.filter(|_| !is_unfinished(&file_name)) {
+                None if objects.binary_search(&file_name).is_ok() => {}
                 None => folder.discard(&file_name),
                 Some(name) => {
                     if let Ok(Some(bytes)) = folder.read(&file_name, FILE_BYTES_MAX) {

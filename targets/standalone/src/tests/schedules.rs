@@ -102,3 +102,31 @@ async fn a_clock_that_was_years_ahead_silences_no_schedule() {
             .any(|condition| condition["type"] == "ClockDoubted")
     );
 }
+
+/// What is refused now was taken by a program before: its date never comes, or nobody here knows its zone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_job_that_was_accepted_before_keeps_its_runs() {
+    for (cron, zone, finding) in [
+        ("0 0 31 4 *", "UTC", "a date that comes"),
+        ("0 3 * * *", "Mars/Olympus", "no IANA time zone"),
+    ] {
+        let schedule = serde_json::json!({ "cron": cron, "timeZone": zone });
+        let mut world = world();
+        let before = status(&world);
+        world.end();
+        let file = world.data_dir().join("objects/MLTrainingJob/j.json");
+        let mut object: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        object["spec"]["schedule"] = schedule.clone();
+        std::fs::write(&file, object.to_string()).unwrap();
+        let declared = nightly(1).replace("{ cron: '0 3 * * *' }", &schedule.to_string());
+        world.repo.change("j.yaml", &declared);
+        world.restart();
+        world.settle();
+        assert!(world.findings().contains(finding), "{}", world.findings());
+        let after = status(&world);
+        for field in ["version", "digest", "memory", "metrics"] {
+            assert_eq!(after[field], before[field], "{schedule}: {field}");
+        }
+        assert_eq!(after["nextRun"], Value::Null, "{schedule}");
+    }
+}
