@@ -5,7 +5,7 @@ use std::fs;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{STABLE, Traffic};
-use crate::harness::{Ground, aurora, eventually, trainer, trainer_of};
+use crate::harness::{Ground, aurora, eventually, skipped, trainer, trainer_of};
 
 /// A job that works for a while.
 const LONG: &str = "\
@@ -59,6 +59,17 @@ fn a_trainer_killed_by_the_kernel_is_told_and_tried_again() {
         let of_threads = niceness(first.as_raw_nonzero().to_string());
         (of_threads.len() > 1 && of_threads.iter().all(|nice| nice == "19")).then_some(())
     });
+    // And on the disk, in the words of `ionice`.
+    let turn = std::process::Command::new("ionice")
+        .arg("-p")
+        .arg(first.as_raw_nonzero().to_string())
+        .output();
+    match turn {
+        Ok(turn) => assert_eq!(String::from_utf8_lossy(&turn.stdout).trim(), "idle"),
+        Err(error) => skipped(&format!(
+            "a look at the trainer's turn on the disk; it needs ionice ({error})"
+        )),
+    }
     kill_process(first, Signal::KILL).expect("it works");
 
     let failed = up.event("it is told", |event| {
