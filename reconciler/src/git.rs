@@ -16,6 +16,8 @@ mod difference;
 mod entries;
 mod manifests;
 mod repository;
+#[cfg(test)]
+mod tests;
 mod walk;
 mod work_tree;
 
@@ -84,8 +86,8 @@ pub fn serve(stream: UnixStream, gone: impl FnOnce() + Send + 'static) -> io::Re
                     cause: Cause::Crashed,
                 };
                 write_answer(&mut output, Kind::Failed, &[&serde_json::to_vec(&error)?])?;
-                // What it holds may be half changed.
-                server = Server::default();
+                // What it holds may be half changed: another one has its place, as after any crash.
+                return output.flush();
             }
         }
         output.flush()?;
@@ -135,6 +137,8 @@ fn said(panic: &(dyn Any + Send)) -> &str {
 
 /// Does what a request asks, and writes its answer.
 fn answer(server: &mut Server, request: Request, output: &mut Output) -> Result<(), Failure> {
+    #[cfg(test)]
+    tests::strike(&request);
     match request {
         Request::Open { path, known } => done(output, &server.open(&path, known)?),
         Request::Head { branch } => done(output, &server.head(&branch)?),

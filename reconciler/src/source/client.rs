@@ -216,7 +216,12 @@ impl Exchange<'_> {
             Kind::Part => Ok(Next::Part(bytes)),
             Kind::Done => parse(&bytes).map(Next::Done).map_err(unclear),
             Kind::Failed => match parse(&bytes) {
-                Ok(error) => Err(error),
+                Ok(error) => {
+                    if is_last_word(&error) {
+                        self.client.session = None;
+                    }
+                    Err(error)
+                }
                 Err(error) => Err(unclear(error)),
             },
         }
@@ -243,6 +248,17 @@ impl Drop for Exchange<'_> {
             self.client.session = None;
         }
     }
+}
+
+/// Says whether whoever answered is of no use any more: it panicked.
+fn is_last_word(error: &GitError) -> bool {
+    matches!(
+        error,
+        GitError::Unreadable {
+            cause: Cause::Crashed,
+            ..
+        }
+    )
 }
 
 /// A piece of an answer.
