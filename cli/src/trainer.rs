@@ -13,8 +13,12 @@ use rustix::process::{Pid, getpid, getppid, nice};
 use standalone::Trainer;
 use tokio::process::Command;
 
+use crate::limits;
+
 /// Tells the child whose child it is.
 const PARENT: &str = "AURORA_TRAIN_PARENT";
+/// Tells the child how many files it may have open, where its parent may have more.
+const OPEN_FILES: &str = "AURORA_TRAIN_OPEN_FILES";
 /// All that a training run gets of this process's environment variables.
 const HANDED_ON: [&str; 13] = [
     "PATH",
@@ -68,6 +72,7 @@ impl Trainer for ChildTrainer {
             .arg("--request")
             .arg(request)
             .env(PARENT, getpid().to_string())
+            .envs(limits::files_at_start().map(|limit| (OPEN_FILES, limit.to_string())))
             .stdin(Stdio::null())
             .stdout(Stdio::null());
         command
@@ -79,6 +84,9 @@ impl Trainer for ChildTrainer {
 pub(crate) fn be_a_child() -> io::Result<()> {
     let parent = env::var(PARENT).ok().and_then(|id| id.parse().ok());
     if let Some(parent) = parent.and_then(Pid::from_raw) {
+        if let Some(limit) = env::var(OPEN_FILES).ok().and_then(|limit| limit.parse().ok()) {
+            limits::lower_files(limit);
+        }
         give_way();
         end_with(parent)?;
     }

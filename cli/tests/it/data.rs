@@ -149,6 +149,13 @@ spec:
   evaluation: { metric: r2, minimum: 0.0, holdout: { percent: 20, seed: 0 } }
 ";
 
+fn open_files_max(process: u32) -> u64 {
+    let limits = fs::read_to_string(format!("/proc/{process}/limits")).expect("its limits");
+    let line = limits.lines().find(|line| line.starts_with("Max open files"));
+    line.and_then(|line| line.split_whitespace().nth(3)?.parse().ok())
+        .expect("a number")
+}
+
 #[test]
 fn a_training_run_gets_named_variables_and_no_descriptor() {
     let ground = Ground::dev();
@@ -157,7 +164,7 @@ fn a_training_run_gets_named_variables_and_no_descriptor() {
     // A shell hands it on, as supervisors and builds do.
     let mut command = Command::new("sh");
     command
-        .args(["-c", "exec 9<&0; exec \"$@\" </dev/null", "sh"])
+        .args(["-c", "ulimit -S -n 300; exec 9<&0; exec \"$@\" </dev/null", "sh"])
         .arg(env!("CARGO_BIN_EXE_aurora"))
         .args(["up", "--repo"])
         .arg(ground.repository.path())
@@ -192,7 +199,7 @@ fn a_training_run_gets_named_variables_and_no_descriptor() {
     assert!(names.contains(&"TZ=Europe/Paris".to_owned()), "{names:?}");
     for variable in &names {
         let name = variable.split('=').next().unwrap_or_default();
-        let is_ours = ["AURORA_TRAIN_PARENT", "AURORA_LOG"].contains(&name);
+        let is_ours = ["AURORA_TRAIN_PARENT", "AURORA_TRAIN_OPEN_FILES", "AURORA_LOG"].contains(&name);
         assert!(is_ours || !name.starts_with("AURORA_"), "{variable}");
         assert!(
             !name.starts_with("AWS_") && !name.starts_with("CARGO"),
@@ -204,5 +211,10 @@ fn a_training_run_gets_named_variables_and_no_descriptor() {
         let file = fs::read_link(descriptor.path()).unwrap_or_default();
         assert_ne!(file, secret.path(), "{descriptor:?}");
     }
+    // The server raised its limit for its connections, and hands on the one that it was started with.
+    assert!(open_files_max(id) > 300);
+    eventually("it takes the limit back", || {
+        (open_files_max(child.get().cast_unsigned()) == 300).then_some(())
+    });
     assert!(up.stop().success());
 }

@@ -110,6 +110,7 @@ fn a_reader_that_is_killed_is_replaced_and_ends_with_whoever_asks_it() {
         line[name.len()..].split_whitespace().next().map(str::to_owned)
     };
     assert_eq!(limit("Max data size").as_deref(), Some("2147483648"));
+    assert_eq!(limit("Max open files").as_deref(), Some("512"));
     assert_eq!(limit("Max core file size").as_deref(), Some("0"));
     assert_eq!(limit("Max file size").as_deref(), Some("0"));
 
