@@ -138,6 +138,11 @@ impl DataArguments {
         standalone::inspect(&self.data_dir)
     }
 
+    /// Returns where the data directory lies, if this user may write in it; nothing of it need be there.
+    pub(crate) fn writable(&self) -> Result<PathBuf, DataDirError> {
+        standalone::inspect_to_write(&self.data_dir)
+    }
+
     /// Returns where the environment's registry lies.
     pub(crate) fn registry_root(&self) -> Result<PathBuf, Failure> {
         let data_dir = self.settled()?;

@@ -69,6 +69,15 @@ impl StoreArguments {
         &self.data
     }
 
+    /// Fails if this user is not to write in the data directory, or in a registry that was named.
+    pub(crate) fn refuse_to_write(&self) -> Result<(), Failure> {
+        self.data.writable()?;
+        if let Some(root) = &self.registry {
+            standalone::inspect_untracked(root)?;
+        }
+        Ok(())
+    }
+
     /// Opens the store to read it.
     pub(crate) fn open(&self) -> Result<Store, Failure> {
         let root = match &self.registry {

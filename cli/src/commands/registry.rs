@@ -52,7 +52,7 @@ pub(crate) fn run(arguments: RegistryArguments) -> Result<ExitCode, Failure> {
             None => random_id()?,
         },
     };
-    let root = standalone::settle(&registry)?;
+    let root = standalone::inspect_to_write(&registry)?;
     let was_there = Store::open(&root).is_ok();
     let owner = match Store::init(&root, &wanted, clock::now()) {
         Ok(_store) => wanted,

@@ -111,7 +111,7 @@ pub(crate) fn run(arguments: &RolloutArguments) -> Result<ExitCode, Failure> {
         RolloutCommand::Pause { model, order } => {
             let reason = signed(&order.reason);
             model.deployment()?;
-            write_pause(&model.data.settled()?, &model.model, &reason, clock::now())
+            write_pause(&model.data.writable()?, &model.model, &reason, clock::now())
                 .context(|| "cannot write the command".to_owned())?;
             let asked = Asked {
                 what: "the pause is written, and counts".to_owned(),
@@ -123,7 +123,7 @@ pub(crate) fn run(arguments: &RolloutArguments) -> Result<ExitCode, Failure> {
         }
         RolloutCommand::Resume { model, patience } => {
             model.deployment()?;
-            clear_pause(&model.data.settled()?, &model.model)
+            clear_pause(&model.data.writable()?, &model.model)
                 .context(|| "cannot remove the command".to_owned())?;
             let asked = Asked {
                 what: "the pause is lifted, and that counts".to_owned(),
@@ -144,7 +144,7 @@ fn abort(selection: &ModelSelection, order: &Order) -> Result<(), Failure> {
             .hint("`aurora rollout status` shows what it serves")
     })?;
     write_abort(
-        &selection.data.settled()?,
+        &selection.data.writable()?,
         model,
         digest,
         &signed(&order.reason),

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -217,4 +218,96 @@ fn a_training_run_gets_named_variables_and_no_descriptor() {
         (open_files_max(child.get().cast_unsigned()) == 300).then_some(())
     });
     assert!(up.stop().success());
+}
+
+#[test]
+fn whose_a_data_directory_is_is_asked_by_every_command() {
+    let ground = Ground::dev();
+    let run_in = |words: &[&str]| {
+        let mut command = aurora();
+        command.args(words).arg("--data-dir").arg(ground.data());
+        let output = run(command.current_dir(ground.repository.path()));
+        (output.status.code(), text(&output))
+    };
+    let (code, said) = run_in(&["reconcile", "--once"]);
+    assert_eq!(code, Some(0), "{said}");
+    let commands: [&[&str]; 11] = [
+        &["status"],
+        &["plan"],
+        &["validate"],
+        &["model", "list"],
+        &["model", "verify"],
+        &["model", "gc"],
+        &["model", "gc", "--dry-run"],
+        &["rollout", "status"],
+        &["rollout", "pause", "iris"],
+        &["rollout", "resume", "iris"],
+        &["rollout", "abort", "wine-quality"],
+    ];
+    for folder in ["", "objects", "commands", "registry"] {
+        let path = ground.data().join(folder);
+        let before = fs::metadata(&path).expect("a folder of ours").permissions();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).expect("it is ours");
+        for words in commands {
+            let (code, said) = run_in(words);
+            assert_eq!(code, Some(2), "{folder}, {words:?}: {said}");
+            assert!(
+                said.contains("others may write in"),
+                "{folder}, {words:?}: {said}"
+            );
+        }
+        fs::set_permissions(&path, before).expect("it is ours");
+    }
+    let (_, said) = run_in(&["rollout", "status"]);
+    assert!(!said.contains("paused"), "{said}");
+    let (code, said) = run_in(&["model", "gc"]);
+    assert_eq!(code, Some(0), "{said}");
+
+    // A store that is made anew where others may write is theirs too.
+    let store = ground.data().parent().expect("a folder").join("store");
+    fs::create_dir(&store).expect("made");
+    fs::set_permissions(&store, fs::Permissions::from_mode(0o777)).expect("it is ours");
+    let output = run(aurora().args(["registry", "init", "--registry"]).arg(&store));
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+    assert_eq!(fs::read_dir(&store).expect("it is there").count(), 0);
+}
+
+#[test]
+fn a_repository_elsewhere_that_tracks_the_data_directory_is_refused() {
+    let ground = Ground::dev();
+    let run_beside = |words: &[&str]| {
+        let mut command = aurora();
+        command.args(words).arg("--repo").arg(ground.repository.path());
+        let output = run(command.arg("--data-dir").arg(ground.data()));
+        (output.status.code(), text(&output))
+    };
+    let (code, said) = run_beside(&["reconcile", "--once"]);
+    assert_eq!(code, Some(0), "{said}");
+    // Nothing around the data directory tells whose work tree it lies in.
+    let around = ground.data().canonicalize().expect("it is there");
+    let around = around.parent().expect("a folder");
+    let git = git2::Repository::open(ground.repository.path()).expect("a repository");
+    let mut config = git.config().expect("its configuration");
+    config
+        .set_str("core.worktree", &around.display().to_string())
+        .expect("written");
+    let git = git2::Repository::open(git.path()).expect("a repository");
+    let file = ground.data().join("installation");
+    let file = file.canonicalize().expect("it is there");
+    let file = file.strip_prefix(around).expect("it lies there");
+    let mut index = git.index().expect("an index");
+    index.add_path(file).expect("it is there");
+    index.write().expect("written");
+    for words in [
+        &["reconcile", "--once"][..],
+        &["up", "--inference", "127.0.0.1:0"],
+        &["plan"],
+    ] {
+        let (code, said) = run_beside(words);
+        assert_eq!(code, Some(2), "{words:?}: {said}");
+        assert!(
+            said.contains(&format!("Git tracks {}", file.display())),
+            "{words:?}: {said}"
+        );
+    }
 }

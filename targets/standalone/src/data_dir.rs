@@ -19,6 +19,7 @@ mod tracked;
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Write};
+use std::iter;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -34,6 +35,7 @@ pub use self::error::DataDirError;
 pub(crate) use self::error::advice;
 use self::files::{FILE, plain};
 pub(crate) use self::files::{FilePath, KindFolder, folder};
+use self::place::Purpose;
 pub use self::place::settle;
 use self::tracked::Tracked;
 use crate::syncer::Syncer;
@@ -44,6 +46,8 @@ const HEARTBEAT: &str = "heartbeat";
 const STOP: &str = "stop";
 const INSTALLATION: &str = "installation";
 const GIT: &str = "git";
+/// The folders that are made with the directory.
+const FOLDERS: [&str; 5] = ["objects", "status", "commands", "registry", GIT];
 const DATA_DIGESTS: &str = "data-digests.json";
 /// The largest memory of data files that is read, in bytes.
 const DATA_DIGESTS_BYTES_MAX: u64 = 64 << 20;
@@ -78,7 +82,7 @@ impl DataDir {
         let mut tracked = Tracked::around(&path);
         tracked.refuse()?;
         let dir = make(&path).map_err(|error| not_made(&path, error))?;
-        place::refuse_shared(&dir)?;
+        place::refuse_shared(&dir, Purpose::Write)?;
         let lock = lock(&dir)?;
         let mut data_dir = Self {
             path,
@@ -122,6 +126,17 @@ impl DataDir {
     pub(crate) fn watch_registry(&self, root: &Path) -> Result<(), DataDirError> {
         let root = settle(root)?;
         let mut tracked = Tracked::around(&root);
+        tracked.refuse()?;
+        self.tracked
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(tracked);
+        Ok(())
+    }
+
+    /// Judges what a repository elsewhere, which has the directory in its work tree, tracks of it from here on too.
+    pub(crate) fn watch_repository(&self, repository: &Path) -> Result<(), DataDirError> {
+        let mut tracked = Tracked::of_repository(&self.path, repository);
         tracked.refuse()?;
         self.tracked
             .lock()
@@ -195,7 +210,7 @@ impl DataDir {
     pub fn remake(&self) -> Result<(), DataDirError> {
         self.refuse_tracked()?;
         let dir = make(&self.path).map_err(DataDirError::store("make", &self.path))?;
-        place::refuse_shared(&dir)?;
+        place::refuse_shared(&dir, Purpose::Write)?;
         // A lock that is still there is ours, and taking it twice would be refused.
         if let Some(held) = &self.lock
             && !self.is_intact()
@@ -321,11 +336,11 @@ impl DataDir {
             swept.map_err(DataDirError::store("remove what is unfinished from", dir.path()))
         };
         sweep(dir)?;
-        for name in ["objects", "status", "commands", "registry", GIT] {
+        for name in FOLDERS {
             let folder = dir
                 .make_dir(name)
                 .map_err(DataDirError::store("make", &self.path.join(name)))?;
-            place::refuse_shared(&folder)?;
+            place::refuse_shared(&folder, Purpose::Write)?;
             // A clone in one of our folders: what lies beside our files there is a commit's.
             if !matches!(folder.kind(".git"), Ok(None)) {
                 return Err(DataDirError::WorkTree {
@@ -382,11 +397,44 @@ pub(crate) fn registry_path(data_dir: &Path) -> Option<String> {
 
 /// Returns where a data directory lies that a person named, if it may be looked at: nothing of it need be there.
 ///
-/// One that Git tracks anything of, or that lies behind a link in a work tree, is refused.
+/// One that Git tracks anything of, that lies behind a link in a work tree, or that others may write in, is refused: what
+/// it says would be anybody's word. Another user's may be looked at.
 pub fn inspect(path: &Path) -> Result<PathBuf, DataDirError> {
+    let path = inspect_untracked(path)?;
+    refuse_shared(&path, Purpose::Look)?;
+    Ok(path)
+}
+
+/// Returns where a data directory lies that a person named, if this user may write in it, by the rules of the process
+/// that serves: nothing of it need be there.
+pub fn inspect_to_write(path: &Path) -> Result<PathBuf, DataDirError> {
+    let path = inspect_untracked(path)?;
+    refuse_shared(&path, Purpose::Write)?;
+    Ok(path)
+}
+
+/// Returns where a folder lies that a person named, if Git tracks nothing in it and no link of a work tree leads there.
+pub fn inspect_untracked(path: &Path) -> Result<PathBuf, DataDirError> {
     let path = settle(path)?;
     Tracked::around(&path).refuse()?;
     Ok(path)
+}
+
+/// Refuses a data directory in which a repository elsewhere, which has it in its work tree, tracks anything.
+pub(crate) fn refuse_tracked_by(path: &Path, repository: &Path) -> Result<(), DataDirError> {
+    Tracked::of_repository(&settle(path)?, repository).refuse()
+}
+
+/// Judges whose a data directory and its folders are, as far as they are there.
+fn refuse_shared(path: &Path, purpose: Purpose) -> Result<(), DataDirError> {
+    let folders = FOLDERS.map(|name| path.join(name));
+    for folder in iter::once(path).chain(folders.iter().map(PathBuf::as_path)) {
+        // What is in its place is told by whoever reads it.
+        if let Ok(Some(dir)) = Dir::open_if_there(folder) {
+            place::refuse_shared(&dir, purpose)?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes the directory, for this user alone where it is missing, and opens it.

@@ -32,7 +32,7 @@ use planner::rollout::Tracks;
 use reconciler::AwaitedPin;
 use tokio::sync::Notify;
 
-pub use data_dir::{DataDir, DataDirError, inspect, last_beat, settle};
+pub use data_dir::{DataDir, DataDirError, inspect, inspect_to_write, inspect_untracked, last_beat, settle};
 pub use events::{Event, PassSummary};
 pub use preview::{PreviewError, preview};
 pub use run::{Converged, Mode, Options, RunError, Standalone, StartError, registry_in_use};

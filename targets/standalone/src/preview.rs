@@ -55,6 +55,7 @@ pub fn preview(
         Err(error) if error.is_not_found() => return Err(not_applied()),
         Err(error) => return Err(error.into()),
     };
+    opened.watch_repository(&repository.path)?;
     let locate = locate(&opened);
     let objects = Objects::load(opened.clone(), environment)?;
     let last_good = objects.environment().ok_or_else(not_applied)?;

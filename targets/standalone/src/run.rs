@@ -15,7 +15,7 @@ use reconciler::{Admit, Beat, Locate, Reconciler};
 use registry::{DatasetRoots, Observer, Owner, Store, StoreError};
 use tokio::sync::{broadcast, watch};
 
-use crate::data_dir::{DataDir, DataDirError, registry_path, settle};
+use crate::data_dir::{DataDir, DataDirError, refuse_tracked_by, registry_path, settle};
 use crate::events::{Event, Events};
 use crate::following::{Following, POLL};
 use crate::models::Models;
@@ -157,7 +157,10 @@ impl Standalone {
             // A start that is refused leaves nothing behind.
             source = Source::open(&options.repository, options.follow.clone())?;
         }
+        let repository = &options.repository.path;
+        refuse_tracked_by(&options.data_dir, repository)?;
         let data_dir = Arc::new(DataDir::open(&options.data_dir, &options.installation)?);
+        data_dir.watch_repository(repository)?;
         let objects = Arc::new(Objects::load(data_dir.clone(), &options.environment)?);
         let last_good = objects.environment();
         let was_in_use = last_good.is_some() && registry_path(data_dir.path()).is_some();

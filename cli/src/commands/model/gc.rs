@@ -52,6 +52,9 @@ pub(crate) struct GcArguments {
 }
 
 pub(crate) fn run(arguments: &GcArguments) -> Result<ExitCode, Failure> {
+    if !arguments.dry_run {
+        arguments.store.refuse_to_write()?;
+    }
     let store = arguments.store.open()?;
     let mut named = Named::default();
     // Without the objects nobody knows what is pinned: then nothing is removed.

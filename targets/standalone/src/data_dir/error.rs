@@ -92,7 +92,7 @@ pub enum DataDirError {
     },
     /// It belongs to somebody else.
     #[error(
-        "{} belongs to user {owner}, and this is user {user}: run as that user, `chown -R {user} {}`, or give a folder that aurora makes itself, such as --data-dir {}",
+        "{} belongs to user {owner}, and this is user {user}: run as that user, `chown -R {user} {}`, or give a folder that aurora makes itself, such as {}",
         path.display(), path.display(), path.join("aurora").display()
     )]
     OtherUser {
@@ -105,7 +105,7 @@ pub enum DataDirError {
     },
     /// Somebody else may write in it.
     #[error(
-        "others may write in {} (mode {mode:04o}), and could change what is served: `chmod go-w {}`, or give a folder that aurora makes itself, such as --data-dir {}",
+        "others may write in {} (mode {mode:04o}), and could change what is served: `chmod go-w {}`, or give a folder that aurora makes itself, such as {}",
         path.display(), path.display(), path.join("aurora").display()
     )]
     Shared {

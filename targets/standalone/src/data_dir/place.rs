@@ -95,17 +95,16 @@ fn work_tree(folder: &Path) -> Option<PathBuf> {
 /// mount point of root's with any mode, which is a volume that somebody gave to this process.
 ///
 /// Some file systems give everything one owner, or one mode. There, what this process makes has them too.
-pub(super) fn refuse_shared(dir: &Dir) -> Result<(), DataDirError> {
+///
+/// Whoever only looks may look at another user's: then it is that user and that user's group whom nobody may join.
+pub(super) fn refuse_shared(dir: &Dir, purpose: Purpose) -> Result<(), DataDirError> {
     let access = dir
         .access()
         .map_err(|error| DataDirError::io("examine", dir.path())(error.into()))?;
-    let user = geteuid().as_raw();
-    let groups: Vec<u32> = getgroups()
-        .unwrap_or_default()
-        .into_iter()
-        .chain([getegid()])
-        .map(rustix::process::Gid::as_raw)
-        .collect();
+    let (user, groups) = match purpose {
+        Purpose::Look => (access.user, vec![access.group]),
+        Purpose::Write => (geteuid().as_raw(), groups()),
+    };
     let mut verdict = judge(access, user, &groups, is_volume(dir.path()));
     if verdict != Verdict::Ours
         && let Some(made) = probe(dir)
@@ -124,6 +123,16 @@ pub(super) fn refuse_shared(dir: &Dir) -> Result<(), DataDirError> {
             mode: access.mode,
         }),
     }
+}
+
+/// Returns the groups that this process is in.
+fn groups() -> Vec<u32> {
+    getgroups()
+        .unwrap_or_default()
+        .into_iter()
+        .chain([getegid()])
+        .map(rustix::process::Gid::as_raw)
+        .collect()
 }
 
 /// Returns what a folder gets that this process makes there for itself alone; `None` where it cannot make one.
@@ -149,6 +158,15 @@ fn seen(access: Access, probed: Access, user: u32) -> Access {
         group,
         mode: if are_modes_kept { mode } else { 0o700 },
     }
+}
+
+/// What somebody wants of a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Read what it says.
+    Look,
+    /// Change what it says.
+    Write,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -73,6 +73,28 @@ impl Tracked {
         }
     }
 
+    /// Finds the work tree that a repository elsewhere names in its configuration, `core.worktree`, if the folder is it or
+    /// lies in it: nothing around the folder tells of that. The folder's path is absolute and has no links.
+    pub(super) fn of_repository(folder: &Path, repository: &Path) -> Self {
+        let around = elsewhere(repository).and_then(|(git_dir, work_tree)| {
+            Some(Around {
+                prefix: folder
+                    .strip_prefix(&work_tree)
+                    .ok()?
+                    .as_os_str()
+                    .as_bytes()
+                    .to_vec(),
+                work_tree,
+                git_dir,
+                read: None,
+            })
+        });
+        Self {
+            folder: folder.to_owned(),
+            around: around.into_iter().collect(),
+        }
+    }
+
     /// Fails if an index tracks something in the folder, or in its place, or cannot be read.
     ///
     /// Costs one `stat` per work tree while the index stays what it is.
@@ -171,18 +193,77 @@ impl Around {
 
     /// Returns which hash the repository names its objects by.
     fn hash(&self) -> Hash {
-        let common = read(&self.git_dir.join("commondir"), SMALL_BYTES_MAX).ok();
-        let common = common.map_or_else(
-            || self.git_dir.clone(),
-            |bytes| self.git_dir.join(String::from_utf8_lossy(&bytes).trim_end()),
-        );
-        let config = read(&common.join("config"), SMALL_BYTES_MAX).unwrap_or_default();
-        let config = String::from_utf8_lossy(&config).to_ascii_lowercase();
+        let config = configuration(&self.git_dir).to_ascii_lowercase();
         let is_sha256 = config
             .lines()
             .filter_map(|line| line.split_once('='))
             .any(|(key, value)| key.trim() == "objectformat" && value.trim() == "sha256");
         if is_sha256 { Hash::Sha256 } else { Hash::Sha1 }
+    }
+}
+
+/// Returns a repository's own configuration: that of its work tree last.
+fn configuration(git_dir: &Path) -> String {
+    let common = read(&git_dir.join("commondir"), SMALL_BYTES_MAX).ok();
+    let common = common.map_or_else(
+        || git_dir.to_owned(),
+        |bytes| git_dir.join(String::from_utf8_lossy(&bytes).trim_end()),
+    );
+    let files = [common.join("config"), git_dir.join("config.worktree")];
+    let texts = files.map(|file| read(&file, SMALL_BYTES_MAX).unwrap_or_default());
+    String::from_utf8_lossy(&texts.join(&b'\n')).into_owned()
+}
+
+/// Returns the Git folder of the repository that a path lies in, and the work tree that its configuration names.
+fn elsewhere(repository: &Path) -> Option<(PathBuf, PathBuf)> {
+    let repository = repository.canonicalize().ok()?;
+    let git_dir = repository.ancestors().find_map(|folder| {
+        let is_one = folder.join("HEAD").is_file() && folder.join("objects").is_dir();
+        git_dir(folder).or_else(|| is_one.then(|| folder.to_owned()))
+    })?;
+    let work_tree = named_work_tree(&configuration(&git_dir))?;
+    // A relative one counts from the Git folder.
+    let work_tree = git_dir.join(work_tree).canonicalize().ok()?;
+    Some((git_dir, work_tree))
+}
+
+/// Returns what a configuration says of `core.worktree`; what it includes from other files is not looked at.
+fn named_work_tree(configuration: &str) -> Option<String> {
+    let mut is_core = false;
+    let mut named = None;
+    for line in configuration.lines().map(str::trim) {
+        let mut rest = line;
+        if let Some((section, after)) = line.strip_prefix('[').and_then(|line| line.split_once(']')) {
+            is_core = section.trim().eq_ignore_ascii_case("core");
+            rest = after.trim();
+        }
+        if let Some((key, value)) = rest.split_once('=')
+            && is_core
+            && key.trim().eq_ignore_ascii_case("worktree")
+        {
+            named = Some(unquoted(value.trim()));
+        }
+    }
+    named
+}
+
+/// Takes a value out of its quotes, and what is escaped in it.
+fn unquoted(value: &str) -> String {
+    let mut text = String::new();
+    let mut characters = value.chars();
+    let mut is_quoted = false;
+    while let Some(character) = characters.next() {
+        match character {
+            '"' => is_quoted = !is_quoted,
+            '\\' => text.extend(characters.next()),
+            '#' | ';' if !is_quoted => break,
+            other => text.push(other),
+        }
+    }
+    if is_quoted {
+        text
+    } else {
+        text.trim_end().to_owned()
     }
 }
 

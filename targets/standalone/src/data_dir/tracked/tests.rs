@@ -266,3 +266,67 @@ fn an_index_that_cannot_be_read_is_no_empty_one() {
         );
     }
 }
+
+#[test]
+fn a_repository_elsewhere_that_names_a_work_tree_around_the_folder_is_found() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let elsewhere = elsewhere.path().canonicalize().unwrap();
+    let data = elsewhere.join("site/.aurora");
+    std::fs::create_dir_all(&data).unwrap();
+    let clone = Clone::new();
+    clone.add(2, &[("site/.aurora/lock", LINK), ("a/file", BLOB)]);
+    let git_dir = clone.path().join(".git");
+    let config = std::fs::read_to_string(git_dir.join("config")).unwrap();
+    let to_root = "../".repeat(git_dir.components().count() - 1);
+    let relative = format!("{to_root}{}", elsewhere.strip_prefix("/").unwrap().display());
+    for (named, data, expected) in [
+        (String::new(), "site/.aurora", "nothing"),
+        (
+            format!("[core]\n\tworktree = {}\n", elsewhere.display()),
+            "site/.aurora",
+            "site/.aurora/lock",
+        ),
+        (
+            format!("[CORE] WorkTree=\"{}\" # ours\n", elsewhere.display()),
+            "site/.aurora",
+            "site/.aurora/lock",
+        ),
+        (
+            format!("[core]\nworktree = {relative}\n"),
+            "site/.aurora",
+            "site/.aurora/lock",
+        ),
+        (
+            format!("[core]\nworktree = {}\n", elsewhere.display()),
+            "site/.other",
+            "nothing",
+        ),
+        (
+            format!("[core]\nworktree = {}/site\n", elsewhere.display()),
+            "site/.aurora",
+            "nothing",
+        ),
+        (
+            format!("[other]\nworktree = {}\n", elsewhere.display()),
+            "site/.aurora",
+            "nothing",
+        ),
+        (
+            "[core]\nworktree = /nowhere/at/all\n".to_owned(),
+            "site/.aurora",
+            "nothing",
+        ),
+    ] {
+        std::fs::write(git_dir.join("config"), format!("{config}{named}")).unwrap();
+        let folder = elsewhere.join(data);
+        assert_eq!(
+            said(&mut Tracked::around(&folder)),
+            "nothing",
+            "nothing around it tells"
+        );
+        for repository in [clone.path(), git_dir.clone(), clone.path().join(".git/objects")] {
+            let said = said(&mut Tracked::of_repository(&folder, &repository));
+            assert_eq!(said, expected, "{named:?}, {}", repository.display());
+        }
+    }
+}
