@@ -210,6 +210,8 @@ impl Opened {
     /// Says why something could not be read.
     pub(super) fn unreadable(&self, what: impl Into<String>, error: &git2::Error) -> GitError {
         let cause = match (error.code(), error.class()) {
+            // It is there, and is something else, e.g. a tag in the place of a commit.
+            (ErrorCode::NotFound, ErrorClass::Invalid) => Cause::Damaged,
             (ErrorCode::NotFound, _) if self.is_partial() => Cause::Partial,
             (ErrorCode::NotFound, _) => Cause::Missing,
             (_, ErrorClass::Os | ErrorClass::NoMemory | ErrorClass::Thread) => Cause::System,

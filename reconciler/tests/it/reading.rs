@@ -294,6 +294,28 @@ fn a_branch_s_file_that_names_no_commit_is_told_with_the_commit_that_its_log_nam
 }
 
 #[test]
+fn a_branch_that_names_something_else_than_a_commit_is_damaged_and_not_missing() {
+    let repo = Repo::with(&[]);
+    let git = repo.git();
+    let head = git.head().unwrap().peel_to_commit().unwrap();
+    let tag = git
+        .tag("t", head.as_object(), &head.author(), "a tag", false)
+        .unwrap();
+    for id in [blob(&repo, "text"), head.tree_id(), tag] {
+        fs::write(repo.path().join(".git/refs/heads/main"), format!("{id}\n")).unwrap();
+        let mut source = Source::open(&repo.repository(), None).unwrap();
+        let named = source.head().unwrap();
+        let error = Resolver::default()
+            .resolve(&source, &named, &dev(), None)
+            .unwrap_err();
+        let said = error.to_string();
+        assert!(said.contains(&id.to_string()[..10]), "{said}");
+        assert!(said.contains("fsck says what is damaged"), "{said}");
+        assert!(!said.contains("missing"), "{said}");
+    }
+}
+
+#[test]
 fn a_link_to_the_repository_that_is_swapped_is_followed() {
     if !has_git() {
         return;
