@@ -17,7 +17,8 @@ use clap::Args;
 
 use self::disk::Phase;
 use self::round::Place;
-use self::scenario::{Change, KillScenario, Random};
+use self::scenario::{Change, KillScenario};
+use crate::random::Random;
 
 /// How often each phase must be hit.
 const HITS_MIN: usize = 5;
@@ -67,7 +68,9 @@ pub(crate) fn run(arguments: &KillArguments) -> Result<()> {
             .with_context(|| format!("run {number}: {change}, kill aimed at {aim}"))?;
         // More kills than a failing run has attempts: none of them may count as one.
         let again = if random.below(4) == 0 { 4 } else { 0 };
-        let delays: Vec<_> = (0..again).map(|_| random.delay(RESTART_KILLED_WITHIN)).collect();
+        let delays: Vec<_> = (0..again)
+            .map(|_| delay(RESTART_KILLED_WITHIN, &mut random))
+            .collect();
         let converged = round::converge(&place, &scenario, &delays)
             .with_context(|| format!("run {number}: {change}, killed in {}", killed.phase))?;
         *hits.entry(killed.phase).or_default() += 1;
@@ -105,6 +108,12 @@ fn release_binary() -> PathBuf {
     let here = std::env::current_exe().unwrap_or_default();
     let target = here.ancestors().nth(2).unwrap_or(Path::new("target"));
     target.join("release/aurora")
+}
+
+/// Returns whole milliseconds below `bound`.
+fn delay(bound: Duration, random: &mut Random) -> Duration {
+    let millis = usize::try_from(bound.as_millis()).expect("invariant: bounds are short");
+    Duration::from_millis(random.below(millis) as u64)
 }
 
 /// Returns a phase that was hit least often.

@@ -1,12 +1,15 @@
 //! The recipes of this repository: `cargo xtask generate`, `cargo xtask check`, `cargo xtask fuzz`, `cargo xtask kill`,
-//! `cargo xtask kubernetes-assets`.
+//! `cargo xtask kubernetes-assets`, `cargo xtask mutants`.
 
 mod check;
 mod fuzz;
 mod generate;
 mod kill;
 mod kubernetes_assets;
+mod mutants;
+mod random;
 mod tidy;
+mod workspace;
 
 use std::path::{Path, PathBuf};
 
@@ -32,6 +35,8 @@ enum Recipe {
     Kill(kill::KillArguments),
     /// Print the folder of a control plane's programs for tests, which are built where there are none
     KubernetesAssets,
+    /// Change the code in small ways, and see which changes no test notices
+    Mutants(mutants::MutantsArguments),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -41,6 +46,7 @@ fn main() -> anyhow::Result<()> {
         Recipe::Fuzz(arguments) => fuzz::run(&arguments),
         Recipe::Kill(arguments) => kill::run(&arguments),
         Recipe::KubernetesAssets => kubernetes_assets::run(&root()),
+        Recipe::Mutants(arguments) => mutants::run(&arguments, &root()),
     }
 }
 

@@ -4,10 +4,11 @@ mod walls;
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::Command;
 use std::{fs, str};
 
 use anyhow::{Context as _, bail};
+
+use crate::workspace;
 
 /// The longest Rust file, in lines.
 const LINES_MAX: usize = 600;
@@ -68,24 +69,13 @@ pub(crate) fn check(root: &Path) -> anyhow::Result<()> {
 }
 
 fn files(root: &Path) -> anyhow::Result<Vec<File>> {
-    let listed = Command::new("git")
-        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
-        .current_dir(root)
-        .output()
-        .context("start git")?;
-    if !listed.status.success() {
-        bail!("git ls-files: {}", String::from_utf8_lossy(&listed.stderr).trim());
-    }
     let mut files = Vec::new();
-    for path in String::from_utf8_lossy(&listed.stdout).split_terminator('\0') {
+    for path in workspace::paths(root)? {
         // A file that was removed but not committed, or a link, holds nothing of its own.
-        let full = root.join(path);
+        let full = root.join(&path);
         if full.symlink_metadata().is_ok_and(|metadata| metadata.is_file()) {
             let bytes = fs::read(&full).with_context(|| format!("read {path}"))?;
-            files.push(File {
-                path: path.to_owned(),
-                bytes,
-            });
+            files.push(File { path, bytes });
         }
     }
     Ok(files)

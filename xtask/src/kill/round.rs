@@ -11,7 +11,8 @@ use benchmark::process::{Aurora, Options, Process, family, processes};
 use benchmark::scenario::Pins;
 
 use super::disk::{Disk, Phase};
-use super::scenario::{Change, ENVIRONMENT, KillScenario, MOVING, Random, STEADY, STEADY_VERSION};
+use super::scenario::{Change, ENVIRONMENT, KillScenario, MOVING, STEADY, STEADY_VERSION};
+use crate::random::Random;
 
 /// How long a start may take to converge.
 const CONVERGE_WAIT_MAX: Duration = Duration::from_mins(1);
@@ -64,7 +65,7 @@ pub(super) fn kill(
         Phase::Train => 100,
         Phase::Reconcile | Phase::Publish | Phase::Swap | Phase::Alias => 12,
     });
-    thread::sleep(random.delay(late_max));
+    thread::sleep(super::delay(late_max, random));
     let processes = aurora.usage()?.processes;
     aurora.kill()?;
     check_nobody_left(&place.data)?;

@@ -3,12 +3,12 @@
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::Result;
 use benchmark::scenario::{Pins, Scenario};
 
 use super::disk::Phase;
+use crate::random::Random;
 
 /// The environment's name.
 pub(super) const ENVIRONMENT: &str = "kill";
@@ -41,9 +41,6 @@ pub(super) struct KillScenario {
     /// How many versions of the moving model were asked for.
     versions: u32,
 }
-
-/// SplitMix64: the same seed gives the same run.
-pub(super) struct Random(u64);
 
 impl Change {
     /// Picks a change in whose course `aim` occurs.
@@ -123,28 +120,6 @@ impl KillScenario {
         fs::write(&self.file, moving(&self.declared, self.versions))?;
         self.repository.commit_all(&format!("{MOVING}: {change}"))?;
         Ok(())
-    }
-}
-
-impl Random {
-    pub(super) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// Returns whole milliseconds below `bound`.
-    pub(super) fn delay(&mut self, bound: Duration) -> Duration {
-        let millis = usize::try_from(bound.as_millis()).expect("invariant: bounds are short");
-        Duration::from_millis(self.below(millis) as u64)
-    }
-
-    /// Returns a number below `bound`, which is not 0.
-    pub(super) fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        let bound = bound as u64;
-        usize::try_from((mixed ^ (mixed >> 31)) % bound).expect("invariant: below a usize")
     }
 }
 

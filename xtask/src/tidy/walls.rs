@@ -3,10 +3,8 @@
 //! Read from what cargo itself understands of the manifests, so that a renamed or conditional dependency is seen too.
 
 use std::path::Path;
-use std::process::Command;
 
-use anyhow::{Context as _, bail};
-use serde::Deserialize;
+use crate::workspace::{Dependency, Metadata};
 
 /// All that the planner may depend on: nothing that does I/O, reads a clock or draws random numbers.
 const PLANNER: [&str; 9] = [
@@ -38,39 +36,9 @@ const RECIPES: &str = "xtask";
 /// The folder of the targets.
 const TARGETS: &str = "targets/";
 
-/// What `cargo metadata` says of the workspace.
-#[derive(Debug, Deserialize)]
-struct Metadata {
-    packages: Vec<Package>,
-    workspace_root: String,
-}
-
-#[derive(Debug, Deserialize)]
-struct Package {
-    name: String,
-    manifest_path: String,
-    dependencies: Vec<Dependency>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Dependency {
-    /// The package's own name, however the manifest calls it.
-    name: String,
-    /// `dev` for what only tests use.
-    kind: Option<String>,
-}
-
 /// Adds each wall that a manifest breaks.
 pub(super) fn check(root: &Path, untidy: &mut Vec<String>) -> anyhow::Result<()> {
-    let told = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["metadata", "--no-deps", "--format-version", "1", "--offline"])
-        .current_dir(root)
-        .output()
-        .context("start cargo metadata")?;
-    if !told.status.success() {
-        bail!("cargo metadata: {}", String::from_utf8_lossy(&told.stderr).trim());
-    }
-    let metadata: Metadata = serde_json::from_slice(&told.stdout).context("read cargo metadata")?;
+    let metadata = Metadata::read(root)?;
     untidy.extend(broken(&metadata));
     Ok(())
 }
@@ -115,6 +83,7 @@ fn broken(metadata: &Metadata) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::workspace::Package;
 
     /// A crate, and what it depends on, with the kind of the dependency.
     type Case<'a> = (&'a str, &'a [(&'a str, Option<&'a str>)]);
@@ -134,6 +103,7 @@ mod tests {
         let metadata = Metadata {
             packages: packages.iter().map(package).collect(),
             workspace_root: "/repo".to_owned(),
+            target_directory: String::new(),
         };
         assert_eq!(broken(&metadata), expected);
     }
