@@ -250,3 +250,50 @@ fn parse_checksums(bytes: &[u8]) -> Result<BTreeMap<String, Digest>, String> {
     }
     Ok(files)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checksums_name_each_file_of_the_folder_once_and_nothing_else() {
+        let hex = Digest::of(b"a").hex();
+        let short = &hex[1..];
+        for (text, expected) in [
+            (String::new(), Ok(vec![])),
+            (format!("{hex}  b\n{hex}  a.onnx\n"), Ok(vec!["a.onnx", "b"])),
+            // A name may hold two spaces; the first two end the digest.
+            (format!("{hex}  a  b\n"), Ok(vec!["a  b"])),
+            (
+                format!("{hex}  a\n{hex} b\n"),
+                Err("is no list of checksums in line 2"),
+            ),
+            (format!("{short}  a\n"), Err("is no list of checksums in line 1")),
+            (format!("{hex}  \n"), Err("is no list of checksums in line 1")),
+            (format!("{hex}  ../a\n"), Err("is no list of checksums in line 1")),
+            (
+                format!("{hex}  checksums\n"),
+                Err("is no list of checksums in line 1"),
+            ),
+            (format!("{hex}  a\n{hex}  a\n"), Err("lists a twice")),
+        ] {
+            let parsed = parse_checksums(text.as_bytes());
+            let names = parsed
+                .as_ref()
+                .map(|files| files.keys().map(String::as_str).collect());
+            assert_eq!(names.map_err(String::as_str), expected, "{text}");
+        }
+        assert_eq!(parse_checksums(&[0xFF]), Err("is no UTF-8".to_owned()));
+    }
+
+    #[test]
+    fn checksums_are_read_as_they_are_written() {
+        let files = [("a.onnx", Digest::of(b"a")), ("metadata.json", Digest::of(b"b"))];
+        let read = parse_checksums(format_checksums(&files).as_bytes()).unwrap();
+        let read: Vec<_> = read
+            .iter()
+            .map(|(name, digest)| (name.as_str(), *digest))
+            .collect();
+        assert_eq!(read, files);
+    }
+}
