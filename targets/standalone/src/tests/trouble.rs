@@ -290,6 +290,28 @@ async fn a_trainer_that_is_killed_each_time_fails_after_the_third_and_says_so_me
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_run_that_says_what_is_not_in_the_registry_has_not_published() {
+    for (fate, said) in [
+        (
+            Fate::Pretend,
+            "the run says that it published v20261101-120000, which is not to be found",
+        ),
+        (
+            Fate::PublishAnother,
+            "the run says that it published sha256:ae448ac8",
+        ),
+    ] {
+        let job = training("m", V1, "builtin:iris");
+        let mut world = World::start(Repo::with(&[("m.yaml", &job)]));
+        *world.trainer.fate.lock().unwrap() = fate;
+        let file = world
+            .data_dir()
+            .join("status/MLTrainingJob/m-20261101-120000.json");
+        world.turn_till(|_world| fs::read_to_string(&file).is_ok_and(|status| status.contains(said)));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_run_for_which_nothing_can_be_written_waits_without_counting_attempts() {
     let mut world = serving();
     // Root may write anywhere: a file in the folder's place stops it too.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use planner::Timestamp;
 use planner::deployment::ResolvedPin;
-use planner::names::{ModelName, Revision, Track, Weight};
+use planner::names::{Digest, ModelName, Revision, Track, Weight};
 use planner::rollout::{TrackState, Tracks};
 use reconciler::{AwaitedPin, Beat, Pass, Standing};
 use registry::run::{Ending, RunFolder, RunRequest, RunResult};
@@ -223,6 +223,10 @@ impl Slots for MemorySlots {
 pub(super) enum Fate {
     /// They publish.
     Publish,
+    /// They publish, and say that it was something else.
+    PublishAnother,
+    /// They say that they published, and did not.
+    Pretend,
     /// They refuse their data.
     Refuse,
     /// They find that the newest version was made from the same inputs.
@@ -245,11 +249,13 @@ impl Trainer for FakeTrainer {
         let request = folder.request().unwrap().unwrap();
         let fate = *self.fate.lock().unwrap();
         let ending = match fate {
-            Fate::Publish => {
+            Fate::Publish | Fate::PublishAnother | Fate::Pretend => {
                 let store = Store::open(&request.registry).unwrap();
-                let entry = store.publish(draft(&request)).unwrap();
+                let entry = (fate != Fate::Pretend).then(|| store.publish(draft(&request)).unwrap());
                 Some(Ending::Published {
-                    digest: entry.digest,
+                    digest: entry
+                        .filter(|_| fate == Fate::Publish)
+                        .map_or_else(|| Digest::of(b"another"), |entry| entry.digest),
                     metrics: BTreeMap::from([("r2".to_owned(), 0.5)]),
                 })
             }
@@ -266,7 +272,7 @@ impl Trainer for FakeTrainer {
         }
         let mut command = tokio::process::Command::new("sh");
         command.arg("-c").arg(match fate {
-            Fate::Publish | Fate::SameInputs => "exit 0",
+            Fate::Publish | Fate::PublishAnother | Fate::Pretend | Fate::SameInputs => "exit 0",
             Fate::Refuse => "exit 3",
             Fate::Killed => "kill -9 $$",
             Fate::Hang => "exec sleep 1000",
