@@ -295,11 +295,11 @@ mod tests {
     use super::*;
 
     /// Renders records as `line: cell|cell`, and the fault that ends them.
-    fn records(content: &[u8]) -> String {
+    fn records<R: Read>(content: R) -> String {
         let mut parser = Parser::new(content, 1 << 30);
         let mut record = Record::default();
         let mut text = String::new();
-        let mut next = |parser: &mut Parser<&[u8]>| -> Result<bool, Fault> {
+        let mut next = |parser: &mut Parser<R>| -> Result<bool, Fault> {
             let is_there = parser.read(&mut record)?;
             if is_there {
                 let cells: Vec<String> = record.cells().map(|cell| format!("{cell:?}")).collect();
@@ -337,6 +337,33 @@ mod tests {
             check(text.as_bytes(), &expected);
             check(format!("\u{feff}{text}{end}").as_bytes(), &expected);
         }
+    }
+
+    /// A file of which each read gives one byte, after one that a signal interrupts.
+    struct Interrupted<'a> {
+        content: &'a [u8],
+        is_interrupted: bool,
+    }
+
+    impl Read for Interrupted<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.is_interrupted = !self.is_interrupted;
+            if self.is_interrupted {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            let length = self.content.len().min(1).min(buffer.len());
+            self.content.read(&mut buffer[..length])
+        }
+    }
+
+    #[test]
+    fn a_read_that_a_signal_interrupts_goes_on() {
+        let content = b"x,y\n1,\"a\nb\"\n2,c\n".as_slice();
+        let interrupted = Interrupted {
+            content,
+            is_interrupted: false,
+        };
+        assert_eq!(records(interrupted), records(content));
     }
 
     #[test]
