@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::workspace::{Metadata, Package};
+use crate::workspace::{Dependency, Metadata, Package};
 
 /// What tests and measures the others, and stands above all: its own tests say nothing of them.
 const TOOLS: [&str; 3] = ["benchmark", "testkit", "xtask"];
@@ -21,12 +21,13 @@ pub(super) fn above<'a>(metadata: &'a Metadata, name: &str) -> Vec<&'a str> {
     above.into_iter().map(|(_, package)| package).collect()
 }
 
-/// Returns the names of all that a crate knows, directly or not; without itself.
+/// Returns the names of all that a crate knows, directly or not. What only tests use may know it in turn, and is left out.
 fn known<'a>(metadata: &'a Metadata, package: &'a Package) -> BTreeSet<&'a str> {
     let mut known = BTreeSet::new();
     let mut next = vec![package];
     while let Some(package) = next.pop() {
-        for dependency in &package.dependencies {
+        let is_used = |dependency: &&Dependency| dependency.kind.as_deref() != Some("dev");
+        for dependency in package.dependencies.iter().filter(is_used) {
             let ours = metadata
                 .packages
                 .iter()
@@ -40,7 +41,6 @@ fn known<'a>(metadata: &'a Metadata, package: &'a Package) -> BTreeSet<&'a str> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workspace::Dependency;
 
     #[test]
     fn above_are_all_that_know_it_and_cli_comes_last() {
@@ -52,10 +52,15 @@ mod tests {
             ("registry", &["planner"]),
             ("xtask", &["registry"]),
         ];
-        let packages = graph.map(|(name, knows)| Package {
+        let mut packages = graph.map(|(name, knows)| Package {
             name: name.to_owned(),
             manifest_path: String::new(),
             dependencies: knows.iter().map(|name| dependency(name)).collect(),
+        });
+        // By what only tests use, a crate may know one that stands above it.
+        packages[1].dependencies.push(Dependency {
+            kind: Some("dev".to_owned()),
+            ..dependency("server")
         });
         let metadata = Metadata {
             packages: packages.into(),
