@@ -97,16 +97,29 @@ fn settle<'a>(
     deployments: &mut [Deployment<'a>],
     removals: &Removals<'_>,
 ) -> BTreeSet<ModelName> {
+    let is_kept_elsewhere = |model: &ModelName| {
+        let mut idle = deployments
+            .iter()
+            .filter(|deployment| deployment.wanted.is_none());
+        idle.any(|idle| {
+            idle.before
+                .is_some_and(|before| before.object.spec.model == *model)
+        })
+    };
     let stays = |deployment: &Deployment<'a>| {
         let Some(wanted) = &deployment.wanted else {
             return true;
         };
         let left = deployment.before.map(|before| &before.object.spec.model);
         let left = left.filter(|left| **left != wanted.spec.model && removals.kept.contains(*left));
-        // A model that may not go keeps its object, unless that is needed where something serves already.
+        // A model that may not go keeps its object, unless that is needed where something serves already, or another
+        // object has the model too and nothing else to turn to.
         let is_needed = index.holder(&wanted.spec.model, deployment.name).is_some();
-        let is_last =
-            |left| index.owner(left) == Some(deployment.name) && !is_undeclared(left, desired, index);
+        let is_last = |left| {
+            index.owner(left) == Some(deployment.name)
+                && !is_undeclared(left, desired, index)
+                && !is_kept_elsewhere(left)
+        };
         left.is_some_and(is_last) && !is_needed
     };
     let stays: Vec<bool> = deployments.iter().map(stays).collect();

@@ -192,3 +192,28 @@ fn what_depends_on_what_failed_is_not_done() {
         assert_eq!(stopped, expected, "{failed}");
     }
 }
+
+#[test]
+fn what_another_object_keeps_holds_none_back() {
+    let mut case = three();
+    case.publish("q", 1, None);
+    // `b` has nothing to turn to, and keeps what it serves; `d` takes that over.
+    case.commit_deployment(5, "b", declared_deployment("missing", 1, None));
+    case.commit_deployment(5, "d", declared_deployment("n", 1, None));
+    let first = case.plan().actions.into_iter().next().unwrap();
+    case.act(first);
+    // Before `b` is let go, `d` is of another model.
+    case.commit_deployment(6, "d", declared_deployment("q", 1, None));
+    case.apply(&expect![[r#"
+        MLDeployment/b: is stopped: VersionMissing: stable: version v20260102-000000 of missing does not exist and no training job makes it
+        MLDeployment/d: model n -> q, stable v20260102-000000 (b40711a88c70) [0000000006]
+        environments/dev/b.yaml:1:1: VersionMissing: MLDeployment/b: stable: version v20260102-000000 of missing does not exist and no training job makes it
+          hint: the registry holds no version of missing: add an MLTrainingJob with `version: v20260102-000000`
+    "#]]);
+    case.serve();
+    case.check(&expect![[r#"
+        alias q@stable: none -> v20260102-000000 (b40711a88c70)
+        environments/dev/b.yaml:1:1: VersionMissing: MLDeployment/b: stable: version v20260102-000000 of missing does not exist and no training job makes it
+          hint: the registry holds no version of missing: add an MLTrainingJob with `version: v20260102-000000`
+    "#]]);
+}
