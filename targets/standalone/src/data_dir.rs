@@ -124,19 +124,15 @@ impl DataDir {
 
     /// Judges a registry outside the directory as the directory itself, from here on: a commit may name it.
     pub(crate) fn watch_registry(&self, root: &Path) -> Result<(), DataDirError> {
-        let root = settle(root)?;
-        let mut tracked = Tracked::around(&root);
-        tracked.refuse()?;
-        self.tracked
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(tracked);
-        Ok(())
+        self.watch(Tracked::around(&settle(root)?))
     }
 
     /// Judges what a repository elsewhere, which has the directory in its work tree, tracks of it from here on too.
     pub(crate) fn watch_repository(&self, repository: &Path) -> Result<(), DataDirError> {
-        let mut tracked = Tracked::of_repository(&self.path, repository);
+        self.watch(Tracked::of_repository(&self.path, repository))
+    }
+
+    fn watch(&self, mut tracked: Tracked) -> Result<(), DataDirError> {
         tracked.refuse()?;
         self.tracked
             .lock()
