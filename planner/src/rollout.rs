@@ -3,6 +3,7 @@
 mod actions;
 mod awaited;
 mod commands;
+mod means;
 mod memory;
 mod owner;
 mod step;
@@ -19,6 +20,7 @@ use crate::per_track::PerTrack;
 
 pub use actions::TrackAction;
 pub use awaited::awaited;
+pub use means::Means;
 pub use owner::{Claimant, owner};
 
 /// How many transitions a status remembers.
@@ -115,8 +117,12 @@ impl Default for Capacity {
 pub struct Tracks {
     /// Each track.
     pub track: PerTrack<TrackState>,
-    /// The live weight.
+    /// The live weight: what the route says, whatever requests follow it by now.
     pub weight: Weight,
+    /// Whether there is a route of its own that sends requests to the tracks. A process has none.
+    pub is_routed: bool,
+    /// When the route was last written, as far as the target knows by itself.
+    pub routed_at: Option<Timestamp>,
 }
 
 /// A rollout's whole memory, kept in the object's status. Written in the form of [`memory`], which has a version.
@@ -131,8 +137,12 @@ pub struct Status {
     pub serving: PerTrack<Option<ResolvedPin>>,
     /// The live weight.
     pub weight: Weight,
+    /// When the route was last written; `None` where requests follow it at once.
+    pub routed_at: Option<Timestamp>,
     /// The canary that was lost: its comeback waits for a back-off that doubles.
     pub lost: Option<Lost>,
+    /// The canary that lost replicas which it needed: what was taken from it comes back after a back-off that doubles.
+    pub thinned: Option<Thinned>,
     /// The pause that is in force.
     pub paused: Option<String>,
     /// What the pause froze: the canary may carry so much and no more. Survives a restart of the process.
@@ -153,6 +163,19 @@ pub struct Lost {
     /// How often since it was first ready.
     pub count: u32,
     /// It may carry weight again from here on.
+    pub until: Timestamp,
+}
+
+/// A canary whose ready replicas became too few for what it carried.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Thinned {
+    /// Which.
+    pub digest: Digest,
+    /// How often of late.
+    pub count: u32,
+    /// It carries no more than this,
+    pub weight: Weight,
+    /// up to here.
     pub until: Timestamp,
 }
 
@@ -226,6 +249,8 @@ pub struct Model<'a> {
     pub tracks: &'a Tracks,
     /// The memory of the step before.
     pub status: Option<&'a Status>,
+    /// What the target has to carry it out with.
+    pub means: Means,
 }
 
 /// What a step comes to.
@@ -236,6 +261,8 @@ pub struct Rollout {
     /// What each track is meant to serve once the actions are done; `None` empties it. Between attempts at a pin that
     /// does not load this is what the track serves.
     pub goal: PerTrack<Option<ResolvedPin>>,
+    /// How many replicas each track is to have; `None` for one that is empty or that somebody else scales.
+    pub replicas: PerTrack<Option<u32>>,
     /// The live weight from now on.
     pub weight: Weight,
     /// The new memory. Equal to the old one where nothing changed.
@@ -250,7 +277,8 @@ pub struct Rollout {
 ///
 /// The weight is never above the declared one, and above 0 only while the canary serves exactly its pin, is ready for
 /// that much, and stable serves something. One exception: in a promotion the canary keeps the weight that it has until
-/// stable serves the same digest, so that nobody is sent back to the old version.
+/// stable serves the same digest, so that nobody is sent back to the old version. What requests may still follow the last
+/// write of the route to stays until they do not.
 pub fn rollout(model: &Model<'_>, now: Timestamp) -> Rollout {
     step::step(model, now)
 }

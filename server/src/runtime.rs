@@ -179,6 +179,7 @@ impl Runtime {
                 canary: state(&snapshot.canary),
             },
             weight: snapshot.weight,
+            ..Tracks::default()
         }
     }
 

@@ -307,6 +307,13 @@ fn statuses_read_back_as_what_was_written() {
             canary: Some(pin(2)),
         },
         weight: Weight::ZERO,
+        routed_at: Some(time(3)),
+        thinned: Some(rollout::Thinned {
+            digest: pin(2).digest,
+            count: 1,
+            weight: Weight::ZERO,
+            until: time(4),
+        }),
         lost: Some(rollout::Lost {
             digest: pin(2).digest,
             count: 2,

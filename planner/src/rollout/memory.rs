@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{Ceiling, Frozen, Lost, Retry, State, Status, Transition};
+use super::{Ceiling, Frozen, Lost, Retry, State, Status, Thinned, Transition};
 use crate::Timestamp;
 use crate::deployment::ResolvedPin;
 use crate::memory::{self, Format};
@@ -22,7 +22,11 @@ pub(super) struct Memory {
     stable: Option<ResolvedPin>,
     canary: Option<ResolvedPin>,
     weight: Weight,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    routed_at: Option<Timestamp>,
     lost: Option<Lost>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    thinned: Option<Thinned>,
     paused: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ceiling: Option<Ceiling>,
@@ -50,7 +54,9 @@ impl From<Memory> for Status {
             stable,
             canary,
             weight,
+            routed_at,
             lost,
+            thinned,
             paused,
             ceiling,
             frozen,
@@ -63,7 +69,9 @@ impl From<Memory> for Status {
             since,
             serving: PerTrack { stable, canary },
             weight,
+            routed_at,
             lost,
+            thinned,
             paused,
             ceiling,
             frozen,
@@ -83,7 +91,9 @@ impl From<Status> for Memory {
             since,
             serving: PerTrack { stable, canary },
             weight,
+            routed_at,
             lost,
+            thinned,
             paused,
             ceiling,
             frozen,
@@ -101,7 +111,9 @@ impl From<Status> for Memory {
             stable,
             canary,
             weight,
+            routed_at,
             lost,
+            thinned,
             paused,
             ceiling,
             frozen,

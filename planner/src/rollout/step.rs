@@ -1,12 +1,15 @@
 //! The one transition function of a rollout. What it must remember is in [`Status`], so the process may die anywhere.
 
 mod attempt;
+mod capacity;
 mod hold;
+mod route;
 
 use super::actions::actions;
 use super::commands::{InForce, in_force};
 use super::{
-    Ceiling, Frozen, HISTORY_LENGTH_MAX, Lost, Model, Retry, Rollout, State, Status, TrackState, Transition,
+    Ceiling, Frozen, HISTORY_LENGTH_MAX, Lost, Model, Retry, Rollout, State, Status, Thinned, TrackState,
+    Transition,
 };
 use crate::Timestamp;
 use crate::deployment::{ResolvedDeployment, ResolvedPin};
@@ -41,6 +44,7 @@ pub(super) fn step(model: &Model<'_>, now: Timestamp) -> Rollout {
     if promoting {
         next.goal.canary.clone_from(&canary.serving);
         next.weight = model.tracks.weight;
+        next.keeps_replicas = true;
     } else if let Some((pin, declared)) = goal.canary {
         if abort.is_some() {
             // What is loaded may stay for explicit requests; what is not is never loaded again.
@@ -83,7 +87,10 @@ fn canary_step(
     next.lost = hold::lost(pin, tracks, model.status, now);
     next.ceiling = hold::ceiling(pin, declared, paused, tracks, model.status);
     let ceiling = next.ceiling.as_ref().map_or(declared, |ceiling| ceiling.weight);
-    let carried = hold::carried(tracks);
+    let most = ceiling.min(declared);
+    next.thinned = capacity::thinned(pin, most, tracks, model.status, now);
+    next.share = most;
+    let carried = capacity::carried(tracks).min(capacity::limit(next.thinned.as_ref(), now));
     let is_held_back = next
         .lost
         .as_ref()
@@ -94,13 +101,13 @@ fn canary_step(
         } else {
             Weight::FULL
         };
-        next.weight = ceiling.min(declared).min(live).min(carried);
+        next.weight = most.min(live).min(carried);
     }
     let state = attempt
         .state(Track::Canary)
         .or_else(|| is_held_back.then(|| hold::canary_lost(next.lost.as_ref())))
         .or_else(|| (!is_ready).then_some(State::Preparing))
-        .or_else(|| (carried < ceiling.min(declared)).then(|| hold::canary_capacity(tracks)))
+        .or_else(|| (carried < most).then(|| capacity::state(tracks, most, next.thinned.as_ref())))
         .or_else(|| (ceiling < declared).then(|| hold::paused(paused)));
     next.goal.canary = attempt.goal;
     next.retry.canary = attempt.retry;
@@ -154,7 +161,12 @@ struct Next {
     state: State,
     goal: PerTrack<Option<ResolvedPin>>,
     weight: Weight,
+    /// What the canary is meant to carry once it can.
+    share: Weight,
+    /// Whether the canary has no fewer replicas than now.
+    keeps_replicas: bool,
     lost: Option<Lost>,
+    thinned: Option<Thinned>,
     ceiling: Option<Ceiling>,
     frozen: Option<Frozen>,
     retry: PerTrack<Option<Retry>>,
@@ -208,13 +220,24 @@ fn finish(
 ) -> Rollout {
     let Next {
         state,
-        goal,
+        mut goal,
         weight,
+        share,
+        keeps_replicas,
         lost,
+        thinned,
         ceiling,
         frozen,
         retry,
     } = next;
+    let routed_at = route::written_at(model, weight, now);
+    let settles_at = route::settles_at(model, routed_at, now);
+    let is_kept = settles_at.is_some() && route::keep(model, &mut goal);
+    let replicas = capacity::replicas(model, &goal, share, keeps_replicas || settles_at.is_some());
+    let is_to_shrink = settles_at.is_some() && {
+        let settled = capacity::replicas(model, &goal, share, keeps_replicas);
+        settled.canary < replicas.canary
+    };
     let before = model.status;
     let mut history = before.map(|before| before.history.clone()).unwrap_or_default();
     let mut since = now;
@@ -237,11 +260,14 @@ fn finish(
         retry.stable.as_ref().map(|retry| retry.until),
         retry.canary.as_ref().map(|retry| retry.until),
         lost.as_ref().map(|lost| lost.until),
+        thinned.as_ref().map(|thinned| thinned.until),
+        settles_at.filter(|_| is_kept || is_to_shrink),
     ];
-    let is_settled = is_settled(model, &state, &goal, weight);
+    let is_settled = !is_kept && !is_to_shrink && is_settled(model, &state, &goal, weight);
     Rollout {
-        actions: actions(model, &goal, weight, is_abort_done),
+        actions: actions(model, &goal, &replicas, weight, is_abort_done),
         goal,
+        replicas,
         weight,
         wake: wake.into_iter().flatten().filter(|until| now < *until).min(),
         is_settled,
@@ -250,7 +276,9 @@ fn finish(
             since,
             serving: model.tracks.track.as_ref().map(|_, track| track.serving.clone()),
             weight,
+            routed_at,
             lost,
+            thinned,
             paused,
             ceiling,
             frozen,

@@ -4,7 +4,7 @@ use expect_test::expect;
 use planner::memory::{FORMAT, Format};
 use planner::names::Track;
 use planner::per_track::PerTrack;
-use planner::rollout::{Ceiling, Frozen, HoldReason, Lost, Retry, State, Status, Transition};
+use planner::rollout::{Ceiling, Frozen, HoldReason, Lost, Retry, State, Status, Thinned, Transition};
 use planner::runs::{Outcome, Record, Records, SkipReason, StopReason};
 
 use crate::support::{digest, resolved, time, version, weight};
@@ -33,6 +33,13 @@ fn full() -> Status {
             canary: Some(resolved(2)),
         },
         weight: weight(10),
+        routed_at: Some(time(40)),
+        thinned: Some(Thinned {
+            digest: digest(2),
+            count: 4,
+            weight: weight(3),
+            until: time(50),
+        }),
         lost: Some(Lost {
             digest: digest(2),
             count: 3,
@@ -68,6 +75,8 @@ fn empty() -> Status {
         since: time(0),
         serving: PerTrack::default(),
         weight: weight(0),
+        routed_at: None,
+        thinned: None,
         lost: None,
         paused: None,
         ceiling: None,
@@ -140,10 +149,17 @@ fn a_rollout_as_it_is_written() {
             "digest": "sha256:433ebf5bc03dffa38536673207a21281612cef5faa9bc7a4d5b9be2fdb12cf1a"
           },
           "weight": 10,
+          "routed_at": "2026-01-01T00:00:40Z",
           "lost": {
             "digest": "sha256:433ebf5bc03dffa38536673207a21281612cef5faa9bc7a4d5b9be2fdb12cf1a",
             "count": 3,
             "until": "2026-01-01T00:00:30Z"
+          },
+          "thinned": {
+            "digest": "sha256:433ebf5bc03dffa38536673207a21281612cef5faa9bc7a4d5b9be2fdb12cf1a",
+            "count": 4,
+            "weight": 3,
+            "until": "2026-01-01T00:00:50Z"
           },
           "paused": "ann: lunch",
           "ceiling": {

@@ -8,6 +8,7 @@ mod mended;
 mod order;
 mod owner;
 mod rest;
+mod settle;
 mod table;
 
 use std::fmt::Write as _;
@@ -18,10 +19,10 @@ use planner::deployment::{ResolvedDeployment, ResolvedPin};
 use planner::names::{Digest, Track};
 use planner::observed::{DeploymentObject, ObservedModel};
 use planner::per_track::PerTrack;
-use planner::rollout::{Commands, Model, Rollout, State, Status, TrackAction, rollout};
+use planner::rollout::{Commands, Means, Model, Rollout, State, Status, TrackAction, rollout};
 
 use crate::slots::Slots;
-use crate::support::{deployment_object, resolved, revision, time};
+use crate::support::{deployment_object, means_of, resolved, revision, time};
 
 /// A model whose rollout is stepped by hand.
 #[derive(Clone)]
@@ -34,6 +35,8 @@ struct Situation {
     commands: Commands,
     registered: Option<ObservedModel>,
     slots: Slots,
+    /// As many replicas as there are, unless something else is said.
+    means: Option<Means>,
     status: Option<Status>,
     now: Timestamp,
     /// What is decided, a line a step.
@@ -51,6 +54,7 @@ impl Situation {
             commands: Commands::default(),
             registered: None,
             slots: Slots::default(),
+            means: None,
             status: None,
             now: time(0),
             log: String::new(),
@@ -71,6 +75,7 @@ impl Situation {
             registered: self.registered.as_ref(),
             tracks: &self.slots.tracks,
             status: self.status.as_ref(),
+            means: self.means.unwrap_or_else(|| means_of(&self.slots.tracks)),
         };
         rollout(&model, self.now)
     }
@@ -81,7 +86,7 @@ impl Situation {
         let step = self.decide();
         writeln!(self.log, "{}", line(before.percent(), &step)).unwrap();
         writeln!(self.done, "{}", done(&step.actions)).unwrap();
-        self.slots.carry_out(&step.actions);
+        self.slots.carry_out(&step.actions, self.now);
         self.status = Some(step.status.clone());
         step
     }
@@ -155,6 +160,8 @@ fn done(actions: &[TrackAction]) -> String {
             format!("load {track} {} of {}", short(pin), revision.short())
         }
         TrackAction::SetRevision { track, revision } => format!("name {track} {}", revision.short()),
+        TrackAction::Scale { track, replicas } => format!("scale {track} to {replicas}"),
+        TrackAction::Unroute => "unroute".to_owned(),
         TrackAction::Unload(track) => format!("unload {track}"),
         TrackAction::ClearAbort => "clear abort".to_owned(),
         TrackAction::Forget => "forget".to_owned(),

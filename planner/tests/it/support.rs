@@ -8,9 +8,9 @@ use planner::deployment::{Canary, DeclaredDeployment, Deployment, Pin, ResolvedD
 use planner::desired::{Completeness, Dating, Declared, Desired};
 use planner::environment::{Environment, RemovalLimits};
 use planner::finding::Location;
-use planner::names::{Digest, ModelName, ObjectName, Revision, Version, Weight};
+use planner::names::{Digest, ModelName, ObjectName, Revision, Track, Version, Weight};
 use planner::observed::DeploymentObject;
-use planner::rollout::{Commands, Model, Rollout, Status, Tracks, rollout};
+use planner::rollout::{Commands, Means, Model, Rollout, Status, Tracks, rollout};
 use planner::schedule::{Schedule, ScheduleText};
 use planner::training::{Algorithm, DataSource, Dataset, Evaluation, Holdout, Metric, RunPolicy, Training};
 
@@ -166,8 +166,20 @@ pub(crate) fn step(
         registered: None,
         tracks,
         status,
+        means: means_of(tracks),
     };
     rollout(&model, now)
+}
+
+/// Means that want as many replicas as there are, and whose route is followed at once.
+pub(crate) fn means_of(tracks: &Tracks) -> Means {
+    let wanted = |track| tracks.get(track).capacity.wanted;
+    Means {
+        settle: chrono::Duration::zero(),
+        stable_replicas: Some(wanted(Track::Stable)),
+        canary_replicas_min: wanted(Track::Canary),
+        is_restarted_to_rename: false,
+    }
 }
 
 pub(crate) fn environment() -> Environment {

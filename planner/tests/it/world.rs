@@ -1,7 +1,7 @@
-//! A whole environment in memory: Git, objects, registry, slots and training processes.
+//! A whole environment in memory: Git, objects, registry, slots, a cluster's tracks and training processes.
 //!
-//! What may go wrong, does: actions are lost or cut off anywhere, observations are stale, processes restart, statuses
-//! vanish, versions are damaged, aliases are moved by hand, loads and runs fail. What must hold is asserted at each step,
+//! What may go wrong, does: actions are lost or cut off anywhere, observations are stale, processes restart or die between two
+//! writes, replicas come and go, requests follow a route late, statuses vanish, versions are damaged, aliases are moved by hand, loads and runs fail. What must hold is asserted at each step,
 //! and in the end, when nothing goes wrong any more, everything must come to rest where Git says.
 
 mod act;
@@ -13,6 +13,7 @@ mod settle;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use chrono::Duration;
 use planner::Timestamp;
 use planner::desired::Desired;
 use planner::names::{Digest, ModelName, ObjectName, Version};
@@ -28,6 +29,8 @@ const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 const MODELS: [&str; 3] = ["m", "n", "o"];
 const JOBS: [&str; 2] = ["t", "u"];
 const VERSIONS: u32 = 6;
+/// For how long requests may follow what a route said before.
+const SETTLE: Duration = Duration::seconds(5);
 
 /// Everything there is.
 #[derive(Debug)]
@@ -47,6 +50,8 @@ struct World {
     /// What a model without an object was left with.
     left: BTreeMap<ModelName, rollout::Status>,
     slots: BTreeMap<ModelName, Slots>,
+    /// How many replicas stable is declared to have, in a cluster.
+    replicas: BTreeMap<ModelName, u32>,
     commands: BTreeMap<ModelName, Commands>,
     /// Canaries that somebody aborted and that have not left their object since.
     aborted: BTreeMap<ModelName, Digest>,
@@ -78,10 +83,8 @@ impl World {
             queue: Queue::default(),
             processes: Vec::new(),
             left: BTreeMap::new(),
-            slots: MODELS
-                .iter()
-                .map(|name| (model(name), Slots::default()))
-                .collect(),
+            slots: MODELS.iter().map(|name| (model(name), slots(name))).collect(),
+            replicas: MODELS.iter().map(|name| (model(name), 1)).collect(),
             commands: MODELS
                 .iter()
                 .map(|name| (model(name), Commands::default()))
@@ -107,6 +110,15 @@ fn objects_of(observed: &Observed, name: &ModelName) -> Vec<ObjectName> {
     all.filter(|(_, deployment)| deployment.object.spec.model == *name)
         .map(|(name, _)| name.clone())
         .collect()
+}
+
+/// One of the models has slots in a process; the others are deployed in a cluster.
+fn slots(name: &str) -> Slots {
+    if name == MODELS[0] {
+        Slots::default()
+    } else {
+        Slots::cluster(SETTLE)
+    }
 }
 
 fn sound(n: u32, inputs: Option<Digest>) -> ObservedVersion {

@@ -8,7 +8,9 @@ use crds::status::Condition;
 use planner::Timestamp;
 use planner::names::{ModelName, ObjectName};
 use planner::observed::DeploymentObject;
-use planner::rollout::{self, Claimant, Commands, HoldReason, Model, State, TrackAction, owner, rollout};
+use planner::rollout::{
+    self, Claimant, Commands, HoldReason, Means, Model, State, TrackAction, owner, rollout,
+};
 use reconciler::conditions::Facts;
 use registry::Observer;
 
@@ -168,6 +170,7 @@ impl Models {
                 registered: registered.as_deref(),
                 tracks: &tracks,
                 status,
+                means: Means::SLOTS,
             },
             now,
         );
@@ -237,6 +240,8 @@ impl Models {
                 TrackAction::SetRevision { track, revision } => {
                     self.slots.set_revision(model, *track, revision);
                 }
+                // A slot is one replica, and requests come to it by no route of its own.
+                TrackAction::Scale { .. } | TrackAction::Unroute => {}
                 TrackAction::Unload(track) => self.slots.unload(model, *track),
                 TrackAction::ClearAbort => {
                     if let Err(error) = commands::clear_abort(self.objects.data_dir.path(), model) {

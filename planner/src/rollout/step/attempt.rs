@@ -19,6 +19,11 @@ pub(super) fn back_off(count: u32) -> Duration {
     Duration::seconds(seconds.into())
 }
 
+/// Returns the longest wait that there is.
+pub(super) fn longest_back_off() -> Duration {
+    Duration::seconds(BACK_OFF_SECONDS_MAX.into())
+}
+
 /// Says whether the wait after `count` failures or losses is over. A wait that is longer than any means that the clock
 /// was set back.
 pub(super) fn is_over(until: Timestamp, count: u32, now: Timestamp) -> bool {

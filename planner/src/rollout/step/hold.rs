@@ -4,7 +4,6 @@ use super::attempt::back_off;
 use crate::Timestamp;
 use crate::deployment::{ResolvedDeployment, ResolvedPin};
 use crate::names::Weight;
-use crate::per_track::PerTrack;
 use crate::rollout::{Ceiling, Frozen, HoldReason, Lost, State, Status, Tracks};
 
 /// Counts a canary that answered at the last step and now does not.
@@ -92,13 +91,6 @@ pub(super) fn frozen(spec: &ResolvedDeployment, tracks: &Tracks, before: Option<
     })
 }
 
-/// The most that the canary's ready replicas carry: a weight `w` needs `ceil(w/100 × stable replicas)` of them.
-pub(super) fn carried(tracks: &Tracks) -> Weight {
-    let PerTrack { stable, canary } = tracks.track.as_ref().map(|_, track| track.capacity);
-    let percent = u64::from(canary.ready) * 100 / u64::from(stable.wanted.max(1));
-    Weight::try_from(percent.min(100)).unwrap_or(Weight::FULL)
-}
-
 pub(super) fn suspended(reason: &str) -> State {
     State::Holding {
         reason: HoldReason::Suspended,
@@ -110,20 +102,6 @@ pub(super) fn paused(paused: Option<&str>) -> State {
     State::Holding {
         reason: HoldReason::Paused,
         message: paused.unwrap_or_default().to_owned(),
-    }
-}
-
-pub(super) fn canary_capacity(tracks: &Tracks) -> State {
-    let PerTrack { stable, canary } = tracks.track.as_ref().map(|_, track| track.capacity);
-    State::Holding {
-        reason: HoldReason::CanaryCapacity,
-        message: format!(
-            "{} of {} canary replicas are ready, which carry {} beside {} of stable",
-            canary.ready,
-            canary.wanted,
-            carried(tracks),
-            stable.wanted
-        ),
     }
 }
 

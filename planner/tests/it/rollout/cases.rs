@@ -48,7 +48,11 @@ fn tracks() -> Vec<Tracks> {
                     },
                 };
                 let weight = weight(percent);
-                all.push(Tracks { track, weight });
+                all.push(Tracks {
+                    track,
+                    weight,
+                    ..Tracks::default()
+                });
             }
         }
     }

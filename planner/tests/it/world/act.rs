@@ -95,15 +95,19 @@ impl World {
             Event::Operate { model: of } => self.operate(&model(MODELS[of])),
             Event::Load { model: of, track } => self.load(&model(MODELS[of]), track),
             Event::LoseCanary { model: of } => self.slots.get_mut(&model(MODELS[of])).unwrap().lose_canary(),
-            Event::Replicas {
-                model: of,
-                wanted,
-                ready,
-            } => self
-                .slots
-                .get_mut(&model(MODELS[of]))
-                .unwrap()
-                .replicas(wanted, ready),
+            Event::Die { model: of, after } => {
+                // What is in a process goes with it.
+                if self.slots[&model(MODELS[of])].is_cluster() {
+                    self.operate_until(&model(MODELS[of]), Some(after));
+                }
+            }
+            Event::Replicas { model: of, wanted } => _ = self.replicas.insert(model(MODELS[of]), wanted),
+            Event::CanaryReady { model: of, ready } => {
+                let slots = self.slots.get_mut(&model(MODELS[of])).unwrap();
+                if slots.is_cluster() {
+                    slots.canary_ready(ready);
+                }
+            }
             Event::Restart => self.restart(),
             Event::LoseStatus { name: index } => {
                 if let Some(deployment) = self.truth.deployments.get_mut(&name(index)) {

@@ -48,8 +48,12 @@ pub(super) enum Event {
     Load { model: usize, track: Track },
     /// A canary stops answering.
     LoseCanary { model: usize },
-    /// Stable wants so many replicas, and so many of the canary's are ready.
-    Replicas { model: usize, wanted: u32, ready: u32 },
+    /// Stable is to have so many replicas.
+    Replicas { model: usize, wanted: u32 },
+    /// So many of the canary's replicas are ready.
+    CanaryReady { model: usize, ready: u32 },
+    /// A step of the operator in a cluster, which dies after so many actions.
+    Die { model: usize, after: usize },
     /// The process is killed and starts anew.
     Restart,
     /// A status vanishes.
@@ -153,8 +157,9 @@ fn event() -> impl Strategy<Value = Event> {
         24 => model.clone().prop_map(|model| Event::Operate { model }),
         16 => (model.clone(), track.clone()).prop_map(|(model, track)| Event::Load { model, track }),
         2 => model.clone().prop_map(|model| Event::LoseCanary { model }),
-        3 => (model.clone(), 1..5_u32, 0..5_u32)
-            .prop_map(|(model, wanted, ready)| Event::Replicas { model, wanted, ready }),
+        3 => (model.clone(), 1..5_u32).prop_map(|(model, wanted)| Event::Replicas { model, wanted }),
+        5 => (model.clone(), 0..5_u32).prop_map(|(model, ready)| Event::CanaryReady { model, ready }),
+        3 => (model.clone(), 0..4_usize).prop_map(|(model, after)| Event::Die { model, after }),
         2 => Just(Event::Restart),
         2 => (0..NAMES.len()).prop_map(|name| Event::LoseStatus { name }),
         2 => (0..NAMES.len()).prop_map(|name| Event::LoseObject { name }),
@@ -169,7 +174,7 @@ fn event() -> impl Strategy<Value = Event> {
             .prop_map(|(model, track, to)| Event::Tamper { model, track, to }),
         3 => model.clone().prop_map(|model| Event::Abort { model }),
         2 => (model, any::<bool>()).prop_map(|(model, is_paused)| Event::Pause { model, is_paused }),
-        3 => select(vec![1_i64, 10, 100]).prop_map(Event::Wait),
+        5 => select(vec![1_i64, 3, 10, 100]).prop_map(Event::Wait),
         6 => Just(Event::Settle),
     ]
 }

@@ -1,13 +1,15 @@
-//! The standalone target: slots follow objects, runs follow jobs.
+//! The targets: slots, or a cluster's tracks, follow objects; runs follow jobs.
 
 use planner::deployment::ResolvedDeployment;
 use planner::names::{ModelName, Track, Weight};
 use planner::observed::ObservedVersion;
-use planner::rollout::{Claimant, HISTORY_LENGTH_MAX, Model, Rollout, TrackAction, Tracks, owner, rollout};
+use planner::rollout::{
+    Claimant, HISTORY_LENGTH_MAX, Means, Model, Rollout, TrackAction, Tracks, owner, rollout,
+};
 use planner::runs::{Decided, Due, Job, Outcome, Queue, StopReason};
 
 use super::machine::Ending;
-use super::{VERSIONS, World};
+use super::{SETTLE, VERSIONS, World};
 use crate::support::{digest, version};
 
 /// How many processes train at a time.
@@ -16,6 +18,23 @@ const RUNNING_MAX: usize = 2;
 impl World {
     /// One step of a model's rollout.
     pub(super) fn operate(&mut self, model: &ModelName) {
+        self.operate_until(model, None);
+    }
+
+    fn means(&self, model: &ModelName) -> Means {
+        if !self.slots[model].is_cluster() {
+            return Means::SLOTS;
+        }
+        Means {
+            settle: SETTLE,
+            stable_replicas: Some(self.replicas[model]),
+            canary_replicas_min: 1,
+            is_restarted_to_rename: true,
+        }
+    }
+
+    /// One step, whose process dies after so many actions and remembers nothing of them.
+    pub(super) fn operate_until(&mut self, model: &ModelName, dies_after: Option<usize>) {
         let names = self.objects_of(model);
         let claimants: Vec<Claimant<'_>> = names
             .iter()
@@ -39,12 +58,21 @@ impl World {
                 registered: Some(&self.truth.models[model]),
                 tracks: &tracks,
                 status: status.as_ref(),
+                means: self.means(model),
             },
             self.now,
         );
         self.check_step(model, object.as_ref().map(|object| &object.spec), &tracks, &step);
-        if self.slots.get_mut(model).unwrap().carry_out(&step.actions) {
+        let done = step.actions.len().min(dies_after.unwrap_or(usize::MAX));
+        let slots = self.slots.get_mut(model).unwrap();
+        if slots.carry_out(&step.actions[..done], self.now) {
             self.commands.get_mut(model).unwrap().abort = None;
+        }
+        // A route is made as soon as there is something to send requests to.
+        let serves = object.is_some() && slots.tracks.track.stable.serving.is_some();
+        slots.tracks.is_routed |= serves && slots.is_cluster();
+        if dies_after.is_some() {
+            return;
         }
         match name {
             Some(name) => {
@@ -74,6 +102,7 @@ impl World {
         {
             assert_eq!(step.weight, tracks.weight, "sent back in a promotion: {}", case());
         }
+        self.check_abort(model, spec, tracks, step);
         if step.weight == Weight::ZERO {
             return;
         }
@@ -112,6 +141,28 @@ impl World {
             let is_promotion = serving.digest == spec.stable.digest;
             assert!(is_promotion || spec.suspend.is_some(), "undeclared: {}", case());
             assert!(step.weight <= tracks.weight, "raised without a pin: {}", case());
+        }
+    }
+
+    /// An abort is done within the step that sees it, whatever there is of replicas.
+    fn check_abort(
+        &self,
+        model: &ModelName,
+        spec: Option<&ResolvedDeployment>,
+        tracks: &Tracks,
+        step: &Rollout,
+    ) {
+        let canary = spec.and_then(|spec| spec.canary.as_ref());
+        let aborted = self.commands[model].abort.as_ref().map(|(digest, _)| *digest);
+        if let Some(canary) = canary
+            && aborted == Some(canary.pin.digest)
+            && tracks.track.canary.serving.as_ref() == Some(&canary.pin)
+        {
+            let lowers = step.actions.contains(&TrackAction::SetWeight(Weight::ZERO));
+            assert!(
+                lowers || tracks.weight == Weight::ZERO,
+                "{model} goes on: {step:?}"
+            );
         }
     }
 

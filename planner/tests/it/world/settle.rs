@@ -15,9 +15,6 @@ use crate::support::model;
 impl World {
     /// Lets everything work, and time pass, until nothing changes.
     pub(super) fn settle(&mut self) {
-        for slots in self.slots.values_mut() {
-            slots.all_ready();
-        }
         for turn in 0..60 {
             let before = format!("{:?}{:?}", self.truth, self.slots);
             let plan = plan(&self.head, &self.truth, self.now);
@@ -30,6 +27,10 @@ impl World {
                 self.operate(&model);
                 self.load(&model, Track::Stable);
                 self.load(&model, Track::Canary);
+                let slots = self.slots.get_mut(&model).unwrap();
+                if slots.is_cluster() {
+                    slots.canary_ready(u32::MAX);
+                }
             }
             let is_busy = self.train();
             self.end_runs(Ending::Published);
