@@ -23,9 +23,9 @@ use rustix::io::Errno;
 
 use crate::error::StoreError;
 pub use beneath::open_beneath;
-pub(crate) use stamp::SETTLED_SECONDS;
 pub use stamp::Stamp;
 use stamp::found;
+pub(crate) use stamp::{SETTLED_SECONDS, seconds_now};
 
 /// What an unfinished write is called until it is renamed. Only the lock's exclusive holder may remove one.
 pub(crate) const TEMPORARY: &str = ".tmp-";

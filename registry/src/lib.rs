@@ -8,6 +8,7 @@
 //!   <model>/aliases/{stable,canary} -> ../versions/<version>
 //!   <model>/{history.jsonl, history-<n>.jsonl}
 //!   <model>/runs/<version>/{request.json, progress.jsonl, result.json}
+//!   <model>/runs/data.json
 //! ```
 //!
 //! Several processes use one store at a time: readers take no lock and see the old or the new state of everything;

@@ -21,8 +21,9 @@ use planner::names::{Digest, ModelName};
 use planner::observed::ObservedModel;
 
 use crate::error::StoreError;
+use crate::files::seconds_now;
 use crate::store::{DATASETS, METADATA_FILE, REGISTRY, Store};
-use mark::{Mark, seconds_now};
+use mark::Mark;
 use model::Seen;
 
 #[cfg(doc)]

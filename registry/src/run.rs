@@ -1,8 +1,9 @@
 //! `<model>/runs/<version>/`: what a training run was asked, how far it is, and how it ended.
 //!
 //! The target writes `request.json` and starts the trainer on it; the trainer appends to `progress.jsonl` and writes
-//! `result.json` last, by rename.
+//! `result.json` last, by rename. `<model>/runs/data.json` spares it a read of data that nobody touched.
 
+mod data;
 mod folder;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use planner::names::{Digest, ModelName, ObjectName, Revision, Version};
 use planner::training::Training;
 use serde::{Deserialize, Serialize};
 
+pub use data::Sighting;
 pub use folder::RunFolder;
 
 /// `request.json`: everything that a trainer needs.

@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 use planner::names::Digest;
 use planner::training::{DataSource, Target};
 use registry::files::Opened;
+use registry::run::Sighting;
 use registry::{Store, StoreError};
 
 use crate::features::{FeatureError, Layout};
@@ -58,6 +59,8 @@ pub(crate) struct Table {
     pub(crate) hashes: Vec<RowHash>,
     /// Of the file's bytes; of the canonical rows where there is no file.
     pub(crate) digest: Digest,
+    /// What the file was before it was read, where it lies outside the store.
+    pub(crate) sighting: Option<Sighting>,
 }
 
 /// The raw values of the target's column.
@@ -209,10 +212,12 @@ pub(crate) fn read(request: Request<'_>, layout: &Resolve<'_>) -> Result<Table, 
 }
 
 /// Opens a data file, through no link that leads anywhere else.
-fn open_file(request: Request<'_>, path: &Path, uri: &str) -> Result<Opened, ReadError> {
+fn open_file(request: Request<'_>, path: &Path, uri: &str) -> Result<(Opened, Option<Sighting>), ReadError> {
     let opened = match request.source {
-        DataSource::Absolute(_) => registry::open_data_file(request.roots, path).map(Some),
-        _ => registry::files::open_file(path),
+        DataSource::Absolute(_) => {
+            Sighting::open(request.roots, path).map(|(opened, sighting)| Some((opened, Some(sighting))))
+        }
+        _ => registry::files::open_file(path).map(|opened| Some((opened?, None))),
     };
     let dataset = |problem: &str| ReadError::Dataset {
         uri: uri.to_owned(),
@@ -283,8 +288,9 @@ fn read_file(
 ) -> Result<Table, ReadError> {
     let staged = request.store.zip(request.sha256);
     let Some((store, sha256)) = staged.filter(|(store, sha256)| store.dataset_path(sha256) == path) else {
-        let file = open_file(request, path, uri)?.file;
-        return csv::read(file, path, request.sha256, uri, open)
+        let (opened, sighting) = open_file(request, path, uri)?;
+        return csv::read(opened.file, path, request.sha256, uri, open)
+            .map(|table| Table { sighting, ..table })
             .map_err(|error| error.told_to(request.source));
     };
     let read = match store.open_dataset(sha256) {

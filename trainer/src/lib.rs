@@ -16,6 +16,7 @@ mod error;
 mod features;
 mod header;
 mod holdout;
+mod inputs;
 mod metrics;
 pub mod process;
 mod record;
@@ -26,8 +27,6 @@ use std::path::Path;
 
 use planner::Timestamp;
 use planner::finding::Disposition;
-use planner::identity::inputs_hash;
-use planner::names::Digest;
 use planner::training::{Algorithm, DataSource, Holdout, Metric, Training};
 use registry::artifact::{Limits, Model, Predictions, encode_with_signature};
 use registry::run::{Ending, Progress, RunRequest};
@@ -80,10 +79,14 @@ fn train(
     check_metric(training)?;
     let store = Store::open(&request.registry).map_err(TrainError::Open)?;
 
+    if request.published_inputs.is_some() && request.published_inputs == inputs::known(&store, request) {
+        return Ok(Ending::SameInputs);
+    }
     stage(0, "read");
     let stable = Stable::load(&store, request);
     let data = read(&store, request, stable.as_ref())?;
-    let inputs_hash = data.inputs_hash(request);
+    let inputs_hash = inputs::of_tables(request, &data.table, data.holdout.as_ref());
+    inputs::remember(&store, request, [Some(&data.table), data.holdout.as_ref()]);
     if request.published_inputs == Some(inputs_hash) {
         return Ok(Ending::SameInputs);
     }
@@ -174,28 +177,6 @@ impl Data {
     /// Returns the table that the held-out rows are of.
     fn held_table(&self) -> &Table {
         self.holdout.as_ref().unwrap_or(&self.table)
-    }
-
-    /// Returns the hash of what it is trained from: what lies at a path without a digest is what was read there.
-    fn inputs_hash(&self, request: &RunRequest) -> Digest {
-        if !request.training.has_open_data() {
-            return request.inputs_hash;
-        }
-        let mut training = request.training.clone();
-        if let DataSource::Absolute(_) = training.dataset.source {
-            training.dataset.sha256 = Some(self.table.digest);
-        }
-        if let (
-            Holdout::File {
-                source: DataSource::Absolute(_),
-                sha256,
-            },
-            Some(holdout),
-        ) = (&mut training.evaluation.holdout, &self.holdout)
-        {
-            *sha256 = Some(holdout.digest);
-        }
-        inputs_hash(&training)
     }
 
     fn rows(&self) -> usize {

@@ -1,6 +1,7 @@
 //! Stamps: what tells that a file or folder was changed, without reading it.
 
 use std::path::Path;
+use std::time::SystemTime;
 
 use rustix::fs::{AtFlags, CWD, Stat};
 use rustix::io::Errno;
@@ -113,4 +114,11 @@ pub(super) fn found(stat: rustix::io::Result<Stat>) -> rustix::io::Result<Option
         Err(Errno::NOENT) => Ok(None),
         Err(e) => Err(e),
     }
+}
+
+/// Returns the second since the epoch: what file times are compared with.
+pub(crate) fn seconds_now() -> i64 {
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |elapsed| i64::try_from(elapsed.as_secs()).unwrap_or(i64::MAX))
 }

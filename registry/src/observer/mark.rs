@@ -1,7 +1,6 @@
 //! What the stamp of a name was when what it names was read, and whether that can be trusted.
 
 use std::path::Path;
-use std::time::SystemTime;
 
 use crate::error::StoreError;
 use crate::files::Stamp;
@@ -31,11 +30,4 @@ impl Mark {
             mark => mark,
         }
     }
-}
-
-/// Returns the second since the epoch: what file times are compared with.
-pub(super) fn seconds_now() -> i64 {
-    SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |elapsed| i64::try_from(elapsed.as_secs()).unwrap_or(i64::MAX))
 }

@@ -9,11 +9,11 @@ use planner::names::{Digest, ModelName, Version};
 use planner::observed::{ObservedModel, ObservedVersion};
 
 use super::Counters;
-use super::mark::{Mark, seconds_now};
+use super::mark::Mark;
 use super::past::{Past, Standing};
 use crate::alias::{ALIASES, aliases_in};
 use crate::error::{Damage, StoreError};
-use crate::files::{Dir, SETTLED_SECONDS, Stamp};
+use crate::files::{Dir, SETTLED_SECONDS, Stamp, seconds_now};
 use crate::history::HISTORY;
 use crate::reference::versions_in;
 use crate::store::{Store, VERSIONS};

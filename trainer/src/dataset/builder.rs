@@ -216,6 +216,7 @@ impl Builder {
             lines: self.lines,
             hashes: self.hashes,
             digest: digest.expect("invariant: rows without a file are hashed"),
+            sighting: None,
         }
     }
 }

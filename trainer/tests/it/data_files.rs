@@ -229,3 +229,42 @@ fn what_lies_at_a_path_is_what_its_bytes_are() {
     assert_eq!(run_on(&data, None), "published");
     assert_eq!(run_on(&data, None), "the same inputs");
 }
+
+/// A file that nobody touched since a run read it is not read again; what is kept of it decides nothing.
+#[test]
+fn an_unchanged_file_is_not_read_twice() {
+    let world = World::new();
+    // Older than this test: what was changed just now is read again in any case.
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/it/data")
+        .canonicalize()
+        .unwrap();
+    let data = folder.join("line.csv");
+    let source = DataSource::Absolute(data.display().to_string());
+    let mut request = world.request(Algorithm::LinearRegression, source);
+    request.training.dataset.target = Some(target("y"));
+    request.dataset = Some(data);
+    published(&request);
+    request.published_inputs = world.entry(&request).metadata.inputs_hash;
+    let stages = || {
+        let mut stages = Vec::new();
+        let ending = trainer::run(&request, &mut |progress| stages.push(progress.stage), &now);
+        assert_eq!(ending, Ending::SameInputs);
+        stages.join(" ")
+    };
+    assert_eq!(stages(), "");
+    let kept = world.store.root().join("aurora/m/runs/data.json");
+    let content = std::fs::read_to_string(&kept).unwrap();
+    // Gone, damaged, or of other bytes: it is read, and ends as before.
+    std::fs::remove_file(&kept).unwrap();
+    assert_eq!(stages(), "read");
+    assert_eq!(stages(), "");
+    std::fs::write(&kept, "[1").unwrap();
+    assert_eq!(stages(), "read");
+    let sha256 = content.split('"').rev().nth(1).unwrap().to_owned();
+    let other = content.replace(&sha256, &Digest::of(b"other").to_string());
+    assert_ne!(other, content);
+    std::fs::write(&kept, other).unwrap();
+    assert_eq!(stages(), "read");
+    assert_eq!(std::fs::read_to_string(&kept).unwrap(), content);
+}
