@@ -326,6 +326,10 @@ fn advice(cause: Cause, path: &Path) -> String {
                 "; the process that reads Git was lost over it, and another one has its place: git -C {path} fsck says whether an object is damaged; commit it anew"
             )
         }
+        Cause::Killed => {
+            "; another one has its place, and it is tried again: raise the memory limit if it was the kernel"
+                .to_owned()
+        }
         Cause::System | Cause::Stopping => String::new(),
     }
 }
@@ -343,7 +347,12 @@ impl SourceError {
     pub(crate) fn is_of_objects(&self) -> bool {
         match self {
             Self::Unreadable { cause, .. } => match cause {
-                Cause::Missing | Cause::Partial | Cause::Damaged | Cause::Stuck | Cause::Crashed => true,
+                Cause::Missing
+                | Cause::Partial
+                | Cause::Damaged
+                | Cause::Stuck
+                | Cause::Crashed
+                | Cause::Killed => true,
                 Cause::System | Cause::Stopping => false,
             },
             Self::NotARepository { .. }
@@ -363,7 +372,7 @@ impl SourceError {
         matches!(
             self,
             Self::Unreadable {
-                cause: Cause::Stuck | Cause::Crashed,
+                cause: Cause::Stuck | Cause::Crashed | Cause::Killed,
                 ..
             }
         )

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use planner::names::Digest;
+use registry::{Advice, Shortage};
 use sha2::Digest as _;
 use subtle::{Choice, ConstantTimeEq};
 use tokio::task::JoinSet;
@@ -29,7 +30,7 @@ const KEY_HEADER: &str = "x-api-key";
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
     /// The file cannot be read.
-    #[error("failed to read the key file {path}")]
+    #[error("failed to read the key file {path}{}", Advice::from(Shortage::of(source)))]
     Read {
         /// The file.
         path: PathBuf,

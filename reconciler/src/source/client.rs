@@ -11,7 +11,7 @@ use registry::{Advice, Shortage};
 use serde::de::DeserializeOwned;
 
 use super::protocol::{Cause, GitError, Kind, Opened, Request, parse};
-use super::session::{Configuration, Lost, Patience, Session, said};
+use super::session::{Configuration, Lost, Patience, Session, is_killed, said};
 use super::{HEAD, Reader, Repository};
 
 /// Ends all reading of a source, from any thread.
@@ -175,6 +175,7 @@ impl Client {
                 format!("there was no answer within {} s", patience.as_secs_f32()),
                 Cause::Stuck,
             ),
+            Lost::Ended(status) if is_killed(status) => (said(status), Cause::Killed),
             Lost::Ended(status) => (said(status), Cause::Crashed),
             Lost::Io(error) => (
                 format!(
@@ -327,5 +328,47 @@ fn patience(request: &Request) -> Patience {
     Patience {
         work: Duration::from_millis(work_millis),
         time: Duration::from_secs(seconds),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+    use std::process::ExitStatus;
+
+    use expect_test::expect;
+
+    use super::*;
+    use crate::source::SourceError;
+
+    #[test]
+    fn a_process_that_was_killed_blames_no_object() {
+        let mut client = Client::new(&Repository {
+            path: "/repo".into(),
+            reader: Reader::Thread,
+        });
+        let mut said = |status| {
+            let GitError::Unreadable { what, message, cause } = client.lost("m.yaml", Lost::Ended(status))
+            else {
+                panic!("read");
+            };
+            let path = "/repo".into();
+            let revision = None;
+            let error = SourceError::Unreadable {
+                path,
+                what,
+                revision,
+                message,
+                cause,
+            };
+            format!("{error}\n")
+        };
+        let all = [Some(ExitStatus::from_raw(9)), Some(ExitStatus::from_raw(6)), None];
+        let all: String = all.into_iter().map(&mut said).collect();
+        expect![[r#"
+            cannot read m.yaml of /repo: the process that reads Git was killed (signal 9), by the kernel if memory ran out; another one has its place, and it is tried again: raise the memory limit if it was the kernel
+            cannot read m.yaml of /repo: the process that reads Git was ended by signal 6; the process that reads Git was lost over it, and another one has its place: git -C /repo fsck says whether an object is damaged; commit it anew
+            cannot read m.yaml of /repo: the process that reads Git closed its stream; the process that reads Git was lost over it, and another one has its place: git -C /repo fsck says whether an object is damaged; commit it anew
+        "#]].assert_eq(&all);
     }
 }

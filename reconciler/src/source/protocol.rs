@@ -315,8 +315,10 @@ pub enum Cause {
     Damaged,
     /// Reading took more time than it may.
     Stuck,
-    /// Reading took the process with it: its memory, or a fault of ours.
+    /// Reading took the process with it: a fault of ours, or of libgit2.
     Crashed,
+    /// The process was killed while it read: by the kernel where memory ran out, or by somebody.
+    Killed,
     /// The system refused: a disk, a permission, a limit.
     System,
     /// Aurora is ending.

@@ -248,10 +248,21 @@ fn work_of(process: u32) -> Option<Duration> {
     Some(Duration::from_millis((user + system) * 1000 / TICKS_PER_SECOND))
 }
 
+/// SIGKILL.
+const KILL: i32 = 9;
+
+/// Says whether a process was killed from outside: nothing that it reads does that.
+pub(crate) fn is_killed(status: Option<ExitStatus>) -> bool {
+    status.and_then(|status| status.signal()) == Some(KILL)
+}
+
 /// Says how a process ended.
 pub(crate) fn said(status: Option<ExitStatus>) -> String {
     match status {
         Some(status) => match status.signal() {
+            Some(KILL) => {
+                "the process that reads Git was killed (signal 9), by the kernel if memory ran out".to_owned()
+            }
             Some(signal) => format!("the process that reads Git was ended by signal {signal}"),
             None => format!(
                 "the process that reads Git ended with code {}",

@@ -164,7 +164,7 @@ impl KeyFile {
                 }
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
-                    "no key works until the key file is mended"
+                    "no key works until the key file can be used again"
                 );
                 Known {
                     text: Vec::new(),

@@ -257,6 +257,19 @@ fn a_broken_file_is_refused_at_start() {
     expect!["failed to read the key file /nowhere/keys"].assert_eq(&missing.to_string());
 }
 
+/// A file that a limit keeps from being read is not at fault.
+#[test]
+fn a_limit_that_keeps_a_file_from_being_read_is_named() {
+    let error = KeysError::Read {
+        path: "keys".into(),
+        source: rustix::io::Errno::MFILE.into(),
+    };
+    let said = error.to_string();
+    let expected =
+        "failed to read the key file keys; the limit on open files is reached: raise it (ulimit -n";
+    assert!(said.starts_with(expected), "{said}");
+}
+
 #[test]
 fn a_key_that_stands_there_twice_is_named() {
     let keys = [([1; 32], "a"), ([2; 32], "b"), ([1; 32], "c"), ([3; 32], "b")];
