@@ -51,6 +51,11 @@ impl Failure {
         self
     }
 
+    /// Returns what went wrong.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Says on standard error what went wrong and returns the exit code.
     pub(crate) fn report(self) -> ExitCode {
         terminal::complain(&self.message, self.details, self.hint.as_deref());

@@ -23,6 +23,7 @@ mod slots;
 mod status_files;
 mod supervisor;
 mod terminal;
+mod termination;
 mod trainer;
 mod view;
 

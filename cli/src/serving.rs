@@ -7,7 +7,7 @@ use std::time::Duration;
 use std::{io, net, thread};
 
 use registry::Store;
-use server::{ControlPlane, InferenceOptions, Limits, Metrics, Runtime, Sockets, StatusSource};
+use server::{ControlPlane, Health, InferenceOptions, Limits, Metrics, Runtime, Sockets, StatusSource};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
@@ -106,11 +106,17 @@ impl Parts {
     }
 
     /// Starts answering inference requests.
-    pub(crate) fn inference(&mut self, runtime: &Runtime, bound: Bound) -> Result<(), Failure> {
+    pub(crate) fn inference(
+        &mut self,
+        runtime: &Runtime,
+        bound: Bound,
+        health: Health,
+    ) -> Result<(), Failure> {
         let (sockets, access, limits) = bound.into_parts()?;
         let options = InferenceOptions {
             access,
             limits: self.within(limits, 3),
+            health,
         };
         let (runtime, stopped) = (runtime.clone(), self.stopped());
         let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -352,7 +358,7 @@ mod tests {
             let metrics = Metrics::new();
             let runtime = Runtime::new(metrics.clone());
             let status = Arc::new(Hanging(gate.clone()));
-            parts.inference(&runtime, inference).unwrap();
+            parts.inference(&runtime, inference, Health::Ready).unwrap();
             parts
                 .control_plane(store, status, metrics, control_plane)
                 .unwrap();

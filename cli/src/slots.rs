@@ -12,14 +12,12 @@ use planner::rollout::Tracks;
 use reconciler::AwaitedPin;
 use registry::artifact::{Model, load_bytes};
 use registry::{Entry, Reference, Store};
+use server::runtime::warm_up;
 use server::{Artifact, Awaited, Runtime};
 use standalone::{LoadRequest, Slots, Wake};
 use tokio::sync::Semaphore;
 
 use crate::failure::chain;
-
-/// How often a model predicts its example before its first request: enough for its pages and branches to be warm.
-const WARM_UP_PREDICTIONS: usize = 32;
 
 /// The server's slots, filled from one store; cheap to clone.
 #[derive(Debug, Clone)]
@@ -192,9 +190,7 @@ impl Inner {
             ));
         }
         let loaded = load(&self.store, &entry)?;
-        for _ in 0..WARM_UP_PREDICTIONS {
-            std::hint::black_box(loaded.predict(&entry.metadata.example.inputs));
-        }
+        warm_up(&loaded, &entry.metadata);
         Ok(Artifact {
             model: model.clone(),
             track: *track,

@@ -98,7 +98,7 @@ pub(crate) fn taker() -> Taker {
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
             let options = InferenceOptions {
                 access: Access::default(),
-                limits: server::Limits::default(),
+                ..InferenceOptions::default()
             };
             serve_inference(runtime, listener, options, std::future::pending()).await;
         });

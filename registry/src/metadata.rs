@@ -57,7 +57,7 @@ pub struct VersionMetadata {
 
 impl VersionMetadata {
     /// Reads the record of one version, and refuses that of another.
-    pub(crate) fn read(bytes: &[u8], model: &ModelName, version: &Version) -> Result<Self, Damage> {
+    pub fn read(bytes: &[u8], model: &ModelName, version: &Version) -> Result<Self, Damage> {
         let malformed = |problem: String| Damage::Malformed {
             file: METADATA_FILE.to_owned(),
             why: problem,

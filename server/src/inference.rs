@@ -56,6 +56,19 @@ pub struct InferenceOptions {
     pub access: Access,
     /// What it takes from strangers.
     pub limits: Limits,
+    /// What `/health` tells.
+    pub health: Health,
+}
+
+/// What `/health` tells by its status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Health {
+    /// Whether requests can be answered, as `/v2/health/ready`.
+    #[default]
+    Ready,
+    /// Whether the process is alive, as `/v2/health/live`: where it serves one model for its life, that may still be on its
+    /// way, and ending the process would not bring it sooner.
+    Alive,
 }
 
 /// Answers inference requests on `listener` until `shutdown`, then drains: not ready, no new connection, requests
@@ -66,7 +79,7 @@ pub async fn serve_inference(
     options: InferenceOptions,
     shutdown: impl Future<Output = ()>,
 ) {
-    let InferenceOptions { access, limits } = &options;
+    let InferenceOptions { access, limits, .. } = &options;
     let _watching = access.keys.watched();
     let how = Listener::new("inference", limits, access, runtime.metrics());
     let server = Arc::new(Server::new(runtime.clone(), options));
@@ -105,6 +118,7 @@ struct Server {
     runtime: Runtime,
     access: Access,
     limits: Limits,
+    health: Health,
     bodies: BodyLimits,
     /// What answers hold until they are taken.
     answers: Budget,
@@ -124,7 +138,11 @@ struct Server {
 
 impl Server {
     fn new(runtime: Runtime, options: InferenceOptions) -> Self {
-        let InferenceOptions { access, limits } = options;
+        let InferenceOptions {
+            access,
+            limits,
+            health,
+        } = options;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let metrics = runtime.metrics();
         Self {
@@ -144,6 +162,7 @@ impl Server {
             runtime,
             access,
             limits,
+            health,
         }
     }
 
@@ -203,7 +222,11 @@ impl Server {
             Route::Server => Ok(describe::server()),
             Route::Live => Ok(describe::live()),
             Route::Ready => Ok(describe::ready(&self.runtime)),
-            Route::Health => self.listing(&self.probes, place, describe::health).await,
+            Route::Health => {
+                let means = self.health;
+                let health = move |runtime: &Runtime| describe::health(runtime, means);
+                self.listing(&self.probes, place, health).await
+            }
             Route::Metrics => {
                 let _turn = self.turn(&self.listings).await?;
                 let response = reply::metrics(self.runtime.metrics()).await?;

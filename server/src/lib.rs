@@ -5,6 +5,7 @@
 //! inference   Open Inference Protocol v2 and /predict over the runtime
 //! control     /models…, /status…, /openapi.json over the registry and a StatusSource
 //! http        connections: limits, time-outs, drain; the shape of answers and errors
+//! fetch       the other end of the control plane: one version by its digest
 //! keys        who may ask
 //! metrics     what is counted, under the names of docs/metrics.md
 //! ```
@@ -14,6 +15,7 @@
 #![warn(missing_docs)]
 
 pub mod control;
+pub mod fetch;
 mod http;
 pub mod inference;
 pub mod keys;
@@ -24,7 +26,7 @@ mod testing;
 
 pub use control::{ControlPlane, StatusSource, serve_control_plane};
 pub use http::{Limits, Sockets};
-pub use inference::{InferenceOptions, serve_inference};
+pub use inference::{Health, InferenceOptions, serve_inference};
 pub use keys::{Access, Keys};
 pub use metrics::Metrics;
 pub use runtime::{Artifact, Awaited, Runtime};

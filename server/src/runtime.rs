@@ -46,6 +46,16 @@ pub struct Artifact {
     pub metadata: Arc<VersionMetadata>,
 }
 
+/// How often a model predicts its example before its first request: enough for its pages and branches to be warm.
+const WARM_UP_PREDICTIONS: usize = 32;
+
+/// Lets a model predict its example until it is as fast as it gets; blocks.
+pub fn warm_up(model: &registry::artifact::Model, metadata: &VersionMetadata) {
+    for _ in 0..WARM_UP_PREDICTIONS {
+        std::hint::black_box(model.predict(&metadata.example.inputs));
+    }
+}
+
 /// The slots of every model; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Runtime(Arc<Inner>);
@@ -93,6 +103,20 @@ impl Runtime {
     ///
     /// Measures what a row costs, which runs the model for a millisecond or so: not on an async worker.
     pub fn load(&self, artifact: Artifact) {
+        self.put(artifact, |_snapshot| {});
+    }
+
+    /// As [`Self::load`], for a process that serves nothing else: what splits the requests stands before it, so each one
+    /// that names no track is for this one.
+    pub fn load_alone(&self, artifact: Artifact) {
+        let weight = match artifact.track {
+            Track::Stable => Weight::ZERO,
+            Track::Canary => Weight::FULL,
+        };
+        self.put(artifact, |snapshot| snapshot.weight = weight);
+    }
+
+    fn put(&self, artifact: Artifact, also: impl FnOnce(&mut Snapshot)) {
         let Artifact {
             model: name,
             track,
@@ -114,6 +138,7 @@ impl Runtime {
         let model = self.model_or_new(&name);
         self.replace(&mut writer, &model, |snapshot| {
             *snapshot.slot_mut(track) = Some(loaded);
+            also(snapshot);
         });
         drop(writer);
         self.latch().loaded(&name, track, &slot.labels.version);

@@ -1,5 +1,8 @@
 //! `aurora serve`: answers inference requests with what a data directory's objects say, without a repository. Changes
-//! nothing: the pins, the weight and an abort are those that were last reconciled.
+//! nothing: the pins, the weight and an abort are those that were last reconciled. With `--digest` it serves that one
+//! version for its life, from a control plane ([`pinned`]).
+
+mod pinned;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -11,7 +14,7 @@ use planner::names::{ModelName, Revision, Track, Weight};
 use planner::observed::DeploymentObject;
 use registry::Store;
 use serde_json::json;
-use server::{Awaited, Metrics, Runtime};
+use server::{Awaited, Health, Metrics, Runtime};
 use standalone::{LoadRequest, Slots as _, Wake};
 
 use crate::arguments::OutputArguments;
@@ -23,6 +26,7 @@ use crate::serving::{self, Parts};
 use crate::signals::Signals;
 use crate::slots::ServerSlots;
 use crate::terminal::{Announcer, Terminal};
+use pinned::PinnedArguments;
 
 /// How often it is looked whether everything is loaded.
 const LOAD_POLL: Duration = Duration::from_millis(10);
@@ -30,6 +34,8 @@ const LOAD_POLL: Duration = Duration::from_millis(10);
 /// Flags of `aurora serve`.
 #[derive(Debug, Args)]
 pub(crate) struct ServeArguments {
+    #[command(flatten)]
+    pinned: PinnedArguments,
     #[command(flatten)]
     store: StoreArguments,
     #[command(flatten)]
@@ -49,6 +55,9 @@ struct Deployed {
 pub(crate) fn run(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
     let signals = Signals::catch(DONE)?;
     let bound = arguments.inference.bind(&arguments.listener)?;
+    if let Some(pinned) = arguments.pinned.given() {
+        return pinned.serve(bound, Terminal::new(arguments.output.output), signals);
+    }
     let deployed = deployed(arguments)?;
     let store = arguments.store.open()?;
     let terminal = Terminal::new(arguments.output.output);
@@ -113,7 +122,7 @@ async fn serve(
     runtime.expected(Instant::now());
     let address = bound.address;
     let bounds = bound.bounds();
-    parts.inference(&runtime, bound)?;
+    parts.inference(&runtime, bound, Health::Ready)?;
     parts.supervisor().ready();
     tokio::select! {
         loaded = load(&slots, &deployed) => loaded?,

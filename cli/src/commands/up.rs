@@ -14,7 +14,7 @@ use clap::Args;
 use planner::names::EnvironmentName;
 use reconciler::zones::Zones;
 use registry::Store;
-use server::{Metrics, Runtime};
+use server::{Health, Metrics, Runtime};
 use standalone::{DataDir, Event, Mode, Options, Standalone};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
@@ -142,7 +142,7 @@ async fn serve(
     );
 
     let drain = inference.drain_timeout();
-    parts.inference(&runtime, inference)?;
+    parts.inference(&runtime, inference, Health::Ready)?;
     parts.control_plane(standalone.store().clone(), status, metrics, control_plane)?;
     parts.supervisor().ready();
     let trainer = Arc::new(ChildTrainer::new()?);

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::json;
 use warp::reply::Response;
 
+use super::Health;
 use super::evaluate::named;
 use super::prepare::choice;
 use crate::http::reply::{self, Failure};
@@ -33,14 +34,14 @@ pub(super) fn ready(runtime: &Runtime) -> Response {
     reply::json(status(ready), &json!({ "ready": ready, "live": true }))
 }
 
-/// The seed's `/health`, except that it can fail.
-pub(super) fn health(runtime: &Runtime) -> Response {
+/// The seed's `/health`, except that it can fail where it tells of readiness.
+pub(super) fn health(runtime: &Runtime, means: Health) -> Response {
     let ready = runtime.ready(Instant::now());
     let word = if ready { "ok" } else { "not ready" };
     let models = runtime.models();
     let models: Vec<_> = served(&models).collect();
     reply::json(
-        status(ready),
+        status(ready || means == Health::Alive),
         &json!({ "status": word, "service": "aurora-inference", "models": models }),
     )
 }

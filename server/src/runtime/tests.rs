@@ -34,6 +34,18 @@ fn check(runtime: &Runtime, version: Option<&str>, track: Option<Track>, expecte
 }
 
 #[test]
+fn what_is_loaded_alone_answers_whoever_names_no_track() {
+    for (track, other) in [(Track::Stable, Track::Canary), (Track::Canary, Track::Stable)] {
+        let runtime = Runtime::new(Metrics::new());
+        runtime.load_alone(artifact("wine", V1, track, &linear(0.0)));
+        let answers = |asked| ask(&runtime, None, asked);
+        assert_eq!(answers(None), Ok(format!("{track} {V1} split")));
+        assert_eq!(answers(Some(track)), Ok(format!("{track} {V1} explicit")));
+        assert_eq!(answers(Some(other)), Err(NoSlot::Track(other)));
+    }
+}
+
+#[test]
 fn a_request_that_names_its_slot_gets_it_or_hears_why_not() {
     let runtime = wine();
     check(&runtime, None, None, expect!["stable v20260101-000000 split"]);

@@ -47,7 +47,7 @@ impl Up {
         Self::watch(command)
     }
 
-    /// Starts a command that becomes `aurora up`, and waits until it listens.
+    /// Starts a command that becomes `aurora up`, or another that listens, and waits until it does.
     pub(crate) fn watch(command: Command) -> Self {
         Self::watch_with(command, Stdio::null())
     }
@@ -75,15 +75,10 @@ impl Up {
             control_plane: ([127, 0, 0, 1], 0).into(),
         };
         let listening = up.event("it listens", |event| event["event"] == "listening");
-        let address = |name: &str| {
-            listening[name]
-                .as_str()
-                .expect("an address")
-                .parse()
-                .expect("an address")
-        };
-        up.inference = address("inference");
-        up.control_plane = address("control_plane");
+        // Other commands have one listener only.
+        let address = |name: &str| Some(listening[name].as_str()?.parse().expect("an address"));
+        up.inference = address("inference").unwrap_or(up.inference);
+        up.control_plane = address("control_plane").unwrap_or(up.control_plane);
         up
     }
 
@@ -118,7 +113,7 @@ impl Up {
             if found.is_none()
                 && let Some(status) = child.try_wait().expect("a child")
             {
-                panic!("{what}: aurora up ended with {status}");
+                panic!("{what}: aurora ended with {status}");
             }
             found
         })

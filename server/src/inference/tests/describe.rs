@@ -183,6 +183,19 @@ fn paths_and_methods_that_do_not_exist_say_so() {
 }
 
 #[test]
+fn where_health_tells_of_life_it_waits_for_no_model() {
+    let options = InferenceOptions {
+        health: Health::Alive,
+        ..options()
+    };
+    let server = Arc::new(Server::new(Runtime::new(Metrics::new()), options));
+    expect![[r#"
+        200
+        {"models":[],"service":"aurora-inference","status":"not ready"}"#]]
+    .assert_eq(&shown(&block_on(send(&server, get("/health")))));
+}
+
+#[test]
 fn before_anything_is_loaded_it_lives_but_is_not_ready() {
     let runtime = Runtime::new(Metrics::new());
     check(

@@ -1,0 +1,381 @@
+//! The other end of the control plane: one version, known by its digest, for a process that serves it for its life.
+//!
+//! ```text
+//! cache ── whole and loads ────────────────────────────────┐
+//!   └ else: record, artifact (its rest after a break) ── verify ── load ── keep
+//! ```
+//!
+//! What decides is the digest that was pinned. Sizes and times are bounded, a control plane that is away is waited for, and
+//! what asking again cannot mend ends it with words.
+
+mod address;
+mod cache;
+mod client;
+mod error;
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::StatusCode;
+use hyper::header::{CONTENT_RANGE, ETAG};
+use planner::finding::Disposition;
+use planner::names::{Digest, ModelName, Revision, Track, Version};
+use registry::METADATA_BYTES_MAX;
+use registry::artifact::load_bytes;
+use registry::metadata::VersionMetadata;
+
+pub use address::Address;
+use cache::Cache;
+use client::{Answer, Asked, Bounds};
+pub use error::FetchError;
+
+use crate::runtime::{Artifact, warm_up};
+
+/// The largest artifact, as a registry has it.
+const ARTIFACT_BYTES_MAX: u64 = 1 << 30;
+/// How often in a row what only a person can mend is tried: a key or a volume may be a little behind.
+const REFUSALS_MAX: u32 = 5;
+
+/// What a process serves for its life.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// The registered model.
+    pub model: ModelName,
+    /// The version.
+    pub version: Version,
+    /// What was pinned: nothing else is loaded.
+    pub digest: Digest,
+    /// Which track it answers as.
+    pub track: Track,
+    /// The commit that its answers name.
+    pub revision: Revision,
+}
+
+/// Where it comes from.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// The control plane.
+    pub control_plane: Address,
+    /// The file that holds the key, read anew for each attempt.
+    pub key_file: Option<PathBuf>,
+    /// The folder that keeps what was fetched.
+    pub cache: PathBuf,
+}
+
+/// How long it may take, and how long it is waited before it is tried again.
+#[derive(Debug, Clone)]
+struct Pace {
+    /// Of one request.
+    bounds: Bounds,
+    /// Of one attempt, however steadily bytes come; what came stays for the next.
+    attempt: Duration,
+    /// The first pause, each other one twice as long.
+    pause: Duration,
+    /// The longest pause.
+    pause_max: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            bounds: Bounds::default(),
+            attempt: Duration::from_mins(10),
+            pause: Duration::from_millis(500),
+            pause_max: Duration::from_secs(15),
+        }
+    }
+}
+
+/// A version that came whole.
+#[derive(Debug)]
+struct Fetched {
+    metadata: VersionMetadata,
+    bytes: Vec<u8>,
+}
+
+/// Returns what is wanted, verified, loaded and warm: from the cache, else from the control plane, which is asked until it
+/// answers. Ends with an error where that cannot help.
+pub async fn fetch(source: &Source, wanted: &Wanted) -> Result<Artifact, FetchError> {
+    fetch_at(source, wanted, &Pace::default()).await
+}
+
+async fn fetch_at(source: &Source, wanted: &Wanted, pace: &Pace) -> Result<Artifact, FetchError> {
+    let cache = Cache::new(source.cache.clone());
+    let (from, of) = (cache.clone(), wanted.clone());
+    let cached = aside(move || Ok(from.read(&of).and_then(|fetched| load_cached(&of, &fetched)))).await?;
+    if let Some(artifact) = cached {
+        return Ok(artifact);
+    }
+    let fetched = Fetch::new(source, wanted, pace).run().await?;
+    let of = wanted.clone();
+    aside(move || {
+        let artifact = load(&of, &fetched)?;
+        cache.keep(&of, &fetched);
+        Ok(artifact)
+    })
+    .await
+}
+
+/// Runs what blocks where nothing else waits for it.
+async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, FetchError> + Send + 'static,
+) -> Result<T, FetchError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| FetchError::Died(error.to_string()))?
+}
+
+/// Loads what the cache holds; what does not load is no better than what is not there.
+fn load_cached(wanted: &Wanted, fetched: &Fetched) -> Option<Artifact> {
+    let loaded = load(wanted, fetched).inspect_err(|error| {
+        tracing::warn!(
+            error = error as &dyn Error,
+            "what the cache holds does not load: it is fetched anew"
+        );
+    });
+    loaded.ok()
+}
+
+fn load(wanted: &Wanted, Fetched { metadata, bytes }: &Fetched) -> Result<Artifact, FetchError> {
+    let loaded = load_bytes(bytes, metadata)?;
+    warm_up(&loaded, metadata);
+    let Wanted {
+        model,
+        version,
+        digest,
+        track,
+        revision,
+    } = wanted.clone();
+    Ok(Artifact {
+        model,
+        track,
+        version,
+        digest,
+        revision,
+        loaded,
+        metadata: Arc::new(metadata.clone()),
+    })
+}
+
+/// A fetch under way: what has come so far.
+#[derive(Debug)]
+struct Fetch<'a> {
+    source: &'a Source,
+    wanted: &'a Wanted,
+    pace: &'a Pace,
+    metadata: Option<VersionMetadata>,
+    bytes: Vec<u8>,
+}
+
+impl<'a> Fetch<'a> {
+    fn new(source: &'a Source, wanted: &'a Wanted, pace: &'a Pace) -> Self {
+        Self {
+            source,
+            wanted,
+            pace,
+            metadata: None,
+            bytes: Vec::new(),
+        }
+    }
+
+    /// Asks until all is there.
+    async fn run(mut self) -> Result<Fetched, FetchError> {
+        let mut pause = self.pace.pause;
+        let mut refusals = 0;
+        loop {
+            let before = self.bytes.len();
+            let limit = self.pace.attempt;
+            let attempt = tokio::time::timeout(limit, self.attempt());
+            let error = match attempt.await {
+                Ok(Ok(metadata)) => {
+                    return Ok(Fetched {
+                        metadata,
+                        bytes: self.bytes,
+                    });
+                }
+                Ok(Err(error)) => error,
+                Err(_elapsed) => FetchError::Slow {
+                    what: "send an artifact",
+                    limit,
+                },
+            };
+            match error.disposition() {
+                Disposition::Invalid => return Err(error),
+                Disposition::Waiting if refusals + 1 >= REFUSALS_MAX => return Err(error),
+                Disposition::Waiting => refusals += 1,
+                Disposition::Transient => refusals = 0,
+            }
+            if self.bytes.len() > before {
+                pause = self.pace.pause;
+            }
+            tracing::warn!(
+                error = &error as &dyn Error,
+                bytes = self.bytes.len(),
+                again_in_seconds = pause.as_secs_f64(),
+                "failed to fetch the artifact: it is tried again"
+            );
+            tokio::time::sleep(jittered(pause)).await;
+            pause = (pause * 2).min(self.pace.pause_max);
+        }
+    }
+
+    /// Fetches what is not there yet. What came before an error stays where it can be gone on from.
+    async fn attempt(&mut self) -> Result<VersionMetadata, FetchError> {
+        let metadata = match &self.metadata {
+            Some(metadata) => metadata.clone(),
+            None => self.metadata.insert(self.record().await?).clone(),
+        };
+        self.artifact(metadata.artifact.bytes).await?;
+        let (bytes, pinned) = (std::mem::take(&mut self.bytes), self.wanted.digest);
+        let (bytes, got) = aside(move || {
+            let got = Digest::of(&bytes);
+            Ok((bytes, got))
+        })
+        .await?;
+        if got != pinned {
+            return Err(FetchError::Changed { got, pinned });
+        }
+        self.bytes = bytes;
+        Ok(metadata)
+    }
+
+    /// Fetches the version's record: of this model, this version and this digest.
+    async fn record(&self) -> Result<VersionMetadata, FetchError> {
+        let Wanted {
+            model,
+            version,
+            digest,
+            ..
+        } = self.wanted;
+        let mut answer = self.ask(&format!("/models/{model}/{version}"), None).await?;
+        if answer.status() != StatusCode::OK {
+            return Err(self.failure(answer).await);
+        }
+        let mut record = Vec::new();
+        answer
+            .read(&mut record, "the version's record", METADATA_BYTES_MAX)
+            .await?;
+        let metadata = VersionMetadata::read(&record, model, version)
+            .map_err(|damage| FetchError::Unexpected(damage.to_string()))?;
+        let got = metadata.artifact.digest;
+        if got != *digest {
+            return Err(FetchError::OtherDigest {
+                model: model.clone(),
+                version: version.clone(),
+                got,
+                pinned: *digest,
+            });
+        }
+        if metadata.artifact.bytes > ARTIFACT_BYTES_MAX {
+            return Err(FetchError::TooLarge {
+                what: "the artifact",
+                limit: ARTIFACT_BYTES_MAX,
+            });
+        }
+        Ok(metadata)
+    }
+
+    /// Fetches the artifact, or what is missing of it.
+    async fn artifact(&mut self, total: u64) -> Result<(), FetchError> {
+        let Wanted {
+            model,
+            version,
+            digest,
+            ..
+        } = self.wanted;
+        let tag = format!("\"{digest}\"");
+        let there = self.bytes.len() as u64;
+        if there >= total {
+            self.bytes.clear();
+        }
+        let rest = (!self.bytes.is_empty()).then(|| (there, tag.clone()));
+        let mut answer = self
+            .ask(&format!("/models/{model}/{version}/artifact"), rest)
+            .await?;
+        match answer.status() {
+            StatusCode::OK => self.bytes.clear(),
+            StatusCode::PARTIAL_CONTENT if begins_at(&answer, self.bytes.len() as u64, total) => {}
+            StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => {
+                self.bytes.clear();
+                return Err(FetchError::Broken(
+                    "it gives another part than was asked for".to_owned(),
+                ));
+            }
+            _ => return Err(self.failure(answer).await),
+        }
+        let tagged = answer
+            .response
+            .headers()
+            .get(ETAG)
+            .and_then(|tag| tag.to_str().ok());
+        if tagged != Some(&tag) {
+            self.bytes.clear();
+            let tagged = tagged.unwrap_or("no tag").chars().take(100).collect::<String>();
+            return Err(FetchError::Unexpected(format!(
+                "it tags the artifact with {tagged}, not {tag}"
+            )));
+        }
+        let read = answer.read(&mut self.bytes, "the artifact", total).await;
+        if let Err(FetchError::TooLarge { .. }) = read {
+            // Whatever sends more than it announced sent nothing that can be gone on from.
+            self.bytes.clear();
+        }
+        read?;
+        if (self.bytes.len() as u64) < total {
+            let got = self.bytes.len();
+            return Err(FetchError::Broken(format!("{got} of {total} bytes came")));
+        }
+        Ok(())
+    }
+
+    async fn ask(&self, path: &str, rest: Option<(u64, String)>) -> Result<Answer, FetchError> {
+        let key = match &self.source.key_file {
+            Some(file) => Some(client::key(file).await?),
+            None => None,
+        };
+        let asked = Asked { path, rest };
+        client::ask(&self.source.control_plane, key, &asked, &self.pace.bounds).await
+    }
+
+    /// Says what an answer means that is not the one that was asked for.
+    async fn failure(&self, answer: Answer) -> FetchError {
+        let status = answer.status();
+        if status.is_redirection() || status.is_success() || status.is_informational() {
+            return FetchError::Unexpected(format!("it answers {status}"));
+        }
+        let said = answer.said().await;
+        match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => FetchError::Refused { status, said },
+            StatusCode::NOT_FOUND => FetchError::NotThere {
+                model: self.wanted.model.clone(),
+                version: self.wanted.version.clone(),
+                said,
+            },
+            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => {
+                FetchError::Unavailable { status, said }
+            }
+            _ if status.is_server_error() => FetchError::Unavailable { status, said },
+            _ => FetchError::Unexpected(format!("it answers {status}: {said}")),
+        }
+    }
+}
+
+/// Says whether a part of an answer goes on where what is there ends, and is of as much.
+fn begins_at(answer: &Answer, first: u64, total: u64) -> bool {
+    let range = answer.response.headers().get(CONTENT_RANGE);
+    let range = range.and_then(|range| range.to_str().ok()).unwrap_or_default();
+    range == format!("bytes {first}-{}/{total}", total.saturating_sub(1))
+}
+
+/// Takes up to half of a pause away, so that a hundred pods that lost one control plane do not come back at once.
+fn jittered(pause: Duration) -> Duration {
+    let mut random = [0; 4];
+    // Without randomness all of them come at once, which is no reason not to come.
+    let _drawn = getrandom::fill(&mut random);
+    let part = f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX);
+    pause.mul_f64(1.0 - part / 2.0)
+}
+
+#[cfg(test)]
+mod tests;
