@@ -31,7 +31,14 @@ pub(crate) struct Lock {
 impl Lock {
     /// Takes the lock file `name` of `dir`, waiting for at most `patience`.
     pub(crate) fn take(dir: &Dir, name: &str, mode: Mode, patience: Duration) -> Result<Self, StoreError> {
-        let file = dir.open_append(name)?;
+        let file = match mode {
+            // One that only publishes into its own model may not write here.
+            Mode::Shared => match dir.file(name)? {
+                Some(opened) => opened.file,
+                None => dir.open_append(name)?,
+            },
+            Mode::Exclusive => dir.open_append(name)?,
+        };
         let mut waited = Duration::ZERO;
         loop {
             let taken = match mode {
@@ -57,7 +64,7 @@ impl Lock {
         }
     }
 
-    /// Returns the locked file, opened to read and append.
+    /// Returns the locked file, opened to read and, where the lock is exclusive, to append.
     pub(crate) fn file(&self) -> &File {
         &self.file
     }

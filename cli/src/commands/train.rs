@@ -1,7 +1,8 @@
-//! `aurora train`: one training run, in this process. `--request` is how `up` starts it as a child; with a job's name a
-//! person trains what a repository declares.
+//! `aurora train`: one training run, in this process. `--request` is how `up` starts it as a child, `AURORA_REQUEST` how a
+//! Job's Pod does; with a job's name a person trains what a repository declares.
 
 mod job;
+mod pod;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,13 +15,14 @@ use crate::arguments::{BranchArguments, DatasetArguments, OutputArguments, Repos
 use crate::clock;
 use crate::commands::model::StoreArguments;
 use crate::failure::{Failure, NO, REFUSED};
+use crate::termination::TerminationArguments;
 use crate::trainer::be_a_child;
 
 /// Flags of `aurora train`.
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("what").required(true).args(["job", "request"]))]
+#[command(group = ArgGroup::new("what").args(["job", "request"]))]
 pub(crate) struct TrainArguments {
-    /// The MLTrainingJob of the environment to run
+    /// The MLTrainingJob of the environment to run; in a Pod of a Job, AURORA_REQUEST says what to run instead
     #[arg(value_name = "JOB")]
     job: Option<ObjectName>,
 
@@ -37,6 +39,8 @@ pub(crate) struct TrainArguments {
     #[command(flatten)]
     datasets: DatasetArguments,
     #[command(flatten)]
+    termination: TerminationArguments,
+    #[command(flatten)]
     output: OutputArguments,
 }
 
@@ -47,11 +51,22 @@ pub(crate) fn run(arguments: &TrainArguments) -> Result<ExitCode, Failure> {
             trainer::run_file(request, &mut |_progress| {}, &clock::now)?
         }
         (None, Some(job)) => job::run(job, arguments)?,
-        (None, None) => return Err(Failure::new("neither a job nor --request was given")),
+        (None, None) => {
+            let asked = pod::asked().ok_or_else(|| {
+                Failure::new("nothing says what to train")
+                    .hint("give the name of a job, as `aurora train JOB`")
+            })?;
+            return pod::run(asked, &arguments.termination);
+        }
     };
-    Ok(match ending {
+    Ok(code(&ending))
+}
+
+/// Returns the exit code that says how a run ended.
+fn code(ending: &Ending) -> ExitCode {
+    match ending {
         Ending::Published { .. } | Ending::SameInputs => ExitCode::SUCCESS,
         Ending::Refused { .. } => ExitCode::from(REFUSED),
         Ending::Transient { .. } => ExitCode::from(NO),
-    })
+    }
 }

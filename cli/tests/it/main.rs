@@ -19,6 +19,7 @@ mod data;
 mod exit_codes;
 mod faults;
 mod git;
+mod jobs;
 mod pods;
 mod reading;
 mod release_before;
