@@ -119,6 +119,11 @@ impl ControlPlane {
         self.folder.join("kubeconfig")
     }
 
+    /// Returns the path of the certificate that the API server's is signed with.
+    pub fn authority(&self) -> PathBuf {
+        self.folder.join("authority.crt")
+    }
+
     /// Returns the path of `kubectl`.
     pub fn kubectl(&self) -> PathBuf {
         self.assets.program("kubectl")

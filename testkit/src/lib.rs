@@ -2,24 +2,29 @@
 //!
 //! ```text
 //! assets ──> certificates ──> control plane (one per test binary) ──> namespace (one per test) ──> clients
+//!                                                                         └─> kubelet: Pods as processes
 //! ```
 //!
-//! It knows no other crate of this repository, and no product knows it. There is no kubelet and no scheduler: Jobs and
-//! Deployments get Pods that stay Pending. Where the programs are missing, [`namespace`] says so and gives nothing; the
+//! It knows no other crate of this repository, and no product knows it. Without a [`Kubelet`] Jobs and Deployments get Pods
+//! that stay Pending. Where the programs are missing, [`namespace`] says so and gives nothing; the
 //! test returns. Set `REQUIRE_KUBERNETES` to fail there instead.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod assets;
+mod background;
 mod certificates;
 mod control_plane;
 mod install;
+mod kubelet;
+mod mirror;
 mod namespace;
 mod request;
 mod supervisor;
 
 pub use control_plane::{ControlPlane, ControlPlaneError};
 pub use install::{condition, install};
+pub use kubelet::{Containers, Ending, Image, Kubelet, Machine, evict, on_machine};
 pub use namespace::{Namespace, assets, namespace};
 pub use request::{Answer, Applied, apply, send};
 

@@ -1,14 +1,18 @@
 //! What keeps the control plane's processes, and ends them with the test process however that ends: it reads a pipe
 //! whose other end only the test process holds.
 
+use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
+/// The file that is there as long as it takes in processes: who notes a pid and does not find it afterwards, ends.
+pub(crate) const ALIVE: &str = "alive";
+
 /// `start NAME` runs `NAME.sh`, its output to `NAME.log` and its pid to `NAME.pid`; `keep` keeps the folder. At the end
-/// of the input everything is ended by those pids.
+/// of the input everything is ended whose pid is in a `*.pid`: a group of processes where it leads one.
 const SCRIPT: &str = r#"
 cd "$1" || exit 1
 while read -r verb name; do
@@ -19,9 +23,17 @@ while read -r verb name; do
     keep) kept=1 ;;
   esac
 done
-for name in *.pid; do kill -KILL "$(cat "$name")"; done
+rm -f alive
+for name in *.pid; do
+  pid=$(cat "$name") && { kill -KILL -- "-$pid" || kill -KILL "$pid"; }
+done
 wait
-[ -n "$kept" ] || rm -rf "$1"
+[ -z "$kept" ] || exit 0
+# What is not its child may be about to end, and write until then.
+for attempt in 1 2 3 4 5 6 7 8 9; do
+  rm -rf "$1" && exit 0
+  sleep 0.1
+done
 "#;
 
 /// The process that keeps the others.
@@ -33,6 +45,7 @@ pub(crate) struct Supervisor {
 impl Supervisor {
     /// Starts it in a folder that is its own from then on.
     pub(crate) fn start(folder: &Path) -> io::Result<Self> {
+        drop(File::create(folder.join(ALIVE))?);
         let child = Command::new("sh")
             .args(["-c", SCRIPT, "supervisor"])
             .arg(folder)

@@ -3,4 +3,7 @@
 mod admission;
 mod control_plane;
 mod custom_resources;
+mod kubelet;
 mod rules;
+mod server;
+mod world;
