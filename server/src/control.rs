@@ -8,6 +8,7 @@ mod openapi;
 mod route;
 mod status;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -24,7 +25,7 @@ use warp::{Filter, Rejection};
 use crate::http::budget::Budget;
 use crate::http::place::Place;
 use crate::http::reply::{self, Failure};
-use crate::http::{self, Limits, Listener, Sockets};
+use crate::http::{self, Limits, Listener, Shutdown, Sockets};
 use crate::keys::Access;
 use crate::metrics::{Metrics, RouteMeters};
 use artifact::Verified;
@@ -69,8 +70,12 @@ impl std::fmt::Debug for ControlPlane {
 pub async fn serve_control_plane(
     control: ControlPlane,
     listener: impl Into<Sockets>,
-    shutdown: impl Future<Output = ()>,
+    shutdown: impl Future<Output = ()> + Send,
 ) {
+    answer(control, listener.into(), pin!(shutdown)).await;
+}
+
+async fn answer(control: ControlPlane, sockets: Sockets, shutdown: Shutdown<'_>) {
     let ControlPlane {
         access,
         limits,
@@ -81,7 +86,7 @@ pub async fn serve_control_plane(
     let how = Listener::new("control_plane", limits, access, metrics);
     let server = Arc::new(Server::new(control));
     let routes = |place| routes(server.clone(), place);
-    http::serve(routes, listener.into(), how, shutdown, || {}).await;
+    http::serve(routes, sockets, how, shutdown, || {}).await;
 }
 
 /// What every request shares.

@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use crate::keys::Access;
 use crate::metrics::{ConnectionMeters, Metrics};
-pub(crate) use connection::serve;
+pub(crate) use connection::{Shutdown, serve};
 use guard::Names;
 pub use sockets::Sockets;
 

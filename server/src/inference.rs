@@ -35,7 +35,7 @@ use crate::http::body::{self, Body, BodyLimits};
 use crate::http::budget::{self, Budget};
 use crate::http::place::Place;
 use crate::http::reply::{self, Failure};
-use crate::http::{self, Limits, Listener, Sockets};
+use crate::http::{self, Limits, Listener, Shutdown, Sockets};
 use crate::keys::Access;
 use crate::metrics::{Codes, RouteMeters};
 use crate::runtime::{Model, Runtime};
@@ -77,14 +77,18 @@ pub async fn serve_inference(
     runtime: Runtime,
     listener: impl Into<Sockets>,
     options: InferenceOptions,
-    shutdown: impl Future<Output = ()>,
+    shutdown: impl Future<Output = ()> + Send,
 ) {
+    answer(runtime, listener.into(), options, pin!(shutdown)).await;
+}
+
+async fn answer(runtime: Runtime, sockets: Sockets, options: InferenceOptions, shutdown: Shutdown<'_>) {
     let InferenceOptions { access, limits, .. } = &options;
     let _watching = access.keys.watched();
     let how = Listener::new("inference", limits, access, runtime.metrics());
     let server = Arc::new(Server::new(runtime.clone(), options));
     let routes = |place| routes(server.clone(), place);
-    let serving = http::serve(routes, listener.into(), how, shutdown, || runtime.drain());
+    let serving = http::serve(routes, sockets, how, shutdown, || runtime.drain());
     tokio::select! {
         () = serving => {}
         () = sweep(&runtime) => {}

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -48,6 +48,10 @@ const RESERVED_PATIENCE: Duration = Duration::from_secs(5);
 /// How long to pause when the process is out of sockets.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// What ends a listener. It has one type, so that what answers requests is compiled with this crate and not with each that
+/// calls it.
+pub(crate) type Shutdown<'a> = Pin<&'a mut (dyn Future<Output = ()> + Send)>;
+
 /// Serves `routes` until `shutdown`, then stops accepting, lets requests under way finish within
 /// [`Limits::drain_timeout`], closes the rest and returns. `draining` runs as soon as `shutdown` has come.
 ///
@@ -57,14 +61,13 @@ pub(crate) async fn serve<R, F>(
     routes: R,
     sockets: Sockets,
     listener: Listener,
-    shutdown: impl Future<Output = ()>,
+    mut shutdown: Shutdown<'_>,
     draining: impl FnOnce(),
 ) where
     R: Fn(Arc<Place>) -> F,
     F: Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync + 'static,
     F::Future: Send,
 {
-    let mut shutdown = pin!(shutdown);
     let mut accepting = Accepting {
         places: Places::new(listener.limits.connections),
         running: JoinSet::new(),
