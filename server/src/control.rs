@@ -12,6 +12,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures_util::future::BoxFuture;
 use hyper::header::HeaderMap;
 use hyper::{Method, StatusCode};
 use registry::Store;
@@ -75,18 +76,21 @@ pub async fn serve_control_plane(
     answer(control, listener.into(), pin!(shutdown)).await;
 }
 
-async fn answer(control: ControlPlane, sockets: Sockets, shutdown: Shutdown<'_>) {
-    let ControlPlane {
-        access,
-        limits,
-        metrics,
-        ..
-    } = &control;
-    let _watching = access.keys.watched();
-    let how = Listener::new("control_plane", limits, access, metrics);
-    let server = Arc::new(Server::new(control));
-    let routes = |place| routes(server.clone(), place);
-    http::serve(routes, sockets, how, shutdown, || {}).await;
+/// A future is compiled where it is polled: boxed, this one is compiled with this crate.
+fn answer(control: ControlPlane, sockets: Sockets, shutdown: Shutdown<'_>) -> BoxFuture<'_, ()> {
+    Box::pin(async move {
+        let ControlPlane {
+            access,
+            limits,
+            metrics,
+            ..
+        } = &control;
+        let _watching = access.keys.watched();
+        let how = Listener::new("control_plane", limits, access, metrics);
+        let server = Arc::new(Server::new(control));
+        let routes = |place| routes(server.clone(), place);
+        http::serve(routes, sockets, how, shutdown, || {}).await;
+    })
 }
 
 /// What every request shares.

@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Buf;
 use futures_util::Stream;
+use futures_util::future::BoxFuture;
 use hyper::header::HeaderMap;
 use hyper::{Method, StatusCode};
 use strum::EnumCount as _;
@@ -82,17 +83,25 @@ pub async fn serve_inference(
     answer(runtime, listener.into(), options, pin!(shutdown)).await;
 }
 
-async fn answer(runtime: Runtime, sockets: Sockets, options: InferenceOptions, shutdown: Shutdown<'_>) {
-    let InferenceOptions { access, limits, .. } = &options;
-    let _watching = access.keys.watched();
-    let how = Listener::new("inference", limits, access, runtime.metrics());
-    let server = Arc::new(Server::new(runtime.clone(), options));
-    let routes = |place| routes(server.clone(), place);
-    let serving = http::serve(routes, sockets, how, shutdown, || runtime.drain());
-    tokio::select! {
-        () = serving => {}
-        () = sweep(&runtime) => {}
-    }
+/// A future is compiled where it is polled: boxed, what answers requests is compiled and optimised with this crate.
+fn answer(
+    runtime: Runtime,
+    sockets: Sockets,
+    options: InferenceOptions,
+    shutdown: Shutdown<'_>,
+) -> BoxFuture<'_, ()> {
+    Box::pin(async move {
+        let InferenceOptions { access, limits, .. } = &options;
+        let _watching = access.keys.watched();
+        let how = Listener::new("inference", limits, access, runtime.metrics());
+        let server = Arc::new(Server::new(runtime.clone(), options));
+        let routes = |place| routes(server.clone(), place);
+        let serving = http::serve(routes, sockets, how, shutdown, || runtime.drain());
+        tokio::select! {
+            () = serving => {}
+            () = sweep(&runtime) => {}
+        }
+    })
 }
 
 /// Frees replaced models and removes the series of versions long gone. Where nothing was replaced it sleeps.

@@ -48,8 +48,7 @@ const RESERVED_PATIENCE: Duration = Duration::from_secs(5);
 /// How long to pause when the process is out of sockets.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What ends a listener. It has one type, so that what answers requests is compiled with this crate and not with each that
-/// calls it.
+/// What ends a listener.
 pub(crate) type Shutdown<'a> = Pin<&'a mut (dyn Future<Output = ()> + Send)>;
 
 /// Serves `routes` until `shutdown`, then stops accepting, lets requests under way finish within
