@@ -5,18 +5,20 @@
 
 mod dataset;
 mod object;
+mod pod;
 mod status;
 #[cfg(test)]
 mod tests;
 mod training;
 
-use planner::deployment::{Canary, DeclaredDeployment, Pin};
-use planner::environment::{Environment, RemovalLimits};
+use planner::deployment::{Autoscaling, Canary, DeclaredDeployment, Pin};
+use planner::environment::{self, Drift, Environment, RemovalLimits};
 use planner::names::{EnvironmentName, Malformed, ObjectName};
 
+use crate::rules;
 use crate::{
-    CanarySpec, MLDeployment, MLDeploymentSpec, MLEnvironment, MLEnvironmentSpec, PinSpec, RegistrySpec,
-    RemovalSpec, Target,
+    AutoscalingSpec, CanarySpec, DriftPolicy, MLDeployment, MLDeploymentSpec, MLEnvironment,
+    MLEnvironmentSpec, RegistrySpec, RemovalSpec, StableSpec, Target,
 };
 
 pub use dataset::uri;
@@ -74,7 +76,9 @@ pub fn environment(environment: &MLEnvironment) -> Result<Environment, Vec<Probl
         .parse()
         .map_err(|malformed: Malformed| vec![Problem::new("metadata.name", malformed.to_string(), "")])?;
     let MLEnvironmentSpec {
-        target: Target::Standalone,
+        target,
+        namespace,
+        drift,
         suspend,
         registry,
         removal: RemovalSpec {
@@ -89,6 +93,12 @@ pub fn environment(environment: &MLEnvironment) -> Result<Environment, Vec<Probl
     }
     Ok(Environment {
         name,
+        target: self::target(*target, namespace.as_deref())?,
+        drift: match drift {
+            DriftPolicy::Correct => Drift::Correct,
+            DriftPolicy::Warn => Drift::Warn,
+            DriftPolicy::Off => Drift::Off,
+        },
         suspend: suspend.clone(),
         registry_path,
         removal: RemovalLimits {
@@ -99,10 +109,22 @@ pub fn environment(environment: &MLEnvironment) -> Result<Environment, Vec<Probl
     })
 }
 
+fn target(target: Target, namespace: Option<&str>) -> Result<environment::Target, Vec<Problem>> {
+    match (target, namespace) {
+        (Target::Standalone, _) => Ok(environment::Target::Standalone),
+        (Target::Kubernetes, Some(namespace)) => Ok(environment::Target::Kubernetes {
+            namespace: namespace.to_owned(),
+        }),
+        (Target::Kubernetes, None) => Err(vec![rules::NAMESPACE_OF_CLUSTER.problem("spec")]),
+    }
+}
+
 /// Returns an environment in its wire form.
 pub(crate) fn environment_spec(environment: &Environment) -> MLEnvironmentSpec {
     let Environment {
         name: _,
+        target,
+        drift,
         suspend,
         registry_path,
         removal: RemovalLimits {
@@ -111,8 +133,18 @@ pub(crate) fn environment_spec(environment: &Environment) -> MLEnvironmentSpec {
             allow,
         },
     } = environment;
+    let (target, namespace) = match target {
+        environment::Target::Standalone => (Target::Standalone, None),
+        environment::Target::Kubernetes { namespace } => (Target::Kubernetes, Some(namespace.clone())),
+    };
     MLEnvironmentSpec {
-        target: Target::Standalone,
+        target,
+        namespace,
+        drift: match drift {
+            Drift::Correct => DriftPolicy::Correct,
+            Drift::Warn => DriftPolicy::Warn,
+            Drift::Off => DriftPolicy::Off,
+        },
         suspend: suspend.clone(),
         registry: registry_path
             .clone()
@@ -129,8 +161,15 @@ pub(crate) fn environment_spec(environment: &Environment) -> MLEnvironmentSpec {
 pub fn deployment(deployment: &MLDeployment) -> DeclaredDeployment {
     let MLDeploymentSpec {
         model_name,
-        stable: PinSpec { version, digest },
+        stable: StableSpec {
+            version,
+            digest,
+            replicas,
+        },
         canary,
+        autoscaling,
+        pod,
+        route,
         suspend,
     } = &deployment.spec;
     DeclaredDeployment {
@@ -139,19 +178,53 @@ pub fn deployment(deployment: &MLDeployment) -> DeclaredDeployment {
             version: version.clone(),
             digest: *digest,
         },
+        replicas: *replicas,
         canary: canary.as_ref().map(
             |CanarySpec {
                  version,
                  digest,
                  weight,
+                 replicas,
              }| Canary {
                 pin: Pin {
                     version: version.clone(),
                     digest: *digest,
                 },
                 weight: *weight,
+                replicas: *replicas,
             },
         ),
+        autoscaling: autoscaling.as_ref().map(self::autoscaling),
+        pod: pod::pod(pod.as_ref()),
+        route: pod::route(route.as_ref()),
         suspend: suspend.clone(),
+    }
+}
+
+/// Returns by what the number of replicas follows the load.
+pub(crate) fn autoscaling(spec: &AutoscalingSpec) -> Autoscaling {
+    let AutoscalingSpec {
+        min_replicas,
+        max_replicas,
+        target_cpu_percent,
+    } = *spec;
+    Autoscaling {
+        min_replicas,
+        max_replicas,
+        target_cpu_percent,
+    }
+}
+
+/// Returns the same in its wire form.
+pub(crate) fn autoscaling_spec(autoscaling: Autoscaling) -> AutoscalingSpec {
+    let Autoscaling {
+        min_replicas,
+        max_replicas,
+        target_cpu_percent,
+    } = autoscaling;
+    AutoscalingSpec {
+        min_replicas,
+        max_replicas,
+        target_cpu_percent,
     }
 }

@@ -9,6 +9,8 @@ use planner::names::{Digest, ModelName, Version, Weight};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::pod::PodSpec;
+use crate::route::RouteSpec;
 use crate::status::MLDeploymentStatus;
 use crate::{rules, wire};
 
@@ -41,7 +43,8 @@ use crate::{rules, wire};
 )]
 #[x_kube(
     validation = rules::CANARY_VERSION.rule(),
-    validation = rules::CANARY_DIGEST.rule()
+    validation = rules::CANARY_DIGEST.rule(),
+    validation = rules::WEIGHT_WITHOUT_ROUTE.rule()
 )]
 pub struct MLDeploymentSpec {
     /// The registered model. No two MLDeployments of an environment have the same.
@@ -49,11 +52,23 @@ pub struct MLDeploymentSpec {
     pub model_name: ModelName,
 
     /// What the stable track serves.
-    pub stable: PinSpec,
+    pub stable: StableSpec,
 
     /// What the canary track serves, and its share. Absent: no canary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canary: Option<CanarySpec>,
+
+    /// By what the number of stable's replicas in a cluster follows the load. Absent: it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscaling: Option<AutoscalingSpec>,
+
+    /// Settings of the pods in a cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<PodSpec>,
+
+    /// How requests reach the model in a cluster. Absent: by a route of the Gateway API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<RouteSpec>,
 
     /// While given, nothing is changed and what serves stays: the reason, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -61,10 +76,10 @@ pub struct MLDeploymentSpec {
     pub suspend: Option<String>,
 }
 
-/// What a track serves.
+/// What stable serves.
 #[derive(JsonSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct PinSpec {
+pub struct StableSpec {
     /// The model version.
     #[schemars(with = "String", length(max = 32), regex(pattern = wire::VERSION), title = wire::VERSION_WORDS)]
     pub version: Version,
@@ -73,6 +88,15 @@ pub struct PinSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", length(max = 71), regex(pattern = wire::DIGEST), title = wire::DIGEST_WORDS)]
     pub digest: Option<Digest>,
+
+    /// How many replicas it has in a cluster; with `autoscaling`, how many it begins with. In one process there is one.
+    #[serde(default = "stable_replicas")]
+    #[schemars(range(min = 1, max = 1000), title = "a whole number from 1 to 1000")]
+    pub replicas: u32,
+}
+
+fn stable_replicas() -> u32 {
+    planner::deployment::STABLE_REPLICAS
 }
 
 /// What the canary serves, and its share of the traffic.
@@ -95,4 +119,33 @@ pub struct CanarySpec {
         title = "a whole percent from 0 to 100"
     )]
     pub weight: Weight,
+
+    /// How many replicas it has at least in a cluster: there are more where its share of the traffic needs more. In one
+    /// process there is one.
+    #[serde(default = "canary_replicas")]
+    #[schemars(range(min = 1, max = 1000), title = "a whole number from 1 to 1000")]
+    pub replicas: u32,
+}
+
+fn canary_replicas() -> u32 {
+    planner::deployment::CANARY_REPLICAS
+}
+
+/// By what the number of replicas follows the load.
+#[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = rules::REPLICAS_IN_ORDER.rule())]
+pub struct AutoscalingSpec {
+    /// There are never fewer.
+    #[schemars(range(min = 1, max = 1000), title = "a whole number from 1 to 1000")]
+    pub min_replicas: u32,
+
+    /// There are never more.
+    #[schemars(range(min = 1, max = 1000), title = "a whole number from 1 to 1000")]
+    pub max_replicas: u32,
+
+    /// The percent of the CPU time asked for that is aimed at.
+    #[serde(rename = "targetCPUPercent")]
+    #[schemars(range(min = 1, max = 1000), title = "a whole percent from 1 to 1000")]
+    pub target_cpu_percent: u16,
 }

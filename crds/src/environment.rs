@@ -36,9 +36,24 @@ use crate::{rules, wire};
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
+#[x_kube(
+    validation = rules::NAMESPACE_OF_ONE_PROCESS.rule(),
+    validation = rules::NAMESPACE_OF_CLUSTER.rule(),
+    validation = rules::DRIFT_OF_ONE_PROCESS.rule(),
+    validation = rules::REGISTRY_OF_CLUSTER.rule()
+)]
 pub struct MLEnvironmentSpec {
     /// Where models serve.
     pub target: Target,
+
+    /// The namespace of all that the environment has in a cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = wire::LABEL), title = wire::LABEL_WORDS)]
+    pub namespace: Option<String>,
+
+    /// What happens to an object or an alias that somebody else changed.
+    #[serde(default)]
+    pub drift: DriftPolicy,
 
     /// While given, nothing in the environment is changed: the reason, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -59,6 +74,20 @@ pub struct MLEnvironmentSpec {
 pub enum Target {
     /// In one process that reconciles, trains and serves.
     Standalone,
+    /// In a cluster.
+    Kubernetes,
+}
+
+/// What happens to an object or an alias that somebody else changed.
+#[derive(JsonSchema, Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DriftPolicy {
+    /// It is made again what Git says.
+    #[default]
+    Correct,
+    /// It is reported and stays until the commit changes the model.
+    Warn,
+    /// It stays until the commit changes the model.
+    Off,
 }
 
 /// Where model versions are kept.

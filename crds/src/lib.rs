@@ -19,6 +19,8 @@ pub mod convert;
 mod deployment;
 mod environment;
 pub mod parse;
+mod pod;
+mod route;
 mod rules;
 pub mod schema;
 pub mod status;
@@ -26,14 +28,16 @@ mod stored;
 mod training;
 mod wire;
 
-pub use deployment::{CanarySpec, MLDeployment, MLDeploymentSpec, PinSpec};
-pub use environment::{MLEnvironment, MLEnvironmentSpec, RegistrySpec, RemovalSpec, Target};
+pub use deployment::{AutoscalingSpec, CanarySpec, MLDeployment, MLDeploymentSpec, StableSpec};
+pub use environment::{DriftPolicy, MLEnvironment, MLEnvironmentSpec, RegistrySpec, RemovalSpec, Target};
+pub use pod::{PodSpec, ResourcesSpec, SecretSpec, TolerationSpec, VariableSpec};
+pub use route::{GatewaySpec, RouteSpec};
 pub use schema::crd_yaml;
 pub use status::{MLDeploymentStatus, MLEnvironmentStatus, MLTrainingJobStatus};
 pub use stored::{ForeignObject, check_stored};
 pub use training::{
-    DatasetSpec, EvaluationSpec, FeatureSpec, HoldoutSpec, MLTrainingJob, MLTrainingJobSpec, ScheduleSpec,
-    TargetSpec,
+    ContainerSpec, DatasetSpec, EvaluationSpec, FeatureSpec, HoldoutSpec, MLTrainingJob, MLTrainingJobSpec,
+    ScheduleSpec, TargetSpec,
 };
 
 /// The API group of the three kinds.

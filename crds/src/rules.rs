@@ -75,6 +75,138 @@ rules! {
         message: "the canary pins the digest that stable pins",
         hint: "one of the two digests is wrong: `aurora model list` shows each version's",
     }
+    WEIGHT_WITHOUT_ROUTE {
+        cel: "!has(self.route) || self.route.provider != 'None' || !has(self.canary) || self.canary.weight == 0",
+        field: ".canary.weight",
+        message: "with provider None nothing gives the canary a share of the traffic",
+        hint: "write `weight: 0`, or another provider",
+    }
+    REPLICAS_IN_ORDER {
+        cel: "self.minReplicas <= self.maxReplicas",
+        field: ".maxReplicas",
+        message: "`maxReplicas` is below `minReplicas`",
+        hint: "write a `maxReplicas` that is no less than `minReplicas`",
+    }
+    PATH_OF_ROUTE {
+        cel: "!has(self.path) || self.provider in ['GatewayApi', 'IngressNginx']",
+        field: ".path",
+        message: "the provider takes no path",
+        hint: "remove `path`: only GatewayApi and IngressNginx route by it",
+    }
+    HOST_OF_ROUTE {
+        cel: "!has(self.host) || self.provider in ['GatewayApi', 'IngressNginx']",
+        field: ".host",
+        message: "the provider takes no host",
+        hint: "remove `host`: only GatewayApi and IngressNginx route by it",
+    }
+    GATEWAY_OF_ROUTE {
+        cel: "!has(self.gateway) || self.provider == 'GatewayApi'",
+        field: ".gateway",
+        message: "the provider has no Gateway",
+        hint: "remove `gateway`, or write `provider: GatewayApi`",
+    }
+    CLASS_OF_ROUTE {
+        cel: "!has(self.ingressClassName) || self.provider == 'IngressNginx'",
+        field: ".ingressClassName",
+        message: "the provider makes no Ingress",
+        hint: "remove `ingressClassName`, or write `provider: IngressNginx`",
+    }
+    SECRET_OF_ROUTE {
+        cel: "!has(self.tlsSecret) || self.provider == 'IngressNginx'",
+        field: ".tlsSecret",
+        message: "the provider ends no TLS by itself",
+        hint: "remove `tlsSecret`: a Gateway's listener has its own certificate",
+    }
+    SECRET_OF_HOST {
+        cel: "!has(self.tlsSecret) || has(self.host)",
+        field: ".tlsSecret",
+        message: "a certificate is one of a host",
+        hint: "add `host:` with the name that the certificate is for",
+    }
+    LABELS_OF_AURORA {
+        cel: "!has(self.labels) || !self.labels.exists(name, name in ['app', 'track'] || name.startsWith('app.kubernetes.io/') || name.startsWith('aurora.io/'))",
+        field: ".labels",
+        message: "app, track, app.kubernetes.io/… and aurora.io/… are labels that Aurora writes",
+        hint: "give the label another name",
+    }
+    LABEL_NAMES {
+        cel: "!has(self.labels) || self.labels.all(name, name.matches('^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",
+        field: ".labels",
+        message: "a label is named by at most 63 letters, digits, '-', '_' and '.', if need be after a domain and '/'",
+        hint: "rename the label, e.g. `team` or `example.org/team`",
+    }
+    NODE_LABEL_NAMES {
+        cel: "!has(self.nodeSelector) || self.nodeSelector.all(name, name.matches('^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",
+        field: ".nodeSelector",
+        message: "a label is named by at most 63 letters, digits, '-', '_' and '.', if need be after a domain and '/'",
+        hint: "`kubectl get nodes --show-labels` shows the labels of nodes",
+    }
+    VARIABLES_OF_AURORA {
+        cel: "!has(self.env) || !self.env.exists(variable, variable.name.startsWith('AURORA_'))",
+        field: ".env",
+        message: "AURORA_… are variables that Aurora writes",
+        hint: "give the variable another name",
+    }
+    REQUESTED_RESOURCES {
+        cel: "!has(self.requests) || self.requests.all(name, name in ['cpu', 'memory', 'ephemeral-storage'] || name.matches('^[a-z0-9][-a-z0-9.]{0,251}/[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",
+        field: ".requests",
+        message: "a resource is cpu, memory, ephemeral-storage, or a device as DOMAIN/NAME",
+        hint: "write e.g. `{ cpu: 500m, memory: 512Mi }` or `{ nvidia.com/gpu: \"1\" }`",
+    }
+    LIMITED_RESOURCES {
+        cel: "!has(self.limits) || self.limits.all(name, name in ['cpu', 'memory', 'ephemeral-storage'] || name.matches('^[a-z0-9][-a-z0-9.]{0,251}/[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",
+        field: ".limits",
+        message: "a resource is cpu, memory, ephemeral-storage, or a device as DOMAIN/NAME",
+        hint: "write e.g. `{ memory: 1Gi }`",
+    }
+    TOLERATION_OF_ALL {
+        cel: "has(self.key) || self.operator == 'Exists'",
+        field: ".key",
+        message: "without a key, every taint is tolerated: that has the operator Exists",
+        hint: "add `key:`, or write `operator: Exists`",
+    }
+    TOLERATION_VALUE {
+        cel: "!has(self.value) || self.operator == 'Equal'",
+        field: ".value",
+        message: "the operator Exists compares no value",
+        hint: "remove `value`, or write `operator: Equal`",
+    }
+    TOLERATION_SECONDS {
+        cel: "!has(self.tolerationSeconds) || (has(self.effect) && self.effect == 'NoExecute')",
+        field: ".tolerationSeconds",
+        message: "only the effect NoExecute is tolerated for a time",
+        hint: "remove `tolerationSeconds`, or write `effect: NoExecute`",
+    }
+    NAMESPACE_OF_ONE_PROCESS {
+        cel: "!has(self.__namespace__) || self.target == 'Kubernetes'",
+        field: ".namespace",
+        message: "only a cluster has namespaces",
+        hint: "remove `namespace`, or write `target: Kubernetes`",
+    }
+    NAMESPACE_OF_CLUSTER {
+        cel: "self.target != 'Kubernetes' || has(self.__namespace__)",
+        field: "",
+        message: "`namespace` is missing: in a cluster, an environment is a namespace",
+        hint: "add `namespace:` with the name of the one that is installed for it",
+    }
+    DRIFT_OF_ONE_PROCESS {
+        cel: "!has(self.drift) || self.target == 'Kubernetes' || self.drift == 'Correct'",
+        field: ".drift",
+        message: "one process makes again what Git says whatever was changed",
+        hint: "remove `drift`",
+    }
+    REGISTRY_OF_CLUSTER {
+        cel: "!has(self.registry) || self.target != 'Kubernetes' || !has(self.registry.path) || self.registry.path.startsWith('/')",
+        field: ".registry.path",
+        message: "in a cluster there is no data directory that a path could begin at",
+        hint: "write the absolute path of the mounted volume, or remove it for /shared-models",
+    }
+    ONE_FIT {
+        cel: "has(self.algorithm) != has(self.container)",
+        field: "",
+        message: "a job has either an `algorithm` or a `container`",
+        hint: "add `algorithm:` with one of linear_regression, gradient_boosting, logistic_regression; or, in a cluster, `container:` with the image of a program of your own",
+    }
     VERSION_OR_SCHEDULE {
         cel: "!(has(self.version) && has(self.schedule))",
         field: ".version",
@@ -88,19 +220,19 @@ rules! {
         hint: "add `sha256:` with the output of `sha256sum FILE`, so that what was reviewed is what is trained on",
     }
     METRIC_OF_CLASSES {
-        cel: "self.algorithm == 'logistic_regression' || !(self.evaluation.metric in ['accuracy', 'log_loss'])",
+        cel: "!has(self.algorithm) || self.algorithm == 'logistic_regression' || !(self.evaluation.metric in ['accuracy', 'log_loss'])",
         field: ".evaluation.metric",
         message: "the metric is one of classes, the algorithm predicts numbers",
         hint: "use r2, rmse or mae, or the algorithm logistic_regression",
     }
     METRIC_OF_NUMBERS {
-        cel: "self.algorithm != 'logistic_regression' || self.evaluation.metric in ['accuracy', 'log_loss']",
+        cel: "!has(self.algorithm) || self.algorithm != 'logistic_regression' || self.evaluation.metric in ['accuracy', 'log_loss']",
         field: ".evaluation.metric",
         message: "the metric is one of numbers, the algorithm predicts classes",
         hint: "use accuracy or log_loss, or a regression algorithm",
     }
     UNIT_OF_CLASSES {
-        cel: "self.algorithm != 'logistic_regression' || !has(self.dataset.target) || (!has(self.dataset.target.divideBy) && !has(self.dataset.target.unit))",
+        cel: "!(self.evaluation.metric in ['accuracy', 'log_loss']) || !has(self.dataset.target) || (!has(self.dataset.target.divideBy) && !has(self.dataset.target.unit))",
         field: ".dataset.target",
         message: "classes have no unit and cannot be divided",
         hint: "remove `divideBy` and `unit`",

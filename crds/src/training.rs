@@ -12,6 +12,7 @@ use planner::training::{Algorithm, Concurrency, Metric};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::pod::PodSpec;
 use crate::status::MLTrainingJobStatus;
 use crate::{rules, wire};
 
@@ -39,6 +40,7 @@ use crate::{rules, wire};
 )]
 #[x_kube(
     validation = rules::VERSION_OR_SCHEDULE.rule(),
+    validation = rules::ONE_FIT.rule(),
     validation = rules::DIGEST_OF_ABSOLUTE_PATH.rule(),
     validation = rules::METRIC_OF_CLASSES.rule(),
     validation = rules::METRIC_OF_NUMBERS.rule(),
@@ -62,10 +64,16 @@ pub struct MLTrainingJobSpec {
     pub dataset: DatasetSpec,
 
     /// What is fitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "AlgorithmName")]
-    pub algorithm: Algorithm,
+    pub algorithm: Option<Algorithm>,
 
-    /// The algorithm's settings by name; what is not named has the algorithm's default.
+    /// A program of one's own that makes the model, instead of `algorithm`: in a cluster only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<ContainerSpec>,
+
+    /// The algorithm's settings by name; what is not named has the algorithm's default. A container gets them as they
+    /// are.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32), title = "settings: names with numbers")]
     pub hyperparameters: BTreeMap<String, f64>,
@@ -89,6 +97,38 @@ pub struct MLTrainingJobSpec {
     /// No run starts while true; one that is under way goes on.
     #[serde(default)]
     pub suspend: bool,
+
+    /// Settings of the pods of its runs in a cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<PodSpec>,
+}
+
+/// A program in an image. It reads the rows that a fit may see from the file AURORA_DATASET, and writes model.onnx into
+/// the folder AURORA_OUTPUT; Aurora checks it, evaluates it on the rows that it did not see, and publishes it.
+#[derive(JsonSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ContainerSpec {
+    /// The image.
+    #[schemars(length(min = 1, max = 512), regex(pattern = wire::IMAGE), title = wire::IMAGE_WORDS)]
+    pub image: String,
+
+    /// The program and its first arguments. Absent: the image's own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 64),
+        inner(length(max = 4096)),
+        title = "a list of at most 64 texts of at most 4096 characters"
+    )]
+    pub command: Vec<String>,
+
+    /// The arguments after them. Absent: the image's own, unless there is a `command`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 64),
+        inner(length(max = 4096)),
+        title = "a list of at most 64 texts of at most 4096 characters"
+    )]
+    pub args: Vec<String>,
 }
 
 fn active_deadline_default() -> u64 {

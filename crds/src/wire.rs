@@ -39,6 +39,55 @@ pub(crate) const URI_WORDS: &str =
 /// A path in words.
 pub(crate) const PATH_WORDS: &str = "a path without backslash and control characters";
 
+/// What one part of a domain looks like, a namespace's name for one.
+pub(crate) const LABEL: &str = "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$";
+/// The same in words.
+pub(crate) const LABEL_WORDS: &str =
+    "a name: at most 63 lower-case letters, digits and '-', a letter or digit at each end";
+
+/// What the name of most objects of a cluster looks like.
+pub(crate) const SUBDOMAIN: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+/// The same in words.
+pub(crate) const SUBDOMAIN_WORDS: &str =
+    "a name: at most 253 lower-case letters, digits, '-' and '.', a letter or digit at each end of each part";
+
+/// What a host looks like.
+pub(crate) const HOST: &str = r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+/// A host in words.
+pub(crate) const HOST_WORDS: &str = "a host, e.g. models.example.org or *.example.org";
+
+/// What the beginning of a URL's path looks like.
+pub(crate) const PREFIX: &str = "^/([-A-Za-z0-9_~][-A-Za-z0-9._~]*(/[-A-Za-z0-9_~][-A-Za-z0-9._~]*)*)?$";
+/// The beginning of a URL's path in words.
+pub(crate) const PREFIX_WORDS: &str = "a path that begins with '/', e.g. / or /wine";
+
+/// What a label is called, if need be after a domain.
+pub(crate) const LABEL_NAME: &str =
+    r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$";
+/// The same in words.
+pub(crate) const LABEL_NAME_WORDS: &str = "the name of a label, e.g. gpu or example.org/gpu";
+
+/// What a label's value looks like.
+pub(crate) const LABEL_VALUE: &str = "^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$";
+/// A label's value in words.
+pub(crate) const LABEL_VALUE_WORDS: &str =
+    "at most 63 letters, digits, '-', '_' and '.', a letter or digit at each end";
+
+/// What a quantity looks like.
+pub(crate) const QUANTITY: &str = r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$";
+/// A quantity in words.
+pub(crate) const QUANTITY_WORDS: &str = "a quantity in quotes or with a unit, e.g. 500m, \"2\" or 1.5Gi";
+
+/// What an environment variable is called.
+pub(crate) const VARIABLE: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
+/// The same in words.
+pub(crate) const VARIABLE_WORDS: &str = "the name of an environment variable: letters, digits and '_'";
+
+/// What an image is called, as far as its characters go.
+pub(crate) const IMAGE: &str = "^[a-z0-9][-A-Za-z0-9._:/@]*$";
+/// The same in words.
+pub(crate) const IMAGE_WORDS: &str = "an image, e.g. registry.example.org/team/trainer:1.2";
+
 /// The largest seed: every JSON reader keeps it exact.
 pub(crate) const SEED_MAX: u64 = 9_007_199_254_740_991;
 
@@ -52,7 +101,65 @@ pub(crate) fn matches(pattern: &str, text: &str) -> bool {
         DIGEST => text.parse::<Digest>().is_ok(),
         SHA256 => Digest::from_hex(text).is_ok(),
         REVISION => text.parse::<Revision>().is_ok(),
+        LABEL => text.len() <= 63 && is_label(text),
+        SUBDOMAIN => text.split('.').all(is_label),
+        HOST => text.strip_prefix("*.").unwrap_or(text).split('.').all(is_label),
+        PREFIX => text
+            .strip_prefix('/')
+            .is_some_and(|rest| rest.is_empty() || rest.split('/').all(is_part_of_path)),
+        LABEL_NAME => match text.split_once('/') {
+            Some((domain, name)) => is_between(domain, "-.", char::is_lowercase) && is_word(name),
+            None => is_word(text),
+        },
+        LABEL_VALUE => text.is_empty() || is_word(text),
+        QUANTITY => is_quantity(text),
+        VARIABLE => {
+            text.chars().all(|c| c == '_' || c.is_ascii_alphanumeric())
+                && !text.is_empty()
+                && !text.starts_with(|c: char| c.is_ascii_digit())
+        }
+        IMAGE => {
+            text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+                && text
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "-._:/@".contains(c))
+        }
         PATH => !text.is_empty() && !text.chars().any(|c| c.is_control() || c == '\\'),
         _ => true,
     }
+}
+
+/// Says whether a text is letters and digits with some of `others` between them; `is_letter` says which letters.
+fn is_between(text: &str, others: &str, is_letter: impl Fn(char) -> bool) -> bool {
+    let is_end = |c: char| c.is_ascii_digit() || (c.is_ascii() && is_letter(c));
+    text.starts_with(is_end)
+        && text.ends_with(is_end)
+        && text.chars().all(|c| is_end(c) || others.contains(c))
+}
+
+fn is_label(text: &str) -> bool {
+    is_between(text, "-", char::is_lowercase)
+}
+
+fn is_word(text: &str) -> bool {
+    is_between(text, "-_.", char::is_alphabetic)
+}
+
+fn is_part_of_path(part: &str) -> bool {
+    !part.starts_with('.')
+        && !part.is_empty()
+        && part
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "-._~".contains(c))
+}
+
+fn is_quantity(text: &str) -> bool {
+    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = &text[number.len()..];
+    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let is_number = match number.split_once('.') {
+        Some((whole, rest)) => is_digits(whole) && is_digits(rest),
+        None => is_digits(number),
+    };
+    is_number && ["", "m", "k", "Ki", "M", "Mi", "G", "Gi", "T", "Ti"].contains(&unit)
 }

@@ -9,12 +9,83 @@ use crate::names::{EnvironmentName, Revision};
 pub struct Environment {
     /// The folder's name, which is also `metadata.name`.
     pub name: EnvironmentName,
+    /// Where models serve.
+    #[serde(default)]
+    pub target: Target,
+    /// What happens to an object or an alias that somebody else changed.
+    #[serde(default)]
+    pub drift: Drift,
     /// While given, nothing in the environment is changed: the reason.
     pub suspend: Option<String>,
     /// Where the registry lies: absent, `<data-dir>/registry`; relative, below the data directory.
     pub registry_path: Option<String>,
     /// How much one commit may remove.
     pub removal: RemovalLimits,
+}
+
+/// Where models serve.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Target {
+    /// In one process that reconciles, trains and serves.
+    #[default]
+    Standalone,
+    /// In a cluster.
+    Kubernetes {
+        /// The namespace of all that the environment has there.
+        namespace: String,
+    },
+}
+
+impl Target {
+    /// Returns its name.
+    pub const fn name(&self) -> TargetName {
+        match self {
+            Self::Standalone => TargetName::Standalone,
+            Self::Kubernetes { .. } => TargetName::Kubernetes,
+        }
+    }
+}
+
+/// The name of a [`Target`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TargetName {
+    /// One process.
+    Standalone,
+    /// A cluster.
+    Kubernetes,
+}
+
+impl TargetName {
+    /// Returns the name that a manifest gives it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Standalone => "Standalone",
+            Self::Kubernetes => "Kubernetes",
+        }
+    }
+}
+
+/// What happens to an object or an alias that somebody else changed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Drift {
+    /// It is made again what Git says.
+    #[default]
+    Correct,
+    /// It is reported and stays until the commit changes the model.
+    Warn,
+    /// It stays until the commit changes the model.
+    Off,
+}
+
+impl Drift {
+    /// Returns the name that a manifest gives it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Correct => "Correct",
+            Self::Warn => "Warn",
+            Self::Off => "Off",
+        }
+    }
 }
 
 /// How many models one commit may stop to serve without being named in `allow`. One is always within.

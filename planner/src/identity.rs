@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 use crate::deployment::{DeclaredDeployment, Pin};
 use crate::desired::Desired;
-use crate::environment::Environment;
+use crate::environment::{Drift, Environment, Target};
 use crate::names::{Digest, ModelName};
-use crate::training::{DataSource, Derivation, Feature, Holdout, RunPolicy, Target, Training};
+use crate::training::{self, Container, DataSource, Derivation, Feature, Fit, Holdout, RunPolicy, Training};
 
 /// Returns the hash of what a run is declared to be trained from (docs/design.md, "Training identity").
 ///
@@ -70,7 +70,7 @@ impl PlanHash {
 
     /// Returns the hash of the whole.
     pub fn of(&mut self, environment: &Environment) -> Digest {
-        let environment = json!({
+        let mut document = json!({
             "name": environment.name.as_str(),
             "suspend": environment.suspend,
             "registryPath": environment.registry_path,
@@ -79,8 +79,15 @@ impl PlanHash {
                 "maxPercent": environment.removal.max_percent,
             },
         });
+        // Only where they are given: what was hashed before they could be keeps its hash.
+        if let Target::Kubernetes { namespace } = &environment.target {
+            document["namespace"] = json!(namespace);
+        }
+        if environment.drift != Drift::default() {
+            document["drift"] = json!(environment.drift.as_str());
+        }
         let mut text = String::new();
-        write_canonical(&environment, &mut text);
+        write_canonical(&document, &mut text);
         for (place, leaf) in &mut self.leaves {
             text.push('\n');
             text.push_str(&place.to_string());
@@ -130,11 +137,14 @@ fn inputs(training: &Training) -> Value {
         "dataset": data(&dataset.source, dataset.sha256),
         "features": dataset.features.iter().map(feature).collect::<Vec<_>>(),
         "target": dataset.target.as_ref().map(target),
-        "algorithm": training.algorithm.as_str(),
         "hyperparameters": training.hyperparameters,
         "seed": training.seed,
         "holdout": holdout(&training.evaluation.holdout),
     });
+    match &training.fit {
+        Fit::Algorithm(algorithm) => inputs["algorithm"] = json!(algorithm.as_str()),
+        Fit::Container(container) => inputs["container"] = self::container(container),
+    }
     // Only where it is given: what was trained before it could be keeps its hash.
     if !dataset.exclude.is_empty() {
         inputs["exclude"] = json!(dataset.exclude);
@@ -162,6 +172,11 @@ fn source(source: &DataSource) -> Value {
     }
 }
 
+fn container(container: &Container) -> Value {
+    let Container { image, command, args } = container;
+    json!({"image": image, "command": command, "args": args})
+}
+
 fn feature(feature: &Feature) -> Value {
     let Feature { name, derivation } = feature;
     match derivation {
@@ -170,8 +185,8 @@ fn feature(feature: &Feature) -> Value {
     }
 }
 
-fn target(target: &Target) -> Value {
-    let Target {
+fn target(target: &training::Target) -> Value {
+    let training::Target {
         column,
         divide_by,
         unit,
@@ -209,20 +224,33 @@ fn training_document(training: &Training) -> Value {
     document["metric"] = json!(training.evaluation.metric.as_str());
     document["bound"] = json!(training.evaluation.bound);
     document["activeDeadlineSeconds"] = json!(training.active_deadline_seconds);
+    if let Some(pod) = &training.pod {
+        document["pod"] = json!(pod);
+    }
     document
 }
 
 fn deployment_document(deployment: &DeclaredDeployment) -> Value {
     let pin =
         |pin: &Pin| json!({"version": pin.version.to_string(), "digest": pin.digest.map(|d| d.to_string())});
-    json!({
+    let mut document = json!({
         "modelName": deployment.model.as_str(),
         "stable": pin(&deployment.stable),
         "canary": deployment.canary.as_ref().map(|canary| {
             json!({"pin": pin(&canary.pin), "weight": canary.weight.percent()})
         }),
         "suspend": deployment.suspend,
-    })
+    });
+    let operation = deployment.operation();
+    if !operation.is_default() {
+        document["operation"] = json!(operation);
+    }
+    document
+}
+
+/// Returns the hash of a document, however the keys of its maps are ordered.
+pub fn document_hash(document: &Value) -> Digest {
+    hash(document)
 }
 
 fn hash(value: &Value) -> Digest {

@@ -3,11 +3,14 @@
 mod hyperparameters;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::names::{Digest, ModelName, Version};
+use crate::pod::Pod;
 use crate::schedule::Schedule;
+use crate::shown::escape;
 
 pub use hyperparameters::{Hyperparameter, Values};
 
@@ -20,9 +23,10 @@ pub struct Training {
     pub runs: RunPolicy,
     /// The rows and what they mean.
     pub dataset: Dataset,
-    /// What is fitted.
-    pub algorithm: Algorithm,
-    /// The algorithm's settings by name; a name absent here has the algorithm's default.
+    /// What makes the model of the rows.
+    #[serde(flatten)]
+    pub fit: Fit,
+    /// Its settings by name; a name absent here has the algorithm's default.
     pub hyperparameters: BTreeMap<String, f64>,
     /// The seed of all randomness of the run.
     pub seed: u64,
@@ -32,6 +36,9 @@ pub struct Training {
     pub active_deadline_seconds: u64,
     /// No run starts while true; a run under way goes on.
     pub suspend: bool,
+    /// Settings of the pods of its runs in a cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<Box<Pod>>,
 }
 
 impl Training {
@@ -40,6 +47,14 @@ impl Training {
         match &mut self.runs {
             RunPolicy::Scheduled { schedule, .. } => Some(schedule),
             RunPolicy::Fixed(_) | RunPolicy::PerInputs => None,
+        }
+    }
+
+    /// Says whether predictions are classes rather than numbers.
+    pub const fn is_classifier(&self) -> bool {
+        match &self.fit {
+            Fit::Algorithm(algorithm) => algorithm.is_classifier(),
+            Fit::Container(_) => self.evaluation.metric.is_of_classes(),
         }
     }
 
@@ -163,6 +178,49 @@ pub struct Target {
     pub divide_by: Option<f64>,
     /// What one unit of a prediction means, e.g. `100,000 USD`.
     pub unit: Option<String>,
+}
+
+/// What makes the model of the rows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fit {
+    /// One of Aurora's own.
+    Algorithm(Algorithm),
+    /// A program of somebody else in an image: in a cluster only.
+    Container(Box<Container>),
+}
+
+impl Fit {
+    /// Returns the algorithm, where it is one of Aurora's own.
+    pub const fn algorithm(&self) -> Option<Algorithm> {
+        match self {
+            Self::Algorithm(algorithm) => Some(*algorithm),
+            Self::Container(_) => None,
+        }
+    }
+}
+
+/// As a plan names it.
+impl fmt::Display for Fit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Algorithm(algorithm) => f.write_str(algorithm.as_str()),
+            Self::Container(container) => write!(f, "container {}", escape(&container.image)),
+        }
+    }
+}
+
+/// A program in an image: it is given the rows that a fit may see, and writes a model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Container {
+    /// The image.
+    pub image: String,
+    /// The program and its first arguments; empty: the image's own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
+    /// The arguments after them; empty: the image's own, unless there is a command.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<String>,
 }
 
 /// What is fitted.

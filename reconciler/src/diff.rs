@@ -9,10 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use planner::deployment::{Canary, DeclaredDeployment, Pin};
 use planner::desired::{Completeness, Desired};
-use planner::environment::Environment;
+use planner::environment::{Environment, Target};
 use planner::finding::Finding;
 use planner::identity::plan_hash;
 use planner::names::{Digest, EnvironmentName, ModelName, ObjectName, Revision};
+use planner::plan::beyond_the_target;
 use planner::training::{RunPolicy, Training};
 use serde::Serialize;
 use serde_json::Value;
@@ -73,7 +74,12 @@ pub fn intents(base: &Desired, head: &Desired, findings: &[Finding]) -> Intents 
         base: base.revision.clone(),
         head: head.revision.clone(),
         intents,
-        findings: findings.iter().cloned().chain(refused).collect(),
+        findings: findings
+            .iter()
+            .cloned()
+            .chain(refused)
+            .chain(beyond_the_target(head))
+            .collect(),
         is_complete: base.completeness == Completeness::Complete
             && head.completeness == Completeness::Complete,
         hash: plan_hash(head),
@@ -215,6 +221,20 @@ fn environment(before: &Environment, after: &Environment, intents: &mut Vec<Inte
         (Some(_), None) => say("is no longer suspended".to_owned()),
         (Some(_) | None, Some(_)) | (None, None) => {}
     }
+    if before.target != after.target {
+        say(format!(
+            "moves from {} to {}",
+            place(&before.target),
+            place(&after.target)
+        ));
+    }
+    if before.drift != after.drift {
+        say(format!(
+            "drift: {} -> {}",
+            before.drift.as_str(),
+            after.drift.as_str()
+        ));
+    }
     if before.registry_path != after.registry_path {
         let shown = |path: &Option<String>| path.clone().unwrap_or_else(|| "<data-dir>/registry".to_owned());
         say(format!(
@@ -235,6 +255,14 @@ fn environment(before: &Environment, after: &Environment, intents: &mut Vec<Inte
                 None => String::new(),
             }
         ));
+    }
+}
+
+/// Says where an environment's models serve.
+fn place(target: &Target) -> String {
+    match target {
+        Target::Standalone => "one process".to_owned(),
+        Target::Kubernetes { namespace } => format!("namespace {namespace} of a cluster"),
     }
 }
 
@@ -282,6 +310,19 @@ fn changed(before: &DeclaredDeployment, after: &DeclaredDeployment, say: &mut im
         is_promotion,
         &mut say,
     );
+    let mut changed = Vec::new();
+    // What a canary has that comes or goes is said with it.
+    let (before, after) = match (&before.canary, &after.canary) {
+        (Some(_), Some(_)) | (None, None) => (before.operation(), after.operation()),
+        (Some(_), None) | (None, Some(_)) => (
+            before.operation().without_canary(),
+            after.operation().without_canary(),
+        ),
+    };
+    if before != after {
+        differing("", &to_value(before), &to_value(after), &mut changed);
+        say(format!("in a cluster: {}", changed.join(", ")));
+    }
 }
 
 fn canary(
@@ -346,7 +387,7 @@ fn training(before: Option<Named<'_, Training>>, after: Named<'_, Training>, int
         say(format!(
             "MLTrainingJob/{name} trains {} by {}",
             made(&after.runs),
-            after.algorithm.as_str()
+            after.fit
         ));
         return;
     };
@@ -354,10 +395,7 @@ fn training(before: Option<Named<'_, Training>>, after: Named<'_, Training>, int
         say(format!("MLTrainingJob/{old} is called MLTrainingJob/{name} now"));
     }
     let mut changed = Vec::new();
-    let value = |training| {
-        serde_json::to_value(training).expect("invariant: a training spec has text keys and cannot fail")
-    };
-    differing("", &value(before), &value(after), &mut changed);
+    differing("", &to_value(before), &to_value(after), &mut changed);
     if !changed.is_empty() {
         say(format!("MLTrainingJob/{name} changes: {}", changed.join(", ")));
     }
@@ -380,6 +418,10 @@ fn made(runs: &RunPolicy) -> String {
         RunPolicy::PerInputs => "a version per change".to_owned(),
         RunPolicy::Scheduled { .. } => "a version per slot of its schedule".to_owned(),
     }
+}
+
+fn to_value(spec: impl Serialize) -> Value {
+    serde_json::to_value(spec).expect("invariant: a spec has text keys and cannot fail")
 }
 
 /// Names the leaves that differ between two JSON values, as `path: before -> after`.

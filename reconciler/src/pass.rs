@@ -15,7 +15,7 @@ use std::sync::Arc;
 use planner::Timestamp;
 use planner::clock::Doubt;
 use planner::desired::Desired;
-use planner::environment::Environment;
+use planner::environment::{Environment, TargetName};
 use planner::finding::{Finding, Reason};
 use planner::identity::{PlanHash, model_hashes};
 use planner::names::{Digest, EnvironmentName, ModelName, Revision};
@@ -170,6 +170,15 @@ impl Reconciler {
             forced: None,
             resolved: None,
             told: None,
+        }
+    }
+
+    /// Takes no MLEnvironment but one of this target.
+    #[must_use]
+    pub fn for_target(self, target: TargetName) -> Self {
+        Self {
+            resolver: self.resolver.for_target(target),
+            ..self
         }
     }
 

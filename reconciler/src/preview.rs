@@ -10,7 +10,7 @@ use planner::finding::{Finding, Location, Reason};
 use planner::identity::plan_hash;
 use planner::names::{Digest, EnvironmentName, ModelName, ObjectName, Revision};
 use planner::object::ObjectId;
-use planner::plan::{Plan, plan, refused};
+use planner::plan::{Plan, beyond_the_target, plan, refused};
 use planner::training::{DataSource, Holdout, Training};
 use registry::{DatasetRoots, Observer, Store, StoreError};
 
@@ -188,6 +188,7 @@ pub fn validate(
             .zip(desired.as_ref())
             .and_then(|(base, head)| refused(&base, head));
         findings.extend(refused);
+        findings.extend(desired.iter().flat_map(beyond_the_target));
         all.push(Validated {
             environment,
             revision: revision.clone(),
@@ -297,7 +298,9 @@ pub fn against(
     };
     let used = known.registry.clone().unwrap_or_else(|| locate(&last_good));
     let registry = Observer::new(Store::open(&used)?);
-    let resolver = Resolver::default().with_remembered(known.history.clone());
+    let resolver = Resolver::default()
+        .with_remembered(known.history.clone())
+        .for_target(last_good.target.name());
     let mut resolver = known.resolver(resolver);
     resolver.resolve(&source, &revision, environment, Some(&last_good))?;
     let Resolution { desired, findings } = resolver.into_resolution();

@@ -24,7 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use planner::desired::{Completeness, Desired};
-use planner::environment::Environment;
+use planner::environment::{Environment, TargetName};
 use planner::finding::{Finding, Location, Reason};
 use planner::names::{EnvironmentName, Revision};
 use planner::object::{Kind, ObjectId};
@@ -80,6 +80,8 @@ pub struct Resolver {
     digests: DataDigests,
     /// How long a history may be read at a time.
     patience: Duration,
+    /// What the resolved environment is for; absent where that does not matter.
+    target: Option<TargetName>,
 }
 
 #[derive(Debug, PartialEq)]
@@ -118,6 +120,16 @@ impl Resolver {
             roots: None,
             digests: DataDigests::new(),
             patience: Duration::MAX,
+            target: None,
+        }
+    }
+
+    /// Takes no MLEnvironment but one of this target: whoever carries out what is resolved can do nothing with another.
+    #[must_use]
+    pub fn for_target(self, target: TargetName) -> Self {
+        Self {
+            target: Some(target),
+            ..self
         }
     }
 
@@ -324,7 +336,8 @@ impl Resolver {
 
     /// Reads the whole folder.
     fn resolve_anew(&mut self, source: &Source, asked: &Asked, folder: Folder) -> Result<(), SourceError> {
-        let (index, mut edited) = files::list(source, &folder)?;
+        let (mut index, mut edited) = files::list(source, &folder)?;
+        index.target = self.target;
         let ground = Ground {
             folder,
             index,

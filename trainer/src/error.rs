@@ -14,6 +14,11 @@ use crate::record::TooWide;
 /// Why a run did not publish.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TrainError {
+    /// The model is made by somebody else's program.
+    #[error(
+        "a job with a container is run in a cluster, and here nothing is fitted for it: train by an algorithm"
+    )]
+    Container,
     #[error("failed to open the registry: {0}")]
     Open(StoreError),
     #[error("failed to read the data: {0}")]
@@ -87,6 +92,7 @@ impl TrainError {
                 Disposition::Transient
             }
             Self::Read(_)
+            | Self::Container
             | Self::Derive(_)
             | Self::Split(_)
             | Self::Record(_)

@@ -79,7 +79,8 @@ fn cut(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use planner::training::{
-        Algorithm, DataSource, Dataset, Derivation, Evaluation, Feature, Holdout, Metric, RunPolicy, Target,
+        Algorithm, DataSource, Dataset, Derivation, Evaluation, Feature, Fit, Holdout, Metric, RunPolicy,
+        Target,
     };
 
     use super::*;
@@ -106,7 +107,7 @@ mod tests {
                     unit: None,
                 }),
             },
-            algorithm: Algorithm::LinearRegression,
+            fit: Fit::Algorithm(Algorithm::LinearRegression),
             hyperparameters: std::collections::BTreeMap::new(),
             seed: 0,
             evaluation: Evaluation {
@@ -116,6 +117,7 @@ mod tests {
             },
             active_deadline_seconds: 60,
             suspend: false,
+            pod: None,
         }
     }
 

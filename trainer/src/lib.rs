@@ -75,8 +75,9 @@ fn train(
     clock: &dyn Fn() -> Timestamp,
 ) -> Result<Ending, TrainError> {
     let training = &request.training;
-    let settings = algorithm::settings(training.algorithm, &training.hyperparameters)?;
-    check_metric(training)?;
+    let algorithm = training.fit.algorithm().ok_or(TrainError::Container)?;
+    let settings = algorithm::settings(algorithm, &training.hyperparameters)?;
+    check_metric(training, algorithm)?;
     let store = Store::open(&request.registry).map_err(TrainError::Open)?;
 
     if request.published_inputs.is_some() && request.published_inputs == inputs::known(&store, request) {
@@ -101,7 +102,7 @@ fn train(
 
     stage(20, "fit");
     let (fitted, mut fit) = algorithm::fit(
-        training.algorithm,
+        algorithm,
         &settings,
         training.seed,
         &train,
@@ -130,6 +131,7 @@ fn train(
         request,
         inputs_hash,
         layout,
+        algorithm,
         settings,
         fit,
         table: &data.table,
@@ -195,7 +197,7 @@ fn read(store: &Store, request: &RunRequest, stable: Option<&Stable>) -> Result<
             &training.dataset.features,
             &training.dataset.exclude,
             target,
-            training.algorithm.is_classifier(),
+            training.is_classifier(),
             &optional,
         )?;
         Ok(resolved.get_or_init(|| layout).clone())
@@ -244,9 +246,9 @@ fn read(store: &Store, request: &RunRequest, stable: Option<&Stable>) -> Result<
 }
 
 /// Refuses a metric of the other kind before anything is read.
-fn check_metric(training: &Training) -> Result<(), EvaluateError> {
+fn check_metric(training: &Training, algorithm: Algorithm) -> Result<(), EvaluateError> {
     let metric = training.evaluation.metric;
-    let classifies = training.algorithm.is_classifier();
+    let classifies = algorithm.is_classifier();
     if metric.is_of_classes() == classifies {
         return Ok(());
     }
@@ -256,7 +258,7 @@ fn check_metric(training: &Training) -> Result<(), EvaluateError> {
     let fitting: Vec<&str> = fitting.map(|metric| metric.as_str()).collect();
     Err(EvaluateError::OtherKind {
         metric,
-        algorithm: Algorithm::as_str(training.algorithm),
+        algorithm: algorithm.as_str(),
         fitting: fitting.join(", "),
     })
 }

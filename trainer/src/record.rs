@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use planner::Timestamp;
 use planner::names::Digest;
-use planner::training::{Feature, Metric};
+use planner::training::{Algorithm, Feature, Metric};
 use registry::METADATA_BYTES_MAX;
 use registry::artifact::Predictions;
 use registry::metadata::{
@@ -26,6 +26,7 @@ pub(crate) struct Findings<'a> {
     pub(crate) request: &'a RunRequest,
     pub(crate) inputs_hash: Digest,
     pub(crate) layout: &'a Layout,
+    pub(crate) algorithm: Algorithm,
     pub(crate) settings: Settings,
     pub(crate) fit: Fit,
     pub(crate) table: &'a Table,
@@ -113,6 +114,7 @@ pub(crate) fn metadata(findings: Findings<'_>, now: Timestamp) -> VersionMetadat
         request,
         inputs_hash,
         layout,
+        algorithm,
         settings,
         fit,
         table,
@@ -133,8 +135,8 @@ pub(crate) fn metadata(findings: Findings<'_>, now: Timestamp) -> VersionMetadat
     VersionMetadata {
         model_name: request.model.clone(),
         version: request.version.clone(),
-        framework: algorithm::framework(training.algorithm).to_owned(),
-        algorithm: training.algorithm.as_str().to_owned(),
+        framework: algorithm::framework(algorithm).to_owned(),
+        algorithm: algorithm.as_str().to_owned(),
         trained_at: now,
         features: layout.features.len(),
         metric: metric.into_iter().collect(),

@@ -11,9 +11,9 @@ use planner::environment::Environment;
 use planner::names::{Digest, EnvironmentName, ObjectName, Version};
 use planner::observed::{Behind, DeploymentObject, TrainingObject};
 
-use super::Problem;
+use super::{Problem, pod};
 use crate::{
-    CanarySpec, ENVIRONMENT_LABEL, MLDeployment, MLDeploymentSpec, MLEnvironment, MLTrainingJob, PinSpec,
+    CanarySpec, ENVIRONMENT_LABEL, MLDeployment, MLDeploymentSpec, MLEnvironment, MLTrainingJob, StableSpec,
 };
 
 /// The commit that last changed an object's manifest.
@@ -44,7 +44,11 @@ pub fn deployment_object(
             Deployment {
                 model,
                 stable,
+                replicas,
                 canary,
+                autoscaling,
+                pod,
+                route,
                 suspend,
             },
         revision,
@@ -56,15 +60,26 @@ pub fn deployment_object(
     let (stopped, waiting) = said(behind.as_ref());
     let spec = MLDeploymentSpec {
         model_name: model.clone(),
-        stable: PinSpec {
+        stable: StableSpec {
             version: stable.version.clone(),
             digest: Some(stable.digest),
+            replicas: *replicas,
         },
-        canary: canary.as_ref().map(|Canary { pin, weight }| CanarySpec {
-            version: pin.version.clone(),
-            digest: Some(pin.digest),
-            weight: *weight,
-        }),
+        canary: canary.as_ref().map(
+            |Canary {
+                 pin,
+                 weight,
+                 replicas,
+             }| CanarySpec {
+                version: pin.version.clone(),
+                digest: Some(pin.digest),
+                weight: *weight,
+                replicas: *replicas,
+            },
+        ),
+        autoscaling: autoscaling.map(super::autoscaling_spec),
+        pod: pod::pod_spec(pod.as_deref()),
+        route: pod::route_spec(route.as_deref()),
         suspend: suspend.clone(),
     };
     let annotations = [
@@ -101,6 +116,9 @@ pub fn read_deployment_object(object: &MLDeployment) -> Result<DeploymentObject,
         model_name,
         stable,
         canary,
+        autoscaling,
+        pod,
+        route,
         suspend,
     } = &object.spec;
     let canary = canary
@@ -110,10 +128,12 @@ pub fn read_deployment_object(object: &MLDeployment) -> Result<DeploymentObject,
                  version,
                  digest,
                  weight,
+                 replicas,
              }| {
                 Ok(Canary {
                     pin: resolved(version, *digest, "spec.canary.digest")?,
                     weight: *weight,
+                    replicas: *replicas,
                 })
             },
         )
@@ -122,7 +142,11 @@ pub fn read_deployment_object(object: &MLDeployment) -> Result<DeploymentObject,
         spec: ResolvedDeployment {
             model: model_name.clone(),
             stable: resolved(&stable.version, stable.digest, "spec.stable.digest")?,
+            replicas: stable.replicas,
             canary,
+            autoscaling: autoscaling.as_ref().map(super::autoscaling),
+            pod: pod::pod(pod.as_ref()),
+            route: pod::route(route.as_ref()),
             suspend: suspend.clone(),
         },
         revision: required(&object.metadata, REVISION)?,

@@ -4,17 +4,19 @@ use std::collections::BTreeMap;
 
 use expect_test::expect;
 use planner::Timestamp;
-use planner::deployment::{Canary, Deployment, ResolvedPin};
-use planner::environment::{Environment, RemovalLimits};
+use planner::deployment::{Autoscaling, Canary, Deployment, ResolvedPin};
+use planner::environment::{Drift, Environment, RemovalLimits};
 use planner::names::{Digest, EnvironmentName, ObjectName, Weight};
 use planner::observed::{Behind, DeploymentObject, TrainingObject};
 use planner::per_track::PerTrack;
+use planner::pod::{Pod, Resources, TaintEffect, Toleration, TolerationOperator};
 use planner::rollout::{self, State, Transition};
+use planner::route::{Gateway, Provider, Route};
 use planner::runs::Phase;
 use planner::schedule::{Schedule, ScheduleText};
 use planner::training::{
-    Algorithm, Concurrency, DataSource, Dataset, Derivation, Evaluation, Feature, Holdout, Metric, RunPolicy,
-    Target as TrainingTarget, Training,
+    Algorithm, Concurrency, Container, DataSource, Dataset, Derivation, Evaluation, Feature, Fit, Holdout,
+    Metric, RunPolicy, Target as TrainingTarget, Training,
 };
 
 use super::*;
@@ -44,10 +46,19 @@ fn deployment_of(canary: Option<u64>) -> DeploymentObject {
         spec: Deployment {
             model: "wine".parse().unwrap(),
             stable: pin(1),
+            replicas: 5,
             canary: canary.map(|weight| Canary {
                 pin: pin(2),
                 weight: Weight::try_from(weight).unwrap(),
+                replicas: 2,
             }),
+            autoscaling: canary.map(|_| Autoscaling {
+                min_replicas: 2,
+                max_replicas: 9,
+                target_cpu_percent: 70,
+            }),
+            pod: canary.map(|_| Box::new(pod())),
+            route: canary.map(|_| Box::new(route())),
             suspend: canary.is_none().then(|| "freeze".to_owned()),
         },
         revision: "a".repeat(40).parse().unwrap(),
@@ -55,6 +66,42 @@ fn deployment_of(canary: Option<u64>) -> DeploymentObject {
         canary_revision: canary.map(|_| "c".repeat(40).parse().unwrap()),
         abort: canary.map(|_| Digest::of(b"aborted")),
         behind: canary.map(|_| Behind::Stopped("VersionMissing: canary: v1".to_owned())),
+    }
+}
+
+fn pod() -> Pod {
+    let map = |name: &str, value: &str| BTreeMap::from([(name.to_owned(), value.to_owned())]);
+    Pod {
+        resources: Resources {
+            requests: map("cpu", "500m"),
+            limits: map("memory", "1Gi"),
+        },
+        node_selector: map("disk", "ssd"),
+        tolerations: vec![Toleration {
+            key: Some("gpu".to_owned()),
+            operator: TolerationOperator::Equal,
+            value: Some("yes".to_owned()),
+            effect: Some(TaintEffect::NoExecute),
+            toleration_seconds: Some(60),
+        }],
+        image_pull_secrets: vec!["pull".to_owned()],
+        labels: map("team", "wine"),
+        env: map("LEVEL", "debug"),
+    }
+}
+
+fn route() -> Route {
+    Route {
+        provider: Provider::GatewayApi,
+        path: Some("/".to_owned()),
+        host: Some("wine.example.org".to_owned()),
+        gateway: Some(Gateway {
+            name: "public".to_owned(),
+            namespace: Some("gateways".to_owned()),
+            section_name: Some("https".to_owned()),
+        }),
+        ingress_class_name: None,
+        tls_secret: None,
     }
 }
 
@@ -69,7 +116,7 @@ fn trainings() -> Vec<Training> {
             exclude: Vec::new(),
             target: None,
         },
-        algorithm: Algorithm::LinearRegression,
+        fit: Fit::Algorithm(Algorithm::LinearRegression),
         hyperparameters: BTreeMap::new(),
         seed: 0,
         evaluation: Evaluation {
@@ -79,6 +126,7 @@ fn trainings() -> Vec<Training> {
         },
         active_deadline_seconds: 1800,
         suspend: false,
+        pod: None,
     };
     let text = ScheduleText {
         cron: "0 3 * * SUN".to_owned(),
@@ -110,7 +158,7 @@ fn trainings() -> Vec<Training> {
                 unit: Some("100,000 USD".to_owned()),
             }),
         },
-        algorithm: Algorithm::GradientBoosting,
+        fit: Fit::Algorithm(Algorithm::GradientBoosting),
         hyperparameters: BTreeMap::from([("trees".to_owned(), 100.0), ("learning_rate".to_owned(), 0.05)]),
         seed: crate::wire::SEED_MAX,
         evaluation: Evaluation {
@@ -123,6 +171,7 @@ fn trainings() -> Vec<Training> {
         },
         active_deadline_seconds: 60,
         suspend: true,
+        pod: Some(Box::new(pod())),
         ..plain.clone()
     };
     let per_inputs = Training {
@@ -132,7 +181,7 @@ fn trainings() -> Vec<Training> {
             exclude: vec!["x2".to_owned()],
             ..plain.dataset.clone()
         },
-        algorithm: Algorithm::LogisticRegression,
+        fit: Fit::Algorithm(Algorithm::LogisticRegression),
         evaluation: Evaluation {
             metric: Metric::LogLoss,
             bound: None,
@@ -140,7 +189,16 @@ fn trainings() -> Vec<Training> {
         },
         ..plain.clone()
     };
-    vec![plain, scheduled, per_inputs]
+    let container = Training {
+        fit: Fit::Container(Box::new(Container {
+            image: "example.org/train:1".to_owned(),
+            command: vec!["python".to_owned(), "train.py".to_owned()],
+            args: vec!["--fast".to_owned()],
+        })),
+        hyperparameters: BTreeMap::from([("depth".to_owned(), 3.0)]),
+        ..plain.clone()
+    };
+    vec![plain, scheduled, per_inputs, container]
 }
 
 /// Sends an object through the text that a data directory or an API server keeps.
@@ -178,6 +236,15 @@ fn objects_read_back_as_what_was_written() {
         }
     }
     for registry_path in [None, Some("/shared-models".to_owned())] {
+        let (target, drift) = match &registry_path {
+            None => (planner::environment::Target::Standalone, Drift::Correct),
+            Some(_) => (
+                planner::environment::Target::Kubernetes {
+                    namespace: "aurora-dev".to_owned(),
+                },
+                Drift::Warn,
+            ),
+        };
         let allow = registry_path.as_ref().map(|_| "d".repeat(40).parse().unwrap());
         let removal = RemovalLimits {
             max_count: 1,
@@ -186,6 +253,8 @@ fn objects_read_back_as_what_was_written() {
         };
         let environment = Environment {
             name: dev(),
+            target,
+            drift,
             suspend: registry_path.clone(),
             registry_path,
             removal,
@@ -196,6 +265,26 @@ fn objects_read_back_as_what_was_written() {
             environment
         );
     }
+}
+
+/// What an Aurora of before wrote says nothing of replicas.
+#[test]
+fn objects_of_before_read_as_what_is_declared_now() {
+    let object = deployment_object(&name(), &deployment_of(Some(10)), &dev());
+    let mut before = serde_json::to_value(&object).unwrap();
+    for (track, more) in [("stable", "replicas"), ("canary", "replicas")] {
+        before["spec"][track].as_object_mut().unwrap().remove(more);
+    }
+    for more in ["autoscaling", "pod", "route"] {
+        before["spec"].as_object_mut().unwrap().remove(more);
+    }
+    let read = read_deployment_object(&serde_json::from_value(before).unwrap()).unwrap();
+    assert!(read.spec.operation().is_default());
+    let job = &trainings()[0];
+    let text = serde_json::to_string(job).unwrap();
+    assert!(text.contains(r#""algorithm":"linear_regression""#), "{text}");
+    assert!(!text.contains("pod"), "{text}");
+    assert_eq!(serde_json::from_str::<Training>(&text).unwrap(), *job);
 }
 
 #[test]
@@ -247,12 +336,65 @@ fn object_file_is_a_custom_resource() {
             "modelName": "wine",
             "stable": {
               "version": "v20261101-010000",
-              "digest": "sha256:b40711a88c7039756fb8a73827eabe2c0fe5a0346ca7e0a104adc0fc764f528d"
+              "digest": "sha256:b40711a88c7039756fb8a73827eabe2c0fe5a0346ca7e0a104adc0fc764f528d",
+              "replicas": 5
             },
             "canary": {
               "version": "v20261101-020000",
               "digest": "sha256:433ebf5bc03dffa38536673207a21281612cef5faa9bc7a4d5b9be2fdb12cf1a",
-              "weight": 10
+              "weight": 10,
+              "replicas": 2
+            },
+            "autoscaling": {
+              "minReplicas": 2,
+              "maxReplicas": 9,
+              "targetCPUPercent": 70
+            },
+            "pod": {
+              "resources": {
+                "requests": {
+                  "cpu": "500m"
+                },
+                "limits": {
+                  "memory": "1Gi"
+                }
+              },
+              "nodeSelector": {
+                "disk": "ssd"
+              },
+              "tolerations": [
+                {
+                  "key": "gpu",
+                  "operator": "Equal",
+                  "value": "yes",
+                  "effect": "NoExecute",
+                  "tolerationSeconds": 60
+                }
+              ],
+              "imagePullSecrets": [
+                {
+                  "name": "pull"
+                }
+              ],
+              "labels": {
+                "team": "wine"
+              },
+              "env": [
+                {
+                  "name": "LEVEL",
+                  "value": "debug"
+                }
+              ]
+            },
+            "route": {
+              "provider": "GatewayApi",
+              "path": "/",
+              "host": "wine.example.org",
+              "gateway": {
+                "name": "public",
+                "namespace": "gateways",
+                "sectionName": "https"
+              }
             }
           }
         }"#]]

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use planner::names::{Digest, Malformed};
 use planner::schedule::{Schedule, ScheduleText, is_zone, zone_names};
 use planner::training::{
-    Algorithm, Dataset, Derivation, Evaluation, Feature, Holdout, RunPolicy, Target, Training,
+    Algorithm, Container, Dataset, Derivation, Evaluation, Feature, Fit, Holdout, RunPolicy, Target, Training,
 };
 
-use super::{Problem, dataset};
+use super::{Problem, dataset, pod};
+use crate::rules;
 use crate::{
-    DatasetSpec, EvaluationSpec, FeatureSpec, HoldoutSpec, MLTrainingJob, MLTrainingJobSpec, ScheduleSpec,
-    TargetSpec,
+    ContainerSpec, DatasetSpec, EvaluationSpec, FeatureSpec, HoldoutSpec, MLTrainingJob, MLTrainingJobSpec,
+    ScheduleSpec, TargetSpec,
 };
 
 /// Says whether a time zone that is not compiled in is known besides, e.g. to the system.
@@ -50,11 +51,13 @@ fn read(
         schedule: of_job,
         dataset,
         algorithm,
+        container,
         hyperparameters,
         seed,
         evaluation,
         active_deadline_seconds,
         suspend,
+        pod,
     } = &job.spec;
     let runs = match (version, of_job) {
         (_, Some(of_job)) => keep(problems, schedule(of_job)),
@@ -64,7 +67,10 @@ fn read(
     let source = keep(problems, dataset::parse(&dataset.uri, "spec.dataset"));
     let sha256 = keep(problems, digest(dataset.sha256.as_deref(), "spec.dataset.sha256"));
     let features = keep_all(problems, features(&dataset.features));
-    problems.extend(hyperparameter_problems(*algorithm, hyperparameters));
+    let fit = keep(problems, fit(*algorithm, container.as_ref()));
+    if let Some(algorithm) = algorithm {
+        problems.extend(hyperparameter_problems(*algorithm, hyperparameters));
+    }
     let evaluation = keep(problems, self::evaluation(evaluation));
     Some(Training {
         model: model_name.clone(),
@@ -76,12 +82,13 @@ fn read(
             exclude: dataset.exclude.clone(),
             target: dataset.target.as_ref().map(target),
         },
-        algorithm: *algorithm,
+        fit: fit?,
         hyperparameters: hyperparameters.clone(),
         seed: *seed,
         evaluation: evaluation?,
         active_deadline_seconds: *active_deadline_seconds,
         suspend: *suspend,
+        pod: pod::pod(pod.as_ref()),
     })
 }
 
@@ -91,6 +98,18 @@ fn keep<T>(problems: &mut Vec<Problem>, result: Result<T, Problem>) -> Option<T>
 
 fn keep_all<T>(problems: &mut Vec<Problem>, result: Result<T, Vec<Problem>>) -> Option<T> {
     result.map_err(|more| problems.extend(more)).ok()
+}
+
+fn fit(algorithm: Option<Algorithm>, container: Option<&ContainerSpec>) -> Result<Fit, Problem> {
+    match (algorithm, container) {
+        (Some(algorithm), None) => Ok(Fit::Algorithm(algorithm)),
+        (None, Some(ContainerSpec { image, command, args })) => Ok(Fit::Container(Box::new(Container {
+            image: image.clone(),
+            command: command.clone(),
+            args: args.clone(),
+        }))),
+        (Some(_), Some(_)) | (None, None) => Err(rules::ONE_FIT.problem("spec")),
+    }
 }
 
 fn schedule(spec: &ScheduleSpec, knows: KnowsZone<'_>) -> Result<RunPolicy, Problem> {
@@ -279,13 +298,18 @@ pub(super) fn training_spec(training: &Training) -> MLTrainingJobSpec {
                 exclude,
                 target,
             },
-        algorithm,
+        fit,
         hyperparameters,
         seed,
         evaluation,
         active_deadline_seconds,
         suspend,
+        pod,
     } = training;
+    let (algorithm, container) = match fit {
+        Fit::Algorithm(algorithm) => (Some(*algorithm), None),
+        Fit::Container(container) => (None, Some(container_spec(container))),
+    };
     let (version, schedule) = match runs {
         RunPolicy::Fixed(version) => (Some(version.clone()), None),
         RunPolicy::PerInputs => (None, None),
@@ -315,13 +339,20 @@ pub(super) fn training_spec(training: &Training) -> MLTrainingJobSpec {
             exclude: exclude.clone(),
             target: target.as_ref().map(target_spec),
         },
-        algorithm: *algorithm,
+        algorithm,
+        container,
         hyperparameters: hyperparameters.clone(),
         seed: *seed,
         evaluation: evaluation_spec(evaluation),
         active_deadline_seconds: *active_deadline_seconds,
         suspend: *suspend,
+        pod: pod::pod_spec(pod.as_deref()),
     }
+}
+
+fn container_spec(container: &Container) -> ContainerSpec {
+    let Container { image, command, args } = container.clone();
+    ContainerSpec { image, command, args }
 }
 
 fn feature_spec(Feature { name, derivation }: &Feature) -> FeatureSpec {

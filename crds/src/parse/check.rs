@@ -294,6 +294,16 @@ impl Walk {
         let others = schema
             .get("additionalProperties")
             .filter(|others| others.is_object());
+        if let Some(most) = schema["maxProperties"].as_u64()
+            && entries.len() as u64 > most
+            && !field.ends_with(".hyperparameters")
+        {
+            let (message, hint) = (
+                format!("expected {}, got {}", words::expected(schema), entries.len()),
+                format!("write at most {most}"),
+            );
+            self.fault(key, field, message, hint);
+        }
         // A misspelt field is one fault, not an unknown and a missing one.
         let mut meant = Vec::new();
         for entry in entries {

@@ -1,6 +1,7 @@
 //! What people write, and what Aurora tells them.
 
 mod bad_commits;
+mod cluster;
 mod documents;
 mod fields;
 mod limits;

@@ -84,9 +84,30 @@ fn rule_is_true_without_the_field_that_it_is_about() {
             about.push(field);
         }
     }
-    let over_two_fields = ["canary", "canary", "minimum", "maximum", "sha256", "file"];
+    let of_clusters = [
+        "route",
+        "path",
+        "host",
+        "gateway",
+        "ingressClassName",
+        "tlsSecret",
+        "tlsSecret",
+        "labels",
+        "env",
+        "value",
+        "tolerationSeconds",
+        "drift",
+        "registry",
+    ];
+    let over_two_fields = ["algorithm", "algorithm", "minimum", "maximum", "sha256", "file"];
     let of_forms = ["divideBy", "sha256", "file", "file", "file", "path", "path"];
-    assert_eq!(about, [over_two_fields.as_slice(), &of_forms].concat());
+    let all = [
+        ["canary", "canary"].as_slice(),
+        &of_clusters,
+        &over_two_fields,
+        &of_forms,
+    ];
+    assert_eq!(about, all.concat());
     assert_eq!(crate::rules::only_with("!has(self.a) || b ? c : d"), None);
     assert_eq!(crate::rules::only_with("!has(self.a.b) || c"), None);
 }

@@ -206,7 +206,7 @@ fn resolve(
     let canary = spec
         .canary
         .as_ref()
-        .map(|canary| (take(Track::Canary, &canary.pin), canary.weight));
+        .map(|canary| (take(Track::Canary, &canary.pin), canary));
     if let (Some(stable), Some((Some(canary), _))) = (&stable, &canary)
         && (stable.version == canary.version || stable.digest == canary.digest)
     {
@@ -225,11 +225,16 @@ fn resolve(
     // A track that waits keeps what it has; a model that is new waits for its stable.
     let stable = stable.or_else(|| old.map(|old| old.spec.stable.clone()))?;
     let old_canary = old.and_then(|old| old.spec.canary.as_ref());
-    let canary = canary.and_then(|(pin, weight)| match pin {
-        Some(pin) => Some(Canary { pin, weight }),
+    let canary = canary.and_then(|(pin, declared)| match pin {
+        Some(pin) => Some(Canary {
+            pin,
+            weight: declared.weight,
+            replicas: declared.replicas,
+        }),
         None => old_canary.map(|old| Canary {
             pin: old.pin.clone(),
-            weight: old.weight.min(weight),
+            weight: old.weight.min(declared.weight),
+            replicas: declared.replicas,
         }),
     });
     let canary =
@@ -251,7 +256,11 @@ fn resolve(
         spec: ResolvedDeployment {
             model: spec.model.clone(),
             stable,
+            replicas: spec.replicas,
             canary,
+            autoscaling: spec.autoscaling,
+            pod: spec.pod.clone(),
+            route: spec.route.clone(),
             suspend: None,
         },
         revision: declared.revision.clone(),

@@ -157,6 +157,7 @@ fn deployment(from: Option<&DeploymentObject>, to: &DeploymentObject) -> String 
         Some(_) | None => format!("stable {}", pin(&to.spec.stable)),
     });
     parts.extend(canary(old, &to.spec));
+    parts.extend(old.into_iter().flat_map(|old| operation(old, &to.spec)));
     match (
         old.and_then(|old| old.suspend.as_deref()),
         to.spec.suspend.as_deref(),
@@ -206,6 +207,27 @@ fn canary(from: Option<&ResolvedDeployment>, to: &ResolvedDeployment) -> Option<
     )
 }
 
+/// Says what changes of how a cluster is to run a model.
+fn operation(from: &ResolvedDeployment, to: &ResolvedDeployment) -> Vec<String> {
+    let mut parts = Vec::new();
+    if from.replicas != to.replicas {
+        parts.push(format!("replicas {} -> {}", from.replicas, to.replicas));
+    }
+    if let (Some(from), Some(to)) = (&from.canary, &to.canary)
+        && from.replicas != to.replicas
+    {
+        parts.push(format!("canary replicas {} -> {}", from.replicas, to.replicas));
+    }
+    let changed = [
+        ("autoscaling", from.autoscaling != to.autoscaling),
+        ("pod", from.pod != to.pod),
+        ("route", from.route != to.route),
+    ];
+    let changed = changed.into_iter().filter(|(_, differs)| *differs);
+    parts.extend(changed.map(|(what, _)| format!("{what} changes")));
+    parts
+}
+
 fn training(from: Option<&TrainingObject>, to: &TrainingObject) -> String {
     let verb = if from.is_some() { "change" } else { "create" };
     if let Some(from) = from.filter(|from| from.spec == to.spec && from.revision == to.revision) {
@@ -217,7 +239,7 @@ fn training(from: Option<&TrainingObject>, to: &TrainingObject) -> String {
     format!(
         "{verb}: {} with {}, {} [{revision}]",
         runs(&to.spec),
-        to.spec.algorithm.as_str(),
+        to.spec.fit,
         to.spec.model
     )
 }

@@ -6,13 +6,14 @@ use super::Action;
 use super::deployments::behind;
 use super::index::Index;
 use crate::desired::{Dating, Declared, Desired};
+use crate::environment::{Environment, Target};
 use crate::finding::{Finding, Reason};
 use crate::identity::inputs_hash;
 use crate::names::{Digest, ObjectName, Version};
 use crate::object::ObjectId;
 use crate::observed::{Observed, ObservedTraining, ObservedVersion, TrainingObject};
 use crate::runs::Phase;
-use crate::training::{DataSource, Holdout, RunPolicy, Training};
+use crate::training::{DataSource, Fit, Holdout, RunPolicy, Training};
 
 /// What was decided about all jobs.
 #[derive(Default)]
@@ -28,7 +29,9 @@ pub(super) fn decide(desired: &Desired, observed: &Observed, index: &Index<'_>) 
     let mut staging = BTreeSet::new();
     for (name, declared) in &desired.trainings {
         let before = observed.trainings.get(name);
-        if let Some(finding) = other_inputs(name, declared, observed) {
+        let finding = beyond_target(name, declared, &desired.environment)
+            .or_else(|| other_inputs(name, declared, observed));
+        if let Some(finding) = finding {
             puts.extend(before.and_then(|before| stopped(name, &before.object, &finding)));
             decided.findings.push(finding);
             continue;
@@ -128,6 +131,33 @@ fn stage(
         }
     }
     actions
+}
+
+/// Returns what the environment's target cannot do of what is declared: what a plan finds too, without an observation.
+pub fn beyond_the_target(desired: &Desired) -> impl Iterator<Item = Finding> {
+    let trainings = desired.trainings.iter();
+    trainings.filter_map(|(name, declared)| beyond_target(name, declared, &desired.environment))
+}
+
+/// The environment's target cannot do what the job says.
+fn beyond_target(
+    name: &ObjectName,
+    declared: &Declared<Training>,
+    environment: &Environment,
+) -> Option<Finding> {
+    match (&declared.spec.fit, &environment.target) {
+        (Fit::Container(_), Target::Standalone) => Some(Finding {
+            location: Some(declared.location.clone()),
+            reason: Reason::InvalidManifest,
+            subject: ObjectId::training(name).into(),
+            message: format!(
+                "spec.container: {} is Standalone, and one process runs no images",
+                ObjectId::environment(&environment.name)
+            ),
+            hint: "train by an `algorithm`, or in an environment with `target: Kubernetes`".to_owned(),
+        }),
+        (Fit::Algorithm(_) | Fit::Container(_), Target::Standalone | Target::Kubernetes { .. }) => None,
+    }
 }
 
 /// The fixed version exists and was trained from something else.

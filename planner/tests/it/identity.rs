@@ -3,11 +3,13 @@
 use std::fmt::Write as _;
 
 use expect_test::expect;
+use planner::deployment::{Autoscaling, DeclaredDeployment};
 use planner::desired::{Completeness, Desired};
+use planner::environment::Drift;
 use planner::identity::{PlanHash, inputs_hash, plan_hash, spec_hash};
 use planner::names::Digest;
 use planner::training::{
-    Algorithm, DataSource, Derivation, Feature, Holdout, Metric, RunPolicy, Target, Training,
+    Algorithm, Container, DataSource, Derivation, Feature, Fit, Holdout, Metric, RunPolicy, Target, Training,
 };
 
 use crate::support::{
@@ -16,6 +18,18 @@ use crate::support::{
 
 fn base() -> Training {
     training("m", RunPolicy::Fixed(version(1)))
+}
+
+fn container() -> Container {
+    Container {
+        image: "example.org/train:1".to_owned(),
+        command: vec!["python".to_owned()],
+        args: vec!["train.py".to_owned()],
+    }
+}
+
+fn of(desired: &mut Desired) -> &mut DeclaredDeployment {
+    &mut desired.deployments.get_mut(&object("m")).unwrap().spec
 }
 
 /// Versions in registries hold these: if this fails, every one of them looks as if it had other inputs.
@@ -49,6 +63,10 @@ fn hashes_are_pinned() {
     excluding.dataset.exclude = vec!["note".to_owned()];
     expect!["90f827fa070e705771e36ba470aa3dd3f50c59b86736ac368a609fb3d90289c3"]
         .assert_eq(&inputs_hash(&excluding).hex());
+    let mut contained = base();
+    contained.fit = Fit::Container(Box::new(container()));
+    expect!["93f780ffdfc0f1d3809926a218c9494db1ac2df2139669b6f96522fc61bb6361"]
+        .assert_eq(&inputs_hash(&contained).hex());
     expect!["e19f52c5a06b027006d516850841ab3a7dacfb6f6bbedb25c74198c51a8a4c2b"]
         .assert_eq(&spec_hash(&full).hex());
 }
@@ -56,7 +74,7 @@ fn hashes_are_pinned() {
 #[test]
 fn what_counts_as_inputs_and_what_as_spec() {
     type Change = fn(&mut Training);
-    let changes: [(&str, Change); 13] = [
+    let changes: [(&str, Change); 15] = [
         ("model", |t| t.model = "n".parse().unwrap()),
         ("data", |t| {
             t.dataset.source = DataSource::Synthetic("iris".to_owned());
@@ -67,7 +85,9 @@ fn what_counts_as_inputs_and_what_as_spec() {
                 derivation: Derivation::Column("a".to_owned()),
             }];
         }),
-        ("algorithm", |t| t.algorithm = Algorithm::GradientBoosting),
+        ("algorithm", |t| {
+            t.fit = Fit::Algorithm(Algorithm::GradientBoosting)
+        }),
         ("hyperparameters", |t| {
             t.hyperparameters.insert("leaves".to_owned(), 8.0);
         }),
@@ -87,6 +107,8 @@ fn what_counts_as_inputs_and_what_as_spec() {
             };
         }),
         ("suspend", |t| t.suspend = true),
+        ("container", |t| t.fit = Fit::Container(Box::new(container()))),
+        ("pod", |t| t.pod = Some(Box::default())),
     ];
     let mut text = String::new();
     for (name, change) in changes {
@@ -115,6 +137,8 @@ fn what_counts_as_inputs_and_what_as_spec() {
         version          inputs same   spec other
         schedule         inputs same   spec other
         suspend          inputs same   spec same
+        container        inputs other  spec other
+        pod              inputs same   spec other
     "#]]
     .assert_eq(&text);
 }
@@ -198,7 +222,7 @@ fn what_counts_as_a_plan() {
     };
     expect!["598cbab3fb25e93679328b089597b1defb2c2d6b2e3c363a4056fdddcd744c8e"]
         .assert_eq(&plan_hash(&base()).hex());
-    let changes: [(&str, Change); 15] = [
+    let changes: [(&str, Change); 22] = [
         ("revision", |d| d.revision = desired(9).revision),
         ("completeness", |d| d.completeness = Completeness::Partial),
         ("allow", |d| {
@@ -231,6 +255,25 @@ fn what_counts_as_a_plan() {
         ("registry", |d| d.environment.registry_path = Some("r".to_owned())),
         ("count", |d| d.environment.removal.max_count = 9),
         ("percent", |d| d.environment.removal.max_percent = 9),
+        ("target", |d| {
+            d.environment.target = planner::environment::Target::Kubernetes {
+                namespace: "m".to_owned(),
+            };
+        }),
+        ("drift", |d| d.environment.drift = Drift::Warn),
+        ("replicas", |d| of(d).replicas = 2),
+        ("canary's replicas", |d| {
+            of(d).canary.as_mut().unwrap().replicas = 2;
+        }),
+        ("autoscaling", |d| {
+            of(d).autoscaling = Some(Autoscaling {
+                min_replicas: 1,
+                max_replicas: 2,
+                target_cpu_percent: 70,
+            });
+        }),
+        ("pod", |d| of(d).pod = Some(Box::default())),
+        ("route", |d| of(d).route = Some(Box::default())),
     ];
     let mut text = String::new();
     for (name, change) in changes {
@@ -255,6 +298,34 @@ fn what_counts_as_a_plan() {
         registry                  other
         count                     other
         percent                   other
+        target                    other
+        drift                     other
+        replicas                  other
+        canary's replicas         other
+        autoscaling               other
+        pod                       other
+        route                     other
     "#]]
     .assert_eq(&text);
+}
+
+/// Each part of a container counts: another argument is another program.
+#[test]
+fn a_container_is_its_image_command_and_arguments() {
+    type Change = fn(&mut Container);
+    let changes: [Change; 3] = [
+        |c| c.image.push('1'),
+        |c| c.command.push("-u".to_owned()),
+        |c| drop(c.args.pop()),
+    ];
+    let hash = |container: Container| {
+        let mut training = base();
+        training.fit = Fit::Container(Box::new(container));
+        inputs_hash(&training)
+    };
+    for change in changes {
+        let mut changed = container();
+        change(&mut changed);
+        assert_ne!(hash(changed), hash(container()));
+    }
 }

@@ -4,15 +4,20 @@ use std::collections::BTreeMap;
 
 use chrono::{Duration, NaiveDateTime};
 use planner::Timestamp;
-use planner::deployment::{Canary, DeclaredDeployment, Deployment, Pin, ResolvedDeployment, ResolvedPin};
+use planner::deployment::{
+    CANARY_REPLICAS, Canary, DeclaredDeployment, Deployment, Pin, ResolvedDeployment, ResolvedPin,
+    STABLE_REPLICAS,
+};
 use planner::desired::{Completeness, Dating, Declared, Desired};
-use planner::environment::{Environment, RemovalLimits};
+use planner::environment::{Drift, Environment, RemovalLimits, Target};
 use planner::finding::Location;
 use planner::names::{Digest, ModelName, ObjectName, Revision, Track, Version, Weight};
 use planner::observed::DeploymentObject;
 use planner::rollout::{Commands, Means, Model, Rollout, Status, Tracks, rollout};
 use planner::schedule::{Schedule, ScheduleText};
-use planner::training::{Algorithm, DataSource, Dataset, Evaluation, Holdout, Metric, RunPolicy, Training};
+use planner::training::{
+    Algorithm, DataSource, Dataset, Evaluation, Fit, Holdout, Metric, RunPolicy, Training,
+};
 
 /// `2026-01-01 00:00:00` and so many seconds.
 pub(crate) fn time(seconds: i64) -> Timestamp {
@@ -71,11 +76,16 @@ fn deployment<P>(name: &str, stable: P, canary: Option<(P, u64)>) -> Deployment<
     let canary = canary.map(|(pin, percent)| Canary {
         pin,
         weight: weight(percent),
+        replicas: CANARY_REPLICAS,
     });
     Deployment {
         model: model(name),
         stable,
+        replicas: STABLE_REPLICAS,
         canary,
+        autoscaling: None,
+        pod: None,
+        route: None,
         suspend: None,
     }
 }
@@ -117,7 +127,7 @@ pub(crate) fn training(name: &str, runs: RunPolicy) -> Training {
             exclude: Vec::new(),
             target: None,
         },
-        algorithm: Algorithm::LinearRegression,
+        fit: Fit::Algorithm(Algorithm::LinearRegression),
         hyperparameters: BTreeMap::new(),
         seed: 0,
         evaluation: Evaluation {
@@ -127,6 +137,7 @@ pub(crate) fn training(name: &str, runs: RunPolicy) -> Training {
         },
         active_deadline_seconds: 600,
         suspend: false,
+        pod: None,
     }
 }
 
@@ -185,6 +196,8 @@ pub(crate) fn means_of(tracks: &Tracks) -> Means {
 pub(crate) fn environment() -> Environment {
     Environment {
         name: "dev".parse().unwrap(),
+        target: Target::Standalone,
+        drift: Drift::Correct,
         suspend: None,
         registry_path: None,
         removal: RemovalLimits::default(),

@@ -2,8 +2,8 @@
 //!
 //! Each check panics with what was wrong; a store is given empty.
 
-use planner::deployment::{Deployment, ResolvedPin};
-use planner::environment::{Environment, RemovalLimits};
+use planner::deployment::{Deployment, ResolvedPin, STABLE_REPLICAS};
+use planner::environment::{Drift, Environment, RemovalLimits, Target};
 use planner::names::{Digest, ObjectName, Version};
 use planner::object::ObjectId;
 use planner::observed::{DeploymentObject, ObservedDeployment};
@@ -27,6 +27,8 @@ pub fn check<S: ObjectStore>(empty: impl Fn() -> S) {
 fn environment() -> Environment {
     Environment {
         name: "dev".parse().expect("a name"),
+        target: Target::Standalone,
+        drift: Drift::Correct,
         suspend: None,
         registry_path: None,
         removal: RemovalLimits::default(),
@@ -47,7 +49,11 @@ fn deployment(text: &str, stable: u8) -> Object {
                 version,
                 digest: Digest::of(&[stable]),
             },
+            replicas: STABLE_REPLICAS,
             canary: None,
+            autoscaling: None,
+            pod: None,
+            route: None,
             suspend: None,
         },
         revision: revision.parse().expect("a revision"),

@@ -9,7 +9,7 @@ use std::fmt;
 use std::ops::AddAssign;
 use std::sync::Arc;
 
-use planner::environment::Environment;
+use planner::environment::{Environment, TargetName};
 use planner::finding::{Finding, Location, Reason};
 use planner::names::{Digest, EnvironmentName, ModelName, ObjectName, Version};
 use planner::object::ObjectId;
@@ -25,6 +25,8 @@ pub(super) struct Index {
     /// The entries that are not taken, and how many there are with this very finding.
     refused: BTreeMap<Finding, usize>,
     environments: BTreeSet<Place>,
+    /// The one target that an MLEnvironment may have; absent where it may have any.
+    pub(super) target: Option<TargetName>,
     /// Who claims what. More than one claim is one too many.
     claims: BTreeMap<Claim, Claimants>,
     contested: BTreeSet<Claim>,
@@ -297,7 +299,7 @@ impl Index {
         self.claims.contains_key(&Claim::Name(id.clone()))
     }
 
-    /// Returns the one MLEnvironment. None, or more than one, is a finding.
+    /// Returns the one MLEnvironment. None, more than one, or one of another target is a finding.
     pub(super) fn environment(
         &self,
         name: &EnvironmentName,
@@ -310,11 +312,24 @@ impl Index {
             .filter_map(|place| Some((place, self.document(place)?)))
             .collect();
         match found.as_slice() {
-            [(_, only)] => {
-                return match &only.about {
-                    About::Environment(environment) => Some(environment),
-                    About::Deployment(..) | About::Training(..) => None,
+            [(place, only)] => {
+                let About::Environment(environment) = &only.about else {
+                    return None;
                 };
+                let target = environment.target.name();
+                let Some(ours) = self.target.filter(|ours| *ours != target) else {
+                    return Some(environment);
+                };
+                let (ours, theirs) = (ours.as_str(), target.as_str());
+                findings.push(Finding {
+                    location: Some(only.location(&place.path)),
+                    reason: Reason::InvalidManifest,
+                    subject,
+                    message: format!("spec.target: is {theirs}, and this is the {ours} target"),
+                    hint: format!(
+                        "`aurora up` serves Standalone environments, `aurora reconcile` those in Kubernetes; what was applied as {ours} goes on"
+                    ),
+                });
             }
             [] => findings.push(Finding {
                 location: Some(Location {

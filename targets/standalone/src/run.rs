@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use planner::Timestamp;
-use planner::environment::Environment;
+use planner::environment::{Environment, TargetName};
 use planner::finding::Finding;
 use planner::names::{EnvironmentName, Revision};
 use planner::object::Kind;
@@ -320,6 +320,7 @@ impl Standalone {
         let locate = locate(&objects.data_dir);
         let digests = objects.data_dir.data_digests();
         let mut reconciler = Reconciler::new(source, environment, objects.clone(), registry, locate)
+            .for_target(TargetName::Standalone)
             .with_data(roots, digests)
             .with_remembered(objects.data_dir.history());
         if is_registry_awaited {
@@ -453,7 +454,7 @@ fn first_environment(
 ) -> Result<Environment, StartError> {
     // An environment that has no folder is told with those that exist.
     source.folder(head, name)?;
-    let mut resolver = Resolver::without_history();
+    let mut resolver = Resolver::without_history().for_target(TargetName::Standalone);
     resolver.resolve(source, head, name, None)?;
     let resolution = resolver.into_resolution();
     match resolution.desired {

@@ -180,6 +180,93 @@ const REFUSED: &[Fixture] = &[
     (Kind::Environment, &[("/registry", r#"{"path": "../shared"}"#)]),
     (Kind::Environment, &[("/registry", r#"{"path": "s3://bucket"}"#)]),
     (Kind::Environment, &[("/registry", r#"{"path": "nfs:share"}"#)]),
+    (Kind::Deployment, &[("/route", r#"{"provider": "None"}"#)]),
+    (
+        Kind::Deployment,
+        &[(
+            "/autoscaling",
+            r#"{"minReplicas": 3, "maxReplicas": 2, "targetCPUPercent": 70}"#,
+        )],
+    ),
+    (
+        Kind::Deployment,
+        &[(
+            "/route",
+            r#"{"provider": "Aurora", "path": "/", "host": "a.example.org"}"#,
+        )],
+    ),
+    (
+        Kind::Deployment,
+        &[(
+            "/route",
+            r#"{"provider": "IngressNginx", "gateway": {"name": "a"}, "tlsSecret": "a"}"#,
+        )],
+    ),
+    (
+        Kind::Deployment,
+        &[(
+            "/route",
+            r#"{"host": "a.example.org", "ingressClassName": "a", "tlsSecret": "a"}"#,
+        )],
+    ),
+    (
+        Kind::Deployment,
+        &[(
+            "/pod",
+            r#"{"labels": {"app": "a", "a b": "c"}, "nodeSelector": {"-": "a"}, "env": [{"name": "AURORA_KEY", "value": "a"}]}"#,
+        )],
+    ),
+    (
+        Kind::Deployment,
+        &[("/pod", r#"{"labels": {"app.kubernetes.io/name": "a"}}"#)],
+    ),
+    (
+        Kind::Deployment,
+        &[("/pod", r#"{"labels": {"aurora.io/model": "a"}}"#)],
+    ),
+    (
+        Kind::Training,
+        &[(
+            "/pod",
+            r#"{"resources": {"requests": {"gpu": "1"}, "limits": {"CPU": "1"}}}"#,
+        )],
+    ),
+    (
+        Kind::Training,
+        &[(
+            "/pod",
+            r#"{"tolerations": [{"value": "a"}, {"operator": "Exists", "value": "a"}, {"key": "a", "tolerationSeconds": 1}]}"#,
+        )],
+    ),
+    (
+        Kind::Deployment,
+        &[(
+            "/pod",
+            r#"{"env": [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]}"#,
+        )],
+    ),
+    (Kind::Environment, &[("/namespace", r#""dev""#)]),
+    (Kind::Environment, &[("/drift", r#""Warn""#)]),
+    (Kind::Environment, &[("/target", r#""Kubernetes""#)]),
+    (
+        Kind::Environment,
+        &[
+            ("/target", r#""Kubernetes""#),
+            ("/namespace", r#""dev""#),
+            ("/registry", r#"{"path": "models"}"#),
+        ],
+    ),
+    (Kind::Training, &[("/container", r#"{"image": "a"}"#)]),
+    (Kind::Training, &[("/algorithm", "null")]),
+    (
+        Kind::Training,
+        &[
+            ("/algorithm", "null"),
+            ("/container", r#"{"image": "a"}"#),
+            ("/evaluation/metric", r#""accuracy""#),
+            ("/dataset/target/divideBy", "2"),
+        ],
+    ),
     // No CEL could say these for a thousand features within its budget: the lists' own types do.
     (
         Kind::Training,
@@ -197,6 +284,63 @@ const ACCEPTED: &[Fixture] = &[
     (Kind::Environment, &[("/registry", r#"{"path": "/a/..b/c:d"}"#)]),
     (Kind::Deployment, &[]),
     (Kind::Deployment, &[("/canary/digest", DIGEST)]),
+    (
+        Kind::Deployment,
+        &[("/route", r#"{"provider": "None"}"#), ("/canary/weight", "0")],
+    ),
+    (
+        Kind::Deployment,
+        &[
+            ("/stable/replicas", "1000"),
+            (
+                "/autoscaling",
+                r#"{"minReplicas": 2, "maxReplicas": 2, "targetCPUPercent": 70}"#,
+            ),
+            (
+                "/route",
+                r#"{"path": "/", "host": "a.example.org", "gateway": {"name": "a", "namespace": "b", "sectionName": "https"}}"#,
+            ),
+            (
+                "/pod",
+                r#"{
+                    "resources": {"requests": {"cpu": "0.5", "memory": "1.5Gi", "nvidia.com/gpu": "1"}, "limits": {"memory": "2Gi"}},
+                    "nodeSelector": {"kubernetes.io/arch": "amd64"},
+                    "tolerations": [{"operator": "Exists"}, {"key": "a", "effect": "NoExecute", "tolerationSeconds": 0}],
+                    "imagePullSecrets": [{"name": "a"}],
+                    "labels": {"kueue.x-k8s.io/queue-name": "a", "application": ""},
+                    "env": [{"name": "RUST_LOG", "value": "debug"}]
+                }"#,
+            ),
+        ],
+    ),
+    (
+        Kind::Deployment,
+        &[(
+            "/route",
+            r#"{"provider": "IngressNginx", "path": "/a/b", "host": "*.example.org", "ingressClassName": "nginx", "tlsSecret": "a.b"}"#,
+        )],
+    ),
+    (
+        Kind::Environment,
+        &[
+            ("/target", r#""Kubernetes""#),
+            ("/namespace", r#""dev""#),
+            ("/drift", r#""Off""#),
+            ("/registry", r#"{"path": "/models"}"#),
+        ],
+    ),
+    (
+        Kind::Training,
+        &[
+            ("/algorithm", "null"),
+            (
+                "/container",
+                r#"{"image": "a:1", "command": ["b"], "args": [""]}"#,
+            ),
+            ("/evaluation/metric", r#""accuracy""#),
+            ("/hyperparameters", r#"{"depth": 3}"#),
+        ],
+    ),
     (Kind::Training, &[]),
     (Kind::Training, &[("/dataset/uri", r#""..wine/...csv""#)]),
     (

@@ -1,7 +1,7 @@
 //! Data that cannot be learnt from is refused with file, line and column; nothing is published.
 
 use expect_test::{Expect, expect};
-use planner::training::{Algorithm, DataSource, Holdout, Metric};
+use planner::training::{Algorithm, DataSource, Fit, Holdout, Metric};
 use registry::run::{Ending, RunRequest};
 
 use crate::world::{World, builtin, column, published, ratio, refused, settings, synthetic, target};
@@ -225,7 +225,7 @@ fn targets_out_of_any_scale() {
         targets.map(|(factor, offset)| refusal_with(scaled(factor, offset), with))
     };
     let with_trees = |r: &mut RunRequest| {
-        r.training.algorithm = Algorithm::GradientBoosting;
+        r.training.fit = Fit::Algorithm(Algorithm::GradientBoosting);
         r.training.hyperparameters = settings(&[("min_leaf_weight", 2.0)]);
     };
     let linear = refusals(|_| {});
@@ -277,7 +277,7 @@ fn constant_columns_are_told_where_they_do_no_harm() {
         failed to fit: feature "b" has the same value in every training row: leave it out (`dataset.exclude`)
     "#]],
     );
-    request.training.algorithm = Algorithm::GradientBoosting;
+    request.training.fit = Fit::Algorithm(Algorithm::GradientBoosting);
     published(&request);
     check(
         &world.entry(&request).metadata.fit.warnings,
@@ -291,7 +291,7 @@ fn constant_columns_are_told_where_they_do_no_harm() {
 fn small_holdouts_and_trees_without_a_split_are_told() {
     let world = World::new();
     let mut request = world.csv(good());
-    request.training.algorithm = Algorithm::GradientBoosting;
+    request.training.fit = Fit::Algorithm(Algorithm::GradientBoosting);
     request.training.hyperparameters = settings(&[("min_leaf_weight", 30.0)]);
     published(&request);
     check(
@@ -326,7 +326,7 @@ fn wide(columns: usize) -> String {
 #[test]
 fn wide_data_is_published_with_a_shorter_record_or_refused_before_the_fit() {
     let trees = |r: &mut RunRequest| {
-        r.training.algorithm = Algorithm::GradientBoosting;
+        r.training.fit = Fit::Algorithm(Algorithm::GradientBoosting);
         r.training.hyperparameters = settings(&[("trees", 2.0)]);
     };
     let bins = |columns| {
@@ -433,7 +433,7 @@ fn rows_that_teach_nothing() {
             .fold("a,b,y\n".to_owned(), |text, row| text + &row)
     };
     let classify = |r: &mut RunRequest| {
-        r.training.algorithm = Algorithm::LogisticRegression;
+        r.training.fit = Fit::Algorithm(Algorithm::LogisticRegression);
         r.training.evaluation.metric = Metric::Accuracy;
     };
     let many = (0..2_000).map(|n| format!("{n},{},{n}\n", n % 3));
@@ -481,7 +481,7 @@ fn manifests_that_cannot_be_honoured() {
             refusal(|r| r.training.hyperparameters = settings(&[("trees", 0.5)])),
             refusal(|r| r.training.hyperparameters = settings(&[("column_sample", 0.01)])),
             refusal(|r| r.training.evaluation.metric = Metric::Accuracy),
-            refusal(|r| r.training.algorithm = Algorithm::LogisticRegression),
+            refusal(|r| r.training.fit = Fit::Algorithm(Algorithm::LogisticRegression)),
             refusal(|r| r.training.dataset.source = DataSource::Committed("x.csv".to_owned())),
         ],
         &expect![[r#"

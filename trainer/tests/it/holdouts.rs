@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 use planner::names::Digest;
-use planner::training::{Algorithm, DataSource, Holdout};
+use planner::training::{Algorithm, DataSource, Fit, Holdout};
 use registry::run::RunRequest;
 
 use crate::world::{World, builtin, column, published, refused, small_boosting, synthetic, target};
@@ -21,7 +21,7 @@ fn the_pinned_stable_is_scored_on_the_same_holdout() {
         .parse()
         .unwrap();
         request.baseline = Some(stable.version.clone());
-        request.training.algorithm = Algorithm::GradientBoosting;
+        request.training.fit = Fit::Algorithm(Algorithm::GradientBoosting);
         request.training.hyperparameters = small_boosting();
         change(&mut request);
         published(&request);

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use planner::Timestamp;
 use planner::names::{Digest, Version};
 use planner::training::{
-    Algorithm, DataSource, Dataset, Derivation, Evaluation, Feature, Holdout, Metric, RunPolicy, Target,
+    Algorithm, DataSource, Dataset, Derivation, Evaluation, Feature, Fit, Holdout, Metric, RunPolicy, Target,
     Training,
 };
 use registry::run::{Ending, RunRequest};
@@ -59,7 +59,7 @@ impl World {
                     exclude: Vec::new(),
                     target: None,
                 },
-                algorithm,
+                fit: Fit::Algorithm(algorithm),
                 hyperparameters: BTreeMap::new(),
                 seed: 42,
                 evaluation: Evaluation {
@@ -73,6 +73,7 @@ impl World {
                 },
                 active_deadline_seconds: 60,
                 suspend: false,
+                pod: None,
             },
             inputs_hash: Digest::of(b"inputs"),
             dataset_roots: roots,

@@ -118,12 +118,12 @@ fn unknown_and_missing_fields_say_what_was_meant() {
     check_with(
         DEPLOYMENT,
         "stable: { version: v20261101-120000 }",
-        "stable: { replicas: 3 }",
+        "stable: { size: 3 }",
         expect![[r#"
             environments/dev/wine.yaml:7:3: InvalidManifest: MLDeployment/wine-quality: spec.stable: `version` is missing
               hint: add `version:` with a version: vYYYYMMDD-HHMMSS in UTC, e.g. v20261101-120000
-            environments/dev/wine.yaml:7:13: InvalidManifest: MLDeployment/wine-quality: spec.stable: unknown field `replicas`
-              hint: remove it; the fields here are digest, version
+            environments/dev/wine.yaml:7:13: InvalidManifest: MLDeployment/wine-quality: spec.stable: unknown field `size`
+              hint: remove it; the fields here are digest, replicas, version
         "#]],
     );
     check_with(
@@ -165,7 +165,7 @@ fn unknown_and_missing_fields_say_what_was_meant() {
     check(
         "apiVersion: aurora.io/v1alpha1\nkind: MLDeployment\nmetadata: { name: a }\nspec:\n",
         expect![[r#"
-            environments/dev/wine.yaml:4:5: InvalidManifest: MLDeployment/a: spec: expected a mapping with canary, modelName, stable, suspend, got nothing
+            environments/dev/wine.yaml:4:5: InvalidManifest: MLDeployment/a: spec: expected a mapping with autoscaling, canary, modelName, pod, route, stable, suspend, got nothing
               hint: give it a value, or remove the line
         "#]],
     );

@@ -366,10 +366,10 @@ fn environment_is_named_like_its_folder() {
     check(
         &environment
             .replace("prod", "dev")
-            .replace("Standalone", "Kubernetes"),
+            .replace("Standalone", "Kubernetes\n  drift: Wrn"),
         expect![[r#"
-            environments/dev/wine.yaml:4:17: InvalidManifest: MLEnvironment/dev: spec.target: the text "Kubernetes" is not one of Standalone
-              hint: write `Standalone`
+            environments/dev/wine.yaml:5:8: Unreadable: while parsing a flow mapping, did not find expected ',' or '}'
+              hint: mend the YAML here: what follows in this file may not have been read
         "#]],
     );
     check(
@@ -383,7 +383,7 @@ fn environment_is_named_like_its_folder() {
             environments/dev/wine.yaml:4:61: InvalidManifest: MLEnvironment/dev: spec.removal.allow: "HEAD" is not a revision: the 40 or 64 hex digits of a commit
               hint: write, in quotes, the full id of the commit that was refused, as `git rev-parse` prints it
             environments/dev/wine.yaml:4:69: InvalidManifest: MLEnvironment/dev: spec: unknown field `windows`
-              hint: remove it; the fields here are registry, removal, suspend, target
+              hint: remove it; the fields here are drift, namespace, registry, removal, suspend, target
         "#]],
     );
     check(

@@ -482,3 +482,26 @@ fn aliases_follow_the_object_that_has_the_tracks() {
           hint: the registry holds no version of x: add an MLTrainingJob with `version: v20260102-000000`
     "#]]);
 }
+
+/// How a cluster is to run a model is the manifest's.
+#[test]
+fn how_a_cluster_runs_it_follows_the_commit() {
+    let mut case = serving(2, Some((2, 10)));
+    let mut spec = declared_deployment("m", 1, Some((2, 10)));
+    spec.replicas = 5;
+    spec.canary.as_mut().unwrap().replicas = 2;
+    spec.pod = Some(Box::default());
+    spec.route = Some(Box::default());
+    spec.autoscaling = Some(planner::deployment::Autoscaling {
+        min_replicas: 1,
+        max_replicas: 2,
+        target_cpu_percent: 70,
+    });
+    case.commit_deployment(5, "m", spec);
+    case.apply(&expect![[r#"
+        MLDeployment/m: stable v20260102-000000 (b40711a88c70), canary v20260103-000000 (433ebf5bc03d) at 10%, replicas 3 -> 5, canary replicas 1 -> 2, autoscaling changes, pod changes, route changes [0000000005]
+    "#]]);
+    case.check(&expect![[r#"
+        no changes
+    "#]]);
+}

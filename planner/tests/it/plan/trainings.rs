@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use expect_test::expect;
+use planner::environment::Target;
 use planner::names::Version;
 use planner::observed::ObservedVersion;
-use planner::training::{Concurrency, DataSource, Holdout, RunPolicy};
+use planner::training::{Concurrency, Container, DataSource, Fit, Holdout, RunPolicy};
 
 use super::{Case, Phase, inputs_hash};
 use crate::support::{at, declared_deployment, digest, object, schedule, training, version};
@@ -264,4 +265,32 @@ fn a_model_that_the_registry_does_not_know_has_no_version() {
     case.commit(1, 1, None);
     case.converge();
     assert_eq!(baseline(&case), Some(version(1)));
+}
+
+/// One process runs no images, whatever the registry holds; a cluster does.
+#[test]
+fn a_container_is_for_a_cluster() {
+    let mut case = Case::new(0);
+    let mut spec = training("m", RunPolicy::Fixed(version(1)));
+    spec.fit = Fit::Container(Box::new(Container {
+        image: "example.org/train:1".to_owned(),
+        command: Vec::new(),
+        args: Vec::new(),
+    }));
+    case.commit_training(1, "t", spec);
+    case.check(&expect![[r#"
+        no changes
+        environments/dev/train-t.yaml:1:1: InvalidManifest: MLTrainingJob/t: spec.container: MLEnvironment/dev is Standalone, and one process runs no images
+          hint: train by an `algorithm`, or in an environment with `target: Kubernetes`
+    "#]]);
+    case.desired.environment.target = Target::Kubernetes {
+        namespace: "m".to_owned(),
+    };
+    case.apply(&expect![[r#"
+        MLEnvironment/dev: apply
+        MLTrainingJob/t: create: train v20260102-000000 with container example.org/train:1, m [0000000001]
+    "#]]);
+    case.check(&expect![[r#"
+        no changes
+    "#]]);
 }
