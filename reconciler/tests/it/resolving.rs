@@ -75,7 +75,7 @@ fn good_files_are_declared_and_others_ignored() {
 fn entries_that_are_no_files_are_findings() {
     let mut repo = Repo::with(&[("a.yaml", &deployment("a", V1, None))]);
     repo.entry(b"environments/dev/b.yaml", 0o120_000, b"../../secret.yaml");
-    repo.entry(b"environments/dev/shared", 0o120_000, b"../shared");
+    repo.entry(b"environments/dev/shared", 0o120_000, b"../other");
     repo.entry(b"environments/dev/caf\xe9.yaml", 0o100_644, b"x");
     let commit = repo.git().refname_to_id("HEAD").unwrap();
     repo.entry_of(b"environments/dev/sub", 0o160_000, commit);

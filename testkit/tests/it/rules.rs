@@ -177,7 +177,7 @@ const REFUSED: &[Fixture] = &[
         Kind::Training,
         &[("/evaluation/holdout", r#"{"file": "builtin:iris"}"#)],
     ),
-    (Kind::Environment, &[("/registry", r#"{"path": "../shared"}"#)]),
+    (Kind::Environment, &[("/registry", r#"{"path": "../store"}"#)]),
     (Kind::Environment, &[("/registry", r#"{"path": "s3://bucket"}"#)]),
     (Kind::Environment, &[("/registry", r#"{"path": "nfs:share"}"#)]),
     (Kind::Deployment, &[("/route", r#"{"provider": "None"}"#)]),

@@ -8,20 +8,19 @@ use registry::run::RunRequest;
 
 use crate::world::{World, column, published, ratio, say, settings, target};
 
+/// Names the folder of the file, which is too large for this repository.
+const FOLDER_VARIABLE: &str = "AURORA_TEST_DATA";
+
 fn data() -> Option<PathBuf> {
-    let folder = std::env::var_os("AURORA_TEST_DATA").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
-        PathBuf::from,
-    );
-    let path = folder.join("california-housing.csv");
-    if path.is_file() {
-        return Some(path);
+    let folder = std::env::var_os(FOLDER_VARIABLE).map(PathBuf::from);
+    let path = folder.map(|folder| folder.join("california-housing.csv"));
+    let found = path.filter(|path| path.is_file());
+    if found.is_none() {
+        say(&format!(
+            "skipped: {FOLDER_VARIABLE} names no folder with california-housing.csv"
+        ));
     }
-    say(&format!(
-        "skipped: no {}; AURORA_TEST_DATA names its folder",
-        path.display()
-    ));
-    None
+    found
 }
 
 fn request(world: &World, algorithm: Algorithm, path: PathBuf) -> RunRequest {

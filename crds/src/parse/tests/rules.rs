@@ -389,7 +389,7 @@ fn environment_is_named_like_its_folder() {
     check(
         &environment
             .replace("prod", "dev")
-            .replace("Standalone", "Standalone, registry: { path: ../shared }"),
+            .replace("Standalone", "Standalone, registry: { path: ../stores }"),
         expect![[r#"
             environments/dev/wine.yaml:4:47: InvalidManifest: MLEnvironment/dev: spec.registry.path: a path has no empty, '.' or '..' part
               hint: write an absolute path, or one below the data directory
