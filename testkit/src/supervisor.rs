@@ -164,6 +164,31 @@ mod tests {
     }
 
     #[test]
+    fn a_group_that_is_noted_ends_with_all_its_members() {
+        let folder = tempfile::tempdir().unwrap().keep();
+        let supervisor = Supervisor::start(&folder).unwrap();
+        let mut leader = Command::new("sh")
+            .args([
+                "-c",
+                "sleep 1000000 & echo $! >member.new && mv member.new member; wait",
+            ])
+            .current_dir(&folder)
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        eventually("it starts", || folder.join("member").exists());
+        let member = fs::read_to_string(folder.join("member")).unwrap();
+        fs::write(folder.join("group.pid"), leader.id().to_string()).unwrap();
+        drop(supervisor);
+        assert_eq!(leader.wait().unwrap().code(), None, "by a signal");
+        let member = Path::new("/proc").join(member.trim()).join("cmdline");
+        // One that nobody has looked after yet has no command any more.
+        let is_over = || !fs::read_to_string(&member).is_ok_and(|command| command.contains("sleep"));
+        eventually("its member ends", is_over);
+        assert!(!folder.exists());
+    }
+
+    #[test]
     fn folder_of_a_failed_run_stays() {
         let temporary = tempfile::tempdir().unwrap();
         let folder = temporary.path().join("run");

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 pub struct Image {
     entrypoint: Vec<String>,
     files: BTreeMap<String, PathBuf>,
+    variables: BTreeMap<String, String>,
 }
 
 impl Image {
@@ -16,7 +17,16 @@ impl Image {
         Self {
             entrypoint: vec![inside.to_owned()],
             files: BTreeMap::from([(inside.to_owned(), program.into())]),
+            variables: BTreeMap::new(),
         }
+    }
+
+    /// Returns the image with a variable that its containers have unless they say otherwise. Its value is translated as
+    /// theirs are: where a program has a path in its code, this is the place to say it.
+    #[must_use]
+    pub fn with_variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.insert(name.to_owned(), value.to_owned());
+        self
     }
 
     /// Returns the image with one more program in it.
@@ -24,6 +34,10 @@ impl Image {
     pub fn with(mut self, inside: &str, program: impl Into<PathBuf>) -> Self {
         self.files.insert(inside.to_owned(), program.into());
         self
+    }
+
+    pub(crate) fn variables(&self) -> BTreeMap<String, String> {
+        self.variables.clone()
     }
 
     /// Returns what a container with this `command` and `args` runs, as Kubernetes has it: `command` is instead of the

@@ -86,7 +86,9 @@ impl Preparation {
             .ok_or_else(|| ("ErrImagePull", format!("the node has no image {reference}")))?;
         let unusable = |missing| ("CreateContainerConfigError", missing);
         let sources = sources(node, client, pod, self.address).await.map_err(unusable)?;
-        let mut variables = variables(container, &sources).map_err(unusable)?;
+        let own = variables(container, &sources).map_err(unusable)?;
+        let mut variables = image.variables();
+        variables.extend(own);
         variables
             .entry("HOSTNAME".to_owned())
             .or_insert_with(|| pod.name_any());

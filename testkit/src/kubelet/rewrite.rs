@@ -4,7 +4,8 @@
 //! and each value of a variable
 //! - a path below a mount becomes the path of the folder that stands for it: a whole path, so that neither what comes before
 //!   it nor after it is part of a longer name; the deepest mount counts;
-//! - `0.0.0.0` and `[::]`, alone or before a port, become the Pod's own loopback address.
+//! - `0.0.0.0` and `[::]`, alone or before a port, become the Pod's own loopback address; it comes before a port that is
+//!   all there is, or all there is after `=` (`--listen=:8080`).
 //!
 //! Mount namespaces would do without, but need rights that many machines do not give, and would still leave the address. What
 //! a program finds elsewhere (a path written into its code, or in a mounted file) is not translated.
@@ -62,12 +63,21 @@ impl Translation {
             let ends = after.is_some_and(|after| after.is_none_or(|after| after == ':' || is_quote(after)));
             ends && !before.is_some_and(|before| before.is_ascii_alphanumeric() || before == '.')
         });
-        any.map(|any| (any.len(), self.address.to_string()))
+        if let Some(any) = any {
+            return Some((any.len(), self.address.to_string()));
+        }
+        let is_port = rest.strip_prefix(':').is_some_and(is_number);
+        let is_first = before.is_none_or(|before| before == '=');
+        (is_port && is_first).then(|| (1, format!("{}:", self.address)))
     }
 }
 
 fn is_of_path(character: char) -> bool {
     character.is_alphanumeric() || "_-.~%/".contains(character)
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn is_quote(character: char) -> bool {
@@ -119,7 +129,21 @@ mod tests {
         check("0.0.0.0", "127.1.2.3");
         check("--listen=0.0.0.0:8080", "--listen=127.1.2.3:8080");
         check("http://[::]:8080/x", "http://127.1.2.3:8080/x");
-        for text in ["10.0.0.0", "0.0.0.0/0", "0.0.0.01", "1.0.0.0.0", "[::1]:80"] {
+        check(":8080", "127.1.2.3:8080");
+        check("--listen=:8080", "--listen=127.1.2.3:8080");
+        for text in [
+            "10.0.0.0",
+            "0.0.0.0/0",
+            "0.0.0.01",
+            "1.0.0.0.0",
+            "[::1]:80",
+            "a:80",
+            "a=b:80",
+            "{\"a\":80}",
+            ":",
+            ":http",
+            ":80/x",
+        ] {
             check(text, text);
         }
     }

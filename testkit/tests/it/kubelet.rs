@@ -13,7 +13,7 @@ use crate::world::{
 
 /// What a Pod with one container and restart policy `Never` writes as its last word.
 const SEES: &str = r#"
-printf '%s\n' "$OWN $NAME $TRACK $FROM_MAP $PREFIX_b" "$(cat /claim/a/in/by-init)" "$(cat /secret/key)" >/dev/termination-log
+printf '%s\n' "$OWN $NAME $TRACK $FROM_MAP $PREFIX_b" "$(cat /claim/a/in/by-init)" "$(cat /secret/key)" >"$LAST_WORD"
 cat /secret/key >/scratch/copy && cat /pod/labels
 case $ADDRESS in 127.*) ;; *) exit 9 ;; esac
 "#;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use testkit::{Answer, Image, Kubelet, Machine, Namespace, send};
 
 /// What is waited for comes within this.
-const PATIENCE: Duration = Duration::from_mins(2);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// Waits until `look` finds something; what it says until then is told if that does not happen.
 pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Result<T, String>) -> T {
@@ -124,7 +124,10 @@ pub(crate) async fn node(namespace: &Namespace) -> Kubelet {
 pub(crate) async fn node_of(namespace: &Namespace, with: impl FnOnce(Machine) -> Machine) -> Kubelet {
     let own = std::env::current_exe().expect("a test is a program");
     let machine = Machine::new(&format!("node-{}", namespace.name()))
-        .with_image("shell", Image::of_program("/bin/sh", "sh"))
+        .with_image(
+            "shell",
+            Image::of_program("/bin/sh", "sh").with_variable("LAST_WORD", "/dev/termination-log"),
+        )
         .with_image("server", Image::of_program("/server", own));
     let started = Kubelet::start(namespace.control_plane(), namespace.name(), with(machine)).await;
     started.expect("a node starts")

@@ -267,14 +267,15 @@ async fn no_process_outlives_its_node() {
     .await;
     let pid = std::fs::read_to_string(node.folder().join("p/a.message")).unwrap();
     let process = std::path::Path::new("/proc").join(pid.trim()).join("cmdline");
-    assert!(std::fs::read_to_string(&process).unwrap().starts_with("sleep"));
+    let runs = || std::fs::read_to_string(&process).is_ok_and(|text| text.starts_with("sleep"));
+    until("what it started begins", async || {
+        if runs() { Ok(()) } else { Err(pid.clone()) }
+    })
+    .await;
     let folder = node.folder().to_owned();
     drop(node);
     until("what it started ends", async || {
-        match std::fs::read_to_string(&process) {
-            Ok(text) if text.starts_with("sleep") => Err(text),
-            _ => Ok(()),
-        }
+        if runs() { Err(pid.clone()) } else { Ok(()) }
     })
     .await;
     assert!(!folder.exists());
