@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::ServiceAccount;
-use kube::config::{Config, KubeConfigOptions, Kubeconfig};
+use kube::config::{AuthInfo, Config, KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use tokio::sync::OnceCell;
 
 use crate::assets::Assets;
+use crate::audit::{self, Call};
 use crate::certificates::Certificates;
 use crate::supervisor::Supervisor;
 
@@ -22,6 +23,8 @@ use crate::supervisor::Supervisor;
 const START_SECONDS_MAX: u64 = 180;
 /// How often a start is tried: a port that was free can be another's when a program binds it.
 const STARTS_MAX: u32 = 3;
+/// Names a folder in which the audit logs of all control planes stay.
+const AUDIT_FOLDER: &str = "TESTKIT_AUDIT_FOLDER";
 /// How much of a log an error tells, in lines.
 const LOG_LINES_MAX: usize = 20;
 
@@ -33,6 +36,7 @@ const CONTROLLER_MANAGER: &str = "kube-controller-manager";
 #[derive(Debug)]
 pub struct ControlPlane {
     folder: PathBuf,
+    audit_log: PathBuf,
     assets: Assets,
     supervisor: Supervisor,
 }
@@ -114,6 +118,19 @@ impl ControlPlane {
         Ok(Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?)
     }
 
+    /// Returns what a client is made of that is nobody, unless a request says who it is.
+    pub async fn config_of_nobody(&self) -> Result<Config, ControlPlaneError> {
+        let mut config = self.config().await?;
+        config.auth_info = AuthInfo::default();
+        Ok(config)
+    }
+
+    /// Returns what the API server was asked so far, by whom, but for what its own parts and the controllers ask. A call is
+    /// noted when it is answered, or just after.
+    pub fn calls(&self) -> io::Result<Vec<Call>> {
+        Ok(audit::calls(&fs::read_to_string(&self.audit_log)?))
+    }
+
     /// Returns the path of a kubeconfig that may do everything.
     pub fn kubeconfig(&self) -> PathBuf {
         self.folder.join("kubeconfig")
@@ -141,6 +158,26 @@ impl ControlPlane {
         Ok(kill_process(pid, signal)?)
     }
 
+    /// Ends the API server at once and starts it again; returns when it answers.
+    pub async fn restart_api_server(&self) -> Result<(), ControlPlaneError> {
+        let pid = self
+            .pid(API_SERVER)
+            .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        kill_process(pid, Signal::KILL).map_err(io::Error::from)?;
+        while is_alive(pid) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        fs::remove_file(self.folder.join(format!("{API_SERVER}.pid")))?;
+        self.restart(API_SERVER)?;
+        self.wait_until_ready().await
+    }
+
+    /// Stops etcd until what is returned is dropped: no write is done, and no read that wants the newest.
+    pub fn pause_etcd(&self) -> io::Result<PausedEtcd<'_>> {
+        self.signal(ETCD, Signal::STOP)?;
+        Ok(PausedEtcd(self))
+    }
+
     /// Starts a program again that was ended.
     pub fn restart(&self, program: &str) -> io::Result<()> {
         self.supervisor.run(program)
@@ -159,9 +196,10 @@ impl ControlPlane {
             .keep();
         let [etcd, peer, api_server] = free_ports()?;
         write_files(&folder, &Certificates::make()?, api_server)?;
+        let audit_log = audit_log(&folder)?;
         for (program, arguments) in [
             (ETCD, etcd_arguments(etcd, peer)),
-            (API_SERVER, api_server_arguments(etcd, api_server)),
+            (API_SERVER, api_server_arguments(etcd, api_server, &audit_log)),
             (CONTROLLER_MANAGER, controller_manager_arguments()),
         ] {
             let path = assets.program(program);
@@ -174,6 +212,7 @@ impl ControlPlane {
         }
         Ok(Self {
             folder,
+            audit_log,
             assets: assets.clone(),
             supervisor,
         })
@@ -213,6 +252,28 @@ impl ControlPlane {
             _ => Ok(()),
         }
     }
+}
+
+/// An etcd that is stopped.
+#[derive(Debug)]
+pub struct PausedEtcd<'a>(&'a ControlPlane);
+
+impl Drop for PausedEtcd<'_> {
+    fn drop(&mut self) {
+        // One that is not there any more says so by not answering.
+        self.0.signal(ETCD, Signal::CONT).unwrap_or_default();
+    }
+}
+
+/// Returns the path of a control plane's audit log: in its folder, or in the one that is named.
+fn audit_log(folder: &Path) -> io::Result<PathBuf> {
+    let Some(named) = std::env::var_os(AUDIT_FOLDER).filter(|named| !named.is_empty()) else {
+        return Ok(folder.join("audit.log"));
+    };
+    fs::create_dir_all(&named)?;
+    let mut name = folder.file_name().unwrap_or_default().to_owned();
+    name.push(".log");
+    fs::canonicalize(named).map(|named| named.join(name))
 }
 
 /// Returns a client of this test's runtime.
@@ -255,6 +316,7 @@ fn write_files(folder: &Path, certificates: &Certificates, port: u16) -> io::Res
         ("admin.key", &admin.key),
         ("tokens.key", token_key),
         ("tokens.pub", token_public_key),
+        ("audit-policy.json", &audit::POLICY.to_owned()),
     ] {
         fs::write(folder.join(name), text)?;
     }
@@ -287,10 +349,11 @@ fn etcd_arguments(port: u16, peer: u16) -> Vec<String> {
     ]
 }
 
-fn api_server_arguments(etcd: u16, port: u16) -> Vec<String> {
+fn api_server_arguments(etcd: u16, port: u16, audit_log: &Path) -> Vec<String> {
     let mut arguments = vec![
         format!("--etcd-servers=http://127.0.0.1:{etcd}"),
         format!("--secure-port={port}"),
+        format!("'--audit-log-path={}'", audit_log.display()),
     ];
     arguments.extend(
         [
@@ -304,6 +367,9 @@ fn api_server_arguments(etcd: u16, port: u16) -> Vec<String> {
             "--authorization-mode=RBAC",
             "--service-cluster-ip-range=10.0.0.0/24",
             "--endpoint-reconciler-type=none",
+            "--audit-policy-file=audit-policy.json",
+            // In megabytes; beyond, what was noted first would lie elsewhere.
+            "--audit-log-maxsize=10000",
         ]
         .map(str::to_owned),
     );
@@ -319,6 +385,8 @@ fn controller_manager_arguments() -> Vec<String> {
         "--use-service-account-credentials=true",
         "--service-account-private-key-file=tokens.key",
         "--root-ca-file=authority.crt",
+        // A node is gone when a test says so, and not when its process is stopped for a while.
+        "--node-monitor-grace-period=1h",
         // At the usual 20 requests a second its own accounts alone take 5 s.
         "--kube-api-qps=300",
         "--kube-api-burst=600",

@@ -12,6 +12,7 @@
 #![warn(missing_docs)]
 
 pub mod assets;
+pub mod audit;
 mod background;
 mod certificates;
 mod control_plane;
@@ -22,7 +23,7 @@ mod namespace;
 mod request;
 mod supervisor;
 
-pub use control_plane::{ControlPlane, ControlPlaneError};
+pub use control_plane::{ControlPlane, ControlPlaneError, PausedEtcd};
 pub use install::{condition, install};
 pub use kubelet::{Containers, Ending, Image, Kubelet, Machine, evict, on_machine};
 pub use namespace::{Namespace, assets, namespace};

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1;
 use kube::api::PostParams;
+use kube::config::Config;
 use kube::{Api, Client, Resource as _};
 
 use crate::assets::Assets;
@@ -108,6 +109,11 @@ impl Namespace {
 
     /// Returns a client with a token of a ServiceAccount, as a Pod has one; makes the account if it is not there.
     pub async fn client_of_account(&self, namespace: &str, name: &str) -> Result<Client, ControlPlaneError> {
+        client(self.config_of_account(namespace, name).await?)
+    }
+
+    /// Returns what such a client is made of.
+    pub async fn config_of_account(&self, namespace: &str, name: &str) -> Result<Config, ControlPlaneError> {
         let accounts: Api<v1::ServiceAccount> = Api::namespaced(self.client(), namespace);
         let mut account = v1::ServiceAccount::default();
         account.meta_mut().name = Some(name.to_owned());
@@ -124,12 +130,10 @@ impl Namespace {
             .await?
             .status
             .and_then(|status| status.token);
-        let mut config = self.control_plane.config().await?;
-        config.auth_info = kube::config::AuthInfo {
-            token: token.map(Into::into),
-            ..kube::config::AuthInfo::default()
-        };
-        client(config)
+        let mut config = self.control_plane.config_of_nobody().await?;
+        namespace.clone_into(&mut config.default_namespace);
+        config.auth_info.token = token.map(Into::into);
+        Ok(config)
     }
 }
 

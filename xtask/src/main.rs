@@ -1,5 +1,5 @@
 //! The recipes of this repository: `cargo xtask generate`, `cargo xtask check`, `cargo xtask fuzz`, `cargo xtask kill`,
-//! `cargo xtask kubernetes-assets`, `cargo xtask mutants`.
+//! `cargo xtask kubernetes-assets`, `cargo xtask mutants`, `cargo xtask rbac-coverage`.
 
 mod check;
 mod fuzz;
@@ -8,6 +8,7 @@ mod kill;
 mod kubernetes_assets;
 mod mutants;
 mod random;
+mod rbac_coverage;
 mod tidy;
 mod workspace;
 
@@ -37,6 +38,8 @@ enum Recipe {
     KubernetesAssets,
     /// Change the code in small ways, and see which changes no test notices
     Mutants(mutants::MutantsArguments),
+    /// Print what components were denied in tests, and what their Roles allow that none has used
+    RbacCoverage(rbac_coverage::RbacCoverageArguments),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -47,6 +50,7 @@ fn main() -> anyhow::Result<()> {
         Recipe::Kill(arguments) => kill::run(&arguments),
         Recipe::KubernetesAssets => kubernetes_assets::run(&root()),
         Recipe::Mutants(arguments) => mutants::run(&arguments, &root()),
+        Recipe::RbacCoverage(arguments) => rbac_coverage::run(&arguments),
     }
 }
 
