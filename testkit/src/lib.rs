@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! assets ──> certificates ──> control plane (one per test binary) ──> namespace (one per test) ──> clients
-//!                                                                         └─> kubelet: Pods as processes
+//!                                                                         ├─> kubelet: Pods as processes
+//!                                                                         └─> proxy: what goes wrong on the way to the API
 //! ```
 //!
 //! It knows no other crate of this repository, and no product knows it. Without a [`Kubelet`] Jobs and Deployments get Pods
@@ -18,8 +19,10 @@ mod certificates;
 mod control_plane;
 mod install;
 mod kubelet;
+mod listener;
 mod mirror;
 mod namespace;
+mod proxy;
 mod request;
 mod supervisor;
 
@@ -27,6 +30,7 @@ pub use control_plane::{ControlPlane, ControlPlaneError, PausedEtcd};
 pub use install::{condition, install};
 pub use kubelet::{Containers, Ending, Image, Kubelet, Machine, evict, on_machine};
 pub use namespace::{Namespace, assets, namespace};
+pub use proxy::{Fault, Proxy};
 pub use request::{Answer, Applied, apply, send};
 
 use std::io::Write as _;

@@ -4,6 +4,7 @@ mod admission;
 mod control_plane;
 mod custom_resources;
 mod kubelet;
+mod proxy;
 mod rules;
 mod server;
 mod world;
