@@ -3,6 +3,7 @@
 //! ```text
 //! assets ──> certificates ──> control plane (one per test binary) ──> namespace (one per test) ──> clients
 //!                                                                         ├─> kubelet: Pods as processes
+//!                                                                         ├─> gateway: requests to Pods, by routes
 //!                                                                         └─> proxy: what goes wrong on the way to the API
 //! ```
 //!
@@ -17,6 +18,7 @@ pub mod audit;
 mod background;
 mod certificates;
 mod control_plane;
+mod gateway;
 mod install;
 mod kubelet;
 mod listener;
@@ -27,6 +29,7 @@ mod request;
 mod supervisor;
 
 pub use control_plane::{ControlPlane, ControlPlaneError, PausedEtcd};
+pub use gateway::{Gateway, gateway_api};
 pub use install::{condition, install};
 pub use kubelet::{Containers, Ending, Image, Kubelet, Machine, evict, on_machine};
 pub use namespace::{Namespace, assets, namespace};
