@@ -107,9 +107,9 @@ fn of_environment(name: &str, digest: Option<&str>) -> Value {
     object
 }
 
-/// Installs what `deploy/base` holds, with `kubectl` as a person does.
+/// Installs what `deploy/base/cluster` holds, with `kubectl` as a person does.
 fn install(control_plane: &ControlPlane) {
-    let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/base");
+    let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/base/cluster");
     let told = Command::new(control_plane.kubectl())
         .arg("--kubeconfig")
         .arg(control_plane.kubeconfig())

@@ -3,6 +3,7 @@
 mod admission;
 mod control_plane;
 mod custom_resources;
+mod deploy;
 mod gateway;
 mod kubelet;
 mod proxy;
