@@ -3,6 +3,8 @@
 FROM scratch
 COPY ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY aurora /aurora
+# A volume that Docker makes for it belongs to whom this does.
+COPY --chown=10001:10001 data /data
 USER 10001:10001
 ENV AURORA_REPO=/repo AURORA_DATA_DIR=/data/aurora
 EXPOSE 8080 8000
