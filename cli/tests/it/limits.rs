@@ -1,7 +1,7 @@
 //! What a machine has no more of, files and processes, is said in words, and taken for nothing else.
 
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
@@ -33,8 +33,13 @@ fn blames(said: &str) -> Option<&'static str> {
 /// Lets a command start under a limit, e.g. `--nofile=40`.
 fn limited(limit: &str, command: &Command) -> Command {
     let mut shell = Command::new("prlimit");
+    shell.arg(limit);
+    through(shell, command)
+}
+
+/// Lets a command be started by another one, whose last arguments are its own.
+fn through(mut shell: Command, command: &Command) -> Command {
     shell
-        .arg(limit)
         .arg(command.get_program())
         .args(command.get_args())
         .stdin(Stdio::null());
@@ -48,7 +53,7 @@ fn limited(limit: &str, command: &Command) -> Command {
 }
 
 /// Returns a data directory that holds all that a repository declares.
-fn converged(repository: &Repository, folder: &TempDir) -> std::path::PathBuf {
+fn converged(repository: &Repository, folder: &TempDir) -> PathBuf {
     let data_dir = folder.path().join("data");
     let output = run(aurora()
         .args(["reconcile", "--once", "--repo"])
@@ -134,19 +139,26 @@ fn a_process_that_may_open_no_file_goes_on_when_it_may() {
 }
 
 /// Runs `up` as a user who may have so many processes and threads; says how it ended, or that it answers.
-fn up_with(most: usize, repository: &Path) -> Option<Output> {
+fn up_of_user(most: usize, repository: &Path) -> Option<Output> {
+    up_with(most, repository, |command, folder| {
+        for path in [folder, &folder.join("data")] {
+            std::os::unix::fs::chown(path, Some(USER), Some(USER)).unwrap();
+        }
+        let mut command = limited(&format!("--nproc={most}"), command);
+        command.env("HOME", folder).uid(USER).gid(USER);
+        command
+    })
+}
+
+/// Runs `up` where so many processes and threads may be had; says how it ended, or that it answers.
+fn up_with(most: usize, repository: &Path, limit: impl FnOnce(&Command, &Path) -> Command) -> Option<Output> {
     let folder = TempDir::new().unwrap();
     let data_dir = folder.path().join("data");
     std::fs::create_dir(&data_dir).unwrap();
-    for path in [folder.path(), &data_dir] {
-        std::os::unix::fs::chown(path, Some(USER), Some(USER)).unwrap();
-    }
+    std::fs::set_permissions(&data_dir, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
     let mut command = up_command(repository, &data_dir);
     command.args(FREE_PORTS).args(["--output", "json"]);
-    let mut child = limited(&format!("--nproc={most}"), &command)
-        .env("HOME", folder.path())
-        .uid(USER)
-        .gid(USER)
+    let mut child = limit(&command, folder.path())
         .stdout(std::fs::File::create(folder.path().join("out")).unwrap())
         .stderr(std::fs::File::create(folder.path().join("err")).unwrap())
         .spawn()
@@ -182,6 +194,16 @@ fn up_with(most: usize, repository: &Path) -> Option<Output> {
     None
 }
 
+/// Says that a start ended for the limit, in words that blame nothing else.
+fn has_words(most: usize, output: &Output) -> bool {
+    let said = text(output);
+    assert_eq!(output.status.code(), Some(2), "with {most} processes: {said}");
+    assert!(said.contains("ulimit -u"), "with {most} processes: {said}");
+    assert!(said.contains("pids.max"), "with {most} processes: {said}");
+    assert_eq!(blames(&said), None, "with {most} processes: {said}");
+    true
+}
+
 #[test]
 fn a_limit_on_processes_ends_a_start_with_words() {
     if !rustix::process::geteuid().is_root() {
@@ -200,16 +222,69 @@ fn a_limit_on_processes_ends_a_start_with_words() {
     assert!(handed_over.unwrap().success());
     let cores = std::thread::available_parallelism().unwrap().get();
     // A runtime takes several threads, and each of them is once the one too many.
-    let is_refused = |most: &usize| {
-        let Some(output) = up_with(*most, &checkout) else {
-            return false;
-        };
-        let said = text(&output);
-        assert_eq!(output.status.code(), Some(2), "with {most} processes: {said}");
-        assert!(said.contains("ulimit -u"), "with {most} processes: {said}");
-        assert_eq!(blames(&said), None, "with {most} processes: {said}");
-        true
-    };
+    let is_refused =
+        |most: &usize| up_of_user(*most, &checkout).is_some_and(|output| has_words(*most, &output));
     let refused = (1..64 + 2 * cores).take_while(is_refused).count();
     assert!((9..63 + 2 * cores).contains(&refused), "{refused}");
+}
+
+/// A group of processes with a limit on their number, as a container has one.
+struct Group(PathBuf);
+
+impl Group {
+    /// Makes one. An error says why that cannot be.
+    fn new() -> std::io::Result<Self> {
+        let tops = ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"].map(Path::new);
+        let is_top = |top: &&Path| top.join("cgroup.procs").exists();
+        let top = tops
+            .into_iter()
+            .find(is_top)
+            .ok_or(std::io::ErrorKind::NotFound)?;
+        let group = Self(top.join(format!("aurora-test-pids-{}", std::process::id())));
+        std::fs::create_dir(&group.0)?;
+        group.allow(1_000)?;
+        Ok(group)
+    }
+
+    fn allow(&self, most: usize) -> std::io::Result<()> {
+        std::fs::write(self.0.join("pids.max"), most.to_string())
+    }
+
+    /// Lets a command start in it.
+    fn command(&self, command: &Command) -> Command {
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", r#"echo $$ > "$0/cgroup.procs" && exec "$@""#])
+            .arg(&self.0);
+        through(shell, command)
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // Its last process may still be on its way out.
+        eventually("the group is removed", || std::fs::remove_dir(&self.0).ok());
+    }
+}
+
+#[test]
+fn a_containers_limit_on_processes_ends_a_start_with_words() {
+    let group = match Group::new() {
+        Ok(group) => group,
+        Err(why) => {
+            let why = format!("a test of a container's limit on processes: no control group: {why}");
+            return skipped(&why);
+        }
+    };
+    let repository = Repository::dev();
+    let cores = std::thread::available_parallelism().unwrap().get();
+    let is_refused = |most: &usize| {
+        group.allow(*most).unwrap();
+        let ended = up_with(*most, repository.path(), |command, _folder| {
+            group.command(command)
+        });
+        ended.is_some_and(|output| has_words(*most, &output))
+    };
+    let refused = (1..64 + 2 * cores).step_by(3).take_while(is_refused).count();
+    assert!((3..21 + cores).contains(&refused), "{refused}");
 }
