@@ -4,7 +4,7 @@ use std::os::unix::fs::symlink;
 
 use serde_json::Value;
 
-use crate::harness::{Repository, aurora, run, text};
+use crate::harness::{Repository, aurora, copy, root, run, text};
 
 const IRIS: &str = "environments/dev/iris.yaml";
 
@@ -20,6 +20,26 @@ fn validate(repository: &Repository, flags: &[&str]) -> (Option<i32>, String, Va
     assert_eq!(output.status.code(), json.status.code());
     let json: Value = serde_json::from_slice(&json.stdout).unwrap_or_default();
     (output.status.code(), text(&output), json[0].clone())
+}
+
+/// Every environment that people copy is sound, and is the one that its overlay of `deploy/` installs.
+#[test]
+fn the_environments_of_this_repository_are_sound() {
+    let repository = Repository::empty();
+    copy(&root().join("environments"), &repository.file("environments"));
+    repository.commit("declare all");
+    for environment in ["dev", "staging", "prod"] {
+        let (code, said, json) = validate(&repository, &["--environment", environment]);
+        assert_eq!(code, Some(0), "{environment}: {said}");
+        assert_eq!(json["environment"], environment, "{json}");
+        let overlay = root().join("deploy/overlays").join(environment);
+        if let Ok(overlay) = std::fs::read_to_string(overlay.join("kustomization.yaml")) {
+            let namespace = format!("namespace: aurora-{environment}\n");
+            assert!(overlay.contains(&namespace), "{overlay}");
+            let declared = repository.read(&format!("environments/{environment}/environment.yaml"));
+            assert!(declared.contains(namespace.trim_end()), "{declared}");
+        }
+    }
 }
 
 /// A job that trains on a file.
