@@ -6,7 +6,7 @@
 
 mod rights;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -103,7 +103,7 @@ fn has_extension(path: &Path, extension: &str) -> bool {
 fn coverage(objects: &[Value], calls: &[Call]) -> Coverage {
     let rights = rights(objects);
     let mut coverage = Coverage {
-        rights: rights.iter().map(|(_, rights)| rights.len()).sum(),
+        rights: rights.values().map(BTreeSet::len).sum(),
         ..Coverage::default()
     };
     let mut denied: BTreeMap<String, usize> = BTreeMap::new();

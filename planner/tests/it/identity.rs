@@ -86,7 +86,7 @@ fn what_counts_as_inputs_and_what_as_spec() {
             }];
         }),
         ("algorithm", |t| {
-            t.fit = Fit::Algorithm(Algorithm::GradientBoosting)
+            t.fit = Fit::Algorithm(Algorithm::GradientBoosting);
         }),
         ("hyperparameters", |t| {
             t.hyperparameters.insert("leaves".to_owned(), 8.0);
@@ -324,8 +324,8 @@ fn a_container_is_its_image_command_and_arguments() {
         inputs_hash(&training)
     };
     for change in changes {
-        let mut changed = container();
-        change(&mut changed);
-        assert_ne!(hash(changed), hash(container()));
+        let mut other = container();
+        change(&mut other);
+        assert_ne!(hash(other), hash(container()));
     }
 }

@@ -431,11 +431,11 @@ fn unwritable(error: &io::Error) -> TargetError {
 #[cfg(test)]
 mod tests {
     use planner::Timestamp;
-    use planner::deployment::{Deployment, ResolvedPin};
+    use planner::deployment::{Deployment, ResolvedPin, STABLE_REPLICAS};
     use planner::observed::{DeploymentObject, TrainingObject};
     use planner::per_track::PerTrack;
     use planner::training::{
-        Algorithm, DataSource, Dataset, Evaluation, Holdout, Metric, RunPolicy, Training,
+        Algorithm, DataSource, Dataset, Evaluation, Fit, Holdout, Metric, RunPolicy, Training,
     };
     use reconciler::conditions::Facts;
 
@@ -479,7 +479,11 @@ mod tests {
             spec: Deployment {
                 model: model.parse().unwrap(),
                 stable: pin(stable),
+                replicas: STABLE_REPLICAS,
                 canary: None,
+                autoscaling: None,
+                pod: None,
+                route: None,
                 suspend: None,
             },
             revision: revision.clone(),
@@ -546,7 +550,7 @@ mod tests {
                     exclude: Vec::new(),
                     target: None,
                 },
-                algorithm: Algorithm::LogisticRegression,
+                fit: Fit::Algorithm(Algorithm::LogisticRegression),
                 hyperparameters: BTreeMap::new(),
                 seed,
                 evaluation: Evaluation {
@@ -555,6 +559,7 @@ mod tests {
                     holdout: Holdout::Percent { percent: 20, seed: 0 },
                 },
                 active_deadline_seconds: 60,
+                pod: None,
                 suspend: false,
             };
             let object = TrainingObject {

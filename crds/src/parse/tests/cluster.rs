@@ -65,7 +65,9 @@ fn fields_of_a_cluster_point_at_what_is_wrong() {
               hint: give the variable another name
         "#]],
     );
-    let labels: String = (0..17).map(|n| format!("      l{n}: a\n")).collect();
+    let labels: String = (0..17)
+        .flat_map(|n| ["      l".to_owned(), n.to_string(), ": a\n".to_owned()])
+        .collect();
     check(
         &deployment(&format!("  pod:\n    labels:\n{labels}")),
         expect![[r#"
