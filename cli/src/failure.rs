@@ -5,6 +5,7 @@
 use std::error::Error;
 use std::process::ExitCode;
 
+use reconciler::FirstError;
 use registry::artifact::LoadError;
 use registry::{Damage, Shortage, StoreError};
 use standalone::StartError;
@@ -66,9 +67,14 @@ impl Failure {
 /// Takes an inner crate's error with all that caused it.
 impl<E: Error + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
-        match (&error as &dyn Error).downcast_ref() {
+        let error_as: &dyn Error = &error;
+        let first = match error_as.downcast_ref() {
+            Some(StartError::First(first)) => Some(first),
+            _ => error_as.downcast_ref::<FirstError>(),
+        };
+        match first {
             // The one error that brings findings.
-            Some(StartError::Environment {
+            Some(FirstError::Environment {
                 environment,
                 revision,
                 findings,

@@ -241,6 +241,9 @@ pub struct MLEnvironmentStatus {
     /// How much there is of everything.
     #[serde(default)]
     pub counts: Counts,
+    /// The last `aurora.io/requestedAt` after which a pass has been run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested_at: Option<String>,
     /// When the next pass is due although nothing happens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", extend("format" = "date-time"))]

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::environment::Drift;
 use crate::object::ObjectId;
 use crate::shown::escape;
 
@@ -53,6 +54,16 @@ pub enum Reason {
     SourceUnavailable,
     /// The data directory or the registry cannot be read or written. It is tried again.
     StorageUnavailable,
+    /// The API server does not answer, or not now. It is asked again.
+    ClusterUnavailable,
+    /// The API server refuses: a permission is missing, or a rule of the cluster forbids it.
+    ClusterRefused,
+    /// An object has the name of one of ours, and is somebody else's.
+    ForeignObject,
+    /// Somebody changed what Git declares, and `drift: Warn` lets it stand.
+    Drifted,
+    /// Somebody changed what Git declares, and `drift: Off` lets it stand. A report, it stops nothing.
+    DriftLeft,
 }
 
 impl Reason {
@@ -60,7 +71,7 @@ impl Reason {
     /// was written, say nothing of that.
     pub const fn stops_commit(self) -> bool {
         match self {
-            Self::TrainingFailed | Self::LoadFailed | Self::BranchForced => false,
+            Self::TrainingFailed | Self::LoadFailed | Self::BranchForced | Self::DriftLeft => false,
             Self::EnvironmentMissing
             | Self::Unreadable
             | Self::InvalidManifest
@@ -73,8 +84,34 @@ impl Reason {
             | Self::RemovalRefused
             | Self::DatasetUnusable
             | Self::SourceUnavailable
-            | Self::StorageUnavailable => true,
+            | Self::StorageUnavailable
+            | Self::ClusterUnavailable
+            | Self::ClusterRefused
+            | Self::ForeignObject
+            | Self::Drifted => true,
         }
+    }
+
+    /// Says whether it is only told.
+    pub const fn is_report(self) -> bool {
+        matches!(self, Self::BranchForced | Self::DriftLeft)
+    }
+
+    /// Returns what is said of a change by somebody else that is not corrected; `None` where it is.
+    pub const fn of_drift(drift: Drift) -> Option<Self> {
+        match drift {
+            Drift::Correct => None,
+            Drift::Warn => Some(Self::Drifted),
+            Drift::Off => Some(Self::DriftLeft),
+        }
+    }
+
+    /// Says whether it stands until a person acts, so that trying again is no progress.
+    pub const fn stands(self) -> bool {
+        matches!(
+            self,
+            Self::ClusterRefused | Self::ForeignObject | Self::Drifted | Self::DriftLeft
+        )
     }
 
     /// Says whether nothing is known of what the branch's newest commit declares.

@@ -130,6 +130,9 @@ pub struct ObservedModel {
     pub history_digests: BTreeMap<Version, Digest>,
     /// The canary digests that `history.jsonl` says were aborted, since the alias last left them.
     pub aborted: BTreeSet<Digest>,
+    /// The version that `history.jsonl` says each alias was moved to last. One that names another was moved by hand.
+    #[serde(default)]
+    pub recorded: BTreeMap<Track, Version>,
 }
 
 /// One version in the registry.

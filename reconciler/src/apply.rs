@@ -27,6 +27,20 @@ pub struct Applied {
     pub failed: Vec<Failed>,
 }
 
+impl Applied {
+    /// Says whether what failed keeps the commit from being applied.
+    pub(crate) fn stops_commit(&self) -> bool {
+        self.failed
+            .iter()
+            .any(|failed| failed.error.reason().stops_commit())
+    }
+
+    /// Says whether something failed that may succeed without a person.
+    pub(crate) fn is_tried_again(&self) -> bool {
+        self.failed.iter().any(|failed| !failed.error.reason().stands())
+    }
+}
+
 /// An action that failed.
 #[derive(Debug)]
 pub struct Failed {

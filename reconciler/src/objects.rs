@@ -4,7 +4,9 @@
 //! stands in an object; each may be another process on another machine. [`conformance`] says what every store must do.
 
 pub mod conformance;
+mod log;
 mod memory;
+pub mod resource;
 
 use planner::environment::Environment;
 use planner::finding::{Disposition, Reason};
@@ -13,6 +15,7 @@ use planner::object::ObjectId;
 use planner::observed::{DeploymentObject, ObservedDeployment, ObservedTraining, TrainingObject};
 
 use crds::MLEnvironmentStatus;
+pub use log::Log;
 pub use memory::MemoryStore;
 
 /// An object as the reconciler writes it: everything but the status.

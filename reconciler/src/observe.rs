@@ -21,6 +21,8 @@ const LOOKS: usize = 3;
 /// Whose turn it is.
 #[derive(Debug, Default)]
 pub(crate) struct Looks {
+    /// In how many turns every model is glanced at once, however many there are; 0: a fixed number in each.
+    turns: usize,
     glanced: Option<ModelName>,
     looked: Option<ModelName>,
 }
@@ -34,6 +36,14 @@ pub(crate) struct Decidable {
 }
 
 impl Looks {
+    /// Glances at every model once in so many turns: where turns are far apart.
+    pub(crate) fn within(turns: usize) -> Self {
+        Self {
+            turns,
+            ..Self::default()
+        }
+    }
+
     /// Looks at the models whose turn it is; those that changed, or cannot be read, are touched. Returns those that were
     /// looked at in full.
     pub(crate) fn turn(
@@ -42,7 +52,11 @@ impl Looks {
         registry: &Observer,
         touched: &mut BTreeSet<ModelName>,
     ) -> Vec<ModelName> {
-        let turn = view.links.models_after(self.glanced.as_ref(), GLANCES);
+        let glances = match self.turns {
+            0 => GLANCES,
+            turns => view.links.models().count().div_ceil(turns),
+        };
+        let turn = view.links.models_after(self.glanced.as_ref(), glances);
         touched.extend(turn.iter().filter(|model| registry.glance(model)).cloned());
         self.glanced = turn.into_iter().next_back();
         let turn = view.links.models_after(self.looked.as_ref(), LOOKS);

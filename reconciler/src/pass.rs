@@ -6,6 +6,7 @@
 
 mod findings;
 mod histories;
+mod looking;
 mod retry;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -191,20 +192,6 @@ impl Reconciler {
             resolver: resolver.with_data_digests(digests),
             ..self
         }
-    }
-
-    /// Decides nothing until the registry is there, as `admit` says: what was applied stands on versions that it holds.
-    #[must_use]
-    pub fn awaiting_registry(self, admit: Admit) -> Self {
-        Self {
-            awaited: Some(admit),
-            ..self
-        }
-    }
-
-    /// Says whether the registry has not been there since the start.
-    pub fn awaits_registry(&self) -> bool {
-        self.awaited.is_some()
     }
 
     /// Returns what is known of the content of the repository's data files.
@@ -547,7 +534,9 @@ impl Reconciler {
 
     /// Writes the environment's status, where anything is new.
     fn conclude(&mut self, pass: &mut Pass, now: Timestamp) {
-        pass.is_cut_short |= !self.undone.is_empty();
+        // What a person must mend is looked at again, too, but nothing is under way about it.
+        let mut findings = self.undone.values().flatten();
+        pass.is_cut_short |= findings.any(|finding| !finding.reason.stands());
         self.standing.set_general(self.general());
         let desired = self.resolver.resolution().desired.as_ref();
         pass.doubt = self.clock.judge(&self.view, desired, now);

@@ -47,7 +47,7 @@ impl Told {
 pub(crate) fn report(pass: &Pass, standing: &Standing, view: &View, now: Timestamp) -> MLEnvironmentStatus {
     let old = &view.report;
     let is_applied = pass.suspended.is_none()
-        && pass.applied.failed.is_empty()
+        && !pass.applied.stops_commit()
         && !pass.is_cut_short
         && !standing.findings().any(|finding| finding.reason.stops_commit())
         && !standing.waiting().any(Waiting::stops_commit);
@@ -99,6 +99,7 @@ pub(crate) fn report(pass: &Pass, standing: &Standing, view: &View, now: Timesta
             findings: count(standing.findings_count()),
             waiting: count(standing.waiting_count()),
         },
+        requested_at: None,
         next_wake_up: None,
         history,
     }
@@ -113,7 +114,7 @@ fn conditions(pass: &Pass, standing: &Standing, old: &[Condition], now: Timestam
         .unwrap_or_default();
     let facts = if let Some(reason) = &pass.suspended {
         Facts::Held("Suspended", reason.clone())
-    } else if pass.is_cut_short || !pass.applied.failed.is_empty() {
+    } else if pass.is_cut_short || pass.applied.is_tried_again() {
         Facts::Reconciling("Retrying", first)
     } else if is_stopped {
         Facts::Stalled {

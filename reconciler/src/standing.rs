@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use planner::finding::{Finding, Reason};
+use planner::finding::Finding;
 use planner::names::{ModelName, Track, Version};
 use planner::object::{Kind, ObjectId};
 use planner::part::Part;
@@ -49,10 +49,9 @@ impl Standing {
         self.findings.len()
     }
 
-    /// Returns the findings that stop something; a forced branch is only told.
+    /// Returns the findings that stop something, and are not only told.
     pub fn stopping(&self) -> impl Iterator<Item = &Finding> {
-        self.findings()
-            .filter(|finding| finding.reason != Reason::BranchForced)
+        self.findings().filter(|finding| !finding.reason.is_report())
     }
 
     /// Returns what goes on by itself once something else has happened.

@@ -105,6 +105,8 @@ impl View {
 
     fn remove(&mut self, id: &ObjectId, touched: &mut BTreeSet<ModelName>) {
         self.links.set(Side::Observed, id, None, touched);
+        // Its name may have been waited for.
+        touched.extend(self.links.models_of(id).cloned());
         match id.kind {
             // The environment stays what it was: the last good one goes on.
             Kind::Environment => {}

@@ -72,6 +72,17 @@ pub struct HistoryEntry {
     pub reason: Option<String>,
 }
 
+/// What a history says.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Says {
+    /// The newest digest of each version.
+    pub(crate) digests: BTreeMap<Version, Digest>,
+    /// The canary digests whose abort stands.
+    pub(crate) aborted: BTreeSet<Digest>,
+    /// Where each alias was moved to last.
+    pub(crate) recorded: BTreeMap<Track, Version>,
+}
+
 impl HistoryEntry {
     /// Says whether two entries record the same change, whenever each was written.
     fn records_same(&self, other: &Self) -> bool {
@@ -83,16 +94,21 @@ impl HistoryEntry {
             && self.revision == other.revision
     }
 
-    /// Counts the next entry of a history into what the ones before it say: the newest digest of each version, and the
-    /// canary digests whose abort still stands.
-    pub(crate) fn count(&self, digests: &mut BTreeMap<Version, Digest>, aborted: &mut BTreeSet<Digest>) {
+    /// Counts the next entry of a history into what the ones before it say.
+    pub(crate) fn count(&self, says: &mut Says) {
         if let Some((version, digest)) = self.named() {
-            digests.insert(version.clone(), digest);
+            says.digests.insert(version.clone(), digest);
         }
-        match self.change() {
-            None => aborted.extend(self.digest),
-            Some(Track::Canary) => aborted.clear(),
-            Some(Track::Stable) => {}
+        let Some(track) = self.change() else {
+            says.aborted.extend(self.digest);
+            return;
+        };
+        if track == Track::Canary {
+            says.aborted.clear();
+        }
+        match &self.to {
+            Some(to) => drop(says.recorded.insert(track, to.clone())),
+            None => drop(says.recorded.remove(&track)),
         }
     }
 

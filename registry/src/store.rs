@@ -87,6 +87,15 @@ impl Store {
     /// Where a writer is still at work, its leftovers cannot be told from its work: then cleaning waits for the next
     /// time.
     pub fn open_owned(root: &Path, owner: &Owner) -> Result<Self, StoreError> {
+        Self::open_and_sweep(root, owner, Sweep::AtStart)
+    }
+
+    /// Opens a store as its owner, whose trainers are processes of other machines and may be at work.
+    pub fn open_beside_trainers(root: &Path, owner: &Owner) -> Result<Self, StoreError> {
+        Self::open_and_sweep(root, owner, Sweep::BesideTrainers)
+    }
+
+    fn open_and_sweep(root: &Path, owner: &Owner, sweep: Sweep) -> Result<Self, StoreError> {
         let store = Self::open(root)?;
         let registry = store.registry()?;
         if !store.is_settled(&registry, owner)? {
@@ -95,7 +104,7 @@ impl Store {
         }
         match Lock::take(&registry, LOCK, Mode::Exclusive, CLEAN_PATIENCE) {
             Ok(_lock) => {
-                let swept = store.sweep(Sweep::AtStart)?;
+                let swept = store.sweep(sweep)?;
                 if !swept.is_empty() {
                     tracing::info!(count = swept.len(), "removed what unfinished writes had left");
                 }

@@ -1,5 +1,8 @@
-//! `aurora reconcile --once`: brings a data directory to what a commit says, then ends. Trains, publishes, checks that
-//! each pinned version loads, and moves the aliases; answers no request.
+//! `aurora reconcile`: keeps the objects of a namespace equal to a branch (`--namespace`), or brings a data directory to
+//! what a commit says and ends (`--once`). The latter trains, publishes, checks that each pinned version loads, and moves
+//! the aliases; it answers no request.
+
+mod cluster;
 
 use std::pin::pin;
 use std::process::ExitCode;
@@ -7,11 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use reconciler::Converged;
 use reconciler::source::Source;
 use registry::StoreError;
 use serde_json::json;
 use server::{Metrics, Runtime};
-use standalone::{Converged, Mode, Options, Standalone};
+use standalone::{Mode, Options, Standalone};
 
 use crate::arguments::{
     BranchArguments, DataArguments, DatasetArguments, OutputArguments, RepositoryArguments,
@@ -21,6 +25,7 @@ use crate::commands::registry::random_id;
 use crate::failure::{ERROR, Failure, NO};
 use crate::findings::marks;
 use crate::git_reader;
+use crate::listeners::{ControlPlaneArguments, ListenerArguments};
 use crate::serving::{self, Parts};
 use crate::signals::Signals;
 use crate::slots::ServerSlots;
@@ -30,11 +35,19 @@ use crate::trainer::ChildTrainer;
 /// Flags of `aurora reconcile`.
 #[derive(Debug, Args)]
 pub(crate) struct ReconcileArguments {
-    /// End when nothing is left to do; `aurora up` is what goes on
-    #[arg(long, required = true)]
+    /// End when nothing is left to do; on one machine, `aurora up` is what goes on
+    #[arg(long)]
     once: bool,
 
-    /// The longest that it may take, in seconds
+    /// The namespace of a cluster whose objects are kept; absent: the data directory is
+    #[arg(long, env = "AURORA_NAMESPACE", value_name = "NAME")]
+    namespace: Option<String>,
+
+    /// Only ask the reconciler that runs in the namespace for a pass now, and wait for it
+    #[arg(long, requires = "namespace", conflicts_with = "once")]
+    now: bool,
+
+    /// The longest that it may take with --once or --now, in seconds
     #[arg(long, env = "AURORA_TIMEOUT", value_name = "SECONDS", default_value_t = 3600)]
     timeout: u64,
 
@@ -47,10 +60,21 @@ pub(crate) struct ReconcileArguments {
     #[command(flatten)]
     datasets: DatasetArguments,
     #[command(flatten)]
+    control_plane: ControlPlaneArguments,
+    #[command(flatten)]
+    listener: ListenerArguments,
+    #[command(flatten)]
     output: OutputArguments,
 }
 
 pub(crate) fn run(arguments: &ReconcileArguments) -> Result<ExitCode, Failure> {
+    if let Some(namespace) = &arguments.namespace {
+        return cluster::run(arguments, namespace);
+    }
+    if !arguments.once {
+        return Err(Failure::new("nothing says what is kept")
+            .hint("give --namespace for a cluster, --once for a data directory, or use `aurora up`"));
+    }
     let signals = Signals::catch(ERROR)?;
     let options = Options {
         repository: git_reader::repository(&arguments.repository.repo),

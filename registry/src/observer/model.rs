@@ -10,11 +10,11 @@ use planner::observed::{ObservedModel, ObservedVersion};
 
 use super::Counters;
 use super::mark::Mark;
-use super::past::{Past, Standing};
+use super::past::Past;
 use crate::alias::{ALIASES, aliases_in};
 use crate::error::{Damage, StoreError};
 use crate::files::{Dir, SETTLED_SECONDS, Stamp, seconds_now};
-use crate::history::HISTORY;
+use crate::history::{HISTORY, Says};
 use crate::reference::versions_in;
 use crate::store::{Store, VERSIONS};
 use crate::verify::Hasher;
@@ -195,16 +195,23 @@ impl Seen {
 
     fn read_history(&mut self, dir: &Dir, counters: &Counters) -> Result<(), StoreError> {
         let observed = &self.observed;
-        let mut standing = Standing {
+        let before = Says {
             digests: observed.history_digests.clone(),
             aborted: observed.aborted.clone(),
+            recorded: observed.recorded.clone(),
         };
-        self.past.read(dir, counters, &mut standing)?;
-        let Standing { digests, aborted } = standing;
-        if observed.history_digests != digests || observed.aborted != aborted {
+        let mut says = before.clone();
+        self.past.read(dir, counters, &mut says)?;
+        if says != before {
+            let Says {
+                digests,
+                aborted,
+                recorded,
+            } = says;
             let observed = Arc::make_mut(&mut self.observed);
             observed.history_digests = digests;
             observed.aborted = aborted;
+            observed.recorded = recorded;
         }
         Ok(())
     }

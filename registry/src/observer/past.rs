@@ -1,16 +1,15 @@
 //! A model's history, of which only what was appended is read again.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use planner::names::{Digest, Version};
+use planner::names::Digest;
 
 use super::Counters;
 use crate::error::StoreError;
 use crate::files::{Dir, Stamp};
-use crate::history::{HISTORY, HistoryEntry, Junk, PART_BYTES_MAX, Resume, Walked, walk};
+use crate::history::{HISTORY, HistoryEntry, Junk, PART_BYTES_MAX, Resume, Says, Walked, walk};
 
 /// How much before the end of what was read must be as it was, in bytes: more than one entry.
 const GUARD_BYTES: u64 = 512;
@@ -30,15 +29,6 @@ pub(super) struct Past {
     closed_at: u64,
 }
 
-/// What a history says.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Standing {
-    /// The newest digest of each version.
-    pub(super) digests: BTreeMap<Version, Digest>,
-    /// The canary digests whose abort stands.
-    pub(super) aborted: BTreeSet<Digest>,
-}
-
 impl Past {
     /// Says whether the history has grown so that it is to be closed: once, until it has grown twice as long.
     pub(super) fn is_to_be_closed(&mut self) -> bool {
@@ -50,16 +40,11 @@ impl Past {
         is_due
     }
 
-    /// Brings `standing` up to date: reads the rest of a file that has grown, else the whole of it.
-    pub(super) fn read(
-        &mut self,
-        dir: &Dir,
-        counters: &Counters,
-        standing: &mut Standing,
-    ) -> Result<(), StoreError> {
+    /// Brings `says` up to date: reads the rest of a file that has grown, else the whole of it.
+    pub(super) fn read(&mut self, dir: &Dir, counters: &Counters, says: &mut Says) -> Result<(), StoreError> {
         let Some(opened) = dir.file(HISTORY)? else {
             *self = Self::default();
-            *standing = Standing::default();
+            *says = Says::default();
             return Ok(());
         };
         let (file, stamp, path) = (&opened.file, &opened.stamp, &opened.path);
@@ -73,12 +58,11 @@ impl Past {
         let from = if is_same {
             self.resume
         } else {
-            *standing = Standing::default();
+            *says = Says::default();
             Resume::start_of(stamp.bytes())
         };
-        let Standing { digests, aborted } = standing;
         let walked = walk(file, from, stamp.bytes(), &mut |entry: HistoryEntry| {
-            entry.count(digests, aborted);
+            entry.count(says);
         })
         .map_err(failed)?;
         counters.count_history(walked.read);

@@ -1,7 +1,10 @@
 //! A cluster as target.
 //!
+//! [`objects`] are the blackboard as custom resources in a namespace.
 //! Each controller runs as two replicas of which one leads: [`leadership`] says which, and what a leader may still write.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod leadership;
+pub mod objects;
+pub mod reconcile;

@@ -213,7 +213,7 @@ impl Following {
             })));
         }
         self.events.send(Event::PassEnded {
-            result: self.result(pass),
+            result: self.reconciler.result(pass),
             took: began.elapsed(),
         });
         self.last = Some(Last {
@@ -263,22 +263,6 @@ impl Following {
             written: Some(head),
             ..Memory::default()
         };
-    }
-
-    /// Returns what a pass came to, in one word.
-    fn result(&self, pass: &Pass) -> &'static str {
-        let standing = self.reconciler.standing();
-        if pass.is_cut_short || !pass.applied.failed.is_empty() {
-            "failed"
-        } else if pass.suspended.is_some() {
-            "suspended"
-        } else if standing.stopping().next().is_some() {
-            "findings"
-        } else if pass.applied.done.is_empty() && standing.waiting_count() == 0 {
-            "converged"
-        } else {
-            "changed"
-        }
     }
 
     /// Makes a data directory that was deleted anew, from memory. The registry in it is lost: what serves goes on

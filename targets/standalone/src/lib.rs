@@ -35,7 +35,8 @@ use tokio::sync::Notify;
 pub use data_dir::{DataDir, DataDirError, inspect, inspect_to_write, inspect_untracked, last_beat, settle};
 pub use events::{Event, PassSummary};
 pub use preview::{PreviewError, preview};
-pub use run::{Converged, Mode, Options, RunError, Standalone, StartError, registry_in_use};
+pub use reconciler::Converged;
+pub use run::{Mode, Options, RunError, Standalone, StartError, registry_in_use};
 
 /// What to load into a track.
 #[derive(Debug, Clone, PartialEq, Eq)]

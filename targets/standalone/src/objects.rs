@@ -5,7 +5,6 @@
 //! once and is written as soon as that works.
 
 mod files;
-mod log;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -19,10 +18,9 @@ use planner::names::{Digest, EnvironmentName, ModelName, ObjectName};
 use planner::object::{Kind, ObjectId};
 use planner::observed::{ObservedDeployment, ObservedTraining};
 use planner::{rollout, runs};
-use reconciler::objects::{Changes, Mark, Object, ObjectStore, ObservedObject, TargetError};
+use reconciler::objects::{Changes, Log, Mark, Object, ObjectStore, ObservedObject, TargetError};
 
 use crate::data_dir::{DataDir, DataDirError, advice};
-use log::Log;
 
 /// An MLDeployment object and how it stands.
 #[derive(Debug, Clone)]

@@ -1,17 +1,15 @@
 //! Starting the standalone target and keeping its two loops going.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use planner::Timestamp;
 use planner::environment::{Environment, TargetName};
-use planner::finding::Finding;
-use planner::names::{EnvironmentName, Revision};
+use planner::names::EnvironmentName;
 use planner::object::Kind;
-use reconciler::resolve::Resolver;
 use reconciler::source::{Follow, Repository, Source, SourceError};
-use reconciler::{Admit, Beat, Locate, Reconciler};
+use reconciler::{Beat, Converged, FirstError, Locate, Reconciler, admission, first_environment};
 use registry::{DatasetRoots, Observer, Owner, Store, StoreError};
 use tokio::sync::{broadcast, watch};
 
@@ -66,20 +64,8 @@ pub enum StartError {
     #[error(transparent)]
     Registry(#[from] StoreError),
     /// The first commit has no MLEnvironment that can be read, and there is no last good one.
-    #[error("environment {environment} cannot start at {}:\n{}", revision.short(), lines(findings))]
-    Environment {
-        /// The environment.
-        environment: EnvironmentName,
-        /// The commit.
-        revision: Revision,
-        /// What is wrong.
-        findings: Vec<Finding>,
-    },
-}
-
-fn lines(findings: &[Finding]) -> String {
-    let lines: Vec<String> = findings.iter().map(ToString::to_string).collect();
-    lines.join("\n")
+    #[error(transparent)]
+    First(#[from] FirstError),
 }
 
 /// Why a running target had to end.
@@ -106,28 +92,6 @@ pub enum Mode {
         /// The longest that it may take.
         timeout: Duration,
     },
-}
-
-/// What a target that was run [`Mode::Once`] came to.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Converged {
-    /// Whether nothing was left to do in time.
-    pub is_settled: bool,
-    /// The commit.
-    pub revision: Option<Revision>,
-    /// Why nothing is changed, where the MLEnvironment is suspended.
-    pub suspended: Option<String>,
-    /// What stands in the way.
-    pub findings: Vec<Finding>,
-    /// What still waits, one sentence each.
-    pub waiting: Vec<String>,
-}
-
-impl Converged {
-    /// Says whether everything is as Git says.
-    pub fn is_converged(&self) -> bool {
-        self.is_settled && self.suspended.is_none() && self.findings.is_empty() && self.waiting.is_empty()
-    }
 }
 
 /// A standalone target that holds its data directory and has not begun yet.
@@ -167,8 +131,7 @@ impl Standalone {
         let environment = if let Some(environment) = last_good {
             environment
         } else {
-            let head = source.head()?;
-            first_environment(&source, &head, &options.environment)?
+            first_environment(&mut source, &options.environment, TargetName::Standalone)?
         };
         let owner = Owner {
             environment: options.environment.clone(),
@@ -324,7 +287,7 @@ impl Standalone {
             .with_data(roots, digests)
             .with_remembered(objects.data_dir.history());
         if is_registry_awaited {
-            let admit = admission(reconciler.store().root(), &owner);
+            let admit = admission(reconciler.store().root(), &owner, Store::open_owned);
             operator = operator.awaiting_registry(admit.clone());
             reconciler = reconciler.awaiting_registry(admit);
         }
@@ -416,14 +379,7 @@ async fn reconcile(
             rested_at == Some(look.generation) && *resting.borrow() == rested_at && look.pass.is_quiet();
         let before = (converged.is_settled, converged.revision.clone());
         if look.pass.is_touched || before != (is_settled, look.pass.attempted.clone()) {
-            let standing = following.reconciler().standing();
-            let new = Converged {
-                is_settled,
-                revision: look.pass.attempted,
-                suspended: look.pass.suspended,
-                findings: standing.stopping().cloned().collect(),
-                waiting: standing.waiting().map(ToString::to_string).collect(),
-            };
+            let new = following.reconciler().converged(&look.pass, is_settled);
             if is_settled && new != converged {
                 events.send(Event::Settled {
                     revision: new.revision.clone(),
@@ -445,26 +401,6 @@ async fn reconcile(
     // Whatever it was asked to end for, nothing is waited for: the history is only written.
     tokio::task::spawn_blocking(move || following.remember_history(1)).await?;
     Ok(converged)
-}
-
-fn first_environment(
-    source: &Source,
-    head: &Revision,
-    name: &EnvironmentName,
-) -> Result<Environment, StartError> {
-    // An environment that has no folder is told with those that exist.
-    source.folder(head, name)?;
-    let mut resolver = Resolver::without_history().for_target(TargetName::Standalone);
-    resolver.resolve(source, head, name, None)?;
-    let resolution = resolver.into_resolution();
-    match resolution.desired {
-        Some(desired) => Ok(desired.environment),
-        None => Err(StartError::Environment {
-            environment: name.clone(),
-            revision: head.clone(),
-            findings: resolution.findings,
-        }),
-    }
 }
 
 /// Returns where the registry lies that a data directory uses: where it was when it was last used, else where the
@@ -506,21 +442,6 @@ fn was_applied(options: &Options) -> bool {
 
 fn is_store_of(root: &Path, owner: &Owner) -> bool {
     Store::open(root).is_ok_and(|store| store.belongs_to(owner))
-}
-
-/// Says, until it once may be, whether a registry that was not there at the start may be used by now. Both loops ask, and
-/// what an owner does when it opens its store is done once, before either of them uses it.
-fn admission(root: &Path, owner: &Owner) -> Admit {
-    let (root, owner) = (root.to_owned(), owner.clone());
-    let is_admitted = Mutex::new(false);
-    Arc::new(move || {
-        let mut is_admitted = is_admitted.lock().unwrap_or_else(PoisonError::into_inner);
-        if !*is_admitted {
-            Store::open_owned(&root, &owner)?;
-            *is_admitted = true;
-        }
-        Ok(())
-    })
 }
 
 /// Returns where a registry lies whose path is one of a manifest's. Links on the way to an absolute one are whoever

@@ -1,3 +1,17 @@
-//! A real API server, and replicas that contend for a Lease.
+//! A real API server: replicas that contend for a Lease, the objects of an environment, and a reconciler that keeps them.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod election;
+mod faults;
+mod installed;
+mod objects;
+mod reconciling;
+#[expect(
+    dead_code,
+    reason = "shared with the reconciler's tests, which need more of it"
+)]
+#[path = "../../../../reconciler/tests/it/repository.rs"]
+mod repository;
+#[path = "../../../../reconciler/tests/it/versions.rs"]
+mod versions;

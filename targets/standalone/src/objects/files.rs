@@ -8,12 +8,12 @@ use crds::{
     MLDeployment, MLDeploymentStatus, MLEnvironment, MLEnvironmentStatus, MLTrainingJob, MLTrainingJobStatus,
     check_stored, convert,
 };
-use planner::memory::{Format, UnknownFormat};
 use planner::names::{Digest, EnvironmentName, ObjectName};
 use planner::object::{Kind, ObjectId};
 use planner::observed::ObservedDeployment;
 use planner::runs::{self, Records};
 use reconciler::objects::Object;
+use reconciler::objects::resource::{Resource, known_format, read_runs};
 use registry::Shortage;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -79,16 +79,10 @@ fn read_status<T: DeserializeOwned>(
     let Some(mut status) = read_json::<Value>(folder, &file_name)? else {
         return Ok(None);
     };
-    let format = status.pointer("/memory/format").and_then(Value::as_u64);
-    let format = format.map_or(Format::default(), |format| {
-        Format(u32::try_from(format).unwrap_or(u32::MAX))
-    });
-    format
-        .known()
-        .map_err(|source: UnknownFormat| DataDirError::LaterFormat {
-            path: path.clone(),
-            source,
-        })?;
+    known_format(&status).map_err(|source| DataDirError::LaterFormat {
+        path: path.clone(),
+        source,
+    })?;
     // The first version kept a job's runs beside its status.
     if let Some(runs) = status.get_mut("runs").map(Value::take)
         && status.get("memory").is_none()
@@ -177,11 +171,7 @@ pub(super) fn write_object(
     object: &Object,
     environment: &EnvironmentName,
 ) -> io::Result<()> {
-    let bytes = match object {
-        Object::Environment(environment) => json(&convert::environment_object(environment)),
-        Object::Deployment(name, object) => json(&convert::deployment_object(name, object, environment)),
-        Object::Training(name, object) => json(&convert::training_object(name, object, environment)),
-    };
+    let bytes = json(&Resource { object, environment });
     let ObjectId { kind, name } = object.id();
     let file = data_dir.object_file(kind, name.as_str());
     write(data_dir, file, &bytes)
@@ -220,19 +210,8 @@ fn is_unfinished(file_name: &str) -> bool {
 }
 
 fn read_training(shown: MLTrainingJobStatus) -> TrainingStatus {
-    let phase = convert::read_training_phase(&shown);
-    let Records {
-        runs: records,
-        behind_since,
-    } = shown.memory.unwrap_or_default();
     TrainingStatus {
-        runs: runs::Status {
-            phase,
-            note: None,
-            next: shown.next_run,
-            behind_since,
-            records,
-        },
+        runs: read_runs(&shown),
         progress_percent: shown.progress_percent,
         metrics: shown.metrics,
         conditions: shown.conditions,

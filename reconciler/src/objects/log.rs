@@ -1,4 +1,4 @@
-//! Who changed when: a change costs its own look, not one at all that there is.
+//! Who changed when: a change costs its own look, not one at all that there is. For stores that keep a cache.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ const KEPT: usize = 100_000;
 
 /// The order of changes. A name stands in it once, at its last change; one that is gone stays as such.
 #[derive(Debug, Default)]
-pub(super) struct Log {
+pub struct Log {
     now: u64,
     at: BTreeMap<u64, ObjectId>,
     of: BTreeMap<ObjectId, u64>,
@@ -19,12 +19,12 @@ pub(super) struct Log {
 
 impl Log {
     /// Returns the moment of the last change.
-    pub(super) fn now(&self) -> u64 {
+    pub fn now(&self) -> u64 {
         self.now
     }
 
     /// Notes a change.
-    pub(super) fn touch(&mut self, id: &ObjectId) {
+    pub fn touch(&mut self, id: &ObjectId) {
         self.now += 1;
         if let Some(before) = self.of.insert(id.clone(), self.now) {
             self.at.remove(&before);
@@ -39,7 +39,7 @@ impl Log {
     }
 
     /// Returns what changed after a moment, in order; `None` where that cannot be said any more.
-    pub(super) fn since(&self, moment: Option<u64>) -> Option<Vec<ObjectId>> {
+    pub fn since(&self, moment: Option<u64>) -> Option<Vec<ObjectId>> {
         let moment = moment.filter(|moment| *moment >= self.forgotten)?;
         Some(self.at.range(moment + 1..).map(|(_, id)| id.clone()).collect())
     }

@@ -1,0 +1,194 @@
+//! `aurora reconcile --namespace`: the reconciler of a cluster, beside its health and its metrics.
+
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use kubernetes::leadership::Terms;
+use kubernetes::objects::Drift;
+use kubernetes::reconcile::{self, Listener, Mode, Options, REGISTRY, Told};
+use planner::finding::Finding;
+use planner::names::EnvironmentName;
+use registry::Store;
+use serde_json::{Value, json};
+use server::{Metrics, StatusSource};
+
+use super::ReconcileArguments;
+use crate::clock;
+use crate::commands::registry::random_id;
+use crate::failure::{DONE, ERROR, Failure, NO};
+use crate::git_reader;
+use crate::listeners::Bound;
+use crate::serving::{self, Parts};
+use crate::signals::Signals;
+use crate::terminal::{Announcer, Terminal};
+
+pub(super) fn run(arguments: &ReconcileArguments, namespace: &str) -> Result<ExitCode, Failure> {
+    let environment = arguments.repository.environment.clone();
+    let timeout = Duration::from_secs(arguments.timeout);
+    if arguments.now {
+        let signals = Signals::catch(ERROR)?;
+        return serving::block_on(ask(arguments, namespace, &environment, timeout, signals))?;
+    }
+    let signals = Signals::catch(if arguments.once { ERROR } else { DONE })?;
+    let installation = random_id()?;
+    let options = Options {
+        repository: git_reader::repository(&arguments.repository.repo),
+        follow: arguments.branch.follow(),
+        environment,
+        namespace: namespace.to_owned(),
+        data_dir: arguments.data.data_dir.clone(),
+        dataset_roots: arguments.datasets.roots()?,
+        identity: format!("{}_{}", host(), random_id()?),
+        installation,
+        terms: Terms::default(),
+        drift: Drift::default(),
+    };
+    if arguments.once {
+        let converged = serving::block_on(once(options, timeout, signals))??;
+        super::say(Terminal::new(arguments.output.output), &converged)?;
+        return Ok(if converged.is_converged() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(NO)
+        });
+    }
+    let bound = arguments.control_plane.bind(&arguments.listener, None)?;
+    let terminal = Terminal::new(arguments.output.output);
+    serving::block_on(follow(options, bound, terminal, signals))?
+}
+
+/// Returns what the machine calls itself: in a cluster, the Pod's name.
+fn host() -> String {
+    std::env::var("HOSTNAME").unwrap_or_else(|_unset| "aurora".to_owned())
+}
+
+async fn once(
+    options: Options,
+    timeout: Duration,
+    signals: Signals,
+) -> Result<reconciler::Converged, Failure> {
+    let mut parts = Parts::begin(signals);
+    let config = reconcile::config().await?;
+    let stopped = parts.stopped();
+    let quiet: Listener = Box::new(|_told| ());
+    let running = reconcile::run(config, options, Mode::Once { timeout }, quiet, stopped);
+    let mut running = std::pin::pin!(running);
+    tokio::select! {
+        converged = &mut running => Ok(converged?),
+        asked = parts.wait() => {
+            asked?;
+            parts.stop().await?;
+            running.await?;
+            Err(Failure::new("stopped by a signal").hint("the next run goes on from here"))
+        }
+    }
+}
+
+async fn follow(
+    options: Options,
+    bound: Bound,
+    terminal: Terminal,
+    signals: Signals,
+) -> Result<ExitCode, Failure> {
+    let mut parts = Parts::begin(signals);
+    let config = reconcile::config().await?;
+    let metrics = Metrics::new();
+    let status = Arc::new(LastPass::default());
+    let address = bound.address;
+    let namespace = options.namespace.clone();
+    parts.control_plane(
+        Store::at(REGISTRY.as_ref()),
+        status.clone(),
+        metrics.clone(),
+        bound,
+    )?;
+    let listener = listener(metrics, status, options.environment.clone());
+    let stopped = parts.stopped();
+    parts.spawn("reconciler", async move {
+        let ended = reconcile::run(config, options, Mode::Follow, listener, stopped).await;
+        ended.map(drop)
+    });
+    parts.supervisor().ready();
+    let said = Announcer::new(terminal)?;
+    said.say(
+        [format!(
+            "reconciles namespace {namespace}; health and metrics: http://{address}"
+        )],
+        || json!({ "event": "reconciling", "namespace": namespace, "control_plane": address }),
+    );
+    parts.wait().await?;
+    parts.stop().await?;
+    said.flush();
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn ask(
+    arguments: &ReconcileArguments,
+    namespace: &str,
+    environment: &EnvironmentName,
+    timeout: Duration,
+    mut signals: Signals,
+) -> Result<ExitCode, Failure> {
+    signals.begin();
+    let config = reconcile::config().await?;
+    let asked = reconcile::request(config, namespace, environment, clock::now(), timeout);
+    let found = tokio::select! {
+        found = asked => found?,
+        () = signals.next() => return Err(Failure::new("stopped by a signal")),
+    };
+    let status = found.status.unwrap_or_default();
+    let terminal = Terminal::new(arguments.output.output);
+    if terminal.is_json() {
+        terminal.document(&json!({ "environment": environment, "status": status }))?;
+    } else {
+        let revision = status.attempted_revision.as_ref();
+        let revision = revision.map_or("no commit", |revision| revision.short());
+        terminal.line(format!(
+            "{environment} was reconciled at {revision}: {} findings, {} waiting",
+            status.counts.findings, status.counts.waiting
+        ))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Counts passes, and says what is found wrong as soon as that is news.
+fn listener(metrics: Metrics, status: Arc<LastPass>, environment: EnvironmentName) -> Listener {
+    let mut known: Vec<Finding> = Vec::new();
+    Box::new(move |told: Told<'_>| {
+        metrics.reconciled(&environment, told.result, told.took, told.at);
+        let findings: Vec<Finding> = told.standing.findings().cloned().collect();
+        for finding in findings.iter().filter(|finding| !known.contains(finding)) {
+            tracing::warn!(%finding, "found");
+        }
+        status.set(&environment, &told, &findings);
+        known = findings;
+    })
+}
+
+/// What the last pass came to, for those who ask this process.
+#[derive(Debug, Default)]
+struct LastPass(Mutex<Option<(Instant, Value)>>);
+
+impl LastPass {
+    fn set(&self, environment: &EnvironmentName, told: &Told<'_>, findings: &[Finding]) {
+        let waiting: Vec<String> = told.standing.waiting().map(ToString::to_string).collect();
+        let status = json!({ "environment": {
+            "name": environment, "revision": told.pass.attempted, "result": told.result,
+            "suspended": told.pass.suspended, "findings": findings, "waiting": waiting,
+        } });
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), status));
+    }
+}
+
+impl StatusSource for LastPass {
+    fn status(&self) -> Value {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().map_or(Value::Null, |(_, status)| status.clone())
+    }
+
+    fn age_seconds(&self) -> Option<f64> {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().map(|(at, _)| at.elapsed().as_secs_f64())
+    }
+}

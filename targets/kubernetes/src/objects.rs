@@ -1,0 +1,493 @@
+//! The objects of one environment in a namespace: applied server-side, observed by watches.
+//!
+//! ```text
+//! list, watch ──> cache (pure) ──> observe: what changed since a mark
+//!                   │     ▲
+//!      put ──> decide (pure) ──> apply with the version that was decided on ──> its answer counts at once
+//! ```
+//!
+//! The inventory is the label `aurora.io/environment`, not a list. Every write goes through the client of a
+//! [`crate::leadership::Fence`]. The trait is synchronous, since a pass is: it reads Git and files, and runs on a thread that
+//! may block. What is asked of the API server meanwhile runs on the runtime whose handle this holds, so that no method may
+//! be called on one of that runtime's own worker threads.
+
+mod cache;
+mod decision;
+mod drift;
+mod error;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crds::MLEnvironmentStatus;
+use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
+use kube::core::ObjectMeta;
+use kube::{Api, Client};
+use planner::finding::{Disposition, Reason};
+use planner::names::EnvironmentName;
+use planner::object::{Kind, ObjectId};
+use reconciler::objects::resource::Resource;
+use reconciler::objects::{Changes, Mark, Object, ObjectStore, TargetError};
+use serde_json::{Value, json};
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use cache::Cache;
+use decision::{Decision, Wanted, decide, foreign};
+use error::{is_field_conflict, is_silence, target_error, unavailable};
+
+pub(crate) use cache::REQUESTED_AT;
+pub use drift::Drift;
+
+/// The field manager of the reconciler's writes.
+pub const MANAGER: &str = "aurora-reconciler";
+/// How often a write is decided anew because somebody else wrote meanwhile.
+const ATTEMPTS: u32 = 5;
+/// How long the first list may take before an observation says that there is none.
+const LISTED_WITHIN: Duration = Duration::from_secs(10);
+/// How long nothing may be heard of a kind before what is known is too old to decide on.
+const UNHEARD_MAX: Duration = Duration::from_secs(15);
+/// How long nothing is asked after a request got no answer: the next would get none either, each after its time-out.
+const REST: Duration = Duration::from_secs(1);
+
+/// The objects of one environment, in one namespace.
+pub struct Objects {
+    environment: EnvironmentName,
+    apis: BTreeMap<Kind, Api<DynamicObject>>,
+    runtime: Handle,
+    drift: Drift,
+    shared: Arc<Shared>,
+    /// Since when nothing is answered, and what is said then.
+    silence: Mutex<Option<(Instant, TargetError)>>,
+    /// The report that was written last, as it was answered.
+    reported: Mutex<Option<MLEnvironmentStatus>>,
+    /// Ended with this.
+    watches: Mutex<JoinSet<()>>,
+}
+
+impl std::fmt::Debug for Objects {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Objects")
+            .field("environment", &self.environment)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the watches and the pass share.
+struct Shared {
+    state: Mutex<State>,
+    /// Something that is observed has changed.
+    news: Notify,
+    /// A kind was listed, or that failed.
+    looked: Notify,
+}
+
+struct State {
+    cache: Cache,
+    hearing: BTreeMap<Kind, Hearing>,
+}
+
+/// How a kind is followed.
+#[derive(Debug, Clone, Default)]
+struct Hearing {
+    is_listed: bool,
+    /// Since when that fails, and why.
+    failure: Option<(Instant, TargetError)>,
+}
+
+impl Objects {
+    /// Begins to follow a namespace's objects. `client` is one of a [`crate::leadership::Fence`].
+    ///
+    /// Called on a runtime, which then carries all requests.
+    pub fn follow(client: &Client, namespace: &str, environment: &EnvironmentName, drift: Drift) -> Self {
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State {
+                cache: Cache::new(environment.clone()),
+                hearing: BTreeMap::new(),
+            }),
+            news: Notify::new(),
+            looked: Notify::new(),
+        });
+        let mut watches = JoinSet::new();
+        let mut apis = BTreeMap::new();
+        for kind in Kind::ALL {
+            let api = Api::namespaced_with(client.clone(), namespace, &resource_type(kind));
+            drop(watches.spawn(watch::follow(api.clone(), kind, shared.clone())));
+            apis.insert(kind, api);
+        }
+        Self {
+            environment: environment.clone(),
+            apis,
+            runtime: Handle::current(),
+            drift,
+            shared,
+            silence: Mutex::new(None),
+            reported: Mutex::new(None),
+            watches: Mutex::new(watches),
+        }
+    }
+
+    /// Returns once something that is observed has changed since the last time.
+    pub async fn changed(&self) {
+        self.shared.news.notified().await;
+    }
+
+    /// Returns which installation this is, where the MLEnvironment knows it.
+    pub fn installation(&self) -> Option<String> {
+        self.shared.state().cache.installation().map(str::to_owned)
+    }
+
+    /// Says which installation this is: the MLEnvironment is written with it.
+    pub fn set_installation(&self, installation: &str) {
+        self.shared.state().cache.set_installation(installation);
+    }
+
+    /// Returns the request for a pass (`aurora.io/requestedAt`) that was not answered yet.
+    pub fn requested(&self) -> Option<String> {
+        let state = self.shared.state();
+        let requested = state.cache.requested_at()?;
+        let answered = state
+            .cache
+            .report()
+            .and_then(|report| report.requested_at.as_deref());
+        (answered != Some(requested)).then(|| requested.to_owned())
+    }
+
+    /// Answers a request for a pass: it has been run.
+    ///
+    /// # Errors
+    ///
+    /// The status cannot be written.
+    pub fn answer(&self, requested: String) -> Result<(), TargetError> {
+        let report = self.shared.state().cache.report().cloned().unwrap_or_default();
+        self.report(&MLEnvironmentStatus {
+            requested_at: Some(requested),
+            ..report
+        })
+    }
+
+    /// Writes the last report again where somebody else has changed or wiped it.
+    ///
+    /// # Errors
+    ///
+    /// The status cannot be written.
+    pub fn keep_report(&self) -> Result<(), TargetError> {
+        let reported = lock(&self.reported).clone();
+        let Some(reported) = reported.filter(|reported| self.shared.state().cache.report() != Some(reported))
+        else {
+            return Ok(());
+        };
+        tracing::info!("the report is written again: somebody else has changed it");
+        self.report(&reported)
+    }
+
+    /// Does what an API server is asked for, unless it was silent just now.
+    fn ask<T>(&self, request: impl Future<Output = Result<T, TargetError>>) -> Result<T, TargetError> {
+        if let Some((since, error)) = &*lock(&self.silence)
+            && since.elapsed() < REST
+        {
+            return Err(error.clone());
+        }
+        self.runtime.block_on(request)
+    }
+
+    fn failed(&self, error: &kube::Error) -> TargetError {
+        let failure = target_error(error);
+        if is_silence(error) {
+            *lock(&self.silence) = Some((Instant::now(), failure.clone()));
+        }
+        failure
+    }
+
+    async fn put(&self, object: &Object) -> Result<(), TargetError> {
+        let id = object.id();
+        let mut resource = resource_of(object, &self.environment);
+        if id.kind == Kind::Environment
+            && let Some(installation) = self.installation()
+        {
+            resource["metadata"]["annotations"][cache::INSTALLATION] = json!(installation);
+        }
+        let wanted = Wanted {
+            object,
+            resource: &resource,
+            environment: &self.environment,
+        };
+        let mut conflict = None;
+        for _attempt in 0..ATTEMPTS {
+            let decision = decide(wanted, self.shared.state().cache.known(&id), self.drift)?;
+            if decision == Decision::Leave {
+                return Ok(());
+            }
+            match self.apply(&id, &resource, &decision).await {
+                Ok(applied) => {
+                    if let Decision::Apply {
+                        corrects: Some(what), ..
+                    } = &decision
+                    {
+                        tracing::info!(object = %id, what, "corrected what somebody else had changed");
+                    }
+                    self.shared.state().cache.take(id.kind, applied);
+                    return Ok(());
+                }
+                Err(kube::Error::Api(status)) if status.code == 409 => conflict = Some(status),
+                Err(error) => return Err(self.failed(&error)),
+            }
+            self.look_again(&id).await?;
+        }
+        Err(match conflict {
+            Some(status) if is_field_conflict(&status) => {
+                foreign(&format!("somebody else keeps fields of it: {}", status.message))
+            }
+            Some(status) => target_error(&kube::Error::Api(status)),
+            None => unavailable("somebody else wrote at the same time"),
+        })
+    }
+
+    async fn apply(
+        &self,
+        id: &ObjectId,
+        resource: &Value,
+        decision: &Decision,
+    ) -> Result<DynamicObject, kube::Error> {
+        let mut resource = resource.clone();
+        let mut params = PatchParams::apply(MANAGER);
+        if let Decision::Apply {
+            uid,
+            resource_version,
+            force,
+            corrects: _,
+        } = decision
+        {
+            resource["metadata"]["uid"] = json!(uid);
+            resource["metadata"]["resourceVersion"] = json!(resource_version);
+            params.force = *force;
+        }
+        self.api(id.kind)
+            .patch(id.name.as_str(), &params, &Patch::Apply(&resource))
+            .await
+    }
+
+    async fn remove(&self, id: &ObjectId) -> Result<(), TargetError> {
+        for _attempt in 0..ATTEMPTS {
+            let Some(uid) = self.shared.state().cache.removable(id) else {
+                return Ok(());
+            };
+            let params = DeleteParams::default().preconditions(Preconditions {
+                uid: Some(uid.clone()),
+                resource_version: None,
+            });
+            match self.api(id.kind).delete(id.name.as_str(), &params).await {
+                Ok(answer) => {
+                    let mut state = self.shared.state();
+                    match answer.left() {
+                        Some(terminating) => {
+                            state.cache.take(id.kind, terminating);
+                            state.cache.release(id);
+                        }
+                        None => state.cache.ended(id, &uid),
+                    }
+                    return Ok(());
+                }
+                Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
+                Err(error) => return Err(self.failed(&error)),
+            }
+            self.look_again(id).await?;
+        }
+        Err(unavailable("it is made anew all the time by somebody else"))
+    }
+
+    /// Looks at one object, past the watch.
+    async fn look_again(&self, id: &ObjectId) -> Result<(), TargetError> {
+        let found = self.api(id.kind).get_opt(id.name.as_str()).await;
+        let found = found.map_err(|error| self.failed(&error))?;
+        let mut state = self.shared.state();
+        match found {
+            Some(object) => drop(state.cache.take(id.kind, object)),
+            None => state.cache.absent(id),
+        }
+        Ok(())
+    }
+
+    async fn write_report(&self, status: &MLEnvironmentStatus) -> Result<(), TargetError> {
+        let id = ObjectId::environment(&self.environment);
+        let (generation, answered) = {
+            let state = self.shared.state();
+            let Some(known) = state.cache.known(&id) else {
+                return Err(TargetError::new(
+                    Disposition::Waiting,
+                    Reason::ClusterUnavailable,
+                    "the MLEnvironment, whose status the report is, is not there yet",
+                ));
+            };
+            let answered = state
+                .cache
+                .report()
+                .and_then(|report| report.requested_at.clone());
+            (known.generation, answered)
+        };
+        let status = MLEnvironmentStatus {
+            observed_generation: generation,
+            requested_at: status.requested_at.clone().or(answered),
+            ..status.clone()
+        };
+        let resource = json!({
+            "apiVersion": crds::API_VERSION,
+            "kind": id.kind.as_str(),
+            "metadata": { "name": id.name },
+            "status": status,
+        });
+        let params = PatchParams::apply(MANAGER).force();
+        let written = self
+            .api(id.kind)
+            .patch_status(id.name.as_str(), &params, &Patch::Apply(&resource))
+            .await;
+        let written = written.map_err(|error| self.failed(&error))?;
+        let mut state = self.shared.state();
+        state.cache.take(id.kind, written);
+        *lock(&self.reported) = state.cache.report().cloned();
+        Ok(())
+    }
+
+    fn api(&self, kind: Kind) -> &Api<DynamicObject> {
+        self.apis.get(&kind).expect("invariant: every kind is followed")
+    }
+
+    /// Waits for the first list of each kind.
+    async fn listed(&self) -> Result<(), TargetError> {
+        let all = async {
+            loop {
+                let looked = self.shared.looked.notified();
+                let mut looked = std::pin::pin!(looked);
+                looked.as_mut().enable();
+                if let Some(known) = self.shared.is_listed() {
+                    return known;
+                }
+                looked.await;
+            }
+        };
+        tokio::time::timeout(LISTED_WITHIN, all)
+            .await
+            .unwrap_or_else(|_elapsed| Err(unavailable("the API server has not listed the objects yet")))
+    }
+}
+
+impl ObjectStore for Objects {
+    fn observe(&self, since: Option<Mark>) -> Result<Changes, TargetError> {
+        let has_died = lock(&self.watches).try_join_next();
+        assert!(has_died.is_none(), "invariant: a watch never ends: {has_died:?}");
+        self.runtime.block_on(self.listed())?;
+        let state = self.shared.state();
+        let unheard = state
+            .hearing
+            .values()
+            .filter_map(|hearing| hearing.failure.as_ref());
+        match unheard
+            .into_iter()
+            .find(|(since, _)| since.elapsed() > UNHEARD_MAX)
+        {
+            Some((_, error)) => Err(error.clone()),
+            None => Ok(state.cache.changes(since)),
+        }
+    }
+
+    fn put(&self, object: &Object) -> Result<(), TargetError> {
+        self.ask(self.put(object))
+    }
+
+    /// An object that its operator has to drain first is there until that is done, and counts as gone from now on.
+    fn delete(&self, id: &ObjectId) -> Result<(), TargetError> {
+        self.ask(self.remove(id))
+    }
+
+    fn report(&self, status: &MLEnvironmentStatus) -> Result<(), TargetError> {
+        self.ask(self.write_report(status))
+    }
+}
+
+impl Shared {
+    /// Held for memory only, never while something is asked.
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    /// Says whether each kind was listed, or why not; `None` where that is not known yet.
+    fn is_listed(&self) -> Option<Result<(), TargetError>> {
+        let state = self.state();
+        let mut is_listed = true;
+        for kind in Kind::ALL {
+            let hearing = state.hearing.get(&kind).cloned().unwrap_or_default();
+            if !hearing.is_listed {
+                if let Some((_, error)) = hearing.failure {
+                    return Some(Err(error));
+                }
+                is_listed = false;
+            }
+        }
+        is_listed.then_some(Ok(()))
+    }
+
+    fn listed(&self, kind: Kind, objects: Vec<DynamicObject>, version: &str) {
+        let mut state = self.state();
+        let is_news = state.cache.listed(kind, objects, version);
+        state.hearing.entry(kind).or_default().is_listed = true;
+        drop(state);
+        self.looked.notify_waiters();
+        self.tell(is_news);
+    }
+
+    fn changed(&self, kind: Kind, object: DynamicObject) {
+        let is_news = self.state().cache.take(kind, object);
+        self.tell(is_news);
+    }
+
+    fn gone(&self, kind: Kind, metadata: &ObjectMeta) {
+        let is_news = self.state().cache.gone(kind, metadata);
+        self.tell(is_news);
+    }
+
+    /// Notes that a kind is followed.
+    fn heard(&self, kind: Kind) {
+        self.state().hearing.entry(kind).or_default().failure = None;
+    }
+
+    fn failed(&self, kind: Kind, error: &kube::Error) {
+        let failure = target_error(error);
+        tracing::warn!(%kind, error = %failure, "cannot follow a kind; it is tried again");
+        let mut state = self.state();
+        let hearing = state.hearing.entry(kind).or_default();
+        let since = hearing
+            .failure
+            .take()
+            .map_or_else(Instant::now, |(since, _)| since);
+        hearing.failure = Some((since, failure));
+        drop(state);
+        self.looked.notify_waiters();
+    }
+
+    fn tell(&self, is_news: bool) {
+        if is_news {
+            self.news.notify_one();
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Returns an object as the custom resource that is applied: labels, annotations and spec, each default written.
+fn resource_of(object: &Object, environment: &EnvironmentName) -> Value {
+    serde_json::to_value(Resource { object, environment })
+        .expect("invariant: objects have text keys and cannot fail")
+}
+
+fn resource_type(kind: Kind) -> ApiResource {
+    match kind {
+        Kind::Environment => ApiResource::erase::<crds::MLEnvironment>(&()),
+        Kind::Deployment => ApiResource::erase::<crds::MLDeployment>(&()),
+        Kind::Training => ApiResource::erase::<crds::MLTrainingJob>(&()),
+    }
+}
