@@ -312,6 +312,7 @@ fn unsuspended(desired: &Desired, observed: &Observed, now: Timestamp) -> Plan {
     }
     plan.findings.extend(trainings.findings);
     plan.findings.extend(removals.refused);
+    plan.findings.extend(aliases.findings);
     plan.waiting.extend(aliases.waiting);
     plan
 }

@@ -6,7 +6,10 @@ use super::removals::Decided as Removals;
 use super::{Action, Waiting};
 use crate::deployment::ResolvedPin;
 use crate::desired::Desired;
-use crate::names::{ModelName, Revision, Track};
+use crate::environment::Drift;
+use crate::finding::{Finding, Location, Reason};
+use crate::names::{ModelName, ObjectName, Revision, Track};
+use crate::object::ObjectId;
 use crate::observed::{Observed, ObservedAlias, ObservedDeployment, ObservedModel, ObservedVersion};
 use crate::per_track::PerTrack;
 
@@ -18,6 +21,7 @@ pub(super) struct Decided {
     /// Aliases that follow their tracks.
     pub(super) actions: Vec<Action>,
     pub(super) waiting: Vec<Waiting>,
+    pub(super) findings: Vec<Finding>,
 }
 
 pub(super) fn decide(
@@ -40,7 +44,12 @@ pub(super) fn decide(
         // While an object takes over from another, there are two, and only one has the model's tracks.
         let has_tracks = deployment.serves(model) && index.owner(model) == Some(deployment.name);
         if let Some(registered) = observed.models.get(model).filter(|_| has_tracks) {
-            follow(deployment, before, registered, &mut decided);
+            let location = desired.deployments.get(deployment.name);
+            let by_hand = ByHand {
+                drift: observed.environment.as_ref().map(|environment| environment.drift),
+                location: location.map(|declared| &declared.location),
+            };
+            follow(deployment, before, registered, &by_hand, &mut decided);
         }
     }
     let gone = removals.gone.iter();
@@ -48,6 +57,45 @@ pub(super) fn decide(
         .flat_map(|model| leave(model, observed, &desired.revision))
         .collect();
     decided
+}
+
+/// What becomes of aliases that somebody moved by hand: what the commit says that was applied last.
+struct ByHand<'a> {
+    drift: Option<Drift>,
+    location: Option<&'a Location>,
+}
+
+impl ByHand<'_> {
+    /// Returns what is said of an alias that was moved to its pin once, names something else now, and stays so.
+    fn left(
+        &self,
+        deployment: &ObjectName,
+        registered: &ObservedModel,
+        track: Track,
+        pin: &ResolvedPin,
+    ) -> Option<Finding> {
+        let drift = self.drift?;
+        let reason = Reason::of_drift(drift)?;
+        let was_moved = registered.recorded.get(&track) == Some(&pin.version);
+        was_moved.then(|| {
+            let names = match registered.aliases.get(&track) {
+                Some(ObservedAlias::To(version)) => format!("names {version}"),
+                Some(ObservedAlias::Broken(what)) => format!("is no alias ({what})"),
+                None => "is gone".to_owned(),
+            };
+            Finding {
+                location: self.location.cloned(),
+                reason,
+                subject: ObjectId::deployment(deployment).into(),
+                message: format!(
+                    "somebody changed alias {track}: it {names} instead of {}, and spec.drift is {}: it stands",
+                    pin.version,
+                    drift.as_str()
+                ),
+                hint: "what serves goes by the pin; set spec.drift to Correct to have the alias moved back".to_owned(),
+            }
+        })
+    }
 }
 
 /// Takes both aliases of a model away.
@@ -66,6 +114,7 @@ fn follow(
     deployment: &Deployment<'_>,
     before: &ObservedDeployment,
     registered: &ObservedModel,
+    by_hand: &ByHand<'_>,
     decided: &mut Decided,
 ) {
     let object = &before.object;
@@ -89,13 +138,18 @@ fn follow(
             && !names(alias, pin)
             && is_sound(registered, pin)
         {
-            decided.actions.push(Action::MoveAlias {
-                model: model.clone(),
-                track,
-                from: alias.cloned(),
-                to: pin.clone(),
-                revision: revision.clone(),
-            });
+            let left = by_hand.left(deployment.name, registered, track, pin);
+            if let Some(left) = left {
+                decided.findings.push(left);
+            } else {
+                decided.actions.push(Action::MoveAlias {
+                    model: model.clone(),
+                    track,
+                    from: alias.cloned(),
+                    to: pin.clone(),
+                    revision: revision.clone(),
+                });
+            }
         }
         let goal = deployment.pin(track);
         if let (None, None, Some(from)) = (pinned, goal, alias)

@@ -151,6 +151,7 @@ impl Case {
             Action::MoveAlias { model, track, to, .. } => {
                 let model = Arc::make_mut(self.observed.models.entry(model).or_default());
                 model.aliases.insert(track, ObservedAlias::To(to.version.clone()));
+                model.recorded.insert(track, to.version.clone());
                 model.history_digests.insert(to.version, to.digest);
                 if track == Track::Canary {
                     model.aborted.clear();
@@ -159,6 +160,7 @@ impl Case {
             Action::RemoveAlias { model, track, .. } => {
                 let model = Arc::make_mut(self.observed.models.entry(model).or_default());
                 model.aliases.remove(&track);
+                model.recorded.remove(&track);
                 if track == Track::Canary {
                     model.aborted.clear();
                 }

@@ -1,6 +1,7 @@
 //! Objects and aliases of models whose pins resolve.
 
 use expect_test::expect;
+use planner::environment::Drift;
 use planner::names::Track;
 use planner::observed::{ObservedAlias, ObservedVersion};
 use planner::per_track::PerTrack;
@@ -131,6 +132,49 @@ fn a_tampered_alias_is_repaired() {
     case.check(&expect![[r#"
         alias m@stable: none -> v20260102-000000 (b40711a88c70)
     "#]]);
+}
+
+/// What somebody moved by hand is moved back, or told; what a commit moves is moved.
+#[test]
+fn a_tampered_alias_stands_where_drift_says_so() {
+    for (drift, expected) in [
+        (
+            Drift::Correct,
+            expect![[r#"
+                alias m@stable: v20260103-000000 -> v20260102-000000 (b40711a88c70)
+            "#]],
+        ),
+        (
+            Drift::Warn,
+            expect![[r#"
+                no changes
+                environments/dev/m.yaml:1:1: Drifted: MLDeployment/m: somebody changed alias stable: it names v20260103-000000 instead of v20260102-000000, and spec.drift is Warn: it stands
+                  hint: what serves goes by the pin; set spec.drift to Correct to have the alias moved back
+            "#]],
+        ),
+        (
+            Drift::Off,
+            expect![[r#"
+                no changes
+                environments/dev/m.yaml:1:1: DriftLeft: MLDeployment/m: somebody changed alias stable: it names v20260103-000000 instead of v20260102-000000, and spec.drift is Off: it stands
+                  hint: what serves goes by the pin; set spec.drift to Correct to have the alias moved back
+            "#]],
+        ),
+    ] {
+        let mut case = serving(3, None);
+        case.desired.environment.drift = drift;
+        case.converge();
+        case.model("m")
+            .aliases
+            .insert(Track::Stable, ObservedAlias::To(version(2)));
+        case.check(&expected);
+        case.commit(5, 3, None);
+        case.converge_objects();
+        case.serve();
+        case.converge();
+        let alias = case.model("m").aliases.get(&Track::Stable).cloned();
+        assert_eq!(alias, Some(ObservedAlias::To(version(3))), "{drift:?}");
+    }
 }
 
 #[test]

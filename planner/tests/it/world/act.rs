@@ -274,11 +274,13 @@ impl World {
                 let is_made = registered.aliases.get(&track) == Some(&to_version);
                 if is_sound && !is_made {
                     registered.aliases.insert(track, to_version);
+                    registered.recorded.insert(track, to.version.clone());
                     registered.history_digests.insert(to.version, to.digest);
                     self.canary_alias_left(&model, track);
                 }
             }
             Action::RemoveAlias { model, track, .. } => {
+                self.registered(&model).recorded.remove(&track);
                 if self.registered(&model).aliases.remove(&track).is_some() {
                     self.canary_alias_left(&model, track);
                 }
