@@ -13,7 +13,6 @@
 
 mod cache;
 mod decision;
-mod drift;
 mod error;
 mod watch;
 
@@ -40,7 +39,6 @@ use decision::{Decision, Wanted, decide, foreign};
 use error::{is_field_conflict, is_silence, target_error, unavailable};
 
 pub(crate) use cache::REQUESTED_AT;
-pub use drift::Drift;
 
 /// The field manager of the reconciler's writes.
 pub const MANAGER: &str = "aurora-reconciler";
@@ -58,7 +56,6 @@ pub struct Objects {
     environment: EnvironmentName,
     apis: BTreeMap<Kind, Api<DynamicObject>>,
     runtime: Handle,
-    drift: Drift,
     shared: Arc<Shared>,
     /// Since when nothing is answered, and what is said then.
     silence: Mutex<Option<(Instant, TargetError)>>,
@@ -102,7 +99,7 @@ impl Objects {
     /// Begins to follow a namespace's objects. `client` is one of a [`crate::leadership::Fence`].
     ///
     /// Called on a runtime, which then carries all requests.
-    pub fn follow(client: &Client, namespace: &str, environment: &EnvironmentName, drift: Drift) -> Self {
+    pub fn follow(client: &Client, namespace: &str, environment: &EnvironmentName) -> Self {
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
                 cache: Cache::new(environment.clone()),
@@ -122,7 +119,6 @@ impl Objects {
             environment: environment.clone(),
             apis,
             runtime: Handle::current(),
-            drift,
             shared,
             silence: Mutex::new(None),
             reported: Mutex::new(None),
@@ -217,7 +213,10 @@ impl Objects {
         };
         let mut conflict = None;
         for _attempt in 0..ATTEMPTS {
-            let decision = decide(wanted, self.shared.state().cache.known(&id), self.drift)?;
+            let decision = {
+                let state = self.shared.state();
+                decide(wanted, state.cache.known(&id), state.cache.drift())?
+            };
             if decision == Decision::Leave {
                 return Ok(());
             }

@@ -26,7 +26,7 @@ use tokio::sync::watch;
 use tokio::task::JoinError;
 
 use crate::leadership::{Election, Fence, Loss, Terms};
-use crate::objects::{Drift, Objects};
+use crate::objects::Objects;
 use memory::Memory;
 use opening::Opened;
 
@@ -73,8 +73,6 @@ pub struct Options {
     pub installation: String,
     /// How long things take in the election.
     pub terms: Terms,
-    /// What becomes of what somebody changed by hand.
-    pub drift: Drift,
 }
 
 /// How long to go on.
@@ -122,6 +120,16 @@ pub enum RunError {
     /// The branch cannot be read, and nothing was applied before.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// The environment is of another namespace.
+    #[error(
+        "the MLEnvironment says that its namespace is {declared}, and this reconciler keeps {kept}: give --namespace {declared}, or change the manifest"
+    )]
+    Namespace {
+        /// What the MLEnvironment says.
+        declared: String,
+        /// What it was started for.
+        kept: String,
+    },
     /// The registry cannot be used.
     #[error(transparent)]
     Registry(#[from] StoreError),
@@ -241,10 +249,9 @@ async fn passes(
     let Options {
         namespace,
         environment,
-        drift,
         ..
     } = &options;
-    let objects = Arc::new(Objects::follow(&client, namespace, environment, *drift));
+    let objects = Arc::new(Objects::follow(&client, namespace, environment));
     let opening = objects.clone();
     let Opened {
         reconciler,

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crds::{ENVIRONMENT_LABEL, MLEnvironmentStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::core::{DynamicObject, ObjectMeta};
+use planner::environment::Drift;
 use planner::names::EnvironmentName;
 use planner::object::{Kind, ObjectId};
 use reconciler::objects::resource::{read, read_report};
@@ -110,6 +111,15 @@ impl Cache {
     /// Returns what `reconcile --now` asked for last.
     pub(super) fn requested_at(&self) -> Option<&str> {
         self.requested_at.as_deref()
+    }
+
+    /// Returns what becomes of what somebody else changed: as the commit says that was applied last.
+    pub(super) fn drift(&self) -> Drift {
+        let id = ObjectId::environment(&self.environment);
+        match self.known.get(&id).map(|known| &known.content) {
+            Some(Content::Read(ObservedObject::Environment(environment))) => environment.drift,
+            _ => Drift::default(),
+        }
     }
 
     /// Returns which installation this is, by the MLEnvironment.

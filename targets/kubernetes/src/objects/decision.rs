@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use planner::environment::Drift;
 use planner::finding::{Disposition, Reason};
 use planner::names::{EnvironmentName, Revision};
 use planner::object::Kind;
@@ -9,7 +10,6 @@ use planner::observed::{DeploymentObject, TrainingObject};
 use reconciler::objects::{Object, ObservedObject, TargetError};
 use serde_json::{Map, Value};
 
-use super::Drift;
 use super::cache::{Content, Holder, Known};
 
 /// How many fields that differ are told.
@@ -85,15 +85,13 @@ pub(super) fn decide(
             {
                 return Ok(Decision::Leave);
             }
-            match changed_by_others(known, wanted) {
-                Some(what) if drift != Drift::Correct && is_of_same_commit(object, content) => {
-                    Err(TargetError::new(
-                        Disposition::Invalid,
-                        Reason::Drifted,
-                        format!("{what}, and spec.drift is {drift}: it stands"),
-                    ))
-                }
-                corrects => Ok(apply(true, corrects)),
+            match (changed_by_others(known, wanted), Reason::of_drift(drift)) {
+                (Some(what), Some(reason)) if is_of_same_commit(object, content) => Err(TargetError::new(
+                    Disposition::Invalid,
+                    reason,
+                    format!("{what}, and spec.drift is {}: it stands", drift.as_str()),
+                )),
+                (corrects, _) => Ok(apply(true, corrects)),
             }
         }
     }
@@ -193,7 +191,7 @@ fn differences(path: &str, a: &Value, b: &Value, out: &mut Vec<String>) {
 #[cfg(test)]
 mod tests {
     use kube::core::DynamicObject;
-    use planner::deployment::{Deployment, ResolvedPin};
+    use planner::deployment::{Deployment, ResolvedPin, STABLE_REPLICAS};
     use planner::names::Digest;
     use planner::object::ObjectId;
     use serde_json::json;
@@ -215,7 +213,11 @@ mod tests {
                     version: format!("v202601{stable:02}-000000").parse().unwrap(),
                     digest: Digest::of(&[stable]),
                 },
+                replicas: STABLE_REPLICAS,
                 canary: None,
+                autoscaling: None,
+                pod: None,
+                route: None,
                 suspend: None,
             },
             revision: revision.clone(),
@@ -314,7 +316,7 @@ mod tests {
                 reported(&deployment(2, "a"), by_hand, as_left),
                 deployment(1, "a"),
                 Off,
-                format!("Drifted: {edited}, and spec.drift is Off: it stands"),
+                format!("DriftLeft: {edited}, and spec.drift is Off: it stands"),
             ),
             (
                 reported(&deployment(2, "a"), by_hand, as_left),

@@ -42,7 +42,6 @@ pub(super) async fn follow(api: Api<DynamicObject>, kind: Kind, shared: Arc<Shar
             None => match list(&api, kind, &shared).await {
                 Ok(listed) => {
                     version = Some(listed);
-                    wait = WAIT_MIN;
                     shared.heard(kind);
                     continue;
                 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use planner::Timestamp;
-use planner::environment::Environment;
+use planner::environment::{Environment, Target, TargetName};
 use reconciler::objects::{ObjectStore as _, ObservedObject};
 use reconciler::source::{Interrupt, Source};
 use reconciler::{Reconciler, admission, first_environment};
@@ -38,8 +38,16 @@ pub(super) fn open(options: Options, objects: Arc<Objects>, now: Timestamp) -> R
         environment
     } else {
         source = Source::open(&options.repository, options.follow.clone())?;
-        first_environment(&mut source, &options.environment)?
+        first_environment(&mut source, &options.environment, TargetName::Kubernetes)?
     };
+    if let Target::Kubernetes { namespace } = &environment.target
+        && *namespace != options.namespace
+    {
+        return Err(RunError::Namespace {
+            declared: namespace.clone(),
+            kept: options.namespace,
+        });
+    }
     let root = registry_root(&environment);
     let known = objects.installation();
     let mut owner = Owner {
@@ -67,6 +75,7 @@ pub(super) fn open(options: Options, objects: Arc<Objects>, now: Timestamp) -> R
     let interrupt = source.interrupt();
     let locate = Arc::new(|environment: &Environment| registry_root(environment));
     let mut reconciler = Reconciler::new(source, options.environment, objects, Observer::new(store), locate)
+        .for_target(TargetName::Kubernetes)
         .with_data(options.dataset_roots, memory.data_digests())
         .with_remembered(memory.history())
         .looking_within(TURNS);

@@ -2,7 +2,7 @@
 
 use http::Method;
 use kube::Client;
-use kubernetes::objects::{Drift, Objects};
+use kubernetes::objects::Objects;
 use serde_json::{Value, json};
 use testkit::{Answer, Applied, Namespace, apply, install, namespace, send};
 use tokio::sync::OnceCell;
@@ -28,9 +28,9 @@ pub(crate) async fn installed() -> Option<Namespace> {
 }
 
 /// Returns the objects of a namespace, followed by a client that may do everything.
-pub(crate) fn follow(namespace: &Namespace, drift: Drift) -> Objects {
+pub(crate) fn follow(namespace: &Namespace) -> Objects {
     let environment = ENVIRONMENT.parse().expect("a name");
-    Objects::follow(&namespace.client(), namespace.name(), &environment, drift)
+    Objects::follow(&namespace.client(), namespace.name(), &environment)
 }
 
 /// Asks for an object of the namespace, e.g. `mldeployments/a`.

@@ -1,12 +1,12 @@
 //! From commits to objects in a namespace: a repository on disk, a registry in a folder, a real API server.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use http::Method;
 use kubernetes::leadership::Terms;
-use kubernetes::objects::{Drift, Objects};
+use kubernetes::objects::Objects;
 use kubernetes::reconcile::{self, Mode, Options, RunError};
 use planner::Timestamp;
 use reconciler::source::{Follow, Source};
@@ -40,7 +40,10 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("registry");
         let mut repo = Repo::new();
-        repo.write("environments/dev/environment.yaml", &environment(&root));
+        repo.write(
+            "environments/dev/environment.yaml",
+            &environment(&root, namespace.name(), "Correct"),
+        );
         for model in models {
             repo.write(&file(model), &deployment(model, V1, None));
         }
@@ -74,7 +77,6 @@ impl World {
             identity: identity.to_owned(),
             installation: "another".to_owned(),
             terms: Terms::default(),
-            drift: Drift::Correct,
         }
     }
 
@@ -159,12 +161,16 @@ fn file(model: &str) -> String {
     format!("environments/dev/{model}.yaml")
 }
 
-fn environment(root: &std::path::Path) -> String {
+fn environment(root: &Path, namespace: &str, drift: &str) -> String {
     format!(
         "apiVersion: aurora.io/v1alpha1
 kind: MLEnvironment
 metadata: {{ name: dev }}
-spec: {{ target: Standalone, registry: {{ path: \"{}\" }} }}
+spec:
+  target: Kubernetes
+  namespace: {namespace}
+  drift: {drift}
+  registry: {{ path: \"{}\" }}
 ",
         root.display()
     )
@@ -356,7 +362,7 @@ async fn a_hundred_further_passes_and_a_restart_write_nothing() {
     ];
     assert_eq!(names, expected);
     let before = versions(&world.namespace).await;
-    let mut reconciler = world.reconciler(follow(&world.namespace, Drift::Correct));
+    let mut reconciler = world.reconciler(follow(&world.namespace));
     let passes = tokio::task::spawn_blocking(move || {
         let passes = (0..100).map(|_| reconciler.pass(Beat::Turn, now(), &mut || {}));
         passes.filter(|pass| !pass.applied.done.is_empty()).count()
@@ -375,7 +381,7 @@ async fn a_server_that_fails_now_and_then_is_followed_all_the_same() {
     let faults = Faults::new(world.namespace.client());
     let environment = dev();
     let client = faults.client();
-    let objects = Objects::follow(&client, world.namespace.name(), &environment, Drift::Correct);
+    let objects = Objects::follow(&client, world.namespace.name(), &environment);
     let mut reconciler = world.reconciler(objects);
     for (round, version) in [V1, V2, V1].into_iter().enumerate() {
         for model in models {
