@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use kubernetes::leadership::Terms;
-use kubernetes::objects::Drift;
 use kubernetes::reconcile::{self, Listener, Mode, Options, REGISTRY, Told};
 use planner::finding::Finding;
 use planner::names::EnvironmentName;
@@ -42,7 +41,6 @@ pub(super) fn run(arguments: &ReconcileArguments, namespace: &str) -> Result<Exi
         identity: format!("{}_{}", host(), random_id()?),
         installation,
         terms: Terms::default(),
-        drift: Drift::default(),
     };
     if arguments.once {
         let converged = serving::block_on(once(options, timeout, signals))??;
