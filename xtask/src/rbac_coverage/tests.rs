@@ -111,7 +111,7 @@ fn wildcards_are_told_whether_or_not_they_are_used() {
         "[{ apiGroups: [''], resources: ['*'], verbs: [get] }, { apiGroups: [''], resources: [pods], verbs: ['*'] },
           { nonResourceURLs: ['/metrics/*'], verbs: [get] }]",
         &["robot get pods a"],
-        &["* robot: get *", "* robot: * pods", "* robot: get /metrics/*"],
+        &["* robot: * pods", "* robot: get *", "* robot: get /metrics/*"],
     );
 }
 
