@@ -98,13 +98,15 @@ fn fields_of_a_cluster_point_at_what_is_wrong() {
     check(
         &TRAINING.replace("algorithm: gradient_boosting", "container: { image: 'a b' }"),
         expect![[r#"
-            environments/dev/wine.yaml:1:1: MLTrainingJob/wine-quality
+            environments/dev/wine.yaml:10:23: InvalidManifest: MLTrainingJob/wine-quality: spec.container.image: "a b" is not an image, e.g. registry.example.org/team/trainer:1.2
+              hint: write an image, e.g. registry.example.org/team/trainer:1.2
         "#]],
     );
     check(
         &TRAINING.replace("  algorithm: gradient_boosting\n", ""),
         expect![[r#"
-            environments/dev/wine.yaml:1:1: MLTrainingJob/wine-quality
+            environments/dev/wine.yaml:5:1: InvalidManifest: MLTrainingJob/wine-quality: spec: a job has either an `algorithm` or a `container`
+              hint: add `algorithm:` with one of linear_regression, gradient_boosting, logistic_regression; or, in a cluster, `container:` with the image of a program of your own
         "#]],
     );
 }

@@ -40,7 +40,7 @@ fn check(mut situation: Situation, expected: &Expect) {
         situation.done.clear();
         situation.step();
         if situation.done != "nothing\n" {
-            write!(log, "{second:>2} s: {}", situation.done).unwrap();
+            write!(log, "{second} s: {}", situation.done).unwrap();
         }
         situation.load(Track::Stable).load(Track::Canary).wait(1);
     }
@@ -136,17 +136,17 @@ fn a_removal_closes_the_route_first() {
     check(
         situation,
         &expect![[r#"
-         0 s: unroute
-         5 s: unload stable, unload canary
-         6 s: forget
-         7 s: forget
-         8 s: forget
-         9 s: forget
-        10 s: forget
-        11 s: forget
-        12 s: forget
-        13 s: forget
-    "#]],
+            0 s: unroute
+            5 s: unload stable, unload canary
+            6 s: forget
+            7 s: forget
+            8 s: forget
+            9 s: forget
+            10 s: forget
+            11 s: forget
+            12 s: forget
+            13 s: forget
+        "#]],
     );
 }
 
