@@ -457,12 +457,25 @@ fn what_begins_or_stays_suspended_is_told() {
 fn what_changes_of_a_job_or_of_the_environment_is_told() {
     let job = |text: &str| training("m", V1, "builtin:iris").replace("seed: 0", text);
     let renamed = |text: String| text.replace("name: m-20261101-120000", "name: other");
+    let pod = |team: &str| {
+        job("seed: 0").replace(
+            "  algorithm",
+            &format!("  pod: {{ labels: {{ a: {team} }} }}\n  algorithm"),
+        )
+    };
+    let operated = |most: u32, host: &str| {
+        let scaled = format!("autoscaling: {{ minReplicas: 1, maxReplicas: {most}, targetCPUPercent: 70 }}");
+        let routed = format!("route: {{ host: {host}.example.org }}");
+        deployment("m", V1, None).replace("spec:\n", &format!("spec:\n  {scaled}\n  {routed}\n"))
+    };
     let per_inputs = |text: String| text.replace(&format!("  version: {V1}\n"), "");
     let cases = [
         (job("seed: 0"), job("seed: 7")),
         (job("seed: 0"), renamed(job("seed: 0"))),
         (job("seed: 0"), renamed(job("seed: 7"))),
         (deployment("m", V1, None), per_inputs(job("seed: 0"))),
+        (pod("b"), pod("c")),
+        (operated(9, "a"), operated(8, "b")),
     ];
     let mut table: Vec<String> = cases
         .iter()
@@ -475,8 +488,14 @@ fn what_changes_of_a_job_or_of_the_environment_is_told() {
         "suspend: thaw",
         "registry: { path: /models }",
         "removal: { maxCount: 5, maxPercent: 50 }",
+        "target: Kubernetes, namespace: m, drift: Warn",
     ] {
-        let environment = ENVIRONMENT.replace("Standalone }", &format!("Standalone, {spec} }}"));
+        let with = if spec.starts_with("target") {
+            spec.to_owned()
+        } else {
+            format!("target: Standalone, {spec}")
+        };
+        let environment = ENVIRONMENT.replace("target: Standalone", &with);
         let head = repo.change("environment.yaml", &environment);
         let intents = preview::between(&repo.repository(), before.as_str(), head.as_str(), &dev()).unwrap();
         assert!(intents.findings.is_empty(), "{:?}", intents.findings);
@@ -490,11 +509,16 @@ fn what_changes_of_a_job_or_of_the_environment_is_told() {
         MLTrainingJob/m-20261101-120000 goes; what it made stays
         - is no longer served; its versions stay
         MLTrainingJob/m-20261101-120000 trains a version per change by linear_regression
+        - MLTrainingJob/m-20261101-120000 changes: pod.labels.a "b" -> "c"
+        - in a cluster: autoscaling.maxReplicas 9 -> 8, route.host "a.example.org" -> "b.example.org"
         - is suspended, and nothing that is listed here happens before that is lifted: freeze
         - is suspended, and nothing that is listed here happens before that is lifted: thaw
         - is no longer suspended
         - registry moves from <data-dir>/registry to /models (at the next start)
         - registry moves from /models to <data-dir>/registry (at the next start)
-        - removal limits: 3 models and 20 % become 5 models and 50 %"#]]
+        - removal limits: 3 models and 20 % become 5 models and 50 %
+        - moves from one process to namespace m of a cluster
+        - drift: Correct -> Warn
+        - removal limits: 5 models and 50 % become 3 models and 20 %"#]]
     .assert_eq(&table.join("\n"));
 }

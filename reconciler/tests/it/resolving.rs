@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use expect_test::{Expect, expect};
 use git2::Oid;
-use planner::environment::Environment;
+use planner::environment::{Environment, TargetName};
 use planner::names::Digest;
 use reconciler::resolve::{Resolution, Resolver};
 use reconciler::source::Source;
@@ -205,6 +205,26 @@ fn an_environment_that_is_missing_doubled_or_broken_leaves_the_last_good_one() {
               hint: what was applied stays; restore the folder, or commit it with its MLEnvironment and without the manifests of the models that are to go
         "#]],
     );
+}
+
+/// Whoever carries it out can do nothing with an environment of another target; who only looks at it can.
+#[test]
+fn an_environment_of_another_target_leaves_the_last_good_one() {
+    let mut repo = Repo::with(&[("a.yaml", &deployment("a", V1, None))]);
+    let good = good();
+    let elsewhere = ENVIRONMENT.replace("target: Standalone", "target: Kubernetes, namespace: m");
+    let head = repo.change("environment.yaml", &elsewhere);
+    let source = Source::open_any(&repo.repository()).unwrap();
+    let mut resolver = Resolver::without_history().for_target(TargetName::Standalone);
+    resolver.resolve(&source, &head, &dev(), Some(&good)).unwrap();
+    let resolution = resolver.resolution();
+    assert_eq!(resolution.desired.as_ref().unwrap().environment, good);
+    let told: Vec<String> = resolution.findings.iter().map(ToString::to_string).collect();
+    expect![[r#"
+        environments/dev/environment.yaml:1:1: InvalidManifest: MLEnvironment/dev: spec.target: is Kubernetes, and this is the Standalone target
+          hint: `aurora up` serves Standalone environments, `aurora reconcile` those in Kubernetes; what was applied as Standalone goes on"#]]
+    .assert_eq(&told.join("\n"));
+    assert_eq!(resolve(&repo, Some(&good)).findings, []);
 }
 
 /// A file outside the repository is judged by its path alone: whether there is one is not looked at.
