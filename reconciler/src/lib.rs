@@ -24,6 +24,7 @@ mod pass;
 pub mod preview;
 mod report;
 pub mod resolve;
+pub mod runs;
 pub mod source;
 mod standing;
 mod start;

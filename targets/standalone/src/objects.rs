@@ -17,8 +17,9 @@ use planner::finding::{Disposition, Reason};
 use planner::names::{Digest, EnvironmentName, ModelName, ObjectName};
 use planner::object::{Kind, ObjectId};
 use planner::observed::{ObservedDeployment, ObservedTraining};
-use planner::{rollout, runs};
+use planner::rollout;
 use reconciler::objects::{Changes, Log, Mark, Object, ObjectStore, ObservedObject, TargetError};
+use reconciler::runs::TrainingStatus;
 
 use crate::data_dir::{DataDir, DataDirError, advice};
 
@@ -34,15 +35,6 @@ pub(crate) struct DeploymentEntry {
 pub(crate) struct TrainingEntry {
     pub(crate) object: planner::observed::TrainingObject,
     pub(crate) status: TrainingStatus,
-}
-
-/// A job's whole memory, and what is shown of its newest run.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct TrainingStatus {
-    pub(crate) runs: runs::Status,
-    pub(crate) progress_percent: Option<u8>,
-    pub(crate) metrics: BTreeMap<String, f64>,
-    pub(crate) conditions: Vec<Condition>,
 }
 
 /// Everything that both loops look at.
@@ -432,6 +424,7 @@ mod tests {
     use planner::deployment::{Deployment, ResolvedPin, STABLE_REPLICAS};
     use planner::observed::{DeploymentObject, TrainingObject};
     use planner::per_track::PerTrack;
+    use planner::runs;
     use planner::training::{
         Algorithm, DataSource, Dataset, Evaluation, Fit, Holdout, Metric, RunPolicy, Training,
     };

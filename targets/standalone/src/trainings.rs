@@ -1,7 +1,7 @@
 //! One step of each training job that was touched: what the planner decides, done with child processes.
 
 mod child;
-mod request;
+mod places;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,25 +10,23 @@ use std::time::Duration;
 use planner::Timestamp;
 use planner::names::{ModelName, ObjectName, Version};
 use planner::observed::{ObservedModel, TrainingObject};
-use planner::runs::{self, Around, Job, Outcome, Phase, Queue, SkipReason, StopReason};
+use planner::runs::{self, Around, Job, Outcome, Phase, Queue, StopReason};
 use reconciler::Beat;
-use reconciler::conditions::Facts;
+use reconciler::runs::{TrainingStatus, outside, request, transient};
 use reconciler::zones::Zones;
-use registry::run::Ending;
-use registry::{DatasetRoots, Observer, Reference};
+use registry::{DatasetRoots, Observer};
 
 use crate::data_dir::advice;
 use crate::due::Due;
 use crate::events::{Event, Events};
 use crate::models::{Stepped, earliest};
-use crate::objects::{Objects, TrainingEntry, TrainingStatus};
+use crate::objects::{Objects, TrainingEntry};
 use crate::{Trainer, Wake};
 use child::{Children, End, Ended, RunKey};
+use places::OnMachine;
 
 /// How long to wait before a run is started that could not be, or a registry is read that could not be.
 const POSTPONED: Duration = Duration::from_secs(5);
-/// The longest message of a run that is shown, in characters.
-const MESSAGE_CHARS_MAX: usize = 1_000;
 /// How many jobs are looked at at a time although nothing touched them: their model may have changed in the registry.
 const TURN: usize = 16;
 
@@ -188,7 +186,7 @@ impl Trainings {
             elapsed: self.children.elapsed(name),
         };
         let job = Job::new(&object, &existing.versions).with(&around);
-        let outside = request::outside(&object, &self.roots);
+        let outside = outside(&object, &self.places());
         let postponed = self.postponed.as_ref().map(|(_, why)| why.as_str());
         let held = outside.as_deref().or(postponed);
         let mut decided = status.runs.decide(name, &job, held, now);
@@ -212,6 +210,14 @@ impl Trainings {
             self.unsettled.remove(name);
         }
         has_news
+    }
+
+    /// Returns where a trainer finds things: where they are for this process.
+    fn places(&self) -> OnMachine<'_> {
+        OnMachine {
+            store: self.registry.store(),
+            roots: &self.roots,
+        }
     }
 
     /// Returns the versions that the model's other jobs claim.
@@ -286,7 +292,7 @@ impl Trainings {
         } else {
             self.unsettled.remove(name);
         }
-        status.conditions = conditions(&status, object, now);
+        status.judge(object, now);
         self.objects.set_training(name, status)
     }
 
@@ -323,8 +329,7 @@ impl Trainings {
             version: due.version.clone(),
         };
         let published = before.runs.published_inputs(&job);
-        let store = self.registry.store();
-        let Ok(request) = request::of(due, &object, job.inputs, published, store, &self.roots) else {
+        let Ok(request) = request(due, &object, job.inputs, published, &self.places()) else {
             // Invariant: what may not be read is not queued.
             return false;
         };
@@ -375,12 +380,11 @@ impl Trainings {
             return;
         };
         let model = object.spec.model.clone();
-        let result = self.registry.store().run(&model, &key.version);
+        let of = (&model, &key.version);
+        let store = self.registry.store();
+        let result = store.run(&model, &key.version);
         let outcome = match result.and_then(|folder| folder.map_or(Ok(None), |folder| folder.result())) {
-            Ok(Some(result)) => {
-                let outcome = outcome(result.ending, result.at, &mut status.metrics);
-                Some(self.judged(outcome, &model, &key.version, now))
-            }
+            Ok(Some(result)) => Some(status.outcome(result, of, store, now)),
             Ok(None) => without_result,
             Err(error) => Some(transient(
                 format!("the run's result cannot be read: {error}"),
@@ -392,49 +396,11 @@ impl Trainings {
             self.save(&key.job, &object, status, now);
             return;
         };
-        let is_skipped = matches!(outcome, Outcome::Skipped { .. });
-        let is_published = matches!(outcome, Outcome::Published { .. });
-        let Some(ended) = status.runs.end(&key.version, outcome) else {
+        let Some(ended) = status.end(of, outcome, store) else {
             return;
         };
-        if let Some(last) = status.runs.last_run().filter(|_| is_skipped) {
-            // What stands is what the run before it has made.
-            status.metrics = self.measured(&model, &last.version);
-        }
-        if is_published || is_skipped {
-            status.progress_percent = Some(100);
-        }
         self.save(&key.job, &object, status, now);
         self.tell_end(key, model, ended);
-    }
-
-    /// A run says how it ended; what it says it published must be there.
-    fn judged(&self, outcome: Outcome, model: &ModelName, version: &Version, now: Timestamp) -> Outcome {
-        let Outcome::Published { digest, .. } = &outcome else {
-            return outcome;
-        };
-        let store = self.registry.store();
-        match store.resolve(model, &Reference::Version(version.clone())) {
-            Ok(entry) if entry.digest == *digest => outcome,
-            Ok(entry) => transient(
-                format!(
-                    "the run says that it published {digest}, and {version} is {}",
-                    entry.digest
-                ),
-                now,
-            ),
-            Err(error) => transient(
-                format!("the run says that it published {version}, which is not to be found: {error}"),
-                now,
-            ),
-        }
-    }
-
-    /// Returns what was measured of a version; nothing where it cannot be read.
-    fn measured(&self, model: &ModelName, version: &Version) -> BTreeMap<String, f64> {
-        let reference = Reference::Version(version.clone());
-        let entry = self.registry.store().resolve(model, &reference);
-        entry.map_or_else(|_unread| BTreeMap::new(), |entry| entry.metadata.metrics.values)
     }
 
     fn tell_end(&self, key: &RunKey, model: ModelName, ended: runs::Ended) {
@@ -517,66 +483,4 @@ impl Trainings {
         };
         turn.into_iter().filter_map(has_changed).collect()
     }
-}
-
-fn transient(message: String, at: Timestamp) -> Outcome {
-    Outcome::Transient { at, message }
-}
-
-fn outcome(ending: Ending, at: Timestamp, metrics: &mut BTreeMap<String, f64>) -> Outcome {
-    match ending {
-        Ending::Published {
-            digest,
-            metrics: measured,
-        } => {
-            *metrics = measured;
-            Outcome::Published { at, digest }
-        }
-        Ending::Refused { message } => Outcome::Refused {
-            at,
-            message: bounded(&message),
-        },
-        Ending::Transient { message } => Outcome::Transient {
-            at,
-            message: bounded(&message),
-        },
-        Ending::SameInputs => Outcome::Skipped {
-            at,
-            reason: SkipReason::SameInputs,
-        },
-    }
-}
-
-/// Cuts what a trainer says to what a status shows.
-fn bounded(message: &str) -> String {
-    let mut cut: String = message.chars().take(MESSAGE_CHARS_MAX).collect();
-    if cut.len() < message.len() {
-        cut.push('…');
-    }
-    cut
-}
-
-/// What an MLTrainingJob's conditions say: of its runs, and of what keeps the object from what Git says.
-fn conditions(
-    status: &TrainingStatus,
-    object: &TrainingObject,
-    now: Timestamp,
-) -> Vec<crds::status::Condition> {
-    let Some(phase) = &status.runs.phase else {
-        return status.conditions.clone();
-    };
-    let facts = match phase {
-        Phase::Scheduled { .. } => Facts::Ready("Scheduled", String::new()),
-        Phase::Pending { version } => {
-            let note = status.runs.note.clone();
-            Facts::Reconciling("Pending", note.unwrap_or_else(|| version.to_string()))
-        }
-        Phase::Running { version } => Facts::Reconciling("Running", version.to_string()),
-        Phase::Succeeded { version, .. } => Facts::Ready("Succeeded", version.to_string()),
-        Phase::Failed { message, .. } => Facts::stalled("Failed", message.clone()),
-        Phase::Suspended => Facts::Held("Suspended", String::new()),
-    };
-    facts
-        .behind(object.behind.as_ref())
-        .conditions(&status.conditions, now)
 }

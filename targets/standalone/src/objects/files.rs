@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use crds::status::SkippedStatus;
 use crds::{
     MLDeployment, MLDeploymentStatus, MLEnvironment, MLEnvironmentStatus, MLTrainingJob, MLTrainingJobStatus,
     check_stored, convert,
@@ -11,15 +10,14 @@ use crds::{
 use planner::names::{Digest, EnvironmentName, ObjectName};
 use planner::object::{Kind, ObjectId};
 use planner::observed::ObservedDeployment;
-use planner::runs::{self, Records};
 use reconciler::objects::Object;
-use reconciler::objects::resource::{Resource, known_format, read_runs};
+use reconciler::objects::resource::{Resource, known_format};
 use registry::Shortage;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{DeploymentEntry, State, TrainingEntry, TrainingStatus};
+use super::{DeploymentEntry, State, TrainingEntry};
 use crate::data_dir::{DataDir, DataDirError, FilePath, KindFolder};
 
 /// The largest object or status that is read back, in bytes.
@@ -59,7 +57,7 @@ pub(super) fn load(data_dir: &DataDir, name: &EnvironmentName) -> Result<State, 
             continue;
         };
         let status = read_status(&statuses, &name)?
-            .map(read_training)
+            .map(|shown: MLTrainingJobStatus| shown.into())
             .unwrap_or_default();
         state.trainings.insert(name, TrainingEntry { object, status });
     }
@@ -129,41 +127,7 @@ pub(super) fn deployment_status(entry: &DeploymentEntry) -> Option<Vec<u8>> {
 }
 
 pub(super) fn training_status(entry: &TrainingEntry) -> Vec<u8> {
-    let TrainingStatus {
-        runs,
-        progress_percent,
-        metrics,
-        conditions,
-    } = &entry.status;
-    let runs::Status {
-        phase,
-        note,
-        next,
-        behind_since,
-        records,
-    } = runs;
-    let last = runs.last_run();
-    let of_phase = phase.as_ref().map(convert::training_status).unwrap_or_default();
-    json(&MLTrainingJobStatus {
-        message: note.clone().or_else(|| of_phase.message.clone()),
-        conditions: conditions.clone(),
-        metrics: metrics.clone(),
-        progress_percent: *progress_percent,
-        started_at: last.map(|record| record.started_at),
-        finished_at: last.and_then(|record| record.outcome.ended_at()),
-        next_run: *next,
-        last_skipped: runs.last_skipped().map(|(record, at, reason)| SkippedStatus {
-            version: record.version.clone(),
-            slot: record.slot,
-            at,
-            reason: reason.to_string(),
-        }),
-        memory: (!records.is_empty() || behind_since.is_some()).then(|| Records {
-            runs: records.clone(),
-            behind_since: *behind_since,
-        }),
-        ..of_phase
-    })
+    json(&entry.status.shown())
 }
 
 pub(super) fn write_object(
@@ -207,15 +171,6 @@ fn named(act: &str, file: &FilePath, error: &io::Error) -> io::Error {
 /// Says whether a write left the file unfinished.
 fn is_unfinished(file_name: &str) -> bool {
     file_name.starts_with(".tmp-")
-}
-
-fn read_training(shown: MLTrainingJobStatus) -> TrainingStatus {
-    TrainingStatus {
-        runs: read_runs(&shown),
-        progress_percent: shown.progress_percent,
-        metrics: shown.metrics,
-        conditions: shown.conditions,
-    }
 }
 
 fn read_all<T: DeserializeOwned>(

@@ -7,23 +7,42 @@ use planner::observed::TrainingObject;
 use planner::runs::Due;
 use planner::training::{DataSource, Holdout};
 use registry::run::RunRequest;
-use registry::{DatasetRoots, Store};
 
-/// Returns the request of a run that is due, or why there can be none: its data lies where this process was not told
-/// that it may be read.
-pub(super) fn of(
+/// Where a trainer finds things: not always where they are for whoever asks it.
+pub trait Places {
+    /// Returns the store's root.
+    fn registry(&self) -> PathBuf;
+
+    /// Returns where the store keeps a staged data file.
+    fn staged(&self, sha256: &Digest) -> PathBuf;
+
+    /// Returns where a data file outside the store lies; `None` where it may not be read.
+    fn outside(&self, path: &str) -> Option<PathBuf>;
+
+    /// Returns the folders below which such files lie.
+    fn roots(&self) -> Vec<PathBuf>;
+
+    /// Says what to do about a file that may not be read.
+    fn advice(&self) -> &'static str;
+}
+
+/// Returns the request of a run that is due, or why there can be none: its data lies where nobody said that it may be
+/// read.
+pub fn request(
     due: &Due,
     object: &TrainingObject,
     inputs: Digest,
     published_inputs: Option<Digest>,
-    store: &Store,
-    roots: &DatasetRoots,
+    places: &dyn Places,
 ) -> Result<RunRequest, String> {
     let training = object.spec.clone();
     let file = |source: &DataSource, sha256: Option<&Digest>| match source {
         DataSource::Builtin(_) | DataSource::Synthetic(_) => Ok(None),
-        DataSource::Committed(_) => Ok(sha256.map(|sha256| store.dataset_path(sha256))),
-        DataSource::Absolute(path) => roots.locate(path).map(Some).ok_or_else(|| refusal(path)),
+        DataSource::Committed(_) => Ok(sha256.map(|sha256| places.staged(sha256))),
+        DataSource::Absolute(path) => places
+            .outside(path)
+            .map(Some)
+            .ok_or_else(|| refusal(path, places)),
     };
     let dataset: Option<PathBuf> = file(&training.dataset.source, training.dataset.sha256.as_ref())?;
     let holdout = match &training.evaluation.holdout {
@@ -31,13 +50,13 @@ pub(super) fn of(
         Holdout::File { source, sha256 } => file(source, sha256.as_ref())?,
     };
     Ok(RunRequest {
-        registry: store.root().to_owned(),
+        registry: places.registry(),
         model: due.model.clone(),
         version: due.version.clone(),
         job: due.job.clone(),
         revision: object.revision.clone(),
         inputs_hash: inputs,
-        dataset_roots: roots.folders(),
+        dataset_roots: places.roots(),
         dataset,
         holdout,
         baseline: due.baseline.clone(),
@@ -46,9 +65,9 @@ pub(super) fn of(
     })
 }
 
-/// Says why no run of a job can start: its data lies where this process was not told that it may be read. An object may
-/// be older than that.
-pub(super) fn outside(object: &TrainingObject, roots: &DatasetRoots) -> Option<String> {
+/// Says why no run of a job can start: its data lies where nobody said that it may be read. An object may be older than
+/// that.
+pub fn outside(object: &TrainingObject, places: &dyn Places) -> Option<String> {
     let holdout = match &object.spec.evaluation.holdout {
         Holdout::Percent { .. } => None,
         Holdout::File { source, .. } => Some(source),
@@ -57,7 +76,7 @@ pub(super) fn outside(object: &TrainingObject, roots: &DatasetRoots) -> Option<S
         .into_iter()
         .flatten()
         .find_map(|source| match source {
-            DataSource::Absolute(path) if roots.locate(path).is_none() => Some(refusal(path)),
+            DataSource::Absolute(path) if places.outside(path).is_none() => Some(refusal(path, places)),
             DataSource::Builtin(_)
             | DataSource::Synthetic(_)
             | DataSource::Committed(_)
@@ -65,8 +84,9 @@ pub(super) fn outside(object: &TrainingObject, roots: &DatasetRoots) -> Option<S
         })
 }
 
-fn refusal(path: &str) -> String {
+fn refusal(path: &str, places: &dyn Places) -> String {
     format!(
-        "{path} lies in no folder that data may be read from: start aurora with --dataset-root and the folder that holds it"
+        "{path} lies in no folder that data may be read from: {}",
+        places.advice()
     )
 }
