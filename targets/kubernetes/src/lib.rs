@@ -1,10 +1,13 @@
 //! A cluster as target.
 //!
+//! [`build`] says what objects become in it.
 //! [`objects`] are the blackboard as custom resources in a namespace.
 //! Each controller runs as two replicas of which one leads: [`leadership`] says which, and what a leader may still write.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod build;
 pub mod leadership;
 pub mod objects;
 pub mod reconcile;
+pub mod trainings;

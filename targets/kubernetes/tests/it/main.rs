@@ -4,6 +4,7 @@
 
 mod election;
 mod faults;
+mod golden;
 mod installed;
 mod objects;
 mod reconciling;

@@ -1,0 +1,157 @@
+//! Jobs of training runs.
+
+use std::path::PathBuf;
+
+use expect_test::{expect, expect_file};
+use planner::names::{ObjectName, Version};
+use planner::training::{
+    Algorithm, Container, DataSource, Dataset, Derivation, Evaluation, Feature, Fit, Holdout, Metric,
+    RunPolicy, Training,
+};
+use registry::run::RunRequest;
+
+use super::super::training::{Run, job, name};
+use super::{check, installation, json, map, owner, pin, pod, revision};
+use planner::names::Digest;
+use planner::object::Kind;
+
+fn request() -> RunRequest {
+    let version = pin(1).version;
+    RunRequest {
+        registry: PathBuf::from("/shared-models"),
+        model: "wine-quality".parse().unwrap(),
+        version: version.clone(),
+        job: "wine".parse().unwrap(),
+        revision: revision(),
+        training: Training {
+            model: "wine-quality".parse().unwrap(),
+            runs: RunPolicy::Fixed(version),
+            dataset: Dataset {
+                source: DataSource::Builtin("wine-quality".to_owned()),
+                sha256: None,
+                features: Vec::new(),
+                exclude: Vec::new(),
+                target: None,
+            },
+            fit: Fit::Algorithm(Algorithm::GradientBoosting),
+            hyperparameters: std::collections::BTreeMap::from([("trees".to_owned(), 100.0)]),
+            seed: 42,
+            evaluation: Evaluation {
+                metric: Metric::R2,
+                bound: Some(0.3),
+                holdout: Holdout::Percent { percent: 20, seed: 0 },
+            },
+            active_deadline_seconds: 1800,
+            suspend: false,
+            pod: None,
+        },
+        inputs_hash: Digest::of(b"inputs"),
+        dataset_roots: Vec::new(),
+        dataset: None,
+        holdout: None,
+        baseline: None,
+        published_inputs: None,
+    }
+}
+
+fn built(request: &RunRequest) -> serde_json::Value {
+    let run = Run {
+        installation: &installation(),
+        owner: &owner(Kind::Training),
+        request,
+        attempt: 1,
+    };
+    json(&job(&run).unwrap())
+}
+
+#[test]
+fn a_run_is_a_job() {
+    check(
+        &[built(&request())],
+        &expect_file!["../../../tests/golden/training.yaml"],
+    );
+}
+
+/// The queue's label is the Job's, which waits for whoever gives quota.
+#[test]
+fn a_job_with_settings_of_its_pod_data_and_a_queue() {
+    let mut request = request();
+    let mut pod = pod();
+    pod.labels = map("kueue.x-k8s.io/queue-name", "team");
+    request.training.pod = Some(Box::new(pod));
+    request.training.dataset.source = DataSource::Absolute("/data/wine/rows.csv".to_owned());
+    request.dataset = Some(PathBuf::from("/data/wine/rows.csv"));
+    request.dataset_roots = vec![PathBuf::from("/data/wine")];
+    check(
+        &[built(&request)],
+        &expect_file!["../../../tests/golden/training-queued.yaml"],
+    );
+}
+
+/// Neither the registry nor the holdout is to be seen from somebody else's container.
+#[test]
+fn a_run_of_a_container_is_three_steps() {
+    let mut request = request();
+    request.training.fit = Fit::Container(Box::new(Container {
+        image: "example.org/train:1".to_owned(),
+        command: vec!["python".to_owned(), "train.py".to_owned()],
+        args: Vec::new(),
+    }));
+    let job = built(&request);
+    let fit = &job["spec"]["template"]["spec"]["initContainers"][1];
+    let mounts = fit["volumeMounts"].as_array().unwrap().iter();
+    let mounts: Vec<_> = mounts.map(|mount| mount["mountPath"].as_str().unwrap()).collect();
+    assert_eq!(mounts, ["/tmp", "/scratch"]);
+    assert!(!fit.to_string().contains("AURORA_REQUEST"), "{fit}");
+    check(
+        &[job],
+        &expect_file!["../../../tests/golden/training-container.yaml"],
+    );
+}
+
+#[test]
+fn names_of_jobs_fit_and_differ() {
+    let longest: ObjectName = "a".repeat(40).parse().unwrap();
+    let table: Vec<String> = [
+        ("wine", "v20261101-120000", 1),
+        (longest.as_str(), "v20261101-120000", 3),
+        (longest.as_str(), "v20261101-120000", 100),
+        (longest.as_str(), "v20261101-120000-999999999", 1),
+        (longest.as_str(), "v20261101-120000-999999998", 1),
+        ("a-b", "v20261101-120000-2", 1),
+    ]
+    .into_iter()
+    .map(|(job, version, attempt)| {
+        let version: Version = version.parse().unwrap();
+        let name = name(&job.parse().unwrap(), &version, attempt);
+        assert!(name.len() <= 63, "{name}");
+        name
+    })
+    .collect();
+    expect![[r#"
+        wine-v20261101-120000-1
+        aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-v20261101-120000-3
+        aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-v20261101-120000-100
+        aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-v20261101-120-8ec2e1f0
+        aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-v20261101-120-374150a0
+        a-b-v20261101-120000-2-1"#]]
+    .assert_eq(&table.join("\n"));
+}
+
+#[test]
+fn a_request_that_no_variable_holds_is_told() {
+    let mut request = request();
+    let feature = |n: usize| Feature {
+        name: format!("{n:0>128}"),
+        derivation: Derivation::Column(format!("{n:0>128}")),
+    };
+    request.training.dataset.features = (0..1000).map(feature).collect();
+    let run = Run {
+        installation: &installation(),
+        owner: &owner(Kind::Training),
+        request: &request,
+        attempt: 1,
+    };
+    let error = job(&run).unwrap_err().to_string();
+    assert!(error.contains("list fewer features"), "{error}");
+}

@@ -1,0 +1,304 @@
+//! A step of a training job in a cluster: what the planner decides, done with Jobs.
+//!
+//! ```text
+//! object, status, Jobs and Pods ──course──> how each run goes ──decide──> status, then: Jobs to make, to delete, to let go
+//!                                                             └─> runs that are due ──queue──> start
+//! ```
+//!
+//! Whoever calls [`step`] has just read the object, writes the status with its resource version, and only then does what
+//! else the step says: a process may die in between, and the next step says the same. A run that is recorded as under way
+//! has a Job or gets it made; a Job of no such run is deleted, or goes by itself once what came of it is written down.
+
+mod course;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Component, Path, PathBuf};
+
+use k8s_openapi::api::batch::v1::Job as Child;
+use k8s_openapi::api::core::v1::Pod;
+use planner::Timestamp;
+use planner::names::{Digest, ObjectName, Version};
+use planner::observed::{ObservedVersion, TrainingObject};
+use planner::runs::{Around, Due, Ended, Job, Outcome, Phase, Record};
+use reconciler::runs::{Places, TrainingStatus, outside, request};
+use registry::Store;
+
+use crate::build::training::{self, REGISTRY, Run};
+use crate::build::{Installation, Owner};
+use course::{Course, course};
+
+/// A Job of a training job, with its Pods.
+#[derive(Debug, Clone, Default)]
+pub struct SeenJob {
+    /// The Job.
+    pub job: Child,
+    /// Its Pods.
+    pub pods: Vec<Pod>,
+}
+
+/// What is known of a training job.
+#[derive(Debug)]
+pub struct Seen<'a> {
+    /// Where it runs.
+    pub installation: &'a Installation,
+    /// The object, as its children name it.
+    pub owner: &'a Owner,
+    /// The object, its schedule's zone read.
+    pub object: &'a TrainingObject,
+    /// Its Jobs, by name.
+    pub jobs: &'a BTreeMap<String, SeenJob>,
+    /// What the registry holds of its model.
+    pub existing: &'a BTreeMap<Version, ObservedVersion>,
+    /// The versions that other jobs of the model make, have made or are about to.
+    pub claimed: &'a BTreeSet<Version>,
+    /// The registry, as it is mounted here.
+    pub store: &'a Store,
+}
+
+/// What a step says: the status is written before anything else is done.
+#[derive(Debug)]
+pub struct Step {
+    /// The job's memory from now on.
+    pub status: TrainingStatus,
+    /// The runs that are due, to be admitted by a queue and then [`start`]ed.
+    pub due: Vec<Due>,
+    /// The Jobs to be made, as they are; one that is there already is the one.
+    pub makes: Vec<Child>,
+    /// The Jobs to be deleted, with their Pods, by name.
+    pub deletes: Vec<String>,
+    /// The Jobs to be let go after a while ([`training::expiring`]), by name.
+    pub expires: Vec<String>,
+    /// The runs that were found to have ended.
+    pub ended: Vec<(Version, Ended)>,
+    /// When to ask again although nothing happened.
+    pub wake: Option<Timestamp>,
+}
+
+/// Decides about one training job.
+pub fn step(name: &ObjectName, seen: &Seen<'_>, mut status: TrainingStatus, now: Timestamp) -> Step {
+    let mut ended = Vec::new();
+    let mut elapsed = BTreeMap::new();
+    let mut waits: Option<(Version, String)> = None;
+    for record in running(&status) {
+        match goes(name, seen, &record, now) {
+            Course::Absent => {}
+            Course::Waits(why) => {
+                // Time counts from when a run has what it needs.
+                elapsed.insert(record.version.clone(), std::time::Duration::ZERO);
+                waits.get_or_insert((record.version, why));
+            }
+            Course::Runs { since } => {
+                let since = since.unwrap_or(record.started_at);
+                elapsed.insert(record.version.clone(), (now - since).to_std().unwrap_or_default());
+                status.progress_percent = progress(seen, &record.version).or(status.progress_percent);
+            }
+            Course::Said(result) => {
+                let of = (&seen.object.spec.model, &record.version);
+                let outcome = status.outcome(result, of, seen.store, now);
+                ended.extend(end(&mut status, seen, &record.version, outcome));
+            }
+            Course::Ended(outcome) => {
+                let outcome = published_all_the_same(seen, &record, outcome, now);
+                ended.extend(end(&mut status, seen, &record.version, outcome));
+            }
+        }
+    }
+    let around = Around {
+        claimed: seen.claimed.clone(),
+        elapsed,
+    };
+    let job = Job::new(seen.object, seen.existing).with(&around);
+    let held = outside(seen.object, seen.installation);
+    let mut decided = status.runs.decide(name, &job, held.as_deref(), now);
+    if held.is_some() {
+        decided.due.clear();
+    }
+    if let Some((version, why)) = waits
+        && status.runs.running().any(|running| *running == version)
+    {
+        status.runs.phase = Some(Phase::Pending { version });
+        status.runs.note = Some(why);
+    }
+    let makes = missing(name, seen, &status);
+    if let Err(why) = &makes {
+        status.runs.note = Some(why.clone());
+    }
+    status.judge(seen.object, now);
+    let (deletes, expires) = leftovers(name, seen, &status, &decided.due);
+    Step {
+        due: decided.due,
+        makes: makes.unwrap_or_default(),
+        deletes,
+        expires,
+        ended,
+        wake: decided.wake,
+        status,
+    }
+}
+
+/// Records that a run starts now, and returns the status that says so and the Job to be made once that is written.
+///
+/// # Errors
+///
+/// Why no Job can be made of it, for people.
+pub fn start(
+    due: &Due,
+    seen: &Seen<'_>,
+    mut status: TrainingStatus,
+    now: Timestamp,
+) -> Result<(TrainingStatus, Child), String> {
+    let job = Job::new(seen.object, seen.existing);
+    let child = made(due, seen, &status)?;
+    status.runs.start(due, &job, now);
+    status.metrics.clear();
+    status.progress_percent = Some(0);
+    status.judge(seen.object, now);
+    Ok((status, child))
+}
+
+fn running(status: &TrainingStatus) -> Vec<Record> {
+    let records = status.runs.records.iter();
+    let running = records.filter(|record| record.outcome == Outcome::Running);
+    running.cloned().collect()
+}
+
+fn goes(name: &ObjectName, seen: &Seen<'_>, record: &Record, now: Timestamp) -> Course {
+    let found = seen
+        .jobs
+        .get(&training::name(name, &record.version, record.attempt));
+    course(
+        found.map(|found| &found.job),
+        found.map_or(&[], |found| found.pods.as_slice()),
+        now,
+    )
+}
+
+fn progress(seen: &Seen<'_>, version: &Version) -> Option<u8> {
+    let folder = seen.store.run(&seen.object.spec.model, version).ok()??;
+    Some(folder.progress().ok()??.percent)
+}
+
+/// A run may have published and lost its Pod, and with it its last words: the version is there all the same.
+fn published_all_the_same(seen: &Seen<'_>, record: &Record, outcome: Outcome, now: Timestamp) -> Outcome {
+    match (&outcome, seen.existing.get(&record.version)) {
+        (
+            Outcome::Transient { .. } | Outcome::Stopped { .. },
+            Some(ObservedVersion::Sound {
+                digest,
+                inputs: Some(inputs),
+            }),
+        ) if *inputs == record.inputs => Outcome::Published {
+            at: now,
+            digest: *digest,
+        },
+        _ => outcome,
+    }
+}
+
+fn end(
+    status: &mut TrainingStatus,
+    seen: &Seen<'_>,
+    version: &Version,
+    outcome: Outcome,
+) -> Option<(Version, Ended)> {
+    let of = (&seen.object.spec.model, version);
+    let ended = status.end(of, outcome, seen.store)?;
+    Some((version.clone(), ended))
+}
+
+/// Returns the Jobs that runs under way have not: whoever recorded them died before it made them, or somebody deleted them.
+fn missing(name: &ObjectName, seen: &Seen<'_>, status: &TrainingStatus) -> Result<Vec<Child>, String> {
+    let mut missing = Vec::new();
+    for record in running(status) {
+        let child = training::name(name, &record.version, record.attempt);
+        if !seen.jobs.contains_key(&child) {
+            let due = Due {
+                job: name.clone(),
+                model: seen.object.spec.model.clone(),
+                is_baseline: false,
+                baseline: seen.object.baseline.clone(),
+                version: record.version,
+                slot: record.slot,
+                attempt: record.attempt,
+            };
+            missing.push(made(&due, seen, status)?);
+        }
+    }
+    Ok(missing)
+}
+
+fn made(due: &Due, seen: &Seen<'_>, status: &TrainingStatus) -> Result<Child, String> {
+    let job = Job::new(seen.object, seen.existing);
+    let published = status.runs.published_inputs(&job);
+    let request = request(due, seen.object, job.inputs, published, seen.installation)?;
+    let run = Run {
+        installation: seen.installation,
+        owner: seen.owner,
+        request: &request,
+        attempt: due.attempt,
+    };
+    training::job(&run).map_err(|error| error.to_string())
+}
+
+/// Returns the Jobs of no run that is under way or due: to be deleted, and to be let go. One that is due and has a Job
+/// was forgotten with a status that somebody wiped.
+fn leftovers(
+    name: &ObjectName,
+    seen: &Seen<'_>,
+    status: &TrainingStatus,
+    due: &[Due],
+) -> (Vec<String>, Vec<String>) {
+    let of_runs = running(status)
+        .into_iter()
+        .map(|record| (record.version, record.attempt));
+    let of_due = due.iter().map(|due| (due.version.clone(), due.attempt));
+    let of_runs: BTreeSet<String> = of_runs
+        .chain(of_due)
+        .map(|(version, attempt)| training::name(name, &version, attempt))
+        .collect();
+    let mut deletes = Vec::new();
+    let mut expires = Vec::new();
+    for (child, SeenJob { job, .. }) in seen.jobs {
+        if of_runs.contains(child) || job.metadata.deletion_timestamp.is_some() {
+            continue;
+        }
+        let spec = job.spec.as_ref();
+        if !course::has_ended(job) {
+            deletes.push(child.clone());
+        } else if spec.is_none_or(|spec| spec.ttl_seconds_after_finished.is_none()) {
+            expires.push(child.clone());
+        }
+    }
+    (deletes, expires)
+}
+
+/// Where a trainer's Pod finds things.
+impl Places for Installation {
+    fn registry(&self) -> PathBuf {
+        PathBuf::from(REGISTRY)
+    }
+
+    fn staged(&self, sha256: &Digest) -> PathBuf {
+        Store::at(Path::new(REGISTRY)).dataset_path(sha256)
+    }
+
+    fn outside(&self, path: &str) -> Option<PathBuf> {
+        let path = Path::new(path);
+        let is_plain = |component| matches!(component, Component::Normal(_) | Component::RootDir);
+        let is_below = |folder: &str| path.starts_with(folder) && path != Path::new(folder);
+        let mut folders = self.dataset_claims.iter().map(|claim| claim.folder.as_str());
+        (path.components().all(is_plain) && folders.any(is_below)).then(|| path.to_owned())
+    }
+
+    fn roots(&self) -> Vec<PathBuf> {
+        let folders = self.dataset_claims.iter();
+        folders.map(|claim| PathBuf::from(&claim.folder)).collect()
+    }
+
+    fn advice(&self) -> &'static str {
+        "start the operator with --dataset-claim and the folder and the claim of its volume"
+    }
+}
+
+#[cfg(test)]
+mod tests;
