@@ -2,7 +2,8 @@
 
 use crds::status::{Condition, ConditionStatus};
 use planner::Timestamp;
-use planner::observed::Behind;
+use planner::observed::{Behind, DeploymentObject};
+use planner::rollout::{self, HoldReason, State};
 
 /// What an object's three conditions say: one of four things, so that it is never ready beside anything else. Each has
 /// a PascalCase word and a sentence for a person.
@@ -75,6 +76,33 @@ impl Facts {
             condition("Stalled", stalled),
         ]
     }
+}
+
+/// What an MLDeployment's conditions say: of the tracks, and of what keeps the object from what Git says.
+pub fn of_rollout(status: &rollout::Status, object: &DeploymentObject) -> Facts {
+    let facts = match &status.state {
+        State::Idle => Facts::Ready("Idle", String::new()),
+        State::Preparing => {
+            let message = "a track does not serve its pin yet";
+            Facts::Reconciling("Preparing", message.to_owned())
+        }
+        State::Promoting => {
+            let message = "stable becomes what the canary serves";
+            Facts::Reconciling("Promoting", message.to_owned())
+        }
+        State::Holding { reason, message } => {
+            let message = format!("{reason}: {message}");
+            match reason {
+                HoldReason::Suspended | HoldReason::Paused => Facts::Held("Holding", message),
+                HoldReason::CanaryLost | HoldReason::CanaryCapacity => Facts::Reconciling("Holding", message),
+                HoldReason::LoadFailed => Facts::stalled("Holding", message),
+            }
+        }
+        State::Aborted { digest, reason } => {
+            Facts::stalled("Aborted", format!("{}: {reason}", digest.short()))
+        }
+    };
+    facts.behind(object.behind.as_ref())
 }
 
 /// Returns the condition of a fact, which is there only while it is true.

@@ -4,14 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crds::status::Condition;
 use planner::Timestamp;
 use planner::names::{ModelName, ObjectName};
-use planner::observed::DeploymentObject;
-use planner::rollout::{
-    self, Claimant, Commands, HoldReason, Means, Model, State, TrackAction, owner, rollout,
-};
-use reconciler::conditions::Facts;
+use planner::rollout::{self, Claimant, Commands, Means, Model, TrackAction, owner, rollout};
+use reconciler::conditions;
 use registry::Observer;
 
 use crate::due::Due;
@@ -190,7 +186,8 @@ impl Models {
         let mut is_news = false;
         if let (Some(name), Some((_, entry))) = (name, entry) {
             is_news = entry.found.status.as_ref() != Some(&step.status);
-            let conditions = conditions(&step.status, &entry.found.object, &entry.conditions, now);
+            let facts = conditions::of_rollout(&step.status, &entry.found.object);
+            let conditions = facts.conditions(&entry.conditions, now);
             if is_news {
                 self.events.send(Event::Rollout {
                     deployment: name.clone(),
@@ -255,38 +252,6 @@ impl Models {
             }
         }
     }
-}
-
-/// What an MLDeployment's conditions say: of the tracks, and of what keeps the object from what Git says.
-fn conditions(
-    status: &rollout::Status,
-    object: &DeploymentObject,
-    old: &[Condition],
-    now: Timestamp,
-) -> Vec<Condition> {
-    let facts = match &status.state {
-        State::Idle => Facts::Ready("Idle", String::new()),
-        State::Preparing => {
-            let message = "a track does not serve its pin yet";
-            Facts::Reconciling("Preparing", message.to_owned())
-        }
-        State::Promoting => {
-            let message = "stable becomes what the canary serves";
-            Facts::Reconciling("Promoting", message.to_owned())
-        }
-        State::Holding { reason, message } => {
-            let message = format!("{reason}: {message}");
-            match reason {
-                HoldReason::Suspended | HoldReason::Paused => Facts::Held("Holding", message),
-                HoldReason::CanaryLost | HoldReason::CanaryCapacity => Facts::Reconciling("Holding", message),
-                HoldReason::LoadFailed => Facts::stalled("Holding", message),
-            }
-        }
-        State::Aborted { digest, reason } => {
-            Facts::stalled("Aborted", format!("{}: {reason}", digest.short()))
-        }
-    };
-    facts.behind(object.behind.as_ref()).conditions(old, now)
 }
 
 /// Returns the earlier of two times, where there is one.
