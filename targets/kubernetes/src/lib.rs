@@ -1,6 +1,6 @@
 //! A cluster as target.
 //!
-//! [`build`] says what objects become in it.
+//! [`build`] says what objects become in it, [`operator`] makes models so.
 //! [`objects`] are the blackboard as custom resources in a namespace.
 //! Each controller runs as two replicas of which one leads: [`leadership`] says which, and what a leader may still write.
 #![forbid(unsafe_code)]
@@ -9,5 +9,6 @@
 pub mod build;
 pub mod leadership;
 pub mod objects;
+pub mod operator;
 pub mod reconcile;
 pub mod trainings;

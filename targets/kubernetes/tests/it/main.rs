@@ -1,4 +1,5 @@
-//! A real API server: replicas that contend for a Lease, the objects of an environment, and a reconciler that keeps them.
+//! A real API server: replicas that contend for a Lease, the objects of an environment, a reconciler that keeps them,
+//! and an operator that follows them.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -7,6 +8,7 @@ mod faults;
 mod golden;
 mod installed;
 mod objects;
+mod operator;
 mod reconciling;
 #[expect(
     dead_code,

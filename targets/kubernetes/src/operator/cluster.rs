@@ -1,0 +1,374 @@
+//! The one place that asks the cluster, and writes to it: an object's children, its finalizer and its status.
+
+mod applied;
+
+use std::sync::{Mutex, PoisonError};
+
+use crds::{MLDeployment, MLDeploymentStatus};
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
+use kube::core::{ObjectMeta, Status};
+use kube::{Api, Client};
+use planner::Timestamp;
+use planner::names::{ObjectName, Track};
+use planner::per_track::PerTrack;
+use planner::route::Provider;
+use serde_json::json;
+
+use super::acts::Act;
+use super::carried;
+use super::child::{Child, ChildId, ChildKind};
+use super::decide::FINALIZER;
+use super::observe::{Deployed, Observed, Route, Unreadable};
+use super::{HANDOVER_MANAGER, MANAGER};
+
+pub(crate) use applied::Applied;
+
+/// Why a step did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StepError {
+    /// Somebody else wrote the object meanwhile: the step is decided anew.
+    #[error("the object was written meanwhile")]
+    Conflict,
+    /// A child's name is taken.
+    #[error("{child} is there and not of this object: rename one of the two, or delete it")]
+    Foreign {
+        /// Which.
+        child: String,
+    },
+    /// A Deployment of the object says nothing.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+    /// The cluster refuses what is applied.
+    #[error("the cluster refuses {child}: {message}")]
+    Refused {
+        /// Which.
+        child: String,
+        /// Why.
+        message: String,
+    },
+    /// The cluster does not answer, or not now.
+    #[error("the cluster cannot be asked: {0}")]
+    Ask(#[source] Box<kube::Error>),
+}
+
+impl From<kube::Error> for StepError {
+    fn from(error: kube::Error) -> Self {
+        Self::Ask(Box::new(error))
+    }
+}
+
+impl StepError {
+    /// Returns what a person must mend, as a stable word, where one must.
+    pub(crate) fn stalls(&self) -> Option<&'static str> {
+        match self {
+            Self::Foreign { .. } => Some("ForeignChild"),
+            Self::Unreadable(_) => Some("UnreadableChild"),
+            Self::Refused { .. } => Some("ChildRefused"),
+            Self::Conflict | Self::Ask(_) => None,
+        }
+    }
+}
+
+/// A namespace of a cluster.
+pub(crate) struct Cluster {
+    client: Client,
+    namespace: String,
+    applied: Mutex<Applied>,
+}
+
+impl Cluster {
+    pub(crate) fn new(client: Client, namespace: &str) -> Self {
+        Self {
+            client,
+            namespace: namespace.to_owned(),
+            applied: Mutex::new(Applied::default()),
+        }
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    pub(crate) fn objects(&self) -> Api<MLDeployment> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    fn children(&self, kind: ChildKind) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), &self.namespace, &kind.resource())
+    }
+
+    fn applied(&self) -> std::sync::MutexGuard<'_, Applied> {
+        self.applied.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in that a child was seen to be of a version, or gone: what somebody else did is done over.
+    pub(crate) fn saw(&self, object: &ObjectName, child: &ChildId, version: Option<&str>) {
+        self.applied().saw(object, child, version);
+    }
+
+    /// Forgets what was applied for an object that is gone.
+    pub(crate) fn forget(&self, object: &ObjectName) {
+        self.applied().forget(object);
+    }
+
+    /// Looks at the children that decisions depend on.
+    pub(crate) async fn observe(
+        &self,
+        object: &MLDeployment,
+        provider: Provider,
+    ) -> Result<Observed, StepError> {
+        let name = object.metadata.name.clone().unwrap_or_default();
+        Ok(Observed {
+            deployed: PerTrack {
+                stable: self.deployed(object, &name, Track::Stable).await?,
+                canary: self.deployed(object, &name, Track::Canary).await?,
+            },
+            route: self.route(object, &name, provider).await?,
+            routed_at: name.parse().ok().and_then(|name| self.applied().routed_at(&name)),
+        })
+    }
+
+    async fn deployed(
+        &self,
+        object: &MLDeployment,
+        name: &str,
+        track: Track,
+    ) -> Result<Option<Deployed>, StepError> {
+        let deployments: Api<Deployment> = Api::namespaced(self.client.clone(), &self.namespace);
+        let name = format!("{name}-{track}");
+        let Some(found) = deployments.get_opt(&name).await? else {
+            return Ok(None);
+        };
+        if !is_owned(&found.metadata, object) {
+            let child = format!("Deployment {name}");
+            return Err(StepError::Foreign { child });
+        }
+        // What goes is gone for what is decided: its pods end by themselves.
+        if found.metadata.deletion_timestamp.is_some() {
+            return Ok(None);
+        }
+        Ok(Some(Deployed::read(&found)?))
+    }
+
+    async fn route(&self, object: &MLDeployment, name: &str, provider: Provider) -> Result<Route, StepError> {
+        let Some(place) = carried::place(provider, name) else {
+            return Ok(Route::None);
+        };
+        let found = match self.children(place.kind).get(&place.name).await {
+            Ok(found) => found,
+            Err(kube::Error::Api(status)) if is_unknown_kind(&status) => return Ok(Route::Unknown),
+            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(Route::None),
+            Err(error) => return Err(error.into()),
+        };
+        if !is_owned(&found.metadata, object) {
+            let child = place.to_string();
+            return Err(StepError::Foreign { child });
+        }
+        // The canary's share stands in an Ingress of its own.
+        let of_canary = match place.kind {
+            ChildKind::Ingress => {
+                let canary = format!("{}-canary", place.name);
+                self.children(place.kind).get_opt(&canary).await?
+            }
+            _ => Some(found),
+        };
+        let document = of_canary.map(serde_json::to_value).transpose();
+        let document = document.ok().flatten().unwrap_or_default();
+        Ok(Route::At(carried::weight(place.kind, name, &document)))
+    }
+
+    /// Does what was decided, in its order. Returns whether anything was written.
+    pub(crate) async fn carry_out(
+        &self,
+        object: &MLDeployment,
+        name: &ObjectName,
+        acts: Vec<Act>,
+        clock: fn() -> Timestamp,
+    ) -> Result<bool, StepError> {
+        let mut has_written = false;
+        for act in acts {
+            has_written |= match act {
+                Act::Apply(child) => self.apply(object, name, child, clock).await?,
+                Act::HandOver { deployment, replicas } => self.hand_over(&deployment, replicas).await?,
+                Act::Delete(child) => self.delete(object, name, child, clock).await?,
+            };
+        }
+        Ok(has_written)
+    }
+
+    async fn apply(
+        &self,
+        object: &MLDeployment,
+        name: &ObjectName,
+        child: Child,
+        clock: fn() -> Timestamp,
+    ) -> Result<bool, StepError> {
+        if self.applied().is_applied(name, &child, clock()) {
+            return Ok(false);
+        }
+        let children = self.children(child.id.kind);
+        let before = children.get_metadata_opt(&child.id.name).await?;
+        if let Some(before) = &before
+            && !is_owned(&before.metadata, object)
+        {
+            let child = child.id.to_string();
+            return Err(StepError::Foreign { child });
+        }
+        let params = PatchParams::apply(MANAGER).force();
+        let patched = children
+            .patch(&child.id.name, &params, &Patch::Apply(&child.document))
+            .await;
+        let patched = patched.map_err(|error| refused(&child.id, error))?;
+        let version = patched.metadata.resource_version;
+        let is_changed = before.and_then(|before| before.metadata.resource_version) != version;
+        self.applied().applied(name, &child, version, is_changed, clock());
+        Ok(is_changed)
+    }
+
+    /// Lets the number of replicas be another manager's, so that it stays what it is once the operator does not name it.
+    async fn hand_over(&self, deployment: &str, replicas: u32) -> Result<bool, StepError> {
+        let resource = ChildKind::Deployment.resource();
+        let document = json!({
+            "apiVersion": resource.api_version, "kind": resource.kind,
+            "metadata": { "name": deployment }, "spec": { "replicas": replicas },
+        });
+        let params = PatchParams::apply(HANDOVER_MANAGER).force();
+        let children = self.children(ChildKind::Deployment);
+        children
+            .patch(deployment, &params, &Patch::Apply(&document))
+            .await?;
+        Ok(true)
+    }
+
+    async fn delete(
+        &self,
+        object: &MLDeployment,
+        name: &ObjectName,
+        child: ChildId,
+        clock: fn() -> Timestamp,
+    ) -> Result<bool, StepError> {
+        if self.applied().is_absent(name, &child) {
+            return Ok(false);
+        }
+        let children = self.children(child.kind);
+        let found = match children.get_metadata_opt(&child.name).await {
+            Err(kube::Error::Api(status)) if is_unknown_kind(&status) => None,
+            found => found?,
+        };
+        let found = found.filter(|found| is_owned(&found.metadata, object));
+        let is_there = found.is_some();
+        if let Some(found) = found {
+            let params = DeleteParams {
+                preconditions: Some(Preconditions {
+                    uid: found.metadata.uid,
+                    resource_version: None,
+                }),
+                ..DeleteParams::background()
+            };
+            match children.delete(&child.name, &params).await {
+                Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => {}
+                deleted => drop(deleted?),
+            }
+        }
+        self.applied().absent(name, &child, is_there, clock());
+        Ok(is_there)
+    }
+
+    /// Sets or takes away the finalizer. Returns the object as it is then.
+    pub(crate) async fn finalize(
+        &self,
+        object: &MLDeployment,
+        is_kept: bool,
+    ) -> Result<MLDeployment, StepError> {
+        let mut finalizers = object.metadata.finalizers.clone().unwrap_or_default();
+        finalizers.retain(|finalizer| finalizer != FINALIZER);
+        if is_kept {
+            finalizers.push(FINALIZER.to_owned());
+        }
+        let patch = json!({ "metadata": {
+            "resourceVersion": object.metadata.resource_version, "finalizers": finalizers,
+        } });
+        let name = object.metadata.name.as_deref().unwrap_or_default();
+        let params = PatchParams {
+            field_manager: Some(MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        let patched = self.objects().patch(name, &params, &Patch::Merge(&patch)).await;
+        patched.map_err(conflict)
+    }
+
+    /// Takes an annotation away.
+    pub(crate) async fn clear(
+        &self,
+        object: &MLDeployment,
+        annotation: &str,
+    ) -> Result<MLDeployment, StepError> {
+        let patch = json!({ "metadata": {
+            "resourceVersion": object.metadata.resource_version, "annotations": { annotation: null },
+        } });
+        let name = object.metadata.name.as_deref().unwrap_or_default();
+        let patched = self
+            .objects()
+            .patch(name, &PatchParams::default(), &Patch::Merge(&patch))
+            .await;
+        patched.map_err(conflict)
+    }
+
+    /// Writes an object's status, unless it says so already or somebody else has written the object.
+    pub(crate) async fn report(
+        &self,
+        object: &MLDeployment,
+        status: &MLDeploymentStatus,
+    ) -> Result<bool, StepError> {
+        if object.status.as_ref() == Some(status) {
+            return Ok(false);
+        }
+        let name = object.metadata.name.as_deref().unwrap_or_default();
+        let document = json!({
+            "apiVersion": crds::API_VERSION, "kind": "MLDeployment",
+            "metadata": { "name": name, "resourceVersion": object.metadata.resource_version },
+            "status": status,
+        });
+        let params = PatchParams::apply(MANAGER).force();
+        let written = self
+            .objects()
+            .patch_status(name, &params, &Patch::Apply(&document))
+            .await;
+        written.map(|_| true).map_err(conflict)
+    }
+}
+
+fn conflict(error: kube::Error) -> StepError {
+    match error {
+        // What is gone meanwhile was written by somebody else, too.
+        kube::Error::Api(status) if status.code == 409 || status.code == 404 => StepError::Conflict,
+        error => error.into(),
+    }
+}
+
+fn refused(child: &ChildId, error: kube::Error) -> StepError {
+    match error {
+        kube::Error::Api(status) if status.code == 422 || status.code == 400 => StepError::Refused {
+            child: child.to_string(),
+            message: status.message.clone(),
+        },
+        error => error.into(),
+    }
+}
+
+/// Says whether the server does not know the kind at all.
+fn is_unknown_kind(status: &Status) -> bool {
+    status.code == 404
+        && status
+            .details
+            .as_ref()
+            .is_none_or(|details| details.name.is_empty())
+}
+
+fn is_owned(metadata: &ObjectMeta, object: &MLDeployment) -> bool {
+    let owners = metadata.owner_references.iter().flatten();
+    owners
+        .into_iter()
+        .any(|owner| Some(&owner.uid) == object.metadata.uid.as_ref())
+}

@@ -1,0 +1,191 @@
+//! What this process applied last, so that what stands is not applied again at each step: pure.
+//!
+//! A child is left alone while its intent's hash and its version are those of the last apply of this process. A version that
+//! somebody else made, as a watch tells, is applied over; and everything is now and then, whatever a watch missed.
+
+use std::collections::BTreeMap;
+
+use chrono::Duration;
+use planner::Timestamp;
+use planner::names::ObjectName;
+
+use crate::operator::acts::carriers;
+use crate::operator::child::{Child, ChildId};
+
+/// How long what was applied counts.
+const COUNTS: Duration = Duration::minutes(10);
+
+#[derive(Debug, Default)]
+pub(crate) struct Applied {
+    of: BTreeMap<ObjectName, OfObject>,
+}
+
+#[derive(Debug, Default)]
+struct OfObject {
+    children: BTreeMap<ChildId, Known>,
+    routed_at: Option<Timestamp>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Known {
+    Is {
+        intent: String,
+        version: Option<String>,
+        at: Timestamp,
+    },
+    Absent,
+}
+
+impl Applied {
+    /// Says whether a child is as it is to be, as far as is known.
+    pub(crate) fn is_applied(&self, object: &ObjectName, child: &Child, now: Timestamp) -> bool {
+        match self.known(object, &child.id) {
+            Some(Known::Is { intent, at, .. }) => *intent == child.intent && *at <= now && now - *at < COUNTS,
+            Some(Known::Absent) | None => false,
+        }
+    }
+
+    pub(crate) fn is_absent(&self, object: &ObjectName, child: &ChildId) -> bool {
+        self.known(object, child) == Some(&Known::Absent)
+    }
+
+    fn known(&self, object: &ObjectName, child: &ChildId) -> Option<&Known> {
+        self.of.get(object)?.children.get(child)
+    }
+
+    /// Remembers an apply.
+    pub(crate) fn applied(
+        &mut self,
+        object: &ObjectName,
+        child: &Child,
+        version: Option<String>,
+        is_changed: bool,
+        at: Timestamp,
+    ) {
+        let known = Known::Is {
+            intent: child.intent.clone(),
+            version,
+            at,
+        };
+        self.written(object, &child.id, known, is_changed, at);
+    }
+
+    /// Remembers that a child is not there.
+    pub(crate) fn absent(&mut self, object: &ObjectName, child: &ChildId, is_changed: bool, at: Timestamp) {
+        self.written(object, child, Known::Absent, is_changed, at);
+    }
+
+    fn written(
+        &mut self,
+        object: &ObjectName,
+        child: &ChildId,
+        known: Known,
+        is_changed: bool,
+        at: Timestamp,
+    ) {
+        let of = self.of.entry(object.clone()).or_default();
+        if is_changed && carriers(object).contains(child) {
+            of.routed_at = Some(at);
+        }
+        of.children.insert(child.clone(), known);
+    }
+
+    /// Takes in what a watch tells.
+    pub(crate) fn saw(&mut self, object: &ObjectName, child: &ChildId, seen: Option<&str>) {
+        let Some(of) = self.of.get_mut(object) else { return };
+        let is_ours = match (of.children.get(child), seen) {
+            (Some(Known::Is { version, .. }), Some(seen)) => version.as_deref() == Some(seen),
+            (Some(Known::Absent), None) => true,
+            (Some(Known::Is { .. }), None) | (Some(Known::Absent), Some(_)) | (None, _) => false,
+        };
+        if !is_ours {
+            of.children.remove(child);
+        }
+    }
+
+    pub(crate) fn forget(&mut self, object: &ObjectName) {
+        self.of.remove(object);
+    }
+
+    /// Returns when this process changed the route of an object last.
+    pub(crate) fn routed_at(&self, object: &ObjectName) -> Option<Timestamp> {
+        self.of.get(object)?.routed_at
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::operator::child::ChildKind;
+
+    fn child(kind: ChildKind, intent: &str) -> Child {
+        Child {
+            id: ChildId::new(kind, "iris-route"),
+            intent: intent.to_owned(),
+            document: Value::Null,
+        }
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::UNIX_EPOCH + Duration::seconds(seconds)
+    }
+
+    #[test]
+    fn what_stands_is_left_alone_until_somebody_else_writes() {
+        let name: ObjectName = "iris".parse().unwrap();
+        let child_a = child(ChildKind::HttpRoute, "a");
+        let mut applied = Applied::default();
+        assert!(!applied.is_applied(&name, &child_a, at(0)));
+        applied.applied(&name, &child_a, Some("7".to_owned()), true, at(0));
+        assert!(applied.is_applied(&name, &child_a, at(599)));
+        assert!(
+            !applied.is_applied(&name, &child_a, at(600)),
+            "now and then it is"
+        );
+        assert!(
+            !applied.is_applied(&name, &child_a, at(-1)),
+            "the clock was set back"
+        );
+        assert!(!applied.is_applied(&name, &child(ChildKind::HttpRoute, "b"), at(1)));
+        // The echo of the own apply, then somebody else's.
+        applied.saw(&name, &child_a.id, Some("7"));
+        assert!(applied.is_applied(&name, &child_a, at(1)));
+        applied.saw(&name, &child_a.id, Some("8"));
+        assert!(!applied.is_applied(&name, &child_a, at(1)));
+        applied.applied(&name, &child_a, Some("9".to_owned()), true, at(2));
+        applied.saw(&name, &child_a.id, None);
+        assert!(!applied.is_applied(&name, &child_a, at(3)), "it was deleted");
+    }
+
+    #[test]
+    fn what_is_absent_is_not_looked_for_until_it_comes() {
+        let name: ObjectName = "iris".parse().unwrap();
+        let id = ChildId::new(ChildKind::Budget, "iris-stable");
+        let mut applied = Applied::default();
+        assert!(!applied.is_absent(&name, &id));
+        applied.absent(&name, &id, false, at(0));
+        applied.saw(&name, &id, None);
+        assert!(applied.is_absent(&name, &id));
+        applied.saw(&name, &id, Some("7"));
+        assert!(!applied.is_absent(&name, &id));
+    }
+
+    #[test]
+    fn a_route_is_written_when_it_changes() {
+        let name: ObjectName = "iris".parse().unwrap();
+        let mut applied = Applied::default();
+        applied.applied(&name, &child(ChildKind::HttpRoute, "a"), None, false, at(1));
+        assert_eq!(applied.routed_at(&name), None);
+        applied.applied(&name, &child(ChildKind::HttpRoute, "b"), None, true, at(2));
+        let service = Child {
+            id: ChildId::new(ChildKind::Service, "iris-stable"),
+            ..child(ChildKind::Service, "c")
+        };
+        applied.applied(&name, &service, None, true, at(3));
+        assert_eq!(applied.routed_at(&name), Some(at(2)));
+        applied.forget(&name);
+        assert_eq!(applied.routed_at(&name), None);
+    }
+}

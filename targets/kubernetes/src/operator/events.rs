@@ -1,0 +1,136 @@
+//! Kubernetes events: on transitions alone.
+
+use crds::status::{Condition, ConditionStatus};
+use crds::{MLDeployment, MLDeploymentStatus};
+use k8s_openapi::api::events::v1::Event;
+use kube::api::PostParams;
+use kube::{Api, Client, Resource as _};
+use planner::Timestamp;
+use serde_json::json;
+
+use super::MANAGER;
+
+/// Something that is told of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Said {
+    is_warning: bool,
+    reason: String,
+    note: String,
+}
+
+/// Returns what is news between two statuses: another state or live weight, and what a person must mend.
+pub(super) fn between(before: Option<&MLDeploymentStatus>, after: &MLDeploymentStatus) -> Vec<Said> {
+    let mut said = Vec::new();
+    let is_moved = before.is_none_or(|before| (before.state, before.weight) != (after.state, after.weight));
+    if let (true, Some(state)) = (is_moved, after.state) {
+        let reason = format!("{state:?}");
+        let weight = after.weight;
+        let note = match after.message.as_str() {
+            "" => format!("the canary's live weight is {weight}"),
+            message => format!("{message}; the canary's live weight is {weight}"),
+        };
+        said.push(Said {
+            is_warning: false,
+            reason,
+            note,
+        });
+    }
+    let stalled =
+        |status: &MLDeploymentStatus| status.conditions.iter().find(|found| is_stalled(found)).cloned();
+    let known = before.and_then(stalled);
+    if let Some(stalled) = stalled(after).filter(|new| known.is_none_or(|known| known.message != new.message))
+    {
+        said.push(Said {
+            is_warning: true,
+            reason: stalled.reason,
+            note: stalled.message,
+        });
+    }
+    said
+}
+
+fn is_stalled(condition: &Condition) -> bool {
+    condition.kind == "Stalled" && condition.status == ConditionStatus::True
+}
+
+/// Returns what is told of an object that is let go with something to drain.
+pub(super) fn given_up() -> Said {
+    Said {
+        is_warning: true,
+        reason: "DrainTimedOut".to_owned(),
+        note: "what it served could not be drained in time: it is let go all the same".to_owned(),
+    }
+}
+
+/// Tells it. An event that is lost is no reason to fail.
+pub(super) async fn tell(client: &Client, object: &MLDeployment, said: &Said, now: Timestamp) {
+    let metadata = object.meta();
+    let name = metadata.name.as_deref().unwrap_or_default();
+    let namespace = metadata.namespace.as_deref().unwrap_or_default();
+    let event = json!({
+        "metadata": { "generateName": format!("{name}."), "namespace": namespace },
+        "eventTime": now.to_rfc3339_opts(chrono::SecondsFormat::Micros, true),
+        "reportingController": "aurora.io/operator", "reportingInstance": MANAGER,
+        "action": "Step", "type": if said.is_warning { "Warning" } else { "Normal" },
+        "reason": said.reason, "note": said.note.chars().take(1_000).collect::<String>(),
+        "regarding": {
+            "apiVersion": crds::API_VERSION, "kind": "MLDeployment", "name": name, "namespace": namespace,
+            "uid": metadata.uid, "resourceVersion": metadata.resource_version,
+        },
+    });
+    let events: Api<Event> = Api::namespaced(client.clone(), namespace);
+    let made = match serde_json::from_value(event) {
+        Ok(event) => events
+            .create(&PostParams::default(), &event)
+            .await
+            .map(drop)
+            .map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    if let Err(error) = made {
+        tracing::debug!(name, error, "could not tell an event");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crds::status::StateName;
+    use planner::names::Weight;
+    use reconciler::conditions::Facts;
+
+    use super::*;
+
+    fn status(state: StateName, weight: u64, facts: Facts) -> MLDeploymentStatus {
+        MLDeploymentStatus {
+            state: Some(state),
+            weight: Weight::try_from(weight).unwrap(),
+            conditions: facts.conditions(&[], Timestamp::UNIX_EPOCH),
+            ..MLDeploymentStatus::default()
+        }
+    }
+
+    #[test]
+    fn only_what_is_news_is_told() {
+        let idle = |weight| status(StateName::Idle, weight, Facts::Ready("Idle", String::new()));
+        let stalled = |why: &str| status(StateName::Idle, 10, Facts::stalled("Stopped", why.to_owned()));
+        let told = |before: Option<&MLDeploymentStatus>, after| -> Vec<String> {
+            let said = between(before, &after).into_iter();
+            said.map(|said| format!("{}: {}", said.reason, said.note))
+                .collect()
+        };
+        assert_eq!(told(None, idle(0)), ["Idle: the canary's live weight is 0%"]);
+        assert_eq!(
+            told(Some(&idle(0)), idle(10)),
+            ["Idle: the canary's live weight is 10%"]
+        );
+        assert_eq!(told(Some(&idle(10)), idle(10)), [""; 0]);
+        assert_eq!(
+            told(Some(&idle(10)), stalled("no such opset")),
+            ["Stopped: no such opset"]
+        );
+        assert_eq!(
+            told(Some(&stalled("no such opset")), stalled("no such opset")),
+            [""; 0]
+        );
+    }
+}

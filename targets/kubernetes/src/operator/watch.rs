@@ -1,0 +1,140 @@
+//! Follows one kind: a list, then a watch from there on; where that ends, from where it was, and where the server has
+//! forgotten, anew.
+
+use std::fmt::Debug;
+use std::pin::pin;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt as _;
+use kube::Api;
+use kube::api::{ListParams, WatchParams};
+use kube::core::{Status, WatchEvent};
+use serde::de::DeserializeOwned;
+use tokio::time::{sleep, timeout};
+
+/// How many objects one answer of a list holds.
+const PAGE: u32 = 500;
+/// How long the server keeps a watch, in seconds.
+const WATCH_SECONDS: u32 = 240;
+/// A connection that says nothing for longer than the server would is dead.
+const SILENCE_MAX: Duration = Duration::from_secs(250);
+/// How long is waited after an end: doubled each time.
+const WAIT_MIN: Duration = Duration::from_millis(100);
+const WAIT_MAX: Duration = Duration::from_secs(5);
+/// How long is waited where the server does not know the kind.
+const WAIT_UNKNOWN: Duration = Duration::from_mins(1);
+
+/// What is heard of a kind.
+pub(super) enum Heard<K> {
+    /// All that there are.
+    Listed(Vec<K>),
+    /// One was made or changed.
+    Changed(K),
+    /// One is gone.
+    Gone(K),
+}
+
+enum Over {
+    Closed,
+    Forgotten,
+    Failed(kube::Error),
+}
+
+/// Follows a kind for ever.
+pub(super) async fn follow<K>(api: Api<K>, labels: Option<&str>, hear: impl Fn(Heard<K>))
+where
+    K: kube::Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    let mut version = None;
+    let mut wait = WAIT_MIN;
+    loop {
+        let began = Instant::now();
+        let over = match &mut version {
+            None => match list(&api, labels).await {
+                Ok((objects, listed)) => {
+                    hear(Heard::Listed(objects));
+                    version = Some(listed);
+                    continue;
+                }
+                Err(error) => Over::Failed(error),
+            },
+            Some(version) => watch(&api, labels, version, &hear).await,
+        };
+        match over {
+            Over::Closed => {}
+            Over::Forgotten => version = None,
+            Over::Failed(kube::Error::Api(status)) if status.code == 404 => sleep(WAIT_UNKNOWN).await,
+            Over::Failed(error) => {
+                version = None;
+                tracing::warn!(%error, "could not watch");
+            }
+        }
+        if began.elapsed() > WAIT_MAX {
+            wait = WAIT_MIN;
+        }
+        sleep(wait).await;
+        wait = (wait * 2).min(WAIT_MAX);
+    }
+}
+
+async fn list<K>(api: &Api<K>, labels: Option<&str>) -> Result<(Vec<K>, String), kube::Error>
+where
+    K: Clone + DeserializeOwned + Debug,
+{
+    let mut objects = Vec::new();
+    let mut next = None;
+    loop {
+        let mut params = ListParams::default().limit(PAGE);
+        params.label_selector = labels.map(ToOwned::to_owned);
+        params.continue_token = next;
+        let page = api.list(&params).await?;
+        objects.extend(page.items);
+        next = page.metadata.continue_.filter(|token| !token.is_empty());
+        if next.is_none() {
+            return Ok((objects, page.metadata.resource_version.unwrap_or_default()));
+        }
+    }
+}
+
+async fn watch<K>(api: &Api<K>, labels: Option<&str>, version: &mut String, hear: &impl Fn(Heard<K>)) -> Over
+where
+    K: kube::Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    let mut params = WatchParams::default().timeout(WATCH_SECONDS);
+    params.label_selector = labels.map(ToOwned::to_owned);
+    let events = match api.watch(&params, version).await {
+        Ok(events) => events,
+        Err(kube::Error::Api(status)) if is_forgotten(&status) => return Over::Forgotten,
+        Err(error) => return Over::Failed(error),
+    };
+    let mut events = pin!(events);
+    loop {
+        let event = match timeout(SILENCE_MAX, events.next()).await {
+            Ok(Some(Ok(event))) => event,
+            Ok(Some(Err(kube::Error::Api(status)))) if is_forgotten(&status) => return Over::Forgotten,
+            Ok(Some(Err(error))) => return Over::Failed(error),
+            Ok(None) | Err(_) => return Over::Closed,
+        };
+        let heard = match event {
+            WatchEvent::Added(object) | WatchEvent::Modified(object) => Heard::Changed(object),
+            WatchEvent::Deleted(object) => Heard::Gone(object),
+            WatchEvent::Bookmark(bookmark) => {
+                *version = bookmark.metadata.resource_version;
+                continue;
+            }
+            WatchEvent::Error(status) if is_forgotten(&status) => return Over::Forgotten,
+            WatchEvent::Error(status) => return Over::Failed(kube::Error::Api(status)),
+        };
+        let (Heard::Changed(object) | Heard::Gone(object)) = &heard else {
+            continue;
+        };
+        if let Some(newer) = &object.meta().resource_version {
+            version.clone_from(newer);
+        }
+        hear(heard);
+    }
+}
+
+fn is_forgotten(status: &Status) -> bool {
+    status.code == 410
+}

@@ -1,0 +1,324 @@
+//! An operator over a real API server and controller-manager: children, routes, statuses. Pods are ready at once.
+
+mod cluster;
+
+use std::time::Duration;
+
+use http::Method;
+use planner::deployment::{Canary, ResolvedDeployment, ResolvedPin};
+use planner::names::{Digest, Weight};
+use planner::observed::DeploymentObject;
+use serde_json::{Value, json};
+
+use cluster::World;
+
+const DEPLOYMENTS: &str = "apis/apps/v1/deployments";
+const ROUTES: &str = "apis/gateway.networking.k8s.io/v1/httproutes";
+
+fn pin(n: u32) -> ResolvedPin {
+    ResolvedPin {
+        version: format!("v202611{n:02}-120000").parse().unwrap(),
+        digest: Digest::of(&n.to_be_bytes()),
+    }
+}
+
+fn spec(stable: u32, canary: Option<(u32, u64)>) -> ResolvedDeployment {
+    ResolvedDeployment {
+        model: "iris".parse().unwrap(),
+        stable: pin(stable),
+        replicas: 2,
+        canary: canary.map(|(n, percent)| Canary {
+            pin: pin(n),
+            weight: Weight::try_from(percent).unwrap(),
+            replicas: 1,
+        }),
+        autoscaling: None,
+        pod: None,
+        route: None,
+        suspend: None,
+    }
+}
+
+fn object(spec: ResolvedDeployment) -> DeploymentObject {
+    let revision = |n: u8| format!("{n:02x}").repeat(20).parse().unwrap();
+    DeploymentObject {
+        canary_revision: spec.canary.as_ref().map(|_| revision(2)),
+        spec,
+        revision: revision(1),
+        stable_revision: revision(1),
+        abort: None,
+        behind: None,
+    }
+}
+
+fn images(deployment: &Value) -> Value {
+    deployment["spec"]["template"]["spec"]["containers"][0]["image"].clone()
+}
+
+#[tokio::test]
+async fn children_are_exactly_those_expected_and_a_weight_changes_the_route_alone() {
+    let Some(mut world) = World::begin().await else {
+        return;
+    };
+    world.commit("iris", &object(spec(1, None))).await;
+    world.until("iris", "Idle v20261101-120000 - 0").await;
+    let names: Vec<String> = world.children().await.into_keys().collect();
+    assert_eq!(
+        names,
+        [
+            "deployments/iris-stable",
+            "httproutes/iris-route",
+            "poddisruptionbudgets/iris-stable",
+            "services/iris-stable",
+        ]
+    );
+    world.commit("iris", &object(spec(1, Some((2, 10))))).await;
+    world
+        .until("iris", "Idle v20261101-120000 v20261102-120000 10")
+        .await;
+    assert_eq!(world.routed("iris").await, Some(10));
+    world.steps(2).await;
+    let before = world.children().await;
+    world.commit("iris", &object(spec(1, Some((2, 50))))).await;
+    world
+        .until("iris", "Idle v20261101-120000 v20261102-120000 50")
+        .await;
+    let after = world.children().await;
+    let changed: Vec<&String> = after
+        .iter()
+        .filter(|(name, version)| before.get(*name) != Some(version))
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(changed, ["httproutes/iris-route"]);
+    let names: Vec<&String> = after.keys().collect();
+    assert_eq!(
+        names,
+        [
+            "deployments/iris-canary",
+            "deployments/iris-stable",
+            "httproutes/iris-route",
+            "poddisruptionbudgets/iris-stable",
+            "services/iris-canary",
+            "services/iris-stable",
+        ]
+    );
+
+    // Neither does a restart, once all is told that is to be told.
+    world.stop().await;
+    let object = world.object("iris").await;
+    world.start().await;
+    world.steps(2).await;
+    assert_eq!(world.children().await, after);
+    assert_eq!(world.object("iris").await, object);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_promotion_changes_no_image_and_lets_the_canary_go() {
+    let Some(mut world) = World::begin().await else {
+        return;
+    };
+    world.commit("iris", &object(spec(1, Some((2, 50))))).await;
+    world
+        .until("iris", "Idle v20261101-120000 v20261102-120000 50")
+        .await;
+    let stable = world
+        .until_child(DEPLOYMENTS, "iris-stable", Value::is_object)
+        .await;
+    world.commit("iris", &object(spec(2, None))).await;
+    world.until("iris", "Idle v20261102-120000 - 0").await;
+    let gone = |found: &Value| found["code"] == 404;
+    world.until_child(DEPLOYMENTS, "iris-canary", gone).await;
+    let promoted = world
+        .until_child(DEPLOYMENTS, "iris-stable", Value::is_object)
+        .await;
+    assert_eq!(images(&stable), images(&promoted));
+    let digest = "/spec/template/metadata/annotations/aurora.io~1digest";
+    assert_eq!(promoted.pointer(digest), Some(&json!(pin(2).digest)));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn what_others_do_to_children_is_done_over() {
+    let Some(mut world) = World::begin().await else {
+        return;
+    };
+    world.commit("iris", &object(spec(1, Some((2, 10))))).await;
+    world
+        .until("iris", "Idle v20261101-120000 v20261102-120000 10")
+        .await;
+    world.steps(1).await;
+    // A child is deleted.
+    let service = format!("{}/iris-stable", world.path("api/v1/services"));
+    let before = world.ask(Method::GET, &service, &Value::Null).await;
+    world.ask(Method::DELETE, &service, &Value::Null).await;
+    let is_new = |found: &Value| {
+        found["metadata"]["uid"].is_string() && found["metadata"]["uid"] != before["metadata"]["uid"]
+    };
+    world.until_child("api/v1/services", "iris-stable", is_new).await;
+    // A weight is moved.
+    let route = format!("{}/iris-route", world.path(ROUTES));
+    let mut edited = world.ask(Method::GET, &route, &Value::Null).await["spec"].clone();
+    let rules = edited["rules"].as_array_mut().unwrap();
+    rules.last_mut().unwrap()["backendRefs"][1]["weight"] = json!(90);
+    world.ask(Method::PATCH, &route, &json!({ "spec": edited })).await;
+    world
+        .until_child(ROUTES, "iris-route", |found| {
+            let rules = found["spec"]["rules"].as_array().unwrap();
+            rules.last().unwrap()["backendRefs"][1]["weight"] == 10
+        })
+        .await;
+    // A Deployment is edited.
+    let stable = format!("{}/iris-stable", world.path(DEPLOYMENTS));
+    world
+        .ask(Method::PATCH, &stable, &json!({ "spec": { "replicas": 7 } }))
+        .await;
+    world
+        .until_child(DEPLOYMENTS, "iris-stable", |found| found["spec"]["replicas"] == 2)
+        .await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_name_that_is_taken_is_said_and_nothing_is_forced() {
+    let Some(mut world) = World::begin().await else {
+        return;
+    };
+    let services = world.path("api/v1/services");
+    let foreign = json!({ "apiVersion": "v1", "kind": "Service", "metadata": { "name": "iris-stable" },
+        "spec": { "ports": [{ "port": 1 }] } });
+    let answer = testkit::send(
+        &world.namespace.client(),
+        Method::POST,
+        "application/json",
+        &services,
+        &foreign,
+    )
+    .await;
+    assert!(answer.unwrap().is_success());
+    world.commit("iris", &object(spec(1, None))).await;
+    let path = "apis/aurora.io/v1alpha1/mldeployments";
+    let found = world
+        .until_child(path, "iris", |found| {
+            testkit::condition(found, "Stalled") == Some("True")
+        })
+        .await;
+    assert_eq!(
+        found
+            .pointer("/status/conditions/2/message")
+            .and_then(Value::as_str),
+        Some("Service iris-stable is there and not of this object: rename one of the two, or delete it")
+    );
+    let left = world
+        .ask(Method::GET, &format!("{services}/iris-stable"), &Value::Null)
+        .await;
+    assert_eq!(left["spec"]["ports"][0]["port"], 1);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn an_abort_takes_the_weight_first_and_a_lost_status_gives_it_not_back() {
+    let Some(mut world) = World::begin().await else {
+        return;
+    };
+    world.commit("iris", &object(spec(1, Some((2, 50))))).await;
+    world
+        .until("iris", "Idle v20261101-120000 v20261102-120000 50")
+        .await;
+    let canary = world
+        .until_child(DEPLOYMENTS, "iris-canary", Value::is_object)
+        .await;
+    let abort = json!({ "metadata": { "annotations": { "aurora.io/abort": pin(2).digest } } });
+    world.ask(Method::PATCH, &world.object_path("iris"), &abort).await;
+    world
+        .until("iris", "Aborted v20261101-120000 v20261102-120000 0")
+        .await;
+    assert_eq!(world.routed("iris").await, Some(0));
+    let after = world
+        .until_child(DEPLOYMENTS, "iris-canary", Value::is_object)
+        .await;
+    assert_eq!(canary["metadata"]["generation"], after["metadata"]["generation"]);
+    let status = format!("{}/status", world.object_path("iris"));
+    world
+        .ask(Method::PATCH, &status, &json!({ "status": null }))
+        .await;
+    world
+        .until("iris", "Aborted v20261101-120000 v20261102-120000 0")
+        .await;
+    assert_eq!(world.routed("iris").await, Some(0));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_removed_object_loses_its_route_then_its_pods_then_itself() {
+    let Some(mut world) = World::begin().await else {
+        return;
+    };
+    world.commit("iris", &object(spec(1, Some((2, 10))))).await;
+    world
+        .until("iris", "Idle v20261101-120000 v20261102-120000 10")
+        .await;
+    assert_eq!(
+        world.object("iris").await.metadata.finalizers,
+        Some(vec!["aurora.io/drain".to_owned()])
+    );
+    world
+        .ask(Method::DELETE, &world.object_path("iris"), &Value::Null)
+        .await;
+    let gone = |found: &Value| found["code"] == 404;
+    world.until_child(ROUTES, "iris-route", gone).await;
+    // What requests may still come to is there for a while.
+    let stable = world.until_child(DEPLOYMENTS, "iris-stable", |_| true).await;
+    assert_eq!(stable["metadata"]["deletionTimestamp"], Value::Null);
+    assert_eq!(
+        stable["metadata"]["name"], "iris-stable",
+        "it goes after the route"
+    );
+    world
+        .until_child("apis/aurora.io/v1alpha1/mldeployments", "iris", gone)
+        .await;
+    world.until_child(DEPLOYMENTS, "iris-stable", gone).await;
+    world.stop().await;
+}
+
+/// Until the new object serves, the old one does.
+#[tokio::test]
+async fn a_rename_goes_over_without_a_gap() {
+    let Some(mut world) = World::begin().await else {
+        return;
+    };
+    world.commit("b-old", &object(spec(1, None))).await;
+    world.until("b-old", "Idle v20261101-120000 - 0").await;
+    world.starts.store(false, std::sync::atomic::Ordering::Relaxed);
+    world.commit("a-new", &object(spec(1, None))).await;
+    world
+        .ask(Method::DELETE, &world.object_path("b-old"), &Value::Null)
+        .await;
+    world
+        .until_child(DEPLOYMENTS, "a-new-stable", |found| found["kind"] == "Deployment")
+        .await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(world.routed("b-old").await, Some(0), "it still has its route");
+    world.starts.store(true, std::sync::atomic::Ordering::Relaxed);
+    world.until("a-new", "Idle v20261101-120000 - 0").await;
+    let gone = |found: &Value| found["code"] == 404;
+    world
+        .until_child("apis/aurora.io/v1alpha1/mldeployments", "b-old", gone)
+        .await;
+    assert_eq!(world.routed("a-new").await, Some(0));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_release_leaves_no_finalizer() {
+    let Some(mut world) = World::begin().await else {
+        return;
+    };
+    world.commit("iris", &object(spec(1, None))).await;
+    world.until("iris", "Idle v20261101-120000 - 0").await;
+    world.stop().await;
+    let released =
+        kubernetes::operator::release::release(world.namespace.client(), world.namespace.name()).await;
+    assert_eq!(released.unwrap(), 1);
+    assert_eq!(world.object("iris").await.metadata.finalizers, None);
+}
