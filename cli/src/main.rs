@@ -2,6 +2,7 @@
 
 mod arguments;
 mod clock;
+mod cluster_view;
 mod commands;
 mod descriptors;
 mod failure;
@@ -13,6 +14,7 @@ mod life;
 mod limits;
 mod listeners;
 mod logging;
+mod machine;
 mod memory;
 mod memory_limit;
 mod meters;

@@ -36,6 +36,11 @@ pub(crate) fn smallest() -> Option<MemoryLimit> {
         .min_by_key(|limit| limit.bytes)
 }
 
+/// Returns the memory of the machine, in bytes.
+pub(crate) fn of_this_machine() -> Option<u64> {
+    of_machine(Path::new("/")).map(|limit| limit.bytes)
+}
+
 /// Returns the limits of the machine and of the control groups, by the files below `root`.
 fn of_system(root: &Path) -> Vec<MemoryLimit> {
     let mut limits: Vec<MemoryLimit> = of_machine(root).into_iter().collect();

@@ -7,7 +7,9 @@ use std::time::Duration;
 use std::{io, net, thread};
 
 use registry::Store;
-use server::{ControlPlane, Health, InferenceOptions, Limits, Metrics, Runtime, Sockets, StatusSource};
+use server::{
+    ControlPlane, Health, InferenceOptions, Infrastructure, Limits, Metrics, Runtime, Sockets, StatusSource,
+};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
@@ -140,6 +142,7 @@ impl Parts {
         &mut self,
         store: Store,
         status: Arc<dyn StatusSource>,
+        infrastructure: Arc<dyn Infrastructure>,
         metrics: Metrics,
         bound: Bound,
     ) -> Result<(), Failure> {
@@ -147,6 +150,7 @@ impl Parts {
         let control_plane = ControlPlane {
             store,
             status,
+            infrastructure,
             metrics,
             access,
             limits: self.within(limits, 1),
@@ -293,6 +297,7 @@ mod tests {
 
     use super::*;
     use crate::listeners::{ControlPlaneArguments, InferenceArguments, ListenerArguments};
+    use crate::machine::Machine;
 
     #[derive(Debug, Parser)]
     struct Flags {
@@ -360,7 +365,7 @@ mod tests {
             let status = Arc::new(Hanging(gate.clone()));
             parts.inference(&runtime, inference, Health::Ready).unwrap();
             parts
-                .control_plane(store, status, metrics, control_plane)
+                .control_plane(store, status, Arc::new(Machine), metrics, control_plane)
                 .unwrap();
             let hanging: Vec<_> = (0..100).map(|_| ask(asked_too, "/status")).collect();
             // Both make their answers where files may be read.

@@ -1,8 +1,9 @@
-//! The control plane's listener: the registry, the platform, the state of the environment.
+//! The control plane's listener: the registry, the platform, the state of the environment, and what it runs on.
 //!
-//! It only reads, from the store and from a [`StatusSource`], so it answers while reconciler and Git are down.
+//! It only reads, from the store, a [`StatusSource`] and an [`Infrastructure`], so it answers while reconciler and Git are down.
 
 mod artifact;
+mod infrastructure;
 mod models;
 mod openapi;
 mod route;
@@ -30,6 +31,7 @@ use crate::http::{self, Limits, Listener, Shutdown, Sockets};
 use crate::keys::Access;
 use crate::metrics::{Metrics, RouteMeters};
 use artifact::Verified;
+pub use infrastructure::Infrastructure;
 use route::{Kind, Route};
 
 /// How many requests read at a time: a file system that hangs holds no more threads.
@@ -51,6 +53,8 @@ pub struct ControlPlane {
     pub store: Store,
     /// The state of the environment.
     pub status: Arc<dyn StatusSource>,
+    /// What it runs on.
+    pub infrastructure: Arc<dyn Infrastructure>,
     /// Who may ask; `/health` is open to everybody.
     pub access: Access,
     /// What `/metrics` shows, and where its requests are counted.
@@ -207,6 +211,14 @@ impl Server {
             Route::StatusOfModel(model) => {
                 let source = self.control.status.clone();
                 blocking(move || status::of_model(&*source, &model)).await
+            }
+            Route::Nodes => {
+                let infrastructure = self.control.infrastructure.clone();
+                blocking(move || Ok(infrastructure::nodes(&*infrastructure))).await
+            }
+            Route::Storage => {
+                let infrastructure = self.control.infrastructure.clone();
+                blocking(move || Ok(infrastructure::storage(&*infrastructure, &store))).await
             }
             Route::Health | Route::Platform | Route::OpenApi => {
                 Err(Failure::internal("nothing to read here".to_owned()))

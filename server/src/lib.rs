@@ -3,7 +3,7 @@
 //! ```text
 //! runtime     which model answers: two slots and a weight per model, swapped atomically
 //! inference   Open Inference Protocol v2 and /predict over the runtime
-//! control     /models…, /status…, /openapi.json over the registry and a StatusSource
+//! control     /models…, /status…, /cluster/nodes, /storage/classes over the registry, a StatusSource, an Infrastructure
 //! http        connections: limits, time-outs, drain; the shape of answers and errors
 //! fetch       the other end of the control plane: one version by its digest
 //! keys        who may ask
@@ -24,7 +24,7 @@ pub mod runtime;
 #[cfg(test)]
 mod testing;
 
-pub use control::{ControlPlane, StatusSource, serve_control_plane};
+pub use control::{ControlPlane, Infrastructure, StatusSource, serve_control_plane};
 pub use http::{Limits, Sockets};
 pub use inference::{Health, InferenceOptions, serve_inference};
 pub use keys::{Access, Keys};

@@ -30,6 +30,7 @@ use crate::commands::registry::random_id;
 use crate::failure::{DONE, Failure};
 use crate::git_reader;
 use crate::listeners::{Bound, ControlPlaneArguments, InferenceArguments, ListenerArguments};
+use crate::machine::Machine;
 use crate::memory::Heap;
 use crate::meters::Meters;
 use crate::news::Teller;
@@ -143,7 +144,13 @@ async fn serve(
 
     let drain = inference.drain_timeout();
     parts.inference(&runtime, inference, Health::Ready)?;
-    parts.control_plane(standalone.store().clone(), status, metrics, control_plane)?;
+    parts.control_plane(
+        standalone.store().clone(),
+        status,
+        Arc::new(Machine),
+        metrics,
+        control_plane,
+    )?;
     parts.supervisor().ready();
     let trainer = Arc::new(ChildTrainer::new()?);
     let stopped = parts.stopped();

@@ -14,6 +14,7 @@ mod cluster;
 mod commands;
 mod commits;
 mod container;
+mod control_plane;
 mod damage;
 mod data;
 mod exit_codes;

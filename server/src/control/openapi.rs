@@ -23,6 +23,12 @@ pub(super) fn document() -> Value {
             "/models/{model}/{ref}": operation("The metadata of a version.", &[MODEL, REF], &["404"]),
             "/models/{model}/{ref}/artifact": artifact(),
             "/status": operation("The environment, its objects and their status, and how old the knowledge is.", &[], &[]),
+            "/cluster/nodes": operation("The machines: name, ready, roles, version, capacity, allocatable; `unknown` says why not.", &[], &[]),
+            "/storage/classes": operation(
+                "Where volumes come from (name, provisioner, default, expansion, binding mode; `unknown` says why not), and the registry's volume in bytes.",
+                &[],
+                &[],
+            ),
             "/status/models/{model}": operation("The state of one model.", &[MODEL], &["404"]),
         },
         "components": {

@@ -20,6 +20,8 @@ pub(super) enum Route {
     Artifact(ModelName, Reference),
     Status,
     StatusOfModel(ModelName),
+    Nodes,
+    Storage,
 }
 
 impl Route {
@@ -36,6 +38,8 @@ impl Route {
             ["models", name] => Self::Model(model(name)?),
             ["models", name, text] => Self::Version(model(name)?, reference(text)?),
             ["models", name, text, "artifact"] => Self::Artifact(model(name)?, reference(text)?),
+            ["cluster", "nodes"] => Self::Nodes,
+            ["storage", "classes"] => Self::Storage,
             ["status"] => Self::Status,
             ["status", "models", name] => Self::StatusOfModel(model(name)?),
             _ => {
@@ -58,6 +62,8 @@ impl Route {
             Self::Artifact(..) => Kind::Artifact,
             Self::Status => Kind::Status,
             Self::StatusOfModel(_) => Kind::StatusOfModel,
+            Self::Nodes => Kind::Nodes,
+            Self::Storage => Kind::Storage,
         }
     }
 }
@@ -101,6 +107,10 @@ pub(super) enum Kind {
     Status,
     #[strum(serialize = "/status/models/{model}")]
     StatusOfModel,
+    #[strum(serialize = "/cluster/nodes")]
+    Nodes,
+    #[strum(serialize = "/storage/classes")]
+    Storage,
     #[strum(serialize = "unknown")]
     Unknown,
 }

@@ -28,6 +28,17 @@ impl StatusSource for Known {
     }
 }
 
+/// A cluster whose nodes are known, and whose classes are not.
+impl Infrastructure for Known {
+    fn nodes(&self) -> Result<Value, String> {
+        Ok(json!([{ "name": "one", "ready": true }]))
+    }
+
+    fn storage_classes(&self) -> Result<Value, String> {
+        Err("storageclasses is forbidden".to_owned())
+    }
+}
+
 struct Fixture {
     folder: tempfile::TempDir,
     server: Arc<Server>,
@@ -69,6 +80,7 @@ fn fixture_with(access: Access) -> Fixture {
     let control = ControlPlane {
         store,
         status: Arc::new(Known),
+        infrastructure: Arc::new(Known),
         access,
         metrics: Metrics::new(),
         limits: Limits::default(),
@@ -313,6 +325,27 @@ fn status_tells_how_old_it_is() {
         "/status/models/other",
         expect![[r#"404 {"error":"the environment has no model other"}"#]],
     );
+}
+
+#[test]
+fn what_it_runs_on_is_shown_and_what_is_unknown_is_no_empty_list() {
+    let fixture = fixture();
+    fixture.check(
+        "GET",
+        "/cluster/nodes",
+        expect![[r#"200 {"nodes":[{"name":"one","ready":true}]}"#]],
+    );
+    let response = fixture.get("/storage/classes");
+    assert_eq!(response.status(), 200);
+    let mut shown: Value = serde_json::from_slice(response.body()).expect("JSON");
+    let volume = shown["volume"].take();
+    assert_eq!(
+        shown,
+        json!({ "classes": null, "unknown": "storageclasses is forbidden", "volume": null })
+    );
+    let bytes = |name: &str| volume[name].as_u64().expect("a number");
+    assert!(bytes("capacity_bytes") > 0);
+    assert!(bytes("used_bytes") + bytes("available_bytes") <= bytes("capacity_bytes"));
 }
 
 #[test]

@@ -2,13 +2,14 @@
 //!
 //! [`build`] says what objects become in it, [`operator`] makes models so.
 //! [`objects`] are the blackboard as custom resources in a namespace.
+//! [`cluster`] reads what the control plane shows of it.
 //! Each controller runs as two replicas of which one leads: [`leadership`] says which, and what a leader may still write.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod build;
+pub mod cluster;
 pub mod leadership;
 pub mod objects;
 pub mod operator;
 pub mod reconcile;
-pub mod trainings;

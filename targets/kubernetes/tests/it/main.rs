@@ -1,8 +1,9 @@
-//! A real API server: replicas that contend for a Lease, the objects of an environment, a reconciler that keeps them,
-//! and an operator that follows them.
+//! A real API server: replicas that contend for a Lease, the objects of an environment, a reconciler that keeps them, an
+//! operator that follows them, and what is shown of a cluster.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod cluster;
 mod election;
 mod faults;
 mod golden;

@@ -1,0 +1,69 @@
+//! What the control plane shows in a cluster: the API server's objects, nodes and storage classes. It needs no controller to
+//! be alive.
+
+use std::sync::Arc;
+
+use kubernetes::cluster::{Cluster, Objects};
+use serde_json::{Value, json};
+use server::{Infrastructure, StatusSource};
+
+use crate::view::View;
+
+/// A cluster, shown.
+#[derive(Clone)]
+pub(crate) struct ClusterView(Arc<Cluster>);
+
+impl ClusterView {
+    /// Shows what a cluster says.
+    pub(crate) fn new(cluster: Cluster) -> Self {
+        Self(Arc::new(cluster))
+    }
+}
+
+impl StatusSource for ClusterView {
+    fn status(&self) -> Value {
+        let (objects, _age) = self.0.objects();
+        objects.map_or_else(
+            |why| {
+                let mut empty = View::default().to_json();
+                empty["error"] = json!(format!("the objects are not known: {why}"));
+                empty
+            },
+            |objects| view(&objects).to_json(),
+        )
+    }
+
+    fn age_seconds(&self) -> Option<f64> {
+        self.0.age().map(|age| age.as_secs_f64())
+    }
+}
+
+impl Infrastructure for ClusterView {
+    fn nodes(&self) -> Result<Value, String> {
+        self.0.nodes()
+    }
+
+    fn storage_classes(&self) -> Result<Value, String> {
+        self.0.storage_classes()
+    }
+}
+
+fn view(objects: &Objects) -> View {
+    let Objects {
+        environments,
+        deployments,
+        trainings,
+    } = objects.clone();
+    let name = |name: &Option<String>| name.clone().unwrap_or_default();
+    View {
+        environment: environments.into_iter().next(),
+        deployments: deployments
+            .into_iter()
+            .map(|object| (name(&object.metadata.name), object))
+            .collect(),
+        trainings: trainings
+            .into_iter()
+            .map(|object| (name(&object.metadata.name), object))
+            .collect(),
+    }
+}

@@ -1,0 +1,117 @@
+//! `aurora control-plane` of its own: beside a data directory, and in a cluster, where it has the registry alone.
+
+use std::process::Command;
+
+use http::Method;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use testkit::{Applied, Namespace, apply, namespace, send};
+
+use crate::harness::{Ground, Up, aurora, get, run, text};
+
+fn command(flags: &[&str]) -> Command {
+    let mut command = aurora();
+    command
+        .args(["control-plane", "--control-plane", "127.0.0.1:0"])
+        .args(flags);
+    command
+}
+
+#[test]
+fn on_one_machine_it_shows_this_machine_and_the_registrys_file_system() {
+    let ground = Ground::dev();
+    assert!(ground.up().stop().success());
+    let data = ground.data();
+    let control_plane = Up::watch(command(&["--data-dir", data.to_str().unwrap()]));
+    let shown = |path: &str| {
+        let answer = get(control_plane.control_plane, path);
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+        answer.json()
+    };
+    let nodes = shown("/cluster/nodes");
+    let node = &nodes["nodes"][0];
+    assert_eq!(node["ready"], true, "{nodes}");
+    assert!(!node["name"].as_str().unwrap().is_empty());
+    assert!(
+        node["capacity"]["memory"].as_str().unwrap().ends_with("Ki"),
+        "{nodes}"
+    );
+    let storage = shown("/storage/classes");
+    assert_eq!(storage["classes"], json!([]));
+    assert!(
+        storage["volume"]["capacity_bytes"].as_u64().unwrap() > 0,
+        "{storage}"
+    );
+    assert_eq!(shown("/models")["models"].as_array().unwrap().len(), 2);
+    assert!(control_plane.stop().success());
+}
+
+/// Makes a registry and a command that shows it with the cluster of a kubeconfig.
+fn in_cluster(folder: &TempDir, namespace: &Namespace) -> Command {
+    let registry = folder.path().join("registry");
+    let made = run(aurora().args(["registry", "init", "--registry"]).arg(&registry));
+    assert!(made.status.success(), "{}", text(&made));
+    let mut command = command(&["--cluster", "--registry", registry.to_str().unwrap()]);
+    command.env("KUBECONFIG", namespace.control_plane().kubeconfig());
+    command
+}
+
+#[tokio::test]
+async fn in_a_cluster_it_shows_the_api_servers_nodes_classes_and_objects() {
+    let Some(namespace) = namespace().await else {
+        return;
+    };
+    let client = namespace.client();
+    let definitions: Vec<Value> = crds::crd_yaml()
+        .into_iter()
+        .map(|(_, yaml)| serde_yaml::from_str(&yaml).expect("YAML"))
+        .collect();
+    testkit::install(&client, &definitions)
+        .await
+        .expect("the kinds are served");
+    let node = json!({ "metadata": { "name": "node-of-control-plane" } });
+    let made = send(&client, Method::POST, "application/json", "/api/v1/nodes", &node).await;
+    assert!(made.expect("the server answers").is_success());
+    let how = Applied {
+        collection: "/apis/aurora.io/v1alpha1/namespaces/default/mldeployments",
+        subresource: "",
+        manager: "test",
+        is_dry_run: false,
+    };
+    let object = json!({
+        "apiVersion": crds::API_VERSION, "kind": "MLDeployment", "metadata": { "name": "shown" },
+        "spec": { "modelName": "shown", "stable": { "version": "v20261101-120000" } },
+    });
+    let applied = apply(&client, how, &object).await.expect("the server answers");
+    assert!(applied.is_success(), "{applied:?}");
+
+    let folder = TempDir::new().unwrap();
+    let control_plane = Up::watch(in_cluster(&folder, &namespace));
+    let shown = |path: &str| get(control_plane.control_plane, path);
+    let nodes = shown("/cluster/nodes").json();
+    let nodes = nodes["nodes"].as_array().expect("a list").clone();
+    assert!(nodes.iter().any(|node| node["name"] == "node-of-control-plane"));
+    let storage = shown("/storage/classes").json();
+    assert!(storage["classes"].is_array(), "{storage}");
+    let status = shown("/status/models/shown").json();
+    assert_eq!(status["deployments"][0]["metadata"]["name"], "shown", "{status}");
+    assert!(status["age_seconds"].as_f64().is_some(), "{status}");
+    assert!(control_plane.stop().success());
+}
+
+#[test]
+fn without_a_cluster_to_ask_it_says_so() {
+    let folder = TempDir::new().unwrap();
+    let registry = folder.path().join("registry");
+    let made = run(aurora().args(["registry", "init", "--registry"]).arg(&registry));
+    assert!(made.status.success(), "{}", text(&made));
+    let output = run(command(&["--cluster", "--registry", registry.to_str().unwrap()])
+        .env("KUBECONFIG", "/nowhere")
+        .env("HOME", folder.path())
+        .env_remove("KUBERNETES_SERVICE_HOST"));
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+    assert!(text(&output).contains("no cluster to ask"), "{}", text(&output));
+    let output = run(&mut command(&["--cluster"]));
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+    assert!(text(&output).contains("--registry"), "{}", text(&output));
+}

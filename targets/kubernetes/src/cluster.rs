@@ -1,0 +1,180 @@
+//! What a cluster says of itself: its nodes, its storage classes, and the objects of an environment with their status.
+//!
+//! Only lists, never watches: whoever shows it asks seldom. An answer counts for some seconds, also a refusal, so that many
+//! who look cost the API server what one does. What is not allowed is said with the API server's words.
+
+mod describe;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crds::{MLDeployment, MLEnvironment, MLTrainingJob};
+use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::storage::v1::StorageClass;
+use kube::api::ListParams;
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::runtime::Handle;
+use tokio::sync::Mutex;
+
+/// How long an answer counts.
+const COUNTS: Duration = Duration::from_secs(10);
+/// How long all pages of a list may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How many objects a page has, and how many pages are read.
+const PAGE: u32 = 500;
+const PAGES_MAX: usize = 40;
+
+/// Says why there is no cluster to ask.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Neither a Pod's account nor a kubeconfig.
+    #[error("there is no cluster to ask: {0}")]
+    Config(#[from] kube::config::InferConfigError),
+    /// What they say cannot be used.
+    #[error("the cluster's configuration cannot be used: {0}")]
+    Client(#[from] kube::Error),
+}
+
+/// The objects of one namespace, each with its status.
+#[derive(Debug, Clone, Default)]
+pub struct Objects {
+    /// At most one per namespace is made by us.
+    pub environments: Vec<MLEnvironment>,
+    /// All of them.
+    pub deployments: Vec<MLDeployment>,
+    /// All of them.
+    pub trainings: Vec<MLTrainingJob>,
+}
+
+/// A cluster that is asked from threads that may block; its connections live where it was made.
+#[expect(missing_debug_implementations, reason = "a client has none")]
+pub struct Cluster {
+    client: Client,
+    runtime: Handle,
+    nodes: Kept<Value>,
+    classes: Kept<Value>,
+    objects: Kept<Arc<Objects>>,
+}
+
+impl Cluster {
+    /// Finds the cluster that `KUBECONFIG` names, else the one whose Pod this is. To be called on the runtime that keeps
+    /// the connections.
+    pub async fn find() -> Result<Self, ConnectError> {
+        let config = kube::Config::infer().await?;
+        Ok(Self::of(Client::try_from(config)?))
+    }
+
+    /// Asks through a client; its default namespace is the environment's.
+    pub fn of(client: Client) -> Self {
+        Self {
+            client,
+            runtime: Handle::current(),
+            nodes: Kept::default(),
+            classes: Kept::default(),
+            objects: Kept::default(),
+        }
+    }
+
+    /// Returns the nodes as JSON, or why they are not known; blocks.
+    pub fn nodes(&self) -> Result<Value, String> {
+        let api: Api<Node> = Api::all(self.client.clone());
+        let read = async {
+            list(&api)
+                .await
+                .map(|nodes| nodes.iter().map(describe::node).collect())
+        };
+        self.runtime.block_on(self.nodes.get(read)).value
+    }
+
+    /// Returns the storage classes as JSON, or why they are not known; blocks.
+    pub fn storage_classes(&self) -> Result<Value, String> {
+        let api: Api<StorageClass> = Api::all(self.client.clone());
+        let read = async {
+            list(&api)
+                .await
+                .map(|classes| classes.iter().map(describe::class).collect())
+        };
+        self.runtime.block_on(self.classes.get(read)).value
+    }
+
+    /// Returns the objects of the namespace, or why they are not known, and how old that is; blocks.
+    pub fn objects(&self) -> (Result<Arc<Objects>, String>, Duration) {
+        let read = async {
+            Ok(Arc::new(Objects {
+                environments: list(&Api::default_namespaced(self.client.clone())).await?,
+                deployments: list(&Api::default_namespaced(self.client.clone())).await?,
+                trainings: list(&Api::default_namespaced(self.client.clone())).await?,
+            }))
+        };
+        let Answer { at, value } = self.runtime.block_on(self.objects.get(read));
+        (value, at.elapsed())
+    }
+
+    /// Returns how old the newest answer about objects is; `None` before the first.
+    pub fn age(&self) -> Option<Duration> {
+        let kept = self.runtime.block_on(self.objects.0.lock());
+        kept.as_ref().map(|answer| answer.at.elapsed())
+    }
+}
+
+/// Lists all objects of a kind, page by page.
+async fn list<K>(api: &Api<K>) -> Result<Vec<K>, String>
+where
+    K: Resource + Clone + DeserializeOwned + Debug,
+{
+    let mut all = Vec::new();
+    let mut page = ListParams::default().limit(PAGE);
+    for _ in 0..PAGES_MAX {
+        let listed = api.list(&page).await.map_err(|error| words(&error))?;
+        all.extend(listed.items);
+        match listed.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => page = page.continue_token(&token),
+            None => return Ok(all),
+        }
+    }
+    Err(format!(
+        "there are more than {} of them",
+        PAGE as usize * PAGES_MAX
+    ))
+}
+
+/// Says what an error is to whoever looks: the API server's own words, where it has some.
+fn words(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => format!("the API server answers {}: {}", status.code, status.message),
+        other => format!("the API server cannot be asked: {other}"),
+    }
+}
+
+/// An answer that counts for a while.
+struct Kept<T>(Mutex<Option<Answer<T>>>);
+
+#[derive(Clone)]
+struct Answer<T> {
+    at: Instant,
+    value: Result<T, String>,
+}
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Self(Mutex::new(None))
+    }
+}
+
+impl<T: Clone> Kept<T> {
+    /// Returns the kept answer while it counts, else a new one. Those who come meanwhile wait for the same.
+    async fn get(&self, read: impl Future<Output = Result<T, String>>) -> Answer<T> {
+        let mut kept = self.0.lock().await;
+        if let Some(answer) = kept.as_ref().filter(|answer| answer.at.elapsed() < COUNTS) {
+            return answer.clone();
+        }
+        let value = tokio::time::timeout(PATIENCE, read).await;
+        let value =
+            value.unwrap_or_else(|_elapsed| Err(format!("the API server takes more than {PATIENCE:?}")));
+        let at = Instant::now();
+        kept.insert(Answer { at, value }).clone()
+    }
+}
