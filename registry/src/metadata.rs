@@ -212,6 +212,9 @@ pub struct Fit {
     /// What a person should know of the data; nothing that stopped the run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// What a trainer that is not ours says of its fit, in its own words: shown, never decided by.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub reported: BTreeMap<String, f64>,
 }
 
 impl Fit {

@@ -4,9 +4,11 @@ use planner::finding::Disposition;
 use planner::training::Metric;
 use registry::StoreError;
 use registry::artifact::ArtifactError;
+use registry::run::Ending;
 
 use crate::algorithm::FitError;
 use crate::dataset::ReadError;
+use crate::external::ExternalError;
 use crate::features::DeriveError;
 use crate::holdout::SplitError;
 use crate::record::TooWide;
@@ -29,6 +31,10 @@ pub(crate) enum TrainError {
     Split(#[from] SplitError),
     #[error("failed to record: {0}")]
     Record(#[from] TooWide),
+    #[error("the trainer's model cannot be published: {0}")]
+    External(#[from] ExternalError),
+    #[error("failed to hand over the training rows: {0}")]
+    HandOver(std::io::Error),
     #[error("failed to fit: {0}")]
     Fit(#[from] FitError),
     #[error(transparent)]
@@ -97,10 +103,20 @@ impl TrainError {
             | Self::Split(_)
             | Self::Record(_)
             | Self::Fit(_)
+            | Self::External(_)
             | Self::Evaluate(_)
             | Self::Publish(StoreError::Exists { .. } | StoreError::Draft { .. }) => Disposition::Invalid,
             // Whether a store or its disk is at fault, the same inputs may be published once that is repaired.
-            Self::Open(_) | Self::Publish(_) => Disposition::Transient,
+            Self::Open(_) | Self::HandOver(_) | Self::Publish(_) => Disposition::Transient,
+        }
+    }
+
+    /// Says how a run ends that ends so.
+    pub(crate) fn ending(&self) -> Ending {
+        let message = self.to_string();
+        match self.disposition() {
+            Disposition::Invalid => Ending::Refused { message },
+            Disposition::Waiting | Disposition::Transient => Ending::Transient { message },
         }
     }
 }

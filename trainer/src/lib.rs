@@ -4,7 +4,7 @@
 //! read → derive → split → fit → evaluate → publish
 //! ```
 //!
-//! [`run`] is one file per step. The fit never sees the holdout; nothing is published that misses its bound, or that
+//! [`run`] is one file per step; [`prepare`] and [`publish`] are what stands around a fit that somebody else's program does. The fit never sees the holdout; nothing is published that misses its bound, or that
 //! the artifact does not predict as the fitted model does. The same inputs and binary give the same artifact, byte for
 //! byte: no clock, thread count or order of a hash map goes into it. Nothing here writes to the terminal.
 #![expect(clippy::cast_precision_loss, reason = "counts of rows are far below 2^53")]
@@ -13,6 +13,7 @@ mod algorithm;
 mod baseline;
 mod dataset;
 mod error;
+mod external;
 mod features;
 mod header;
 mod holdout;
@@ -26,9 +27,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use planner::Timestamp;
-use planner::finding::Disposition;
 use planner::training::{Algorithm, DataSource, Holdout, Metric, Training};
-use registry::artifact::{Limits, Model, Predictions, encode_with_signature};
+use registry::artifact::{Graph, Limits, Model, Predictions, encode_with_signature};
+use registry::metadata::Fit;
 use registry::run::{Ending, Progress, RunRequest};
 use registry::{Draft, Store};
 
@@ -38,8 +39,9 @@ use crate::error::{EvaluateError, TrainError};
 use crate::features::{Answers, Layout, Rows};
 use crate::holdout::Split;
 
+pub use external::{OUTPUT, ROWS, prepare, publish};
 pub use header::{MissingColumn, missing_columns};
-pub use process::run_file;
+pub use process::{publish_file, run_file};
 
 /// How far a prediction of the artifact may be from the fitted model's, relative to the larger of the prediction and
 /// the root mean square of all: sums are added in another order.
@@ -53,6 +55,15 @@ pub fn run(
     progress: &mut dyn FnMut(Progress),
     clock: &dyn Fn() -> Timestamp,
 ) -> Ending {
+    told(progress, clock, |stage| train(request, stage, clock))
+}
+
+/// Tells of the stages of a run, and says how it ended.
+fn told(
+    progress: &mut dyn FnMut(Progress),
+    clock: &dyn Fn() -> Timestamp,
+    run: impl FnOnce(&mut dyn FnMut(u8, &str)) -> Result<Ending, TrainError>,
+) -> Ending {
     let mut stage = |percent: u8, stage: &str| {
         progress(Progress {
             at: clock(),
@@ -60,13 +71,7 @@ pub fn run(
             stage: stage.to_owned(),
         });
     };
-    train(request, &mut stage, clock).unwrap_or_else(|error| {
-        let message = error.to_string();
-        match error.disposition() {
-            Disposition::Invalid => Ending::Refused { message },
-            Disposition::Waiting | Disposition::Transient => Ending::Transient { message },
-        }
-    })
+    run(&mut stage).unwrap_or_else(|error| error.ending())
 }
 
 fn train(
@@ -78,6 +83,45 @@ fn train(
     let algorithm = training.fit.algorithm().ok_or(TrainError::Container)?;
     let settings = algorithm::settings(algorithm, &training.hyperparameters)?;
     check_metric(training, algorithm)?;
+    publish_made(request, stage, clock, |layout, train, held_out| {
+        let (fitted, fit) = algorithm::fit(
+            algorithm,
+            &settings,
+            training.seed,
+            train,
+            &layout.features,
+            &layout.target.column,
+        )?;
+        Ok(Made {
+            graph: fitted.graph(),
+            said: Some(fitted.predict(held_out)),
+            framework: algorithm::framework(algorithm),
+            algorithm: algorithm.as_str(),
+            settings,
+            fit,
+        })
+    })
+}
+
+/// A model, and what is known of how it was made.
+struct Made {
+    graph: Graph,
+    /// What whoever fitted it says of the held-out rows, to compare the artifact with.
+    said: Option<Vec<f64>>,
+    framework: &'static str,
+    algorithm: &'static str,
+    settings: algorithm::Settings,
+    fit: Fit,
+}
+
+/// Reads the data, lets a model be made of the training rows, evaluates it on the others, and publishes it.
+fn publish_made(
+    request: &RunRequest,
+    stage: &mut dyn FnMut(u8, &str),
+    clock: &dyn Fn() -> Timestamp,
+    make: impl FnOnce(&Layout, &Rows, &Rows) -> Result<Made, TrainError>,
+) -> Result<Ending, TrainError> {
+    let training = &request.training;
     let store = Store::open(&request.registry).map_err(TrainError::Open)?;
 
     if request.published_inputs.is_some() && request.published_inputs == inputs::known(&store, request) {
@@ -101,15 +145,14 @@ fn train(
     let held_out = features::rows(data.held_table(), &split.held_out, layout, labels)?;
 
     stage(20, "fit");
-    let (fitted, mut fit) = algorithm::fit(
+    let Made {
+        graph,
+        said,
+        framework,
         algorithm,
-        &settings,
-        training.seed,
-        &train,
-        &layout.features,
-        &layout.target.column,
-    )?;
-    let graph = fitted.graph();
+        settings,
+        mut fit,
+    } = make(layout, &train, &held_out)?;
     let signature = graph.signature(layout.features.clone(), Some(&layout.target));
     let artifact = encode_with_signature(&graph, &signature);
     drop(graph);
@@ -121,7 +164,10 @@ fn train(
     stage(80, "evaluate");
     let model = Model::decode(&artifact, &Limits::default()).map_err(EvaluateError::from)?;
     let predictions = model.predict(&held_out.inputs);
-    self_check(predictions.numbers(), &fitted.predict(&held_out))?;
+    match said {
+        Some(said) => self_check(predictions.numbers(), &said)?,
+        None => all_finite(predictions.numbers())?,
+    }
     let metrics = evaluate(training, &predictions, &held_out)?;
     let baseline =
         stable.and_then(|stable| stable.score(data.held_table(), &split.held_out, layout, &held_out));
@@ -131,6 +177,7 @@ fn train(
         request,
         inputs_hash,
         layout,
+        framework,
         algorithm,
         settings,
         fit,
@@ -292,6 +339,15 @@ fn evaluate(
         }
     }
     Ok(metrics)
+}
+
+/// Checks that a model of somebody else predicts numbers.
+fn all_finite(predictions: &[f64]) -> Result<(), EvaluateError> {
+    let mut numbered = predictions.iter().enumerate();
+    match numbered.find(|(_row, value)| !value.is_finite()) {
+        Some((row, &value)) => Err(EvaluateError::NotFinite { value, row }),
+        None => Ok(()),
+    }
 }
 
 /// Checks that the decoded artifact predicts what the fitted model does.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use planner::Timestamp;
 use registry::StoreError;
-use registry::run::{Ending, Progress, RunFolder, RunResult};
+use registry::run::{Ending, Progress, RunFolder, RunRequest, RunResult};
 
 /// Says why a run's own files could not be used. What went wrong with the run itself is its [`Ending`].
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +27,29 @@ pub fn run_file(
     progress: &mut dyn FnMut(&Progress),
     clock: &dyn Fn() -> Timestamp,
 ) -> Result<Ending, ProcessError> {
+    recorded(request_path, progress, clock, |request, report| {
+        crate::run(request, report, clock)
+    })
+}
+
+/// As [`run_file`], for a model that somebody else's program left in the folder `made`.
+pub fn publish_file(
+    request_path: &Path,
+    made: &Path,
+    progress: &mut dyn FnMut(&Progress),
+    clock: &dyn Fn() -> Timestamp,
+) -> Result<Ending, ProcessError> {
+    recorded(request_path, progress, clock, |request, report| {
+        crate::publish(request, made, report, clock)
+    })
+}
+
+fn recorded(
+    request_path: &Path,
+    progress: &mut dyn FnMut(&Progress),
+    clock: &dyn Fn() -> Timestamp,
+    run: impl FnOnce(&RunRequest, &mut dyn FnMut(Progress)) -> Ending,
+) -> Result<Ending, ProcessError> {
     let folder = RunFolder::of_request(request_path)?;
     let request = folder
         .request()?
@@ -37,7 +60,7 @@ pub fn run_file(
         }
         progress(&step);
     };
-    let ending = crate::run(&request, &mut report, clock);
+    let ending = run(&request, &mut report);
     folder.write_result(&RunResult {
         at: clock(),
         ending: ending.clone(),

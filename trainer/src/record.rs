@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use planner::Timestamp;
 use planner::names::Digest;
-use planner::training::{Algorithm, Feature, Metric};
+use planner::training::{Feature, Metric};
 use registry::METADATA_BYTES_MAX;
 use registry::artifact::Predictions;
 use registry::metadata::{
@@ -13,7 +13,7 @@ use registry::metadata::{
 };
 use registry::run::RunRequest;
 
-use crate::algorithm::{self, Settings};
+use crate::algorithm::Settings;
 use crate::baseline::by_name;
 use crate::dataset::Table;
 use crate::features::Layout;
@@ -26,7 +26,9 @@ pub(crate) struct Findings<'a> {
     pub(crate) request: &'a RunRequest,
     pub(crate) inputs_hash: Digest,
     pub(crate) layout: &'a Layout,
-    pub(crate) algorithm: Algorithm,
+    /// What made the model: its framework, and its algorithm.
+    pub(crate) framework: &'static str,
+    pub(crate) algorithm: &'static str,
     pub(crate) settings: Settings,
     pub(crate) fit: Fit,
     pub(crate) table: &'a Table,
@@ -114,6 +116,7 @@ pub(crate) fn metadata(findings: Findings<'_>, now: Timestamp) -> VersionMetadat
         request,
         inputs_hash,
         layout,
+        framework,
         algorithm,
         settings,
         fit,
@@ -135,8 +138,8 @@ pub(crate) fn metadata(findings: Findings<'_>, now: Timestamp) -> VersionMetadat
     VersionMetadata {
         model_name: request.model.clone(),
         version: request.version.clone(),
-        framework: algorithm::framework(algorithm).to_owned(),
-        algorithm: algorithm.as_str().to_owned(),
+        framework: framework.to_owned(),
+        algorithm: algorithm.to_owned(),
         trained_at: now,
         features: layout.features.len(),
         metric: metric.into_iter().collect(),

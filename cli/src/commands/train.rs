@@ -17,6 +17,7 @@ use crate::commands::model::StoreArguments;
 use crate::failure::{Failure, NO, REFUSED};
 use crate::termination::TerminationArguments;
 use crate::trainer::be_a_child;
+use pod::Part;
 
 /// Flags of `aurora train`.
 #[derive(Debug, Args)]
@@ -29,6 +30,16 @@ pub(crate) struct TrainArguments {
     /// Run what this request file asks, and write progress and result beside it
     #[arg(long, value_name = "FILE", conflicts_with = "job")]
     request: Option<PathBuf>,
+
+    /// In a Pod of a Job whose fit is somebody else's: write the training rows to FOLDER/rows.csv, make FOLDER/output, and
+    /// fit nothing
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["job", "request", "publish"])]
+    prepare: Option<PathBuf>,
+
+    /// In a Pod of a Job whose fit is somebody else's: check, evaluate and publish what it left in FOLDER: model.onnx and,
+    /// if it likes, metrics.json
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["job", "request"])]
+    publish: Option<PathBuf>,
 
     #[command(flatten)]
     repository: RepositoryArguments,
@@ -56,7 +67,12 @@ pub(crate) fn run(arguments: &TrainArguments) -> Result<ExitCode, Failure> {
                 Failure::new("nothing says what to train")
                     .hint("give the name of a job, as `aurora train JOB`")
             })?;
-            return pod::run(asked, &arguments.termination);
+            let part = match (&arguments.prepare, &arguments.publish) {
+                (Some(folder), _) => Part::Prepare(folder),
+                (None, Some(folder)) => Part::Publish(folder),
+                (None, None) => Part::Whole,
+            };
+            return pod::run(asked, part, &arguments.termination);
         }
     };
     Ok(code(&ending))

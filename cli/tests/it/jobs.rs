@@ -5,6 +5,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use registry::artifact::{Graph, encode};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -137,6 +138,39 @@ fn exit_code_and_last_words_say_how_a_run_ended() {
     let output = run(aurora().arg("train"));
     assert_eq!(output.status.code(), Some(2), "{}", text(&output));
     assert!(text(&output).contains("nothing says what to train"));
+}
+
+#[test]
+fn the_rows_of_somebody_elses_fit_are_prepared_and_what_it_left_is_published() {
+    let job = Job::new();
+    let mut request = job.request.clone();
+    request["training"]["dataset"]["source"] = json!({ "Builtin": "wine-quality" });
+    request["training"].as_object_mut().unwrap().remove("algorithm");
+    request["training"]["container"] = json!({ "image": "registry.example.com/fit:1" });
+    request["training"]["evaluation"] = json!({
+        "metric": "r2", "bound": null, "holdout": { "Percent": { "percent": 20, "seed": 42 } },
+    });
+    let request = request.to_string();
+    let work = job.folder.path().join("work");
+    let part = |flag: &str, folder: &Path, code: i32| {
+        let output = run(job.command(&request).arg(flag).arg(folder));
+        assert_eq!(output.status.code(), Some(code), "{}", text(&output));
+        fs::read_to_string(job.last_words()).unwrap()
+    };
+    assert_eq!(part("--prepare", &work, 0), "");
+    let rows = fs::read_to_string(work.join("rows.csv")).unwrap();
+    let width = rows.lines().next().unwrap().split(',').count() - 1;
+    // A program of somebody else.
+    let graph = Graph::Linear {
+        weights: vec![0.1; width],
+        intercept: 1.0,
+    };
+    let said = part("--publish", &work.join("output"), 3);
+    assert!(said.contains("left no model.onnx"), "{said}");
+    fs::write(work.join("output/model.onnx"), encode(&graph)).unwrap();
+    let said = part("--publish", &work.join("output"), 0);
+    assert!(said.contains("Published"), "{said}");
+    assert!(job.version_path().join("metadata.json").exists());
 }
 
 /// Asks for a run that takes a while.

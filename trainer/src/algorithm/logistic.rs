@@ -116,7 +116,7 @@ impl Logistic {
             fit: Fit {
                 iterations: Some(optimum.iterations),
                 gradient_norm: Some(optimum.gradient),
-                warnings: Vec::new(),
+                ..Fit::default()
             },
         }
     }

@@ -4,6 +4,7 @@
 mod bad_data;
 mod california;
 mod data_files;
+mod external;
 mod holdouts;
 mod onnxruntime;
 mod published;

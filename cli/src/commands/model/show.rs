@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use planner::names::ModelName;
+use planner::shown::escape;
 use registry::metadata::{Fit, VersionMetadata};
 use registry::{Reference, Store};
 use serde_json::json;
@@ -67,11 +68,17 @@ fn how_it_went(fit: &Fit) -> String {
         iterations,
         gradient_norm,
         warnings,
+        reported,
     } = fit;
     let steps = iterations.map(|iterations| format!("optimum after {iterations} iterations"));
     let gradient = gradient_norm.map(|norm| format!("gradient {norm:.1e}"));
     let warnings = warnings.iter().map(|warning| format!("warning: {warning}"));
-    let said: Vec<String> = steps.into_iter().chain(gradient).chain(warnings).collect();
+    // Words of a program that is not ours.
+    let reported = reported
+        .iter()
+        .map(|(name, value)| format!("{} {value:.4} as it says itself", escape(name)));
+    let said = steps.into_iter().chain(gradient).chain(warnings).chain(reported);
+    let said: Vec<String> = said.collect();
     said.join(", ")
 }
 

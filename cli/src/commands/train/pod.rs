@@ -1,10 +1,12 @@
 //! A training run in a Pod of a Job: the request comes as `AURORA_REQUEST`, the result goes to the run's folder and to the
-//! container's termination log.
+//! container's termination log. Where a container of somebody else fits, one before it prepares its rows (`--prepare`), and
+//! one after it publishes what it left (`--publish`).
 //!
 //! The exit code says what the Job does: 0 it is published, or was there; 2 and 3 the request or the data is at fault, and
 //! would be again; 1 it may be tried again. SIGTERM ends it at once with 143: a version appears whole or not at all.
 
 use std::env;
+use std::path::Path;
 use std::process::ExitCode;
 
 use registry::run::{Ending, RunRequest, RunResult};
@@ -33,18 +35,32 @@ fn read(json: &[u8]) -> Result<RunRequest, Failure> {
     serde_json::from_slice(json).map_err(|error| Failure::new(format!("{REQUEST} asks for no run: {error}")))
 }
 
+/// What of a run is done here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part<'a> {
+    /// All of it.
+    Whole,
+    /// The rows of a fit by somebody else are written into this folder.
+    Prepare(&'a Path),
+    /// What such a fit left in this folder is published.
+    Publish(&'a Path),
+}
+
 /// Trains what is asked, and says how that ended.
 pub(super) fn run(
     request: Result<RunRequest, Failure>,
+    part: Part<'_>,
     termination: &TerminationArguments,
 ) -> Result<ExitCode, Failure> {
     let request = request.inspect_err(|failure| say(termination, refused(failure)))?;
-    match train(&request) {
-        Ok(ending) => {
+    match part.run(&request) {
+        Ok(Some(ending)) => {
             let code = code(&ending);
             say(termination, ending);
             Ok(code)
         }
+        // The rows are handed over: how the run ends, the last container says.
+        Ok(None) => Ok(ExitCode::SUCCESS),
         // The volume, not the request: another Pod may find it in order.
         Err(failure) => {
             say(
@@ -66,14 +82,31 @@ fn refused(failure: &Failure) -> Ending {
     }
 }
 
-fn train(request: &RunRequest) -> Result<Ending, Failure> {
-    let folder = Store::open(&request.registry)?.ensure_run(&request.model, &request.version)?;
-    folder.begin(request)?;
-    Ok(trainer::run_file(
-        &folder.request_path(),
-        &mut |_progress| {},
-        &clock::now,
-    )?)
+impl Part<'_> {
+    /// Does it; returns how the run ended, if it has.
+    fn run(self, request: &RunRequest) -> Result<Option<Ending>, Failure> {
+        let folder = Store::open(&request.registry)?.ensure_run(&request.model, &request.version)?;
+        // Nothing of an attempt before is found beside this one.
+        folder.begin(request)?;
+        let path = folder.request_path();
+        match self {
+            Self::Whole => Ok(Some(trainer::run_file(&path, &mut |_progress| {}, &clock::now)?)),
+            Self::Publish(made) => {
+                let ending = trainer::publish_file(&path, made, &mut |_progress| {}, &clock::now)?;
+                Ok(Some(ending))
+            }
+            Self::Prepare(rows) => match trainer::prepare(request, rows) {
+                Ok(()) => Ok(None),
+                Err(ending) => {
+                    folder.write_result(&RunResult {
+                        at: clock::now(),
+                        ending: ending.clone(),
+                    })?;
+                    Ok(Some(ending))
+                }
+            },
+        }
+    }
 }
 
 fn say(termination: &TerminationArguments, ending: Ending) {

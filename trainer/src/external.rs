@@ -1,0 +1,222 @@
+//! A model that somebody else's program makes: it is handed the rows that a fit may see, and what it leaves is checked,
+//! evaluated on the rows that it did not see, held against the bound, and published.
+//!
+//! ```text
+//! prepare ──> rows.csv ──> (their program) ──> output/{model.onnx, metrics.json} ──> publish
+//! ```
+//!
+//! Nothing of what it leaves is believed: no link is followed, sizes are bounded, the model is decoded as data and written
+//! anew with the signature that the rows have, and its metrics are shown and decide nothing.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::{fs, io};
+
+use planner::Timestamp;
+use registry::artifact::{ArtifactError, Graph, Limits, Model};
+use registry::files::Dir;
+use registry::metadata::{Fit, Labels};
+use registry::run::{Ending, Progress, RunRequest};
+use registry::{Store, StoreError};
+
+use crate::dataset::shown;
+use crate::error::TrainError;
+use crate::features::{self, Answers, Layout, Rows};
+use crate::{Made, baseline, publish_made, read, told};
+
+/// The file with the training rows: a header, the derived features in order, the target last.
+pub const ROWS: &str = "rows.csv";
+/// The folder, beside it, that their program writes into.
+pub const OUTPUT: &str = "output";
+/// What it has to leave there.
+const MODEL: &str = "model.onnx";
+/// What it may leave there: names and numbers.
+const METRICS: &str = "metrics.json";
+
+/// The most of `metrics.json` that is read, in bytes, and the most metrics that are kept.
+const METRICS_BYTES_MAX: u64 = 64 << 10;
+const METRICS_MAX: usize = 100;
+/// The longest name of such a metric, in characters.
+const NAME_CHARS_MAX: usize = 80;
+
+/// Says why what their program left is no model of these rows.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ExternalError {
+    /// Nobody else makes it.
+    #[error("the job fits by {0}, an algorithm of Aurora's own")]
+    Ours(&'static str),
+    /// It left none.
+    #[error("it left no {MODEL} in the folder AURORA_OUTPUT")]
+    Missing,
+    /// It cannot be taken as it lies there.
+    #[error("{0}")]
+    Unusable(StoreError),
+    /// It is none that is served.
+    #[error("{0}")]
+    Unreadable(#[from] ArtifactError),
+    /// It takes other inputs.
+    #[error("it takes {got} inputs, and the training rows have {expected} features")]
+    OtherWidth { got: usize, expected: usize },
+    /// It predicts other classes, or none.
+    #[error("it predicts {got}, and the training rows have {expected}")]
+    OtherLabels { got: String, expected: String },
+}
+
+/// Writes the training rows' derived features and target to the file [`ROWS`] of a folder, and makes the folder
+/// [`OUTPUT`] beside it. What is held out is not handed over.
+pub fn prepare(request: &RunRequest, folder: &Path) -> Result<(), Ending> {
+    write_rows(request, folder).map_err(|error| error.ending())
+}
+
+fn write_rows(request: &RunRequest, folder: &Path) -> Result<(), TrainError> {
+    let store = Store::open(&request.registry).map_err(TrainError::Open)?;
+    let stable = baseline::Stable::load(&store, request);
+    let data = read(&store, request, stable.as_ref())?;
+    let train = features::rows(&data.table, &data.split.train, &data.layout, None)?;
+    let csv = csv(&data.layout, &train);
+    hand_over(folder, &csv).map_err(TrainError::HandOver)
+}
+
+fn hand_over(folder: &Path, csv: &str) -> io::Result<()> {
+    /// Their program may be another user's, and nobody else sees the Pod's folder.
+    const ANYBODY: u32 = 0o777;
+    let dir = Dir::ensure(folder)?;
+    let output = dir.make_dir(OUTPUT)?;
+    fs::set_permissions(output.path(), fs::Permissions::from_mode(ANYBODY))?;
+    Ok(dir.replace_unsynced(ROWS, csv.as_bytes())?)
+}
+
+/// Publishes what lies in the folder `made`, if it is a model of the request's rows and reaches the bound.
+pub fn publish(
+    request: &RunRequest,
+    made: &Path,
+    progress: &mut dyn FnMut(Progress),
+    clock: &dyn Fn() -> Timestamp,
+) -> Ending {
+    told(progress, clock, |stage| {
+        if let Some(algorithm) = request.training.fit.algorithm() {
+            return Err(ExternalError::Ours(algorithm.as_str()).into());
+        }
+        publish_made(request, stage, clock, |layout, train, _held_out| {
+            take(request, made, layout, train)
+        })
+    })
+}
+
+/// Takes a model from where their program left it.
+fn take(request: &RunRequest, made: &Path, layout: &Layout, train: &Rows) -> Result<Made, TrainError> {
+    let folder = Dir::open_if_there(made).map_err(ExternalError::Unusable)?;
+    let folder = folder.ok_or(ExternalError::Missing)?;
+    let limits = Limits::default();
+    let bytes = folder.read(MODEL, "a trainer's model", limits.bytes_max as u64);
+    let bytes = bytes.map_err(ExternalError::Unusable)?;
+    let bytes = bytes.ok_or(ExternalError::Missing)?;
+    let model = Model::decode(&bytes, &limits).map_err(ExternalError::Unreadable)?;
+    check(&model, layout, train)?;
+    Ok(Made {
+        graph: Graph::clone(model.graph()),
+        said: None,
+        framework: "container",
+        algorithm: "container",
+        settings: request.training.hyperparameters.clone(),
+        fit: Fit {
+            reported: metrics(&folder),
+            ..Fit::default()
+        },
+    })
+}
+
+/// Holds the form of a model against that of the rows.
+fn check(model: &Model, layout: &Layout, train: &Rows) -> Result<(), ExternalError> {
+    let (got, expected) = (model.width(), layout.features.len());
+    if got != expected {
+        return Err(ExternalError::OtherWidth { got, expected });
+    }
+    let expected = match &train.answers {
+        Answers::Classes { labels, .. } => Some(labels),
+        Answers::Numbers(_) => None,
+    };
+    if model.labels() == expected {
+        return Ok(());
+    }
+    Err(ExternalError::OtherLabels {
+        got: words(model.labels()),
+        expected: words(expected),
+    })
+}
+
+fn words(labels: Option<&Labels>) -> String {
+    /// How many are named.
+    const NAMED: usize = 10;
+    let listed = |count: usize, some: Vec<String>| {
+        let more = if count > NAMED { ", …" } else { "" };
+        format!("the classes {}{more}", some.join(", "))
+    };
+    match labels {
+        None => "a number".to_owned(),
+        Some(Labels::Numbers(labels)) => {
+            let some = labels.iter().take(NAMED).map(ToString::to_string);
+            listed(labels.len(), some.collect())
+        }
+        Some(Labels::Words(labels)) => {
+            let some = labels.iter().take(NAMED).map(|label| shown(label));
+            listed(labels.len(), some.collect())
+        }
+    }
+}
+
+/// Reads the numbers that their program tells of its fit; what is none is left out.
+fn metrics(folder: &Dir) -> BTreeMap<String, f64> {
+    let read = folder.read(METRICS, "a trainer's metrics", METRICS_BYTES_MAX);
+    let bytes = read.unwrap_or_else(|error| {
+        tracing::warn!(%error, "the trainer's metrics are not shown");
+        None
+    });
+    let told: BTreeMap<String, serde_json::Value> = bytes
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+        .unwrap_or_default();
+    told.into_iter()
+        .filter_map(|(name, value)| Some((name, value.as_f64()?)))
+        .filter(|(name, _)| name.chars().count() <= NAME_CHARS_MAX)
+        .take(METRICS_MAX)
+        .collect()
+}
+
+/// Renders rows as CSV (RFC 4180): numbers with all the digits that they have.
+fn csv(layout: &Layout, rows: &Rows) -> String {
+    let names = layout.features.iter().map(|feature| feature.name.as_str());
+    let header: Vec<String> = names.chain([layout.target.column.as_str()]).map(field).collect();
+    let mut csv = header.join(",") + "\r\n";
+    for at in 0..rows.len() {
+        for value in &rows.inputs[at * rows.width..][..rows.width] {
+            csv += &value.to_string();
+            csv.push(',');
+        }
+        csv += &answer(&rows.answers, at);
+        csv += "\r\n";
+    }
+    csv
+}
+
+fn answer(answers: &Answers, at: usize) -> String {
+    match answers {
+        Answers::Numbers(numbers) => numbers[at].to_string(),
+        Answers::Classes { index, labels } => {
+            let index = index[at].expect("invariant: the labels are those of the training rows");
+            match labels {
+                Labels::Numbers(labels) => labels[index].to_string(),
+                Labels::Words(labels) => field(&labels[index]),
+            }
+        }
+    }
+}
+
+/// Quotes a text where it has to be.
+fn field(text: &str) -> String {
+    if text.contains([',', '"', '\r', '\n']) || text.trim() != text {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
+    }
+}
