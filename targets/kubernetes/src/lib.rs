@@ -13,3 +13,4 @@ pub mod leadership;
 pub mod objects;
 pub mod operator;
 pub mod reconcile;
+pub mod trainings;

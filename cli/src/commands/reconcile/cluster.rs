@@ -14,6 +14,7 @@ use server::{Metrics, StatusSource};
 
 use super::ReconcileArguments;
 use crate::clock;
+use crate::cluster_view::Controller;
 use crate::commands::registry::random_id;
 use crate::failure::{DONE, ERROR, Failure, NO};
 use crate::git_reader;
@@ -98,6 +99,7 @@ async fn follow(
     parts.control_plane(
         Store::at(REGISTRY.as_ref()),
         status.clone(),
+        Arc::new(Controller),
         metrics.clone(),
         bound,
     )?;
