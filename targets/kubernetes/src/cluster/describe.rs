@@ -59,7 +59,7 @@ pub(super) fn class(class: &StorageClass) -> Value {
 mod tests {
     use super::*;
 
-    fn check(object: Value, expected: &Value, show: impl Fn(Value) -> Value) {
+    fn check(object: &Value, expected: &Value, show: impl Fn(Value) -> Value) {
         assert_eq!(show(object.clone()), *expected, "{object}");
     }
 
@@ -67,7 +67,7 @@ mod tests {
     fn a_node_is_ready_when_it_says_so() {
         let show = |object| node(&serde_json::from_value(object).expect("a node"));
         check(
-            json!({
+            &json!({
                 "metadata": { "name": "a", "labels": {
                     "node-role.kubernetes.io/control-plane": "", "node-role.kubernetes.io/gpu": "true", "zone": "1",
                 } },
@@ -100,19 +100,19 @@ mod tests {
             json!({ "conditions": [{ "type": "Ready", "status": "False" }] }),
         ] {
             check(
-                json!({ "metadata": { "name": "b" }, "status": status }),
+                &json!({ "metadata": { "name": "b" }, "status": status }),
                 &unknown,
                 show,
             );
         }
-        check(json!({ "metadata": { "name": "b" } }), &unknown, show);
+        check(&json!({ "metadata": { "name": "b" } }), &unknown, show);
     }
 
     #[test]
     fn a_class_has_the_defaults_of_what_it_does_not_say() {
         let show = |object| class(&serde_json::from_value(object).expect("a class"));
         check(
-            json!({
+            &json!({
                 "metadata": { "name": "cephfs", "annotations": { DEFAULT: "true" } },
                 "provisioner": "cephfs.csi.ceph.com", "allowVolumeExpansion": true,
                 "volumeBindingMode": "WaitForFirstConsumer",
@@ -124,7 +124,7 @@ mod tests {
             show,
         );
         check(
-            json!({ "metadata": { "name": "b", "annotations": { DEFAULT: "false" } }, "provisioner": "p" }),
+            &json!({ "metadata": { "name": "b", "annotations": { DEFAULT: "false" } }, "provisioner": "p" }),
             &json!({
                 "name": "b", "provisioner": "p", "default": false, "expansion": false, "binding_mode": "Immediate",
             }),

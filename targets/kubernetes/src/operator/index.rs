@@ -23,8 +23,10 @@ impl Index {
             touched.extend(self.of(before));
             if let Some(objects) = self.objects.get_mut(before) {
                 objects.remove(name);
+                if objects.is_empty() {
+                    self.objects.remove(before);
+                }
             }
-            self.objects.retain(|_, objects| !objects.is_empty());
         }
         if let Some(model) = model {
             self.objects

@@ -1,6 +1,6 @@
 //! The loop: what watches tell is stepped, so many objects at a time; it ends when it is told to, with no step cut off.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -111,12 +111,9 @@ impl Loop {
         let mut index = self.operator.index();
         match heard {
             Heard::Listed(objects) => {
-                let known = index.all();
-                let listed: Vec<(ObjectName, MLDeployment)> = objects.into_iter().filter_map(named).collect();
-                for gone in known
-                    .iter()
-                    .filter(|known| listed.iter().all(|(name, _)| name != *known))
-                {
+                let listed: BTreeMap<ObjectName, MLDeployment> =
+                    objects.into_iter().filter_map(named).collect();
+                for gone in index.all().iter().filter(|known| !listed.contains_key(*known)) {
                     touched.extend(index.set(gone, None));
                 }
                 for (name, object) in &listed {
