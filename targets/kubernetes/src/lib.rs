@@ -14,3 +14,4 @@ pub mod objects;
 pub mod operator;
 pub mod reconcile;
 pub mod trainings;
+mod watch;

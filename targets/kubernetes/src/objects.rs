@@ -14,7 +14,6 @@
 mod cache;
 mod decision;
 mod error;
-mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,7 +21,6 @@ use std::time::{Duration, Instant};
 
 use crds::MLEnvironmentStatus;
 use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
-use kube::core::ObjectMeta;
 use kube::{Api, Client};
 use planner::finding::{Disposition, Reason};
 use planner::names::EnvironmentName;
@@ -34,6 +32,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
+use crate::watch::{Heard, follow};
 use cache::Cache;
 use decision::{Decision, Wanted, decide, foreign};
 use error::{is_field_conflict, is_silence, target_error, unavailable};
@@ -112,7 +111,10 @@ impl Objects {
         let mut apis = BTreeMap::new();
         for kind in Kind::ALL {
             let api = Api::namespaced_with(client.clone(), namespace, &resource_type(kind));
-            drop(watches.spawn(watch::follow(api.clone(), kind, shared.clone())));
+            let (followed, hearing) = (api.clone(), shared.clone());
+            drop(watches.spawn(async move {
+                follow(followed, None, |heard| hearing.hear(kind, heard)).await;
+            }));
             apis.insert(kind, api);
         }
         Self {
@@ -428,28 +430,32 @@ impl Shared {
         is_listed.then_some(Ok(()))
     }
 
+    fn hear(&self, kind: Kind, heard: Heard<'_, DynamicObject>) {
+        match heard {
+            Heard::Listed(objects, version) => self.listed(kind, objects, version),
+            Heard::Followed => self.state().hearing.entry(kind).or_default().failure = None,
+            Heard::Changed(object) => {
+                let is_news = self.state().cache.take(kind, object);
+                self.tell(is_news);
+            }
+            Heard::Gone(object) => {
+                let is_news = self.state().cache.gone(kind, &object.metadata);
+                self.tell(is_news);
+            }
+            Heard::Failed(error) => self.failed(kind, error),
+        }
+    }
+
     fn listed(&self, kind: Kind, objects: Vec<DynamicObject>, version: &str) {
         let mut state = self.state();
         let is_news = state.cache.listed(kind, objects, version);
-        state.hearing.entry(kind).or_default().is_listed = true;
+        *state.hearing.entry(kind).or_default() = Hearing {
+            is_listed: true,
+            failure: None,
+        };
         drop(state);
         self.looked.notify_waiters();
         self.tell(is_news);
-    }
-
-    fn changed(&self, kind: Kind, object: DynamicObject) {
-        let is_news = self.state().cache.take(kind, object);
-        self.tell(is_news);
-    }
-
-    fn gone(&self, kind: Kind, metadata: &ObjectMeta) {
-        let is_news = self.state().cache.gone(kind, metadata);
-        self.tell(is_news);
-    }
-
-    /// Notes that a kind is followed.
-    fn heard(&self, kind: Kind) {
-        self.state().hearing.entry(kind).or_default().failure = None;
     }
 
     fn failed(&self, kind: Kind, error: &kube::Error) {

@@ -22,7 +22,6 @@ mod observe;
 mod queue;
 pub mod release;
 mod run;
-mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};

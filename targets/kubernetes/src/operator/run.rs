@@ -18,10 +18,10 @@ use tokio::time::sleep;
 use super::child::{ChildId, ChildKind};
 use super::cluster::StepError;
 use super::queue::{Outcome, Queue};
-use super::watch::{Heard, follow};
 use super::{Operator, Stepped};
 use crate::build::Installation;
 use crate::leadership::{Moment, now};
+use crate::watch::{Heard, follow};
 
 /// How many objects are stepped at a time.
 const CONCURRENCY: usize = 16;
@@ -106,11 +106,11 @@ impl Loop {
         self.news.notify_one();
     }
 
-    fn hear_object(&self, heard: Heard<MLDeployment>) {
+    fn hear_object(&self, heard: Heard<'_, MLDeployment>) {
         let mut touched = BTreeSet::new();
         let mut index = self.operator.index();
         match heard {
-            Heard::Listed(objects) => {
+            Heard::Listed(objects, _version) => {
                 let listed: BTreeMap<ObjectName, MLDeployment> =
                     objects.into_iter().filter_map(named).collect();
                 for gone in index.all().iter().filter(|known| !listed.contains_key(*known)) {
@@ -130,15 +130,17 @@ impl Loop {
                     touched.extend(index.set(&name, None));
                 }
             }
+            Heard::Followed => {}
+            Heard::Failed(error) => cannot_follow("MLDeployment", error),
         }
         drop(index);
         self.touch(touched);
     }
 
-    fn hear_child(&self, kind: ChildKind, heard: Heard<DynamicObject>) {
+    fn hear_child(&self, kind: ChildKind, heard: Heard<'_, DynamicObject>) {
         match heard {
             // The first look at an object applies all its children anyway; a later list follows a gap.
-            Heard::Listed(children) => {
+            Heard::Listed(children, _version) => {
                 let owners: Vec<ObjectName> = children
                     .iter()
                     .filter_map(|child| self.saw(kind, child, true))
@@ -147,6 +149,10 @@ impl Loop {
             }
             Heard::Changed(child) => self.touch(self.saw(kind, &child, true)),
             Heard::Gone(child) => self.touch(self.saw(kind, &child, false)),
+            Heard::Followed => {}
+            // A cluster need not know the kind: steps say what that means.
+            Heard::Failed(kube::Error::Api(status)) if status.code == 404 => {}
+            Heard::Failed(error) => cannot_follow(&kind.resource().kind, error),
         }
     }
 
@@ -208,6 +214,10 @@ impl Loop {
         let wait = [wait, soon, Some(RESYNC)].into_iter().flatten().min();
         now() + wait.unwrap_or(RESYNC)
     }
+}
+
+fn cannot_follow(kind: &str, error: &kube::Error) {
+    tracing::warn!(kind, %error, "cannot follow a kind; it is tried again");
 }
 
 fn named(object: MLDeployment) -> Option<(ObjectName, MLDeployment)> {

@@ -1,17 +1,15 @@
 //! Follows one kind: a list, then a watch from there on, resumed where it ends, begun anew where the server has forgotten.
 
+use std::fmt::Debug;
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use kube::Api;
 use kube::api::{ListParams, WatchParams};
-use kube::core::{DynamicObject, Status, WatchEvent};
-use planner::object::Kind;
+use kube::core::{Status, WatchEvent};
+use serde::de::DeserializeOwned;
 use tokio::time::{sleep, timeout};
-
-use super::Shared;
 
 /// How many objects one answer of a list holds.
 const PAGE: u32 = 500;
@@ -19,9 +17,23 @@ const PAGE: u32 = 500;
 const WATCH_SECONDS: u32 = 240;
 /// A connection that says nothing for longer than the server would is dead.
 const SILENCE_MAX: Duration = Duration::from_secs(250);
-/// How long is waited after a failure: doubled each time.
+/// How long is waited after an end: doubled each time.
 const WAIT_MIN: Duration = Duration::from_millis(100);
 const WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// What is heard of a kind.
+pub(crate) enum Heard<'a, K> {
+    /// All that there are, as they were at a version.
+    Listed(Vec<K>, &'a str),
+    /// The server has begun to tell what changes.
+    Followed,
+    /// One was made or changed.
+    Changed(K),
+    /// One is gone.
+    Gone(K),
+    /// It cannot be followed; it is tried again.
+    Failed(&'a kube::Error),
+}
 
 /// Why a watch is over.
 enum Over {
@@ -32,27 +44,30 @@ enum Over {
     Failed(kube::Error),
 }
 
-/// Follows a kind for ever.
-pub(super) async fn follow(api: Api<DynamicObject>, kind: Kind, shared: Arc<Shared>) {
+/// Follows a kind for ever, as far as its objects have these labels.
+pub(crate) async fn follow<K>(api: Api<K>, labels: Option<&str>, hear: impl Fn(Heard<'_, K>))
+where
+    K: kube::Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
     let mut version = None;
     let mut wait = WAIT_MIN;
     loop {
         let began = Instant::now();
         let over = match &mut version {
-            None => match list(&api, kind, &shared).await {
-                Ok(listed) => {
+            None => match list(&api, labels).await {
+                Ok((objects, listed)) => {
+                    hear(Heard::Listed(objects, &listed));
                     version = Some(listed);
-                    shared.heard(kind);
                     continue;
                 }
                 Err(error) => Over::Failed(error),
             },
-            Some(version) => watch(&api, kind, version, &shared).await,
+            Some(version) => watch(&api, labels, version, &hear).await,
         };
         match over {
             Over::Closed => {}
             Over::Forgotten => version = None,
-            Over::Failed(error) => shared.failed(kind, &error),
+            Over::Failed(error) => hear(Heard::Failed(&error)),
         }
         // Whatever ends at once is not begun again at once.
         if began.elapsed() > WAIT_MAX {
@@ -63,33 +78,44 @@ pub(super) async fn follow(api: Api<DynamicObject>, kind: Kind, shared: Arc<Shar
     }
 }
 
-/// Lists everything and returns the version that it is of.
-async fn list(api: &Api<DynamicObject>, kind: Kind, shared: &Shared) -> Result<String, kube::Error> {
+/// Lists everything, and returns the version that it is of.
+async fn list<K>(api: &Api<K>, labels: Option<&str>) -> Result<(Vec<K>, String), kube::Error>
+where
+    K: Clone + DeserializeOwned + Debug,
+{
     let mut objects = Vec::new();
     let mut next = None;
     loop {
         let mut params = ListParams::default().limit(PAGE);
+        params.label_selector = labels.map(ToOwned::to_owned);
         params.continue_token = next;
         let page = api.list(&params).await?;
         objects.extend(page.items);
         next = page.metadata.continue_.filter(|token| !token.is_empty());
         if next.is_none() {
-            let version = page.metadata.resource_version.unwrap_or_default();
-            shared.listed(kind, objects, &version);
-            return Ok(version);
+            return Ok((objects, page.metadata.resource_version.unwrap_or_default()));
         }
     }
 }
 
 /// Takes in what changes from a version on, and moves it on.
-async fn watch(api: &Api<DynamicObject>, kind: Kind, version: &mut String, shared: &Shared) -> Over {
-    let params = WatchParams::default().timeout(WATCH_SECONDS);
+async fn watch<K>(
+    api: &Api<K>,
+    labels: Option<&str>,
+    version: &mut String,
+    hear: &impl Fn(Heard<'_, K>),
+) -> Over
+where
+    K: kube::Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    let mut params = WatchParams::default().timeout(WATCH_SECONDS);
+    params.label_selector = labels.map(ToOwned::to_owned);
     let events = match api.watch(&params, version).await {
         Ok(events) => events,
         Err(kube::Error::Api(status)) if is_forgotten(&status) => return Over::Forgotten,
         Err(error) => return Over::Failed(error),
     };
-    shared.heard(kind);
+    hear(Heard::Followed);
     let mut events = pin!(events);
     loop {
         let event = match timeout(SILENCE_MAX, events.next()).await {
@@ -100,12 +126,12 @@ async fn watch(api: &Api<DynamicObject>, kind: Kind, version: &mut String, share
         };
         match event {
             WatchEvent::Added(object) | WatchEvent::Modified(object) => {
-                move_on(version, object.metadata.resource_version.as_ref());
-                shared.changed(kind, object);
+                move_on(version, &object);
+                hear(Heard::Changed(object));
             }
             WatchEvent::Deleted(object) => {
-                move_on(version, object.metadata.resource_version.as_ref());
-                shared.gone(kind, &object.metadata);
+                move_on(version, &object);
+                hear(Heard::Gone(object));
             }
             WatchEvent::Bookmark(bookmark) => *version = bookmark.metadata.resource_version,
             WatchEvent::Error(status) if is_forgotten(&status) => return Over::Forgotten,
@@ -114,8 +140,8 @@ async fn watch(api: &Api<DynamicObject>, kind: Kind, version: &mut String, share
     }
 }
 
-fn move_on(version: &mut String, newer: Option<&String>) {
-    if let Some(newer) = newer {
+fn move_on<K: kube::Resource>(version: &mut String, object: &K) {
+    if let Some(newer) = &object.meta().resource_version {
         version.clone_from(newer);
     }
 }
