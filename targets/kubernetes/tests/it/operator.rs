@@ -55,6 +55,13 @@ fn images(deployment: &Value) -> Value {
     deployment["spec"]["template"]["spec"]["containers"][0]["image"].clone()
 }
 
+/// Says whether a Deployment's controller has told all that it has to tell.
+fn is_told(deployment: &Value) -> bool {
+    let conditions = deployment.pointer("/status/conditions").and_then(Value::as_array);
+    let mut conditions = conditions.into_iter().flatten();
+    conditions.any(|condition| condition["reason"] == "NewReplicaSetAvailable")
+}
+
 #[tokio::test]
 async fn children_are_exactly_those_expected_and_a_weight_changes_the_route_alone() {
     let Some(mut world) = World::begin().await else {
@@ -77,7 +84,9 @@ async fn children_are_exactly_those_expected_and_a_weight_changes_the_route_alon
         .until("iris", "Idle v20261101-120000 v20261102-120000 10")
         .await;
     assert_eq!(world.routed("iris").await, Some(10));
-    world.steps(2).await;
+    for track in ["iris-stable", "iris-canary"] {
+        world.until_child(DEPLOYMENTS, track, is_told).await;
+    }
     let before = world.children().await;
     world.commit("iris", &object(spec(1, Some((2, 50))))).await;
     world
@@ -107,7 +116,7 @@ async fn children_are_exactly_those_expected_and_a_weight_changes_the_route_alon
     world.stop().await;
     let object = world.object("iris").await;
     world.start().await;
-    world.steps(2).await;
+    world.stepped().await;
     assert_eq!(world.children().await, after);
     assert_eq!(world.object("iris").await, object);
     world.stop().await;
@@ -147,7 +156,6 @@ async fn what_others_do_to_children_is_done_over() {
     world
         .until("iris", "Idle v20261101-120000 v20261102-120000 10")
         .await;
-    world.steps(1).await;
     // A child is deleted.
     let service = format!("{}/iris-stable", world.path("api/v1/services"));
     let before = world.ask(Method::GET, &service, &Value::Null).await;

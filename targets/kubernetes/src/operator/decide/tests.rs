@@ -1,5 +1,7 @@
 //! One step of an object, as a table: what is seen → where it stands, and what is done to its children, in order.
 
+mod claims;
+
 use crds::convert::deployment_object;
 use expect_test::{Expect, expect};
 use planner::deployment::{Autoscaling, Canary, ResolvedDeployment, ResolvedPin};
@@ -496,109 +498,6 @@ fn a_drain_has_an_end() {
     let case = Case::serving(spec(1, Some((2, 50))), 50).deleted(-601);
     let decided = case.decide();
     assert!(decided.is_given_up && !decided.is_kept);
-}
-
-#[test]
-fn what_another_object_has_is_left_to_it() {
-    check(
-        &Case::serving(spec(1, None), 0).beside("z", false, false),
-        &expect![[r#"
-            Waits, Stalled/OtherHasModel, weight 0%, kept
-        "#]],
-    );
-    check(
-        &Case::serving(spec(1, None), 0).beside("a", false, false),
-        &expect![[r#"
-            Has, Reconciling/Preparing, weight 0%, kept
-            apply HTTPRoute iris-route
-            apply Service iris-stable
-            apply PodDisruptionBudget iris-stable
-            apply Deployment iris-stable
-            delete HorizontalPodAutoscaler iris-stable
-            delete Deployment iris-canary
-            delete PodDisruptionBudget iris-canary
-            delete Service iris-canary
-        "#]],
-    );
-    check(
-        &Case::serving(spec(1, None), 0).beside("z", true, true),
-        &expect![[r#"
-            Has, Reconciling/Preparing, weight 0%, kept
-            apply HTTPRoute iris-route
-            apply Service iris-stable
-            apply PodDisruptionBudget iris-stable
-            apply Deployment iris-stable
-            delete HorizontalPodAutoscaler iris-stable
-            delete Deployment iris-canary
-            delete PodDisruptionBudget iris-canary
-            delete Service iris-canary
-        "#]],
-    );
-}
-
-#[test]
-fn an_object_that_goes_covers_for_the_next_until_that_serves() {
-    check(
-        &Case::serving(spec(1, None), 0)
-            .deleted(-20)
-            .beside("z", false, false),
-        &expect![[r#"
-            Covers, Reconciling/Preparing, weight 0%, kept
-            apply HTTPRoute iris-route
-            apply Service iris-stable
-            apply PodDisruptionBudget iris-stable
-            apply Deployment iris-stable
-            delete HorizontalPodAutoscaler iris-stable
-            delete Deployment iris-canary
-            delete PodDisruptionBudget iris-canary
-            delete Service iris-canary
-        "#]],
-    );
-    check(
-        &Case::serving(spec(1, None), 0)
-            .deleted(-20)
-            .beside("z", true, false),
-        &expect![[r#"
-            Leaves, Reconciling/Draining, weight 0%, kept
-            delete HTTPRoute iris-route
-            delete Ingress iris-route-canary
-            delete Ingress iris-route
-            delete Service iris-route
-            delete Deployment iris-route
-            delete PodDisruptionBudget iris-route
-            delete ConfigMap iris-route
-        "#]],
-    );
-}
-
-#[test]
-fn an_object_that_turned_covers_what_it_served_and_then_drains_it() {
-    let turned = || {
-        let mut turned = spec(4, None);
-        turned.model = "wine".parse().unwrap();
-        let mut case = Case::serving(turned, 0);
-        case.leaves_since = Some(at(-20));
-        case
-    };
-    check(
-        &turned().beside("z", false, false),
-        &expect![[r#"
-        Covers, Reconciling/Waiting, weight 0%, kept
-    "#]],
-    );
-    check(
-        &turned().beside("z", true, false),
-        &expect![[r#"
-        Leaves, Reconciling/Draining, weight 0%, kept
-        delete HTTPRoute iris-route
-        delete Ingress iris-route-canary
-        delete Ingress iris-route
-        delete Service iris-route
-        delete Deployment iris-route
-        delete PodDisruptionBudget iris-route
-        delete ConfigMap iris-route
-    "#]],
-    );
 }
 
 #[test]
