@@ -5,6 +5,7 @@ mod crds;
 mod health;
 mod key;
 pub(crate) mod model;
+mod operator;
 mod plan;
 mod reconcile;
 pub(crate) mod registry;
@@ -32,6 +33,8 @@ pub(crate) enum Command {
     Plan(plan::PlanArguments),
     /// Apply a commit to a data directory without serving it: train, publish, move aliases
     Reconcile(reconcile::ReconcileArguments),
+    /// Make the Deployments, Services and routes of a namespace follow its MLDeployments
+    Operator(operator::OperatorArguments),
     /// Show how an environment stands; exits 1 if not all serves as Git declares
     Status(status::StatusArguments),
     /// Watch or stop the rollout of one model
@@ -58,7 +61,9 @@ impl Command {
     /// Says whether it ends in order when it is asked to; any other is ended by the signal itself.
     pub(crate) fn catches_signals(&self) -> bool {
         match self {
-            Self::Up(_) | Self::Reconcile(_) | Self::Serve(_) | Self::ControlPlane(_) => true,
+            Self::Up(_) | Self::Reconcile(_) | Self::Operator(_) | Self::Serve(_) | Self::ControlPlane(_) => {
+                true
+            }
             Self::Validate(_)
             | Self::Plan(_)
             | Self::Status(_)
@@ -79,6 +84,7 @@ impl Command {
             Self::Validate(arguments) => validate::run(&arguments),
             Self::Plan(arguments) => plan::run(&arguments),
             Self::Reconcile(arguments) => reconcile::run(&arguments),
+            Self::Operator(arguments) => operator::run(arguments),
             Self::Status(arguments) => status::run(&arguments),
             Self::Rollout(arguments) => rollout::run(&arguments),
             Self::Model(arguments) => model::run(arguments),

@@ -39,7 +39,7 @@ pub(super) fn run(arguments: &ReconcileArguments, namespace: &str) -> Result<Exi
         namespace: namespace.to_owned(),
         data_dir: arguments.data.data_dir.clone(),
         dataset_roots: arguments.datasets.roots()?,
-        identity: format!("{}_{}", host(), random_id()?),
+        identity: identity()?,
         installation,
         terms: Terms::default(),
     };
@@ -55,6 +55,11 @@ pub(super) fn run(arguments: &ReconcileArguments, namespace: &str) -> Result<Exi
     let bound = arguments.control_plane.bind(&arguments.listener, None)?;
     let terminal = Terminal::new(arguments.output.output);
     serving::block_on(follow(options, bound, terminal, signals))?
+}
+
+/// Returns who this process is in an election: no other has ever been it.
+pub(crate) fn identity() -> Result<String, Failure> {
+    Ok(format!("{}_{}", host(), random_id()?))
 }
 
 /// Returns what the machine calls itself: in a cluster, the Pod's name.

@@ -2,7 +2,7 @@
 
 use crds::MLDeployment;
 use kube::api::ListParams;
-use kube::{Api, Client};
+use kube::{Api, Client, Config};
 
 use super::cluster::{Cluster, StepError};
 use super::decide;
@@ -25,13 +25,14 @@ pub struct NotReleased {
 /// # Errors
 ///
 /// The cluster does not answer, or somebody else goes on writing an object.
-pub async fn release(client: Client, namespace: &str) -> Result<usize, NotReleased> {
-    let objects: Api<MLDeployment> = Api::namespaced(client.clone(), namespace);
-    let cluster = Cluster::new(client, namespace);
+pub async fn release(config: Config, namespace: &str) -> Result<usize, NotReleased> {
     let failed = |object: &str, why: &dyn std::fmt::Display| NotReleased {
         object: object.to_owned(),
         why: why.to_string(),
     };
+    let client = Client::try_from(config).map_err(|error| failed("any object", &error))?;
+    let objects: Api<MLDeployment> = Api::namespaced(client.clone(), namespace);
+    let cluster = Cluster::new(client, namespace);
     let mut released = 0;
     let mut params = ListParams::default().limit(PAGE);
     loop {

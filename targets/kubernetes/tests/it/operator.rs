@@ -325,8 +325,7 @@ async fn a_release_leaves_no_finalizer() {
     world.commit("iris", &object(spec(1, None))).await;
     world.until("iris", "Idle v20261101-120000 - 0").await;
     world.stop().await;
-    let released =
-        kubernetes::operator::release::release(world.namespace.client(), world.namespace.name()).await;
+    let released = kubernetes::operator::release::release(world.config().await, world.namespace.name()).await;
     assert_eq!(released.unwrap(), 1);
     assert_eq!(world.object("iris").await.metadata.finalizers, None);
 }

@@ -90,12 +90,7 @@ impl World {
 
     pub(super) async fn of(namespace: Namespace) -> Self {
         let starts = Arc::new(AtomicBool::new(true));
-        let config = namespace
-            .control_plane()
-            .config()
-            .await
-            .expect("it is configured");
-        let client = kube::Client::try_from(config).expect("there is a client");
+        let client = kube::Client::try_from(config_of(&namespace).await).expect("there is a client");
         let kubelet = tokio::spawn(play(client, namespace.name().to_owned(), Arc::clone(&starts)));
         let mut world = Self {
             namespace,
@@ -108,13 +103,12 @@ impl World {
         world
     }
 
+    pub(super) async fn config(&self) -> kube::Config {
+        config_of(&self.namespace).await
+    }
+
     pub(super) async fn start(&mut self) {
-        let config = self
-            .namespace
-            .control_plane()
-            .config()
-            .await
-            .expect("it is configured");
+        let config = self.config().await;
         let client = kube::Client::try_from(config).expect("there is a client");
         let installation = Installation {
             environment: "staging".parse().expect("a name"),
@@ -278,6 +272,14 @@ impl World {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
+}
+
+async fn config_of(namespace: &Namespace) -> kube::Config {
+    namespace
+        .control_plane()
+        .config()
+        .await
+        .expect("it is configured")
 }
 
 impl Drop for World {

@@ -1,0 +1,282 @@
+//! `aurora operator`: makes a namespace follow its MLDeployments, beside its health and its metrics. `release` lets go of
+//! what an operator that is gone would still have to drain.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, Subcommand};
+use kubernetes::build::{DatasetClaim, Installation};
+use kubernetes::leadership::Terms;
+use kubernetes::operator::{self, Health, Options};
+use kubernetes::reconcile::{self, REGISTRY};
+use planner::names::EnvironmentName;
+use planner::route::Gateway;
+use registry::Store;
+use serde_json::{Value, json};
+use server::{Metrics, StatusSource};
+
+use crate::arguments::OutputArguments;
+use crate::clock;
+use crate::cluster_view::Controller;
+use crate::commands::reconcile::identity;
+use crate::failure::{DONE, ERROR, Failure};
+use crate::listeners::{Bound, ControlPlaneArguments, ListenerArguments};
+use crate::serving::{self, Parts};
+use crate::signals::Signals;
+use crate::terminal::{Announcer, Terminal};
+
+/// Flags of `aurora operator`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct OperatorArguments {
+    #[command(subcommand)]
+    command: Option<OperatorCommand>,
+
+    /// The namespace whose MLDeployments are followed
+    #[arg(long, env = "AURORA_NAMESPACE", value_name = "NAME", required = true)]
+    namespace: Option<String>,
+
+    /// The environment that the namespace is
+    #[arg(long, env = "AURORA_ENVIRONMENT", value_name = "NAME", default_value = "dev")]
+    environment: EnvironmentName,
+
+    /// The image of the pods that serve and train: Aurora's own
+    #[arg(long, env = "AURORA_IMAGE", value_name = "IMAGE", required = true)]
+    image: Option<String>,
+
+    /// Where pods that serve fetch their model
+    #[arg(
+        long,
+        env = "AURORA_ARTIFACTS",
+        value_name = "URL",
+        default_value = "http://aurora-control-plane:8000"
+    )]
+    artifacts: String,
+
+    /// The Secret whose `inference` is the key with which they do
+    #[arg(
+        long,
+        env = "AURORA_KEYS_SECRET",
+        value_name = "NAME",
+        default_value = "aurora-keys"
+    )]
+    keys_secret: String,
+
+    /// The claim of the volume that is the registry
+    #[arg(
+        long,
+        env = "AURORA_REGISTRY_CLAIM",
+        value_name = "NAME",
+        default_value = "aurora-model-pvc"
+    )]
+    registry_claim: String,
+
+    /// A folder that jobs may read data from, and the claim of its volume; may be given several times
+    #[arg(
+        long,
+        env = "AURORA_DATASET_CLAIM",
+        value_name = "FOLDER=CLAIM",
+        value_delimiter = ',',
+        value_parser = dataset_claim
+    )]
+    dataset_claim: Vec<DatasetClaim>,
+
+    /// The Gateway of routes that name none, in the namespace or as NAMESPACE/NAME
+    #[arg(
+        long,
+        env = "AURORA_GATEWAY",
+        value_name = "NAME",
+        default_value = "inference",
+        value_parser = gateway
+    )]
+    gateway: Gateway,
+
+    #[command(flatten)]
+    control_plane: ControlPlaneArguments,
+    #[command(flatten)]
+    listener: ListenerArguments,
+    #[command(flatten)]
+    output: OutputArguments,
+}
+
+#[derive(Debug, Subcommand)]
+enum OperatorCommand {
+    /// Let go of the MLDeployments of a namespace whose operator is gone for good, for uninstalling
+    Release(ReleaseArguments),
+}
+
+#[derive(Debug, Args)]
+struct ReleaseArguments {
+    /// The namespace
+    #[arg(long, env = "AURORA_NAMESPACE", value_name = "NAME")]
+    namespace: String,
+    #[command(flatten)]
+    output: OutputArguments,
+}
+
+pub(crate) fn run(arguments: OperatorArguments) -> Result<ExitCode, Failure> {
+    let OperatorArguments {
+        command,
+        namespace,
+        environment,
+        image,
+        artifacts,
+        keys_secret,
+        registry_claim,
+        dataset_claim,
+        gateway,
+        control_plane,
+        listener,
+        output,
+    } = arguments;
+    if let Some(OperatorCommand::Release(arguments)) = command {
+        let signals = Signals::catch(ERROR)?;
+        return serving::block_on(release(arguments, signals))?;
+    }
+    let (Some(namespace), Some(image)) = (namespace, image) else {
+        unreachable!("invariant: clap requires both where there is no subcommand");
+    };
+    let options = Options {
+        installation: Installation {
+            environment,
+            namespace,
+            image,
+            control_plane: artifacts,
+            keys_secret,
+            registry_claim,
+            dataset_claims: dataset_claim,
+            gateway,
+        },
+        identity: identity()?,
+        terms: Terms::default(),
+        clock: clock::now,
+    };
+    let signals = Signals::catch(DONE)?;
+    let bound = control_plane.bind(&listener, None)?;
+    serving::block_on(lead(options, bound, Terminal::new(output.output), signals))?
+}
+
+async fn lead(
+    options: Options,
+    bound: Bound,
+    terminal: Terminal,
+    signals: Signals,
+) -> Result<ExitCode, Failure> {
+    let mut parts = Parts::begin(signals);
+    let config = reconcile::config().await?;
+    let health = Arc::new(Health::default());
+    let address = bound.address;
+    let namespace = options.installation.namespace.clone();
+    parts.control_plane(
+        Store::at(REGISTRY.as_ref()),
+        Arc::new(Steps(health.clone())),
+        Arc::new(Controller),
+        Metrics::new(),
+        bound,
+    )?;
+    let stopped = parts.stopped();
+    parts.spawn("operator", operator::lead(config, options, health, stopped));
+    parts.supervisor().ready();
+    let said = Announcer::new(terminal)?;
+    said.say(
+        [format!(
+            "operates namespace {namespace}; health and metrics: http://{address}"
+        )],
+        || json!({ "event": "operating", "namespace": namespace, "control_plane": address }),
+    );
+    parts.wait().await?;
+    parts.stop().await?;
+    said.flush();
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn release(arguments: ReleaseArguments, mut signals: Signals) -> Result<ExitCode, Failure> {
+    signals.begin();
+    let ReleaseArguments { namespace, output } = arguments;
+    let config = reconcile::config().await?;
+    let released = tokio::select! {
+        released = operator::release::release(config, &namespace) => released?,
+        () = signals.next() => return Err(Failure::new("stopped by a signal").hint("what was let go stays so")),
+    };
+    let terminal = Terminal::new(output.output);
+    if terminal.is_json() {
+        terminal.document(&json!({ "namespace": namespace, "released": released }))?;
+    } else {
+        terminal.line(format!("let go of {released} MLDeployments of {namespace}"))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What this process has done, for those who ask it.
+#[derive(Debug)]
+struct Steps(Arc<Health>);
+
+impl StatusSource for Steps {
+    fn status(&self) -> Value {
+        json!({ "operator": { "steps": self.0.steps(), "failures": self.0.failures() } })
+    }
+
+    fn age_seconds(&self) -> Option<f64> {
+        Some(0.0)
+    }
+}
+
+fn dataset_claim(text: &str) -> Result<DatasetClaim, String> {
+    match text.split_once('=') {
+        Some((folder, claim)) if folder.starts_with('/') && !claim.is_empty() => Ok(DatasetClaim {
+            folder: folder.to_owned(),
+            claim: claim.to_owned(),
+        }),
+        _ => Err("expected an absolute folder and a claim, e.g. /data=team-data".to_owned()),
+    }
+}
+
+fn gateway(text: &str) -> Result<Gateway, String> {
+    let (namespace, name) = match text.split_once('/') {
+        Some((namespace, name)) => (Some(namespace), name),
+        None => (None, text),
+    };
+    if name.is_empty() || name.contains('/') || namespace == Some("") {
+        return Err("expected a name, or a namespace and a name, e.g. gateways/inference".to_owned());
+    }
+    Ok(Gateway {
+        name: name.to_owned(),
+        namespace: namespace.map(str::to_owned),
+        section_name: None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_given_in_one_word_is_taken_apart() {
+        for (text, expected) in [
+            ("inference", Some((None, "inference"))),
+            ("gateways/inference", Some((Some("gateways"), "inference"))),
+            ("/inference", None),
+            ("gateways/", None),
+            ("a/b/c", None),
+            ("", None),
+        ] {
+            let found = gateway(text).ok();
+            let found = found
+                .as_ref()
+                .map(|found| (found.namespace.as_deref(), found.name.as_str()));
+            assert_eq!(found, expected, "{text}");
+        }
+        for (text, expected) in [
+            ("/data=team", Some(("/data", "team"))),
+            ("data=team", None),
+            ("/data=", None),
+            ("/data", None),
+        ] {
+            let found = dataset_claim(text).ok();
+            let found = found
+                .as_ref()
+                .map(|found| (found.folder.as_str(), found.claim.as_str()));
+            assert_eq!(found, expected, "{text}");
+        }
+    }
+}
