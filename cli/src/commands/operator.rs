@@ -182,7 +182,7 @@ async fn lead(
         [format!(
             "operates namespace {namespace}; health and metrics: http://{address}"
         )],
-        || json!({ "event": "operating", "namespace": namespace, "control_plane": address }),
+        || json!({ "event": "listening", "namespace": namespace, "control_plane": address }),
     );
     parts.wait().await?;
     parts.stop().await?;

@@ -185,7 +185,7 @@ async fn an_api_server_takes_objects_and_statuses_as_they_are_written() {
     );
 }
 
-fn definitions() -> Vec<Value> {
+pub(crate) fn definitions() -> Vec<Value> {
     let yaml = crds::crd_yaml().into_iter();
     yaml.map(|(_, yaml)| serde_yaml::from_str(&yaml).expect("YAML"))
         .collect()

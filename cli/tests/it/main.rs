@@ -21,6 +21,7 @@ mod exit_codes;
 mod faults;
 mod git;
 mod jobs;
+mod operated;
 mod pods;
 mod reading;
 mod release_before;

@@ -1,0 +1,292 @@
+//! `aurora operator` as a process, behind a real API server and its controllers: Pods are processes that run `aurora serve`,
+//! fed by `aurora control-plane`, and requests come through a gateway that follows the route late.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use http::Method;
+use serde_json::{Value, json};
+use testkit::{
+    Applied, Gateway, Image, Kubelet, Machine, Namespace, apply, gateway_api, install, namespace, send,
+};
+
+use crate::cluster::definitions;
+use crate::harness::{Ground, Up, aurora, eventually, get, note, post};
+
+const IMAGE: &str = "example.org/aurora:1";
+const MODEL: &str = "wine-quality";
+const ROW: &str = r#"{"inputs":[[10.0,0.35,0.47,2.0,0.061,6.0,11.0,0.99585,3.23,0.52,12.0]]}"#;
+/// How late requests follow a write of the route.
+const LAG: Duration = Duration::from_millis(800);
+/// How long anything may take.
+const PATIENCE: Duration = Duration::from_mins(4);
+
+/// A version and its digest.
+#[derive(Debug, Clone)]
+struct Pin {
+    version: String,
+    digest: String,
+}
+
+/// Everything that an installation has but the reconciler, whose part the test plays.
+struct Installation {
+    namespace: Namespace,
+    _node: Kubelet,
+    gateway: Gateway,
+    _control_plane: Up,
+    operator: Up,
+    stable: Pin,
+    canary: Pin,
+    _ground: Ground,
+}
+
+impl Installation {
+    async fn begin() -> Option<Self> {
+        let namespace = namespace().await?;
+        let client = namespace.client();
+        install(&client, &definitions())
+            .await
+            .expect("the kinds are served");
+        gateway_api(&client).await.expect("HTTPRoutes are served");
+        let secret = json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "aurora-keys" },
+            "stringData": { "inference": "none-is-asked-for-on-loopback" },
+        });
+        let secrets = format!("/api/v1/namespaces/{}/secrets", namespace.name());
+        let made = send(&client, Method::POST, "application/json", &secrets, &secret).await;
+        assert!(made.expect("the server answers").is_success());
+
+        let ground = Ground::dev();
+        let (stable, canary) = trained(&ground);
+        let artifacts = TcpListener::bind("127.0.0.1:0")
+            .expect("a port")
+            .local_addr()
+            .expect("an address");
+        let mut serving = aurora();
+        serving
+            .args([
+                "control-plane",
+                "--control-plane",
+                &artifacts.to_string(),
+                "--data-dir",
+            ])
+            .arg(ground.data());
+        let image = Image::of_program("/aurora", env!("CARGO_BIN_EXE_aurora"))
+            .with_variable("AURORA_TERMINATION_LOG", "/dev/termination-log");
+        let machine = Machine::new("node-of-operated").with_image(IMAGE, image);
+        let node = Kubelet::start(namespace.control_plane(), namespace.name(), machine).await;
+        let gateway = Gateway::start(namespace.control_plane(), namespace.name(), LAG).await;
+        let mut operating = aurora();
+        operating
+            .args([
+                "operator",
+                "--namespace",
+                namespace.name(),
+                "--image",
+                IMAGE,
+                "--control-plane",
+                "127.0.0.1:0",
+            ])
+            .args(["--artifacts", &format!("http://{artifacts}")])
+            .env("KUBECONFIG", namespace.control_plane().kubeconfig());
+        Some(Self {
+            _node: node.expect("a node"),
+            gateway: gateway.expect("a gateway"),
+            _control_plane: Up::watch(serving),
+            operator: Up::watch(operating),
+            namespace,
+            stable,
+            canary,
+            _ground: ground,
+        })
+    }
+
+    /// Writes the MLDeployment as the reconciler does after a commit.
+    async fn commit(&self, stable: &Pin, canary: Option<(&Pin, u64)>) {
+        let revision = "0123456789012345678901234567890123456789";
+        let mut annotations =
+            json!({ "aurora.io/revision": revision, "aurora.io/stable-revision": revision });
+        let mut spec = json!({
+            "modelName": MODEL,
+            "stable": { "version": stable.version, "digest": stable.digest, "replicas": 2 },
+        });
+        if let Some((canary, weight)) = canary {
+            annotations["aurora.io/canary-revision"] = revision.into();
+            spec["canary"] = json!({
+                "version": canary.version, "digest": canary.digest, "weight": weight, "replicas": 1,
+            });
+        }
+        let object = json!({
+            "apiVersion": crds::API_VERSION, "kind": "MLDeployment",
+            "metadata": {
+                "name": MODEL, "labels": { "aurora.io/environment": "dev" }, "annotations": annotations,
+            },
+            "spec": spec,
+        });
+        let collection = self.objects();
+        let how = Applied {
+            collection: &collection,
+            subresource: "",
+            manager: "aurora-reconciler",
+            is_dry_run: false,
+        };
+        let applied = apply(&self.namespace.client(), how, &object)
+            .await
+            .expect("the server answers");
+        assert!(applied.is_success(), "{applied:?}");
+    }
+
+    fn objects(&self) -> String {
+        format!(
+            "/apis/aurora.io/v1alpha1/namespaces/{}/mldeployments",
+            self.namespace.name()
+        )
+    }
+
+    /// Waits until the status says what each track serves, and the weight.
+    async fn until(&mut self, stable: &Pin, canary: Option<&Pin>, weight: u64) {
+        let began = std::time::Instant::now();
+        let path = format!("{}/{MODEL}", self.objects());
+        let wanted = json!([
+            stable.version,
+            canary.map(|canary| &canary.version),
+            weight,
+            "Idle"
+        ]);
+        loop {
+            let found = send(&self.namespace.client(), Method::GET, "", &path, &Value::Null).await;
+            let status = found.expect("the server answers").body["status"].clone();
+            let version = |track: &str| status[track]["version"].clone();
+            let seen = json!([
+                version("stable"),
+                version("canary"),
+                status["weight"],
+                status["state"]
+            ]);
+            if seen == wanted {
+                return;
+            }
+            assert!(
+                self.operator.ended().is_none(),
+                "the operator ended: {:?}",
+                self.operator.events()
+            );
+            assert!(began.elapsed() < PATIENCE, "{wanted}: {status}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+/// Trains what the example declares, and returns its two versions of the model.
+fn trained(ground: &Ground) -> (Pin, Pin) {
+    let up = ground.up();
+    let pin = |alias: &str| {
+        eventually("both versions are there", || {
+            let found = get(up.control_plane, &format!("/models/{MODEL}/{alias}"));
+            let found = (found.status == 200).then(|| found.json())?;
+            Some(Pin {
+                version: found["version"].as_str()?.to_owned(),
+                digest: found.pointer("/artifact/digest")?.as_str()?.to_owned(),
+            })
+        })
+    };
+    let pins = (pin("stable"), pin("canary"));
+    assert!(up.stop().success());
+    pins
+}
+
+/// Asks all the time, and counts what was answered: by version, or by the code of a failure.
+struct Load {
+    counts: Arc<Mutex<BTreeMap<String, usize>>>,
+    is_over: Arc<AtomicBool>,
+    asking: JoinHandle<()>,
+}
+
+impl Load {
+    fn begin(gateway: SocketAddr) -> Self {
+        let counts: Arc<Mutex<BTreeMap<String, usize>>> = Arc::default();
+        let is_over = Arc::new(AtomicBool::new(false));
+        let (counting, ends) = (counts.clone(), is_over.clone());
+        let asking = std::thread::spawn(move || {
+            while !ends.load(Ordering::Relaxed) {
+                let told = ask(gateway);
+                *counting
+                    .lock()
+                    .expect("no panic under the lock")
+                    .entry(told)
+                    .or_default() += 1;
+            }
+        });
+        Self {
+            counts,
+            is_over,
+            asking,
+        }
+    }
+
+    fn counted(&self) -> BTreeMap<String, usize> {
+        self.counts.lock().expect("no panic under the lock").clone()
+    }
+
+    fn end(self) -> BTreeMap<String, usize> {
+        self.is_over.store(true, Ordering::Relaxed);
+        self.asking.join().expect("it only asks");
+        std::mem::take(&mut *self.counts.lock().expect("no panic under the lock"))
+    }
+}
+
+fn ask(gateway: SocketAddr) -> String {
+    let answer = post(
+        gateway,
+        &format!("/predict/{MODEL}"),
+        &[("content-type", "application/json")],
+        ROW,
+    );
+    match answer.status {
+        200 => answer.version().to_owned(),
+        code => format!("{code} {}", answer.body),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_canary_comes_takes_half_and_is_promoted_and_no_request_is_lost() {
+    let Some(mut installation) = Installation::begin().await else {
+        return;
+    };
+    let (stable, canary) = (installation.stable.clone(), installation.canary.clone());
+    let gateway = installation.gateway.address();
+    installation.commit(&stable, None).await;
+    installation.until(&stable, None, 0).await;
+    eventually("the gateway follows", || {
+        (ask(gateway) == stable.version).then_some(())
+    });
+
+    let load = Load::begin(gateway);
+    installation.commit(&stable, Some((&canary, 50))).await;
+    installation.until(&stable, Some(&canary), 50).await;
+    eventually("both versions answer", || {
+        let counted = load.counted();
+        [&stable, &canary]
+            .iter()
+            .all(|pin| counted.get(&pin.version).is_some_and(|count| *count > 50))
+            .then_some(())
+    });
+
+    installation.commit(&canary, None).await;
+    installation.until(&canary, None, 0).await;
+    // Nobody is sent back: from the promotion's end on the old version answers nobody.
+    for _ in 0..100 {
+        assert_eq!(ask(gateway), canary.version);
+    }
+    let counted = load.end();
+    note(&format!("operated: answers under load, by version: {counted:?}"));
+    let versions: Vec<&String> = counted.keys().collect();
+    let mut expected = [&stable.version, &canary.version];
+    expected.sort();
+    assert_eq!(versions, expected, "{counted:?}");
+    assert!(installation.operator.stop().success(), "it ends in order");
+}
