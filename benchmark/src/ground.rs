@@ -76,6 +76,7 @@ impl Ground {
             data: self.data(),
             core,
             wrapper: Vec::new(),
+            cluster: None,
         })
     }
 

@@ -15,6 +15,7 @@ pub mod load;
 pub mod predictions;
 pub mod process;
 pub mod processor;
+pub mod reconcile;
 pub mod replies;
 pub mod scale;
 pub mod scenario;

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use benchmark::figures::Report;
 use benchmark::ground::Place;
 use benchmark::swap::Effort;
-use benchmark::{idle, process, scale, server, soak, split, start, swap};
+use benchmark::{idle, process, reconcile, scale, server, soak, split, start, swap};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Reproduces each published figure (see benchmark/README.md).
@@ -83,6 +83,15 @@ enum Command {
         #[arg(long)]
         quick: bool,
     },
+    /// What keeping the objects of many models in a cluster costs, beside kubectl.
+    Reconcile {
+        /// How many models.
+        #[arg(long, default_value_t = reconcile::MODELS)]
+        models: usize,
+        /// Shorter, for development: the figures are rough.
+        #[arg(long)]
+        quick: bool,
+    },
     /// Commits, mistakes, collections, load and scrapes for a long time, and whether anything grows.
     Soak {
         /// How long, in minutes.
@@ -126,6 +135,14 @@ fn main() -> Result<ExitCode> {
                 scale::Effort::FULL
             };
             scale::run(&place, &models, seeded, &effort, &say)?
+        }
+        Command::Reconcile { models, quick } => {
+            let effort = if quick {
+                reconcile::Effort::QUICK
+            } else {
+                reconcile::Effort::FULL
+            };
+            reconcile::run(&place, models, effort, &say)?
         }
         Command::Soak { minutes, rate } => {
             let time = Duration::try_from_secs_f64(minutes * 60.0).context("--minutes")?;

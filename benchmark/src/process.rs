@@ -1,4 +1,4 @@
-//! `aurora up` as a process group of its own: started, watched, measured, stopped or killed with all its children.
+//! `aurora up`, or `aurora reconcile` in a cluster, as a process group of its own: started, watched, measured, stopped or killed with all its children.
 //!
 //! Dropping it kills the group.
 
@@ -39,9 +39,20 @@ pub struct Options {
     pub core: Option<usize>,
     /// A program that starts it, with its arguments, such as `strace`; empty: none.
     pub wrapper: Vec<String>,
+    /// Where it reconciles; absent: it is `aurora up`.
+    pub cluster: Option<Cluster>,
 }
 
-/// A running `aurora up`.
+/// Where `aurora reconcile` keeps objects.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    /// Says how the API server is reached.
+    pub kubeconfig: PathBuf,
+    /// The namespace.
+    pub namespace: String,
+}
+
+/// A running `aurora up` or `aurora reconcile`.
 #[derive(Debug)]
 pub struct Aurora {
     child: Child,
@@ -49,7 +60,7 @@ pub struct Aurora {
     log: PathBuf,
     /// Just before the process was started.
     pub started: Instant,
-    /// Where it answers inference.
+    /// Where it answers inference, if it does.
     pub inference: SocketAddr,
     /// Where its control plane answers.
     pub control_plane: SocketAddr,
@@ -94,16 +105,21 @@ impl Aurora {
                 command.env_remove(name);
             }
         }
+        match &options.cluster {
+            None => command.arg("up").arg("--inference").arg(inference.to_string()),
+            Some(cluster) => command.env("KUBECONFIG", &cluster.kubeconfig).args([
+                "reconcile",
+                "--namespace",
+                &cluster.namespace,
+            ]),
+        };
         command
-            .arg("up")
             .arg("--repo")
             .arg(&options.repository)
             .arg("--environment")
             .arg(&options.environment)
             .arg("--data-dir")
             .arg(&options.data)
-            .arg("--inference")
-            .arg(inference.to_string())
             .arg("--control-plane")
             .arg(control_plane.to_string())
             .stdin(Stdio::null())
@@ -136,7 +152,7 @@ impl Aurora {
     /// Fails with the last lines of its output if it has ended.
     pub fn check_running(&mut self) -> Result<()> {
         match self.child.try_wait()? {
-            Some(status) => bail!("aurora up ended with {status}:\n{}", self.output_tail()),
+            Some(status) => bail!("aurora ended with {status}:\n{}", self.output_tail()),
             None => Ok(()),
         }
     }
@@ -180,7 +196,7 @@ impl Aurora {
             thread::sleep(Duration::from_millis(5));
         }
         bail!(
-            "aurora up did not end within {} s of SIGTERM:\n{}",
+            "aurora did not end within {} s of SIGTERM:\n{}",
             DRAIN_WAIT_MAX.as_secs(),
             self.output_tail()
         )

@@ -7,7 +7,7 @@
 mod answers;
 pub(crate) mod client;
 mod commits;
-mod fleet;
+pub(crate) mod fleet;
 mod judge;
 pub(crate) mod meter;
 mod seed;
@@ -107,14 +107,14 @@ pub fn run(
 
 /// One number of models: a repository and a data directory, deleted when dropped.
 #[derive(Debug)]
-struct Site {
-    aurora: PathBuf,
-    folder: TempDir,
+pub(crate) struct Site {
+    pub(crate) aurora: PathBuf,
+    pub(crate) folder: TempDir,
     models: usize,
 }
 
 impl Site {
-    fn new(place: &Place, models: usize) -> Result<Self> {
+    pub(crate) fn new(place: &Place, models: usize) -> Result<Self> {
         if !place.aurora.is_file() {
             bail!(
                 "no aurora at {}: build it with `cargo build --release`, or name it with --aurora",
@@ -133,7 +133,7 @@ impl Site {
         if is_seeded {
             self.seed(say)?;
         }
-        let fleet = Fleet::declare(&self.repository(), self.models)?;
+        let fleet = Fleet::declare(&self.repository(), fleet::STANDALONE, self.models)?;
         let mut answers = Answers::new(fleet.registry(&self.data()), fleet.pins());
 
         let mut aurora = self.start(&fleet)?;
@@ -178,8 +178,8 @@ impl Site {
     }
 
     /// Trains the first model in a repository that declares no other, and publishes the others' versions.
-    fn seed(&self, say: Say<'_>) -> Result<()> {
-        let fleet = Fleet::declare(&self.repository(), 1)?;
+    pub(crate) fn seed(&self, say: Say<'_>) -> Result<()> {
+        let fleet = Fleet::declare(&self.repository(), fleet::STANDALONE, 1)?;
         let registry = fleet.registry(&self.data());
         let mut aurora = self.start(&fleet)?;
         Answers::new(registry.clone(), fleet.pins()).wait(&mut aurora, self.patience(true), say)?;
@@ -197,6 +197,7 @@ impl Site {
             data: self.data(),
             core: None,
             wrapper: Vec::new(),
+            cluster: None,
         })
     }
 
@@ -204,12 +205,12 @@ impl Site {
         self.folder.path().join("clone")
     }
 
-    fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
 
     /// Returns how long anything may take before the run is given up, on a busy machine too.
-    fn patience(&self, is_seeded: bool) -> Duration {
+    pub(crate) fn patience(&self, is_seeded: bool) -> Duration {
         let per_model = if is_seeded { 0.05 } else { 0.5 };
         #[expect(clippy::cast_precision_loss, reason = "counts of some ten thousand")]
         Duration::from_secs_f64(120.0 + self.models as f64 * per_model)
@@ -244,18 +245,7 @@ impl Site {
 
 /// Waits until the process has settled, and watches it rest for `period`.
 fn rest(aurora: &mut Aurora, period: Duration, measured: &mut Measured) -> Result<Spent> {
-    let settling = Instant::now();
-    let mut last = f64::INFINITY;
-    while settling.elapsed() < SETTLE_MAX {
-        let before = Reading::of(aurora)?;
-        thread::sleep(SETTLED_LOOK);
-        let share = Reading::of(aurora)?.since(&before).share();
-        if share < SETTLED_SHARE && share >= last * SETTLING_SHARE {
-            break;
-        }
-        last = share;
-    }
-    measured.add(Quantity::Settling, settling.elapsed().as_secs_f64());
+    measured.add(Quantity::Settling, settle(aurora)?.as_secs_f64());
     let before = Reading::of(aurora)?;
     while before.age() < period {
         thread::sleep(Duration::from_secs(1));
@@ -268,7 +258,23 @@ fn rest(aurora: &mut Aurora, period: Duration, measured: &mut Measured) -> Resul
     Ok(rest)
 }
 
+/// Waits until the process has settled, and returns how long that took.
+pub(crate) fn settle(aurora: &Aurora) -> Result<Duration> {
+    let settling = Instant::now();
+    let mut last = f64::INFINITY;
+    while settling.elapsed() < SETTLE_MAX {
+        let before = Reading::of(aurora)?;
+        thread::sleep(SETTLED_LOOK);
+        let share = Reading::of(aurora)?.since(&before).share();
+        if share < SETTLED_SHARE && share >= last * SETTLING_SHARE {
+            break;
+        }
+        last = share;
+    }
+    Ok(settling.elapsed())
+}
+
 #[expect(clippy::cast_precision_loss, reason = "a size in MB needs no 53 bits")]
-fn megabytes(bytes: u64) -> f64 {
+pub(crate) fn megabytes(bytes: u64) -> f64 {
     bytes as f64 / 1e6
 }

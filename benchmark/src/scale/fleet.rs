@@ -23,6 +23,8 @@ pub(crate) const STABLE: &str = "v20261101-120000";
 pub(crate) const CANARY: &str = "v20261120-093000";
 /// How many models have a canary.
 pub(crate) const CANARIES: usize = 4;
+/// The environment on one machine.
+pub(crate) const STANDALONE: &str = "{ target: Standalone }";
 /// How many models a folder has.
 const FOLDER: usize = 100;
 /// How many percent of the rows are held out; the seed of the holdout is the model's index.
@@ -36,13 +38,14 @@ pub(crate) struct Fleet {
 }
 
 impl Fleet {
-    /// Declares `models` models in the repository at `folder`, which may already declare some of them, and commits.
-    pub(crate) fn declare(folder: &Path, models: usize) -> Result<Self> {
+    /// Declares an environment by its spec, and `models` models in the repository at `folder`, which may already declare some
+    /// of them, and commits.
+    pub(crate) fn declare(folder: &Path, spec: &str, models: usize) -> Result<Self> {
         let inside = folder.join("environments").join(ENVIRONMENT);
         fs::create_dir_all(&inside).with_context(|| format!("failed to make {}", inside.display()))?;
         let environment = format!(
             "apiVersion: aurora.io/v1alpha1\nkind: MLEnvironment\nmetadata: {{ name: {ENVIRONMENT} }}\n\
-             spec: {{ target: Standalone }}\n"
+             spec: {spec}\n"
         );
         fs::write(inside.join("environment.yaml"), environment)?;
         for index in 0..models {
@@ -82,13 +85,25 @@ impl Fleet {
 
     /// Moves the weight of one model's canary by a commit.
     pub(crate) fn move_weight(&self, index: usize, weight: u8) -> Result<Oid> {
+        let canary = Some((CANARY.to_owned(), weight));
+        self.pin(index, STABLE, canary, &format!("weight {weight}"))
+    }
+
+    /// Changes what a model pins by a commit.
+    pub(crate) fn pin(
+        &self,
+        index: usize,
+        stable: &str,
+        canary: Option<(String, u8)>,
+        message: &str,
+    ) -> Result<Oid> {
         let model = model_name(index);
         let pins = Pins {
-            stable: STABLE.to_owned(),
-            canary: Some((CANARY.to_owned(), weight)),
+            stable: stable.to_owned(),
+            canary,
         };
         self.scenario
-            .commit(&model, &pins, &format!("{model}: weight {weight}"))
+            .commit(&model, &pins, &format!("{model}: {message}"))
     }
 }
 
@@ -170,9 +185,9 @@ mod tests {
     #[test]
     fn a_repository_grows_and_a_commit_moves_one_weight() {
         let folder = tempfile::tempdir().unwrap();
-        let first = Fleet::declare(folder.path(), 1).unwrap();
+        let first = Fleet::declare(folder.path(), STANDALONE, 1).unwrap();
         assert_eq!(first.pins().len(), 2);
-        let fleet = Fleet::declare(folder.path(), 6).unwrap();
+        let fleet = Fleet::declare(folder.path(), STANDALONE, 6).unwrap();
         assert_eq!(fleet.pins().len(), 6 + CANARIES);
         fleet.move_weight(3, 100).unwrap();
         let again = Scenario::from_folder(folder.path(), ENVIRONMENT).unwrap();

@@ -130,6 +130,7 @@ fn start(place: &Place, scenario: &KillScenario, slowed: bool) -> Result<Aurora>
         environment: ENVIRONMENT.to_owned(),
         data: place.data.clone(),
         core: None,
+        cluster: None,
         wrapper: if slowed {
             strace.map(str::to_owned).to_vec()
         } else {

@@ -29,10 +29,10 @@ const MAY_KNOW: [(&str, &[&str]); 6] = [
 ];
 /// What a target may know: never another target, nor what only the command line joins it to.
 const TARGET_MAY_KNOW: [&str; 4] = ["planner", "crds", "registry", "reconciler"];
-/// What only tests may know, and the recipe that builds what it starts. It knows the others in its own tests alone.
+/// What only tests may know, the recipe that builds what it starts, and the figures of a cluster. It knows the others in its own tests alone.
 const TESTKIT: &str = "testkit";
-/// The recipes of this repository.
-const RECIPES: &str = "xtask";
+/// The recipes and the figures of this repository.
+const MAY_KNOW_TESTKIT: [&str; 2] = ["xtask", "benchmark"];
 /// The folder of the targets.
 const TARGETS: &str = "targets/";
 
@@ -63,7 +63,7 @@ fn broken(metadata: &Metadata) -> Vec<String> {
             let is_ours = ours.contains(&name.as_str());
             let is_used = kind.as_deref() != Some("dev");
             let may = match (name == TESTKIT, package.name == TESTKIT) {
-                (true, _) => !is_used || package.name == RECIPES,
+                (true, _) => !is_used || MAY_KNOW_TESTKIT.contains(&package.name.as_str()),
                 (_, true) => !is_used,
                 _ => may_know.is_none_or(|may_know| may_know.contains(&name.as_str())),
             };
@@ -128,6 +128,7 @@ mod tests {
                 ("testkit", &[("kube", None), ("crds", Some("dev"))]),
                 ("crds", &[("planner", None), ("testkit", Some("dev"))]),
                 ("xtask", &[("testkit", None)]),
+                ("benchmark", &[("testkit", None), ("crds", None)]),
             ],
             &[],
         );
