@@ -3,6 +3,8 @@
 //! Each action is idempotent, and the process may die after any of them. One that fails stops what depends on it, never
 //! another model.
 
+use std::collections::BTreeSet;
+
 use planner::Timestamp;
 use planner::desired::Desired;
 use planner::finding::{Disposition, Reason};
@@ -99,32 +101,84 @@ pub(crate) struct World<'a> {
     pub(crate) store: &'a Store,
 }
 
-/// Carries out the plan's actions in their order.
+/// How many objects are written at most before what became of them is noted.
+const PUTS_MAX: usize = 64;
+
+/// Carries out the plan's actions in their order; objects that follow each other, and of which none takes over what another
+/// leaves, are handed to the target together.
 pub(crate) fn apply(plan: &Plan, desired: &Desired, world: World<'_>, now: Timestamp) -> Applied {
     let mut applied = Applied::default();
     let mut undone = Undone::default();
-    for action in &plan.actions {
+    let mut rest = plan.actions.as_slice();
+    while let Some((action, further)) = rest.split_first() {
         if undone.stops(action) {
             undone.add(action);
+            rest = further;
             continue;
         }
-        match carry_out(action, desired, world, now) {
-            Ok(()) => {
-                tracing::info!(action = %action, "applied");
-                applied.done.push(action.clone());
+        let puts = independent_puts(rest, &undone);
+        if puts.len() > 1 {
+            let (together, further) = rest.split_at(puts.len());
+            for (action, result) in together.iter().zip(world.target.put_all(&puts)) {
+                note(
+                    action,
+                    result.map_err(ApplyError::from),
+                    &mut applied,
+                    &mut undone,
+                );
             }
-            Err(error) => {
-                tracing::warn!(action = %action, %error, "could not apply");
-                applied.failed.push(Failed {
-                    action: action.clone(),
-                    subject: action.subject(),
-                    error,
-                });
-                undone.add(action);
-            }
+            rest = further;
+        } else {
+            note(
+                action,
+                carry_out(action, desired, world, now),
+                &mut applied,
+                &mut undone,
+            );
+            rest = further;
         }
     }
     applied
+}
+
+/// Notes what became of an action.
+fn note(action: &Action, result: Result<(), ApplyError>, applied: &mut Applied, undone: &mut Undone) {
+    match result {
+        Ok(()) => {
+            tracing::info!(action = %action, "applied");
+            applied.done.push(action.clone());
+        }
+        Err(error) => {
+            tracing::warn!(action = %action, %error, "could not apply");
+            applied.failed.push(Failed {
+                action: action.clone(),
+                subject: action.subject(),
+                error,
+            });
+            undone.add(action);
+        }
+    }
+}
+
+/// Returns the objects that the first actions write, as far as none of them depends on another or on what was not done.
+fn independent_puts(actions: &[Action], undone: &Undone) -> Vec<Object> {
+    let mut subjects = BTreeSet::new();
+    let puts = actions.iter().take(PUTS_MAX).map_while(|action| {
+        let object = match action {
+            Action::PutTraining { name, object, .. } => Object::Training(name.clone(), (**object).clone()),
+            // Whoever leaves a model waits for who takes it over.
+            Action::PutDeployment { name, object, from }
+                if from
+                    .as_ref()
+                    .is_none_or(|from| from.spec.model == object.spec.model) =>
+            {
+                Object::Deployment(name.clone(), (**object).clone())
+            }
+            _ => return None,
+        };
+        (!undone.stops(action) && subjects.insert(object.id())).then_some(object)
+    });
+    puts.collect()
 }
 
 fn carry_out(action: &Action, desired: &Desired, world: World<'_>, now: Timestamp) -> Result<(), ApplyError> {
@@ -212,4 +266,79 @@ fn carry_out(action: &Action, desired: &Desired, world: World<'_>, now: Timestam
         )?,
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use planner::deployment::{Deployment, ResolvedPin, STABLE_REPLICAS};
+    use planner::observed::DeploymentObject;
+
+    use super::*;
+
+    fn object(model: &str) -> DeploymentObject {
+        let revision = "a".repeat(40);
+        DeploymentObject {
+            spec: Deployment {
+                model: model.parse().unwrap(),
+                stable: ResolvedPin {
+                    version: "v20260101-000000".parse().unwrap(),
+                    digest: planner::names::Digest::of(b"artifact"),
+                },
+                replicas: STABLE_REPLICAS,
+                canary: None,
+                autoscaling: None,
+                pod: None,
+                route: None,
+                suspend: None,
+            },
+            revision: revision.parse().unwrap(),
+            stable_revision: revision.parse().unwrap(),
+            canary_revision: None,
+            abort: None,
+            behind: None,
+        }
+    }
+
+    /// An object's name, the model that it served, and the one that it will; none: it goes.
+    type Case<'a> = (&'a str, Option<&'a str>, Option<&'a str>);
+
+    fn action((name, from, to): Case<'_>) -> Action {
+        let name = name.parse().unwrap();
+        match to {
+            Some(to) => Action::PutDeployment {
+                name,
+                from: from.map(|from| Box::new(object(from))),
+                object: Box::new(object(to)),
+            },
+            None => Action::DeleteTraining { name },
+        }
+    }
+
+    #[test]
+    fn what_leaves_a_model_and_what_was_not_done_go_alone() {
+        let (new, same): (Case<'_>, Case<'_>) = (("a", None, Some("a")), ("b", Some("b"), Some("b")));
+        let check = |actions: &[Case<'_>], undone: &[Case<'_>], expect: &[&str]| {
+            let actions: Vec<Action> = actions.iter().copied().map(action).collect();
+            let mut not_done = Undone::default();
+            for case in undone {
+                not_done.add(&action(*case));
+            }
+            let puts = independent_puts(&actions, &not_done);
+            let names: Vec<String> = puts.iter().map(|put| put.id().name.to_string()).collect();
+            assert_eq!(names, expect, "{actions:?}");
+        };
+        check(&[new, same], &[], &["a", "b"]);
+        check(&[new, ("c", Some("c"), Some("d")), same], &[], &["a"]);
+        check(&[("c", Some("c"), Some("d")), same], &[], &[]);
+        check(&[new, new], &[], &["a"]);
+        check(&[new, ("c", None, None), same], &[], &["a"]);
+        check(&[new, same], &[("b", None, Some("b"))], &["a"]);
+        let many: Vec<String> = (0..100).map(|index| format!("m{index:03}")).collect();
+        let many: Vec<Case<'_>> = many
+            .iter()
+            .map(|name| (name.as_str(), None, Some(name.as_str())))
+            .collect();
+        let names: Vec<&str> = many.iter().take(PUTS_MAX).map(|case| case.0).collect();
+        check(&many, &[], &names);
+    }
 }

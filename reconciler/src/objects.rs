@@ -73,6 +73,11 @@ pub trait ObjectStore: Send + Sync + std::fmt::Debug {
     fn observe(&self, since: Option<Mark>) -> Result<Changes, TargetError>;
     /// Writes an object's spec; its status stays. Repeating it changes nothing.
     fn put(&self, object: &Object) -> Result<(), TargetError>;
+    /// Writes the specs of objects that do not depend on each other, in any order or at once, and returns what became of each,
+    /// in their order.
+    fn put_all(&self, objects: &[Object]) -> Vec<Result<(), TargetError>> {
+        objects.iter().map(|object| self.put(object)).collect()
+    }
     /// Begins to remove an object; one that is not there is removed already. Its operator drains what it serves.
     fn delete(&self, id: &ObjectId) -> Result<(), TargetError>;
     /// Writes the environment's status. Repeating it changes nothing.

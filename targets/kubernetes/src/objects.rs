@@ -20,6 +20,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crds::MLEnvironmentStatus;
+use futures_util::StreamExt as _;
+use futures_util::stream;
 use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
 use kube::{Api, Client};
 use planner::finding::{Disposition, Reason};
@@ -43,6 +45,8 @@ pub(crate) use cache::REQUESTED_AT;
 pub const MANAGER: &str = "aurora-reconciler";
 /// How often a write is decided anew because somebody else wrote meanwhile.
 const ATTEMPTS: u32 = 5;
+/// How many objects are written at a time: the API server answers each once it is stored.
+const PUTS_AT_ONCE: usize = 8;
 /// How long the first list may take before an observation says that there is none.
 const LISTED_WITHIN: Duration = Duration::from_secs(10);
 /// How long nothing may be heard of a kind before what is known is too old to decide on.
@@ -184,12 +188,18 @@ impl Objects {
 
     /// Does what an API server is asked for, unless it was silent just now.
     fn ask<T>(&self, request: impl Future<Output = Result<T, TargetError>>) -> Result<T, TargetError> {
-        if let Some((since, error)) = &*lock(&self.silence)
-            && since.elapsed() < REST
-        {
-            return Err(error.clone());
+        self.runtime.block_on(self.unless_silent(request))
+    }
+
+    async fn unless_silent<T>(
+        &self,
+        request: impl Future<Output = Result<T, TargetError>>,
+    ) -> Result<T, TargetError> {
+        let silence = lock(&self.silence).clone();
+        match silence.filter(|(since, _)| since.elapsed() < REST) {
+            Some((_, error)) => Err(error),
+            None => request.await,
         }
-        self.runtime.block_on(request)
     }
 
     fn failed(&self, error: &kube::Error) -> TargetError {
@@ -396,6 +406,14 @@ impl ObjectStore for Objects {
 
     fn put(&self, object: &Object) -> Result<(), TargetError> {
         self.ask(self.put(object))
+    }
+
+    fn put_all(&self, objects: &[Object]) -> Vec<Result<(), TargetError>> {
+        let puts = objects
+            .iter()
+            .map(|object| self.unless_silent(Self::put(self, object)));
+        let puts = stream::iter(puts).buffered(PUTS_AT_ONCE);
+        self.runtime.block_on(puts.collect())
     }
 
     /// An object that its operator has to drain first is there until that is done, and counts as gone from now on.

@@ -311,3 +311,35 @@ async fn whoever_may_not_write_is_told_which_permission_is_missing() {
     );
     assert!(refused.to_string().contains("cannot list resource"), "{refused}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_that_are_written_at_once_are_answered_in_their_order() {
+    let Some(namespace) = installed().await else {
+        return;
+    };
+    let foreign = ask(&namespace, Method::POST, "mldeployments", &manifest("m-07", 9)).await;
+    assert!(foreign.is_success(), "{foreign:?}");
+    let store = follow(&namespace);
+    let wanted: Vec<Object> = (0..30)
+        .map(|index| deployment(&format!("m-{index:02}"), 1, "a"))
+        .collect();
+    let written = blocking(move || {
+        store.observe(None).unwrap();
+        let before = store.put_all(&wanted);
+        // Nothing is written again.
+        let again = store.put_all(&wanted);
+        [before, again].map(|answers| {
+            let reasons = answers
+                .into_iter()
+                .map(|answer| answer.err().map(|error| error.reason()));
+            reasons.collect::<Vec<_>>()
+        })
+    })
+    .await;
+    let expected: Vec<Option<Reason>> = (0..30)
+        .map(|index| (index == 7).then_some(Reason::ForeignObject))
+        .collect();
+    assert_eq!(written, [expected.clone(), expected]);
+    assert_eq!(versions(&namespace).await.len(), 30);
+    assert_eq!(get(&namespace, "mldeployments/m-07").await.body, foreign.body);
+}
