@@ -25,7 +25,7 @@ while read -r verb name; do
 done
 rm -f alive
 for name in *.pid; do
-  pid=$(cat "$name") && { kill -KILL -- "-$pid" || kill -KILL "$pid"; }
+  pid=$(cat "$name") && { kill -s KILL -- "-$pid" || kill -s KILL "$pid"; }
 done
 wait
 [ -z "$kept" ] || exit 0
