@@ -30,7 +30,7 @@ pub(super) const PORT_NAME: &str = "http";
 /// What a pod waits for before it ends: the route and the nodes take a moment to send nothing more.
 const SLEEP_SECONDS: i64 = 5;
 /// How long a pod may take to end: the sleep, the drain, and some seconds besides.
-const GRACE_SECONDS: i64 = 30;
+pub(super) const GRACE_SECONDS: i64 = 30;
 /// How long a pod may take until it answers, in attempts of [`STARTUP_PERIOD_SECONDS`]: ten minutes.
 const STARTUP_ATTEMPTS: i32 = 300;
 const STARTUP_PERIOD_SECONDS: i32 = 2;
@@ -202,28 +202,9 @@ fn container(model: &Model<'_>, track: Track, content: &Content<'_>, given: &Pod
             timeout_seconds: Some(2),
             ..probe("/v2/health/ready")
         }),
-        readiness_probe: Some(Probe {
-            period_seconds: Some(1),
-            failure_threshold: Some(2),
-            timeout_seconds: Some(1),
-            ..probe("/v2/health/ready")
-        }),
-        // Alive is a process that answers, whether it has a model or not: a restart brings none nearer.
-        liveness_probe: Some(Probe {
-            period_seconds: Some(10),
-            failure_threshold: Some(6),
-            timeout_seconds: Some(5),
-            ..probe("/health")
-        }),
-        lifecycle: Some(Lifecycle {
-            pre_stop: Some(LifecycleHandler {
-                sleep: Some(SleepAction {
-                    seconds: SLEEP_SECONDS,
-                }),
-                ..LifecycleHandler::default()
-            }),
-            ..Lifecycle::default()
-        }),
+        readiness_probe: Some(readiness()),
+        liveness_probe: Some(liveness()),
+        lifecycle: Some(leaving()),
         volume_mounts: Some(vec![
             VolumeMount {
                 name: "cache".to_owned(),
@@ -241,7 +222,40 @@ fn container(model: &Model<'_>, track: Track, content: &Content<'_>, given: &Pod
     }
 }
 
-pub(super) fn probe(path: &str) -> Probe {
+/// Asks whether requests can be answered.
+pub(super) fn readiness() -> Probe {
+    Probe {
+        period_seconds: Some(1),
+        failure_threshold: Some(2),
+        timeout_seconds: Some(1),
+        ..probe("/v2/health/ready")
+    }
+}
+
+/// Asks whether the process answers, whether it has a model or not: a restart brings none nearer.
+pub(super) fn liveness() -> Probe {
+    Probe {
+        period_seconds: Some(10),
+        failure_threshold: Some(6),
+        timeout_seconds: Some(5),
+        ..probe("/health")
+    }
+}
+
+/// Waits before the process is told to end: requests come until all know that it goes.
+pub(super) fn leaving() -> Lifecycle {
+    Lifecycle {
+        pre_stop: Some(LifecycleHandler {
+            sleep: Some(SleepAction {
+                seconds: SLEEP_SECONDS,
+            }),
+            ..LifecycleHandler::default()
+        }),
+        ..Lifecycle::default()
+    }
+}
+
+fn probe(path: &str) -> Probe {
     Probe {
         http_get: Some(HTTPGetAction {
             path: Some(path.to_owned()),

@@ -2,10 +2,7 @@
 //! cluster who is ready. The ConfigMap alone changes with the weight, so that no pod is replaced for it.
 
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
-use k8s_openapi::api::core::v1::{
-    ConfigMap, Container, ContainerPort, Lifecycle, LifecycleHandler, PodSpec, PodTemplateSpec, Probe,
-    SleepAction,
-};
+use k8s_openapi::api::core::v1::{ConfigMap, Container, ContainerPort, PodSpec, PodTemplateSpec};
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -17,7 +14,7 @@ use super::{Router, Split};
 use crate::build::intent::sealed;
 use crate::build::labels::{Component, map, selector, selects_router};
 use crate::build::pod;
-use crate::build::serving::{Model, PORT, PORT_NAME, in_front, probe};
+use crate::build::serving::{GRACE_SECONDS, Model, PORT, PORT_NAME, in_front, leaving, liveness, readiness};
 
 /// How many pods route: one may be gone.
 const REPLICAS: i32 = 2;
@@ -25,8 +22,6 @@ const REPLICAS: i32 = 2;
 const SERVICE_ACCOUNT: &str = "aurora-router";
 /// The key of the ConfigMap under which a router finds what it is told.
 const KEY: &str = "route.json";
-const SLEEP_SECONDS: i64 = 5;
-const GRACE_SECONDS: i64 = 30;
 
 /// Returns the router of a model.
 pub(super) fn router(model: &Model<'_>, split: &Split<'_>) -> Router {
@@ -125,27 +120,9 @@ fn pod_spec(model: &Model<'_>, given: &Pod) -> PodSpec {
             }]),
             resources: Some(pod::resources(&of_router)),
             security_context: Some(pod::confined()),
-            readiness_probe: Some(Probe {
-                period_seconds: Some(1),
-                failure_threshold: Some(2),
-                timeout_seconds: Some(1),
-                ..probe("/v2/health/ready")
-            }),
-            liveness_probe: Some(Probe {
-                period_seconds: Some(10),
-                failure_threshold: Some(6),
-                timeout_seconds: Some(5),
-                ..probe("/health")
-            }),
-            lifecycle: Some(Lifecycle {
-                pre_stop: Some(LifecycleHandler {
-                    sleep: Some(SleepAction {
-                        seconds: SLEEP_SECONDS,
-                    }),
-                    ..LifecycleHandler::default()
-                }),
-                ..Lifecycle::default()
-            }),
+            readiness_probe: Some(readiness()),
+            liveness_probe: Some(liveness()),
+            lifecycle: Some(leaving()),
             ..Container::default()
         }],
         ..pod::bare(given, GRACE_SECONDS)
