@@ -48,24 +48,6 @@ impl Infrastructure for ClusterView {
     }
 }
 
-/// A controller: it has no right to ask what the cluster is made of.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Controller;
-
-impl Controller {
-    const WHY: &str = "a controller does not know what the cluster is made of: ask the control plane";
-}
-
-impl Infrastructure for Controller {
-    fn nodes(&self) -> Result<Value, String> {
-        Err(Self::WHY.to_owned())
-    }
-
-    fn storage_classes(&self) -> Result<Value, String> {
-        Err(Self::WHY.to_owned())
-    }
-}
-
 fn view(objects: &Objects) -> View {
     let Objects {
         environments,

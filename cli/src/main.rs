@@ -4,6 +4,7 @@ mod arguments;
 mod clock;
 mod cluster_view;
 mod commands;
+mod controller;
 mod descriptors;
 mod failure;
 mod findings;

@@ -8,22 +8,20 @@ use clap::{Args, Subcommand};
 use kubernetes::build::{DatasetClaim, Installation};
 use kubernetes::leadership::Terms;
 use kubernetes::operator::{self, Health, Options};
-use kubernetes::reconcile::{self, REGISTRY};
+use kubernetes::reconcile;
 use planner::names::EnvironmentName;
 use planner::route::Gateway;
-use registry::Store;
 use serde_json::{Value, json};
 use server::{Metrics, StatusSource};
 
 use crate::arguments::OutputArguments;
 use crate::clock;
-use crate::cluster_view::Controller;
-use crate::commands::reconcile::identity;
+use crate::controller::{Controller, identity};
 use crate::failure::{DONE, ERROR, Failure};
 use crate::listeners::{Bound, ControlPlaneArguments, ListenerArguments};
 use crate::serving::{self, Parts};
 use crate::signals::Signals;
-use crate::terminal::{Announcer, Terminal};
+use crate::terminal::Terminal;
 
 /// Flags of `aurora operator`.
 #[derive(Debug, Args)]
@@ -162,32 +160,18 @@ async fn lead(
     terminal: Terminal,
     signals: Signals,
 ) -> Result<ExitCode, Failure> {
-    let mut parts = Parts::begin(signals);
+    let parts = Parts::begin(signals);
     let config = reconcile::config().await?;
     let health = Arc::new(Health::default());
-    let address = bound.address;
-    let namespace = options.installation.namespace.clone();
-    parts.control_plane(
-        Store::at(REGISTRY.as_ref()),
-        Arc::new(Steps(health.clone())),
-        Arc::new(Controller),
-        Metrics::new(),
-        bound,
-    )?;
-    let stopped = parts.stopped();
-    parts.spawn("operator", operator::lead(config, options, health, stopped));
-    parts.supervisor().ready();
-    let said = Announcer::new(terminal)?;
-    said.say(
-        [format!(
-            "operates namespace {namespace}; health and metrics: http://{address}"
-        )],
-        || json!({ "event": "listening", "namespace": namespace, "control_plane": address }),
-    );
-    parts.wait().await?;
-    parts.stop().await?;
-    said.flush();
-    Ok(ExitCode::SUCCESS)
+    let controller = Controller {
+        name: "operator",
+        verb: "operates",
+        namespace: options.installation.namespace.clone(),
+        status: Arc::new(Steps(health.clone())),
+        metrics: Metrics::new(),
+    };
+    let work = operator::lead(config, options, health, parts.stopped());
+    controller.run(parts, bound, terminal, work).await
 }
 
 async fn release(arguments: ReleaseArguments, mut signals: Signals) -> Result<ExitCode, Failure> {

@@ -31,7 +31,6 @@ use crate::signals::Signals;
 use crate::slots::ServerSlots;
 use crate::terminal::{Colour, Terminal, painted};
 use crate::trainer::ChildTrainer;
-pub(crate) use cluster::identity;
 
 /// Flags of `aurora reconcile`.
 #[derive(Debug, Args)]

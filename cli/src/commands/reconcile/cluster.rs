@@ -5,23 +5,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use kubernetes::leadership::Terms;
-use kubernetes::reconcile::{self, Listener, Mode, Options, REGISTRY, Told};
+use kubernetes::reconcile::{self, Listener, Mode, Options, Told};
 use planner::finding::Finding;
 use planner::names::EnvironmentName;
-use registry::Store;
 use serde_json::{Value, json};
 use server::{Metrics, StatusSource};
 
 use super::ReconcileArguments;
 use crate::clock;
-use crate::cluster_view::Controller;
 use crate::commands::registry::random_id;
+use crate::controller::{Controller, identity};
 use crate::failure::{DONE, ERROR, Failure, NO};
 use crate::git_reader;
 use crate::listeners::Bound;
 use crate::serving::{self, Parts};
 use crate::signals::Signals;
-use crate::terminal::{Announcer, Terminal};
+use crate::terminal::Terminal;
 
 pub(super) fn run(arguments: &ReconcileArguments, namespace: &str) -> Result<ExitCode, Failure> {
     let environment = arguments.repository.environment.clone();
@@ -57,16 +56,6 @@ pub(super) fn run(arguments: &ReconcileArguments, namespace: &str) -> Result<Exi
     serving::block_on(follow(options, bound, terminal, signals))?
 }
 
-/// Returns who this process is in an election: no other has ever been it.
-pub(crate) fn identity() -> Result<String, Failure> {
-    Ok(format!("{}_{}", host(), random_id()?))
-}
-
-/// Returns what the machine calls itself: in a cluster, the Pod's name.
-fn host() -> String {
-    std::env::var("HOSTNAME").unwrap_or_else(|_unset| "aurora".to_owned())
-}
-
 async fn once(
     options: Options,
     timeout: Duration,
@@ -95,37 +84,23 @@ async fn follow(
     terminal: Terminal,
     signals: Signals,
 ) -> Result<ExitCode, Failure> {
-    let mut parts = Parts::begin(signals);
+    let parts = Parts::begin(signals);
     let config = reconcile::config().await?;
-    let metrics = Metrics::new();
     let status = Arc::new(LastPass::default());
-    let address = bound.address;
-    let namespace = options.namespace.clone();
-    parts.control_plane(
-        Store::at(REGISTRY.as_ref()),
-        status.clone(),
-        Arc::new(Controller),
-        metrics.clone(),
-        bound,
-    )?;
-    let listener = listener(metrics, status, options.environment.clone());
+    let controller = Controller {
+        name: "reconciler",
+        verb: "reconciles",
+        namespace: options.namespace.clone(),
+        status: status.clone(),
+        metrics: Metrics::new(),
+    };
+    let listener = listener(controller.metrics.clone(), status, options.environment.clone());
     let stopped = parts.stopped();
-    parts.spawn("reconciler", async move {
+    let work = async move {
         let ended = reconcile::run(config, options, Mode::Follow, listener, stopped).await;
         ended.map(drop)
-    });
-    parts.supervisor().ready();
-    let said = Announcer::new(terminal)?;
-    said.say(
-        [format!(
-            "reconciles namespace {namespace}; health and metrics: http://{address}"
-        )],
-        || json!({ "event": "reconciling", "namespace": namespace, "control_plane": address }),
-    );
-    parts.wait().await?;
-    parts.stop().await?;
-    said.flush();
-    Ok(ExitCode::SUCCESS)
+    };
+    controller.run(parts, bound, terminal, work).await
 }
 
 async fn ask(
