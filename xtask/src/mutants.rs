@@ -7,7 +7,7 @@
 //! ```
 //! The checkout is only read: two workers change, build and test copies of it, which go with the recipe, as does whatever
 //! they have started. Results come in the order of the draw, so that those of a run that was interrupted are what a
-//! smaller sample with the same seed gives.
+//! smaller sample with the same seed gives, and `--after` goes on from there.
 
 mod copy;
 mod draw;
@@ -67,6 +67,9 @@ pub(crate) struct MutantsArguments {
     /// The seed of the draw
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// How many of the draw an earlier run has tried, which are not tried again
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    after: usize,
     /// Only mutants of this crate [default: all that decide or keep something]
     #[arg(long = "crate", value_name = "CRATE")]
     package: Option<String>,
@@ -88,12 +91,15 @@ pub(crate) fn run(arguments: &MutantsArguments, root: &Path) -> Result<()> {
     let is_left_out = |path: &str| LEFT_OUT.iter().any(|start| path.starts_with(start));
     let listed = list::list(root, &crates, &arguments.file, is_left_out)?;
     let known = listed.len();
-    let sample = draw::draw(listed, arguments.sample, arguments.seed);
+    let drawn = draw::draw(listed, arguments.sample, arguments.seed);
     say(&format!(
         "{} of {known} mutants, drawn with seed {}",
-        sample.len(),
+        drawn.len(),
         arguments.seed
     ));
+    let Some(sample) = drawn.get(arguments.after..).filter(|sample| !sample.is_empty()) else {
+        bail!("--after {} leaves none of them", arguments.after);
+    };
     process::catch_interrupts()?;
     let folder = tempfile::Builder::new().prefix("aurora-mutants-").tempdir()?;
     let first = Copy::of_checkout(
@@ -115,7 +121,7 @@ pub(crate) fn run(arguments: &MutantsArguments, root: &Path) -> Result<()> {
     for number in 1..WORKERS {
         copies.push(Copy::of(&copies[0], folder.path().join(number.to_string()))?);
     }
-    let table = try_all(&sample, &copies, &tested)?;
+    let table = try_all(sample, arguments.after, &copies, &tested)?;
     say(&format!("\n{table}"));
     folder.close().context("remove the copies")
 }
@@ -147,7 +153,7 @@ fn tested(metadata: &Metadata, root: &Path) -> Crates {
 type Told = (usize, Result<Option<Verdict>>);
 
 /// Tries all, each worker the next that nobody has taken, and counts what the beginning of the draw gave.
-fn try_all(sample: &[Mutant], copies: &[Copy], crates: &Crates) -> Result<Table> {
+fn try_all(sample: &[Mutant], after: usize, copies: &[Copy], crates: &Crates) -> Result<Table> {
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
         let (sender, receiver) = mpsc::channel();
@@ -165,7 +171,7 @@ fn try_all(sample: &[Mutant], copies: &[Copy], crates: &Crates) -> Result<Table>
             });
         }
         drop(sender);
-        let table = report(sample, &receiver);
+        let table = report(sample, after, &receiver);
         // Who still works stops when a fault has ended this.
         next.store(sample.len(), Ordering::Relaxed);
         table
@@ -177,8 +183,9 @@ fn take<'a>(sample: &'a [Mutant], next: &AtomicUsize) -> Option<(usize, &'a Muta
     Some((place, sample.get(place)?))
 }
 
-/// Prints results in the order of the draw, until all are there or one is missing for good.
-fn report(sample: &[Mutant], receiver: &Receiver<Told>) -> Result<Table> {
+/// Prints results in the order of the draw, of which `after` are an earlier run's, until all are there or one is missing
+/// for good.
+fn report(sample: &[Mutant], after: usize, receiver: &Receiver<Told>) -> Result<Table> {
     let mut table = Table::default();
     let mut early = BTreeMap::new();
     let mut printed = 0;
@@ -190,14 +197,15 @@ fn report(sample: &[Mutant], receiver: &Receiver<Told>) -> Result<Table> {
         while let Some(verdict) = early.remove(&printed) {
             let mutant = &sample[printed];
             printed += 1;
-            say(&format!("{printed:>4} {verdict:<8} {mutant}"));
+            say(&format!("{:>4} {verdict:<8} {mutant}", after + printed));
             table.add(&mutant.package, verdict);
         }
     }
     if printed < sample.len() {
         say(&format!(
-            "\ninterrupted: these are the first {printed} of {}",
-            sample.len()
+            "\ninterrupted: the first {printed} of {} were tried; --after {} goes on",
+            sample.len(),
+            after + printed
         ));
     }
     Ok(table)
