@@ -171,6 +171,7 @@ pub fn deployment(deployment: &MLDeployment) -> DeclaredDeployment {
         pod,
         route,
         suspend,
+        rejected,
     } = &deployment.spec;
     DeclaredDeployment {
         model: model_name.clone(),
@@ -198,6 +199,7 @@ pub fn deployment(deployment: &MLDeployment) -> DeclaredDeployment {
         pod: pod::pod(pod.as_ref()),
         route: pod::route(route.as_ref()),
         suspend: suspend.clone(),
+        rejected: rejected.clone(),
     }
 }
 

@@ -44,7 +44,9 @@ use crate::{rules, wire};
 #[x_kube(
     validation = rules::CANARY_VERSION.rule(),
     validation = rules::CANARY_DIGEST.rule(),
-    validation = rules::WEIGHT_WITHOUT_ROUTE.rule()
+    validation = rules::WEIGHT_WITHOUT_ROUTE.rule(),
+    validation = rules::REJECTED_STABLE.rule(),
+    validation = rules::REJECTED_CANARY.rule()
 )]
 pub struct MLDeploymentSpec {
     /// The registered model. No two MLDeployments of an environment have the same.
@@ -74,6 +76,17 @@ pub struct MLDeploymentSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256), title = "text: the reason why nothing may change")]
     pub suspend: Option<String>,
+
+    /// The versions that were found wanting: none of them may be pinned until its line here is lifted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        with = "Vec<String>",
+        length(max = 100),
+        inner(length(max = 32), regex(pattern = wire::VERSION)),
+        title = "a list of at most 100 versions",
+        extend("x-kubernetes-list-type" = "set")
+    )]
+    pub rejected: Vec<Version>,
 }
 
 /// What stable serves.

@@ -81,6 +81,18 @@ rules! {
         message: "with provider None nothing gives the canary a share of the traffic",
         hint: "write `weight: 0`, or another provider",
     }
+    REJECTED_STABLE {
+        cel: "!has(self.rejected) || !(self.stable.version in self.rejected)",
+        field: ".stable.version",
+        message: "`rejected` names the version that stable pins",
+        hint: "pin another version; one that is to come back is first taken out of `rejected`",
+    }
+    REJECTED_CANARY {
+        cel: "!has(self.rejected) || !has(self.canary) || !(self.canary.version in self.rejected)",
+        field: ".canary.version",
+        message: "`rejected` names the version that the canary pins",
+        hint: "pin another version; one that is to come back is first taken out of `rejected`",
+    }
     REPLICAS_IN_ORDER {
         cel: "self.minReplicas <= self.maxReplicas",
         field: ".maxReplicas",

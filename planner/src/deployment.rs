@@ -62,6 +62,8 @@ pub struct Deployment<P> {
     pub route: Option<Box<Route>>,
     /// While given, nothing is changed and what serves stays: the reason.
     pub suspend: Option<String>,
+    /// The versions that may not be pinned until their line is lifted. None is pinned here.
+    pub rejected: Vec<Version>,
 }
 
 /// By what the number of replicas follows the load.

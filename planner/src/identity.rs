@@ -241,6 +241,10 @@ fn deployment_document(deployment: &DeclaredDeployment) -> Value {
         }),
         "suspend": deployment.suspend,
     });
+    if !deployment.rejected.is_empty() {
+        let rejected = deployment.rejected.iter().map(ToString::to_string);
+        document["rejected"] = rejected.collect();
+    }
     let operation = deployment.operation();
     if !operation.is_default() {
         document["operation"] = json!(operation);

@@ -290,6 +290,7 @@ mod tests {
                 pod: None,
                 route: None,
                 suspend: None,
+                rejected: Vec::new(),
             },
             revision: revision.parse().unwrap(),
             stable_revision: revision.parse().unwrap(),

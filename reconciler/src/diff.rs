@@ -310,6 +310,13 @@ fn changed(before: &DeclaredDeployment, after: &DeclaredDeployment, say: &mut im
         is_promotion,
         &mut say,
     );
+    let (old, new) = (&before.rejected, &after.rejected);
+    for version in new.iter().filter(|version| !old.contains(version)) {
+        say(format!("rejects {version}: it may not be pinned again"));
+    }
+    for version in old.iter().filter(|version| !new.contains(version)) {
+        say(format!("rejects {version} no more: it may be pinned again"));
+    }
     let mut changed = Vec::new();
     // What a canary has that comes or goes is said with it.
     let (before, after) = match (&before.canary, &after.canary) {

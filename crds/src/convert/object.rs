@@ -50,6 +50,7 @@ pub fn deployment_object(
                 pod,
                 route,
                 suspend,
+                rejected,
             },
         revision,
         stable_revision,
@@ -81,6 +82,7 @@ pub fn deployment_object(
         pod: pod::pod_spec(pod.as_deref()),
         route: pod::route_spec(route.as_deref()),
         suspend: suspend.clone(),
+        rejected: rejected.clone(),
     };
     let annotations = [
         (REVISION, Some(revision.to_string())),
@@ -120,6 +122,7 @@ pub fn read_deployment_object(object: &MLDeployment) -> Result<DeploymentObject,
         pod,
         route,
         suspend,
+        rejected,
     } = &object.spec;
     let canary = canary
         .as_ref()
@@ -148,6 +151,7 @@ pub fn read_deployment_object(object: &MLDeployment) -> Result<DeploymentObject,
             pod: pod::pod(pod.as_ref()),
             route: pod::route(route.as_ref()),
             suspend: suspend.clone(),
+            rejected: rejected.clone(),
         },
         revision: required(&object.metadata, REVISION)?,
         stable_revision: required(&object.metadata, STABLE_REVISION)?,

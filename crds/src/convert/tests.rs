@@ -62,6 +62,7 @@ fn deployment_of(canary: Option<u64>) -> DeploymentObject {
             pod: canary.map(|_| Box::new(pod())),
             route: canary.map(|_| Box::new(route())),
             suspend: canary.is_none().then(|| "freeze".to_owned()),
+            rejected: canary.map(|_| pin(3).version).into_iter().collect(),
         },
         revision: "a".repeat(40).parse().unwrap(),
         stable_revision: "b".repeat(40).parse().unwrap(),
@@ -397,7 +398,10 @@ fn object_file_is_a_custom_resource() {
                 "namespace": "gateways",
                 "sectionName": "https"
               }
-            }
+            },
+            "rejected": [
+              "v20261101-030000"
+            ]
           }
         }"#]]
     .assert_eq(&serde_json::to_string_pretty(&object).unwrap());

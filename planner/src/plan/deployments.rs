@@ -231,11 +231,13 @@ fn resolve(
             weight: declared.weight,
             replicas: declared.replicas,
         }),
-        None => old_canary.map(|old| Canary {
-            pin: old.pin.clone(),
-            weight: old.weight.min(declared.weight),
-            replicas: declared.replicas,
-        }),
+        None => old_canary
+            .filter(|old| !spec.rejected.contains(&old.pin.version))
+            .map(|old| Canary {
+                pin: old.pin.clone(),
+                weight: old.weight.min(declared.weight),
+                replicas: declared.replicas,
+            }),
     });
     let canary =
         canary.filter(|canary| canary.pin.digest != stable.digest && canary.pin.version != stable.version);
@@ -245,6 +247,9 @@ fn resolve(
         }
         Some(_) | None => declared.revision.clone(),
     };
+    // A version that is rejected goes on as stable until what is to come instead is there.
+    let rejected = spec.rejected.iter().filter(|version| **version != stable.version);
+    let rejected = rejected.cloned().collect();
     Some(DeploymentObject {
         stable_revision: revision_of(&stable, old.map(|old| (&old.spec.stable, &old.stable_revision))),
         canary_revision: canary.as_ref().map(|canary| {
@@ -262,6 +267,7 @@ fn resolve(
             pod: spec.pod.clone(),
             route: spec.route.clone(),
             suspend: None,
+            rejected,
         },
         revision: declared.revision.clone(),
         abort: None,

@@ -222,6 +222,7 @@ fn operation(from: &ResolvedDeployment, to: &ResolvedDeployment) -> Vec<String> 
         ("autoscaling", from.autoscaling != to.autoscaling),
         ("pod", from.pod != to.pod),
         ("route", from.route != to.route),
+        ("rejected", from.rejected != to.rejected),
     ];
     let changed = changed.into_iter().filter(|(_, differs)| *differs);
     parts.extend(changed.map(|(what, _)| format!("{what} changes")));

@@ -87,6 +87,7 @@ fn deployment<P>(name: &str, stable: P, canary: Option<(P, u64)>) -> Deployment<
         pod: None,
         route: None,
         suspend: None,
+        rejected: Vec::new(),
     }
 }
 

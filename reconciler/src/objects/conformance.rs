@@ -55,6 +55,7 @@ fn deployment(text: &str, stable: u8) -> Object {
             pod: None,
             route: None,
             suspend: None,
+            rejected: Vec::new(),
         },
         revision: revision.parse().expect("a revision"),
         stable_revision: revision.parse().expect("a revision"),

@@ -76,7 +76,7 @@ fn same(before: &Desired, id: &ObjectId, spec: &Spec) -> Option<Changed> {
             let before = before
                 .deployments
                 .get(&id.name)
-                .filter(|before| before.spec == *spec)?;
+                .filter(|before| before.spec == **spec)?;
             (&before.revision, before.committed_at)
         }
         (Kind::Training, Spec::Training(spec)) => {

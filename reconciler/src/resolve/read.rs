@@ -45,7 +45,7 @@ pub(super) struct ReadFile {
 /// What a document declares, where it is not the environment itself.
 #[derive(Debug, Clone)]
 pub(super) enum Spec {
-    Deployment(DeclaredDeployment),
+    Deployment(Box<DeclaredDeployment>),
     Training(Box<Training>),
 }
 
@@ -393,7 +393,7 @@ fn split(parsed: Parsed) -> (Document, Option<Spec>) {
         Manifest::Environment(environment) => (About::Environment(Box::new(environment)), None),
         Manifest::Deployment(name, spec) => (
             About::Deployment(name, spec.model.clone()),
-            Some(Spec::Deployment(spec)),
+            Some(Spec::Deployment(Box::new(spec))),
         ),
         Manifest::Training(name, spec) => {
             let version = match &spec.runs {

@@ -76,7 +76,7 @@ pub(super) fn revise(
         let differs = match spec {
             Spec::Deployment(spec) => {
                 let declared = Declared {
-                    spec,
+                    spec: *spec,
                     revision,
                     committed_at,
                     dating,

@@ -426,6 +426,17 @@ fn a_pin_of_other_bytes_is_told() {
 }
 
 #[test]
+fn what_may_not_come_back_or_may_again_is_told() {
+    const V3: &str = "v20261122-093000";
+    let rejecting = |versions: &str| format!("{}  rejected: [{versions}]\n", deployment("m", V1, None));
+    let told = told(&rejecting(V2), &rejecting(V3));
+    expect![[r#"
+        rejects v20261122-093000: it may not be pinned again
+        rejects v20261120-093000 no more: it may be pinned again"#]]
+    .assert_eq(&told);
+}
+
+#[test]
 fn what_begins_or_stays_suspended_is_told() {
     let plain = || deployment("m", V1, Some((V2, 10)));
     let suspended = |reason: &str| format!("{}  suspend: {reason}\n", plain());

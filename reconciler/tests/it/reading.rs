@@ -506,6 +506,7 @@ fn where_a_clone_is_shallow_what_was_known_of_a_manifest_stands() {
                 pod: None,
                 route: None,
                 suspend: None,
+                rejected: Vec::new(),
             },
             revision: revision.clone(),
             stable_revision: revision.clone(),

@@ -476,6 +476,7 @@ mod tests {
                 pod: None,
                 route: None,
                 suspend: None,
+                rejected: Vec::new(),
             },
             revision: revision.clone(),
             stable_revision: revision,

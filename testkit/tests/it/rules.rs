@@ -71,6 +71,12 @@ const REFUSED: &[Fixture] = &[
         Kind::Deployment,
         &[("/canary/digest", DIGEST), ("/stable/digest", DIGEST)],
     ),
+    (Kind::Deployment, &[("/rejected", r#"["v20261101-120000"]"#)]),
+    (
+        Kind::Deployment,
+        &[("/rejected", r#"["v20260101-000000", "v20261120-093000"]"#)],
+    ),
+    (Kind::Deployment, &[("/rejected", r#"["v1"]"#)]),
     (
         Kind::Training,
         &[

@@ -198,6 +198,40 @@ fn a_canary_that_waits_leaves_the_old_one_at_the_lower_weight() {
 }
 
 #[test]
+fn a_canary_that_is_rejected_stands_in_for_none_that_waits() {
+    for (rejects, canary) in [(false, Some(resolved(2))), (true, None)] {
+        let mut case = serving(2, Some((2, 10)));
+        case.commit_training(2, "t", makes(3));
+        let mut spec = declared_deployment("m", 1, Some((3, 50)));
+        spec.rejected = rejects.then(|| resolved(2).version).into_iter().collect();
+        case.commit_deployment(2, "m", spec);
+        case.converge();
+        let serves = &case.deployment().object.spec;
+        assert_eq!(serves.canary.as_ref().map(|canary| canary.pin.clone()), canary);
+    }
+}
+
+#[test]
+fn a_stable_version_that_is_rejected_goes_on_until_another_is_there() {
+    let mut case = serving(2, None);
+    case.commit_training(2, "t", makes(3));
+    let mut spec = declared_deployment("m", 3, None);
+    spec.rejected = vec![resolved(1).version, resolved(2).version];
+    case.commit_deployment(2, "m", spec);
+    case.converge();
+    let serves = case.deployment().object.spec.clone();
+    assert_eq!(
+        (serves.stable, serves.rejected),
+        (resolved(1), vec![resolved(2).version])
+    );
+    case.publish("m", 3, None);
+    case.converge();
+    let serves = case.deployment().object.spec.clone();
+    assert_eq!(serves.stable, resolved(3));
+    assert_eq!(serves.rejected, [resolved(1).version, resolved(2).version]);
+}
+
+#[test]
 fn a_promotion_whose_next_canary_waits() {
     let mut case = serving(2, Some((2, 10)));
     case.commit_training(2, "t", makes(3));

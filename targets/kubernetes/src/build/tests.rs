@@ -76,6 +76,7 @@ fn spec() -> ResolvedDeployment {
         pod: None,
         route: None,
         suspend: None,
+        rejected: Vec::new(),
     }
 }
 

@@ -41,6 +41,7 @@ fn deployment(name: &str, stable: u8, revision: &str) -> Object {
             pod: None,
             route: None,
             suspend: None,
+            rejected: Vec::new(),
         },
         revision: revision.parse().unwrap(),
         stable_revision: revision.parse().unwrap(),

@@ -36,6 +36,7 @@ fn spec(stable: u32, canary: Option<(u32, u64)>) -> ResolvedDeployment {
         pod: None,
         route: None,
         suspend: None,
+        rejected: Vec::new(),
     }
 }
 
