@@ -2,6 +2,7 @@
 
 mod control_plane;
 mod crds;
+mod edit;
 mod health;
 mod key;
 pub(crate) mod model;
@@ -35,6 +36,12 @@ pub(crate) enum Command {
     Reconcile(reconcile::ReconcileArguments),
     /// Make the Deployments, Services and routes of a namespace follow its MLDeployments
     Operator(operator::OperatorArguments),
+    /// Let a track serve another version: a commit on a branch that changes the pin
+    Pin(edit::pin::PinArguments),
+    /// Let what was tried serve: a commit that pins the canary, or another environment's version, as stable
+    Promote(edit::promote::PromoteArguments),
+    /// Let the version before serve again: a commit that pins it and says which one may not come back
+    Rollback(edit::rollback::RollbackArguments),
     /// Show how an environment stands; exits 1 if not all serves as Git declares
     Status(status::StatusArguments),
     /// Watch or stop the rollout of one model
@@ -66,6 +73,9 @@ impl Command {
             }
             Self::Validate(_)
             | Self::Plan(_)
+            | Self::Pin(_)
+            | Self::Promote(_)
+            | Self::Rollback(_)
             | Self::Status(_)
             | Self::Rollout(_)
             | Self::Model(_)
@@ -83,6 +93,9 @@ impl Command {
             Self::Up(arguments) => up::run(&arguments),
             Self::Validate(arguments) => validate::run(&arguments),
             Self::Plan(arguments) => plan::run(&arguments),
+            Self::Pin(arguments) => edit::pin::run(&arguments),
+            Self::Promote(arguments) => edit::promote::run(&arguments),
+            Self::Rollback(arguments) => edit::rollback::run(&arguments),
             Self::Reconcile(arguments) => reconcile::run(&arguments),
             Self::Operator(arguments) => operator::run(arguments),
             Self::Status(arguments) => status::run(&arguments),

@@ -17,6 +17,7 @@
 mod canonical;
 pub mod convert;
 mod deployment;
+pub mod edit;
 mod environment;
 pub mod parse;
 mod pod;

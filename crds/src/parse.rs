@@ -20,14 +20,15 @@ use std::cell::Cell;
 use planner::deployment::DeclaredDeployment;
 use planner::environment::Environment;
 use planner::finding::{Finding, Location, Reason};
-use planner::names::ObjectName;
+use planner::names::{ModelName, ObjectName};
 use planner::training::Training;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
 use crate::convert::{self, KnowsZone, Problem};
 use crate::{MLDeployment, MLEnvironment, MLTrainingJob};
-use document::{Node, Position};
+use document::Node;
+pub(crate) use document::Position;
 
 pub use unreadable::too_large;
 
@@ -84,6 +85,13 @@ pub enum Manifest {
     Deployment(ObjectName, DeclaredDeployment),
     /// An MLTrainingJob.
     Training(ObjectName, Box<Training>),
+}
+
+impl Manifest {
+    /// Says whether it is the MLDeployment of a model.
+    pub(crate) fn serves(&self, model: &ModelName) -> bool {
+        matches!(self, Self::Deployment(_, deployment) if deployment.model == *model)
+    }
 }
 
 thread_local! {
@@ -167,6 +175,12 @@ pub fn locate(bytes: &[u8], document: &Location, field: &str) -> Location {
         .map(|root| root.locate(field).location(&document.file))
         .next()
         .unwrap_or_else(|| document.clone())
+}
+
+/// Returns what the documents of a file say, as JSON; nothing where one is no YAML.
+pub(crate) fn values(bytes: &[u8]) -> Option<Vec<Json>> {
+    let documents = document::read("", bytes).documents.into_iter();
+    documents.map(|root| Some(root.ok()?.to_json())).collect()
 }
 
 fn parse_document(path: &str, root: &Node, knows: KnowsZone<'_>) -> Result<Parsed, Vec<Finding>> {

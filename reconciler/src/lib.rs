@@ -17,6 +17,7 @@ mod clock;
 pub mod conditions;
 mod converged;
 pub mod diff;
+pub mod edit;
 pub mod git;
 pub mod objects;
 mod observe;

@@ -17,6 +17,7 @@ mod container;
 mod control_plane;
 mod damage;
 mod data;
+mod editing;
 mod exit_codes;
 mod faults;
 mod git;

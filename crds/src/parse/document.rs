@@ -12,13 +12,13 @@ use super::{DEPTH_MAX, DOCUMENTS_MAX, NODES_MAX, UNREADABLE_MAX, unreadable};
 
 /// A place in a file, both 1-based; a column counts characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Position {
-    pub(super) line: u64,
-    pub(super) column: u64,
+pub(crate) struct Position {
+    pub(crate) line: u64,
+    pub(crate) column: u64,
 }
 
 impl Position {
-    pub(super) fn location(self, path: &str) -> Location {
+    pub(crate) fn location(self, path: &str) -> Location {
         Location {
             file: path.to_owned(),
             line: self.line,
