@@ -1,5 +1,7 @@
 //! `aurora status`: how an environment stands, read from its data directory, whether it runs or not.
 
+mod wait;
+
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -23,24 +25,35 @@ pub(crate) struct StatusArguments {
     #[command(flatten)]
     data: DataArguments,
     #[command(flatten)]
+    wait: wait::WaitArguments,
+    #[command(flatten)]
     output: OutputArguments,
 }
 
 pub(crate) fn run(arguments: &StatusArguments) -> Result<ExitCode, Failure> {
     let data_dir = arguments.data.settled()?;
+    read(&data_dir)?;
+    let missed = arguments.wait.wait(&data_dir)?;
     let view = read(&data_dir)?;
     let life = Life::of(&data_dir);
     let terminal = Terminal::new(arguments.output.output);
-    let is_well = is_well(&view, life);
+    let is_well = is_well(&view, life) && missed.is_none();
     if terminal.is_json() {
         let mut value = view.to_json();
         let mut add = |name: &str, to: serde_json::Value| value[name] = to;
         add("process", json!(life)["process"].clone());
         add("age_seconds", json!(life)["age_seconds"].clone());
         add("well", json!(is_well));
+        add("missed", json!(missed));
         terminal.document(&value)?;
     } else {
         terminal.lines(render(&view, life))?;
+        if let Some(missed) = missed {
+            terminal.lines([
+                Line::default(),
+                painted(Colour::Red, format!("not live: {missed}")),
+            ])?;
+        }
     }
     Ok(if is_well {
         ExitCode::SUCCESS

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Ground, Up, eventually, get};
+use crate::harness::{Answer, Ground, Up, aurora, eventually, get, run, text};
 
 const WINE: &str = "environments/dev/wine-quality.yaml";
 const STABLE: &str = "v20261101-120000";
@@ -69,6 +69,84 @@ fn weight_is(up: &Up, percent: u64) {
             .find(|d| d["metadata"]["name"] == "wine-quality")?;
         (wine["status"]["weight"] == percent).then_some(())
     });
+}
+
+/// Waits for a commit as a workflow does; returns the exit code and what was said.
+fn waited(ground: &Ground, revision: &str, timeout: &str) -> (Option<i32>, String) {
+    let output = run(aurora()
+        .args([
+            "status",
+            "--wait",
+            "--revision",
+            revision,
+            "--timeout",
+            timeout,
+            "--repo",
+        ])
+        .arg(ground.repository.path())
+        .arg("--data-dir")
+        .arg(ground.data()));
+    (output.status.code(), text(&output))
+}
+
+#[test]
+fn whoever_waits_for_a_commit_is_told_when_it_is_live_or_why_it_is_not() {
+    let ground = Ground::dev();
+    let repository = &ground.repository;
+    let first = repository.head().to_string();
+    assert_eq!(
+        waited(&ground, "HEAD", "5m").0,
+        Some(2),
+        "there is no data directory"
+    );
+    let up = ground.up();
+    let (code, said) = waited(&ground, "HEAD", "5m");
+    assert_eq!(code, Some(0), "{said}");
+
+    let raised = repository.edit(WINE, "weight: 10", "weight: 50").to_string();
+    let (code, said) = waited(&ground, &raised, "5m");
+    assert_eq!(code, Some(0), "{said}");
+    let status = up.status();
+    let shares = status["deployments"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|model| &model["status"]["weight"]);
+    assert!(shares.into_iter().any(|weight| *weight == 50), "{status}");
+    // What a later commit contains is live too.
+    assert_eq!(waited(&ground, &first, "5m").0, Some(0));
+
+    // A commit of another branch is not seen.
+    let git = repository.git();
+    let parent = git.find_commit(first.parse().unwrap()).unwrap();
+    let (author, tree) = (parent.author(), parent.tree().unwrap());
+    git.commit(
+        Some("refs/heads/other"),
+        &author,
+        &author,
+        "aside",
+        &tree,
+        &[&parent],
+    )
+    .unwrap();
+    let (code, said) = waited(&ground, "other", "1s");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("not live: after 1 s: the commit was not seen yet"),
+        "{said}"
+    );
+
+    repository.edit(WINE, "weight: 50", "weight: 500");
+    let (code, said) = waited(&ground, "HEAD", "5m");
+    assert_eq!(code, Some(1), "{said}");
+    let finding = said.trim().lines().last().unwrap_or_default();
+    assert!(
+        finding.starts_with("not live: ") && finding.contains("InvalidManifest"),
+        "{said}"
+    );
+
+    assert_eq!(waited(&ground, "nothing", "1s").0, Some(2));
+    drop(up);
 }
 
 #[test]
