@@ -10,21 +10,24 @@ use tokio::sync::OnceCell;
 /// The environment of all tests here.
 pub(crate) const ENVIRONMENT: &str = "dev";
 
-/// Returns a namespace in which the three kinds are served; none where there is no API server to be had.
+/// Returns a namespace in which the three kinds and HTTPRoutes are served; none where there is no API server to be had.
 pub(crate) async fn installed() -> Option<Namespace> {
     static INSTALLED: OnceCell<()> = OnceCell::const_new();
     let namespace = namespace().await?;
     let client = namespace.client();
-    let install = async || {
-        let yaml = crds::crd_yaml().into_iter();
-        let definitions: Vec<Value> = yaml
-            .map(|(_, yaml)| serde_yaml::from_str(&yaml).expect("a definition is YAML"))
-            .collect();
-        let served = install(&client, &definitions).await;
-        drop(served.expect("the kinds are served"));
-    };
-    INSTALLED.get_or_init(install).await;
+    INSTALLED.get_or_init(async || serve(&client).await).await;
     Some(namespace)
+}
+
+/// Lets an API server serve the three kinds, and HTTPRoutes.
+pub(crate) async fn serve(client: &Client) {
+    let yaml = crds::crd_yaml().into_iter();
+    let definitions: Vec<Value> = yaml
+        .map(|(_, yaml)| serde_yaml::from_str(&yaml).expect("a definition is YAML"))
+        .collect();
+    let served = install(client, &definitions).await;
+    drop(served.expect("the kinds are served"));
+    testkit::gateway_api(client).await.expect("HTTPRoutes are served");
 }
 
 /// Returns the objects of a namespace, followed by a client that may do everything.

@@ -1,85 +1,27 @@
 //! From commits to objects in a namespace: a repository on disk, a registry in a folder, a real API server.
 
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use http::Method;
-use kubernetes::leadership::Terms;
 use kubernetes::objects::Objects;
-use kubernetes::reconcile::{self, Mode, Options, RunError};
-use planner::Timestamp;
+use kubernetes::reconcile::{self, Mode, RunError};
 use reconciler::source::{Follow, Source};
 use reconciler::{Beat, Converged, Reconciler};
-use registry::{DatasetRoots, Observer, Owner, Store};
+use registry::{Observer, Store};
 use serde_json::{Value, json};
-use testkit::Namespace;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::desired::{Desired, PATIENCE, eventually, file, now};
 use crate::faults::Faults;
-use crate::installed::{ENVIRONMENT, apply_as, ask, follow, get, installed, manifest, versions};
-use crate::repository::{Repo, V1, V2, deployment, dev, training};
+use crate::installed::{apply_as, ask, follow, get, manifest, versions};
+use crate::repository::{V1, V2, deployment, dev, training};
 use crate::versions::draft;
 
-/// What is waited for comes within this.
-const PATIENCE: Duration = Duration::from_mins(2);
 const ENVIRONMENT_OBJECT: &str = "mlenvironments/dev";
 
-/// A repository, a registry and a namespace.
-struct World {
-    namespace: Namespace,
-    repo: Repo,
-    folder: tempfile::TempDir,
-}
-
-impl World {
-    /// Makes one whose registry holds two versions of each model.
-    async fn new(models: &[&str]) -> Option<Self> {
-        let namespace = installed().await?;
-        let folder = tempfile::tempdir().unwrap();
-        let root = folder.path().join("registry");
-        let mut repo = Repo::new();
-        repo.write(
-            "environments/dev/environment.yaml",
-            &environment(&root, namespace.name(), "Correct"),
-        );
-        for model in models {
-            repo.write(&file(model), &deployment(model, V1, None));
-        }
-        repo.commit("first");
-        let store = Store::init(&root, &owner(), now()).unwrap();
-        for model in models {
-            for version in [V1, V2] {
-                let draft = draft(&model.parse().unwrap(), &version.parse().unwrap(), None);
-                store.publish(draft).unwrap();
-            }
-        }
-        Some(Self {
-            namespace,
-            repo,
-            folder,
-        })
-    }
-
-    fn root(&self) -> PathBuf {
-        self.folder.path().join("registry")
-    }
-
-    fn options(&self, identity: &str) -> Options {
-        Options {
-            repository: self.repo.repository(),
-            follow: Follow::Branch("main".to_owned()),
-            environment: dev(),
-            namespace: self.namespace.name().to_owned(),
-            data_dir: self.folder.path().join("data"),
-            dataset_roots: DatasetRoots::default(),
-            identity: identity.to_owned(),
-            installation: "another".to_owned(),
-            terms: Terms::default(),
-        }
-    }
-
+impl Desired {
     /// Runs a reconciler as a process does.
     async fn run(&self, identity: &str, mode: Mode) -> Running {
         let config = self.namespace.control_plane().config().await.unwrap();
@@ -146,47 +88,9 @@ impl Running {
     }
 }
 
-fn owner() -> Owner {
-    Owner {
-        environment: ENVIRONMENT.parse().unwrap(),
-        installation: "test".to_owned(),
-    }
-}
-
-fn now() -> Timestamp {
-    std::time::SystemTime::now().into()
-}
-
-fn file(model: &str) -> String {
-    format!("environments/dev/{model}.yaml")
-}
-
-fn environment(root: &Path, namespace: &str, drift: &str) -> String {
-    format!(
-        "apiVersion: aurora.io/v1alpha1
-kind: MLEnvironment
-metadata: {{ name: dev }}
-spec:
-  target: Kubernetes
-  namespace: {namespace}
-  drift: {drift}
-  registry: {{ path: \"{}\" }}
-",
-        root.display()
-    )
-}
-
-async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let started = Instant::now();
-    while !holds().await {
-        assert!(started.elapsed() < PATIENCE, "{what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn objects_follow_the_branch_and_nobody_else() {
-    let Some(mut world) = World::new(&["a", "b", "c", "d", "e"]).await else {
+    let Some(mut world) = Desired::new(&["a", "b", "c", "d", "e"]).await else {
         return;
     };
     let running = world.run("one", Mode::Follow).await;
@@ -315,7 +219,7 @@ async fn objects_follow_the_branch_and_nobody_else() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_leads_no_more_ends() {
-    let Some(world) = World::new(&["a"]).await else {
+    let Some(world) = Desired::new(&["a"]).await else {
         return;
     };
     let running = world.run("one", Mode::Follow).await;
@@ -345,7 +249,7 @@ async fn whoever_leads_no_more_ends() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_further_passes_and_a_restart_write_nothing() {
-    let Some(mut world) = World::new(&["a", "b"]).await else {
+    let Some(mut world) = Desired::new(&["a", "b"]).await else {
         return;
     };
     let job = training("c", V2, "builtin:iris");
@@ -375,7 +279,7 @@ async fn a_hundred_further_passes_and_a_restart_write_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_fails_now_and_then_is_followed_all_the_same() {
     let models = ["a", "b", "c", "d", "e", "f", "g", "h"];
-    let Some(mut world) = World::new(&models).await else {
+    let Some(mut world) = Desired::new(&models).await else {
         return;
     };
     let faults = Faults::new(world.namespace.client());

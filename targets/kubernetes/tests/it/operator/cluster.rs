@@ -16,9 +16,11 @@ use planner::names::ObjectName;
 use planner::observed::DeploymentObject;
 use planner::route::Gateway;
 use serde_json::{Value, json};
-use testkit::{Applied, Namespace, apply, install, send};
-use tokio::sync::{OnceCell, oneshot};
+use testkit::{Applied, Namespace, apply, send};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+
+use crate::installed::installed;
 
 /// What is waited for comes within this.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -43,32 +45,6 @@ pub(super) struct World {
     pub(super) starts: Arc<AtomicBool>,
 }
 
-/// So much of the Gateway API as a test needs.
-fn http_routes() -> Value {
-    json!({
-        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-        "metadata": {
-            "name": "httproutes.gateway.networking.k8s.io",
-            "annotations": { "api-approved.kubernetes.io": "https://github.com/kubernetes-sigs/gateway-api/pull/2997" },
-        },
-        "spec": {
-            "group": "gateway.networking.k8s.io", "scope": "Namespaced",
-            "names": { "kind": "HTTPRoute", "plural": "httproutes" },
-            "versions": [{ "name": "v1", "served": true, "storage": true, "schema": { "openAPIV3Schema": {
-                "type": "object",
-                "properties": { "spec": { "type": "object", "x-kubernetes-preserve-unknown-fields": true } },
-            } } }],
-        },
-    })
-}
-
-pub(super) fn definitions() -> Vec<Value> {
-    let definitions = crds::crd_yaml().into_iter();
-    definitions
-        .map(|(_, yaml)| serde_yaml::from_str(&yaml).expect("a definition is YAML"))
-        .collect()
-}
-
 fn clock() -> Timestamp {
     Utc::now()
 }
@@ -76,16 +52,7 @@ fn clock() -> Timestamp {
 impl World {
     /// Returns one of the shared control plane, where there is one.
     pub(super) async fn begin() -> Option<Self> {
-        static INSTALLED: OnceCell<()> = OnceCell::const_new();
-        let namespace = testkit::namespace().await?;
-        let client = namespace.client();
-        let all = async || {
-            let mut all = definitions();
-            all.push(http_routes());
-            drop(install(&client, &all).await.expect("the kinds are served"));
-        };
-        INSTALLED.get_or_init(all).await;
-        Some(Self::of(namespace).await)
+        Some(Self::of(installed().await?).await)
     }
 
     pub(super) async fn of(namespace: Namespace) -> Self {
