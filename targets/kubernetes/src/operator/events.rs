@@ -68,7 +68,7 @@ pub(super) async fn tell(client: &Client, object: &MLDeployment, said: &Said, no
     let name = metadata.name.as_deref().unwrap_or_default();
     let namespace = metadata.namespace.as_deref().unwrap_or_default();
     let event = json!({
-        "metadata": { "generateName": format!("{name}."), "namespace": namespace },
+        "metadata": { "generateName": format!("{name}-"), "namespace": namespace },
         "eventTime": now.to_rfc3339_opts(chrono::SecondsFormat::Micros, true),
         "reportingController": "aurora.io/operator", "reportingInstance": MANAGER,
         "action": "Step", "type": if said.is_warning { "Warning" } else { "Normal" },

@@ -145,6 +145,21 @@ async fn a_promotion_changes_no_image_and_lets_the_canary_go() {
     assert_eq!(images(&stable), images(&promoted));
     let digest = "/spec/template/metadata/annotations/aurora.io~1digest";
     assert_eq!(promoted.pointer(digest), Some(&json!(pin(2).digest)));
+    // Each transition was told, as `kubectl describe` shows it.
+    let events = format!(
+        "{}?fieldSelector=involvedObject.kind=MLDeployment",
+        world.path("api/v1/events")
+    );
+    let events = world.ask(Method::GET, &events, &Value::Null).await;
+    let events = events["items"].as_array().cloned().unwrap_or_default();
+    let reasons: std::collections::BTreeSet<_> = events
+        .iter()
+        .filter_map(|event| event["reason"].as_str())
+        .collect();
+    assert_eq!(
+        reasons.into_iter().collect::<Vec<_>>(),
+        ["Idle", "Preparing", "Promoting"]
+    );
     world.stop().await;
 }
 
