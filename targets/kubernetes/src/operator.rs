@@ -59,6 +59,8 @@ struct Operator {
     /// Since when objects are asked to leave their model.
     leaving: Mutex<BTreeMap<ObjectName, Timestamp>>,
     clock: fn() -> Timestamp,
+    /// Since when this process steps: what was done before was done by then.
+    began: Timestamp,
 }
 
 /// What a step came to.
@@ -78,6 +80,7 @@ impl Operator {
             index: Mutex::new(Index::default()),
             leaving: Mutex::new(BTreeMap::new()),
             clock,
+            began: clock(),
         }
     }
 
@@ -141,7 +144,11 @@ impl Operator {
             });
             let target = target.as_ref().map(|(model, object)| (model, *object));
             let acts = acts::acts(name, target, &observed, &decided.tracks, step);
-            has_written |= self.cluster.carry_out(&object, name, acts, self.clock).await?;
+            let moves_requests = decide::moves_requests(&decided.tracks, step);
+            has_written |= self
+                .cluster
+                .carry_out(&object, name, acts, moves_requests, self.clock)
+                .await?;
             if step.actions.contains(&TrackAction::ClearAbort) {
                 object = self.cluster.clear(&object, ABORT).await?;
             }
@@ -211,6 +218,7 @@ impl Operator {
             };
             if found.spec.model_name == *model {
                 others.push(Other {
+                    routed_at: self.cluster.routed_at(&other).unwrap_or(self.began),
                     name: other,
                     is_leaving: found.metadata.deletion_timestamp.is_some(),
                     status: found.status.and_then(|status| status.memory),

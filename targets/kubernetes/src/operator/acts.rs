@@ -24,6 +24,17 @@ pub(crate) enum Act {
     Delete(ChildId),
 }
 
+impl Act {
+    /// Returns the child that is made or removed.
+    pub(crate) fn child(&self) -> Option<&ChildId> {
+        match self {
+            Self::Apply(child) => Some(&child.id),
+            Self::Delete(child) => Some(child),
+            Self::HandOver { .. } => None,
+        }
+    }
+}
+
 /// What a track is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Wanted {

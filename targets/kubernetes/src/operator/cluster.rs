@@ -15,7 +15,7 @@ use planner::per_track::PerTrack;
 use planner::route::Provider;
 use serde_json::json;
 
-use super::acts::Act;
+use super::acts::{Act, carriers};
 use super::carried;
 use super::child::{Child, ChildId, ChildKind};
 use super::decide::FINALIZER;
@@ -107,6 +107,11 @@ impl Cluster {
         self.applied().saw(object, child, version);
     }
 
+    /// Returns when this process gave requests of an object another way last.
+    pub(crate) fn routed_at(&self, object: &ObjectName) -> Option<Timestamp> {
+        self.applied().routed_at(object)
+    }
+
     /// Forgets what was applied for an object that is gone.
     pub(crate) fn forget(&self, object: &ObjectName) {
         self.applied().forget(object);
@@ -125,7 +130,7 @@ impl Cluster {
                 canary: self.deployed(object, &name, Track::Canary).await?,
             },
             route: self.route(object, &name, provider).await?,
-            routed_at: name.parse().ok().and_then(|name| self.applied().routed_at(&name)),
+            routed_at: name.parse().ok().and_then(|name| self.routed_at(&name)),
         })
     }
 
@@ -178,21 +183,29 @@ impl Cluster {
         Ok(Route::At(carried::weight(place.kind, name, &document)))
     }
 
-    /// Does what was decided, in its order. Returns whether anything was written.
+    /// Does what was decided, in its order. Returns whether anything was written. `moves_requests` says whether another
+    /// share of them is the canary's then.
     pub(crate) async fn carry_out(
         &self,
         object: &MLDeployment,
         name: &ObjectName,
         acts: Vec<Act>,
+        moves_requests: bool,
         clock: fn() -> Timestamp,
     ) -> Result<bool, StepError> {
+        let carriers = carriers(name);
         let mut has_written = false;
         for act in acts {
-            has_written |= match act {
+            let is_carrier = act.child().is_some_and(|child| carriers.contains(child));
+            let is_written = match act {
                 Act::Apply(child) => self.apply(object, name, child, clock).await?,
                 Act::HandOver { deployment, replicas } => self.hand_over(&deployment, replicas).await?,
-                Act::Delete(child) => self.delete(object, name, child, clock).await?,
+                Act::Delete(child) => self.delete(object, name, child).await?,
             };
+            if is_written && is_carrier && moves_requests {
+                self.applied().routed(name, clock());
+            }
+            has_written |= is_written;
         }
         Ok(has_written)
     }
@@ -222,7 +235,7 @@ impl Cluster {
         let patched = patched.map_err(|error| refused(&child.id, error))?;
         let version = patched.metadata.resource_version;
         let is_changed = before.and_then(|before| before.metadata.resource_version) != version;
-        self.applied().applied(name, &child, version, is_changed, clock());
+        self.applied().applied(name, &child, version, clock());
         Ok(is_changed)
     }
 
@@ -246,7 +259,6 @@ impl Cluster {
         object: &MLDeployment,
         name: &ObjectName,
         child: ChildId,
-        clock: fn() -> Timestamp,
     ) -> Result<bool, StepError> {
         if self.applied().is_absent(name, &child) {
             return Ok(false);
@@ -271,7 +283,7 @@ impl Cluster {
                 deleted => drop(deleted?),
             }
         }
-        self.applied().absent(name, &child, is_there, clock());
+        self.applied().absent(name, &child);
         Ok(is_there)
     }
 

@@ -35,6 +35,8 @@ pub(crate) struct Other {
     pub(crate) name: ObjectName,
     /// What it says of that model.
     pub(crate) status: Option<Status>,
+    /// When its requests were given another way last: when it got its route, at first.
+    pub(crate) routed_at: Timestamp,
     /// Whether it goes.
     pub(crate) is_leaving: bool,
 }
@@ -221,6 +223,13 @@ fn roll(
     rollout(&model, now)
 }
 
+/// Says whether a step gives requests another way. A route that is there and is only told of a track that carries nothing
+/// does not.
+pub(crate) fn moves_requests(tracks: &Tracks, step: &Rollout) -> bool {
+    let is_gone = step.actions.contains(&TrackAction::Unroute);
+    step.weight != tracks.weight || !tracks.is_routed || is_gone
+}
+
 /// The others that have the model and stay.
 fn live(others: &[Other]) -> impl Iterator<Item = &Other> {
     others.iter().filter(|other| !other.is_leaving)
@@ -232,9 +241,10 @@ fn stance(seen: &Seen<'_>, now: Timestamp) -> Stance {
         let is_last = live(seen.others).all(|other| other.name < *seen.name);
         return if is_last { Stance::Has } else { Stance::Waits };
     }
+    // Requests come to it a while after it has a route.
     let serves = |other: &Other| {
         let status = other.status.as_ref();
-        status.is_some_and(|status| status.serving.stable.is_some())
+        status.is_some_and(|status| status.serving.stable.is_some()) && other.routed_at + SETTLE <= now
     };
     let mut live = live(seen.others).peekable();
     let is_needed = live.peek().is_some() && !live.any(serves);

@@ -9,7 +9,6 @@ use chrono::Duration;
 use planner::Timestamp;
 use planner::names::ObjectName;
 
-use crate::operator::acts::carriers;
 use crate::operator::child::{Child, ChildId};
 
 /// How long what was applied counts.
@@ -59,35 +58,25 @@ impl Applied {
         object: &ObjectName,
         child: &Child,
         version: Option<String>,
-        is_changed: bool,
         at: Timestamp,
     ) {
-        let known = Known::Is {
-            intent: child.intent.clone(),
-            version,
-            at,
-        };
-        self.written(object, &child.id, known, is_changed, at);
+        let intent = child.intent.clone();
+        let known = Known::Is { intent, version, at };
+        self.of_mut(object).children.insert(child.id.clone(), known);
     }
 
     /// Remembers that a child is not there.
-    pub(crate) fn absent(&mut self, object: &ObjectName, child: &ChildId, is_changed: bool, at: Timestamp) {
-        self.written(object, child, Known::Absent, is_changed, at);
+    pub(crate) fn absent(&mut self, object: &ObjectName, child: &ChildId) {
+        self.of_mut(object).children.insert(child.clone(), Known::Absent);
     }
 
-    fn written(
-        &mut self,
-        object: &ObjectName,
-        child: &ChildId,
-        known: Known,
-        is_changed: bool,
-        at: Timestamp,
-    ) {
-        let of = self.of.entry(object.clone()).or_default();
-        if is_changed && carriers(object).contains(child) {
-            of.routed_at = Some(at);
-        }
-        of.children.insert(child.clone(), known);
+    /// Remembers that requests were given another way.
+    pub(crate) fn routed(&mut self, object: &ObjectName, at: Timestamp) {
+        self.of_mut(object).routed_at = Some(at);
+    }
+
+    fn of_mut(&mut self, object: &ObjectName) -> &mut OfObject {
+        self.of.entry(object.clone()).or_default()
     }
 
     /// Takes in what a watch tells.
@@ -107,7 +96,7 @@ impl Applied {
         self.of.remove(object);
     }
 
-    /// Returns when this process changed the route of an object last.
+    /// Returns when this process gave requests of an object another way last.
     pub(crate) fn routed_at(&self, object: &ObjectName) -> Option<Timestamp> {
         self.of.get(object)?.routed_at
     }
@@ -138,7 +127,7 @@ mod tests {
         let child_a = child(ChildKind::HttpRoute, "a");
         let mut applied = Applied::default();
         assert!(!applied.is_applied(&name, &child_a, at(0)));
-        applied.applied(&name, &child_a, Some("7".to_owned()), true, at(0));
+        applied.applied(&name, &child_a, Some("7".to_owned()), at(0));
         assert!(applied.is_applied(&name, &child_a, at(599)));
         assert!(
             !applied.is_applied(&name, &child_a, at(600)),
@@ -154,7 +143,7 @@ mod tests {
         assert!(applied.is_applied(&name, &child_a, at(1)));
         applied.saw(&name, &child_a.id, Some("8"));
         assert!(!applied.is_applied(&name, &child_a, at(1)));
-        applied.applied(&name, &child_a, Some("9".to_owned()), true, at(2));
+        applied.applied(&name, &child_a, Some("9".to_owned()), at(2));
         applied.saw(&name, &child_a.id, None);
         assert!(!applied.is_applied(&name, &child_a, at(3)), "it was deleted");
     }
@@ -165,27 +154,10 @@ mod tests {
         let id = ChildId::new(ChildKind::Budget, "iris-stable");
         let mut applied = Applied::default();
         assert!(!applied.is_absent(&name, &id));
-        applied.absent(&name, &id, false, at(0));
+        applied.absent(&name, &id);
         applied.saw(&name, &id, None);
         assert!(applied.is_absent(&name, &id));
         applied.saw(&name, &id, Some("7"));
         assert!(!applied.is_absent(&name, &id));
-    }
-
-    #[test]
-    fn a_route_is_written_when_it_changes() {
-        let name: ObjectName = "iris".parse().unwrap();
-        let mut applied = Applied::default();
-        applied.applied(&name, &child(ChildKind::HttpRoute, "a"), None, false, at(1));
-        assert_eq!(applied.routed_at(&name), None);
-        applied.applied(&name, &child(ChildKind::HttpRoute, "b"), None, true, at(2));
-        let service = Child {
-            id: ChildId::new(ChildKind::Service, "iris-stable"),
-            ..child(ChildKind::Service, "c")
-        };
-        applied.applied(&name, &service, None, true, at(3));
-        assert_eq!(applied.routed_at(&name), Some(at(2)));
-        applied.forget(&name);
-        assert_eq!(applied.routed_at(&name), None);
     }
 }

@@ -132,6 +132,7 @@ impl Case {
         self.others.push(Other {
             name: name.parse().unwrap(),
             status: Some(memory(serves.then_some(1), None, 0)),
+            routed_at: at(-5),
             is_leaving,
         });
         self
@@ -317,6 +318,25 @@ fn a_canary_that_has_left_goes_once_the_route_has_settled() {
         delete Service iris-canary
     "#]],
     );
+}
+
+/// A route that only names another canary, or none, makes nobody wait: or it would be told so each time, for ever.
+#[test]
+fn requests_go_another_way_when_a_share_changes_or_a_route_goes() {
+    let leaves = || Case::serving(spec(1, None), 0).deleted(-1);
+    for (case, expected) in [
+        (Case::serving(spec(1, Some((2, 10))), 10), false),
+        (Case::serving(spec(1, Some((2, 50))), 10), true),
+        (Case::serving(spec(1, Some((3, 50))), 10), true),
+        (Case::serving(spec(1, Some((3, 50))), 0), false),
+        (Case::serving(spec(1, None), 0), false),
+        (leaves(), true),
+        (Case::new(spec(1, None)), true),
+    ] {
+        let decided = case.decide();
+        let step = decided.step.expect("a step");
+        assert_eq!(moves_requests(&decided.tracks, &step), expected, "{step:?}");
+    }
 }
 
 #[test]

@@ -76,6 +76,19 @@ fn an_object_that_goes_covers_for_the_next_until_that_serves() {
 }
 
 #[test]
+fn an_object_that_goes_covers_until_requests_come_to_the_next() {
+    let stance = |routed_seconds_ago: i64| {
+        let mut case = Case::serving(spec(1, None), 0)
+            .deleted(-20)
+            .beside("z", true, false);
+        case.others[0].routed_at = at(-routed_seconds_ago);
+        case.decide().stance
+    };
+    assert_eq!(stance(4), Stance::Covers);
+    assert_eq!(stance(5), Stance::Leaves);
+}
+
+#[test]
 fn an_object_that_turned_covers_what_it_served_and_then_drains_it() {
     let turned = || {
         let mut turned = spec(4, None);
