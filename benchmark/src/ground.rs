@@ -76,7 +76,7 @@ impl Ground {
             data: self.data(),
             core,
             wrapper: Vec::new(),
-            cluster: None,
+            role: process::Role::Up,
         })
     }
 

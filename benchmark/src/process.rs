@@ -1,4 +1,4 @@
-//! `aurora up`, or `aurora reconcile` in a cluster, as a process group of its own: started, watched, measured, stopped or killed with all its children.
+//! `aurora up`, or what runs in a cluster, as a process group of its own: started, watched, measured, stopped or killed with all its children.
 //!
 //! Dropping it kills the group.
 
@@ -39,11 +39,22 @@ pub struct Options {
     pub core: Option<usize>,
     /// A program that starts it, with its arguments, such as `strace`; empty: none.
     pub wrapper: Vec<String>,
-    /// Where it reconciles; absent: it is `aurora up`.
-    pub cluster: Option<Cluster>,
+    /// What it does.
+    pub role: Role,
 }
 
-/// Where `aurora reconcile` keeps objects.
+/// What a process does.
+#[derive(Debug, Clone)]
+pub enum Role {
+    /// It is `aurora up`.
+    Up,
+    /// It is `aurora reconcile` of a namespace.
+    Reconcile(Cluster),
+    /// It is `aurora operator` of one.
+    Operate(Cluster),
+}
+
+/// A namespace of a cluster.
 #[derive(Debug, Clone)]
 pub struct Cluster {
     /// Says how the API server is reached.
@@ -52,7 +63,7 @@ pub struct Cluster {
     pub namespace: String,
 }
 
-/// A running `aurora up` or `aurora reconcile`.
+/// A running `aurora`.
 #[derive(Debug)]
 pub struct Aurora {
     child: Child,
@@ -105,21 +116,28 @@ impl Aurora {
                 command.env_remove(name);
             }
         }
-        match &options.cluster {
-            None => command.arg("up").arg("--inference").arg(inference.to_string()),
-            Some(cluster) => command.env("KUBECONFIG", &cluster.kubeconfig).args([
+        match &options.role {
+            Role::Up => command.arg("up").arg("--inference").arg(inference.to_string()),
+            Role::Reconcile(cluster) => command.env("KUBECONFIG", &cluster.kubeconfig).args([
                 "reconcile",
                 "--namespace",
                 &cluster.namespace,
             ]),
+            Role::Operate(cluster) => command
+                .env("KUBECONFIG", &cluster.kubeconfig)
+                .args(["operator", "--namespace", &cluster.namespace])
+                .args(["--image", "example.org/aurora:1"]),
         };
+        if !matches!(options.role, Role::Operate(_)) {
+            command
+                .arg("--repo")
+                .arg(&options.repository)
+                .arg("--data-dir")
+                .arg(&options.data);
+        }
         command
-            .arg("--repo")
-            .arg(&options.repository)
             .arg("--environment")
             .arg(&options.environment)
-            .arg("--data-dir")
-            .arg(&options.data)
             .arg("--control-plane")
             .arg(control_plane.to_string())
             .stdin(Stdio::null())

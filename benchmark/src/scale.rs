@@ -197,7 +197,7 @@ impl Site {
             data: self.data(),
             core: None,
             wrapper: Vec::new(),
-            cluster: None,
+            role: process::Role::Up,
         })
     }
 

@@ -137,11 +137,11 @@ fn bare(object: &Value) -> Value {
     })
 }
 
-fn items(list: &Value) -> &[Value] {
+pub(super) fn items(list: &Value) -> &[Value] {
     list["items"].as_array().map_or(&[], Vec::as_slice)
 }
 
-fn definitions() -> Result<Vec<Value>> {
+pub(super) fn definitions() -> Result<Vec<Value>> {
     let yaml = crds::crd_yaml().into_iter();
     yaml.map(|(_, yaml)| Ok(serde_yaml::from_str(&yaml)?)).collect()
 }

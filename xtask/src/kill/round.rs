@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use benchmark::predictions::Example;
-use benchmark::process::{Aurora, Options, Process, family, processes};
+use benchmark::process::{Aurora, Options, Process, Role, family, processes};
 use benchmark::scenario::Pins;
 
 use super::disk::{Disk, Phase};
@@ -130,7 +130,7 @@ fn start(place: &Place, scenario: &KillScenario, slowed: bool) -> Result<Aurora>
         environment: ENVIRONMENT.to_owned(),
         data: place.data.clone(),
         core: None,
-        cluster: None,
+        role: Role::Up,
         wrapper: if slowed {
             strace.map(str::to_owned).to_vec()
         } else {
