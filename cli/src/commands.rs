@@ -4,6 +4,7 @@ mod control_plane;
 mod crds;
 mod edit;
 mod health;
+mod init;
 mod key;
 pub(crate) mod model;
 mod operator;
@@ -28,6 +29,8 @@ use crate::failure::Failure;
 pub(crate) enum Command {
     /// Serve an environment: follow its branch, train what is missing, apply each commit to live traffic
     Up(up::UpArguments),
+    /// Make a repository of one's own that `up` serves at once: from a CSV file, or with a dataset that Aurora brings
+    Init(init::InitArguments),
     /// Say what is wrong with the manifests of a commit; exits 1 if something is
     Validate(validate::ValidateArguments),
     /// Say what a commit would change; exits 0 if nothing, 1 if something, 2 if that cannot be said
@@ -72,6 +75,7 @@ impl Command {
                 true
             }
             Self::Validate(_)
+            | Self::Init(_)
             | Self::Plan(_)
             | Self::Pin(_)
             | Self::Promote(_)
@@ -91,6 +95,7 @@ impl Command {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         match self {
             Self::Up(arguments) => up::run(&arguments),
+            Self::Init(arguments) => init::run(&arguments),
             Self::Validate(arguments) => validate::run(&arguments),
             Self::Plan(arguments) => plan::run(&arguments),
             Self::Pin(arguments) => edit::pin::run(&arguments),

@@ -23,6 +23,7 @@ mod news;
 mod serving;
 mod signals;
 mod slots;
+mod starter;
 mod status_files;
 mod supervisor;
 mod terminal;

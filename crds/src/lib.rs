@@ -33,7 +33,7 @@ pub use deployment::{AutoscalingSpec, CanarySpec, MLDeployment, MLDeploymentSpec
 pub use environment::{DriftPolicy, MLEnvironment, MLEnvironmentSpec, RegistrySpec, RemovalSpec, Target};
 pub use pod::{PodSpec, ResourcesSpec, SecretSpec, TolerationSpec, VariableSpec};
 pub use route::{GatewaySpec, RouteSpec};
-pub use schema::crd_yaml;
+pub use schema::{crd_yaml, manifest_schema};
 pub use status::{MLDeploymentStatus, MLEnvironmentStatus, MLTrainingJobStatus};
 pub use stored::{ForeignObject, check_stored};
 pub use training::{

@@ -25,6 +25,74 @@ pub fn crd_yaml() -> Vec<(&'static str, String)> {
     .into()
 }
 
+/// Returns the JSON Schema (draft 7) of a manifest of any kind, for editors: what `validate` says of single fields, not its
+/// rules over several.
+pub fn manifest_schema() -> String {
+    let kinds = [
+        ("MLEnvironment", object_schema::<MLEnvironment>()),
+        ("MLDeployment", object_schema::<MLDeployment>()),
+        ("MLTrainingJob", object_schema::<MLTrainingJob>()),
+    ];
+    let names: Vec<&str> = kinds.iter().map(|(name, _)| *name).collect();
+    let of_kinds: Vec<Value> = kinds
+        .into_iter()
+        .map(|(name, mut object)| {
+            let properties = &mut object["properties"];
+            let mut metadata = properties["metadata"].take();
+            metadata["required"] = json!(["name"]);
+            let mut kind =
+                json!({ "properties": { "metadata": metadata, "spec": properties["spec"].take() } });
+            for_editors(&mut kind["properties"]);
+            json!({ "if": { "properties": { "kind": { "const": name } } }, "then": kind })
+        })
+        .collect();
+    let schema = json!({
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "A manifest of Aurora",
+        "type": "object",
+        "required": ["apiVersion", "kind", "metadata", "spec"],
+        "additionalProperties": false,
+        "properties": {
+            "apiVersion": { "const": crate::API_VERSION },
+            "kind": { "enum": names },
+            "metadata": {},
+            "spec": {},
+        },
+        "allOf": of_kinds,
+    });
+    let text = serde_json::to_string_pretty(&schema).expect("invariant: a value is JSON");
+    format!("{text}\n")
+}
+
+/// Takes out of schemas what only an API server knows, and refuses fields that they do not name.
+fn for_editors(schemas: &mut Value) {
+    for schema in schemas
+        .as_object_mut()
+        .into_iter()
+        .flat_map(|all| all.values_mut())
+    {
+        for_editor(schema);
+    }
+}
+
+fn for_editor(schema: &mut Value) {
+    let Some(fields) = schema.as_object_mut() else {
+        return;
+    };
+    fields.retain(|keyword, _| !keyword.starts_with("x-kubernetes-") && keyword != "title");
+    if let Some(Value::String(pattern)) = fields.get_mut("pattern") {
+        // Not every editor's expressions know classes of characters.
+        *pattern = pattern.replace(r"\p{Cc}", r"\u0000-\u001f\u007f-\u009f");
+    }
+    for inner in ["items", "additionalProperties"] {
+        fields.get_mut(inner).into_iter().for_each(for_editor);
+    }
+    if let Some(properties) = fields.get_mut("properties") {
+        for_editors(properties);
+        fields.entry("additionalProperties").or_insert(false.into());
+    }
+}
+
 /// Returns the OpenAPI schema of a kind's objects.
 pub(crate) fn object_schema<K: CustomResourceExt>() -> Value {
     let mut definition = definition::<K>();

@@ -22,6 +22,7 @@ use planner::names::{EnvironmentName, ModelName, Revision, Version};
 use registry::StoreError;
 
 use crate::source::is_manifest;
+pub use commit::begin;
 
 /// The most manifests of an environment that are searched for a model.
 const FILES_MAX: usize = 100_000;

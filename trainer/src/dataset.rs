@@ -29,7 +29,7 @@ use crate::features::{FeatureError, Layout};
 use crate::holdout::RowHash;
 
 pub(crate) use builder::Cell;
-pub(crate) use csv::header;
+pub(crate) use csv::{each_row, header};
 
 /// The most numbers that a table keeps: 512 MiB of doubles.
 const NUMBERS_MAX: usize = 64 << 20;

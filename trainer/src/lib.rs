@@ -20,6 +20,7 @@ mod holdout;
 mod inputs;
 mod metrics;
 pub mod process;
+mod profile;
 mod record;
 mod reference;
 
@@ -42,6 +43,7 @@ use crate::holdout::Split;
 pub use external::{OUTPUT, ROWS, prepare, publish};
 pub use header::{MissingColumn, missing_columns};
 pub use process::{publish_file, run_file};
+pub use profile::{ColumnProfile, Profile, ProfileError, profile};
 
 /// How far a prediction of the artifact may be from the fitted model's, relative to the larger of the prediction and
 /// the root mean square of all: sums are added in another order.

@@ -7,10 +7,10 @@ use anyhow::{Context as _, bail};
 
 /// Returns each generated file with its content, paths from the repository's root.
 fn files() -> Vec<(PathBuf, String)> {
-    crds::crd_yaml()
-        .into_iter()
-        .map(|(name, text)| (Path::new("crds/yaml").join(name), text))
-        .collect()
+    let definitions = crds::crd_yaml().into_iter();
+    let definitions = definitions.map(|(name, text)| (Path::new("crds/yaml").join(name), text));
+    let schema = (PathBuf::from("crds/aurora.schema.json"), crds::manifest_schema());
+    definitions.chain([schema]).collect()
 }
 
 /// Writes all generated files.

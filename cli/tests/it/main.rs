@@ -20,6 +20,7 @@ mod data;
 mod editing;
 mod exit_codes;
 mod faults;
+mod first_hour;
 mod git;
 mod jobs;
 mod operated;

@@ -222,3 +222,107 @@ fn patterns_and_types_accept_the_same_texts() {
         }
     }
 }
+
+#[test]
+fn the_committed_schema_for_editors_is_the_generated_one() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("aurora.schema.json");
+    let generated = manifest_schema();
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        std::fs::write(&path, &generated).unwrap();
+    }
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        committed == generated,
+        "{} differs from the types in crds/src: run `cargo xtask generate` and commit the result",
+        path.display(),
+    );
+}
+
+/// Says what an editor underlines first; nothing where a document is in order.
+fn underlined(document: &Value) -> Option<String> {
+    let mut schemas = boon::Schemas::new();
+    let mut compiler = boon::Compiler::new();
+    let schema = serde_json::from_str(&manifest_schema()).unwrap();
+    compiler.add_resource("aurora.schema.json", schema).unwrap();
+    let schema = compiler.compile("aurora.schema.json", &mut schemas).unwrap();
+    let refused = schemas.validate(document, schema).err()?;
+    let leaf = std::iter::successors(Some(&refused), |error| error.causes.first()).last()?;
+    Some(format!("{}: {}", leaf.instance_location, leaf.kind))
+}
+
+#[test]
+fn editors_take_what_validate_takes_and_underline_wrong_fields() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../environments");
+    let mut taken = 0;
+    for environment in ["dev", "staging", "prod"] {
+        for file in std::fs::read_dir(folder.join(environment)).unwrap() {
+            let path = file.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "yaml") {
+                for document in crate::parse::values(&std::fs::read(&path).unwrap()).unwrap() {
+                    assert_eq!(underlined(&document), None, "{}", path.display());
+                    taken += 1;
+                }
+            }
+        }
+    }
+    assert!(taken >= 13, "{taken}");
+    let manifest = |kind: &str, metadata: Value, spec: Value| json!({ "apiVersion": "aurora.io/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec });
+    let serving = |stable: Value| {
+        manifest(
+            "MLDeployment",
+            json!({ "name": "a" }),
+            json!({ "modelName": "a", "stable": stable }),
+        )
+    };
+    let version = json!({ "version": "v20261101-120000" });
+    for (document, place) in [
+        (serving(version.clone()), None),
+        (serving(json!({ "version": "v1" })), Some("/spec/stable/version")),
+        (
+            serving(json!({ "version": "v20261101-120000", "digest": null })),
+            Some("/spec/stable/digest"),
+        ),
+        (
+            serving(json!({ "versoin": "v20261101-120000" })),
+            Some("/spec/stable"),
+        ),
+        (
+            manifest("MLDeploymnet", json!({ "name": "a" }), json!({})),
+            Some("/kind"),
+        ),
+        (
+            manifest(
+                "MLDeployment",
+                json!({ "name": "A" }),
+                json!({ "modelName": "a", "stable": version }),
+            ),
+            Some("/metadata/name"),
+        ),
+        (
+            manifest(
+                "MLDeployment",
+                json!({ "name": "a", "namespace": "b" }),
+                json!({ "modelName": "a", "stable": version }),
+            ),
+            Some("/metadata"),
+        ),
+        (
+            manifest(
+                "MLEnvironment",
+                json!({ "name": "a" }),
+                json!({ "target": "Standalone", "registry": { "path": "a\nb" } }),
+            ),
+            Some("/spec/registry/path"),
+        ),
+        (
+            manifest("MLEnvironment", json!({ "name": "a" }), json!({ "stable": {} })),
+            Some("/spec"),
+        ),
+    ] {
+        let told = underlined(&document);
+        let at = told
+            .as_deref()
+            .map(|told| told.split(": ").next().unwrap_or_default());
+        assert_eq!(at, place, "{told:?} {document}");
+    }
+}

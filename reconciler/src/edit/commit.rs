@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use git2::{Commit, ErrorCode, FileMode, Oid, Repository, Status, Tree};
+use git2::{Commit, ErrorCode, FileMode, Oid, Repository, RepositoryInitOptions, Status, Tree};
 use planner::names::{EnvironmentName, ModelName, Revision};
 use registry::files::Dir;
 
@@ -14,6 +14,41 @@ use crate::source::is_manifest;
 
 /// The deepest folder of an environment that is searched.
 const DEPTH_MAX: usize = 32;
+
+/// Makes a repository of a folder that lies in none, whose branch `main` has one commit with these files; returns the commit.
+/// `None` where the folder lies in a repository already, of which nothing is changed.
+///
+/// # Errors
+///
+/// Nobody knows whose commit it would be, or the repository cannot be made.
+pub fn begin(folder: &Path, files: &[String], message: &str) -> Result<Option<Revision>, EditorError> {
+    if Repository::discover(folder).is_ok() {
+        return Ok(None);
+    }
+    let mut options = RepositoryInitOptions::new();
+    options
+        .no_reinit(true)
+        .external_template(false)
+        .initial_head("main");
+    let made = Repository::init_opts(folder, &options);
+    let repository = made.map_err(git(format!("make a repository of {}", folder.display())))?;
+    let editor = Editor { repository };
+    let failed = || git("add the files");
+    let mut index = editor.repository.index().map_err(failed())?;
+    for file in files {
+        index.add_path(file.as_ref()).map_err(failed())?;
+    }
+    index.write().map_err(failed())?;
+    let tree = index.write_tree().map_err(failed())?;
+    let tree = editor.repository.find_tree(tree).map_err(failed())?;
+    let commit = editor.make(&tree, None, message)?;
+    let branch = editor
+        .repository
+        .reference("refs/heads/main", commit, false, message);
+    branch.map_err(git("make the branch main"))?;
+    let id = commit.to_string();
+    Ok(Some(id.parse().expect("invariant: a commit's id is a revision")))
+}
 
 impl Editor {
     /// Finds a model's manifest among the files of the work tree, committed or not.
@@ -74,7 +109,7 @@ impl Editor {
             });
         }
         let tree = self.with_file(&parent, &found.path, text)?;
-        let commit = self.make(&tree, &parent, message)?;
+        let commit = self.make(&tree, Some(&parent), message)?;
         let log = format!("aurora: {}", message.lines().next().unwrap_or_default());
         // Whoever moved the branch meanwhile wins.
         let moved = if self.repository.refname_to_id(&reference).is_ok() {
@@ -123,14 +158,14 @@ impl Editor {
     }
 
     /// Makes a commit that no branch has yet, signed where the repository asks for that.
-    fn make(&self, tree: &Tree<'_>, parent: &Commit<'_>, message: &str) -> Result<Oid, EditorError> {
+    fn make(&self, tree: &Tree<'_>, parent: Option<&Commit<'_>>, message: &str) -> Result<Oid, EditorError> {
         let failed = || git("make a commit");
         let config = self.repository.config().and_then(|mut config| config.snapshot());
         let is_signed = config
             .and_then(|config| config.get_bool("commit.gpgsign"))
             .unwrap_or(false);
         if is_signed {
-            return signed(&self.repository, tree.id(), parent.id(), message);
+            return signed(&self.repository, tree.id(), parent.map(Commit::id), message);
         }
         let whose = |error: git2::Error| match error.code() {
             ErrorCode::NotFound => EditorError::Nobody,
@@ -138,21 +173,29 @@ impl Editor {
         };
         let author = self.repository.author_from_env().map_err(whose)?;
         let committer = self.repository.committer_from_env().map_err(whose)?;
+        let parents: Vec<_> = parent.into_iter().collect();
         let made = self
             .repository
-            .commit(None, &author, &committer, message, tree, &[parent]);
+            .commit(None, &author, &committer, message, tree, &parents);
         made.map_err(failed())
     }
 }
 
 /// Has Git itself make a commit and sign it: keys, agents and formats are its business.
-fn signed(repository: &Repository, tree: Oid, parent: Oid, message: &str) -> Result<Oid, EditorError> {
+fn signed(
+    repository: &Repository,
+    tree: Oid,
+    parent: Option<Oid>,
+    message: &str,
+) -> Result<Oid, EditorError> {
+    let parent = parent.map(|parent| ["-p".to_owned(), parent.to_string()]);
     let failed = |error: std::io::Error| EditorError::Unsigned(format!("git: {error}"));
     let mut child = Command::new("git")
         .arg("--git-dir")
         .arg(repository.path())
-        .args(["commit-tree", "-S", "-F", "-", "-p"])
-        .args([parent.to_string(), tree.to_string()])
+        .args(["commit-tree", "-S", "-F", "-"])
+        .args(parent.into_iter().flatten())
+        .arg(tree.to_string())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

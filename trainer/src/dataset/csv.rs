@@ -28,18 +28,7 @@ pub(super) fn read(
         error,
     };
     let mut parser = Parser::new(file, BYTES_MAX);
-    let fault = |fault, names: &[String]| match fault {
-        Fault::Io(error) => io(error),
-        Fault::At { line, cell, problem } => {
-            let name = |number: usize| names.get(number - 1).cloned().unwrap_or_default();
-            let place = Place {
-                uri: uri.to_owned(),
-                line,
-                column: cell.map(|number| (number, name(number))),
-            };
-            ReadError::At { place, problem }
-        }
-    };
+    let fault = |fault, names: &[String]| told(fault, uri, names, &io);
     let rows = read_rows(&mut parser, uri, &open, &fault);
     // The file's digest comes first: rows of another file are no one's fault.
     let got = Digest::from_bytes(parser.finish().map_err(|error| fault(error, &[]))?);
@@ -47,6 +36,28 @@ pub(super) fn read(
         Some(expected) if *expected != got => Err(ReadError::OtherDigest { uri: uri.to_owned() }),
         _ => rows.map(|rows| rows.finish(Some(got))),
     }
+}
+
+/// Tells each row of a file in turn, and returns the columns that its first line names; `uri` names it in errors.
+pub(crate) fn each_row(
+    path: &Path,
+    uri: &str,
+    row: &mut dyn FnMut(&[&str]),
+) -> Result<Vec<String>, ReadError> {
+    let io = |error| ReadError::Io {
+        uri: uri.to_owned(),
+        path: path.to_owned(),
+        error,
+    };
+    let mut parser = Parser::new(File::open(path).map_err(io)?, BYTES_MAX);
+    let fault = |fault, names: &[String]| told(fault, uri, names, &io);
+    let mut record = Record::default();
+    let names = read_header(&mut parser, &mut record, uri, &fault)?;
+    while parser.read(&mut record).map_err(|error| fault(error, &names))? {
+        check_width(&record, names.len(), uri)?;
+        row(&record.cells().collect::<Vec<_>>());
+    }
+    Ok(names)
 }
 
 /// Returns the columns that a file's first line names; nothing where a run would refuse it.
@@ -63,15 +74,30 @@ pub(crate) fn header(line: &[u8]) -> Option<Vec<String>> {
     is_header.then_some(names)
 }
 
-fn read_rows(
+/// Says what is wrong with a file, with the name of the column where it is one's.
+fn told(fault: Fault, uri: &str, names: &[String], io: &impl Fn(std::io::Error) -> ReadError) -> ReadError {
+    match fault {
+        Fault::Io(error) => io(error),
+        Fault::At { line, cell, problem } => {
+            let name = |number: usize| names.get(number - 1).cloned().unwrap_or_default();
+            let place = Place {
+                uri: uri.to_owned(),
+                line,
+                column: cell.map(|number| (number, name(number))),
+            };
+            ReadError::At { place, problem }
+        }
+    }
+}
+
+fn read_header(
     parser: &mut Parser<File>,
+    record: &mut Record,
     uri: &str,
-    open: &impl Fn(Vec<String>, Option<&str>) -> Result<Builder, ReadError>,
     fault: &impl Fn(Fault, &[String]) -> ReadError,
-) -> Result<Builder, ReadError> {
-    let mut record = Record::default();
+) -> Result<Vec<String>, ReadError> {
     parser.start().map_err(|error| fault(error, &[]))?;
-    if !parser.read(&mut record).map_err(|error| fault(error, &[]))? {
+    if !parser.read(record).map_err(|error| fault(error, &[]))? {
         let problem = "it is empty; the first line must name the columns".to_owned();
         return Err(ReadError::Dataset {
             uri: uri.to_owned(),
@@ -79,21 +105,36 @@ fn read_rows(
         });
     }
     let names: Vec<String> = record.cells().map(str::to_owned).collect();
-    let header_line = record.line;
-    check_delimiter(uri, header_line, &names)?;
-    check_names(uri, header_line, &names)?;
+    check_delimiter(uri, record.line, &names)?;
+    check_names(uri, record.line, &names)?;
+    Ok(names)
+}
+
+fn check_width(record: &Record, width: usize, uri: &str) -> Result<(), ReadError> {
+    if record.len() == width {
+        return Ok(());
+    }
+    Err(ReadError::At {
+        place: Place {
+            uri: uri.to_owned(),
+            line: record.line,
+            column: None,
+        },
+        problem: other_width(record, width),
+    })
+}
+
+fn read_rows(
+    parser: &mut Parser<File>,
+    uri: &str,
+    open: &impl Fn(Vec<String>, Option<&str>) -> Result<Builder, ReadError>,
+    fault: &impl Fn(Fault, &[String]) -> ReadError,
+) -> Result<Builder, ReadError> {
+    let mut record = Record::default();
+    let names = read_header(parser, &mut record, uri, fault)?;
     let mut builder = open(names.clone(), None)?;
     while parser.read(&mut record).map_err(|error| fault(error, &names))? {
-        if record.len() != names.len() {
-            return Err(ReadError::At {
-                place: Place {
-                    uri: uri.to_owned(),
-                    line: record.line,
-                    column: None,
-                },
-                problem: other_width(&record, names.len()),
-            });
-        }
+        check_width(&record, names.len(), uri)?;
         let cells: Vec<Cell<'_>> = record.cells().map(Cell::parse).collect();
         builder.push(record.line, &cells)?;
     }
