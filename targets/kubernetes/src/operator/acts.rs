@@ -155,13 +155,14 @@ fn of_track(model: &Model<'_>, track: Track, wanted: &Wanted, deployed: Option<&
     acts
 }
 
-/// What goes with a track, the pods first.
+/// What goes with a track, the pods last: as long as they are there it is seen that something is to go, whoever was stopped
+/// in between. Nothing is routed to them any more.
 fn removed(object: &ObjectName, track: Track) -> Vec<Act> {
     let kinds = [
-        Some(ChildKind::Deployment),
         (track == Track::Stable).then_some(ChildKind::Autoscaler),
         Some(ChildKind::Budget),
         Some(ChildKind::Service),
+        Some(ChildKind::Deployment),
     ];
     let name = format!("{object}-{track}");
     let ids = kinds

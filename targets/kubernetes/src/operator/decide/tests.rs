@@ -307,16 +307,16 @@ fn a_canary_that_has_left_goes_once_the_route_has_settled() {
     check(
         &Case::serving(spec(1, None), 0),
         &expect![[r#"
-        Has, Reconciling/Preparing, weight 0%, kept
-        apply HTTPRoute iris-route
-        apply Service iris-stable
-        apply PodDisruptionBudget iris-stable
-        apply Deployment iris-stable
-        delete HorizontalPodAutoscaler iris-stable
-        delete Deployment iris-canary
-        delete PodDisruptionBudget iris-canary
-        delete Service iris-canary
-    "#]],
+            Has, Reconciling/Preparing, weight 0%, kept
+            apply HTTPRoute iris-route
+            apply Service iris-stable
+            apply PodDisruptionBudget iris-stable
+            apply Deployment iris-stable
+            delete HorizontalPodAutoscaler iris-stable
+            delete PodDisruptionBudget iris-canary
+            delete Service iris-canary
+            delete Deployment iris-canary
+        "#]],
     );
 }
 
@@ -348,16 +348,16 @@ fn an_abort_is_done_at_once_whatever_there_is_of_replicas() {
     check(
         &case,
         &expect![[r#"
-        Has, Stalled/Aborted, weight 0%, kept
-        apply HTTPRoute iris-route
-        apply Service iris-stable
-        apply PodDisruptionBudget iris-stable
-        apply Deployment iris-stable
-        delete HorizontalPodAutoscaler iris-stable
-        delete Deployment iris-canary
-        delete PodDisruptionBudget iris-canary
-        delete Service iris-canary
-    "#]],
+            Has, Stalled/Aborted, weight 0%, kept
+            apply HTTPRoute iris-route
+            apply Service iris-stable
+            apply PodDisruptionBudget iris-stable
+            apply Deployment iris-stable
+            delete HorizontalPodAutoscaler iris-stable
+            delete PodDisruptionBudget iris-canary
+            delete Service iris-canary
+            delete Deployment iris-canary
+        "#]],
     );
     // A status that is gone does not bring it back.
     case.object.status = None;
@@ -495,15 +495,15 @@ fn an_object_that_goes_is_drained_and_then_let_go() {
     check(
         &closed,
         &expect![[r#"
-        Leaves, Reconciling/Draining, weight 0%, kept
-        delete Deployment iris-stable
-        delete HorizontalPodAutoscaler iris-stable
-        delete PodDisruptionBudget iris-stable
-        delete Service iris-stable
-        delete Deployment iris-canary
-        delete PodDisruptionBudget iris-canary
-        delete Service iris-canary
-    "#]],
+            Leaves, Reconciling/Draining, weight 0%, kept
+            delete HorizontalPodAutoscaler iris-stable
+            delete PodDisruptionBudget iris-stable
+            delete Service iris-stable
+            delete Deployment iris-stable
+            delete PodDisruptionBudget iris-canary
+            delete Service iris-canary
+            delete Deployment iris-canary
+        "#]],
     );
     closed.observed.deployed = PerTrack::default();
     check(

@@ -19,9 +19,9 @@ fn what_another_object_has_is_left_to_it() {
             apply PodDisruptionBudget iris-stable
             apply Deployment iris-stable
             delete HorizontalPodAutoscaler iris-stable
-            delete Deployment iris-canary
             delete PodDisruptionBudget iris-canary
             delete Service iris-canary
+            delete Deployment iris-canary
         "#]],
     );
     check(
@@ -33,9 +33,9 @@ fn what_another_object_has_is_left_to_it() {
             apply PodDisruptionBudget iris-stable
             apply Deployment iris-stable
             delete HorizontalPodAutoscaler iris-stable
-            delete Deployment iris-canary
             delete PodDisruptionBudget iris-canary
             delete Service iris-canary
+            delete Deployment iris-canary
         "#]],
     );
 }
@@ -53,9 +53,9 @@ fn an_object_that_goes_covers_for_the_next_until_that_serves() {
             apply PodDisruptionBudget iris-stable
             apply Deployment iris-stable
             delete HorizontalPodAutoscaler iris-stable
-            delete Deployment iris-canary
             delete PodDisruptionBudget iris-canary
             delete Service iris-canary
+            delete Deployment iris-canary
         "#]],
     );
     check(
