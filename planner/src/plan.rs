@@ -27,6 +27,7 @@ use crate::observed::{DeploymentObject, Observed, ObservedAlias, TrainingObject}
 pub use dependence::Undone;
 use index::Index;
 pub use removals::refused;
+pub use stand_in::is_stand_in;
 pub use trainings::beyond_the_target;
 
 /// What must change, in the order in which it is done, and what stands in the way.

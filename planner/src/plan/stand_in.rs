@@ -31,6 +31,12 @@ pub(crate) fn names(model: &ModelName) -> impl Iterator<Item = ObjectName> {
     })
 }
 
+/// Says whether an object of this name may be a stand-in: it goes as soon as it has come, and what it holds by then has to
+/// be seen to.
+pub fn is_stand_in(name: &ObjectName) -> bool {
+    name.as_str().starts_with(PREFIX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -39,6 +45,8 @@ mod tests {
     fn names_are_names_of_their_model_alone() {
         let first = |model: &str| names(&model.parse().unwrap()).next().unwrap().to_string();
         assert_eq!(first("wine"), "stand-in-wine");
+        assert!(is_stand_in(&first("wine").parse().unwrap()));
+        assert!(!is_stand_in(&"wine".parse().unwrap()));
         let (a, b) = (format!("{}a", "m".repeat(39)), format!("{}b", "m".repeat(39)));
         assert_ne!(first(&a), first(&b));
         let later: Vec<String> = names(&a.parse().unwrap())

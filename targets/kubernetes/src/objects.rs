@@ -27,6 +27,7 @@ use kube::{Api, Client};
 use planner::finding::{Disposition, Reason};
 use planner::names::EnvironmentName;
 use planner::object::{Kind, ObjectId};
+use planner::plan::is_stand_in;
 use reconciler::objects::resource::Resource;
 use reconciler::objects::{Changes, Mark, Object, ObjectStore, TargetError};
 use serde_json::{Value, json};
@@ -34,6 +35,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
+use crate::operator::FINALIZER;
 use crate::watch::{Heard, follow};
 use cache::Cache;
 use decision::{Decision, Wanted, decide, foreign};
@@ -217,6 +219,10 @@ impl Objects {
             && let Some(installation) = self.installation()
         {
             resource["metadata"]["annotations"][cache::INSTALLATION] = json!(installation);
+        }
+        // It is deleted as soon as it was made: the operator has to have served its model before it is gone.
+        if id.kind == Kind::Deployment && is_stand_in(&id.name) {
+            resource["metadata"]["finalizers"] = json!([FINALIZER]);
         }
         let wanted = Wanted {
             object,

@@ -41,6 +41,7 @@ use cluster::{Cluster, StepError};
 use decide::{Decided, Other, Seen, decide};
 use index::Index;
 
+pub(crate) use decide::FINALIZER;
 pub use lead::{Ended, Options, lead};
 pub use run::{Health, run};
 
@@ -216,14 +217,19 @@ impl Operator {
             let Some(found) = self.cluster.objects().get_opt(other.as_str()).await? else {
                 continue;
             };
-            if found.spec.model_name == *model {
-                others.push(Other {
-                    routed_at: self.cluster.routed_at(&other).unwrap_or(self.began),
-                    name: other,
-                    is_leaving: found.metadata.deletion_timestamp.is_some(),
-                    status: found.status.and_then(|status| status.memory),
-                });
+            if found.spec.model_name != *model {
+                continue;
             }
+            // One that has turned to the model may still serve another, which is what its memory is about until it has pods
+            // of this one.
+            let served = self.cluster.served_model(&found).await?;
+            let status = found.status.filter(|_| served.as_ref() == Some(model));
+            others.push(Other {
+                routed_at: self.cluster.routed_at(&other).unwrap_or(self.began),
+                name: other,
+                is_leaving: found.metadata.deletion_timestamp.is_some(),
+                status: status.and_then(|status| status.memory),
+            });
         }
         Ok(others)
     }

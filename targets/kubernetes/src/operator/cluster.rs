@@ -10,7 +10,7 @@ use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
 use kube::core::{ObjectMeta, Status};
 use kube::{Api, Client};
 use planner::Timestamp;
-use planner::names::{ObjectName, Track};
+use planner::names::{ModelName, ObjectName, Track};
 use planner::per_track::PerTrack;
 use planner::route::Provider;
 use serde_json::json;
@@ -132,6 +132,13 @@ impl Cluster {
             route: self.route(object, &name, provider).await?,
             routed_at: name.parse().ok().and_then(|name| self.routed_at(&name)),
         })
+    }
+
+    /// Returns the model of the pods of an object, where it has any.
+    pub(crate) async fn served_model(&self, object: &MLDeployment) -> Result<Option<ModelName>, StepError> {
+        let name = object.metadata.name.clone().unwrap_or_default();
+        let stable = self.deployed(object, &name, Track::Stable).await?;
+        Ok(stable.map(|stable| stable.model))
     }
 
     async fn deployed(

@@ -246,8 +246,14 @@ fn stance(seen: &Seen<'_>, now: Timestamp) -> Stance {
         let status = other.status.as_ref();
         status.is_some_and(|status| status.serving.stable.is_some()) && other.routed_at + SETTLE <= now
     };
-    let mut live = live(seen.others).peekable();
-    let is_needed = live.peek().is_some() && !live.any(serves);
+    let is_wanted = live(seen.others).next().is_some();
+    // One that goes waits for one that stays, and one that only turns to another model for either: where objects exchange
+    // their models, somebody has to begin.
+    let is_served = seen
+        .others
+        .iter()
+        .any(|other| serves(other) && !(is_leaving(seen.object) && other.is_leaving));
+    let is_needed = is_wanted && !is_served;
     if is_needed && leaves_for(seen, now) <= DRAIN {
         Stance::Covers
     } else {

@@ -117,3 +117,21 @@ fn an_object_that_turned_covers_what_it_served_and_then_drains_it() {
     "#]],
     );
 }
+
+/// Each of two that exchange their models would wait for the other: a stand-in that goes already lets one of them begin.
+#[test]
+fn one_that_turns_leaves_to_one_that_goes_and_one_that_goes_does_not() {
+    let stance = |is_deleted: bool| {
+        let mut case = Case::serving(spec(1, None), 0);
+        if is_deleted {
+            case = case.deleted(-20);
+        } else {
+            case.object.spec.model_name = "wine".parse().unwrap();
+            case.leaves_since = Some(at(-20));
+        }
+        let case = case.beside("b", false, false).beside("stand-in", true, true);
+        case.decide().stance
+    };
+    assert_eq!(stance(false), Stance::Leaves);
+    assert_eq!(stance(true), Stance::Covers);
+}
