@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs, clippy::wildcard_enum_match_arm)]
 
+pub mod backends;
 pub mod clock;
 pub mod deployment;
 pub mod desired;

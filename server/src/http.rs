@@ -17,7 +17,7 @@
 
 pub(crate) mod body;
 pub(crate) mod budget;
-mod clock;
+pub(crate) mod clock;
 mod connection;
 mod guard;
 pub(crate) mod place;

@@ -13,6 +13,7 @@ mod evaluate;
 mod predict;
 mod prepare;
 mod protocol;
+pub(crate) mod refusals;
 mod request_id;
 mod route;
 mod tensor;
@@ -24,8 +25,8 @@ use std::time::{Duration, Instant};
 use bytes::Buf;
 use futures_util::Stream;
 use futures_util::future::BoxFuture;
+use hyper::Method;
 use hyper::header::HeaderMap;
-use hyper::{Method, StatusCode};
 use strum::EnumCount as _;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use warp::path::FullPath;
@@ -40,9 +41,10 @@ use crate::http::{self, Limits, Listener, Shutdown, Sockets};
 use crate::keys::Access;
 use crate::metrics::{Codes, RouteMeters};
 use crate::runtime::{Model, Runtime};
-use prepare::Form;
-use request_id::RequestIds;
-use route::{Kind, Route};
+pub(crate) use describe::{live, server};
+pub(crate) use prepare::{Form, check_content_type, choice};
+pub(crate) use request_id::{HEADER as REQUEST_ID, RequestIds};
+pub(crate) use route::{Kind, Route};
 
 /// How long after a model was replaced it is freed: requests that hold it have mostly ended then.
 const SWEEP: Duration = Duration::from_millis(500);
@@ -161,11 +163,7 @@ impl Server {
         Self {
             unrouted: metrics.unrouted(None),
             meters: Kind::meters(metrics),
-            bodies: BodyLimits {
-                bytes: limits.body_bytes,
-                timeout: limits.body_timeout,
-                held: Budget::new(limits.bodies_bytes, limits.body_bytes),
-            },
+            bodies: BodyLimits::of(&limits),
             answers: Budget::new(limits.answers_bytes, limits.answer_bytes),
             admitted: Semaphore::new(limits.requests),
             turns: Arc::new(Semaphore::new(cores)),
@@ -203,9 +201,7 @@ impl Server {
         };
         let mut response = answered.unwrap_or_else(|failure| failure.response());
         body::discard(stream, &headers).await;
-        response
-            .headers_mut()
-            .insert(request_id::HEADER, self.ids.of(&headers));
+        response.headers_mut().insert(REQUEST_ID, self.ids.of(&headers));
         self.meters[kind as usize].answered(method.as_str(), response.status().as_u16(), since.elapsed());
         response
     }
@@ -218,19 +214,7 @@ impl Server {
         headers: &HeaderMap,
         body: impl Future<Output = Result<Body, Failure>>,
     ) -> Result<Response, Failure> {
-        let kind = route.kind();
-        if let Some(failure) = place.refused() {
-            return Err(failure);
-        }
-        if place.reserved && !(kind.open() || kind == Kind::Metrics) {
-            return Err(Failure::only_probes());
-        }
-        if !(kind.open() || (kind == Kind::Metrics && self.access.open_metrics)) {
-            self.access.keys.admit(headers).await?;
-        }
-        if kind != Kind::Unknown && !kind.allows(method) {
-            return Err(Failure::method_not_allowed(kind.allow()));
-        }
+        route.kind().admit(method, headers, place, &self.access).await?;
         match route {
             Route::Server => Ok(describe::server()),
             Route::Live => Ok(describe::live()),
@@ -251,10 +235,7 @@ impl Server {
             Route::ModelReady { name, version } => {
                 describe::model_ready(&*self.model(name)?, version, headers)
             }
-            Route::ChangeModel => Err(Failure::new(
-                StatusCode::FORBIDDEN,
-                "models are loaded and unloaded by a commit to the environment, not by a request".to_owned(),
-            )),
+            Route::ChangeModel => Err(refusals::by_commit()),
             Route::Infer { name, version } => {
                 let asked = Asked {
                     place,
@@ -270,10 +251,7 @@ impl Server {
                     describe::only_model(&self.runtime).map_err(|failure| self.unrouted(None, failure))?;
                 self.infer(&name, Asked::plain(place, headers), body).await
             }
-            Route::Unknown => Err(Failure::not_found(
-                "no such path: the Open Inference Protocol is under /v2, a plain form at POST /predict/MODEL"
-                    .to_owned(),
-            )),
+            Route::Unknown => Err(refusals::no_such_path()),
         }
     }
 
@@ -341,8 +319,8 @@ impl Server {
             form,
             headers,
         } = asked;
-        prepare::check_content_type(form, headers)?;
-        let choice = prepare::choice(version, headers)?;
+        check_content_type(form, headers)?;
+        let choice = choice(version, headers)?;
         let body = body.await?;
         let Ok(_admitted) = self.admitted.try_acquire() else {
             return Err(Failure::too_many_requests(self.limits.requests));

@@ -3,6 +3,7 @@
 //! ```text
 //! runtime     which model answers: two slots and a weight per model, swapped atomically
 //! inference   Open Inference Protocol v2 and /predict over the runtime
+//! router      the same where versions are served elsewhere: by which track, by which endpoint
 //! control     /models…, /status…, /cluster/nodes, /storage/classes over the registry, a StatusSource, an Infrastructure
 //! http        connections: limits, time-outs, drain; the shape of answers and errors
 //! fetch       the other end of the control plane: one version by its digest
@@ -20,6 +21,7 @@ mod http;
 pub mod inference;
 pub mod keys;
 pub mod metrics;
+mod router;
 pub mod runtime;
 #[cfg(test)]
 mod testing;
@@ -29,4 +31,5 @@ pub use http::{Limits, Sockets};
 pub use inference::{Health, InferenceOptions, serve_inference};
 pub use keys::{Access, Keys};
 pub use metrics::Metrics;
+pub use router::{Router, RouterOptions, serve_router};
 pub use runtime::{Artifact, Awaited, Runtime};

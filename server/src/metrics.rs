@@ -8,6 +8,7 @@
 mod connection;
 mod kept;
 mod route;
+mod router;
 mod series;
 mod slot;
 
@@ -24,6 +25,8 @@ use tokio::task::JoinError;
 
 pub(crate) use connection::{Closed, ConnectionMeters};
 pub(crate) use route::RouteMeters;
+use router::RouterFamilies;
+pub(crate) use router::RouterMeters;
 use series::SlotSeries;
 pub(crate) use slot::{Attempt, Codes, Outcome, Routed, SlotMeters};
 
@@ -56,6 +59,7 @@ struct Families {
     last_reconcile: GaugeVec,
     converged: IntGaugeVec,
     canary_weight: IntGaugeVec,
+    router: RouterFamilies,
     /// One at a time renders: what it makes may be many megabytes.
     rendering: Semaphore,
 }
@@ -156,6 +160,7 @@ impl Metrics {
                 "The live weight of the canary, percent.",
                 &["environment", "model"],
             ),
+            router: RouterFamilies::new(counter, gauge, histogram),
             rendering: Semaphore::new(1),
             registry,
         };

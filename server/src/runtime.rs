@@ -4,9 +4,10 @@
 //! Changes come from one writer at a time and replace the snapshot. This module loads nothing: whoever calls
 //! [`Runtime::load`] has verified the artifact, and calls it on a thread that may block.
 
+mod choice;
 mod ready;
 mod slots;
-mod split;
+pub(crate) mod split;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,10 +23,11 @@ use rpds::RedBlackTreeMapSync;
 use tokio::sync::Notify;
 
 use crate::metrics::{Metrics, SlotLabels};
+pub(crate) use choice::{Choice, NoSlot};
 pub use ready::Awaited;
 use ready::Latch;
 use slots::Slot;
-pub(crate) use slots::{Choice, Loaded, Model, NoSlot, Snapshot};
+pub(crate) use slots::{Loaded, Model, Snapshot};
 
 /// A verified model on its way into a slot.
 #[derive(Debug)]

@@ -4,10 +4,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Buf;
+use bytes::{Buf, Bytes};
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use hyper::header::{CONTENT_LENGTH, EXPECT, HeaderMap};
 
+use super::Limits;
 use super::budget::{Budget, FREE_BYTES, Held};
 use super::place::Place;
 use super::reply::Failure;
@@ -27,6 +28,16 @@ pub(crate) struct BodyLimits {
     pub(crate) timeout: Duration,
     /// Of all bodies together.
     pub(crate) held: Budget,
+}
+
+impl BodyLimits {
+    pub(crate) fn of(limits: &Limits) -> Self {
+        Self {
+            bytes: limits.body_bytes,
+            timeout: limits.body_timeout,
+            held: Budget::new(limits.bodies_bytes, limits.body_bytes),
+        }
+    }
 }
 
 /// A whole body. Gives its share of the budget back when dropped.
@@ -112,6 +123,11 @@ impl Body {
             }
         }
         Ok(Self { bytes, held })
+    }
+
+    /// Returns the bytes, and what they count for until that is dropped.
+    pub(crate) fn into_parts(self) -> (Bytes, Held) {
+        (self.bytes.into(), self.held)
     }
 
     /// Frees the bytes; what is made of them counts as they did until it is dropped.

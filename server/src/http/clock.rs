@@ -9,12 +9,12 @@ use tokio::time::Instant as TimerInstant;
 pub(super) const NEVER: u64 = u64::MAX;
 
 /// Microseconds since the process began to count; never 0, so that 0 can mean *not*.
-pub(super) fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     microseconds(began().elapsed()) + 1
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "room for half a million years")]
-pub(super) const fn microseconds(duration: Duration) -> u64 {
+pub(crate) const fn microseconds(duration: Duration) -> u64 {
     duration.as_micros() as u64
 }
 

@@ -20,12 +20,12 @@ const PLATFORM: &str = "aurora_onnx";
 /// How many names an error lists.
 const NAMES_SHOWN_MAX: usize = 20;
 
-pub(super) fn server() -> Response {
+pub(crate) fn server() -> Response {
     let body = json!({ "name": "aurora", "version": env!("CARGO_PKG_VERSION"), "extensions": [] });
     reply::json(StatusCode::OK, &body)
 }
 
-pub(super) fn live() -> Response {
+pub(crate) fn live() -> Response {
     reply::json(StatusCode::OK, &json!({ "live": true }))
 }
 

@@ -26,7 +26,7 @@ const BINARY_HEADER: HeaderName = HeaderName::from_static("inference-header-cont
 
 /// Which of the two bodies a path takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
+pub(crate) enum Form {
     /// The Open Inference Protocol's.
     Protocol,
     /// `/predict`'s.
@@ -109,7 +109,7 @@ pub(super) type Wanted = Vec<&'static str>;
 
 /// Refuses a body that is not JSON. A request without the header is taken at its word, and so is what `curl -d` says
 /// where `/predict` is asked: any page can make a browser send either, so refusing one would protect nobody.
-pub(super) fn check_content_type(form: Form, headers: &HeaderMap) -> Result<(), Failure> {
+pub(crate) fn check_content_type(form: Form, headers: &HeaderMap) -> Result<(), Failure> {
     let unsupported = |message: &str| {
         Err(Failure::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -137,7 +137,7 @@ pub(super) fn check_content_type(form: Form, headers: &HeaderMap) -> Result<(), 
 }
 
 /// Reads which slot a request asks for, if any.
-pub(super) fn choice(version: Option<&str>, headers: &HeaderMap) -> Result<Choice, Failure> {
+pub(crate) fn choice(version: Option<&str>, headers: &HeaderMap) -> Result<Choice, Failure> {
     let mut track = None;
     for value in headers.get_all(TRACK_HEADER) {
         let asked = value.to_str().ok().and_then(|text| text.parse::<Track>().ok());

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 
 /// Where a request may bring its name and where each answer carries it.
-pub(super) const HEADER: HeaderName = HeaderName::from_static("aurora-request-id");
+pub(crate) const HEADER: HeaderName = HeaderName::from_static("aurora-request-id");
 /// What proxies call it.
 const PROXY_HEADER: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest name that is taken over.
@@ -13,13 +13,13 @@ const LENGTH_MAX: usize = 128;
 
 /// Names requests: a random prefix of the process and a counter.
 #[derive(Debug)]
-pub(super) struct RequestIds {
+pub(crate) struct RequestIds {
     prefix: String,
     next: AtomicU64,
 }
 
 impl RequestIds {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut random = [0; 4];
         if getrandom::fill(&mut random).is_err() {
             // Only tells processes apart in a log: the process id does too.
@@ -32,7 +32,7 @@ impl RequestIds {
     }
 
     /// Returns the client's name for its request where it is sane, else the next of ours.
-    pub(super) fn of(&self, headers: &HeaderMap) -> HeaderValue {
+    pub(crate) fn of(&self, headers: &HeaderMap) -> HeaderValue {
         let given = headers.get(HEADER).or_else(|| headers.get(PROXY_HEADER));
         match given {
             Some(value) if sane(value.as_bytes()) => value.clone(),

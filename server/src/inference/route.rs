@@ -1,13 +1,17 @@
 //! The listener's paths. Segments are compared as they are: names and versions need no escapes.
 
 use hyper::Method;
+use hyper::header::HeaderMap;
 use strum::{EnumCount, IntoStaticStr, VariantArray};
 
+use crate::http::place::Place;
+use crate::http::reply::Failure;
+use crate::keys::Access;
 use crate::metrics::{Metrics, RouteMeters};
 
 /// A path, taken apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Route<'a> {
+pub(crate) enum Route<'a> {
     Server,
     Live,
     Ready,
@@ -24,7 +28,7 @@ pub(super) enum Route<'a> {
 }
 
 impl<'a> Route<'a> {
-    pub(super) fn parse(path: &'a str) -> Self {
+    pub(crate) fn parse(path: &'a str) -> Self {
         let mut segments = [""; 8];
         let mut count = 0;
         for segment in path.trim_start_matches('/').split('/') {
@@ -68,7 +72,7 @@ impl<'a> Route<'a> {
         }
     }
 
-    pub(super) fn kind(self) -> Kind {
+    pub(crate) fn kind(self) -> Kind {
         match self {
             Self::Server => Kind::Server,
             Self::Live => Kind::Live,
@@ -89,7 +93,7 @@ impl<'a> Route<'a> {
 
 /// A path without what varies in it: the label `route`, the methods, and whether it is open to everybody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumCount, IntoStaticStr, VariantArray)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     #[strum(serialize = "/v2")]
     Server,
     #[strum(serialize = "/v2/health/live")]
@@ -120,15 +124,39 @@ pub(super) enum Kind {
 
 impl Kind {
     /// Builds the meters of each kind, in the order of the variants.
-    pub(super) fn meters(metrics: &Metrics) -> [RouteMeters; Self::COUNT] {
+    pub(crate) fn meters(metrics: &Metrics) -> [RouteMeters; Self::COUNT] {
         std::array::from_fn(|at| {
             let kind = Self::VARIANTS[at];
             metrics.route(kind.method(), kind.into())
         })
     }
 
+    /// Refuses a request whose connection is kept for others, that has no key, or that asks a path with a method it is not
+    /// for.
+    pub(crate) async fn admit(
+        self,
+        method: &Method,
+        headers: &HeaderMap,
+        place: &Place,
+        access: &Access,
+    ) -> Result<(), Failure> {
+        if let Some(failure) = place.refused() {
+            return Err(failure);
+        }
+        if place.reserved && !(self.open() || self == Self::Metrics) {
+            return Err(Failure::only_probes());
+        }
+        if !(self.open() || (self == Self::Metrics && access.open_metrics)) {
+            access.keys.admit(headers).await?;
+        }
+        if self != Self::Unknown && !self.allows(method) {
+            return Err(Failure::method_not_allowed(self.allow()));
+        }
+        Ok(())
+    }
+
     /// Returns the method that the path is made for.
-    pub(super) const fn method(self) -> &'static str {
+    const fn method(self) -> &'static str {
         match self {
             Self::Infer | Self::Index | Self::ChangeModel | Self::Predict => "POST",
             Self::Server
@@ -144,7 +172,7 @@ impl Kind {
     }
 
     /// Returns every method that the path takes, as the header `Allow` lists them.
-    pub(super) fn allow(self) -> &'static str {
+    fn allow(self) -> &'static str {
         if self.method() == "POST" {
             "POST"
         } else {
@@ -152,12 +180,12 @@ impl Kind {
         }
     }
 
-    pub(super) fn allows(self, method: &Method) -> bool {
+    fn allows(self, method: &Method) -> bool {
         method == self.method() || (method == Method::HEAD && self.method() == "GET")
     }
 
     /// Returns whether it is answered without a key: probes have none.
-    pub(super) const fn open(self) -> bool {
+    const fn open(self) -> bool {
         matches!(self, Self::Live | Self::Ready | Self::Health)
     }
 }

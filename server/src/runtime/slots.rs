@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use hyper::header::HeaderValue;
 use planner::names::{Digest, ModelName, Revision, Track, Version, Weight};
+use planner::per_track::PerTrack;
 use registry::metadata::{Labels, Signature, VersionMetadata};
 
 use super::split;
+use super::{Choice, NoSlot};
 use crate::metrics::{Codes, Routed, SlotLabels, SlotMeters};
 
 /// How many rows a load evaluates to learn what a row costs.
@@ -62,38 +64,6 @@ impl Model {
     }
 }
 
-/// What a request asked for. A version stays text: what does not parse is not loaded.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Choice {
-    /// The version in the path.
-    pub(crate) version: Option<String>,
-    /// The header `aurora-track`.
-    pub(crate) track: Option<Track>,
-}
-
-impl Choice {
-    fn is_split(&self) -> bool {
-        self.version.is_none() && self.track.is_none()
-    }
-}
-
-/// Why no slot answers.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum NoSlot {
-    #[error("version {0} is not loaded")]
-    Version(String),
-    #[error("there is no {0} track")]
-    Track(Track),
-    #[error("aurora-track is {track}, but version {version} is loaded on {loaded}")]
-    Contradiction {
-        track: Track,
-        version: String,
-        loaded: Track,
-    },
-    #[error("no version is loaded yet")]
-    NotReady,
-}
-
 /// What a model's requests see: never half of a change.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Snapshot {
@@ -127,28 +97,14 @@ impl Snapshot {
         [&self.stable, &self.canary].into_iter().flatten()
     }
 
-    /// Finds the slot that a request named; where stable and canary hold one version (a promotion under way), the
-    /// track decides, and without a track stable answers.
+    /// Finds the slot that a request named.
     pub(crate) fn explicit(&self, choice: &Choice) -> Result<&Arc<Loaded>, NoSlot> {
-        let Some(version) = &choice.version else {
-            let track = choice.track.unwrap_or(Track::Stable);
-            return self.slot(track).ok_or(NoSlot::Track(track));
-        };
-        let holds = |loaded: &&Arc<Loaded>| loaded.version_text == *version;
-        let Some(first) = self.loaded().find(holds) else {
-            return Err(NoSlot::Version(version.clone()));
-        };
-        match choice.track {
-            None => Ok(first),
-            Some(track) => self
-                .slot(track)
-                .filter(holds)
-                .ok_or_else(|| NoSlot::Contradiction {
-                    track,
-                    version: version.clone(),
-                    loaded: first.slot.labels.track,
-                }),
-        }
+        let version = |slot| Option::map(slot, |loaded: &Arc<Loaded>| loaded.version_text.as_str());
+        let track = choice.explicit(&PerTrack {
+            stable: version(self.stable.as_ref()),
+            canary: version(self.canary.as_ref()),
+        })?;
+        self.slot(track).ok_or(NoSlot::Track(track))
     }
 }
 

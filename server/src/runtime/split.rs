@@ -9,7 +9,7 @@ use planner::names::Weight;
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// Returns whether the `n`-th routed request of a model goes to the canary: n × golden mod 2^64 < w/100 × 2^64.
-pub(super) fn to_canary(n: u64, weight: Weight) -> bool {
+pub(crate) fn to_canary(n: u64, weight: Weight) -> bool {
     let position = u128::from(n.wrapping_mul(GOLDEN));
     position * 100 < u128::from(weight.percent()) << 64
 }

@@ -1,0 +1,21 @@
+//! What is refused whoever evaluates requests.
+
+use hyper::StatusCode;
+
+use crate::http::reply::Failure;
+
+/// Models change by commit.
+pub(crate) fn by_commit() -> Failure {
+    Failure::new(
+        StatusCode::FORBIDDEN,
+        "models are loaded and unloaded by a commit to the environment, not by a request".to_owned(),
+    )
+}
+
+/// The path is none of the listener's.
+pub(crate) fn no_such_path() -> Failure {
+    Failure::not_found(
+        "no such path: the Open Inference Protocol is under /v2, a plain form at POST /predict/MODEL"
+            .to_owned(),
+    )
+}

@@ -1,0 +1,235 @@
+//! The listener of a router: what a request has to pass before it is passed on.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use bytes::Buf;
+use futures_util::Stream;
+use hyper::Method;
+use hyper::header::HeaderMap;
+use strum::EnumCount as _;
+use tokio::sync::Semaphore;
+use warp::path::FullPath;
+use warp::reply::Response;
+use warp::{Filter, Rejection};
+
+use super::forward::{Outgoing, Way};
+use super::table::Table;
+use super::{Router, RouterOptions, describe, headers};
+use crate::http::Limits;
+use crate::http::body::{self, Body, BodyLimits};
+use crate::http::budget::{self, Budget};
+use crate::http::place::Place;
+use crate::http::reply::{self, Failure};
+use crate::inference::{Form, Kind, REQUEST_ID, RequestIds, Route, check_content_type, choice, refusals};
+use crate::keys::Access;
+use crate::metrics::RouteMeters;
+use crate::runtime::Choice;
+
+/// What every request shares.
+#[derive(Debug)]
+pub(super) struct Server {
+    pub(super) router: Router,
+    access: Access,
+    pub(super) limits: Limits,
+    pub(super) answer_timeout: Duration,
+    bodies: BodyLimits,
+    /// What answers hold until they are taken.
+    pub(super) answers: Budget,
+    /// Requests between their last byte and their answer.
+    admitted: Semaphore,
+    ids: RequestIds,
+    meters: [RouteMeters; Kind::COUNT],
+}
+
+impl Server {
+    pub(super) fn new(router: Router, options: RouterOptions) -> Self {
+        let RouterOptions {
+            access,
+            limits,
+            answer_timeout,
+        } = options;
+        Self {
+            meters: Kind::meters(&router.0.metrics),
+            bodies: BodyLimits::of(&limits),
+            answers: Budget::new(limits.answers_bytes, limits.answer_bytes),
+            admitted: Semaphore::new(limits.requests),
+            ids: RequestIds::new(),
+            router,
+            access,
+            limits,
+            answer_timeout,
+        }
+    }
+
+    /// Answers one request, whatever it is.
+    async fn answer<S, B>(
+        &self,
+        place: &Arc<Place>,
+        method: Method,
+        path: &str,
+        mut headers: HeaderMap,
+        body: S,
+    ) -> Response
+    where
+        S: Stream<Item = Result<B, warp::Error>>,
+        B: Buf,
+    {
+        let since = Instant::now();
+        let route = Route::parse(path);
+        let kind = route.kind();
+        let id = self.ids.of(&headers);
+        headers.insert(REQUEST_ID, id.clone());
+        let mut stream = pin!(body);
+        let answered = {
+            // Read only once it is known that somebody wants it.
+            let body = pin!(Body::read(stream.as_mut(), &headers, &self.bodies, place));
+            self.dispatch(place, &method, (route, path), &headers, body).await
+        };
+        let mut response = answered.unwrap_or_else(|failure| failure.response());
+        body::discard(stream, &headers).await;
+        response.headers_mut().insert(REQUEST_ID, id);
+        self.meters[kind as usize].answered(method.as_str(), response.status().as_u16(), since.elapsed());
+        response
+    }
+
+    async fn dispatch(
+        &self,
+        place: &Arc<Place>,
+        method: &Method,
+        (route, path): (Route<'_>, &str),
+        headers: &HeaderMap,
+        body: impl Future<Output = Result<Body, Failure>>,
+    ) -> Result<Response, Failure> {
+        route.kind().admit(method, headers, place, &self.access).await?;
+        let router = &self.router;
+        match route {
+            Route::Server => Ok(describe::server()),
+            Route::Live => Ok(describe::live()),
+            Route::Ready => Ok(describe::ready(router)),
+            Route::Health => Ok(describe::health(router)),
+            Route::Metrics => {
+                let response = reply::metrics(&router.0.metrics).await?;
+                reply::counted(response, &self.answers, place).await
+            }
+            Route::Models => Ok(describe::models(&*router.table()?)),
+            Route::Index => Ok(describe::index(&*router.table()?)),
+            Route::Model { name, version } => {
+                let table = self.of_model(Some(name))?;
+                let choice = choice(version, headers)?;
+                let track = table.describing(&choice)?;
+                let outgoing = Outgoing::get(path, self.passed(headers));
+                let _admitted = self.admit(place)?;
+                self.forward(&table, Way::describing(track), &outgoing, place)
+                    .await
+            }
+            Route::ModelReady { name, version } => {
+                let table = self.of_model(Some(name))?;
+                describe::model_ready(&table, &choice(version, headers)?)
+            }
+            Route::ChangeModel => Err(refusals::by_commit()),
+            Route::Infer { name, version } => {
+                let asked = Asked {
+                    name: Some(name),
+                    version,
+                    form: Form::Protocol,
+                };
+                self.infer(asked, place, path, headers, body).await
+            }
+            Route::Predict { name } => {
+                let asked = Asked {
+                    name,
+                    version: None,
+                    form: Form::Plain,
+                };
+                self.infer(asked, place, path, headers, body).await
+            }
+            Route::Unknown => Err(refusals::no_such_path()),
+        }
+    }
+
+    /// Has a request for predictions answered. What is refused here is not counted in the split.
+    async fn infer(
+        &self,
+        asked: Asked<'_>,
+        place: &Arc<Place>,
+        path: &str,
+        headers: &HeaderMap,
+        body: impl Future<Output = Result<Body, Failure>>,
+    ) -> Result<Response, Failure> {
+        let Asked { name, version, form } = asked;
+        self.of_model(name)?;
+        check_content_type(form, headers)?;
+        let choice = choice(version, headers)?;
+        let (body, _held) = body.await?.into_parts();
+        let _admitted = self.admit(place)?;
+        // Asked for anew: a body may take its time, and the weight is that of now.
+        let table = self.of_model(name)?;
+        let way = self.way(&table, &choice)?;
+        let outgoing = Outgoing::post(path, self.passed(headers), body);
+        self.forward(&table, way, &outgoing, place).await
+    }
+
+    /// Returns what is in force, if it is of this model.
+    fn of_model(&self, name: Option<&str>) -> Result<Arc<Table>, Failure> {
+        let table = self.router.table()?;
+        match name {
+            Some(name) if name != table.model.as_str() => Err(Failure::not_found(format!(
+                "no such model; served: {}",
+                table.model
+            ))),
+            _ => Ok(table),
+        }
+    }
+
+    /// Decides the track; one request of the split is one step of its sequence.
+    fn way(&self, table: &Table, choice: &Choice) -> Result<Way, Failure> {
+        let n = || {
+            let routed = &self.router.0.routed;
+            routed.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
+        };
+        let (track, routed) = table.track(choice, n)?;
+        Ok(Way::routed(track, routed))
+    }
+
+    fn admit<'a>(&'a self, place: &'a Place) -> Result<impl Sized + use<'a>, Failure> {
+        let Ok(admitted) = self.admitted.try_acquire() else {
+            return Err(Failure::too_many_requests(self.limits.requests));
+        };
+        let of_peer = budget::share(self.limits.requests);
+        let of_peer = place
+            .admit(of_peer)
+            .ok_or_else(|| Failure::too_many_of_yours(of_peer))?;
+        Ok((admitted, of_peer))
+    }
+
+    /// Returns the headers that an endpoint gets. A key that is ours is nobody else's.
+    fn passed(&self, headers: &HeaderMap) -> HeaderMap {
+        headers::passed(headers, self.access.keys.configured())
+    }
+}
+
+/// What a request for predictions says in its path.
+struct Asked<'a> {
+    /// The model; absent where the path names none.
+    name: Option<&'a str>,
+    version: Option<&'a str>,
+    form: Form,
+}
+
+/// Returns the filter that answers every request of a connection.
+pub(super) fn routes(
+    server: Arc<Server>,
+    place: Arc<Place>,
+) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync {
+    warp::method()
+        .and(warp::path::full())
+        .and(warp::header::headers_cloned())
+        .and(warp::body::stream())
+        .and_then(move |method, path: FullPath, headers, body| {
+            let (server, place) = (server.clone(), place.clone());
+            async move { Ok::<_, Rejection>(server.answer(&place, method, path.as_str(), headers, body).await) }
+        })
+}
