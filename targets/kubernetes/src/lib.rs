@@ -2,6 +2,7 @@
 //!
 //! [`build`] says what objects become in it, [`operator`] makes models so.
 //! [`objects`] are the blackboard as custom resources in a namespace.
+//! [`router`] says whom a router of a model may ask.
 //! [`cluster`] reads what the control plane shows of it.
 //! Each controller runs as two replicas of which one leads: [`leadership`] says which, and what a leader may still write.
 #![forbid(unsafe_code)]
@@ -13,5 +14,6 @@ pub mod leadership;
 pub mod objects;
 pub mod operator;
 pub mod reconcile;
+pub mod router;
 pub mod trainings;
 mod watch;

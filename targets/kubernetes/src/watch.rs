@@ -44,8 +44,25 @@ enum Over {
     Failed(kube::Error),
 }
 
+/// Which objects of a kind are followed.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Selection<'a> {
+    /// Those with these labels.
+    pub(crate) labels: Option<&'a str>,
+    /// Those with these fields.
+    pub(crate) fields: Option<&'a str>,
+}
+
 /// Follows a kind for ever, as far as its objects have these labels.
 pub(crate) async fn follow<K>(api: Api<K>, labels: Option<&str>, hear: impl Fn(Heard<'_, K>))
+where
+    K: kube::Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    follow_selected(api, Selection { labels, fields: None }, hear).await;
+}
+
+/// Follows a kind for ever, as far as its objects are selected.
+pub(crate) async fn follow_selected<K>(api: Api<K>, selection: Selection<'_>, hear: impl Fn(Heard<'_, K>))
 where
     K: kube::Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
@@ -54,7 +71,7 @@ where
     loop {
         let began = Instant::now();
         let over = match &mut version {
-            None => match list(&api, labels).await {
+            None => match list(&api, selection).await {
                 Ok((objects, listed)) => {
                     hear(Heard::Listed(objects, &listed));
                     version = Some(listed);
@@ -62,7 +79,7 @@ where
                 }
                 Err(error) => Over::Failed(error),
             },
-            Some(version) => watch(&api, labels, version, &hear).await,
+            Some(version) => watch(&api, selection, version, &hear).await,
         };
         match over {
             Over::Closed => {}
@@ -79,7 +96,7 @@ where
 }
 
 /// Lists everything, and returns the version that it is of.
-async fn list<K>(api: &Api<K>, labels: Option<&str>) -> Result<(Vec<K>, String), kube::Error>
+async fn list<K>(api: &Api<K>, selection: Selection<'_>) -> Result<(Vec<K>, String), kube::Error>
 where
     K: Clone + DeserializeOwned + Debug,
 {
@@ -87,7 +104,8 @@ where
     let mut next = None;
     loop {
         let mut params = ListParams::default().limit(PAGE);
-        params.label_selector = labels.map(ToOwned::to_owned);
+        params.label_selector = selection.labels.map(ToOwned::to_owned);
+        params.field_selector = selection.fields.map(ToOwned::to_owned);
         params.continue_token = next;
         let page = api.list(&params).await?;
         objects.extend(page.items);
@@ -101,7 +119,7 @@ where
 /// Takes in what changes from a version on, and moves it on.
 async fn watch<K>(
     api: &Api<K>,
-    labels: Option<&str>,
+    selection: Selection<'_>,
     version: &mut String,
     hear: &impl Fn(Heard<'_, K>),
 ) -> Over
@@ -109,7 +127,8 @@ where
     K: kube::Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
     let mut params = WatchParams::default().timeout(WATCH_SECONDS);
-    params.label_selector = labels.map(ToOwned::to_owned);
+    params.label_selector = selection.labels.map(ToOwned::to_owned);
+    params.field_selector = selection.fields.map(ToOwned::to_owned);
     let events = match api.watch(&params, version).await {
         Ok(events) => events,
         Err(kube::Error::Api(status)) if is_forgotten(&status) => return Over::Forgotten,

@@ -26,7 +26,7 @@ use super::{Installation, Owner, pod};
 /// The port of processes and Services.
 pub const PORT: i32 = 8080;
 /// The name of the port.
-pub(super) const PORT_NAME: &str = "http";
+pub(crate) const PORT_NAME: &str = "http";
 /// What a pod waits for before it ends: the route and the nodes take a moment to send nothing more.
 const SLEEP_SECONDS: i64 = 5;
 /// How long a pod may take to end: the sleep, the drain, and some seconds besides.

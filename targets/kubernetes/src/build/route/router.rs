@@ -15,13 +15,12 @@ use crate::build::intent::sealed;
 use crate::build::labels::{Component, map, selector, selects_router};
 use crate::build::pod;
 use crate::build::serving::{GRACE_SECONDS, Model, PORT, PORT_NAME, in_front, leaving, liveness, readiness};
+use crate::router::KEY;
 
 /// How many pods route: one may be gone.
 const REPLICAS: i32 = 2;
 /// The ServiceAccount of all routers of an installation, which may read ConfigMaps and EndpointSlices.
 const SERVICE_ACCOUNT: &str = "aurora-router";
-/// The key of the ConfigMap under which a router finds what it is told.
-const KEY: &str = "route.json";
 
 /// Returns the router of a model.
 pub(super) fn router(model: &Model<'_>, split: &Split<'_>) -> Router {
