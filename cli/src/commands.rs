@@ -12,6 +12,7 @@ mod plan;
 mod reconcile;
 pub(crate) mod registry;
 mod rollout;
+mod router;
 mod serve;
 pub(crate) mod status;
 mod train;
@@ -57,6 +58,8 @@ pub(crate) enum Command {
     Train(train::TrainArguments),
     /// Serve what a data directory says, without following a branch
     Serve(serve::ServeArguments),
+    /// Split a model's requests between its tracks in a cluster, exactly as its MLDeployment's route says
+    Router(router::RouterArguments),
     /// Answer the control plane's requests from a data directory
     ControlPlane(control_plane::ControlPlaneCommandArguments),
     /// Ask a listener of this machine whether it is well; exits 1 if it is not, or does not answer
@@ -71,9 +74,12 @@ impl Command {
     /// Says whether it ends in order when it is asked to; any other is ended by the signal itself.
     pub(crate) fn catches_signals(&self) -> bool {
         match self {
-            Self::Up(_) | Self::Reconcile(_) | Self::Operator(_) | Self::Serve(_) | Self::ControlPlane(_) => {
-                true
-            }
+            Self::Up(_)
+            | Self::Reconcile(_)
+            | Self::Operator(_)
+            | Self::Serve(_)
+            | Self::Router(_)
+            | Self::ControlPlane(_) => true,
             Self::Validate(_)
             | Self::Init(_)
             | Self::Plan(_)
@@ -109,6 +115,7 @@ impl Command {
             Self::Registry(arguments) => registry::run(arguments),
             Self::Train(arguments) => train::run(&arguments),
             Self::Serve(arguments) => serve::run(&arguments),
+            Self::Router(arguments) => router::run(arguments),
             Self::ControlPlane(arguments) => control_plane::run(&arguments),
             Self::Health(arguments) => health::run(&arguments),
             Self::Key(arguments) => key::run(&arguments),

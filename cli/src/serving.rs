@@ -2,13 +2,16 @@
 
 use std::error::Error;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use std::{io, net, thread};
 
 use registry::Store;
+use server::keys::Access;
 use server::{
-    ControlPlane, Health, InferenceOptions, Infrastructure, Limits, Metrics, Runtime, Sockets, StatusSource,
+    ControlPlane, Health, InferenceOptions, Infrastructure, Limits, Metrics, Router, RouterOptions, Runtime,
+    Sockets, StatusSource,
 };
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
@@ -114,13 +117,46 @@ impl Parts {
         bound: Bound,
         health: Health,
     ) -> Result<(), Failure> {
+        let runtime = runtime.clone();
+        self.answer(bound, move |sockets, access, limits, stopped| {
+            let options = InferenceOptions {
+                access,
+                limits,
+                health,
+            };
+            server::serve_inference(runtime, sockets, options, stopped)
+        })
+    }
+
+    /// Starts passing inference requests on.
+    pub(crate) fn router(
+        &mut self,
+        router: &Router,
+        bound: Bound,
+        answer_timeout: Duration,
+    ) -> Result<(), Failure> {
+        let router = router.clone();
+        self.answer(bound, move |sockets, access, limits, stopped| {
+            let options = RouterOptions {
+                access,
+                limits,
+                answer_timeout,
+            };
+            server::serve_router(router, sockets, options, stopped)
+        })
+    }
+
+    /// Starts the listener of inference on threads of its own.
+    fn answer<F: Future<Output = ()>>(
+        &mut self,
+        bound: Bound,
+        serve: impl FnOnce(Sockets, Access, Limits, Pin<Box<dyn Future<Output = ()> + Send>>) -> F
+        + Send
+        + 'static,
+    ) -> Result<(), Failure> {
         let (sockets, access, limits) = bound.into_parts()?;
-        let options = InferenceOptions {
-            access,
-            limits: self.within(limits, 3),
-            health,
-        };
-        let (runtime, stopped) = (runtime.clone(), self.stopped());
+        let limits = self.within(limits, 3);
+        let stopped = Box::pin(self.stopped());
         let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let threads = Threads {
             name: "inference",
@@ -128,10 +164,10 @@ impl Parts {
             aside: cores + INFERENCE_ASIDE,
         };
         let supervisor = self.supervisor.clone();
-        let serving = threads.run(sockets, |sockets| async {
+        let serving = threads.run(sockets, move |sockets| async move {
             // Where requests are answered: it lasts as long as these threads do.
             drop(tokio::spawn(supervisor.watch()));
-            server::serve_inference(runtime, sockets, options, stopped).await;
+            serve(sockets, access, limits, stopped).await;
         })?;
         self.spawn("inference", serving);
         Ok(())

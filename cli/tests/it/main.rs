@@ -27,6 +27,7 @@ mod operated;
 mod pods;
 mod reading;
 mod release_before;
+mod routed;
 mod service;
 mod serving;
 mod starting;

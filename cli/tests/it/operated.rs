@@ -18,7 +18,7 @@ use crate::cluster::definitions;
 use crate::harness::{Ground, Up, aurora, eventually, get, note, post};
 
 const IMAGE: &str = "example.org/aurora:1";
-const MODEL: &str = "wine-quality";
+pub(crate) const MODEL: &str = "wine-quality";
 const ROW: &str = r#"{"inputs":[[10.0,0.35,0.47,2.0,0.061,6.0,11.0,0.99585,3.23,0.52,12.0]]}"#;
 /// How late requests follow a write of the route.
 const LAG: Duration = Duration::from_millis(800);
@@ -33,8 +33,10 @@ struct Pin {
 }
 
 /// Everything that an installation has but the reconciler, whose part the test plays.
-struct Installation {
-    namespace: Namespace,
+pub(crate) struct Installation {
+    pub(crate) namespace: Namespace,
+    /// What manifests say of their route; null where they leave it out.
+    route: Value,
     _node: Kubelet,
     gateway: Gateway,
     _control_plane: Up,
@@ -46,7 +48,11 @@ struct Installation {
 
 impl Installation {
     async fn begin() -> Option<Self> {
-        let namespace = namespace().await?;
+        Some(Self::begin_in(namespace().await?, image(), Value::Null).await)
+    }
+
+    /// Begins in a namespace whose pods are of this image.
+    pub(crate) async fn begin_in(namespace: Namespace, image: Image, route: Value) -> Self {
         let client = namespace.client();
         install(&client, &definitions())
             .await
@@ -75,8 +81,6 @@ impl Installation {
                 "--data-dir",
             ])
             .arg(ground.data());
-        let image = Image::of_program("/aurora", env!("CARGO_BIN_EXE_aurora"))
-            .with_variable("AURORA_TERMINATION_LOG", "/dev/termination-log");
         let machine = Machine::new("node-of-operated").with_image(IMAGE, image);
         let node = Kubelet::start(namespace.control_plane(), namespace.name(), machine).await;
         let gateway = Gateway::start(namespace.control_plane(), namespace.name(), LAG).await;
@@ -93,7 +97,8 @@ impl Installation {
             ])
             .args(["--artifacts", &format!("http://{artifacts}")])
             .env("KUBECONFIG", namespace.control_plane().kubeconfig());
-        Some(Self {
+        Self {
+            route,
             _node: node.expect("a node"),
             gateway: gateway.expect("a gateway"),
             _control_plane: Up::watch(serving),
@@ -102,7 +107,7 @@ impl Installation {
             stable,
             canary,
             _ground: ground,
-        })
+        }
     }
 
     /// Writes the MLDeployment as the reconciler does after a commit.
@@ -114,6 +119,9 @@ impl Installation {
             "modelName": MODEL,
             "stable": { "version": stable.version, "digest": stable.digest, "replicas": 2 },
         });
+        if !self.route.is_null() {
+            spec["route"] = self.route.clone();
+        }
         if let Some((canary, weight)) = canary {
             annotations["aurora.io/canary-revision"] = revision.into();
             spec["canary"] = json!({
@@ -179,6 +187,12 @@ impl Installation {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
+}
+
+/// What pods are of.
+pub(crate) fn image() -> Image {
+    Image::of_program("/aurora", env!("CARGO_BIN_EXE_aurora"))
+        .with_variable("AURORA_TERMINATION_LOG", "/dev/termination-log")
 }
 
 /// Trains what the example declares, and returns its two versions of the model.
@@ -254,9 +268,13 @@ fn ask(gateway: SocketAddr) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_canary_comes_takes_half_and_is_promoted_and_no_request_is_lost() {
-    let Some(mut installation) = Installation::begin().await else {
-        return;
-    };
+    if let Some(installation) = Installation::begin().await {
+        carry_a_canary_to_its_promotion(installation).await;
+    }
+}
+
+/// Lets a canary come, take half and be promoted, under load.
+pub(crate) async fn carry_a_canary_to_its_promotion(mut installation: Installation) {
     let (stable, canary) = (installation.stable.clone(), installation.canary.clone());
     let gateway = installation.gateway.address();
     installation.commit(&stable, None).await;

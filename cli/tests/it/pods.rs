@@ -15,17 +15,17 @@ const ROW: &str = r#"{"inputs":[[5.1,3.5,1.4,0.2]]}"#;
 const REVISION: &str = "0123456789012345678901234567890123456789";
 
 /// A registry with a version of `iris`, its control plane when it runs, and a Pod's folder.
-struct Cluster {
+pub(crate) struct Cluster {
     ground: Ground,
     /// Where the control plane answers.
     address: SocketAddr,
-    version: String,
-    digest: String,
-    folder: TempDir,
+    pub(crate) version: String,
+    pub(crate) digest: String,
+    pub(crate) folder: TempDir,
 }
 
 impl Cluster {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let ground = Ground::dev();
         let up = ground.up();
         let stable = get(up.control_plane, "/models/iris/stable").json();
@@ -47,7 +47,7 @@ impl Cluster {
         }
     }
 
-    fn control_plane(&self, flags: &[&str]) -> Up {
+    pub(crate) fn control_plane(&self, flags: &[&str]) -> Up {
         let mut command = aurora();
         command
             .args(["control-plane", "--control-plane", &self.address.to_string()])
@@ -66,7 +66,7 @@ impl Cluster {
     }
 
     /// Returns the command of a Pod; what is given besides overrides nothing.
-    fn serve(&self, digest: &str, track: &str) -> Command {
+    pub(crate) fn serve(&self, digest: &str, track: &str) -> Command {
         fs::write(self.last_words(), "").unwrap();
         let mut command = aurora();
         command
@@ -88,7 +88,7 @@ impl Cluster {
     }
 }
 
-fn ready(pod: &mut Up) {
+pub(crate) fn ready(pod: &mut Up) {
     pod.event("the pod is ready", |event| event["event"] == "ready");
 }
 
