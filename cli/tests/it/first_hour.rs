@@ -1,5 +1,7 @@
 //! A repository of one's own, from `aurora init` to a canary that is promoted and rolled back.
 
+mod page;
+
 use std::fs;
 use std::path::Path;
 
