@@ -38,12 +38,19 @@ pub struct Call {
     pub code: u16,
     /// The server's rules, of RBAC, did not allow it.
     pub is_forbidden: bool,
+    /// The Role or ClusterRole by which they did; empty where it was none.
+    pub role: String,
 }
 
 impl Call {
     /// Returns the namespace and name of the ServiceAccount that asked, if one did.
     pub fn account(&self) -> Option<(&str, &str)> {
         self.user.strip_prefix("system:serviceaccount:")?.split_once(':')
+    }
+
+    /// Says whether it made what it is about, whatever it is called: a patch may.
+    pub fn has_made(&self) -> bool {
+        self.code == 201 && matches!(self.verb.as_str(), "create" | "patch")
     }
 
     /// Says whether it changes something.
@@ -100,6 +107,8 @@ struct Status {
 struct Annotations {
     #[serde(rename = "authorization.k8s.io/decision")]
     decision: String,
+    #[serde(rename = "authorization.k8s.io/reason")]
+    reason: String,
 }
 
 impl From<Event> for Call {
@@ -127,8 +136,20 @@ impl From<Event> for Call {
             uri: event.request_uri,
             code: event.response_status.code,
             is_forbidden: event.annotations.decision == "forbid",
+            role: role(&event.annotations.reason).to_owned(),
         }
     }
+}
+
+/// Takes a role's name out of `RBAC: allowed by RoleBinding "b/n" of Role "r" to ServiceAccount "a/n"`.
+fn role(reason: &str) -> &str {
+    let after = [" of Role \"", " of ClusterRole \""]
+        .iter()
+        .find_map(|before| reason.split_once(before));
+    after
+        .and_then(|(_, after)| after.split_once('"'))
+        .map(|(role, _)| role)
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -141,7 +162,9 @@ mod tests {
         r#""objectRef":{"resource":"deployments","namespace":"n","name":"d","apiGroup":"apps","apiVersion":"v1","subresource":"status"},"#,
         r#""responseStatus":{"metadata":{},"code":403},"annotations":{"authorization.k8s.io/decision":"forbid"}}"#,
         "\n",
-        r#"{"verb":"get","requestURI":"/version","user":{"username":"admin"},"impersonatedUser":{"username":"jane"},"responseStatus":{"code":200}}"#,
+        r#"{"verb":"get","requestURI":"/version","user":{"username":"admin"},"impersonatedUser":{"username":"jane"},"responseStatus":{"code":200},"#,
+        r#""annotations":{"authorization.k8s.io/decision":"allow","authorization.k8s.io/reason":"RBAC: allowed by ClusterRoleBinding "#,
+        r#"\"all\" of ClusterRole \"reads\" to Group \"people\""}}"#,
         "\n",
         r#"{"verb":"get","requestURI":"/vers"#,
     );
@@ -156,5 +179,6 @@ mod tests {
         assert!(first.is_forbidden && first.is_write());
         assert_eq!((told[1].user.as_str(), told[1].account()), ("jane", None));
         assert!(!told[1].is_forbidden && !told[1].is_write());
+        assert_eq!((first.role.as_str(), told[1].role.as_str()), ("", "reads"));
     }
 }

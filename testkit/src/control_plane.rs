@@ -59,6 +59,9 @@ pub enum ControlPlaneError {
     /// A CustomResourceDefinition is refused, or not served.
     #[error("the API server does not serve a kind: {0}")]
     Definition(String),
+    /// What a component may do is refused, or does not count.
+    #[error("the API server does not go by what is shipped of rights: {0}")]
+    Rights(String),
     /// One of its programs ended.
     #[error("{program} ended; the end of {}:\n{tail}", log.display())]
     Ended {

@@ -17,6 +17,7 @@ pub mod assets;
 pub mod audit;
 mod background;
 mod certificates;
+mod component;
 mod control_plane;
 mod gateway;
 mod install;
@@ -28,6 +29,7 @@ mod proxy;
 mod request;
 mod supervisor;
 
+pub use component::Component;
 pub use control_plane::{ControlPlane, ControlPlaneError, PausedEtcd};
 pub use gateway::{Gateway, gateway_api};
 pub use install::{condition, install};

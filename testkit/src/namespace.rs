@@ -114,6 +114,18 @@ impl Namespace {
 
     /// Returns what such a client is made of.
     pub async fn config_of_account(&self, namespace: &str, name: &str) -> Result<Config, ControlPlaneError> {
+        let mut config = self.control_plane.config_of_nobody().await?;
+        namespace.clone_into(&mut config.default_namespace);
+        config.auth_info.token = self.token_of(namespace, name).await?.map(Into::into);
+        Ok(config)
+    }
+
+    /// Returns a token of a ServiceAccount, which is made if it is not there.
+    pub(crate) async fn token_of(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<String>, ControlPlaneError> {
         let accounts: Api<v1::ServiceAccount> = Api::namespaced(self.client(), namespace);
         let mut account = v1::ServiceAccount::default();
         account.meta_mut().name = Some(name.to_owned());
@@ -125,15 +137,10 @@ impl Namespace {
             spec: Some(TokenRequestSpec::default()),
             ..TokenRequest::default()
         };
-        let token = accounts
+        let made = accounts
             .create_token_request(name, &PostParams::default(), &request)
-            .await?
-            .status
-            .and_then(|status| status.token);
-        let mut config = self.control_plane.config_of_nobody().await?;
-        namespace.clone_into(&mut config.default_namespace);
-        config.auth_info.token = token.map(Into::into);
-        Ok(config)
+            .await?;
+        Ok(made.status.and_then(|status| status.token))
     }
 }
 

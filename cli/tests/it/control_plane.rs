@@ -5,7 +5,7 @@ use std::process::Command;
 use http::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use testkit::{Applied, Namespace, apply, namespace, send};
+use testkit::{Applied, Component, Namespace, apply, namespace, send};
 
 use crate::harness::{Ground, Up, aurora, get, run, text};
 
@@ -47,12 +47,13 @@ fn on_one_machine_it_shows_this_machine_and_the_registrys_file_system() {
 }
 
 /// Makes a registry and a command that shows it with the cluster of a kubeconfig.
-fn in_cluster(folder: &TempDir, namespace: &Namespace) -> Command {
+async fn in_cluster(folder: &TempDir, namespace: &Namespace) -> Command {
     let registry = folder.path().join("registry");
     let made = run(aurora().args(["registry", "init", "--registry"]).arg(&registry));
     assert!(made.status.success(), "{}", text(&made));
     let mut command = command(&["--cluster", "--registry", registry.to_str().unwrap()]);
-    command.env("KUBECONFIG", namespace.control_plane().kubeconfig());
+    let kubeconfig = namespace.kubeconfig_of(Component::ControlPlane).await;
+    command.env("KUBECONFIG", kubeconfig.expect("the account has a token"));
     command
 }
 
@@ -72,8 +73,12 @@ async fn in_a_cluster_it_shows_the_api_servers_nodes_classes_and_objects() {
     let node = json!({ "metadata": { "name": "node-of-control-plane" } });
     let made = send(&client, Method::POST, "application/json", "/api/v1/nodes", &node).await;
     assert!(made.expect("the server answers").is_success());
+    let collection = format!(
+        "/apis/aurora.io/v1alpha1/namespaces/{}/mldeployments",
+        namespace.name()
+    );
     let how = Applied {
-        collection: "/apis/aurora.io/v1alpha1/namespaces/default/mldeployments",
+        collection: &collection,
         subresource: "",
         manager: "test",
         is_dry_run: false,
@@ -86,7 +91,7 @@ async fn in_a_cluster_it_shows_the_api_servers_nodes_classes_and_objects() {
     assert!(applied.is_success(), "{applied:?}");
 
     let folder = TempDir::new().unwrap();
-    let control_plane = Up::watch(in_cluster(&folder, &namespace));
+    let control_plane = Up::watch(in_cluster(&folder, &namespace).await);
     let shown = |path: &str| get(control_plane.control_plane, path);
     let nodes = shown("/cluster/nodes").json();
     let nodes = nodes["nodes"].as_array().expect("a list").clone();

@@ -11,7 +11,8 @@ use std::time::Duration;
 use http::Method;
 use serde_json::{Value, json};
 use testkit::{
-    Applied, Gateway, Image, Kubelet, Machine, Namespace, apply, gateway_api, install, namespace, send,
+    Applied, Component, Gateway, Image, Kubelet, Machine, Namespace, apply, gateway_api, install, namespace,
+    send,
 };
 
 use crate::cluster::definitions;
@@ -84,6 +85,7 @@ impl Installation {
         let machine = Machine::new("node-of-operated").with_image(IMAGE, image);
         let node = Kubelet::start(namespace.control_plane(), namespace.name(), machine).await;
         let gateway = Gateway::start(namespace.control_plane(), namespace.name(), LAG).await;
+        let kubeconfig = namespace.kubeconfig_of(Component::Operator).await;
         let mut operating = aurora();
         operating
             .args([
@@ -96,7 +98,10 @@ impl Installation {
                 "127.0.0.1:0",
             ])
             .args(["--artifacts", &format!("http://{artifacts}")])
-            .env("KUBECONFIG", namespace.control_plane().kubeconfig());
+            .env(
+                "KUBECONFIG",
+                kubeconfig.expect("the operator's account has a token"),
+            );
         Self {
             route,
             _node: node.expect("a node"),

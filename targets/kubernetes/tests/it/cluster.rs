@@ -6,7 +6,7 @@ use http::Method;
 use kube::Client;
 use kubernetes::cluster::Cluster;
 use serde_json::{Value, json};
-use testkit::{namespace, send};
+use testkit::{Component, namespace, send};
 
 async fn create(client: &Client, path: &str, object: &Value) {
     let answer = send(client, Method::POST, "application/json", path, object)
@@ -40,7 +40,8 @@ async fn a_cluster_shows_what_it_has_to_whom_it_is_allowed() {
     let class = json!({ "metadata": { "name": "class-of-view" }, "provisioner": "example.com/none" });
     create(&client, "/apis/storage.k8s.io/v1/storageclasses", &class).await;
 
-    let cluster = Arc::new(Cluster::of(client));
+    let shows = namespace.client_of(Component::ControlPlane).await;
+    let cluster = Arc::new(Cluster::of(shows.expect("the account has a token")));
     let names = |list: Value| -> Vec<String> {
         let list = list.as_array().expect("a list").clone();
         list.iter()

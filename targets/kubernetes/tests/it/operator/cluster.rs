@@ -16,7 +16,7 @@ use planner::names::ObjectName;
 use planner::observed::DeploymentObject;
 use planner::route::Gateway;
 use serde_json::{Value, json};
-use testkit::{Applied, Namespace, apply, send};
+use testkit::{Applied, Component, Namespace, apply, send};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -75,8 +75,8 @@ impl World {
     }
 
     pub(super) async fn start(&mut self) {
-        let config = self.config().await;
-        let client = kube::Client::try_from(config).expect("there is a client");
+        let client = self.namespace.client_of(Component::Operator).await;
+        let client = client.expect("the operator's account has a token");
         let installation = Installation {
             environment: "staging".parse().expect("a name"),
             namespace: self.namespace.name().to_owned(),
