@@ -1,7 +1,7 @@
-//! A **small gateway**: a reverse proxy that obeys the HTTPRoutes of a namespace.
+//! A **small gateway**: a reverse proxy that obeys the HTTPRoutes and Ingresses of a namespace.
 //!
 //! ```text
-//! watches: routes, Services, EndpointSlices ──> table, endpoints ──(lag)──> requests
+//! watches: routes, Ingresses, Services, EndpointSlices ──> table, endpoints ──(lag)──> requests
 //! ```
 //!
 //! Rules have the precedence of the Gateway API. A request that falls to no rule is answered 404, one whose share is of a
@@ -10,6 +10,7 @@
 //! whoever waits for one to be told that a route is in force, is right to wait for more.
 
 mod endpoints;
+mod ingress;
 mod table;
 
 use std::collections::BTreeMap;
@@ -27,6 +28,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1::Ingress;
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::config::Config;
@@ -151,11 +153,16 @@ async fn follow(config: Config, namespace: &str, shared: Arc<Shared>) -> Result<
     let kind = GroupVersionKind::gvk("gateway.networking.k8s.io", "v1", "HTTPRoute");
     let kind = ApiResource::from_gvk(&kind);
     let (routes, mut routes_seen) = watch::channel(Objects::<DynamicObject>::new());
+    let (ingresses, mut ingresses_seen) = watch::channel(Objects::<Ingress>::new());
     let (services, mut services_seen) = watch::channel(Objects::<Service>::new());
     let (slices, mut slices_seen) = watch::channel(Objects::<EndpointSlice>::new());
     tokio::spawn(mirror::follow(
         Api::namespaced_with(client.clone(), namespace, &kind),
         routes,
+    ));
+    tokio::spawn(mirror::follow(
+        Api::namespaced(client.clone(), namespace),
+        ingresses,
     ));
     tokio::spawn(mirror::follow(
         Api::namespaced(client.clone(), namespace),
@@ -165,16 +172,17 @@ async fn follow(config: Config, namespace: &str, shared: Arc<Shared>) -> Result<
     for generation in 1.. {
         tokio::select! {
             _ = routes_seen.changed() => {}
+            _ = ingresses_seen.changed() => {}
             _ = services_seen.changed() => {}
             _ = slices_seen.changed() => {}
         }
+        let services = services_seen.borrow_and_update().clone();
+        let mut routes = specs(&routes_seen.borrow_and_update());
+        routes.extend(ingress::routes(&ingresses_seen.borrow_and_update(), &services));
         let routing = Routing {
             generation,
-            table: Table::new(&specs(&routes_seen.borrow_and_update())),
-            endpoints: endpoints(
-                &services_seen.borrow_and_update(),
-                &slices_seen.borrow_and_update(),
-            ),
+            table: Table::new(&routes),
+            endpoints: endpoints(&services, &slices_seen.borrow_and_update()),
         };
         tokio::spawn(Arc::clone(&shared).put_in_force(Arc::new(routing)));
     }
