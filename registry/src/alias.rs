@@ -76,7 +76,9 @@ impl Store {
         if !aliases.is_settled()? {
             journal.sync_names();
         }
+        self.permit()?;
         journal.append_change(&entry)?;
+        self.permit()?;
         let link = aliases.make_temporary_link(&format!("../{VERSIONS}/{to}"))?;
         let renamed = aliases.rename(&link, track.as_str());
         aliases.discard_on_error(&link, renamed)?;
@@ -104,6 +106,7 @@ impl Store {
         let from = entry.from.or(named(Some(current)));
         let digest = entry.digest;
         let digest = digest.or_else(|| journal.ledger().digest(from.as_ref()?));
+        self.permit()?;
         journal.append_change(&HistoryEntry {
             event: Event::Removed,
             alias: track,
@@ -112,6 +115,7 @@ impl Store {
             digest,
             ..entry
         })?;
+        self.permit()?;
         if let Some(aliases) = dir.dir(ALIASES)? {
             aliases.remove(track.as_str())?;
             aliases.sync()?;

@@ -48,6 +48,7 @@ impl Store {
                     "is a folder where a data file should be: move it away, then the next pass stages the file",
                 ));
             }
+            self.permit()?;
             datasets.rename(&temporary, &sha256.hex())
         });
         datasets.discard_on_error(&temporary, written)?;

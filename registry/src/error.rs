@@ -168,6 +168,9 @@ pub enum StoreError {
         /// How long it was waited for.
         seconds: u64,
     },
+    /// Whoever says when this process may write says no.
+    #[error("this process may not write now, for another one may lead: nothing is written")]
+    NotPermitted,
 }
 
 impl StoreError {
@@ -182,6 +185,7 @@ impl StoreError {
                 | io::ErrorKind::IsADirectory => Disposition::Invalid,
                 _ => Disposition::Transient,
             },
+            Self::NotPermitted => Disposition::Transient,
             Self::Damaged {
                 damage: Damage::Unreadable(error),
                 ..

@@ -187,7 +187,11 @@ impl Store {
     pub(crate) fn close_history(&self, model: &ModelName) -> Result<bool, StoreError> {
         let _lock = self.lock_shared()?;
         match self.model_dir(model)? {
-            Some(dir) if dir.kind(HISTORY)?.is_some() => Journal::open(&dir)?.close(&[]),
+            Some(dir) if dir.kind(HISTORY)?.is_some() => {
+                let journal = Journal::open(&dir)?;
+                self.permit()?;
+                journal.close(&[])
+            }
             Some(_) | None => Ok(false),
         }
     }
@@ -201,6 +205,10 @@ impl Store {
             && entry
                 .digest
                 .is_some_and(|digest| journal.ledger().is_aborted(&digest));
-        if stands { Ok(()) } else { journal.append(entry) }
+        if stands {
+            return Ok(());
+        }
+        self.permit()?;
+        journal.append(entry)
     }
 }

@@ -22,6 +22,7 @@ mod collect;
 mod dataset;
 mod error;
 pub mod files;
+mod gate;
 pub mod history;
 mod identity;
 mod lock;
@@ -37,6 +38,7 @@ mod verify;
 
 pub use collect::{Collected, Keep};
 pub use error::{Damage, StoreError};
+pub use gate::Gate;
 pub use history::{Event, HistoryEntry};
 pub use identity::Wrong;
 pub use observer::Observer;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;
 use crate::files::Dir;
+use crate::gate::Gate;
 use crate::lock::{Lock, Mode, PATIENCE};
 
 /// The layout that this program writes, and the newest that it reads.
@@ -60,26 +61,31 @@ pub(crate) enum Sweep {
 pub struct Store {
     root: Arc<Path>,
     artifact_bytes_max: u64,
+    /// Absent: this process may always write.
+    gate: Option<Gate>,
 }
 
 impl Store {
     /// Makes a store below `root`, or opens the one that is there if it is the owner's, and makes good what is damaged of
     /// its own metadata.
     pub fn init(root: &Path, owner: &Owner, now: Timestamp) -> Result<Self, StoreError> {
-        let store = Self::at(root);
-        let base = Dir::ensure(root)?.ensure_dir("aurora")?;
+        Self::at(root).make(owner, now)
+    }
+
+    /// As [`Self::init`], of what a handle is on.
+    pub fn make(self, owner: &Owner, now: Timestamp) -> Result<Self, StoreError> {
+        self.permit()?;
+        let base = Dir::ensure(&self.root)?.ensure_dir("aurora")?;
         let registry = base.ensure_dir(REGISTRY)?;
         base.ensure_dir(DATASETS)?;
-        let _lock = Lock::take(&registry, LOCK, Mode::Exclusive, PATIENCE)?;
-        store.settle(&registry, owner, Some(now))?;
-        Ok(store)
+        let _lock = self.lock(&registry, Mode::Exclusive, PATIENCE)?;
+        self.settle(&registry, owner, Some(now))?;
+        Ok(self)
     }
 
     /// Opens a store to read it, or to publish into it.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
-        let store = Self::at(root);
-        store.check_layout(&store.registry()?)?;
-        Ok(store)
+        Self::at(root).checked()
     }
 
     /// Opens a store as its owner, and removes what unfinished writes left in it.
@@ -87,22 +93,32 @@ impl Store {
     /// Where a writer is still at work, its leftovers cannot be told from its work: then cleaning waits for the next
     /// time.
     pub fn open_owned(root: &Path, owner: &Owner) -> Result<Self, StoreError> {
-        Self::open_and_sweep(root, owner, Sweep::AtStart)
+        Self::at(root).own_and_sweep(owner, Sweep::AtStart)
     }
 
     /// Opens a store as its owner, whose trainers are processes of other machines and may be at work.
     pub fn open_beside_trainers(root: &Path, owner: &Owner) -> Result<Self, StoreError> {
-        Self::open_and_sweep(root, owner, Sweep::BesideTrainers)
+        Self::at(root).own_beside_trainers(owner)
     }
 
-    fn open_and_sweep(root: &Path, owner: &Owner, sweep: Sweep) -> Result<Self, StoreError> {
-        let store = Self::open(root)?;
+    /// As [`Self::open_beside_trainers`], of what a handle is on.
+    pub fn own_beside_trainers(self, owner: &Owner) -> Result<Self, StoreError> {
+        self.own_and_sweep(owner, Sweep::BesideTrainers)
+    }
+
+    fn checked(self) -> Result<Self, StoreError> {
+        self.check_layout(&self.registry()?)?;
+        Ok(self)
+    }
+
+    fn own_and_sweep(self, owner: &Owner, sweep: Sweep) -> Result<Self, StoreError> {
+        let store = self.checked()?;
         let registry = store.registry()?;
         if !store.is_settled(&registry, owner)? {
-            let _lock = Lock::take(&registry, LOCK, Mode::Exclusive, PATIENCE)?;
+            let _lock = store.lock(&registry, Mode::Exclusive, PATIENCE)?;
             store.settle(&registry, owner, None)?;
         }
-        match Lock::take(&registry, LOCK, Mode::Exclusive, CLEAN_PATIENCE) {
+        match store.lock(&registry, Mode::Exclusive, CLEAN_PATIENCE) {
             Ok(_lock) => {
                 let swept = store.sweep(sweep)?;
                 if !swept.is_empty() {
@@ -133,6 +149,20 @@ impl Store {
         }
     }
 
+    /// Returns the same store, whose writes begin only while a gate lets them. One that is under way goes to its end.
+    #[must_use]
+    pub fn behind(self, gate: Gate) -> Self {
+        Self {
+            gate: Some(gate),
+            ..self
+        }
+    }
+
+    /// Fails where this process may not write now. To be asked last before a write.
+    pub(crate) fn permit(&self) -> Result<(), StoreError> {
+        self.gate.as_ref().map_or(Ok(()), Gate::check)
+    }
+
     /// Returns the root: the folder that holds `aurora/`.
     pub fn root(&self) -> &Path {
         &self.root
@@ -148,6 +178,7 @@ impl Store {
         Self {
             root: root.into(),
             artifact_bytes_max: ARTIFACT_BYTES_MAX,
+            gate: None,
         }
     }
 
@@ -195,11 +226,18 @@ impl Store {
     }
 
     pub(crate) fn lock_shared(&self) -> Result<Lock, StoreError> {
-        Lock::take(&self.registry()?, LOCK, Mode::Shared, PATIENCE)
+        self.lock(&self.registry()?, Mode::Shared, PATIENCE)
     }
 
     pub(crate) fn lock_exclusive(&self) -> Result<Lock, StoreError> {
-        Lock::take(&self.registry()?, LOCK, Mode::Exclusive, PATIENCE)
+        self.lock(&self.registry()?, Mode::Exclusive, PATIENCE)
+    }
+
+    /// Takes the store's lock; what it was waited for may have taken the permission to write.
+    fn lock(&self, registry: &Dir, mode: Mode, patience: Duration) -> Result<Lock, StoreError> {
+        let lock = Lock::take(registry, LOCK, mode, patience)?;
+        self.permit()?;
+        Ok(lock)
     }
 
     /// Removes every leftover of an unfinished write, or only lists them; the caller holds the lock exclusively.

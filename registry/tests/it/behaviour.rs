@@ -8,7 +8,7 @@ use std::time::Duration;
 use expect_test::{Expect, expect};
 use planner::names::{Digest, ModelName, Track, Version};
 use registry::run::{Ending, Progress, RunResult};
-use registry::{Collected, HistoryEntry, Keep, Observer, Reference, Store, StoreError};
+use registry::{Collected, Gate, HistoryEntry, Keep, Observer, Reference, Store, StoreError};
 use tempfile::TempDir;
 
 use crate::scenario::{because, draft, now, owner, word, write};
@@ -42,6 +42,83 @@ fn files(folder: &Path) -> Vec<String> {
 
 fn refused<T: std::fmt::Debug>(result: Result<T, StoreError>, expected: &Expect) {
     expected.assert_eq(&result.unwrap_err().to_string());
+}
+
+/// Every file below a root, with what it says or where it leads.
+fn everything(root: &Path) -> Vec<String> {
+    let told = Command::new("find")
+        .args([".", "(", "-type", "l", "-printf", "%p -> %l\\n", ")"])
+        .args(["-o", "(", "-type", "f", "-exec", "sha256sum", "{}", ";", ")"])
+        .current_dir(root)
+        .output()
+        .unwrap();
+    let mut lines: Vec<String> = String::from_utf8(told.stdout)
+        .unwrap()
+        .lines()
+        .map(str::to_owned)
+        .collect();
+    lines.sort();
+    lines
+}
+
+#[test]
+fn nothing_is_written_once_the_gate_is_closed_wherever_that_comes() {
+    type Write = fn(&Store) -> Result<(), StoreError>;
+    let moves: Write = |store| store.move_alias(&wine(), Track::Stable, &word(V2), because("because"));
+    let removes: Write = |store| store.remove_alias(&wine(), Track::Stable, because("because"));
+    let appends: Write = |store| {
+        let entry = HistoryEntry {
+            event: registry::Event::Aborted,
+            digest: Some(Digest::of(b"one")),
+            ..because("because")
+        };
+        store.append_history(&wine(), &entry)
+    };
+    let stages: Write = |store| store.stage_dataset(&Digest::of(b"rows"), &b"rows"[..]);
+    let makes: Write = |store| store.clone().make(&owner(), now()).map(drop);
+    let owns: Write = |store| store.clone().own_beside_trainers(&owner()).map(drop);
+    for (name, write, asked_at_least) in [
+        ("moves", moves, 3),
+        ("removes", removes, 3),
+        ("appends", appends, 2),
+        ("stages", stages, 2),
+        ("makes", makes, 2),
+        ("owns", owns, 1),
+    ] {
+        // How often the gate is asked, and what a write leaves that it stops at the n-th time.
+        let mut asked = 0;
+        for closes_at in 1.. {
+            let (root, store) = store();
+            store
+                .move_alias(&wine(), Track::Stable, &word(V1), because("before"))
+                .unwrap();
+            let before = everything(root.path());
+            let count = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+            let counting = count.clone();
+            let gate = move || counting.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1 < closes_at;
+            let result = write(&store.behind(Gate::new(gate)));
+            if count.load(std::sync::atomic::Ordering::Relaxed) < closes_at {
+                result.unwrap();
+                break;
+            }
+            asked = closes_at;
+            assert!(
+                matches!(result, Err(StoreError::NotPermitted)),
+                "{name}: {result:?}"
+            );
+            let after = everything(root.path());
+            // Between a line of history and its link, it is the line alone that was written.
+            let changed: Vec<&String> = after.iter().filter(|line| !before.contains(line)).collect();
+            assert!(
+                changed
+                    .iter()
+                    .all(|line| closes_at > 2 && line.contains("history.jsonl")),
+                "{name}: {changed:?}"
+            );
+            assert_eq!(before.len(), after.len(), "{name}: {after:?}");
+        }
+        assert!(asked >= asked_at_least, "{name}: {asked}");
+    }
 }
 
 #[test]
