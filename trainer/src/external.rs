@@ -53,7 +53,7 @@ pub(crate) enum ExternalError {
     #[error("{0}")]
     Unusable(StoreError),
     /// It is none that is served.
-    #[error("{0}")]
+    #[error("{error}{advice}", error = .0, advice = taken(.0))]
     Unreadable(#[from] ArtifactError),
     /// It takes other inputs.
     #[error("it takes {got} inputs, and the training rows have {expected} features")]
@@ -61,6 +61,20 @@ pub(crate) enum ExternalError {
     /// It predicts other classes, or none.
     #[error("it predicts {got}, and the training rows have {expected}")]
     OtherLabels { got: String, expected: String },
+}
+
+/// Says which models are taken at all, where one is sound and none of them.
+fn taken(error: &ArtifactError) -> &'static str {
+    match error {
+        ArtifactError::Unsupported { .. } => {
+            "; Aurora serves three forms of ONNX so far, all in FP64: trees (TreeEnsemble of ai.onnx.ml 5), linear models \
+             (MatMul, Add), and classifiers (MatMul, Add, Softmax, ArgMax, Gather): have the trainer write one of them"
+        }
+        ArtifactError::TooLarge { .. }
+        | ArtifactError::TooMany { .. }
+        | ArtifactError::Malformed { .. }
+        | ArtifactError::Inconsistent { .. } => "",
+    }
 }
 
 /// Writes the training rows' derived features and target to the file [`ROWS`] of a folder, and makes the folder

@@ -123,6 +123,14 @@ fn what_is_no_model_of_the_rows_is_refused_with_words() {
         intercepts: vec![0.0; 2],
         labels: Labels::Numbers(vec![0, 1]),
     });
+    // Sound, and of outputs that nothing here answers with.
+    let mut other_form = linear(&[3.0, 1.0], 0.0);
+    let name = b"prediction";
+    for at in 0..other_form.len() - name.len() {
+        if other_form[at..].starts_with(name) {
+            other_form[at] = b'P';
+        }
+    }
     for (model, told) in [
         (
             linear(&[3.0], 0.0),
@@ -133,6 +141,10 @@ fn what_is_no_model_of_the_rows_is_refused_with_words() {
             "it predicts the classes 0, 1, and the training rows have a number",
         ),
         (b"pickle".to_vec(), "no ONNX file"),
+        (
+            other_form,
+            "Aurora serves three forms of ONNX so far, all in FP64: trees (TreeEnsemble",
+        ),
         (linear(&[f64::MAX, f64::MAX], f64::MAX), "for held-out row 0"),
     ] {
         let output = left(&world, &request, &model, "{}");
