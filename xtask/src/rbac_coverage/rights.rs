@@ -8,6 +8,28 @@ use testkit::audit::Call;
 
 const ANY: &str = "*";
 
+/// What an account may do.
+#[derive(Debug, Default)]
+pub(super) struct Account {
+    /// The names of its Roles and ClusterRoles.
+    pub(super) roles: BTreeSet<String>,
+    pub(super) in_namespace: BTreeSet<Right>,
+    pub(super) in_cluster: BTreeSet<Right>,
+}
+
+impl Account {
+    /// Returns all of it.
+    pub(super) fn rights(&self) -> impl Iterator<Item = &Right> {
+        self.in_namespace.iter().chain(&self.in_cluster)
+    }
+
+    /// Says whether it may do what an account of that name in a namespace asked for.
+    pub(super) fn allows(&self, namespace: &str, call: &Call) -> bool {
+        let in_own = call.namespace == namespace && self.in_namespace.iter().any(|right| right.allows(call));
+        in_own || self.in_cluster.iter().any(|right| right.allows(call))
+    }
+}
+
 /// One thing that may be done.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Right {
@@ -35,7 +57,7 @@ impl Right {
         }
     }
 
-    /// Says whether a call stands on it.
+    /// Says whether a call stands on it. An apply of what is not there yet stands on `create` too.
     pub(super) fn allows(&self, call: &Call) -> bool {
         match self {
             Self::Resource {
@@ -44,8 +66,9 @@ impl Right {
                 resource,
                 name,
             } => {
-                let is_of = (verb, group, resource) == (&call.verb, &call.group, &call.resource);
-                is_of && name.as_ref().is_none_or(|name| *name == call.name)
+                let is_asked = *verb == call.verb || (verb == "create" && call.has_made());
+                let is_of = (group, resource) == (&call.group, &call.resource);
+                is_asked && is_of && name.as_ref().is_none_or(|name| *name == call.name)
             }
             Self::Path { verb, path } => {
                 let asked = call.uri.split('?').next().unwrap_or_default();
@@ -87,28 +110,34 @@ impl Display for Right {
     }
 }
 
-/// Returns the rights of each ServiceAccount that a binding names, by the account's name.
-pub(super) fn rights(objects: &[Value]) -> BTreeMap<String, BTreeSet<Right>> {
+/// Returns what each ServiceAccount may that a binding names, by the account's name.
+pub(super) fn accounts(objects: &[Value]) -> BTreeMap<String, Account> {
     let roles: BTreeMap<(&str, &str), BTreeSet<Right>> = objects
         .iter()
         .filter(|object| matches!(text(object, "/kind"), "Role" | "ClusterRole"))
         .map(|role| ((text(role, "/kind"), text(role, "/metadata/name")), of_role(role)))
         .collect();
-    let mut rights: BTreeMap<String, BTreeSet<Right>> = BTreeMap::new();
-    let bindings = objects
-        .iter()
-        .filter(|object| matches!(text(object, "/kind"), "RoleBinding" | "ClusterRoleBinding"));
-    for binding in bindings {
+    let mut accounts: BTreeMap<String, Account> = BTreeMap::new();
+    for binding in objects {
+        let is_of_cluster = match text(binding, "/kind") {
+            "RoleBinding" => false,
+            "ClusterRoleBinding" => true,
+            _ => continue,
+        };
         let role = (text(binding, "/roleRef/kind"), text(binding, "/roleRef/name"));
-        let accounts = entries(binding, "subjects")
-            .iter()
-            .filter(|subject| text(subject, "/kind") == "ServiceAccount");
-        for account in accounts {
-            let of_account = rights.entry(text(account, "/name").to_owned()).or_default();
-            of_account.extend(roles.get(&role).into_iter().flatten().cloned());
+        let subjects = entries(binding, "subjects").iter();
+        for subject in subjects.filter(|subject| text(subject, "/kind") == "ServiceAccount") {
+            let account = accounts.entry(text(subject, "/name").to_owned()).or_default();
+            account.roles.insert(role.1.to_owned());
+            let rights = if is_of_cluster {
+                &mut account.in_cluster
+            } else {
+                &mut account.in_namespace
+            };
+            rights.extend(roles.get(&role).into_iter().flatten().cloned());
         }
     }
-    rights
+    accounts
 }
 
 fn of_role(role: &Value) -> BTreeSet<Right> {

@@ -18,5 +18,6 @@ mod reconciling;
 )]
 #[path = "../../../../reconciler/tests/it/repository.rs"]
 mod repository;
+mod rights;
 #[path = "../../../../reconciler/tests/it/versions.rs"]
 mod versions;
