@@ -36,4 +36,4 @@ pub use apply::{Applied, ApplyError, Failed};
 pub use converged::Converged;
 pub use pass::{Admit, Beat, Locate, Pass, Reconciler};
 pub use standing::{AwaitedPin, Standing};
-pub use start::{FirstError, Open, admission, first_environment};
+pub use start::{FirstError, admission, first_environment};

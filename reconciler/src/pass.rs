@@ -16,7 +16,7 @@ use std::sync::Arc;
 use planner::Timestamp;
 use planner::clock::Doubt;
 use planner::desired::Desired;
-use planner::environment::{Environment, TargetName};
+use planner::environment::{Environment, Target};
 use planner::finding::{Finding, Reason};
 use planner::identity::{PlanHash, model_hashes};
 use planner::names::{Digest, EnvironmentName, ModelName, Revision};
@@ -176,7 +176,7 @@ impl Reconciler {
 
     /// Takes no MLEnvironment but one of this target.
     #[must_use]
-    pub fn for_target(self, target: TargetName) -> Self {
+    pub fn for_target(self, target: Target) -> Self {
         Self {
             resolver: self.resolver.for_target(target),
             ..self

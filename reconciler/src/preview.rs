@@ -300,7 +300,7 @@ pub fn against(
     let registry = Observer::new(Store::open(&used)?);
     let resolver = Resolver::default()
         .with_remembered(known.history.clone())
-        .for_target(last_good.target.name());
+        .for_target(last_good.target.clone());
     let mut resolver = known.resolver(resolver);
     resolver.resolve(&source, &revision, environment, Some(&last_good))?;
     let Resolution { desired, findings } = resolver.into_resolution();

@@ -24,7 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use planner::desired::{Completeness, Desired};
-use planner::environment::{Environment, TargetName};
+use planner::environment::{Environment, Target};
 use planner::finding::{Finding, Location, Reason};
 use planner::names::{EnvironmentName, Revision};
 use planner::object::{Kind, ObjectId};
@@ -81,7 +81,7 @@ pub struct Resolver {
     /// How long a history may be read at a time.
     patience: Duration,
     /// What the resolved environment is for; absent where that does not matter.
-    target: Option<TargetName>,
+    target: Option<Target>,
 }
 
 #[derive(Debug, PartialEq)]
@@ -126,7 +126,7 @@ impl Resolver {
 
     /// Takes no MLEnvironment but one of this target: whoever carries out what is resolved can do nothing with another.
     #[must_use]
-    pub fn for_target(self, target: TargetName) -> Self {
+    pub fn for_target(self, target: Target) -> Self {
         Self {
             target: Some(target),
             ..self
@@ -337,7 +337,7 @@ impl Resolver {
     /// Reads the whole folder.
     fn resolve_anew(&mut self, source: &Source, asked: &Asked, folder: Folder) -> Result<(), SourceError> {
         let (mut index, mut edited) = files::list(source, &folder)?;
-        index.target = self.target;
+        index.target.clone_from(&self.target);
         let ground = Ground {
             folder,
             index,

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use planner::environment::{Environment, TargetName};
+use planner::environment::{Environment, Target};
 use planner::finding::Finding;
 use planner::names::{EnvironmentName, Revision};
 use registry::{Owner, Store, StoreError};
@@ -43,7 +43,7 @@ fn lines(findings: &[Finding]) -> String {
 pub fn first_environment(
     source: &mut Source,
     name: &EnvironmentName,
-    target: TargetName,
+    target: Target,
 ) -> Result<Environment, FirstError> {
     let head = source.head()?;
     // An environment that has no folder is told with those that exist.
@@ -61,12 +61,13 @@ pub fn first_environment(
     }
 }
 
-/// Opens a registry as its owner.
-pub type Open = fn(&Path, &Owner) -> Result<Store, StoreError>;
-
 /// Says, until it once may be, whether a registry that was not there at the start may be used by now. Whoever asks, what an
 /// owner does when it opens its store is done once, before the store is used.
-pub fn admission(root: &Path, owner: &Owner, open: Open) -> Admit {
+pub fn admission(
+    root: &Path,
+    owner: &Owner,
+    open: impl Fn(&Path, &Owner) -> Result<Store, StoreError> + Send + Sync + 'static,
+) -> Admit {
     let (root, owner) = (root.to_owned(), owner.clone());
     let is_admitted = Mutex::new(false);
     Arc::new(move || {

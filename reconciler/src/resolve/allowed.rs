@@ -126,6 +126,6 @@ fn declared_by(
 fn add(allowed: &mut AllowedRemovals, document: &Document) {
     match &document.about {
         About::Environment(_) | About::Training(..) => {}
-        About::Deployment(_, model) => drop(allowed.models.insert(model.clone())),
+        About::Deployment(_, model, _) => drop(allowed.models.insert(model.clone())),
     }
 }

@@ -3,16 +3,20 @@
 //! Files are replaced one by one. What a replacement can change for other manifests is what they claim as well, so that
 //! only the claims of the replaced documents are judged anew. The specs themselves are not kept here.
 
+mod claim;
+
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::ops::AddAssign;
 use std::sync::Arc;
 
-use planner::environment::{Environment, TargetName};
+use planner::environment::{Environment, Target};
 use planner::finding::{Finding, Location, Reason};
 use planner::names::{Digest, EnvironmentName, ModelName, ObjectName, Version};
 use planner::object::ObjectId;
+
+pub(super) use claim::Reach;
+use claim::{Claim, Claimants};
 
 use crate::source::{Documents, ENVIRONMENTS, GitHash, ManifestFile};
 
@@ -26,7 +30,7 @@ pub(super) struct Index {
     refused: BTreeMap<Finding, usize>,
     environments: BTreeSet<Place>,
     /// The one target that an MLEnvironment may have; absent where it may have any.
-    pub(super) target: Option<TargetName>,
+    pub(super) target: Option<Target>,
     /// Who claims what. More than one claim is one too many.
     claims: BTreeMap<Claim, Claimants>,
     contested: BTreeSet<Claim>,
@@ -84,7 +88,7 @@ pub(super) struct Document {
 #[derive(Debug, Clone)]
 pub(super) enum About {
     Environment(Box<Environment>),
-    Deployment(ObjectName, ModelName),
+    Deployment(ObjectName, ModelName, Option<Box<Reach>>),
     Training(ObjectName, Option<(ModelName, Version)>),
 }
 
@@ -95,67 +99,29 @@ pub(super) struct Place {
     pub(super) at: usize,
 }
 
-/// What only one manifest may claim.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Claim {
-    Name(ObjectId),
-    Model(ModelName),
-    Version(ModelName, Version),
-}
-
-/// Who claims one thing, in the folder's order: almost always one.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Claimants {
-    One(Place),
-    More(BTreeSet<Place>),
-}
-
-impl fmt::Display for Claim {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Name(id) => write!(f, "the name {id}"),
-            Self::Model(model) => write!(f, "model {model}"),
-            Self::Version(model, version) => write!(f, "version {version} of model {model}"),
-        }
-    }
-}
-
-impl Claimants {
-    /// Adds one more and returns the one that was alone until then.
-    fn add(&mut self, place: Place) -> Option<Place> {
-        match self {
-            Self::One(first) => {
-                let first = first.clone();
-                *self = Self::More(BTreeSet::from([first.clone(), place]));
-                Some(first)
-            }
-            Self::More(places) => {
-                places.insert(place);
-                None
-            }
-        }
-    }
-}
-
 impl Document {
     /// Returns what it is about, where that is not the environment itself.
     pub(super) fn id(&self) -> Option<ObjectId> {
         match &self.about {
             About::Environment(_) => None,
-            About::Deployment(name, _) => Some(ObjectId::deployment(name)),
+            About::Deployment(name, ..) => Some(ObjectId::deployment(name)),
             About::Training(name, _) => Some(ObjectId::training(name)),
         }
     }
 
     fn claims(&self) -> impl Iterator<Item = Claim> {
+        let reach = match &self.about {
+            About::Deployment(_, _, Some(reach)) => Some(Claim::Reach(Reach::clone(reach))),
+            About::Deployment(_, _, None) | About::Environment(_) | About::Training(..) => None,
+        };
         let second = match &self.about {
-            About::Deployment(_, model) => Some(Claim::Model(model.clone())),
+            About::Deployment(_, model, _) => Some(Claim::Model(model.clone())),
             About::Training(_, Some((model, version))) => {
                 Some(Claim::Version(model.clone(), version.clone()))
             }
             About::Environment(_) | About::Training(_, None) => None,
         };
-        self.id().map(Claim::Name).into_iter().chain(second)
+        self.id().map(Claim::Name).into_iter().chain(second).chain(reach)
     }
 
     /// Returns where it starts in its file.
@@ -213,6 +179,7 @@ impl Index {
         touched.extend(document.id());
         if matches!(document.about, About::Environment(_)) {
             self.environments.insert(place);
+            self.touch_reached(touched);
             return;
         }
         for claim in document.claims() {
@@ -233,7 +200,9 @@ impl Index {
 
     fn unclaim(&mut self, document: &Document, place: &Place, touched: &mut BTreeSet<ObjectId>) {
         touched.extend(document.id());
-        self.environments.remove(place);
+        if self.environments.remove(place) {
+            self.touch_reached(touched);
+        }
         for claim in document.claims() {
             match self.claims.get_mut(&claim) {
                 Some(Claimants::More(places)) => {
@@ -251,6 +220,37 @@ impl Index {
                     self.claims.remove(&claim);
                 }
                 None => {}
+            }
+        }
+    }
+
+    /// Adds who shares where models are reached: what the environment's target is decides whether that counts.
+    fn touch_reached(&self, touched: &mut BTreeSet<ObjectId>) {
+        let reached = self
+            .contested
+            .iter()
+            .filter(|claim| matches!(claim, Claim::Reach(_)));
+        for claim in reached {
+            if let Some(Claimants::More(places)) = self.claims.get(claim) {
+                touched.extend(places.iter().filter_map(|place| self.document(place)?.id()));
+            }
+        }
+    }
+
+    /// Says whether a claim of two keeps both out.
+    fn counts(&self, claim: &Claim) -> bool {
+        let target = || {
+            let place = self.environments.first()?;
+            match &self.document(place)?.about {
+                About::Environment(environment) => Some(&environment.target),
+                About::Deployment(..) | About::Training(..) => None,
+            }
+        };
+        match claim {
+            Claim::Name(_) | Claim::Model(_) | Claim::Version(..) => true,
+            Claim::Reach(_) => {
+                let target = self.target.as_ref().or_else(target);
+                matches!(target, Some(Target::Kubernetes { .. }))
             }
         }
     }
@@ -290,7 +290,7 @@ impl Index {
         let Claimants::One(place) = self.claims.get(&Claim::Name(id.clone()))? else {
             return None;
         };
-        let is_free = |claim: Claim| !self.contested.contains(&claim);
+        let is_free = |claim: Claim| !(self.contested.contains(&claim) && self.counts(&claim));
         self.document(place)?.claims().all(is_free).then(|| place.clone())
     }
 
@@ -316,19 +316,17 @@ impl Index {
                 let About::Environment(environment) = &only.about else {
                     return None;
                 };
-                let target = environment.target.name();
-                let Some(ours) = self.target.filter(|ours| *ours != target) else {
+                let theirs = &environment.target;
+                let Some(ours) = self.target.as_ref().filter(|ours| *ours != theirs) else {
                     return Some(environment);
                 };
-                let (ours, theirs) = (ours.as_str(), target.as_str());
+                let (message, hint) = elsewhere(ours, theirs);
                 findings.push(Finding {
                     location: Some(only.location(&place.path)),
                     reason: Reason::InvalidManifest,
                     subject,
-                    message: format!("spec.target: is {theirs}, and this is the {ours} target"),
-                    hint: format!(
-                        "`aurora up` serves Standalone environments, `aurora reconcile` those in Kubernetes; what was applied as {ours} goes on"
-                    ),
+                    message,
+                    hint,
                 });
             }
             [] => findings.push(Finding {
@@ -366,7 +364,7 @@ impl Index {
     /// Adds a finding on each of two manifests that claim one thing: neither applies, and what serves stays.
     fn duplicates(&self, findings: &mut Vec<Finding>) {
         let mut told: BTreeSet<&BTreeSet<Place>> = BTreeSet::new();
-        for what in &self.contested {
+        for what in self.contested.iter().filter(|claim| self.counts(claim)) {
             let Some(Claimants::More(claimants)) = self.claims.get(what) else {
                 continue;
             };
@@ -394,9 +392,31 @@ impl Index {
                     reason: Reason::Duplicate,
                     subject: id.clone().into(),
                     message: format!("{what} is claimed by {} too", others.join(" and ")),
-                    hint: "keep one of the manifests; none of them is applied".to_owned(),
+                    hint: what.hint().to_owned(),
                 });
             }
         }
     }
+}
+
+/// Says that an MLEnvironment is none of whoever carries it out, and what to do. Nothing is moved by a commit: what serves
+/// elsewhere would be left behind, or lost.
+fn elsewhere(ours: &Target, theirs: &Target) -> (String, String) {
+    if let (Target::Kubernetes { namespace: kept }, Target::Kubernetes { namespace: declared }) =
+        (ours, theirs)
+    {
+        return (
+            format!("spec.namespace: is {declared}, and this reconciler keeps {kept}"),
+            format!(
+                "what was applied goes on in {kept}; to move it, install Aurora in {declared}, let requests go there, then remove the installation in {kept}"
+            ),
+        );
+    }
+    let (ours, theirs) = (ours.name().as_str(), theirs.name().as_str());
+    (
+        format!("spec.target: is {theirs}, and this is the {ours} target"),
+        format!(
+            "`aurora up` serves Standalone environments, `aurora reconcile` those in Kubernetes; what was applied as {ours} goes on"
+        ),
+    )
 }

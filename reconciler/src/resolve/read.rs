@@ -11,7 +11,7 @@ use planner::finding::{Finding, Reason};
 use planner::names::Digest;
 use planner::training::{RunPolicy, Training};
 
-use super::index::{About, Document, Size};
+use super::index::{About, Document, Reach, Size};
 use crate::source::{GitHash, ManifestFile, ManifestPart, Source, SourceError, refused};
 
 /// The most that all manifests of an environment together may have, in bytes.
@@ -392,7 +392,7 @@ fn split(parsed: Parsed) -> (Document, Option<Spec>) {
     let (about, spec) = match manifest {
         Manifest::Environment(environment) => (About::Environment(Box::new(environment)), None),
         Manifest::Deployment(name, spec) => (
-            About::Deployment(name, spec.model.clone()),
+            About::Deployment(name, spec.model.clone(), Reach::of(&spec).map(Box::new)),
             Some(Spec::Deployment(Box::new(spec))),
         ),
         Manifest::Training(name, spec) => {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use expect_test::{Expect, expect};
 use git2::Oid;
-use planner::environment::{Environment, TargetName};
+use planner::environment::{Environment, Target};
 use planner::names::Digest;
 use reconciler::resolve::{Resolution, Resolver};
 use reconciler::source::Source;
@@ -22,7 +22,11 @@ fn resolve(repo: &Repo, last_good: Option<&Environment>) -> Resolution {
 }
 
 fn good() -> Environment {
-    resolve(&Repo::with(&[]), None).desired.unwrap().environment
+    good_of(&Repo::with(&[]))
+}
+
+fn good_of(repo: &Repo) -> Environment {
+    resolve(repo, None).desired.unwrap().environment
 }
 
 /// Shows what is declared, whether all was understood, and the findings; ids are cut out.
@@ -154,6 +158,60 @@ fn two_manifests_for_one_thing_both_stay_out() {
     );
 }
 
+/// In a cluster a route shadows another one of its host and path; one process has no routes.
+#[test]
+fn two_models_at_one_host_and_path_both_stay_out_of_a_cluster() {
+    let routed = |model: &str, route: &str| {
+        let manifest = deployment(model, V1, None);
+        (
+            format!("{model}.yaml"),
+            format!("{}\n  route: {route}\n", manifest.trim_end()),
+        )
+    };
+    let manifests = [
+        routed("a", "{ path: /wine }"),
+        routed("b", "{ provider: IngressNginx, path: /wine }"),
+        routed("c", "{ path: /wine, host: models.example.org }"),
+        routed("d", "{ path: /v2/models/e }"),
+        routed("e", "{}"),
+        routed("f", "{ provider: Aurora }"),
+        routed("g", "{ provider: None }"),
+        routed("h", "{ path: /wine/red }"),
+    ];
+    let files: Vec<(&str, &str)> = manifests
+        .iter()
+        .map(|(name, text)| (name.as_str(), text.as_str()))
+        .collect();
+    let mut repo = Repo::with(&files);
+    let all = ["a", "b", "c", "d", "e", "f", "g", "h"].map(|name| format!("MLDeployment/{name}"));
+    let told = |repo: &Repo| {
+        let found = resolve(repo, None);
+        let deployments = found.desired.unwrap().deployments.into_keys();
+        let names: Vec<String> = deployments.map(|name| format!("MLDeployment/{name}")).collect();
+        (
+            names,
+            found.findings.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        )
+    };
+    assert_eq!(told(&repo), (all.to_vec(), vec![]));
+    let elsewhere = ENVIRONMENT.replace("target: Standalone", "target: Kubernetes, namespace: m");
+    repo.change("environment.yaml", &elsewhere);
+    let (names, findings) = told(&repo);
+    assert_eq!(
+        names,
+        ["c", "f", "g", "h"].map(|name| format!("MLDeployment/{name}"))
+    );
+    expect![[r#"
+        environments/dev/a.yaml:1:1: Duplicate: MLDeployment/a: path /wine of any host is claimed by environments/dev/b.yaml:1:1 too
+          hint: give one of the models another route.path or route.host; neither manifest is applied, and what serves stays
+        environments/dev/b.yaml:1:1: Duplicate: MLDeployment/b: path /wine of any host is claimed by environments/dev/a.yaml:1:1 too
+          hint: give one of the models another route.path or route.host; neither manifest is applied, and what serves stays
+        environments/dev/d.yaml:1:1: Duplicate: MLDeployment/d: path /v2/models/e of any host is claimed by environments/dev/e.yaml:1:1 too
+          hint: give one of the models another route.path or route.host; neither manifest is applied, and what serves stays
+        environments/dev/e.yaml:1:1: Duplicate: MLDeployment/e: path /v2/models/e of any host is claimed by environments/dev/d.yaml:1:1 too
+          hint: give one of the models another route.path or route.host; neither manifest is applied, and what serves stays"#]].assert_eq(&findings.join("\n"));
+}
+
 #[test]
 fn an_environment_that_is_missing_doubled_or_broken_leaves_the_last_good_one() {
     let mut repo = Repo::with(&[("a.yaml", &deployment("a", V1, None))]);
@@ -215,7 +273,7 @@ fn an_environment_of_another_target_leaves_the_last_good_one() {
     let elsewhere = ENVIRONMENT.replace("target: Standalone", "target: Kubernetes, namespace: m");
     let head = repo.change("environment.yaml", &elsewhere);
     let source = Source::open_any(&repo.repository()).unwrap();
-    let mut resolver = Resolver::without_history().for_target(TargetName::Standalone);
+    let mut resolver = Resolver::without_history().for_target(Target::Standalone);
     resolver.resolve(&source, &head, &dev(), Some(&good)).unwrap();
     let resolution = resolver.resolution();
     assert_eq!(resolution.desired.as_ref().unwrap().environment, good);
@@ -225,6 +283,31 @@ fn an_environment_of_another_target_leaves_the_last_good_one() {
           hint: `aurora up` serves Standalone environments, `aurora reconcile` those in Kubernetes; what was applied as Standalone goes on"#]]
     .assert_eq(&told.join("\n"));
     assert_eq!(resolve(&repo, Some(&good)).findings, []);
+}
+
+/// A commit moves nothing from one namespace to another: what serves would be left behind.
+#[test]
+fn an_environment_of_another_namespace_leaves_the_last_good_one() {
+    let in_namespace = |name: &str| {
+        ENVIRONMENT.replace(
+            "target: Standalone",
+            &format!("target: Kubernetes, namespace: {name}"),
+        )
+    };
+    let mut repo = Repo::with(&[("a.yaml", &deployment("a", V1, None))]);
+    repo.change("environment.yaml", &in_namespace("here"));
+    let good = good_of(&repo);
+    let head = repo.change("environment.yaml", &in_namespace("there"));
+    let source = Source::open_any(&repo.repository()).unwrap();
+    let mut resolver = Resolver::without_history().for_target(good.target.clone());
+    resolver.resolve(&source, &head, &dev(), Some(&good)).unwrap();
+    let resolution = resolver.resolution();
+    assert_eq!(resolution.desired.as_ref().unwrap().environment, good);
+    let told: Vec<String> = resolution.findings.iter().map(ToString::to_string).collect();
+    expect![[r#"
+        environments/dev/environment.yaml:1:1: InvalidManifest: MLEnvironment/dev: spec.namespace: is there, and this reconciler keeps here
+          hint: what was applied goes on in here; to move it, install Aurora in there, let requests go there, then remove the installation in here"#]]
+    .assert_eq(&told.join("\n"));
 }
 
 /// A file outside the repository is judged by its path alone: whether there is one is not looked at.

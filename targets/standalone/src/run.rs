@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use planner::Timestamp;
-use planner::environment::{Environment, TargetName};
+use planner::environment::{Environment, Target};
 use planner::names::EnvironmentName;
 use planner::object::Kind;
 use reconciler::source::{Follow, Repository, Source, SourceError};
@@ -131,7 +131,7 @@ impl Standalone {
         let environment = if let Some(environment) = last_good {
             environment
         } else {
-            first_environment(&mut source, &options.environment, TargetName::Standalone)?
+            first_environment(&mut source, &options.environment, Target::Standalone)?
         };
         let owner = Owner {
             environment: options.environment.clone(),
@@ -283,7 +283,7 @@ impl Standalone {
         let locate = locate(&objects.data_dir);
         let digests = objects.data_dir.data_digests();
         let mut reconciler = Reconciler::new(source, environment, objects.clone(), registry, locate)
-            .for_target(TargetName::Standalone)
+            .for_target(Target::Standalone)
             .with_data(roots, digests)
             .with_remembered(objects.data_dir.history());
         if is_registry_awaited {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use planner::Timestamp;
-use planner::environment::{Environment, Target, TargetName};
+use planner::environment::{Environment, Target};
 use reconciler::objects::{ObjectStore as _, ObservedObject};
 use reconciler::source::{Interrupt, Source};
 use reconciler::{Reconciler, admission, first_environment};
@@ -34,11 +34,14 @@ pub(super) fn open(options: Options, objects: Arc<Objects>, now: Timestamp) -> R
     });
     let was_in_use = last_good.is_some();
     let mut source = Source::follow(&options.repository, options.follow.clone());
+    let target = Target::Kubernetes {
+        namespace: options.namespace.clone(),
+    };
     let environment = if let Some(environment) = last_good {
         environment
     } else {
         source = Source::open(&options.repository, options.follow.clone())?;
-        first_environment(&mut source, &options.environment, TargetName::Kubernetes)?
+        first_environment(&mut source, &options.environment, target.clone())?
     };
     if let Target::Kubernetes { namespace } = &environment.target
         && *namespace != options.namespace
@@ -75,7 +78,7 @@ pub(super) fn open(options: Options, objects: Arc<Objects>, now: Timestamp) -> R
     let interrupt = source.interrupt();
     let locate = Arc::new(|environment: &Environment| registry_root(environment));
     let mut reconciler = Reconciler::new(source, options.environment, objects, Observer::new(store), locate)
-        .for_target(TargetName::Kubernetes)
+        .for_target(target)
         .with_data(options.dataset_roots, memory.data_digests())
         .with_remembered(memory.history())
         .looking_within(TURNS);
