@@ -253,11 +253,12 @@ async fn passes(
     } = &options;
     let objects = Arc::new(Objects::follow(&client, namespace, environment));
     let opening = objects.clone();
+    let fencing = fence.clone();
     let Opened {
         reconciler,
         memory,
         interrupt,
-    } = tokio::task::spawn_blocking(move || opening::open(options, opening, now())).await??;
+    } = tokio::task::spawn_blocking(move || opening::open(options, opening, fencing, now())).await??;
     let _told = tell_reading.send(Some(interrupt));
     let passing = Passing {
         reconciler,

@@ -41,14 +41,14 @@ struct TookTooLong;
 
 impl Fence {
     /// Returns one that lets nothing through.
-    pub(super) fn closed(terms: Terms) -> Self {
+    pub(crate) fn closed(terms: Terms) -> Self {
         Self {
             renewed_at: Arc::new(AtomicU64::new(NEVER)),
             terms,
         }
     }
 
-    pub(super) fn renewed(&self, began_at: Moment) {
+    pub(crate) fn renewed(&self, began_at: Moment) {
         let millis = u64::try_from(began_at.as_millis()).unwrap_or(CLOSED - 1);
         let newer = |before: u64| (before != CLOSED).then_some(millis.clamp(NEVER + 1, CLOSED - 1));
         let _closed_stays_closed = self
@@ -56,7 +56,7 @@ impl Fence {
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, newer);
     }
 
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         self.renewed_at.store(CLOSED, Ordering::Release);
     }
 
