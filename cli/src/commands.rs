@@ -71,6 +71,14 @@ pub(crate) enum Command {
 }
 
 impl Command {
+    /// Says how it ends that the machine lacks what any command needs.
+    pub(crate) fn cannot_start(&self, failure: Failure) -> Result<ExitCode, Failure> {
+        match self {
+            Self::Train(arguments) => train::cannot_start(arguments, failure),
+            _ => Err(failure),
+        }
+    }
+
     /// Says whether it ends in order when it is asked to; any other is ended by the signal itself.
     pub(crate) fn catches_signals(&self) -> bool {
         match self {

@@ -17,8 +17,8 @@ use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process
 
 /// What is passed on.
 const PASSED_ON: [libc::c_int; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT];
-/// Exit code of a process that could not wait for the other.
-const LOST: u8 = 2;
+/// Exit code of a process that could not wait for the other: none that a command's own means.
+const LOST: u8 = 71;
 
 /// Does what a first process has to, if this is one, and returns its exit code at the end; `None` in any other, the one
 /// that does the work among them. Called before there are threads.

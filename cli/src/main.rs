@@ -60,6 +60,8 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
     if !command.catches_signals() {
         signals::release();
     }
-    limits::take_files().context(|| "cannot start".to_owned())?;
-    command.run()
+    match limits::take_files().context(|| "cannot start".to_owned()) {
+        Ok(()) => command.run(),
+        Err(failure) => command.cannot_start(failure),
+    }
 }

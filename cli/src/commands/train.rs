@@ -78,6 +78,16 @@ pub(crate) fn run(arguments: &TrainArguments) -> Result<ExitCode, Failure> {
     Ok(code(&ending))
 }
 
+/// Says that a run cannot start for what this machine lacks. A Job takes the usual code for a fault of the run's inputs, which
+/// another machine would find as well.
+pub(crate) fn cannot_start(arguments: &TrainArguments, failure: Failure) -> Result<ExitCode, Failure> {
+    let is_in_pod = arguments.request.is_none() && arguments.job.is_none() && pod::asked().is_some();
+    if is_in_pod {
+        return Ok(pod::broke_off(failure, &arguments.termination));
+    }
+    Err(failure)
+}
+
 /// Returns the exit code that says how a run ended.
 fn code(ending: &Ending) -> ExitCode {
     match ending {

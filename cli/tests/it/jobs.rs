@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::harness::{Repository, aurora, eventually, run, skipped, text};
+use crate::limits::limited;
 
 const VERSION: &str = "v20261101-120000";
 /// Makes all of a registry but one model's folder unwritable, and becomes the first process of a namespace.
@@ -93,6 +94,29 @@ impl Job {
         assert_eq!(word.as_deref(), Some(ending), "{said}");
         said
     }
+}
+
+/// What the machine lacks is no fault of the run's inputs, which a Job would never try again.
+#[test]
+fn a_limit_of_the_machine_never_ends_a_run_as_its_inputs_do() {
+    let job = Job::new();
+    let request = job.request.to_string();
+    let files = (6..40).step_by(3).map(|most| format!("--nofile={most}"));
+    let memory = (20..140).step_by(20).map(|most| format!("--as={}", most << 20));
+    let mut told = 0;
+    for limit in files.chain(memory) {
+        let output = run(&mut limited(&limit, &job.command(&request)));
+        let code = output.status.code();
+        assert!(
+            !matches!(code, Some(2 | 3)),
+            "{limit}: {code:?}: {}",
+            text(&output)
+        );
+        let said = fs::read_to_string(job.last_words()).unwrap();
+        told += usize::from(code == Some(1) && said.contains("Transient"));
+    }
+    assert!(told > 0, "none said why");
+    job.ends(&request, 0, "Published");
 }
 
 #[test]

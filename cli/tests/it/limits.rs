@@ -31,7 +31,7 @@ fn blames(said: &str) -> Option<&'static str> {
 }
 
 /// Lets a command start under a limit, e.g. `--nofile=40`.
-fn limited(limit: &str, command: &Command) -> Command {
+pub(crate) fn limited(limit: &str, command: &Command) -> Command {
     let mut shell = Command::new("prlimit");
     shell.arg(limit);
     through(shell, command)

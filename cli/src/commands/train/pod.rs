@@ -62,17 +62,16 @@ pub(super) fn run(
         // The rows are handed over: how the run ends, the last container says.
         Ok(None) => Ok(ExitCode::SUCCESS),
         // The volume, not the request: another Pod may find it in order.
-        Err(failure) => {
-            say(
-                termination,
-                Ending::Transient {
-                    message: failure.message().to_owned(),
-                },
-            );
-            let _reported = failure.report();
-            Ok(ExitCode::from(NO))
-        }
+        Err(failure) => Ok(broke_off(failure, termination)),
     }
+}
+
+/// Says what another Pod may be spared.
+pub(super) fn broke_off(failure: Failure, termination: &TerminationArguments) -> ExitCode {
+    let message = failure.message().to_owned();
+    say(termination, Ending::Transient { message });
+    let _reported = failure.report();
+    ExitCode::from(NO)
 }
 
 /// Says in words of a run what a failure is that no other Pod would be spared.

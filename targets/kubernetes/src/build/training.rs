@@ -109,7 +109,7 @@ pub fn job(run: &Run<'_>) -> Result<Job, TooLarge> {
             completion_mode: Some("NonIndexed".to_owned()),
             active_deadline_seconds: Some(seconds),
             pod_replacement_policy: Some("Failed".to_owned()),
-            pod_failure_policy: Some(failure_policy()),
+            pod_failure_policy: Some(failure_policy(&training.fit)),
             suspend: queue.is_some().then_some(true),
             template: PodTemplateSpec {
                 metadata: Some(ObjectMeta {
@@ -131,27 +131,31 @@ pub fn expiring() -> Value {
 }
 
 /// What a Pod's end means to its Job. The first rule that fits counts, and an evicted process may end with any code.
-fn failure_policy() -> PodFailurePolicy {
+fn failure_policy(fit: &Fit) -> PodFailurePolicy {
+    let evicted = PodFailurePolicyRule {
+        action: "Ignore".to_owned(),
+        on_pod_conditions: Some(vec![PodFailurePolicyOnPodConditionsPattern {
+            type_: "DisruptionTarget".to_owned(),
+            status: Some("True".to_owned()),
+        }]),
+        on_exit_codes: None,
+    };
+    // What the codes of somebody else's program mean is not known.
+    let of_aurora: &[&str] = match fit {
+        Fit::Algorithm(_) => &[CONTAINER],
+        Fit::Container(_) => &[container::ROWS, CONTAINER],
+    };
+    let at_fault = of_aurora.iter().map(|container| PodFailurePolicyRule {
+        action: "FailJob".to_owned(),
+        on_exit_codes: Some(PodFailurePolicyOnExitCodesRequirement {
+            container_name: Some((*container).to_owned()),
+            operator: "In".to_owned(),
+            values: AT_FAULT.to_vec(),
+        }),
+        on_pod_conditions: None,
+    });
     PodFailurePolicy {
-        rules: vec![
-            PodFailurePolicyRule {
-                action: "Ignore".to_owned(),
-                on_pod_conditions: Some(vec![PodFailurePolicyOnPodConditionsPattern {
-                    type_: "DisruptionTarget".to_owned(),
-                    status: Some("True".to_owned()),
-                }]),
-                on_exit_codes: None,
-            },
-            PodFailurePolicyRule {
-                action: "FailJob".to_owned(),
-                on_exit_codes: Some(PodFailurePolicyOnExitCodesRequirement {
-                    container_name: Some(CONTAINER.to_owned()),
-                    operator: "In".to_owned(),
-                    values: AT_FAULT.to_vec(),
-                }),
-                on_pod_conditions: None,
-            },
-        ],
+        rules: [evicted].into_iter().chain(at_fault).collect(),
     }
 }
 

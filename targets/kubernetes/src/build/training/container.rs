@@ -21,7 +21,7 @@ use crate::build::pod;
 /// The container of somebody else's program.
 pub(crate) const FIT: &str = "fit";
 /// The container that derives the rows.
-const ROWS: &str = "rows";
+pub(super) const ROWS: &str = "rows";
 /// The folder that is handed on.
 const SCRATCH: &str = "/scratch";
 /// What is handed on takes at most so much.
