@@ -13,6 +13,7 @@ pub mod cluster;
 pub mod leadership;
 pub mod objects;
 pub mod operator;
+mod pods;
 pub mod reconcile;
 pub mod router;
 pub mod trainings;

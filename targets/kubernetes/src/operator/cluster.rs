@@ -6,7 +6,8 @@ use std::sync::{Mutex, PoisonError};
 
 use crds::{MLDeployment, MLDeploymentStatus};
 use k8s_openapi::api::apps::v1::Deployment;
-use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, Preconditions};
 use kube::core::{ObjectMeta, Status};
 use kube::{Api, Client};
 use planner::Timestamp;
@@ -21,8 +22,13 @@ use super::child::{Child, ChildId, ChildKind};
 use super::decide::FINALIZER;
 use super::observe::{Deployed, Observed, Route, Unreadable};
 use super::{HANDOVER_MANAGER, MANAGER};
+use crate::build::TRACK;
+use crate::pods::stuck;
 
 pub(crate) use applied::Applied;
+
+/// At how many pods of a track is looked for why it does not run.
+const PODS_MAX: u32 = 50;
 
 /// Why a step did not come to its end.
 #[derive(Debug, thiserror::Error)]
@@ -124,11 +130,17 @@ impl Cluster {
         provider: Provider,
     ) -> Result<Observed, StepError> {
         let name = object.metadata.name.clone().unwrap_or_default();
+        let deployed = PerTrack {
+            stable: self.deployed(object, &name, Track::Stable).await?,
+            canary: self.deployed(object, &name, Track::Canary).await?,
+        };
+        let stuck = PerTrack {
+            stable: self.stuck(&name, Track::Stable, deployed.stable.as_ref()).await?,
+            canary: self.stuck(&name, Track::Canary, deployed.canary.as_ref()).await?,
+        };
         Ok(Observed {
-            deployed: PerTrack {
-                stable: self.deployed(object, &name, Track::Stable).await?,
-                canary: self.deployed(object, &name, Track::Canary).await?,
-            },
+            deployed,
+            stuck,
             route: self.route(object, &name, provider).await?,
             routed_at: name.parse().ok().and_then(|name| self.routed_at(&name)),
         })
@@ -161,6 +173,28 @@ impl Cluster {
             return Ok(None);
         }
         Ok(Some(Deployed::read(&found)?))
+    }
+
+    /// Looks why a track's newest pod does not run, where the track is not as it is wanted.
+    async fn stuck(
+        &self,
+        name: &str,
+        track: Track,
+        deployed: Option<&Deployed>,
+    ) -> Result<Option<String>, StepError> {
+        if deployed.is_none_or(Deployed::is_complete) {
+            return Ok(None);
+        }
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
+        let params = ListParams::default()
+            .labels(&format!("app={name},{TRACK}={track}"))
+            .limit(PODS_MAX);
+        let pods = pods.list(&params).await?.items;
+        let stuck = pods.iter().filter_map(|pod| {
+            let made = pod.metadata.creation_timestamp.as_ref().map(|time| time.0);
+            Some((made, pod.metadata.name.as_deref(), stuck(pod)?))
+        });
+        Ok(stuck.max().map(|(_, _, why)| why))
     }
 
     async fn route(&self, object: &MLDeployment, name: &str, provider: Provider) -> Result<Route, StepError> {

@@ -7,6 +7,7 @@ use crds::{MLDeployment, MLDeploymentStatus};
 use planner::Timestamp;
 use planner::names::{ModelName, ObjectName, Weight};
 use planner::observed::DeploymentObject;
+use planner::per_track::PerTrack;
 use planner::rollout::{
     Claimant, Commands, Means, Model, Rollout, State, Status, TrackAction, Tracks, owner, rollout,
 };
@@ -21,6 +22,8 @@ pub(crate) const SETTLE: Duration = Duration::seconds(5);
 const DRAIN: Duration = Duration::minutes(10);
 /// How soon a wait for another object is looked at again.
 const LOOK: Duration = Duration::seconds(2);
+/// How soon is looked again why a track's pods do not run: nothing tells of that but the pods.
+const LOOK_AT_PODS: Duration = Duration::seconds(10);
 /// Kept on an object while it has something to drain.
 pub(crate) const FINALIZER: &str = "aurora.io/drain";
 /// What is said where there is no route to be had.
@@ -156,19 +159,50 @@ pub(crate) fn decide(seen: &Seen<'_>, now: Timestamp) -> Decided {
         Some(_) if lacks_route && step.status.state == State::Idle => {
             Facts::stalled("RouteMissing", NO_GATEWAY.to_owned())
         }
-        Some(target) => conditions::of_rollout(&step.status, target),
+        Some(target) => because(conditions::of_rollout(&step.status, target), &seen.observed.stuck),
     };
     let is_given_up = stance == Stance::Leaves && leaves_for(seen, now) > DRAIN;
     let is_empty = step.actions.contains(&TrackAction::Forget);
     Decided {
         stance,
-        wake: earliest(step.wake, (stance == Stance::Covers).then_some(now + LOOK)),
+        wake: [
+            step.wake,
+            (stance == Stance::Covers).then_some(now + LOOK),
+            seen.observed.is_starting().then_some(now + LOOK_AT_PODS),
+        ]
+        .into_iter()
+        .flatten()
+        .min(),
         status: status(object, &step, facts, seen.observed, now, is_empty),
         is_kept: is_worth_draining(seen.observed, &step) && !(is_given_up || is_empty && is_leaving(object)),
         is_given_up: is_given_up && is_finalized(object),
         object: target,
         tracks,
         step: Some(step),
+    }
+}
+
+/// Adds to what is not as it should be what keeps pods from running.
+fn because(facts: Facts, stuck: &PerTrack<Option<String>>) -> Facts {
+    let stuck = stuck
+        .as_ref()
+        .map(|track, why| why.as_ref().map(|why| format!("{track}: {why}")));
+    let told = |message: String| {
+        let why = stuck.stable.iter().chain(&stuck.canary);
+        why.fold(message, |told, why| format!("{told}; {why}"))
+    };
+    match facts {
+        Facts::Reconciling(reason, message) => Facts::Reconciling(reason, told(message)),
+        Facts::Stalled {
+            reason,
+            message,
+            goes_on,
+        } => Facts::Stalled {
+            reason,
+            message: told(message),
+            goes_on,
+        },
+        facts @ (Facts::Ready(..) | Facts::Held(..)) => facts,
     }
 }
 
@@ -322,13 +356,6 @@ fn status(
 
 fn annotation(object: &MLDeployment, key: &str) -> Option<String> {
     object.metadata.annotations.as_ref()?.get(key).cloned()
-}
-
-fn earliest(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
-    }
 }
 
 #[cfg(test)]

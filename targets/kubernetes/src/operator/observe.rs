@@ -69,6 +69,16 @@ pub(crate) struct Observed {
     pub route: Route,
     /// When this process wrote the route last.
     pub routed_at: Option<Timestamp>,
+    /// What keeps a pod of a track from running, where not all that are wanted answer.
+    pub stuck: PerTrack<Option<String>>,
+}
+
+impl Observed {
+    /// Says whether a track is not as it is wanted.
+    pub(crate) fn is_starting(&self) -> bool {
+        let deployed = self.deployed.stable.iter().chain(&self.deployed.canary);
+        deployed.into_iter().any(|deployed| !deployed.is_complete())
+    }
 }
 
 /// A Deployment of ours says nothing that can be read: somebody else wrote it.
@@ -122,7 +132,7 @@ impl Deployed {
     }
 
     /// Says whether all that are wanted are of the newest template, and answer.
-    fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         self.is_current && self.updated == self.existing && self.wanted <= self.ready.min(self.updated)
     }
 

@@ -4,12 +4,13 @@
 //! said nothing is told by the node: memory, a signal, an eviction. An evicted Pod ends nothing: its Job makes another one.
 
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Pod};
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
 use planner::Timestamp;
 use planner::runs::{Outcome, StopReason};
 use registry::run::RunResult;
 
 use crate::build::training::{AT_FAULT, CONTAINER, FIT};
+use crate::pods::{self, statuses, stuck};
 
 /// How a run goes.
 #[derive(Debug, Clone, PartialEq)]
@@ -76,13 +77,6 @@ fn newest(pods: &[Pod]) -> Option<&Pod> {
         let made = pod.metadata.creation_timestamp.as_ref().map(|time| time.0);
         (made, pod.metadata.name.as_deref())
     })
-}
-
-fn statuses(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
-    let status = pod.status.as_ref();
-    let first = status.and_then(|status| status.init_container_statuses.as_deref());
-    let then = status.and_then(|status| status.container_statuses.as_deref());
-    [first, then].into_iter().flatten().flatten()
 }
 
 /// Returns the last words of a run.
@@ -174,49 +168,23 @@ fn transient(message: &str, at: Timestamp) -> Outcome {
 
 /// Returns why a Pod does not run, where it does not.
 fn waits(pod: &Pod) -> Option<String> {
-    let status = pod.status.as_ref();
-    let conditions = status.and_then(|status| status.conditions.as_deref());
-    let holds = |kind: &str, value: &str| {
-        let mut conditions = conditions.into_iter().flatten();
-        conditions.find(|condition| condition.type_ == kind && condition.status == value)
-    };
-    if let Some(evicted) = holds("DisruptionTarget", "True") {
+    if let Some(evicted) = pods::condition(pod, "DisruptionTarget", "True") {
         let why = evicted.message.as_deref().unwrap_or("nobody said why");
         return Some(format!(
             "its Pod was evicted ({why}), and another takes its place: that is no attempt"
         ));
     }
-    let stuck = statuses(pod).find_map(|status| match status.state.as_ref()? {
-        ContainerState {
-            waiting: Some(waiting),
-            ..
-        } => {
-            let reason = waiting.reason.as_deref()?;
-            let is_starting = matches!(reason, "ContainerCreating" | "PodInitializing");
-            (!is_starting).then(|| {
-                let message = waiting.message.as_deref().unwrap_or_default();
-                format!("container {} cannot start: {reason}: {message}", status.name)
-            })
-        }
-        _ => None,
-    });
-    if stuck.is_some() {
-        return stuck;
+    if let Some(stuck) = stuck(pod) {
+        return Some(stuck);
     }
     // A Pod of several steps is pending until the last one; one that has ended is the Job's to judge, in a moment.
     let runs = |status: &ContainerStatus| {
         let state = status.state.as_ref();
         state.is_some_and(|state| state.running.is_some())
     };
-    let phase = status.and_then(|status| status.phase.as_deref());
-    if matches!(phase, Some("Running" | "Succeeded" | "Failed")) || statuses(pod).any(runs) {
-        return None;
-    }
-    let unplaced = holds("PodScheduled", "False").and_then(|condition| condition.message.as_deref());
-    Some(match unplaced {
-        Some(why) => format!("no node takes its Pod: {why}"),
-        None => "its Pod is being started".to_owned(),
-    })
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    let has_begun = matches!(phase, Some("Running" | "Succeeded" | "Failed")) || statuses(pod).any(runs);
+    (!has_begun).then(|| "its Pod is being started".to_owned())
 }
 
 #[cfg(test)]

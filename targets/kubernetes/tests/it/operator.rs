@@ -2,13 +2,17 @@
 
 mod cluster;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use http::Method;
-use planner::deployment::{Canary, ResolvedDeployment, ResolvedPin};
+use planner::deployment::{Autoscaling, Canary, ResolvedDeployment, ResolvedPin};
 use planner::names::{Digest, Weight};
 use planner::observed::DeploymentObject;
+use planner::route::{Provider, Route};
 use serde_json::{Value, json};
+use testkit::{Component, Gateway};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use cluster::World;
 
@@ -160,6 +164,175 @@ async fn a_promotion_changes_no_image_and_lets_the_canary_go() {
         reasons.into_iter().collect::<Vec<_>>(),
         ["Idle", "Preparing", "Promoting"]
     );
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_canary_whose_pods_do_not_start_says_why() {
+    let Some(mut world) = World::begin().await else {
+        return;
+    };
+    world.commit("iris", &object(spec(1, None))).await;
+    world.until("iris", "Idle v20261101-120000 - 0").await;
+    world.starts.store(false, std::sync::atomic::Ordering::Relaxed);
+    world.commit("iris", &object(spec(1, Some((2, 10))))).await;
+    let pods = format!(
+        "{}?labelSelector=app=iris,track=canary",
+        world.path("api/v1/pods")
+    );
+    let stuck = json!({ "status": { "phase": "Pending", "containerStatuses": [{
+        "name": "aurora", "image": "example.org/aurora:1", "imageID": "", "ready": false, "restartCount": 0,
+        "state": { "waiting": { "reason": "ImagePullBackOff", "message": "no such image" } },
+    }] } });
+    let why = "canary: container aurora cannot start: ImagePullBackOff: no such image";
+    let path = "apis/aurora.io/v1alpha1/mldeployments";
+    let told = async || {
+        let made = world.ask(Method::GET, &pods, &Value::Null).await;
+        for pod in made["items"].as_array().into_iter().flatten() {
+            let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+            let status = format!("{}/{name}/status", world.path("api/v1/pods"));
+            world.ask(Method::PATCH, &status, &stuck).await;
+        }
+        let found = world
+            .ask(Method::GET, &world.object_path("iris"), &Value::Null)
+            .await;
+        let message = found
+            .pointer("/status/conditions/1/message")
+            .and_then(Value::as_str);
+        message.unwrap_or_default().contains(why)
+    };
+    let began = std::time::Instant::now();
+    while !told().await {
+        let found = world.until_child(path, "iris", Value::is_object).await;
+        assert!(began.elapsed() < Duration::from_mins(2), "{}", found["status"]);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert_eq!(world.routed("iris").await, Some(0), "it gets no request");
+    world.starts.store(true, std::sync::atomic::Ordering::Relaxed);
+    world
+        .until("iris", "Idle v20261101-120000 v20261102-120000 10")
+        .await;
+    world.stop().await;
+}
+
+/// Asks a gateway so many times, and returns how often each Service was chosen. Nobody answers behind them here.
+async fn chosen(gateway: &Gateway, count: u64, path: &str, header: &str) -> BTreeMap<String, u64> {
+    let before = gateway.answers();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: example.org\r\nConnection: close\r\n{header}\r\n");
+    for _ in 0..count {
+        let mut stream = tokio::net::TcpStream::connect(gateway.address()).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        stream.read_to_end(&mut Vec::new()).await.unwrap();
+    }
+    let mut chosen = BTreeMap::new();
+    for (key, answers) in gateway.answers() {
+        let more = answers - before.get(&key).copied().unwrap_or_default();
+        if more > 0 {
+            *chosen.entry(key.0).or_default() += more;
+        }
+    }
+    chosen
+}
+
+/// A controller that honours the canary annotations of ingress-nginx splits as the weight says, and by header.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pair_of_ingresses_splits_as_the_weight_says() {
+    const COUNT: u64 = 500;
+    let Some(mut world) = World::begin().await else {
+        return;
+    };
+    let control_plane = world.namespace.control_plane();
+    let gateway = Gateway::start(control_plane, world.namespace.name(), Duration::ZERO).await;
+    let gateway = gateway.unwrap();
+    for weight in [10, 50, 0] {
+        let mut spec = spec(1, Some((2, weight)));
+        spec.route = Some(Box::new(Route {
+            provider: Provider::IngressNginx,
+            ..Route::default()
+        }));
+        world.commit("iris", &object(spec)).await;
+        let expected = format!("Idle v20261101-120000 v20261102-120000 {weight}");
+        world.until("iris", &expected).await;
+        let began = std::time::Instant::now();
+        loop {
+            let chosen = chosen(&gateway, COUNT, "/predict/iris", "").await;
+            let canary = chosen.get("iris-canary").copied().unwrap_or_default();
+            let stable = chosen.get("iris-stable").copied().unwrap_or_default();
+            if stable + canary == COUNT && canary.abs_diff(COUNT * weight / 100) <= 2 {
+                break;
+            }
+            assert!(began.elapsed() < Duration::from_mins(2), "{weight}: {chosen:?}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let asked = chosen(&gateway, 20, "/v2/models/iris/infer", "aurora-track: canary\r\n").await;
+        assert_eq!(
+            asked,
+            BTreeMap::from([("iris-canary".to_owned(), 20)]),
+            "{weight}"
+        );
+    }
+    world.stop().await;
+}
+
+/// What carries requests, and who has the number of replicas, may be changed while a model serves.
+#[tokio::test]
+async fn each_provider_and_an_autoscaler_come_and_go() {
+    let Some(mut world) = World::begin().await else {
+        return;
+    };
+    world.namespace.allow(Component::Router).await.unwrap();
+    let ingresses = "apis/networking.k8s.io/v1/ingresses";
+    let scalers = "apis/autoscaling/v2/horizontalpodautoscalers";
+    let maps = "api/v1/configmaps";
+    let gone = |found: &Value| found["code"] == 404;
+    let with = |provider: Provider, weight: u64| {
+        let mut spec = spec(1, Some((2, weight)));
+        spec.route = Some(Box::new(Route {
+            provider,
+            ..Route::default()
+        }));
+        object(spec)
+    };
+    let idle = |weight: u64| format!("Idle v20261101-120000 v20261102-120000 {weight}");
+    for (provider, collection, name) in [
+        (Provider::IngressNginx, ingresses, "iris-route-canary"),
+        (Provider::Aurora, maps, "iris-route"),
+    ] {
+        world.commit("iris", &with(provider, 10)).await;
+        world.until("iris", &idle(10)).await;
+        let before = world.until_child(collection, name, Value::is_object).await;
+        assert_eq!(before["metadata"]["name"], name, "{before}");
+        world.commit("iris", &with(provider, 50)).await;
+        world.until("iris", &idle(50)).await;
+        let is_changed =
+            |found: &Value| found["metadata"]["resourceVersion"] != before["metadata"]["resourceVersion"];
+        world.until_child(collection, name, is_changed).await;
+    }
+    let mut scaled = with(Provider::GatewayApi, 50);
+    for most in [5, 6] {
+        scaled.spec.autoscaling = Some(Autoscaling {
+            min_replicas: 2,
+            max_replicas: most,
+            target_cpu_percent: 70,
+        });
+        world.commit("iris", &scaled).await;
+        world
+            .until_child(scalers, "iris-stable", |found| {
+                found["spec"]["maxReplicas"] == most
+            })
+            .await;
+    }
+    for (collection, name) in [
+        (ingresses, "iris-route"),
+        (ingresses, "iris-route-canary"),
+        (maps, "iris-route"),
+    ] {
+        world.until_child(collection, name, gone).await;
+    }
+    world.commit("iris", &with(Provider::GatewayApi, 50)).await;
+    world.until_child(scalers, "iris-stable", gone).await;
+    world.until("iris", &idle(50)).await;
+    assert_eq!(world.routed("iris").await, Some(50));
     world.stop().await;
 }
 

@@ -114,6 +114,7 @@ impl Case {
             },
             route: Route::At(weight(live)),
             routed_at: None,
+            stuck: PerTrack::default(),
         };
         case.object.metadata.finalizers = Some(vec![FINALIZER.to_owned()]);
         case.object.status = Some(deployment_status(&memory(Some(1), Some(2), live)));
@@ -149,6 +150,30 @@ impl Case {
         };
         decide(&seen, at(0))
     }
+}
+
+#[test]
+fn what_keeps_pods_from_running_is_told_where_something_is_not_as_it_should_be() {
+    let told = |case: &Case| {
+        let decided = case.decide();
+        let condition = decided.status.conditions[0].clone();
+        (condition.message, decided.wake)
+    };
+    let mut case = Case::serving(spec(1, Some((2, 10))), 10);
+    assert_eq!(told(&case), (String::new(), None));
+    // Nothing is wrong with what is ready, whatever a pod of it says.
+    case.observed.stuck.canary = Some("container aurora cannot start".to_owned());
+    assert_eq!(told(&case), (String::new(), None));
+    let mut case = Case::new(spec(1, None));
+    case.observed.deployed.stable = Some(Deployed {
+        ready: 0,
+        ..deployed(1, 2)
+    });
+    let preparing = "a track does not serve its pin yet";
+    assert_eq!(told(&case), (preparing.to_owned(), Some(at(10))));
+    case.observed.stuck.stable = Some("no node takes its Pod: no memory".to_owned());
+    let message = format!("{preparing}; stable: no node takes its Pod: no memory");
+    assert_eq!(told(&case), (message, Some(at(10))));
 }
 
 fn show(act: &Act) -> String {
