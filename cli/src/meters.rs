@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use planner::names::{EnvironmentName, ModelName};
+use planner::names::{EnvironmentName, ModelName, Weight};
 use planner::rollout::State;
 use server::Metrics;
 use standalone::Event;
@@ -41,34 +41,13 @@ impl Meters {
                 self.metrics
                     .reconciled(&self.environment, result, *took, clock::now());
             }
-            Event::Pass(pass) => {
-                for (model, is_behind) in &pass.behind {
-                    if *is_behind {
-                        self.behind.insert(model.clone());
-                    } else {
-                        self.behind.remove(model);
-                    }
-                    self.converged(model);
-                }
-                if std::mem::replace(&mut self.is_blind, pass.is_blind) != pass.is_blind {
-                    self.models.keys().for_each(|model| self.converged(model));
-                }
-            }
+            Event::Pass(pass) => self.pass(&pass.behind, &pass.drifted, pass.is_blind),
             Event::Rollout {
                 deployment: _,
                 model,
                 status,
-            } => {
-                self.metrics
-                    .set_canary_weight(&self.environment, model, status.weight);
-                let serves = status.state == State::Idle;
-                self.models.insert(model.clone(), serves);
-                self.converged(model);
-            }
-            Event::Removed { model } => {
-                self.models.remove(model);
-                self.metrics.forget_model(&self.environment, model);
-            }
+            } => self.serves(model, status.weight, status.state == State::Idle),
+            Event::Removed { model } => self.gone(model),
             Event::TrainingStarted { .. }
             | Event::TrainingProgress { .. }
             | Event::TrainingEnded { .. }
@@ -77,6 +56,46 @@ impl Meters {
             | Event::Trouble(_)
             | Event::Recovered => {}
         }
+    }
+
+    /// Takes in what a pass found news: of which models something is not as Git says, or was changed by somebody and stands;
+    /// and whether nothing is known of what Git says.
+    pub(crate) fn pass(
+        &mut self,
+        behind: &[(ModelName, bool)],
+        drifted: &[(ModelName, bool)],
+        is_blind: bool,
+    ) {
+        for (model, is_behind) in behind {
+            if *is_behind {
+                self.behind.insert(model.clone());
+            } else {
+                self.behind.remove(model);
+            }
+            self.converged(model);
+        }
+        for (model, is_drifted) in drifted {
+            self.metrics.set_drifted(&self.environment, model, *is_drifted);
+        }
+        if std::mem::replace(&mut self.is_blind, is_blind) != is_blind {
+            self.models.keys().for_each(|model| self.converged(model));
+        }
+    }
+
+    /// Takes in how a model serves.
+    pub(crate) fn serves(&mut self, model: &ModelName, weight: Weight, is_idle: bool) {
+        self.metrics.set_canary_weight(&self.environment, model, weight);
+        // Whatever was never changed by anybody says so.
+        if self.models.insert(model.clone(), is_idle).is_none() {
+            self.metrics.begin_drifted(&self.environment, model);
+        }
+        self.converged(model);
+    }
+
+    /// Takes in that a model is no more.
+    pub(crate) fn gone(&mut self, model: &ModelName) {
+        self.models.remove(model);
+        self.metrics.forget_model(&self.environment, model);
     }
 
     fn converged(&self, model: &ModelName) {

@@ -60,6 +60,8 @@ pub enum Reason {
     ClusterRefused,
     /// An object has the name of one of ours, and is somebody else's.
     ForeignObject,
+    /// An object of the environment makes no sense, and no manifest says what it should be. A report, it stops nothing.
+    UnreadableObject,
     /// Somebody changed what Git declares, and `drift: Warn` lets it stand.
     Drifted,
     /// Somebody changed what Git declares, and `drift: Off` lets it stand. A report, it stops nothing.
@@ -71,7 +73,11 @@ impl Reason {
     /// was written, say nothing of that.
     pub const fn stops_commit(self) -> bool {
         match self {
-            Self::TrainingFailed | Self::LoadFailed | Self::BranchForced | Self::DriftLeft => false,
+            Self::TrainingFailed
+            | Self::LoadFailed
+            | Self::BranchForced
+            | Self::UnreadableObject
+            | Self::DriftLeft => false,
             Self::EnvironmentMissing
             | Self::Unreadable
             | Self::InvalidManifest
@@ -94,7 +100,10 @@ impl Reason {
 
     /// Says whether it is only told.
     pub const fn is_report(self) -> bool {
-        matches!(self, Self::BranchForced | Self::DriftLeft)
+        matches!(
+            self,
+            Self::BranchForced | Self::UnreadableObject | Self::DriftLeft
+        )
     }
 
     /// Returns what is said of a change by somebody else that is not corrected; `None` where it is.
@@ -106,11 +115,20 @@ impl Reason {
         }
     }
 
+    /// Says whether somebody changed what Git declares, and that stands.
+    pub const fn is_drift(self) -> bool {
+        matches!(self, Self::Drifted | Self::DriftLeft)
+    }
+
     /// Says whether it stands until a person acts, so that trying again is no progress.
     pub const fn stands(self) -> bool {
         matches!(
             self,
-            Self::ClusterRefused | Self::ForeignObject | Self::Drifted | Self::DriftLeft
+            Self::ClusterRefused
+                | Self::ForeignObject
+                | Self::UnreadableObject
+                | Self::Drifted
+                | Self::DriftLeft
         )
     }
 

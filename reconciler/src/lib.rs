@@ -34,6 +34,6 @@ pub mod zones;
 
 pub use apply::{Applied, ApplyError, Failed};
 pub use converged::Converged;
-pub use pass::{Admit, Beat, Locate, Pass, Reconciler};
+pub use pass::{Admit, Beat, Live, Locate, Pass, Reconciler};
 pub use standing::{AwaitedPin, Standing};
 pub use start::{FirstError, admission, first_environment};

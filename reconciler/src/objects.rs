@@ -71,6 +71,11 @@ pub struct Changes {
 pub trait ObjectStore: Send + Sync + std::fmt::Debug {
     /// Returns what changed since `since`, or everything. Costs what changed. An error tells nothing about any object.
     fn observe(&self, since: Option<Mark>) -> Result<Changes, TargetError>;
+    /// Returns the objects of the environment that make no sense as they are now, each with what is wrong with it: they are not
+    /// observed. Almost always none.
+    fn unreadable(&self) -> Vec<(ObjectId, String)> {
+        Vec::new()
+    }
     /// Writes an object's spec; its status stays. Repeating it changes nothing.
     fn put(&self, object: &Object) -> Result<(), TargetError>;
     /// Writes the specs of objects that do not depend on each other, in any order or at once, and returns what became of each,

@@ -19,10 +19,11 @@ use planner::desired::Desired;
 use planner::environment::{Environment, Target};
 use planner::finding::{Finding, Reason};
 use planner::identity::{PlanHash, model_hashes};
-use planner::names::{Digest, EnvironmentName, ModelName, Revision};
+use planner::names::{Digest, EnvironmentName, ModelName, Revision, Weight};
 use planner::object::{Kind, ObjectId};
 use planner::part::Part;
 use planner::plan::plan;
+use planner::rollout::{self, State};
 use registry::{DatasetRoots, Observer, Store, StoreError};
 
 use crate::apply::{Applied, World, apply};
@@ -103,6 +104,10 @@ pub struct Pass {
     /// The models of which it is news whether something is not as Git says: a finding, a wait, a suspension, a removal
     /// that is refused.
     pub behind: Vec<(ModelName, bool)>,
+    /// The models of which it is news whether somebody changed something that stands.
+    pub drifted: Vec<(ModelName, bool)>,
+    /// What was seen of the models that it decided about: how the rollout of each stood; none where there is no object.
+    pub seen: Vec<(ModelName, Option<Live>)>,
     /// Whether something could not be read or written, now or at an earlier pass, and is tried again.
     pub is_cut_short: bool,
     /// Why the clock cannot be believed.
@@ -120,6 +125,24 @@ impl Pass {
             && self.applied.failed.is_empty()
             && !self.is_cut_short
             && !self.is_walking
+    }
+}
+
+/// How a model serves, as its operator has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Live {
+    /// The live weight of its canary.
+    pub weight: Weight,
+    /// Whether its tracks serve what its object says.
+    pub is_idle: bool,
+}
+
+impl Live {
+    fn of(status: Option<&rollout::Status>) -> Self {
+        status.map_or(Self::default(), |status| Self {
+            weight: status.weight,
+            is_idle: status.state == State::Idle,
+        })
     }
 }
 
@@ -473,7 +496,20 @@ impl Reconciler {
             if self.standing.set_behind(model, is_behind) {
                 pass.behind.push((model.clone(), is_behind));
             }
+            let is_drifted = self.is_drifted(model);
+            if self.standing.set_drifted(model, is_drifted) {
+                pass.drifted.push((model.clone(), is_drifted));
+            }
         }
+        let deployments = observed.deployments.values();
+        let live: BTreeMap<&ModelName, Live> = deployments
+            .map(|found| (&found.object.spec.model, Live::of(found.status.as_ref())))
+            .collect();
+        pass.seen = part
+            .models
+            .iter()
+            .map(|model| (model.clone(), live.get(model).copied()))
+            .collect();
     }
 
     /// Says whether a model's object may not be what Git says.
@@ -493,6 +529,13 @@ impl Reconciler {
         desired.environment.suspend.is_some()
             || self.undone.contains_key(&Some(model.clone()))
             || !ids.any(|id| id.kind == Kind::Deployment && is_as_declared(id))
+    }
+
+    /// Says whether somebody changed something of a model that stands.
+    fn is_drifted(&self, model: &ModelName) -> bool {
+        let undone = self.undone.get(&Some(model.clone())).into_iter().flatten();
+        undone.into_iter().any(|finding| finding.reason.is_drift())
+            || self.view.links.ids(model).any(|id| self.standing.is_drifted(id))
     }
 
     fn take_failures(
@@ -573,7 +616,29 @@ impl Reconciler {
         general.extend(self.beside.iter().cloned());
         general.extend(self.unseen.iter().cloned());
         general.extend(self.undone.values().flatten().cloned());
+        general.extend(self.unreadable());
         general
+    }
+
+    /// Returns what is told of objects that make no sense. One that a manifest declares is made anew from it.
+    fn unreadable(&self) -> impl Iterator<Item = Finding> {
+        let desired = self.resolver.resolution().desired.as_ref();
+        let is_declared = move |id: &ObjectId| {
+            desired.is_none_or(|desired| match id.kind {
+                Kind::Environment => desired.environment.name.as_str() == id.name.as_str(),
+                Kind::Deployment => desired.deployments.contains_key(&id.name),
+                Kind::Training => desired.trainings.contains_key(&id.name),
+            })
+        };
+        let unreadable = self.target.unreadable().into_iter();
+        let unreadable = unreadable.filter(move |(id, _)| !is_declared(id));
+        unreadable.map(|(id, why)| Finding {
+            location: None,
+            reason: Reason::UnreadableObject,
+            message: format!("carries this environment's label, makes no sense ({why}), and no manifest says what it should be"),
+            hint: format!("kubectl delete {} {}, or take the label away; nothing is done with it", id.kind.as_str().to_lowercase(), id.name),
+            subject: id.into(),
+        })
     }
 
     /// A registry is opened at the start; a commit that names another one counts from the next start on.

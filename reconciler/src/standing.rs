@@ -35,6 +35,8 @@ pub struct Standing {
     awaited: BTreeMap<ModelName, Vec<AwaitedPin>>,
     /// The models of which something is not as Git says, or may not be.
     behind: BTreeSet<ModelName>,
+    /// The models of which somebody changed something that stands.
+    drifted: BTreeSet<ModelName>,
     changes: u64,
 }
 
@@ -137,6 +139,21 @@ impl Standing {
             self.behind.insert(model.clone())
         } else {
             self.behind.remove(model)
+        }
+    }
+
+    /// Says whether a plan found that a manifest or an object was changed by somebody.
+    pub(crate) fn is_drifted(&self, id: &ObjectId) -> bool {
+        let found = self.found.get(id);
+        found.is_some_and(|found| found.iter().any(|finding| finding.reason.is_drift()))
+    }
+
+    /// Remembers whether something of a model was changed by somebody, and stands; returns whether that is news.
+    pub(crate) fn set_drifted(&mut self, model: &ModelName, is_drifted: bool) -> bool {
+        if is_drifted {
+            self.drifted.insert(model.clone())
+        } else {
+            self.drifted.remove(model)
         }
     }
 

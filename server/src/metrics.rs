@@ -11,6 +11,7 @@ mod route;
 mod router;
 mod series;
 mod slot;
+mod steps;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,6 +30,7 @@ use router::RouterFamilies;
 pub(crate) use router::RouterMeters;
 use series::SlotSeries;
 pub(crate) use slot::{Attempt, Codes, Outcome, Routed, SlotMeters};
+use steps::Steps;
 
 /// Upper bounds of the latency histograms, in seconds: 50 µs to 10 s.
 pub const LATENCY_BUCKETS_SECONDS: [f64; 17] = [
@@ -58,6 +60,7 @@ struct Families {
     reconcile_duration: HistogramVec,
     last_reconcile: GaugeVec,
     converged: IntGaugeVec,
+    drifted: IntGaugeVec,
     canary_weight: IntGaugeVec,
     router: RouterFamilies,
     /// One at a time renders: what it makes may be many megabytes.
@@ -155,6 +158,11 @@ impl Metrics {
                 "1 while the model serves what Git declares.",
                 &["environment", "model"],
             ),
+            drifted: gauge(
+                "aurora_drifted",
+                "1 while somebody has changed what Git declares of the model, and that stands.",
+                &["environment", "model"],
+            ),
             canary_weight: gauge(
                 "aurora_canary_weight",
                 "The live weight of the canary, percent.",
@@ -222,6 +230,29 @@ impl Metrics {
             .set(converged.into());
     }
 
+    /// Sets whether somebody has changed what Git declares of `model`, and that stands.
+    pub fn set_drifted(&self, environment: &EnvironmentName, model: &ModelName, drifted: bool) {
+        self.0
+            .drifted
+            .with_label_values(&[environment.as_str(), model.as_str()])
+            .set(drifted.into());
+    }
+
+    /// Lets `model` be one that nobody has changed, unless it was said otherwise.
+    pub fn begin_drifted(&self, environment: &EnvironmentName, model: &ModelName) {
+        let labels = [environment.as_str(), model.as_str()];
+        drop(self.0.drifted.with_label_values(&labels));
+    }
+
+    /// Counts the steps of an operator; `read` returns how many came to their end, and how many failed. Once per process.
+    pub fn count_steps(&self, read: impl Fn() -> (u64, u64) + Send + Sync + 'static) {
+        let steps = Steps::new(Box::new(read));
+        self.0
+            .registry
+            .register(Box::new(steps))
+            .expect("invariant: one operator of a process counts its steps");
+    }
+
     /// Sets the live weight of `model`'s canary.
     pub fn set_canary_weight(&self, environment: &EnvironmentName, model: &ModelName, weight: Weight) {
         self.0
@@ -235,6 +266,7 @@ impl Metrics {
         let labels = [environment.as_str(), model.as_str()];
         // The series may never have been made: nothing to remove then.
         let _absent = self.0.converged.remove_label_values(&labels);
+        let _absent = self.0.drifted.remove_label_values(&labels);
         let _absent = self.0.canary_weight.remove_label_values(&labels);
     }
 

@@ -170,6 +170,10 @@ async fn lead(
         status: Arc::new(Steps(health.clone())),
         metrics: Metrics::new(),
     };
+    let counting = health.clone();
+    controller
+        .metrics
+        .count_steps(move || (counting.steps(), counting.failures()));
     let work = operator::lead(config, options, health, parts.stopped());
     controller.run(parts, bound, terminal, work).await
 }

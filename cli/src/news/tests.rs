@@ -50,6 +50,7 @@ fn pass(changes: &[&str], findings: &[&str]) -> Event {
         is_first: false,
         suspended: None,
         behind: Vec::new(),
+        drifted: Vec::new(),
         is_blind: false,
         changes: changes.iter().map(|change| (*change).to_owned()).collect(),
         findings: findings

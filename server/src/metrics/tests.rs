@@ -61,8 +61,38 @@ fn names_and_labels_are_the_documented_ones() {
         aurora_request_latency_seconds_bucket{route="/models",le="10"}
         aurora_request_latency_seconds_count{route="/models"} 1
         aurora_requests_total{code="200",method="GET",route="/models"} 1"#]].assert_eq(&shown.join("\n"));
+    metrics.set_drifted(&environment, &labels.model, true);
+    let drifted = r#"aurora_drifted{environment="dev",model="wine"} 1"#;
+    assert!(metrics.render().contains(drifted));
     metrics.forget_model(&environment, &labels.model);
-    assert!(!metrics.render().contains("aurora_model_converged{"));
+    let rendered = metrics.render();
+    for gone in [
+        "aurora_model_converged{",
+        "aurora_drifted{",
+        "aurora_canary_weight{",
+    ] {
+        assert!(!rendered.contains(gone), "{gone}");
+    }
+}
+
+#[test]
+fn what_an_operator_counts_is_read_when_somebody_asks() {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    let steps = std::sync::Arc::new(AtomicU64::new(2));
+    let metrics = Metrics::new();
+    assert!(!metrics.render().contains("aurora_operator"));
+    let counting = steps.clone();
+    metrics.count_steps(move || (counting.load(Ordering::Relaxed), 1));
+    for (count, told) in [(2, 2), (7, 7), (3, 7)] {
+        steps.store(count, Ordering::Relaxed);
+        let rendered = metrics.render();
+        let ok = format!("aurora_operator_steps_total{{result=\"ok\"}} {told}\n");
+        assert!(rendered.contains(&ok), "{rendered}");
+        assert!(
+            rendered.contains("aurora_operator_steps_total{result=\"failed\"} 1\n"),
+            "{rendered}"
+        );
+    }
 }
 
 #[test]

@@ -410,6 +410,12 @@ impl ObjectStore for Objects {
         }
     }
 
+    fn unreadable(&self) -> Vec<(ObjectId, String)> {
+        let state = self.shared.state();
+        let unreadable = state.cache.unreadable();
+        unreadable.map(|(id, why)| (id.clone(), why.to_owned())).collect()
+    }
+
     fn put(&self, object: &Object) -> Result<(), TargetError> {
         self.ask(self.put(object))
     }

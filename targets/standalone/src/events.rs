@@ -94,6 +94,8 @@ pub struct PassSummary {
     pub suspended: Option<String>,
     /// The models of which it is news whether something is not as Git says.
     pub behind: Vec<(ModelName, bool)>,
+    /// The models of which it is news whether somebody changed something that stands.
+    pub drifted: Vec<(ModelName, bool)>,
     /// Whether nothing is known of what the branch's newest commit declares.
     pub is_blind: bool,
     /// What it did, one line each.

@@ -199,13 +199,15 @@ impl Following {
                 && last.findings == findings
                 && last.waiting == waiting
         });
-        if !is_told || !pass.applied.done.is_empty() || !pass.behind.is_empty() {
+        let has_news = !(pass.applied.done.is_empty() && pass.behind.is_empty() && pass.drifted.is_empty());
+        if !is_told || has_news {
             let done = pass.applied.done.iter().filter(|action| !action.is_note());
             self.events.send(Event::Pass(Box::new(PassSummary {
                 revision: pass.attempted.clone(),
                 is_first: known.is_none(),
                 suspended: pass.suspended.clone(),
                 behind: pass.behind.clone(),
+                drifted: pass.drifted.clone(),
                 is_blind: standing.is_blind(),
                 changes: done.map(ToString::to_string).collect(),
                 findings: findings.clone(),

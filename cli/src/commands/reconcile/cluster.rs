@@ -8,6 +8,7 @@ use kubernetes::leadership::Terms;
 use kubernetes::reconcile::{self, Listener, Mode, Options, Told};
 use planner::finding::Finding;
 use planner::names::EnvironmentName;
+use reconciler::Pass;
 use serde_json::{Value, json};
 use server::{Metrics, StatusSource};
 
@@ -18,6 +19,7 @@ use crate::controller::{Controller, identity};
 use crate::failure::{DONE, ERROR, Failure, NO};
 use crate::git_reader;
 use crate::listeners::Bound;
+use crate::meters::Meters;
 use crate::serving::{self, Parts};
 use crate::signals::Signals;
 use crate::terminal::Terminal;
@@ -135,8 +137,22 @@ async fn ask(
 /// Counts passes, and says what is found wrong as soon as that is news.
 fn listener(metrics: Metrics, status: Arc<LastPass>, environment: EnvironmentName) -> Listener {
     let mut known: Vec<Finding> = Vec::new();
+    let mut meters = Meters::new(metrics.clone(), environment.clone());
     Box::new(move |told: Told<'_>| {
         metrics.reconciled(&environment, told.result, told.took, told.at);
+        let Pass {
+            behind,
+            drifted,
+            seen,
+            ..
+        } = told.pass;
+        for (model, live) in seen {
+            match live {
+                Some(live) => meters.serves(model, live.weight, live.is_idle),
+                None => meters.gone(model),
+            }
+        }
+        meters.pass(behind, drifted, told.standing.is_blind());
         let findings: Vec<Finding> = told.standing.findings().cloned().collect();
         for finding in findings.iter().filter(|finding| !known.contains(finding)) {
             tracing::warn!(%finding, "found");

@@ -30,6 +30,8 @@ pub(super) struct Cache {
     known: BTreeMap<ObjectId, Known>,
     /// The objects that we saw end, by their uid, until a watch has told that too.
     ended: BTreeMap<ObjectId, String>,
+    /// Those of ours that make no sense, and what is wrong with them.
+    unreadable: BTreeMap<ObjectId, String>,
     changes: Log,
     report: Option<MLEnvironmentStatus>,
     requested_at: Option<String>,
@@ -79,6 +81,7 @@ impl Cache {
             environment,
             known: BTreeMap::new(),
             ended: BTreeMap::new(),
+            unreadable: BTreeMap::new(),
             changes: Log::default(),
             report: None,
             requested_at: None,
@@ -218,6 +221,12 @@ impl Cache {
         is_news
     }
 
+    /// Returns the objects of ours that make no sense, each with what is wrong with it.
+    pub(super) fn unreadable(&self) -> impl Iterator<Item = (&ObjectId, &str)> {
+        let unreadable = self.unreadable.iter();
+        unreadable.map(|(id, why)| (id, why.as_str()))
+    }
+
     /// Returns what changed since a mark, or everything.
     pub(super) fn changes(&self, since: Option<Mark>) -> Changes {
         let ids = since.and_then(|Mark(since)| self.changes.since(Some(since)));
@@ -255,16 +264,18 @@ impl Cache {
             self.requested_at = annotation(REQUESTED_AT);
             self.installation = annotation(INSTALLATION).or(self.installation.take());
         }
+        self.unreadable.remove(id);
         let raw = |value: &Value| Content::Raw(value.get("spec").cloned().unwrap_or_default());
         let content = if holder == Holder::Ours {
             let spec = raw(&value);
-            read(kind, value).map_or_else(
-                |error| {
-                    tracing::warn!(object = %id, %error, "an object makes no sense: it is made anew from Git");
+            match read(kind, value) {
+                Ok(object) => Content::Read(object),
+                Err(error) => {
+                    tracing::warn!(object = %id, %error, "an object makes no sense: it is made anew from Git, if it is there");
+                    self.unreadable.insert(id.clone(), error.to_string());
                     spec
-                },
-                Content::Read,
-            )
+                }
+            }
         } else {
             raw(&value)
         };
@@ -283,6 +294,9 @@ impl Cache {
     /// Replaces what is known, and notes a change of what is observed.
     fn replace(&mut self, id: &ObjectId, after: Option<Known>) -> bool {
         let is_end = after.is_none();
+        if is_end {
+            self.unreadable.remove(id);
+        }
         let seen = after.as_ref().and_then(Known::observed).cloned();
         let before = match after {
             Some(known) => self.known.insert(id.clone(), known),

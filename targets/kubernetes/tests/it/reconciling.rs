@@ -10,6 +10,7 @@ use reconciler::source::{Follow, Source};
 use reconciler::{Beat, Converged, Reconciler};
 use registry::{Observer, Store};
 use serde_json::{Value, json};
+use testkit::Component;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -24,7 +25,7 @@ const ENVIRONMENT_OBJECT: &str = "mlenvironments/dev";
 impl Desired {
     /// Runs a reconciler as a process does.
     async fn run(&self, identity: &str, mode: Mode) -> Running {
-        let config = self.namespace.control_plane().config().await.unwrap();
+        let config = self.namespace.config_of(Component::Reconciler).await.unwrap();
         let (stop, stopped) = oneshot::channel();
         let options = self.options(identity);
         let ended = tokio::spawn(async move {
@@ -336,4 +337,47 @@ async fn a_server_that_fails_now_and_then_is_followed_all_the_same() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert!(faults.refused() > 10 && faults.closed() > 3, "{faults:?}");
+}
+
+/// An object that somebody gave our label, and that no manifest declares, is told and left; all else goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_of_ours_that_makes_no_sense_is_told_and_stops_nothing() {
+    let Some(mut world) = Desired::new(&["a"]).await else {
+        return;
+    };
+    let running = world.run("one", Mode::Follow).await;
+    eventually("the first commit is applied", async || {
+        world.stable("a").await == V1
+    })
+    .await;
+    let mut senseless = manifest("stray", 9);
+    senseless["metadata"]["labels"] = json!({ "aurora.io/environment": "dev" });
+    let made = ask(&world.namespace, Method::POST, "mldeployments", &senseless).await;
+    assert!(made.is_success(), "{made:?}");
+    let finding = world.finds("UnreadableObject").await;
+    assert!(
+        finding.contains("MLDeployment/stray") && finding.contains("kubectl delete"),
+        "{finding}"
+    );
+    // It is a report: the next commit is applied as a whole.
+    let head = world.repo.change("a.yaml", &deployment("a", V2, None));
+    eventually("a pin follows", async || world.stable("a").await == V2).await;
+    eventually("the commit is applied", async || {
+        world.status().await["appliedRevision"] == head.as_str()
+    })
+    .await;
+    assert_eq!(get(&world.namespace, "mldeployments/stray").await.body, made.body);
+    // Once it is gone, nothing is told of it.
+    ask(
+        &world.namespace,
+        Method::DELETE,
+        "mldeployments/stray",
+        &Value::Null,
+    )
+    .await;
+    eventually("nothing is told", async || {
+        !world.status().await.to_string().contains("UnreadableObject")
+    })
+    .await;
+    running.stop().await.unwrap();
 }
