@@ -157,3 +157,6 @@ fn one(problem: &convert::Problem) -> Unreadable {
 fn first(problems: &[convert::Problem]) -> Unreadable {
     problems.first().map_or_else(|| Unreadable(String::new()), one)
 }
+
+#[cfg(test)]
+mod tests;
