@@ -26,6 +26,7 @@ mod jobs;
 mod operated;
 mod pods;
 mod reading;
+mod reconciled;
 mod release_before;
 mod routed;
 mod service;
@@ -33,3 +34,5 @@ mod serving;
 mod starting;
 mod terminal;
 mod validate;
+#[path = "../../../reconciler/tests/it/versions.rs"]
+mod versions;

@@ -1,0 +1,248 @@
+//! `aurora reconcile` of a cluster as a process, behind a real API server: once, following, and asked for a pass now.
+
+use std::process::{Command, Output};
+
+use http::Method;
+use planner::names::{ModelName, Version};
+use registry::{Owner, Store};
+use serde_json::Value;
+use tempfile::TempDir;
+use testkit::{Component, Namespace, install, namespace, send};
+
+use crate::cluster::definitions;
+use crate::harness::{Repository, Up, aurora, eventually, get, run, text};
+use crate::versions::draft;
+
+const VERSION: &str = "v20261101-120000";
+
+/// A run that is nobody's here to make.
+const JOB: &str = "\
+apiVersion: aurora.io/v1alpha1
+kind: MLTrainingJob
+metadata: { name: wine }
+spec:
+  modelName: wine
+  version: v20261101-120000
+  dataset: { uri: 'builtin:wine-quality' }
+  algorithm: linear_regression
+  evaluation: { metric: r2, minimum: 0.1 }
+";
+
+/// A namespace, a repository whose environment is in it, and a registry that holds one version.
+struct Ground {
+    namespace: Namespace,
+    kubeconfig: std::path::PathBuf,
+    repository: Repository,
+    folder: TempDir,
+}
+
+impl Ground {
+    async fn new() -> Option<Self> {
+        let namespace = namespace().await?;
+        let client = namespace.client();
+        install(&client, &definitions())
+            .await
+            .expect("the kinds are served");
+        let kubeconfig = namespace.kubeconfig_of(Component::Reconciler).await;
+        let folder = TempDir::new().unwrap();
+        let registry = folder.path().join("registry");
+        let owner = Owner {
+            environment: "dev".parse().unwrap(),
+            installation: "test".to_owned(),
+        };
+        let now = std::time::SystemTime::now().into();
+        let store = Store::init(&registry, &owner, now).unwrap();
+        let (model, version): (ModelName, Version) = ("iris".parse().unwrap(), VERSION.parse().unwrap());
+        store.publish(draft(&model, &version, None)).unwrap();
+        let repository = Repository::empty();
+        repository.write(
+            "environments/dev/environment.yaml",
+            format!(
+                "apiVersion: aurora.io/v1alpha1\nkind: MLEnvironment\nmetadata: {{ name: dev }}\nspec:\n  \
+                 target: Kubernetes\n  namespace: {}\n  drift: Warn\n  registry: {{ path: {} }}\n",
+                namespace.name(),
+                registry.display()
+            ),
+        );
+        repository.write("environments/dev/wine.yaml", JOB);
+        repository.commit("first");
+        Some(Self {
+            kubeconfig: kubeconfig.expect("the reconciler's account has a token"),
+            namespace,
+            repository,
+            folder,
+        })
+    }
+
+    /// Returns the command of a reconciler; what is given besides says what it is to do.
+    fn command(&self, flags: &[&str]) -> Command {
+        let mut command = aurora();
+        command
+            .args([
+                "reconcile",
+                "--namespace",
+                self.namespace.name(),
+                "--environment",
+                "dev",
+            ])
+            .arg("--repo")
+            .arg(self.repository.path())
+            .arg("--data-dir")
+            .arg(self.folder.path().join("data"))
+            .args(flags)
+            .env("KUBECONFIG", &self.kubeconfig);
+        command
+    }
+
+    /// Commits a pin of a model.
+    fn pin(&self, model: &str) {
+        let path = format!("environments/dev/{model}.yaml");
+        self.repository.write(&path, deployment(model));
+        self.repository.commit(model);
+    }
+
+    fn once(&self, code: i32) -> Value {
+        let output = run(&mut self.command(&["--once", "--timeout", "60", "--output", "json"]));
+        assert_eq!(output.status.code(), Some(code), "{}", text(&output));
+        serde_json::from_slice(&output.stdout).unwrap_or_default()
+    }
+
+    /// Asks as a person does, who may do more than a reconciler.
+    fn now(&self, timeout: &str) -> Output {
+        let mut command = self.command(&["--now", "--timeout", timeout, "--output", "json"]);
+        run(command.env("KUBECONFIG", self.namespace.control_plane().kubeconfig()))
+    }
+
+    async fn object(&self, name: &str) -> Value {
+        let path = format!(
+            "/apis/aurora.io/v1alpha1/namespaces/{}/{name}",
+            self.namespace.name()
+        );
+        let client = self.namespace.client();
+        let answer = send(&client, Method::GET, "application/json", &path, &Value::Null).await;
+        answer.expect("the server answers").body
+    }
+}
+
+fn deployment(model: &str) -> String {
+    format!(
+        "apiVersion: aurora.io/v1alpha1\nkind: MLDeployment\nmetadata: {{ name: {model} }}\nspec:\n  \
+         modelName: {model}\n  stable: {{ version: {VERSION} }}\n"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn once_applies_a_commit_and_its_exit_code_says_what_that_came_to() {
+    let Some(ground) = Ground::new().await else {
+        return;
+    };
+    let told = ground.once(0);
+    assert_eq!(
+        (&told["converged"], &told["findings"]),
+        (&true.into(), &Value::Array(vec![]))
+    );
+    assert_eq!(told["revision"], ground.repository.head().to_string());
+    let made = ground.object("mltrainingjobs/wine").await;
+    assert_eq!(made["spec"]["version"], VERSION, "{made}");
+    assert_eq!(made["metadata"]["labels"]["aurora.io/environment"], "dev");
+
+    // Again: nothing is written.
+    assert_eq!(ground.once(0)["converged"], true);
+    let again = ground.object("mltrainingjobs/wine").await;
+    assert_eq!(
+        again["metadata"]["resourceVersion"],
+        made["metadata"]["resourceVersion"]
+    );
+
+    // Nobody serves here: the object is made, its alias waits, and the answer is no.
+    ground.pin("iris");
+    let told = ground.once(1);
+    let waiting = told["waiting"][0].as_str().unwrap_or_default();
+    assert!(
+        waiting.starts_with("MLDeployment/iris: the alias stable waits"),
+        "{told}"
+    );
+    let made = ground.object("mldeployments/iris").await;
+    assert_eq!(made["spec"]["stable"]["version"], VERSION, "{made}");
+
+    // What nobody makes is a finding.
+    ground.pin("nobody");
+    let told = ground.once(1);
+    assert_eq!(
+        (&told["settled"], &told["converged"]),
+        (&true.into(), &false.into()),
+        "{told}"
+    );
+    assert_eq!(told["findings"][0]["reason"], "VersionMissing", "{told}");
+    assert_eq!(ground.object("mldeployments/nobody").await["code"], 404);
+
+    // A namespace that cannot be asked is an error.
+    let output = run(ground.command(&["--once"]).env("KUBECONFIG", "/nowhere"));
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pass_that_is_asked_for_now_is_run_by_the_reconciler_that_follows() {
+    let Some(ground) = Ground::new().await else {
+        return;
+    };
+    let refused = ground.now("5");
+    assert_eq!(refused.status.code(), Some(2), "{}", text(&refused));
+    assert!(
+        text(&refused).contains("has no MLEnvironment dev"),
+        "{}",
+        text(&refused)
+    );
+
+    ground.pin("iris");
+    let head = ground.repository.head().to_string();
+    let following = Up::watch(ground.command(&["--control-plane", "127.0.0.1:0"]));
+    eventually("the first commit is applied", || {
+        let told = get(following.control_plane, "/status").json();
+        (told["environment"]["revision"] == head.as_str()).then_some(())
+    });
+    let answered = ground.now("60");
+    assert_eq!(answered.status.code(), Some(0), "{}", text(&answered));
+    let told: Value = serde_json::from_slice(&answered.stdout).unwrap();
+    assert_eq!(told["environment"], "dev", "{told}");
+    assert_eq!(told["status"]["attemptedRevision"], head.as_str(), "{told}");
+    assert!(told["status"]["requestedAt"].is_string(), "{told}");
+
+    // Nobody operates here: the model's tracks do not serve what its object says.
+    let metrics = get(following.control_plane, "/metrics").body;
+    for line in [
+        r#"aurora_model_converged{environment="dev",model="iris"} 0"#,
+        r#"aurora_drifted{environment="dev",model="iris"} 0"#,
+        r#"aurora_canary_weight{environment="dev",model="iris"} 0"#,
+    ] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
+    // What somebody changes stands here, and is told.
+    let change = serde_json::json!({ "spec": { "suspend": "by hand" } });
+    let path = format!(
+        "/apis/aurora.io/v1alpha1/namespaces/{}/mldeployments/iris",
+        ground.namespace.name()
+    );
+    let client = ground.namespace.client();
+    let changed = send(
+        &client,
+        Method::PATCH,
+        "application/merge-patch+json",
+        &path,
+        &change,
+    )
+    .await;
+    assert!(changed.unwrap().is_success());
+    eventually("the change is told", || {
+        let metrics = get(following.control_plane, "/metrics").body;
+        metrics
+            .contains(r#"aurora_drifted{environment="dev",model="iris"} 1"#)
+            .then_some(())
+    });
+    assert!(following.stop().success());
+
+    let unanswered = ground.now("1");
+    assert_eq!(unanswered.status.code(), Some(2), "{}", text(&unanswered));
+    let said = text(&unanswered);
+    assert!(said.contains("no reconciler answered within 1 s"), "{said}");
+}
