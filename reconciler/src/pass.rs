@@ -7,6 +7,7 @@
 mod findings;
 mod histories;
 mod looking;
+mod outcome;
 mod retry;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,19 +15,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use planner::Timestamp;
-use planner::clock::Doubt;
 use planner::desired::Desired;
 use planner::environment::{Environment, Target};
 use planner::finding::{Finding, Reason};
 use planner::identity::{PlanHash, model_hashes};
-use planner::names::{Digest, EnvironmentName, ModelName, Revision, Weight};
+use planner::names::{EnvironmentName, ModelName, Revision};
 use planner::object::{Kind, ObjectId};
 use planner::part::Part;
 use planner::plan::plan;
-use planner::rollout::{self, State};
 use registry::{DatasetRoots, Observer, Store, StoreError};
 
-use crate::apply::{Applied, World, apply};
+use crate::apply::{World, apply};
 use crate::awaited::awaited;
 use crate::clock::Clock;
 use crate::objects::ObjectStore;
@@ -34,11 +33,12 @@ use crate::observe::{Decidable, Looks};
 use crate::report::{Told, report};
 use crate::resolve::{DataDigests, Resolver, Touched};
 use crate::source::{Relation, Source, SourceError};
-use crate::standing::{AwaitedPin, Standing};
+use crate::standing::Standing;
 use crate::view::View;
 use crate::zones::Zones;
 pub(crate) use findings::moved_registry;
 use findings::{unavailable, undone};
+pub use outcome::{Beat, Live, Pass};
 use retry::Retries;
 
 /// Where an environment's registry lies.
@@ -86,73 +86,6 @@ impl std::fmt::Debug for Reconciler {
             .field("environment", &self.environment)
             .finish_non_exhaustive()
     }
-}
-
-/// What one pass did.
-#[derive(Debug, Default)]
-pub struct Pass {
-    /// The commit that it looked at; absent where the branch could not be read and never was.
-    pub attempted: Option<Revision>,
-    /// Why nothing was done, where the MLEnvironment is suspended.
-    pub suspended: Option<String>,
-    /// The hash of what the commit intends, where the pass did something.
-    pub plan_hash: Option<Digest>,
-    /// What it did and what failed.
-    pub applied: Applied,
-    /// The models of which it is news what should come to serve.
-    pub awaited: Vec<(ModelName, Vec<AwaitedPin>)>,
-    /// The models of which it is news whether something is not as Git says: a finding, a wait, a suspension, a removal
-    /// that is refused.
-    pub behind: Vec<(ModelName, bool)>,
-    /// The models of which it is news whether somebody changed something that stands.
-    pub drifted: Vec<(ModelName, bool)>,
-    /// What was seen of the models that it decided about: how the rollout of each stood; none where there is no object.
-    pub seen: Vec<(ModelName, Option<Live>)>,
-    /// Whether something could not be read or written, now or at an earlier pass, and is tried again.
-    pub is_cut_short: bool,
-    /// Why the clock cannot be believed.
-    pub doubt: Option<Doubt>,
-    /// Whether it decided about anything.
-    pub is_touched: bool,
-    /// Whether there is more of a long history to read, for the next pass at once.
-    pub is_walking: bool,
-}
-
-impl Pass {
-    /// Says whether it did nothing, and nothing is to be tried again or read on.
-    pub fn is_quiet(&self) -> bool {
-        self.applied.done.is_empty()
-            && self.applied.failed.is_empty()
-            && !self.is_cut_short
-            && !self.is_walking
-    }
-}
-
-/// How a model serves, as its operator has it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Live {
-    /// The live weight of its canary.
-    pub weight: Weight,
-    /// Whether its tracks serve what its object says.
-    pub is_idle: bool,
-}
-
-impl Live {
-    fn of(status: Option<&rollout::Status>) -> Self {
-        status.map_or(Self::default(), |status| Self {
-            weight: status.weight,
-            is_idle: status.state == State::Idle,
-        })
-    }
-}
-
-/// Why a pass is run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Beat {
-    /// Something was touched: that, and nothing else, is looked at.
-    Touch,
-    /// A while has passed: some models that nothing touched are looked at too, in turns.
-    Turn,
 }
 
 /// What a pass is about.
