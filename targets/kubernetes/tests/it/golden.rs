@@ -4,7 +4,9 @@ use std::path::Path;
 
 use http::Method;
 use serde_json::{Value, json};
-use testkit::{Answer, Applied, Namespace, apply, namespace, send};
+use testkit::{Answer, Applied, Namespace, apply, send};
+
+use crate::installed::installed;
 
 /// Reads the children of all golden files, for a namespace. What they belong to is not there, and nothing may collect them.
 fn children(namespace: &str) -> Vec<(String, Value)> {
@@ -38,7 +40,7 @@ fn children(namespace: &str) -> Vec<(String, Value)> {
 }
 
 /// Returns the path of a kind's objects.
-fn collection(child: &Value, namespace: &str) -> Option<String> {
+fn collection(child: &Value, namespace: &str) -> String {
     let (group, plural) = match child["kind"].as_str().expect("a golden file and an answer") {
         "ConfigMap" => ("api/v1", "configmaps"),
         "Deployment" => ("apis/apps/v1", "deployments"),
@@ -47,11 +49,10 @@ fn collection(child: &Value, namespace: &str) -> Option<String> {
         "Job" => ("apis/batch/v1", "jobs"),
         "PodDisruptionBudget" => ("apis/policy/v1", "poddisruptionbudgets"),
         "Service" => ("api/v1", "services"),
-        // Its definition is no part of an API server.
-        "HTTPRoute" => return None,
+        "HTTPRoute" => ("apis/gateway.networking.k8s.io/v1", "httproutes"),
         other => unreachable!("{other}"),
     };
-    Some(format!("/{group}/namespaces/{namespace}/{plural}"))
+    format!("/{group}/namespaces/{namespace}/{plural}")
 }
 
 async fn applied(namespace: &Namespace, collection: &str, child: &Value) -> Answer {
@@ -71,13 +72,11 @@ async fn applied(namespace: &Namespace, collection: &str, child: &Value) -> Answ
 
 #[tokio::test]
 async fn children_are_taken_and_applying_them_again_changes_nothing() {
-    let Some(namespace) = namespace().await else {
+    let Some(namespace) = installed().await else {
         return;
     };
     for (file, child) in children(namespace.name()) {
-        let Some(collection) = collection(&child, namespace.name()) else {
-            continue;
-        };
+        let collection = collection(&child, namespace.name());
         if child["kind"] == "Job" {
             made(&namespace, &collection, &child).await;
             continue;
