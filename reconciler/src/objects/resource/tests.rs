@@ -75,7 +75,12 @@ fn shown(read: Result<ObservedObject, Unreadable>) -> String {
                 phase.as_deref().unwrap_or("-")
             )
         }
-        Err(unreadable) => format!("! {unreadable}"),
+        Err(unreadable) => {
+            let words = unreadable.to_string();
+            // What is known besides grows with the kinds.
+            let (what, _known) = words.split_once(", expected one of").unwrap_or((&words, ""));
+            format!("! {what}")
+        }
     }
 }
 
