@@ -221,3 +221,134 @@ fn cannot_follow(kind: &str, error: &kube::Error) {
         "failed to follow, trying again: what is known stays in force"
     );
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use serde_json::json;
+
+    use super::*;
+
+    /// What comes from the API server.
+    enum Comes<'a> {
+        /// The ConfigMap, with a weight and whether it names a canary.
+        Map(u64, bool),
+        /// Its `route.json` is this text.
+        Text(&'a str),
+        MapGone,
+        /// All slices of these Services: each is one Service's, and has one endpoint.
+        Listed(&'a [&'a str], &'a [(&'a str, &'a str)]),
+        /// A slice was made or changed.
+        Slice(&'a str, &'a str),
+        SliceGone(&'a str, &'a str),
+    }
+    use Comes::{Listed, Map, MapGone, Slice, SliceGone, Text};
+
+    fn map(text: &str) -> ConfigMap {
+        let map = json!({ "metadata": { "name": "m-route" }, "data": { KEY: text } });
+        serde_json::from_value(map).expect("a ConfigMap")
+    }
+
+    fn route(weight: u64, has_canary: bool) -> String {
+        let track = |service| json!({ "service": service, "version": "v20261101-010000" });
+        json!({
+            "model": "m", "weight": weight, "stable": track("s"), "canary": has_canary.then(|| track("c")),
+        })
+        .to_string()
+    }
+
+    fn slice(service: &str, address: &str) -> EndpointSlice {
+        let slice = json!({
+            "metadata": { "name": format!("{service}-{address}"), "labels": { SERVICE_NAME: service } },
+            "addressType": "IPv4",
+            "endpoints": [{ "addresses": [address] }],
+            "ports": [{ "name": "http", "port": 80 }],
+        });
+        serde_json::from_value(slice).expect("a slice")
+    }
+
+    fn shown(heard: Heard) -> String {
+        match heard {
+            Heard::Refused(why) => why,
+            Heard::Backends(backends) => {
+                let endpoints = |backend: &planner::backends::Backend| {
+                    let shown: Vec<_> = backend.endpoints.iter().map(ToString::to_string).collect();
+                    shown.join(",")
+                };
+                let canary = backends.canary.as_ref().map_or("none".to_owned(), endpoints);
+                format!("{} {} | {canary}", backends.weight, endpoints(&backends.stable))
+            }
+        }
+    }
+
+    /// Checks what is said after each of these; a dash for nothing.
+    fn check(course: &[(Comes<'_>, &str)]) {
+        let said = RefCell::new(Vec::new());
+        let following = Following {
+            config_map: "m-route",
+            known: Mutex::default(),
+            services: watch::Sender::default(),
+            hear: |heard| said.borrow_mut().push(shown(heard)),
+        };
+        let hear = |heard, of: &BTreeSet<String>| following.hear_slice(heard, of);
+        let nobody = BTreeSet::new();
+        for (step, (comes, expected)) in course.iter().enumerate() {
+            match comes {
+                Map(weight, has_canary) => {
+                    following.hear_map(Watched::Changed(map(&route(*weight, *has_canary))));
+                }
+                Text(text) => following.hear_map(Watched::Changed(map(text))),
+                MapGone => following.hear_map(Watched::Gone(map("{}"))),
+                Listed(services, slices) => {
+                    let slices = slices.iter().map(|(service, address)| slice(service, address));
+                    let of = services.iter().map(ToString::to_string).collect();
+                    hear(Watched::Listed(slices.collect(), "1"), &of);
+                }
+                Slice(service, address) => hear(Watched::Changed(slice(service, address)), &nobody),
+                SliceGone(service, address) => hear(Watched::Gone(slice(service, address)), &nobody),
+            }
+            let said = std::mem::take(&mut *said.borrow_mut()).join("; ");
+            let said = if said.is_empty() { "-" } else { &said };
+            assert_eq!(said, *expected, "step {step}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_said_before_all_is_known_of_whom_the_map_names() {
+        check(&[
+            (Map(0, false), "-"),
+            (Listed(&["s"], &[("s", "10.0.0.1")]), "0% 10.0.0.1:80 | none"),
+            (Slice("s", "10.0.0.2"), "0% 10.0.0.1:80,10.0.0.2:80 | none"),
+            (Slice("s", "10.0.0.2"), "-"),
+            (SliceGone("s", "10.0.0.1"), "0% 10.0.0.2:80 | none"),
+            // Of the canary's Service nothing is known yet: it is not one without endpoints.
+            (Map(10, true), "-"),
+            (
+                Listed(&["c", "s"], &[("s", "10.0.0.2"), ("c", "10.0.0.9")]),
+                "10% 10.0.0.2:80 | 10.0.0.9:80",
+            ),
+            (SliceGone("c", "10.0.0.9"), "10% 10.0.0.2:80 | "),
+            (Map(0, false), "0% 10.0.0.2:80 | none"),
+            (Map(5, true), "5% 10.0.0.2:80 | "),
+        ]);
+    }
+
+    #[test]
+    fn what_cannot_be_gone_by_is_said_and_what_is_read_after_it_too() {
+        check(&[
+            (MapGone, "ConfigMap m-route: it is not there"),
+            (
+                Text("{}"),
+                "ConfigMap m-route: route.json: missing field `model` at line 1 column 2",
+            ),
+            (Map(0, false), "-"),
+            (Listed(&["s"], &[("s", "10.0.0.1")]), "0% 10.0.0.1:80 | none"),
+            (Text("[]"), "ConfigMap m-route: route.json: no JSON object"),
+            // Endpoints go on, by what was read last.
+            (Slice("s", "10.0.0.2"), "0% 10.0.0.1:80,10.0.0.2:80 | none"),
+            (Map(0, false), "0% 10.0.0.1:80,10.0.0.2:80 | none"),
+            (MapGone, "ConfigMap m-route: it is not there"),
+        ]);
+    }
+}

@@ -47,6 +47,10 @@ fn read(text: &str) -> Result<Told, String> {
     if text.len() > BYTES_MAX {
         return Err(format!("larger than {BYTES_MAX} bytes"));
     }
+    // A list of the fields' values would be taken too.
+    if !text.trim_start().starts_with('{') {
+        return Err("no JSON object".to_owned());
+    }
     let told: Told = serde_json::from_str(text).map_err(|error| error.to_string())?;
     // They become part of a selector.
     if let Some(service) = told.services().find(|service| !is_name(service)) {
@@ -119,9 +123,9 @@ mod tests {
     fn what_cannot_is_refused_with_the_reason() {
         let long = " ".repeat(BYTES_MAX + 1);
         for (text, told) in [
-            (String::new(), "EOF while parsing"),
+            (String::new(), "no JSON object"),
             ("{".to_owned(), "EOF while parsing"),
-            ("[]".to_owned(), "invalid length 0"),
+            (format!(r#"["m",0,{{{STABLE}}},null]"#), "no JSON object"),
             (long, "larger than 65536 bytes"),
             (format!(r#"{{"weight":0,{STABLE}}}"#), "missing field `model`"),
             (format!(r#"{{"model":"m",{STABLE}}}"#), "missing field `weight`"),
