@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod at_rest;
+mod by_hand;
 mod cluster;
 mod desired;
 mod election;
@@ -11,7 +13,9 @@ mod golden;
 mod installed;
 mod objects;
 mod operator;
+mod outages;
 mod reconciling;
+mod removals;
 #[expect(
     dead_code,
     reason = "shared with the reconciler's tests, which need more of it"
@@ -21,3 +25,4 @@ mod repository;
 mod rights;
 #[path = "../../../../reconciler/tests/it/versions.rs"]
 mod versions;
+mod whole;

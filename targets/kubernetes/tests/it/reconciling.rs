@@ -36,7 +36,7 @@ impl Desired {
     }
 
     /// Returns a reconciler that a test drives itself, over objects of its own.
-    fn reconciler(&self, objects: Objects) -> Reconciler {
+    pub(crate) fn reconciler(&self, objects: Objects) -> Reconciler {
         let source = Source::open(&self.repo.repository(), Follow::Branch("main".to_owned())).unwrap();
         let root = self.root();
         Reconciler::new(

@@ -1,0 +1,308 @@
+//! Everything that becomes of objects, in the order in which it was written, and what must hold after each write.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams, WatchEvent, WatchParams};
+use kube::{Client, ResourceExt as _};
+use serde_json::Value;
+use tokio::task::JoinSet;
+
+const KINDS: [(&str, &str, &str); 9] = [
+    ("aurora.io", "v1alpha1", "MLDeployment"),
+    ("aurora.io", "v1alpha1", "MLTrainingJob"),
+    ("apps", "v1", "Deployment"),
+    ("", "v1", "Service"),
+    ("policy", "v1", "PodDisruptionBudget"),
+    ("autoscaling", "v2", "HorizontalPodAutoscaler"),
+    ("gateway.networking.k8s.io", "v1", "HTTPRoute"),
+    ("networking.k8s.io", "v1", "Ingress"),
+    ("batch", "v1", "Job"),
+];
+
+/// Where a child says of which model it is.
+const MODEL: &str = "/metadata/labels/aurora.io~1model";
+/// What is said of an abort that did not last.
+const ABORTED: &str = "is that of a canary that was aborted";
+
+/// What was written in each namespace, by version: one for all kinds.
+type Writes = Arc<Mutex<BTreeMap<String, BTreeMap<u64, Write>>>>;
+
+#[derive(Debug, Clone)]
+struct Write {
+    kind: &'static str,
+    name: String,
+    /// `None`: it is gone.
+    object: Option<Value>,
+}
+
+/// Objects by kind and name.
+type Objects = BTreeMap<(&'static str, String), Value>;
+
+/// What watches all namespaces of a control plane, until it is dropped.
+pub(crate) struct Watched {
+    writes: Writes,
+    _watches: JoinSet<()>,
+}
+
+impl Watched {
+    /// Watches from now on.
+    pub(crate) async fn begin(client: &Client) -> Self {
+        let writes = Writes::default();
+        let mut watches = JoinSet::new();
+        for (group, version, kind) in KINDS {
+            let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+            let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+            let list = api.list(&ListParams::default()).await.expect("a list");
+            let since = list.metadata.resource_version.expect("a version");
+            watches.spawn(record(api, kind, since, writes.clone()));
+        }
+        Self {
+            writes,
+            _watches: watches,
+        }
+    }
+
+    /// Returns when a canary that was aborted was exposed again. What else does not hold while somebody edits is no fault.
+    pub(crate) fn aborted(&self, namespace: &str) -> Vec<String> {
+        let (_, mut broken) = self.broken(namespace);
+        broken.retain(|what| what.contains(ABORTED));
+        broken
+    }
+
+    /// Returns what did not hold of the objects of a namespace at some time, and how many writes were looked at.
+    pub(crate) fn broken(&self, namespace: &str) -> (usize, Vec<String>) {
+        let writes = self.writes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = State::default();
+        let mut broken = Vec::new();
+        let mut count = 0;
+        for (version, write) in writes.get(namespace).into_iter().flatten() {
+            count += 1;
+            state.take(write);
+            for what in state.broken() {
+                broken.push(format!(
+                    "{namespace}@{version} after {} {}: {what}",
+                    write.kind, write.name
+                ));
+            }
+        }
+        (count, broken)
+    }
+}
+
+async fn record(api: Api<DynamicObject>, kind: &'static str, mut since: String, writes: Writes) {
+    loop {
+        let params = WatchParams::default().timeout(290);
+        let Ok(events) = api.watch(&params, &since).await else {
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+            continue;
+        };
+        let mut events = events.boxed();
+        while let Ok(Some(event)) = events.try_next().await {
+            let (mut object, is_gone) = match event {
+                WatchEvent::Added(object) | WatchEvent::Modified(object) => (object, false),
+                WatchEvent::Deleted(object) => (object, true),
+                WatchEvent::Bookmark(bookmark) => {
+                    since = bookmark.metadata.resource_version;
+                    continue;
+                }
+                WatchEvent::Error(error) => unreachable!("writes of {kind} were missed: {error:?}"),
+            };
+            since = object.resource_version().expect("a version");
+            let version = since.parse().expect("a number");
+            object.metadata.managed_fields = None;
+            let namespace = object.namespace().unwrap_or_default();
+            let write = Write {
+                kind,
+                name: object.name_any(),
+                object: (!is_gone).then(|| serde_json::to_value(&object).expect("JSON")),
+            };
+            writes
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .entry(namespace)
+                .or_default()
+                .insert(version, write);
+        }
+    }
+}
+
+/// The objects of a namespace as they are after a write.
+#[derive(Default)]
+struct State {
+    objects: Objects,
+    /// What the ready pods of each Deployment serve.
+    ready: BTreeMap<String, String>,
+    /// The models that answered once.
+    served: BTreeSet<String>,
+    /// The aborted canary of each MLDeployment, and whether its weight has become nothing since.
+    aborted: BTreeMap<String, (Value, bool)>,
+}
+
+impl State {
+    fn take(&mut self, write: &Write) {
+        let key = (write.kind, write.name.clone());
+        match &write.object {
+            Some(object) => drop(self.objects.insert(key, object.clone())),
+            None => drop(self.objects.remove(&key)),
+        }
+        match write.kind {
+            "Deployment" => self.take_ready(&write.name, write.object.as_ref()),
+            "MLDeployment" => self.take_abort(&write.name, write.object.as_ref()),
+            _ => {}
+        }
+    }
+
+    /// Ready are those of the newest template once there are no others, and of the one before until then.
+    fn take_ready(&mut self, name: &str, deployment: Option<&Value>) {
+        let number = |pointer: &str| {
+            deployment
+                .and_then(|found| found.pointer(pointer)?.as_i64())
+                .unwrap_or_default()
+        };
+        if number("/status/readyReplicas") == 0 {
+            self.ready.remove(name);
+        } else if number("/status/observedGeneration") >= number("/metadata/generation")
+            && number("/status/updatedReplicas") == number("/status/replicas")
+        {
+            self.ready.insert(name.to_owned(), digest(deployment));
+        }
+    }
+
+    fn take_abort(&mut self, name: &str, object: Option<&Value>) {
+        let at = |pointer: &str| {
+            object
+                .and_then(|object| object.pointer(pointer))
+                .cloned()
+                .unwrap_or_default()
+        };
+        let (canary, abort) = (
+            at("/spec/canary/digest"),
+            at("/metadata/annotations/aurora.io~1abort"),
+        );
+        let known = self
+            .aborted
+            .get(name)
+            .is_some_and(|(digest, _)| *digest == canary);
+        // An object that is gone may be made anew.
+        if object.is_none() {
+            return;
+        }
+        if canary.is_null() || !known && abort != canary {
+            self.aborted.remove(name);
+        } else if !known {
+            self.aborted.insert(name.to_owned(), (canary, false));
+        }
+    }
+
+    fn broken(&mut self) -> Vec<String> {
+        let mut broken = self.unanswered();
+        let routes: Vec<_> = self
+            .objects
+            .keys()
+            .filter(|(kind, _)| *kind == "HTTPRoute")
+            .cloned()
+            .collect();
+        for key in routes {
+            let model = key.1.trim_end_matches("-route").to_owned();
+            let backends = backends(&self.objects[&key]);
+            let canary = format!("{model}-canary");
+            let weight = backends.get(&canary).copied().unwrap_or_default();
+            for service in backends.keys() {
+                if !self.objects.contains_key(&("Service", service.clone())) {
+                    broken.push(format!("a share is {service}'s, which is not there"));
+                }
+            }
+            let stable = format!("{model}-stable");
+            for (track, share) in [(&stable, 100 - weight), (&canary, weight)] {
+                let deployment = self.objects.get(&("Deployment", track.clone()));
+                match self.ready.get(track) {
+                    _ if share == 0 => {}
+                    None => broken.push(format!("{share} % is {track}'s, which does not answer")),
+                    Some(ready) if *track == canary && *ready != digest(deployment) => {
+                        broken.push(format!("{share} % is {track}'s, which turns into something else"));
+                    }
+                    Some(_) => {}
+                }
+            }
+            if let Some((_, is_closed)) = self.aborted.get_mut(&model) {
+                if *is_closed && weight > 0 {
+                    broken.push(format!("{weight} % {ABORTED}"));
+                }
+                *is_closed |= weight == 0;
+            }
+        }
+        broken
+    }
+}
+
+impl State {
+    /// Returns the models that answered, are still declared, and do not answer now: of two routes the older one counts.
+    fn unanswered(&mut self) -> Vec<String> {
+        let mut routes: BTreeMap<String, (String, String)> = BTreeMap::new();
+        for ((kind, name), route) in &self.objects {
+            if *kind == "HTTPRoute" {
+                let made = text(route, "/metadata/creationTimestamp");
+                let of_model = routes
+                    .entry(text(route, MODEL))
+                    .or_insert((made.clone(), name.clone()));
+                *of_model = of_model.clone().min((made, name.clone()));
+            }
+        }
+        let answers = |(model, (_, name)): &(&String, &(String, String))| {
+            let route = &self.objects[&("HTTPRoute", name.clone())];
+            let shares = backends(route).into_iter().filter(|(_, share)| *share > 0);
+            let mut backends = shares.map(|(backend, _)| backend);
+            backends.all(|backend| {
+                let deployment = self.objects.get(&("Deployment", backend.clone()));
+                let is_of_model = deployment.is_some_and(|found| text(found, MODEL) == **model);
+                self.ready.contains_key(&backend) && is_of_model
+            })
+        };
+        let answering: BTreeSet<String> = routes
+            .iter()
+            .filter(answers)
+            .map(|(model, _)| model.clone())
+            .collect();
+        let declared = self.objects.iter().filter(|((kind, _), object)| {
+            *kind == "MLDeployment" && object["metadata"]["deletionTimestamp"].is_null()
+        });
+        let declared: BTreeSet<String> = declared
+            .map(|(_, object)| text(object, "/spec/modelName"))
+            .collect();
+        self.served.retain(|model| declared.contains(model));
+        let unanswered = self
+            .served
+            .difference(&answering)
+            .map(|model| format!("nobody answers for {model}"));
+        let unanswered = unanswered.collect();
+        self.served.extend(answering);
+        unanswered
+    }
+}
+
+fn text(object: &Value, pointer: &str) -> String {
+    let found = object.pointer(pointer).and_then(Value::as_str);
+    found.unwrap_or_default().to_owned()
+}
+
+/// What the pods of a Deployment are to serve.
+fn digest(deployment: Option<&Value>) -> String {
+    let at = "/spec/template/metadata/annotations/aurora.io~1digest";
+    let found = deployment.and_then(|found| found.pointer(at)?.as_str());
+    found.unwrap_or_default().to_owned()
+}
+
+/// The shares of a route's last rule, by Service.
+fn backends(route: &Value) -> BTreeMap<String, u64> {
+    let rules = route["spec"]["rules"].as_array();
+    let last = rules.and_then(|rules| rules.last()?["backendRefs"].as_array().cloned());
+    let backends = last.unwrap_or_default().into_iter();
+    backends
+        .map(|backend| {
+            let name = backend["name"].as_str().unwrap_or_default().to_owned();
+            (name, backend["weight"].as_u64().unwrap_or(1))
+        })
+        .collect()
+}
