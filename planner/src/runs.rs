@@ -1,6 +1,7 @@
 //! Which training run starts, is retried, skipped or stopped, and what its version is called.
 
 mod attempt;
+mod claims;
 mod queue;
 mod scheduled;
 mod status;
@@ -18,6 +19,7 @@ use crate::observed::{ObservedVersion, TrainingObject};
 use crate::training::{RunPolicy, Training};
 use attempt::Decision;
 
+pub use claims::Claims;
 pub use queue::{Due, Queue};
 pub use status::{Decided, Ended, RECORDS_MAX, Records, Status};
 

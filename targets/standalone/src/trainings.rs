@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use planner::Timestamp;
-use planner::names::{ModelName, ObjectName, Version};
+use planner::names::{ModelName, ObjectName};
 use planner::observed::{ObservedModel, TrainingObject};
-use planner::runs::{self, Around, Job, Outcome, Phase, Queue, StopReason};
+use planner::runs::{self, Around, Claims, Job, Outcome, Phase, Queue, StopReason};
 use reconciler::Beat;
 use reconciler::runs::{TrainingStatus, outside, request, transient};
 use reconciler::zones::Zones;
@@ -42,10 +42,7 @@ pub(crate) struct Trainings {
     queue: Queue,
     /// What each process that is under way was started for.
     started: BTreeMap<RunKey, runs::Due>,
-    /// The versions that each model's jobs make, have made or are about to.
-    claims: BTreeMap<ModelName, BTreeMap<ObjectName, BTreeSet<Version>>>,
-    /// Which model each job was last seen to train.
-    model_of: BTreeMap<ObjectName, ModelName>,
+    claims: Claims,
     /// What the registry held of each job's model when it was last decided about.
     seen: BTreeMap<ObjectName, Arc<ObservedModel>>,
     due: Due<ObjectName>,
@@ -81,8 +78,7 @@ impl Trainings {
             children: Children::new(wake),
             queue: Queue::default(),
             started: BTreeMap::new(),
-            claims: BTreeMap::new(),
-            model_of: BTreeMap::new(),
+            claims: Claims::default(),
             seen: BTreeMap::new(),
             due: Due::default(),
             unsettled: BTreeSet::new(),
@@ -182,7 +178,7 @@ impl Trainings {
             }
         };
         let around = Around {
-            claimed: self.claimed(name, model),
+            claimed: self.claims.of_others(name, model),
             elapsed: self.children.elapsed(name),
         };
         let job = Job::new(&object, &existing.versions).with(&around);
@@ -202,7 +198,7 @@ impl Trainings {
         }
         self.due.set(name, decided.wake);
         let due = decided.due.iter().map(|due| &due.version);
-        self.claim(name, model, &status.runs, due);
+        self.claims.set(name, model, &status.runs, due);
         self.queue.set(name, decided.due);
         let has_news = self.save(name, &object, status, now);
         if outside.is_some() {
@@ -220,44 +216,6 @@ impl Trainings {
         }
     }
 
-    /// Returns the versions that the model's other jobs claim.
-    fn claimed(&self, name: &ObjectName, model: &ModelName) -> BTreeSet<Version> {
-        let jobs = self.claims.get(model).into_iter().flatten();
-        let others = jobs.filter(|(other, _)| *other != name);
-        others.flat_map(|(_, versions)| versions).cloned().collect()
-    }
-
-    /// Remembers which versions a job claims: those of its runs, and of the ones that are due.
-    fn claim<'a>(
-        &mut self,
-        name: &ObjectName,
-        model: &ModelName,
-        runs: &'a runs::Status,
-        due: impl Iterator<Item = &'a Version>,
-    ) {
-        if self.model_of.get(name) != Some(model) {
-            self.unclaim(name);
-        }
-        let made = runs.records.iter();
-        let made = made.filter(|record| !matches!(record.outcome, Outcome::Skipped { .. }));
-        let versions = made.map(|record| &record.version).chain(due).cloned().collect();
-        let jobs = self.claims.entry(model.clone()).or_default();
-        jobs.insert(name.clone(), versions);
-        self.model_of.insert(name.clone(), model.clone());
-    }
-
-    fn unclaim(&mut self, name: &ObjectName) {
-        let Some(model) = self.model_of.remove(name) else {
-            return;
-        };
-        if let Some(jobs) = self.claims.get_mut(&model) {
-            jobs.remove(name);
-            if jobs.is_empty() {
-                self.claims.remove(&model);
-            }
-        }
-    }
-
     /// A job that is gone: its processes end, and nothing is due.
     fn forget(&mut self, name: &ObjectName) {
         let orphans: Vec<RunKey> = self
@@ -269,7 +227,7 @@ impl Trainings {
         for key in orphans {
             self.children.stop(&key);
         }
-        self.unclaim(name);
+        self.claims.remove(name);
         self.queue.set(name, Vec::new());
         self.due.set(name, None);
         self.seen.remove(name);
@@ -427,7 +385,7 @@ impl Trainings {
                 continue;
             };
             // What is claimed is known of all before anything is decided about one.
-            self.claim(
+            self.claims.set(
                 &name,
                 &entry.object.spec.model,
                 &entry.status.runs,
