@@ -100,7 +100,7 @@ impl Loop {
     fn touch(&self, names: impl IntoIterator<Item = ObjectName>) {
         let mut queue = self.queue();
         for name in names {
-            queue.touch(name, now());
+            queue.touch(&name, now());
         }
         drop(queue);
         self.news.notify_one();
