@@ -92,7 +92,7 @@ fn folder() -> PathBuf {
 }
 
 /// Says whether the system has a time zone of this name, also one that is not compiled in.
-pub(crate) fn system_knows(name: &str) -> bool {
+pub fn system_knows(name: &str) -> bool {
     read(&folder(), name).is_ok()
 }
 

@@ -1,13 +1,14 @@
-//! `aurora operator`: makes a namespace follow its MLDeployments, beside its health and its metrics. `release` lets go of
-//! what an operator that is gone would still have to drain.
+//! `aurora operator`: makes a namespace follow its MLDeployments and MLTrainingJobs, beside its health and its metrics.
+//! `release` lets go of what an operator that is gone would still have to drain.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use kubernetes::build::{DatasetClaim, Installation};
 use kubernetes::leadership::Terms;
-use kubernetes::operator::{self, Health, Options};
+use kubernetes::operator::{self, Health, Options, Scope};
 use kubernetes::reconcile;
 use planner::names::EnvironmentName;
 use planner::route::Gateway;
@@ -30,7 +31,7 @@ pub(crate) struct OperatorArguments {
     #[command(subcommand)]
     command: Option<OperatorCommand>,
 
-    /// The namespace whose MLDeployments are followed
+    /// The namespace whose MLDeployments and MLTrainingJobs are followed
     #[arg(long, env = "AURORA_NAMESPACE", value_name = "NAME", required = true)]
     namespace: Option<String>,
 
@@ -68,6 +69,24 @@ pub(crate) struct OperatorArguments {
         default_value = "aurora-model-pvc"
     )]
     registry_claim: String,
+
+    /// Where that volume is mounted for this process, to be read
+    #[arg(
+        long,
+        env = "AURORA_REGISTRY",
+        value_name = "DIR",
+        default_value = reconcile::REGISTRY
+    )]
+    registry: PathBuf,
+
+    /// How many training runs are under way at a time
+    #[arg(
+        long,
+        env = "AURORA_TRAINING_RUNS_MAX",
+        value_name = "N",
+        default_value_t = operator::RUNS_MAX
+    )]
+    training_runs_max: usize,
 
     /// A folder that jobs may read data from, and the claim of its volume; may be given several times
     #[arg(
@@ -121,6 +140,8 @@ pub(crate) fn run(arguments: OperatorArguments) -> Result<ExitCode, Failure> {
         artifacts,
         keys_secret,
         registry_claim,
+        registry,
+        training_runs_max,
         dataset_claim,
         gateway,
         control_plane,
@@ -134,16 +155,21 @@ pub(crate) fn run(arguments: OperatorArguments) -> Result<ExitCode, Failure> {
     let (Some(namespace), Some(image)) = (namespace, image) else {
         unreachable!("invariant: clap requires both where there is no subcommand");
     };
+    let installation = Installation {
+        environment,
+        namespace,
+        image,
+        control_plane: artifacts,
+        keys_secret,
+        registry_claim,
+        dataset_claims: dataset_claim,
+        gateway,
+    };
     let options = Options {
-        installation: Installation {
-            environment,
-            namespace,
-            image,
-            control_plane: artifacts,
-            keys_secret,
-            registry_claim,
-            dataset_claims: dataset_claim,
-            gateway,
+        scope: Scope {
+            installation,
+            registry,
+            runs_max: training_runs_max,
         },
         identity: identity()?,
         terms: Terms::default(),
@@ -166,7 +192,7 @@ async fn lead(
     let controller = Controller {
         name: "operator",
         verb: "operates",
-        namespace: options.installation.namespace.clone(),
+        namespace: options.scope.installation.namespace.clone(),
         status: Arc::new(Steps(health.clone())),
         metrics: Metrics::new(),
     };

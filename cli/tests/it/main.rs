@@ -33,6 +33,7 @@ mod service;
 mod serving;
 mod starting;
 mod terminal;
+mod trained;
 mod validate;
 #[path = "../../../reconciler/tests/it/versions.rs"]
 mod versions;

@@ -8,12 +8,15 @@
 //! Whoever calls [`step`] has just read the object, writes the status with its resource version, and only then does what
 //! else the step says: a process may die in between, and the next step says the same. A run that is recorded as under way
 //! has a Job or gets it made; a Job of no such run is deleted, or goes by itself once what came of it is written down.
+//! Names of Jobs come again, with another spec or once a version was removed: whose a Job is, [`place`] says.
 
-mod course;
+pub(crate) mod course;
+mod place;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
+use chrono::Duration;
 use k8s_openapi::api::batch::v1::Job as Child;
 use k8s_openapi::api::core::v1::Pod;
 use planner::Timestamp;
@@ -22,10 +25,17 @@ use planner::observed::{ObservedVersion, TrainingObject};
 use planner::runs::{Around, Due, Ended, Job, Outcome, Phase, Record};
 use reconciler::runs::{Places, TrainingStatus, outside, request};
 use registry::Store;
+use registry::run::{Ending, RunResult};
 
 use crate::build::training::{self, REGISTRY, Run};
 use crate::build::{Installation, Owner};
 use course::{Course, course};
+use place::Place;
+
+/// How late a node may see what another one has written to a shared volume.
+const SEEN_AFTER: Duration = Duration::seconds(60);
+/// How soon it looks again.
+const LOOK: Duration = Duration::seconds(2);
 
 /// A Job of a training job, with its Pods.
 #[derive(Debug, Clone, Default)]
@@ -79,11 +89,14 @@ pub fn step(name: &ObjectName, seen: &Seen<'_>, mut status: TrainingStatus, now:
     let mut ended = Vec::new();
     let mut elapsed = BTreeMap::new();
     let mut waits: Option<(Version, String)> = None;
+    let mut looks_again = None;
     for record in running(&status) {
         match goes(name, seen, &record, now) {
-            Course::Absent => {}
+            // Time counts from when a run has what it needs.
+            Course::Absent => {
+                elapsed.insert(record.version.clone(), std::time::Duration::ZERO);
+            }
             Course::Waits(why) => {
-                // Time counts from when a run has what it needs.
                 elapsed.insert(record.version.clone(), std::time::Duration::ZERO);
                 waits.get_or_insert((record.version, why));
             }
@@ -91,6 +104,12 @@ pub fn step(name: &ObjectName, seen: &Seen<'_>, mut status: TrainingStatus, now:
                 let since = since.unwrap_or(record.started_at);
                 elapsed.insert(record.version.clone(), (now - since).to_std().unwrap_or_default());
                 status.progress_percent = progress(seen, &record.version).or(status.progress_percent);
+            }
+            Course::Said(result) if is_yet_to_be_seen(seen, &record, &result, now) => {
+                looks_again = Some(now + LOOK);
+                let why = "the registry does not show yet what it says that it published".to_owned();
+                elapsed.insert(record.version.clone(), std::time::Duration::ZERO);
+                waits.get_or_insert((record.version, why));
             }
             Course::Said(result) => {
                 let of = (&seen.object.spec.model, &record.version);
@@ -113,6 +132,13 @@ pub fn step(name: &ObjectName, seen: &Seen<'_>, mut status: TrainingStatus, now:
     if held.is_some() {
         decided.due.clear();
     }
+    // What is published is not the end of its run: that comes with what was measured.
+    if let Some(Phase::Succeeded { version, .. }) = &status.runs.phase
+        && status.runs.running().any(|running| running == version)
+    {
+        let version = version.clone();
+        status.runs.phase = Some(Phase::Running { version });
+    }
     if let Some((version, why)) = waits
         && status.runs.running().any(|running| *running == version)
     {
@@ -124,36 +150,45 @@ pub fn step(name: &ObjectName, seen: &Seen<'_>, mut status: TrainingStatus, now:
         status.runs.note = Some(why.clone());
     }
     status.judge(seen.object, now);
-    let (deletes, expires) = leftovers(name, seen, &status, &decided.due);
+    let (deletes, expires) = place::leftovers(name, seen, &status, &decided.due);
     Step {
         due: decided.due,
         makes: makes.unwrap_or_default(),
         deletes,
         expires,
         ended,
-        wake: decided.wake,
+        wake: [decided.wake, looks_again].into_iter().flatten().min(),
         status,
     }
 }
 
-/// Records that a run starts now, and returns the status that says so and the Job to be made once that is written.
+/// What comes of a run that is to start.
+#[derive(Debug)]
+pub enum Start {
+    /// It is recorded in this status; once that is written, the Job is to be made.
+    Begun(Box<TrainingStatus>, Box<Child>),
+    /// A Job that bears its name has to be gone first.
+    Blocked,
+}
+
+/// Records that a run starts now.
 ///
 /// # Errors
 ///
 /// Why no Job can be made of it, for people.
-pub fn start(
-    due: &Due,
-    seen: &Seen<'_>,
-    mut status: TrainingStatus,
-    now: Timestamp,
-) -> Result<(TrainingStatus, Child), String> {
+pub fn start(due: &Due, seen: &Seen<'_>, status: &TrainingStatus, now: Timestamp) -> Result<Start, String> {
+    let run = (&due.version, due.attempt);
+    if let Place::InTheWay = place::of_due(&due.job, seen, run, status) {
+        return Ok(Start::Blocked);
+    }
+    let mut status = status.clone();
     let job = Job::new(seen.object, seen.existing);
     let child = made(due, seen, &status)?;
     status.runs.start(due, &job, now);
     status.metrics.clear();
     status.progress_percent = Some(0);
     status.judge(seen.object, now);
-    Ok((status, child))
+    Ok(Start::Begun(Box::new(status), Box::new(child)))
 }
 
 fn running(status: &TrainingStatus) -> Vec<Record> {
@@ -163,19 +198,22 @@ fn running(status: &TrainingStatus) -> Vec<Record> {
 }
 
 fn goes(name: &ObjectName, seen: &Seen<'_>, record: &Record, now: Timestamp) -> Course {
-    let found = seen
-        .jobs
-        .get(&training::name(name, &record.version, record.attempt));
-    course(
-        found.map(|found| &found.job),
-        found.map_or(&[], |found| found.pods.as_slice()),
-        now,
-    )
+    match place::of_running(name, seen, record) {
+        Place::Free | Place::InTheWay => course(None, &[], now),
+        Place::Taken(SeenJob { job, pods }) => course(Some(job), pods, now),
+    }
 }
 
 fn progress(seen: &Seen<'_>, version: &Version) -> Option<u8> {
     let folder = seen.store.run(&seen.object.spec.model, version).ok()??;
     Some(folder.progress().ok()??.percent)
+}
+
+/// A node may see late what another one has written: what is not there yet is no lie.
+fn is_yet_to_be_seen(seen: &Seen<'_>, record: &Record, result: &RunResult, now: Timestamp) -> bool {
+    let is_published = matches!(result.ending, Ending::Published { .. });
+    let is_recent = (Duration::zero()..SEEN_AFTER).contains(&(now - result.at));
+    is_published && is_recent && !seen.existing.contains_key(&record.version)
 }
 
 /// A run may have published and lost its Pod, and with it its last words: the version is there all the same.
@@ -210,8 +248,7 @@ fn end(
 fn missing(name: &ObjectName, seen: &Seen<'_>, status: &TrainingStatus) -> Result<Vec<Child>, String> {
     let mut missing = Vec::new();
     for record in running(status) {
-        let child = training::name(name, &record.version, record.attempt);
-        if !seen.jobs.contains_key(&child) {
+        if let Place::Free = place::of_running(name, seen, &record) {
             let due = Due {
                 job: name.clone(),
                 model: seen.object.spec.model.clone(),
@@ -238,38 +275,6 @@ fn made(due: &Due, seen: &Seen<'_>, status: &TrainingStatus) -> Result<Child, St
         attempt: due.attempt,
     };
     training::job(&run).map_err(|error| error.to_string())
-}
-
-/// Returns the Jobs of no run that is under way or due: to be deleted, and to be let go. One that is due and has a Job
-/// was forgotten with a status that somebody wiped.
-fn leftovers(
-    name: &ObjectName,
-    seen: &Seen<'_>,
-    status: &TrainingStatus,
-    due: &[Due],
-) -> (Vec<String>, Vec<String>) {
-    let of_runs = running(status)
-        .into_iter()
-        .map(|record| (record.version, record.attempt));
-    let of_due = due.iter().map(|due| (due.version.clone(), due.attempt));
-    let of_runs: BTreeSet<String> = of_runs
-        .chain(of_due)
-        .map(|(version, attempt)| training::name(name, &version, attempt))
-        .collect();
-    let mut deletes = Vec::new();
-    let mut expires = Vec::new();
-    for (child, SeenJob { job, .. }) in seen.jobs {
-        if of_runs.contains(child) || job.metadata.deletion_timestamp.is_some() {
-            continue;
-        }
-        let spec = job.spec.as_ref();
-        if !course::has_ended(job) {
-            deletes.push(child.clone());
-        } else if spec.is_none_or(|spec| spec.ttl_seconds_after_finished.is_none()) {
-            expires.push(child.clone());
-        }
-    }
-    (deletes, expires)
 }
 
 /// Where a trainer's Pod finds things.

@@ -14,6 +14,7 @@ use k8s_openapi::api::core::v1::{
     Container, PersistentVolumeClaimVolumeSource, PodSpec, PodTemplateSpec, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use planner::identity::spec_hash;
 use planner::names::{Digest, ObjectName, Version};
 use planner::pod::Pod;
 use planner::training::{DataSource, Fit, Holdout, Training};
@@ -31,6 +32,8 @@ pub const REGISTRY: &str = "/shared-models";
 pub const CONTAINER: &str = "aurora";
 /// The annotation with the number of the attempt.
 pub const ATTEMPT: &str = "aurora.io/attempt";
+/// The annotation with the hash of the spec that a Job was made for: another spec's may bear the same name.
+pub const SPEC: &str = "aurora.io/spec";
 /// The exit codes that say that the inputs are at fault, and would be again.
 pub(crate) const AT_FAULT: [i32; 2] = [2, 3];
 /// The label of a Job that waits for quota, which is given by who removes its suspension.
@@ -94,6 +97,7 @@ pub fn job(run: &Run<'_>) -> Result<Job, TooLarge> {
     let annotations = map([
         (VERSION, &request.version.to_string()),
         (ATTEMPT, &attempt.to_string()),
+        (SPEC, &spec_hash(training).to_string()),
     ]);
     let job_name = name(&owner.name, &request.version, attempt);
     let mut metadata = metadata(installation, owner, job_name, own.clone());

@@ -11,16 +11,20 @@ use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, Pre
 use kube::core::{ObjectMeta, Status};
 use kube::{Api, Client};
 use planner::Timestamp;
+use planner::memory::UnknownFormat;
 use planner::names::{ModelName, ObjectName, Track};
 use planner::per_track::PerTrack;
 use planner::route::Provider;
+use registry::StoreError;
 use serde_json::json;
+use tokio::task::JoinError;
 
 use super::acts::{Act, carriers};
 use super::carried;
 use super::child::{Child, ChildId, ChildKind};
 use super::decide::FINALIZER;
 use super::observe::{Deployed, Observed, Route, Unreadable};
+use super::status::conflict;
 use super::{HANDOVER_MANAGER, MANAGER};
 use crate::build::TRACK;
 use crate::pods::stuck;
@@ -53,6 +57,24 @@ pub(crate) enum StepError {
         /// Why.
         message: String,
     },
+    /// A child's name is taken by one whose object is gone: it goes, too.
+    #[error("{child} is there, of an object of the same name that is gone")]
+    Leaving {
+        /// Which.
+        child: String,
+    },
+    /// No Job can be made of a run.
+    #[error("no run can start: {0}")]
+    Unstartable(String),
+    /// A later program has written the object's memory.
+    #[error("its memory {0}")]
+    Later(#[from] UnknownFormat),
+    /// The registry cannot be read.
+    #[error("the registry cannot be read: {0}")]
+    Registry(#[from] Box<StoreError>),
+    /// What looks into the registry died, which is a bug.
+    #[error("a look into the registry died: {0}")]
+    Died(#[from] JoinError),
     /// The cluster does not answer, or not now.
     #[error("the cluster cannot be asked: {0}")]
     Ask(#[source] Box<kube::Error>),
@@ -71,7 +93,13 @@ impl StepError {
             Self::Foreign { .. } => Some("ForeignChild"),
             Self::Unreadable(_) => Some("UnreadableChild"),
             Self::Refused { .. } => Some("ChildRefused"),
-            Self::Conflict | Self::Ask(_) => None,
+            Self::Unstartable(_) => Some("Unstartable"),
+            Self::Conflict
+            | Self::Leaving { .. }
+            | Self::Later(_)
+            | Self::Registry(_)
+            | Self::Died(_)
+            | Self::Ask(_) => None,
         }
     }
 }
@@ -100,7 +128,7 @@ impl Cluster {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
-    fn children(&self, kind: ChildKind) -> Api<DynamicObject> {
+    pub(crate) fn children(&self, kind: ChildKind) -> Api<DynamicObject> {
         Api::namespaced_with(self.client.clone(), &self.namespace, &kind.resource())
     }
 
@@ -374,29 +402,8 @@ impl Cluster {
         object: &MLDeployment,
         status: &MLDeploymentStatus,
     ) -> Result<bool, StepError> {
-        if object.status.as_ref() == Some(status) {
-            return Ok(false);
-        }
-        let name = object.metadata.name.as_deref().unwrap_or_default();
-        let document = json!({
-            "apiVersion": crds::API_VERSION, "kind": "MLDeployment",
-            "metadata": { "name": name, "resourceVersion": object.metadata.resource_version },
-            "status": status,
-        });
-        let params = PatchParams::apply(MANAGER).force();
-        let written = self
-            .objects()
-            .patch_status(name, &params, &Patch::Apply(&document))
-            .await;
-        written.map(|_| true).map_err(conflict)
-    }
-}
-
-fn conflict(error: kube::Error) -> StepError {
-    match error {
-        // What is gone meanwhile was written by somebody else, too.
-        kube::Error::Api(status) if status.code == 409 || status.code == 404 => StepError::Conflict,
-        error => error.into(),
+        let statuses = (object.status.as_ref(), status);
+        super::status::report(&self.objects(), &object.metadata, statuses).await
     }
 }
 

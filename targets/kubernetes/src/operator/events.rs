@@ -1,10 +1,10 @@
 //! Kubernetes events: on transitions alone.
 
-use crds::status::{Condition, ConditionStatus};
-use crds::{MLDeployment, MLDeploymentStatus};
+use crds::status::{Condition, ConditionStatus, PhaseName};
+use crds::{MLDeploymentStatus, MLTrainingJobStatus};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::PostParams;
-use kube::{Api, Client, Resource as _};
+use kube::{Api, Client, Resource};
 use planner::Timestamp;
 use serde_json::json;
 
@@ -35,18 +35,57 @@ pub(super) fn between(before: Option<&MLDeploymentStatus>, after: &MLDeploymentS
             note,
         });
     }
-    let stalled =
-        |status: &MLDeploymentStatus| status.conditions.iter().find(|found| is_stalled(found)).cloned();
-    let known = before.and_then(stalled);
-    if let Some(stalled) = stalled(after).filter(|new| known.is_none_or(|known| known.message != new.message))
-    {
+    said.extend(stalled(
+        before.map_or(&[], |before| &before.conditions),
+        &after.conditions,
+    ));
+    said
+}
+
+/// Returns what is news between two statuses of a training job: where its newest run stands, and what a person must mend.
+pub(super) fn between_runs(before: Option<&MLTrainingJobStatus>, after: &MLTrainingJobStatus) -> Vec<Said> {
+    let mut said = Vec::new();
+    let stands = |status: &MLTrainingJobStatus| (status.phase, status.version.clone());
+    let is_moved = before.map(stands) != Some(stands(after));
+    if let (true, Some(phase)) = (is_moved, after.phase) {
+        let version = after.version.as_ref().map(ToString::to_string);
+        let words = [version, after.message.clone()].into_iter().flatten();
         said.push(Said {
-            is_warning: true,
-            reason: stalled.reason,
-            note: stalled.message,
+            is_warning: phase == PhaseName::Failed,
+            reason: format!("{phase:?}"),
+            note: words.collect::<Vec<_>>().join(": "),
         });
     }
+    let skipped = after.last_skipped.as_ref();
+    if let Some(skipped) =
+        skipped.filter(|_| before.and_then(|before| before.last_skipped.as_ref()) != skipped)
+    {
+        said.push(Said {
+            is_warning: false,
+            reason: "Skipped".to_owned(),
+            note: format!("{}: {}", skipped.version, skipped.reason),
+        });
+    }
+    // That a run failed is told above.
+    if after.phase != Some(PhaseName::Failed) || !is_moved {
+        said.extend(stalled(
+            before.map_or(&[], |before| &before.conditions),
+            &after.conditions,
+        ));
+    }
     said
+}
+
+/// Returns what a person must mend, where that is news.
+fn stalled(before: &[Condition], after: &[Condition]) -> Option<Said> {
+    let known = before.iter().find(|found| is_stalled(found));
+    let stalled = after.iter().find(|found| is_stalled(found))?;
+    let is_news = known.is_none_or(|known| known.message != stalled.message);
+    is_news.then(|| Said {
+        is_warning: true,
+        reason: stalled.reason.clone(),
+        note: stalled.message.clone(),
+    })
 }
 
 fn is_stalled(condition: &Condition) -> bool {
@@ -63,7 +102,12 @@ pub(super) fn given_up() -> Said {
 }
 
 /// Tells it. An event that is lost is no reason to fail.
-pub(super) async fn tell(client: &Client, object: &MLDeployment, said: &Said, now: Timestamp) {
+pub(super) async fn tell<K: Resource<DynamicType = ()>>(
+    client: &Client,
+    object: &K,
+    said: &Said,
+    now: Timestamp,
+) {
     let metadata = object.meta();
     let name = metadata.name.as_deref().unwrap_or_default();
     let namespace = metadata.namespace.as_deref().unwrap_or_default();
@@ -74,7 +118,7 @@ pub(super) async fn tell(client: &Client, object: &MLDeployment, said: &Said, no
         "action": "Step", "type": if said.is_warning { "Warning" } else { "Normal" },
         "reason": said.reason, "note": said.note.chars().take(1_000).collect::<String>(),
         "regarding": {
-            "apiVersion": crds::API_VERSION, "kind": "MLDeployment", "name": name, "namespace": namespace,
+            "apiVersion": crds::API_VERSION, "kind": K::kind(&()), "name": name, "namespace": namespace,
             "uid": metadata.uid, "resourceVersion": metadata.resource_version,
         },
     });

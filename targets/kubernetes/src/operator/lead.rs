@@ -5,8 +5,8 @@ use std::sync::Arc;
 use kube::{Client, Config};
 use planner::Timestamp;
 
+use super::Scope;
 use super::run::{Health, run};
-use crate::build::Installation;
 use crate::leadership::{Election, Loss, Terms};
 
 /// The Lease that is contended for.
@@ -15,8 +15,8 @@ const LEASE: &str = "aurora-operator";
 /// What an operator runs with.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// What all children have in common.
-    pub installation: Installation,
+    /// What is operated, and with what.
+    pub scope: Scope,
     /// Who this replica is: no other process has ever had it.
     pub identity: String,
     /// How the Lease is held.
@@ -48,13 +48,13 @@ pub async fn lead(
     stop: impl Future<Output = ()>,
 ) -> Result<(), Ended> {
     let Options {
-        installation,
+        scope,
         identity,
         terms,
         clock,
     } = options;
     let unfenced = Client::try_from(config.clone())?;
-    let mut election = Election::new(unfenced, &installation.namespace, LEASE, &identity, terms);
+    let mut election = Election::new(unfenced, &scope.installation.namespace, LEASE, &identity, terms);
     let client = election.fence().client(config)?;
     let mut stop = std::pin::pin!(stop);
     tokio::select! {
@@ -69,7 +69,7 @@ pub async fn lead(
             () = &mut stop => {}
         }
     };
-    run(client, installation, clock, health, until).await;
+    run(client, scope, clock, health, until).await;
     if let Some(why) = lost {
         return Err(Ended::Lost(why));
     }

@@ -1,36 +1,33 @@
-//! The loop: what watches tell is stepped, so many objects at a time; it ends when it is told to, with no step cut off.
+//! The loops: what watches tell is stepped, so many objects at a time; they end when they are told to, with no step cut off.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crds::MLDeployment;
-use futures_util::future::join_all;
-use kube::api::DynamicObject;
-use kube::{Api, Client};
+use kube::Client;
 use planner::Timestamp;
 use planner::names::ObjectName;
+use registry::{Observer, Store};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::child::{ChildId, ChildKind};
+use super::Scope;
 use super::cluster::StepError;
+use super::deployments::{self, Deployments};
 use super::queue::{Outcome, Queue};
-use super::{Operator, Stepped};
-use crate::build::Installation;
+use super::trainings::{self, Trainings};
 use crate::leadership::{Moment, now};
-use crate::watch::{Heard, follow};
 
-/// How many objects are stepped at a time.
+/// How many objects of a kind are stepped at a time.
 const CONCURRENCY: usize = 16;
 /// How soon is looked at what was written.
 const AGAIN: Duration = Duration::from_millis(200);
 /// How often each object is stepped although nothing happens, whatever a watch missed.
 const RESYNC: Duration = Duration::from_mins(10);
 /// What the children of this operator are found by.
-const OURS: &str = "app.kubernetes.io/managed-by=aurora-operator";
+pub(super) const OURS: &str = "app.kubernetes.io/managed-by=aurora-operator";
 
 /// What is told of the loop, for metrics.
 #[derive(Debug, Default)]
@@ -51,53 +48,90 @@ impl Health {
     }
 }
 
-/// Makes a namespace follow its MLDeployments until `stop` comes; the steps under way are let come to their end.
+/// Makes a namespace follow its objects until `stop` comes; the steps under way are let come to their end.
 ///
 /// `client` writes only while this replica leads.
 pub async fn run(
     client: Client,
-    installation: Installation,
+    scope: impl Into<Scope>,
     clock: fn() -> Timestamp,
     health: Arc<Health>,
     stop: impl Future<Output = ()>,
 ) {
-    let namespace = installation.namespace.clone();
-    let looping = Arc::new(Loop {
-        operator: Operator::new(client.clone(), installation, clock),
-        queue: Mutex::new(Queue::new()),
-        news: Notify::new(),
-        health,
-    });
-    let objects: Api<MLDeployment> = Api::namespaced(client.clone(), &namespace);
-    let heard_objects = follow(objects, None, |heard| looping.hear_object(heard));
-    let children = ChildKind::ALL.map(|kind| {
-        let looping = Arc::clone(&looping);
-        let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &namespace, &kind.resource());
-        async move { follow(api, Some(OURS), |heard| looping.hear_child(kind, heard)).await }
-    });
-    let mut steps = JoinSet::new();
+    let Scope {
+        installation,
+        registry,
+        runs_max,
+    } = scope.into();
+    let registry = Observer::new(Store::at(&registry));
+    let deployments = Deployments::new(client.clone(), installation.clone(), clock);
+    let deployments = Loop::new(deployments, clock, &health);
+    let trainings = Trainings::new(client, installation, registry, runs_max, clock);
+    let trainings = Loop::new(trainings, clock, &health);
+    let (mut of_deployments, mut of_trainings) = (JoinSet::new(), JoinSet::new());
+    let following = async {
+        tokio::join!(
+            Box::pin(deployments::follow(&deployments, &mut of_deployments)),
+            Box::pin(trainings::follow(&trainings, &mut of_trainings)),
+        );
+    };
     tokio::select! {
         () = stop => {}
-        () = heard_objects => {}
-        _ = join_all(children) => {}
-        () = looping.step_all(&mut steps) => {}
+        () = following => {}
     }
-    while steps.join_next().await.is_some() {}
+    while of_deployments.join_next().await.is_some() {}
+    while of_trainings.join_next().await.is_some() {}
 }
 
-struct Loop {
-    operator: Operator,
+/// What steps the objects of a kind.
+pub(super) trait Steps: Send + Sync + 'static {
+    /// The kind.
+    const KIND: &'static str;
+
+    /// Steps one object.
+    fn step(&self, name: &ObjectName) -> impl Future<Output = Result<Stepped, StepError>> + Send;
+
+    /// Takes the other objects that are to be stepped since a step of one.
+    fn touched(&self) -> BTreeSet<ObjectName> {
+        BTreeSet::new()
+    }
+}
+
+/// What a step came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Stepped {
+    /// Whether something was written, so that the next step looks at what came of it.
+    pub(super) has_written: bool,
+    /// When to step again although nothing happens.
+    pub(super) wake: Option<Timestamp>,
+}
+
+/// The loop of one kind.
+pub(super) struct Loop<S> {
+    pub(super) steps: S,
     queue: Mutex<Queue<ObjectName>>,
     news: Notify,
     health: Arc<Health>,
+    clock: fn() -> Timestamp,
 }
 
-impl Loop {
+impl<S: Steps> Loop<S> {
+    fn new(steps: S, clock: fn() -> Timestamp, health: &Arc<Health>) -> Arc<Self> {
+        Arc::new(Self {
+            steps,
+            queue: Mutex::new(Queue::new()),
+            news: Notify::new(),
+            health: Arc::clone(health),
+            clock,
+        })
+    }
+
     fn queue(&self) -> MutexGuard<'_, Queue<ObjectName>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn touch(&self, names: impl IntoIterator<Item = ObjectName>) {
+    /// Lets objects be stepped.
+    pub(super) fn touch(&self, names: impl IntoIterator<Item = ObjectName>) {
         let mut queue = self.queue();
         for name in names {
             queue.touch(&name, now());
@@ -106,69 +140,8 @@ impl Loop {
         self.news.notify_one();
     }
 
-    fn hear_object(&self, heard: Heard<'_, MLDeployment>) {
-        let mut touched = BTreeSet::new();
-        let mut index = self.operator.index();
-        match heard {
-            Heard::Listed(objects, _version) => {
-                let listed: BTreeMap<ObjectName, MLDeployment> =
-                    objects.into_iter().filter_map(named).collect();
-                for gone in index.all().iter().filter(|known| !listed.contains_key(*known)) {
-                    touched.extend(index.set(gone, None));
-                }
-                for (name, object) in &listed {
-                    touched.extend(index.set(name, Some(&object.spec.model_name)));
-                }
-            }
-            Heard::Changed(object) => {
-                if let Some((name, object)) = named(object) {
-                    touched.extend(index.set(&name, Some(&object.spec.model_name)));
-                }
-            }
-            Heard::Gone(object) => {
-                if let Some((name, _)) = named(object) {
-                    touched.extend(index.set(&name, None));
-                }
-            }
-            Heard::Followed => {}
-            Heard::Failed(error) => cannot_follow("MLDeployment", error),
-        }
-        drop(index);
-        self.touch(touched);
-    }
-
-    fn hear_child(&self, kind: ChildKind, heard: Heard<'_, DynamicObject>) {
-        match heard {
-            // The first look at an object applies all its children anyway; a later list follows a gap.
-            Heard::Listed(children, _version) => {
-                let owners: Vec<ObjectName> = children
-                    .iter()
-                    .filter_map(|child| self.saw(kind, child, true))
-                    .collect();
-                self.touch(owners);
-            }
-            Heard::Changed(child) => self.touch(self.saw(kind, &child, true)),
-            Heard::Gone(child) => self.touch(self.saw(kind, &child, false)),
-            Heard::Followed => {}
-            // A cluster need not know the kind: steps say what that means.
-            Heard::Failed(kube::Error::Api(status)) if status.code == 404 => {}
-            Heard::Failed(error) => cannot_follow(&kind.resource().kind, error),
-        }
-    }
-
-    /// Takes in a child, and returns whose it is.
-    fn saw(&self, kind: ChildKind, child: &DynamicObject, is_there: bool) -> Option<ObjectName> {
-        let owners = child.metadata.owner_references.as_ref()?;
-        let owner = owners.iter().find(|owner| owner.kind == "MLDeployment")?;
-        let owner: ObjectName = owner.name.parse().ok()?;
-        let id = ChildId::new(kind, child.metadata.name.clone()?);
-        let version = child.metadata.resource_version.as_deref().filter(|_| is_there);
-        self.operator.cluster.saw(&owner, &id, version);
-        Some(owner)
-    }
-
     /// Steps whatever is due, for ever.
-    async fn step_all(self: &Arc<Self>, steps: &mut JoinSet<()>) {
+    pub(super) async fn step_all(self: &Arc<Self>, steps: &mut JoinSet<()>) {
         loop {
             let free = CONCURRENCY.saturating_sub(steps.len());
             let due = self.queue().take(free, now());
@@ -187,7 +160,7 @@ impl Loop {
     }
 
     async fn step(&self, name: ObjectName) {
-        let stepped = self.operator.step(&name).await;
+        let stepped = self.steps.step(&name).await;
         let outcome = match stepped {
             Ok(stepped) => {
                 self.health.steps.fetch_add(1, Ordering::Relaxed);
@@ -196,31 +169,26 @@ impl Loop {
             Err(StepError::Conflict) => Outcome::Done(Some(now() + AGAIN)),
             Err(error) => {
                 self.health.failures.fetch_add(1, Ordering::Relaxed);
-                tracing::warn!(deployment = %name, %error, "could not step a deployment");
+                tracing::warn!(kind = S::KIND, %name, %error, "could not step an object");
                 Outcome::Failed
             }
         };
         self.queue().ended(&name, outcome, now());
-        self.news.notify_one();
+        self.touch(self.steps.touched());
     }
 
     /// When an object is stepped again although nothing happens to it.
     fn again(&self, stepped: Stepped) -> Moment {
-        let clock = self.operator.clock;
         let wait = stepped
             .wake
-            .map(|wake| (wake - clock()).to_std().unwrap_or_default());
+            .map(|wake| (wake - (self.clock)()).to_std().unwrap_or_default());
         let soon = stepped.has_written.then_some(AGAIN);
         let wait = [wait, soon, Some(RESYNC)].into_iter().flatten().min();
         now() + wait.unwrap_or(RESYNC)
     }
 }
 
-fn cannot_follow(kind: &str, error: &kube::Error) {
+/// Says that a kind cannot be followed.
+pub(super) fn cannot_follow(kind: &str, error: &kube::Error) {
     tracing::warn!(kind, %error, "cannot follow a kind; it is tried again");
-}
-
-fn named(object: MLDeployment) -> Option<(ObjectName, MLDeployment)> {
-    let name = object.metadata.name.as_ref()?.parse().ok()?;
-    Some((name, object))
 }

@@ -68,7 +68,7 @@ fn condition<'a>(job: &'a Job, kind: &str) -> Option<&'a str> {
 }
 
 /// Says whether a Job has ended, one way or the other.
-pub(super) fn has_ended(job: &Job) -> bool {
+pub(crate) fn has_ended(job: &Job) -> bool {
     condition(job, "Failed").is_some() || condition(job, "Complete").is_some()
 }
 

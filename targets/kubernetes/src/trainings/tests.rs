@@ -121,10 +121,12 @@ impl World {
 
     /// Starts a run that is due, and dies before its Job is made.
     fn start(&mut self, due: &Due, seconds: i64) -> Child {
-        let started = self.with_seen(|seen| start(due, seen, self.status.clone(), time(seconds)));
-        let (status, job) = started.unwrap();
-        self.status = status;
-        job
+        let started = self.with_seen(|seen| start(due, seen, &self.status, time(seconds)));
+        let Ok(Start::Begun(status, job)) = started else {
+            panic!("{started:?}");
+        };
+        self.status = *status;
+        *job
     }
 
     /// Lets a Job be there, as a controller shows it, with a Pod.
@@ -360,6 +362,14 @@ fn what_is_published_is_published() {
         inputs: Some(inputs),
     };
     world.existing.insert(version(), sound);
+    // Its Pod has yet to end.
+    world.show(&job, &active(), &json!({ "phase": "Running" }));
+    world.check(
+        9,
+        &expect![[r#"
+        Running { version: Version { time: 2026-11-01T12:00:00, collision: 0 } }
+    "#]],
+    );
     world.show(
         &job,
         &failed("BackoffLimitExceeded"),
@@ -370,4 +380,94 @@ fn what_is_published_is_published() {
         let go: wine-v20261101-120000-1
         ended: v20261101-120000, tried again: false
     "#]]);
+}
+
+/// A name says which version and attempt: whose Job it is, the spec's hash on it does.
+#[test]
+fn a_job_of_the_same_name_and_another_spec_is_gone_before_the_run_starts() {
+    let (mut world, old) = started();
+    world.show(&old, &active(), &json!({ "phase": "Running" }));
+    world.object.spec.seed = 1;
+    world.check(
+        5,
+        &expect![[r#"
+        Pending { version: Version { time: 2026-11-01T12:00:00, collision: 0 } }
+        delete: wine-v20261101-120000-1
+    "#]],
+    );
+    // Whoever was to delete it died.
+    let due = world
+        .check(
+            6,
+            &expect![[r#"
+        Pending { version: Version { time: 2026-11-01T12:00:00, collision: 0 } }
+        due: v20261101-120000 attempt 1
+        delete: wine-v20261101-120000-1
+    "#]],
+        )
+        .due
+        .remove(0);
+    let blocked = world.with_seen(|seen| start(&due, seen, &world.status, time(7)));
+    assert!(matches!(blocked, Ok(Start::Blocked)), "{blocked:?}");
+    // It is on its way out, and another process has recorded the run all the same.
+    let mut leaving = old.clone();
+    leaving.metadata.deletion_timestamp = serde_json::from_value(json!("2027-01-15T08:00:07Z")).unwrap();
+    let jobs = std::mem::take(&mut world.jobs);
+    world.start(&due, 7);
+    world.jobs = jobs;
+    world.show(&leaving, &active(), &json!({ "phase": "Running" }));
+    world.check(
+        8,
+        &expect![[r#"
+        Running { version: Version { time: 2026-11-01T12:00:00, collision: 0 } }
+    "#]],
+    );
+    world.jobs.clear();
+    let made = world
+        .check(
+            9,
+            &expect![[r#"
+        Running { version: Version { time: 2026-11-01T12:00:00, collision: 0 } }
+        make: wine-v20261101-120000-1
+    "#]],
+        )
+        .makes;
+    assert_ne!(made, [old]);
+}
+
+/// Nobody waits for a Job that cannot be made until its deadline has passed: none of its time has.
+#[test]
+fn a_run_whose_job_is_not_there_is_not_late() {
+    let (mut world, _job) = started();
+    world.check(
+        5_000,
+        &expect![[r#"
+        Running { version: Version { time: 2026-11-01T12:00:00, collision: 0 } }
+        make: wine-v20261101-120000-1
+    "#]],
+    );
+}
+
+/// Nodes that share a volume see each other's writes late.
+#[test]
+fn what_was_published_a_moment_ago_may_not_be_seen_yet() {
+    let (mut world, job) = started();
+    let complete = json!({ "conditions": [{ "type": "Complete", "status": "True" }] });
+    let ending = registry::run::Ending::Published {
+        digest: Digest::of(b"model"),
+        metrics: BTreeMap::new(),
+    };
+    let words = serde_json::to_string(&registry::run::RunResult { at: time(9), ending }).unwrap();
+    world.show(&job, &complete, &ended(0, "Completed", &words));
+    let step = world.check(
+        10,
+        &expect![[r#"
+        Pending { version: Version { time: 2026-11-01T12:00:00, collision: 0 } }
+        note: the registry does not show yet what it says that it published
+    "#]],
+    );
+    assert_eq!(step.wake, Some(time(12)));
+    // It is not there after all.
+    let late = world.with_seen(|seen| super::step(&name(), seen, world.status.clone(), time(70)));
+    assert!(late.ended.iter().any(|(_, ended)| ended.is_retried), "{late:?}");
 }
