@@ -296,7 +296,7 @@ async fn run(
         }
         Which::Operator => {
             let options = operator::Options {
-                installation: installation(namespace),
+                scope: installation(namespace).into(),
                 identity,
                 terms: Terms::default(),
                 clock,
