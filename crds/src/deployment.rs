@@ -79,13 +79,7 @@ pub struct MLDeploymentSpec {
 
     /// The versions that were found wanting: none of them may be pinned until its line here is lifted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(
-        with = "Vec<String>",
-        length(max = 100),
-        inner(length(max = 32), regex(pattern = wire::VERSION)),
-        title = "a list of at most 100 versions",
-        extend("x-kubernetes-list-type" = "set")
-    )]
+    #[schemars(schema_with = "wire::versions")]
     pub rejected: Vec<Version>,
 }
 

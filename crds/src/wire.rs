@@ -4,6 +4,7 @@
 //! type's own parser has the last word.
 
 use planner::names::{Digest, ModelName, Revision, Version};
+use schemars::{Schema, SchemaGenerator, json_schema};
 
 /// What a name looks like.
 pub(crate) const NAME: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
@@ -15,6 +16,17 @@ pub(crate) const NAME_WORDS: &str =
 pub(crate) const VERSION: &str = "^v[0-9]{8}-[0-9]{6}(-([2-9]|[1-9][0-9]{1,8}))?$";
 /// A version in words.
 pub(crate) const VERSION_WORDS: &str = "a version: vYYYYMMDD-HHMMSS in UTC, e.g. v20261101-120000";
+
+/// Returns the schema of a list of versions, each there once.
+pub(crate) fn versions(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": 100,
+        "title": "a list of at most 100 versions",
+        "x-kubernetes-list-type": "set",
+        "items": { "type": "string", "maxLength": 32, "pattern": VERSION, "title": VERSION_WORDS },
+    })
+}
 
 /// What a digest looks like.
 pub(crate) const DIGEST: &str = "^sha256:[0-9a-f]{64}$";
