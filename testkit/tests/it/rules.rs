@@ -76,7 +76,6 @@ const REFUSED: &[Fixture] = &[
         Kind::Deployment,
         &[("/rejected", r#"["v20260101-000000", "v20261120-093000"]"#)],
     ),
-    (Kind::Deployment, &[("/rejected", r#"["v1"]"#)]),
     (
         Kind::Training,
         &[
