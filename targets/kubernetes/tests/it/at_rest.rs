@@ -13,8 +13,8 @@ use testkit::{Namespace, send};
 
 use crate::desired::now;
 use crate::installed::follow;
-use crate::repository::{V1, V2, deployment, training};
-use crate::whole::{V3, Which, Whole};
+use crate::repository::{V1, V2, deployment};
+use crate::whole::{Which, Whole};
 
 /// What other controllers make and go on writing, and what tells of the past.
 const OF_OTHERS: [&str; 5] = ["pods", "replicasets", "endpointslices", "endpoints", "events"];
@@ -136,9 +136,6 @@ async fn a_whole_environment_is_these_objects_and_stays_as_it_is() {
         &format!("stable: {{ version: {V1}, replicas: 2 }}\n  canary: {{ version: {V2}, weight: WEIGHT, replicas: 2 }}"),
     );
     desired.repo.change("iris.yaml", &iris.replace("WEIGHT", "10"));
-    desired
-        .repo
-        .change("job.yaml", &training("wine", V3, "builtin:iris"));
     controllers.start_all();
     desired.until("iris", &format!("Idle {V1} {V2} 10")).await;
     desired.until("wine", &format!("Idle {V1} - 0")).await;
@@ -160,7 +157,6 @@ async fn a_whole_environment_is_these_objects_and_stays_as_it_is() {
         mldeployments/iris
         mldeployments/wine
         mlenvironments/dev
-        mltrainingjobs/wine-20261125-080000
         poddisruptionbudgets/iris-canary
         poddisruptionbudgets/iris-stable
         poddisruptionbudgets/wine-stable
