@@ -11,6 +11,7 @@ use super::world::World;
 const VERSION: &str = "v20261101-120000";
 const JOBS: &str = "apis/batch/v1/jobs";
 const PODS: &str = "api/v1/pods";
+const EVENTS: &str = "apis/events.k8s.io/v1/events";
 
 /// A job that takes a moment.
 fn quick() -> Value {
@@ -77,17 +78,13 @@ async fn a_job_trains_publishes_and_is_not_run_again_when_its_status_is_lost() {
     let name = format!("wine-{VERSION}-1");
     let is_let_go = |job: &Value| job["spec"]["ttlSecondsAfterFinished"] == 3_600;
     let job = world.until(&format!("{JOBS}/{name}"), is_let_go).await;
-    let events = world.get("apis/events.k8s.io/v1/events").await;
-    let of_job = events["items"].as_array().into_iter().flatten();
-    let told: Vec<&str> = of_job
-        .filter(|event| event["regarding"]["kind"] == "MLTrainingJob")
-        .filter_map(|event| event["reason"].as_str())
-        .collect();
-    assert_eq!(
-        told.iter().filter(|told| **told == "Succeeded").count(),
-        1,
-        "{told:?}"
-    );
+    let succeeded = |found: &Value| {
+        let events = found["items"].as_array().into_iter().flatten();
+        let of_job = events.filter(|event| event["regarding"]["kind"] == "MLTrainingJob");
+        of_job.filter(|event| event["reason"] == "Succeeded").count()
+    };
+    let events = world.until(EVENTS, |found| succeeded(found) > 0).await;
+    assert_eq!(succeeded(&events), 1, "{events:#}");
 
     // Somebody wipes the status, and deletes the Job: the version is there.
     let object = "apis/aurora.io/v1alpha1/mltrainingjobs/wine";

@@ -195,7 +195,7 @@ impl World {
             "/events",
             "/persistentvolumeclaims",
         ];
-        let at = names.iter().find_map(|name| resource.find(name));
+        let at = names.iter().find_map(|name| resource.rfind(name));
         let (api, rest) = resource.split_at(at.expect("a resource that is known here"));
         format!("/{api}/namespaces/{}{rest}", self.namespace.name())
     }
