@@ -23,6 +23,7 @@ mod removals;
 #[path = "../../../../reconciler/tests/it/repository.rs"]
 mod repository;
 mod rights;
+mod stopped;
 mod trainings;
 #[path = "../../../../reconciler/tests/it/versions.rs"]
 mod versions;

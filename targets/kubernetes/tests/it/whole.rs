@@ -28,7 +28,7 @@ use crate::installed::{ask, get};
 use crate::repository::deployment;
 use crate::versions::draft;
 
-pub(crate) use watched::Watched;
+pub(crate) use watched::{Objects, Watched};
 
 /// The model of an environment that has one.
 pub(crate) const MODEL: &str = "iris";
@@ -44,6 +44,13 @@ pub(crate) enum Which {
 
 impl Which {
     pub(crate) const BOTH: [Self; 2] = [Self::Reconciler, Self::Operator];
+
+    const fn lease(self) -> &'static str {
+        match self {
+            Self::Reconciler => reconcile::LEASE,
+            Self::Operator => "aurora-operator",
+        }
+    }
 }
 
 /// A whole environment.
@@ -273,6 +280,20 @@ impl Controllers {
         for which in Which::BOTH {
             self.stop(which).await;
         }
+    }
+
+    /// Starts another in the place of one that was cut off: nobody waits for the end of the Lease.
+    pub(crate) async fn replace(&mut self, which: Which) {
+        self.stop(which).await;
+        let client = kube::Client::try_from(self.config.clone()).expect("a client");
+        let lease = path(
+            &self.namespace,
+            "apis/coordination.k8s.io/v1/leases",
+            which.lease(),
+        );
+        let gone = send(&client, Method::DELETE, "application/json", &lease, &Value::Null).await;
+        drop(gone.expect("the server answers"));
+        self.start(which, |_proxy| ());
     }
 }
 

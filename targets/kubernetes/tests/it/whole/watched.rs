@@ -38,7 +38,7 @@ struct Write {
 }
 
 /// Objects by kind and name.
-type Objects = BTreeMap<(&'static str, String), Value>;
+pub(crate) type Objects = BTreeMap<(&'static str, String), Value>;
 
 /// What watches all namespaces of a control plane, until it is dropped.
 pub(crate) struct Watched {
@@ -62,6 +62,23 @@ impl Watched {
             writes,
             _watches: watches,
         }
+    }
+
+    /// Returns which write of a namespace was the last.
+    pub(crate) fn version(&self, namespace: &str) -> u64 {
+        let writes = self.writes.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = writes.get(namespace).and_then(BTreeMap::last_key_value);
+        last.map(|(version, _)| *version).unwrap_or_default()
+    }
+
+    /// Returns the objects of a namespace as they are now.
+    pub(crate) fn objects(&self, namespace: &str) -> Objects {
+        let writes = self.writes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = State::default();
+        for write in writes.get(namespace).into_iter().flat_map(BTreeMap::values) {
+            state.take(write);
+        }
+        state.objects
     }
 
     /// Returns when a canary that was aborted was exposed again. What else does not hold while somebody edits is no fault.
