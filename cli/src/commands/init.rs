@@ -1,7 +1,7 @@
 //! `aurora init`: a repository of one's own, which `aurora up` serves at once.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead as _, IsTerminal as _, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -84,8 +84,8 @@ pub(crate) fn run(arguments: &InitArguments) -> Result<ExitCode, Failure> {
         write(&folder.join(path), text.as_bytes())?;
     }
     if let Some(csv) = &arguments.csv {
-        let content = fs::read(csv).context(|| format!("read {}", csv.display()))?;
-        write(&folder.join(data), &content)?;
+        let content = File::open(csv).context(|| format!("open {}", csv.display()))?;
+        write(&folder.join(data), content)?;
     }
     let commit = edit::begin(folder, &paths, MESSAGE)
         .hint(|| "the files are written; then `git init` and a commit of them do the same".to_owned())?;
@@ -163,11 +163,11 @@ fn refuse_what_is_there(folder: &Path, paths: &[String]) -> Result<(), Failure> 
     }
 }
 
-fn write(path: &Path, content: &[u8]) -> Result<(), Failure> {
-    let written = || {
+fn write(path: &Path, mut content: impl Read) -> Result<(), Failure> {
+    let mut written = || {
         fs::create_dir_all(path.parent().unwrap_or(path))?;
         let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
-        file.write_all(content)
+        io::copy(&mut content, &mut file).map(drop)
     };
     written().context(|| format!("write {}", path.display()))
 }

@@ -32,7 +32,6 @@ pub(crate) struct StatusArguments {
 
 pub(crate) fn run(arguments: &StatusArguments) -> Result<ExitCode, Failure> {
     let data_dir = arguments.data.settled()?;
-    read(&data_dir)?;
     let missed = arguments.wait.wait(&data_dir)?;
     let view = read(&data_dir)?;
     let life = Life::of(&data_dir);
