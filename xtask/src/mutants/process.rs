@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::FileExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -63,11 +64,17 @@ pub(super) struct Ended {
     pub(super) tail: String,
 }
 
-/// Runs a command for at most `limit`; [`None`] where the end was asked for.
+/// Runs a command for at most `limit`; [`None`] where the end was asked for. It has failed, and is ended, as soon as a line
+/// of its output ends with `failure`, where there is one.
 ///
 /// Nothing that it started outlives it: neither its process group, nor any process that runs a program of `home` or was
 /// started with `home` in its environment.
-pub(super) fn run(mut command: Command, home: &Path, limit: Duration) -> Result<Option<Ended>> {
+pub(super) fn run(
+    mut command: Command,
+    home: &Path,
+    limit: Duration,
+    failure: Option<&str>,
+) -> Result<Option<Ended>> {
     if is_interrupted() {
         return Ok(None);
     }
@@ -80,7 +87,10 @@ pub(super) fn run(mut command: Command, home: &Path, limit: Duration) -> Result<
         .spawn()
         .with_context(|| format!("start {command:?}"))?;
     let started = Instant::now();
-    let status = wait(&mut child, limit);
+    let mut lines = failure.map(|failure| Lines::new(&output, failure));
+    let status = wait(&mut child, limit, || {
+        lines.as_mut().is_some_and(Lines::tell_failure)
+    });
     let took = started.elapsed();
     if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
         // A group that has ended is none.
@@ -90,7 +100,7 @@ pub(super) fn run(mut command: Command, home: &Path, limit: Duration) -> Result<
     sweep(home);
     let end = match status? {
         Waited::Ended(status) if status.success() => End::Passed,
-        Waited::Ended(_) => End::Failed,
+        Waited::Ended(_) | Waited::Told => End::Failed,
         Waited::TimedOut => End::TimedOut,
         Waited::Interrupted => return Ok(None),
     };
@@ -103,11 +113,13 @@ pub(super) fn run(mut command: Command, home: &Path, limit: Duration) -> Result<
 
 enum Waited {
     Ended(ExitStatus),
+    /// What it said is enough.
+    Told,
     TimedOut,
     Interrupted,
 }
 
-fn wait(child: &mut Child, limit: Duration) -> Result<Waited> {
+fn wait(child: &mut Child, limit: Duration, mut is_told: impl FnMut() -> bool) -> Result<Waited> {
     let started = Instant::now();
     loop {
         if let Some(status) = child.try_wait()? {
@@ -116,10 +128,53 @@ fn wait(child: &mut Child, limit: Duration) -> Result<Waited> {
         if is_interrupted() {
             return Ok(Waited::Interrupted);
         }
+        if is_told() {
+            return Ok(Waited::Told);
+        }
         if started.elapsed() > limit {
             return Ok(Waited::TimedOut);
         }
         thread::sleep(POLL);
+    }
+}
+
+/// The lines that a command writes, looked for one with a given end while it goes on.
+struct Lines<'a> {
+    output: &'a File,
+    end: &'a str,
+    /// Up to where the output was read, in bytes, and the line that has no end yet.
+    read: u64,
+    open: Vec<u8>,
+}
+
+impl<'a> Lines<'a> {
+    fn new(output: &'a File, end: &'a str) -> Self {
+        Self {
+            output,
+            end,
+            read: 0,
+            open: Vec::new(),
+        }
+    }
+
+    /// Reads what is new, and says whether a whole line of it ends so.
+    fn tell_failure(&mut self) -> bool {
+        let mut buffer = [0; 8192];
+        // What cannot be read now is read later, or its exit code tells.
+        while let Ok(count @ 1..) = self.output.read_at(&mut buffer, self.read) {
+            self.read += count as u64;
+            for byte in &buffer[..count] {
+                if *byte != b'\n' {
+                    self.open.push(*byte);
+                    continue;
+                }
+                if self.open.ends_with(self.end.as_bytes()) {
+                    return true;
+                }
+                self.open.clear();
+            }
+        }
+        false
     }
 }
 
@@ -167,6 +222,30 @@ mod tests {
     }
 
     #[test]
+    fn a_command_ends_with_the_line_that_tells_its_failure() {
+        let home = tempfile::tempdir().unwrap();
+        for (script, end) in [
+            (
+                "echo 'test a ... ok'; echo 'test b ... FAILED'; sleep 1000",
+                End::Failed,
+            ),
+            (
+                "printf 'test a ... FAI'; sleep 0.1; echo 'LED'; sleep 1000",
+                End::Failed,
+            ),
+            ("echo '... FAILED is what it said'", End::Passed),
+        ] {
+            let ended = run(
+                shell(script, home.path()),
+                home.path(),
+                Duration::from_mins(5),
+                Some("... FAILED"),
+            );
+            assert_eq!(ended.unwrap().unwrap().end, end, "{script}");
+        }
+    }
+
+    #[test]
     fn a_command_passes_fails_or_runs_out_of_time() {
         let home = tempfile::tempdir().unwrap();
         let long = Duration::from_mins(1);
@@ -180,7 +259,7 @@ mod tests {
                 "stuck",
             ),
         ] {
-            let ended = run(shell(script, home.path()), home.path(), limit)
+            let ended = run(shell(script, home.path()), home.path(), limit, None)
                 .unwrap()
                 .unwrap();
             assert_eq!((ended.end, ended.tail.as_str()), (end, tail), "{script}");
@@ -191,9 +270,14 @@ mod tests {
     fn who_left_the_group_is_swept_too() {
         let home = tempfile::tempdir().unwrap();
         let script = "setsid sleep 1000 & echo $!";
-        let ended = run(shell(script, home.path()), home.path(), Duration::from_mins(1))
-            .unwrap()
-            .unwrap();
+        let ended = run(
+            shell(script, home.path()),
+            home.path(),
+            Duration::from_mins(1),
+            None,
+        )
+        .unwrap()
+        .unwrap();
         let status = Path::new("/proc").join(&ended.tail).join("cmdline");
         // A process that was killed keeps its entry until its parent reads it; its command line is gone at once.
         let deadline = Instant::now() + Duration::from_mins(1);

@@ -22,6 +22,8 @@ const LIMIT_TIMES: u32 = 3;
 /// … and this much more.
 const BUILD_GRACE: Duration = Duration::from_mins(1);
 const TESTS_GRACE: Duration = Duration::from_secs(30);
+/// How Rust's harness ends the line of a test that failed. One is enough: the others are not waited for.
+const FAILURE: &str = "... FAILED";
 
 /// How long building the tests of a crate after a change of it took, and running them.
 #[derive(Debug, Clone, Copy)]
@@ -105,7 +107,12 @@ fn measure(copy: &Copy, tested: &Tested) -> Result<Option<Usual>> {
 }
 
 fn passing(copy: &Copy, package: &str, only_build: bool) -> Result<Option<Ended>> {
-    let ended = process::run(tests(copy, package, only_build), copy.home(), UNMEASURED_MAX)?;
+    let ended = process::run(
+        tests(copy, package, only_build),
+        copy.home(),
+        UNMEASURED_MAX,
+        None,
+    )?;
     if let Some(ended) = ended.as_ref().filter(|ended| ended.end != End::Passed) {
         bail!(
             "the tests of {package} do not pass without a mutant:\n{}",
@@ -163,14 +170,20 @@ fn known<'a>(crates: &'a Crates, name: &str) -> Result<&'a Tested> {
 }
 
 fn tried(copy: &Copy, package: &str, limit: Usual) -> Result<Option<Tried>> {
-    let Some(Ended { end: build, .. }) = process::run(tests(copy, package, true), copy.home(), limit.build)?
+    let Some(Ended { end: build, .. }) =
+        process::run(tests(copy, package, true), copy.home(), limit.build, None)?
     else {
         return Ok(None);
     };
     if build != End::Passed {
         return Ok(Some(Tried { build, tests: None }));
     }
-    let ended = process::run(tests(copy, package, false), copy.home(), limit.tests)?;
+    let ended = process::run(
+        tests(copy, package, false),
+        copy.home(),
+        limit.tests,
+        Some(FAILURE),
+    )?;
     Ok(ended.map(|ended| Tried {
         build,
         tests: Some(ended.end),
@@ -180,7 +193,7 @@ fn tried(copy: &Copy, package: &str, limit: Usual) -> Result<Option<Tried>> {
 fn tests(copy: &Copy, package: &str, only_build: bool) -> Command {
     let mut command = Command::new(cargo());
     command
-        .args(["test", "--offline", "--quiet", "--tests", "--package", package])
+        .args(["test", "--offline", "--tests", "--package", package])
         .args(only_build.then_some("--no-run"))
         .current_dir(copy.tree())
         .env("CARGO_TARGET_DIR", copy.target())
