@@ -32,7 +32,9 @@ pub mod route;
 pub mod runs;
 pub mod schedule;
 pub mod shown;
+pub mod span;
 pub mod training;
+pub mod window;
 
 pub use chrono::{DateTime, Utc};
 

@@ -42,6 +42,8 @@ impl PartialEq for Schedule {
     }
 }
 
+impl Eq for Schedule {}
+
 /// How a schedule is written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScheduleText {
