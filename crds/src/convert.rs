@@ -6,6 +6,7 @@
 mod dataset;
 mod object;
 mod pod;
+mod policy;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ use planner::deployment::{Autoscaling, Canary, DeclaredDeployment, Pin};
 use planner::environment::{self, Drift, Environment, RemovalLimits};
 use planner::names::{EnvironmentName, Malformed, ObjectName};
 
+use crate::policy::GatesSpec;
 use crate::rules;
 use crate::{
     AutoscalingSpec, CanarySpec, DriftPolicy, MLDeployment, MLDeploymentSpec, MLEnvironment,
@@ -86,6 +88,8 @@ pub fn environment(environment: &MLEnvironment) -> Result<Environment, Vec<Probl
             max_percent,
             allow,
         },
+        windows,
+        gates,
     } = &environment.spec;
     let registry_path = registry.as_ref().and_then(|registry| registry.path.clone());
     if let Some(path) = &registry_path {
@@ -106,6 +110,12 @@ pub fn environment(environment: &MLEnvironment) -> Result<Environment, Vec<Probl
             max_percent: *max_percent,
             allow: allow.clone(),
         },
+        windows: policy::windows(windows)?,
+        gates: gates
+            .as_ref()
+            .map(policy::gates)
+            .transpose()
+            .map_err(|problem| vec![problem])?,
     })
 }
 
@@ -132,6 +142,8 @@ pub(crate) fn environment_spec(environment: &Environment) -> MLEnvironmentSpec {
             max_percent,
             allow,
         },
+        windows,
+        gates,
     } = environment;
     let (target, namespace) = match target {
         environment::Target::Standalone => (Target::Standalone, None),
@@ -154,6 +166,8 @@ pub(crate) fn environment_spec(environment: &Environment) -> MLEnvironmentSpec {
             max_percent: *max_percent,
             allow: allow.clone(),
         },
+        windows: windows.iter().map(policy::window_spec).collect(),
+        gates: gates.as_ref().map(GatesSpec::from),
     }
 }
 
@@ -172,6 +186,7 @@ pub fn deployment(deployment: &MLDeployment) -> DeclaredDeployment {
         route,
         suspend,
         rejected,
+        allow_breaking,
     } = &deployment.spec;
     DeclaredDeployment {
         model: model_name.clone(),
@@ -200,6 +215,7 @@ pub fn deployment(deployment: &MLDeployment) -> DeclaredDeployment {
         route: pod::route(route.as_ref()),
         suspend: suspend.clone(),
         rejected: rejected.clone(),
+        allow_breaking: allow_breaking.clone(),
     }
 }
 

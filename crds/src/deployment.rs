@@ -81,6 +81,11 @@ pub struct MLDeploymentSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "wire::versions")]
     pub rejected: Vec<Version>,
+
+    /// The versions that may break clients of the present stable, where the environment's gates would refuse them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "wire::versions")]
+    pub allow_breaking: Vec<Version>,
 }
 
 /// What stable serves.

@@ -9,11 +9,12 @@ use planner::names::Revision;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::policy::{GatesSpec, WindowSpec};
 use crate::status::MLEnvironmentStatus;
 use crate::{rules, wire};
 
 /// What holds for all models of an environment. Exactly one per environment, named like its folder.
-#[derive(CustomResource, KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(CustomResource, KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[kube(
     group = "aurora.io",
@@ -67,6 +68,15 @@ pub struct MLEnvironmentSpec {
     /// How much one commit may remove.
     #[serde(default)]
     pub removal: RemovalSpec,
+
+    /// When a commit may raise what a version is exposed to. A change counts from the next commit on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20), title = "a list of at most 20 windows")]
+    pub windows: Vec<WindowSpec>,
+
+    /// What is demanded of a raise besides. Absent: nothing. A change counts from the next commit on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gates: Option<GatesSpec>,
 }
 
 /// Where models serve.

@@ -28,6 +28,11 @@ pub(crate) fn versions(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// What a length of time looks like.
+pub(crate) const SPAN: &str = "^[1-9][0-9]{0,5}[mhd]$";
+/// A length of time in words.
+pub(crate) const SPAN_WORDS: &str = "a length of time from 1m to 366d, e.g. 90m, 8h or 14d";
+
 /// What a digest looks like.
 pub(crate) const DIGEST: &str = "^sha256:[0-9a-f]{64}$";
 /// A digest in words.

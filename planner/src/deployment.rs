@@ -64,6 +64,8 @@ pub struct Deployment<P> {
     pub suspend: Option<String>,
     /// The versions that may not be pinned until their line is lifted. None is pinned here.
     pub rejected: Vec<Version>,
+    /// The versions that may break clients of the present stable.
+    pub allow_breaking: Vec<Version>,
 }
 
 /// By what the number of replicas follows the load.

@@ -28,6 +28,9 @@ pub struct Desired {
     /// history, or one whose folder was not understood.
     #[serde(default)]
     pub allowed: Option<AllowedRemovals>,
+    /// Why the commits that last changed manifests override windows, of those that do and were asked.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub overrides: BTreeMap<Revision, String>,
 }
 
 /// What the commit that `removal.allow` names declares in this environment.

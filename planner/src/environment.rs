@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::gates::Gates;
 use crate::names::{EnvironmentName, Revision};
+use crate::window::Window;
 
 /// The spec of an MLEnvironment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +23,22 @@ pub struct Environment {
     pub registry_path: Option<String>,
     /// How much one commit may remove.
     pub removal: RemovalLimits,
+    /// When a commit may raise what a version is exposed to.
+    #[serde(default)]
+    pub windows: Vec<Window>,
+    /// What it demands of a raise besides; absent: nothing.
+    #[serde(default)]
+    pub gates: Option<Gates>,
+}
+
+impl Environment {
+    /// Returns this environment with another one's word on raises.
+    #[must_use]
+    pub fn with_policy_of(mut self, other: &Self) -> Self {
+        self.windows.clone_from(&other.windows);
+        self.gates.clone_from(&other.gates);
+        self
+    }
 }
 
 /// Where models serve.

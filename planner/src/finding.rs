@@ -42,6 +42,14 @@ pub enum Reason {
     VersionHasOtherInputs,
     /// A commit removes more than the environment allows.
     RemovalRefused,
+    /// A commit raises a version's share of the requests by more than the environment allows at once.
+    WeightStepTooLarge,
+    /// A version's signature breaks clients of the present stable.
+    SignatureBreaking,
+    /// A version's metric is worse than that of the present stable on the same holdout.
+    MetricWorse,
+    /// Something is not known that the environment asks for before a version gets more requests.
+    GateUnknown,
     /// The file that a job trains on is missing or not what it should be.
     DatasetUnusable,
     /// A training run failed in a way that only a person can mend.
@@ -88,6 +96,10 @@ impl Reason {
             | Self::VersionMissing
             | Self::VersionHasOtherInputs
             | Self::RemovalRefused
+            | Self::WeightStepTooLarge
+            | Self::SignatureBreaking
+            | Self::MetricWorse
+            | Self::GateUnknown
             | Self::DatasetUnusable
             | Self::SourceUnavailable
             | Self::StorageUnavailable
@@ -129,6 +141,18 @@ impl Reason {
                 | Self::UnreadableObject
                 | Self::Drifted
                 | Self::DriftLeft
+        )
+    }
+
+    /// Says whether the environment's policy stops something: it is that of the last applied commit.
+    pub const fn is_of_policy(self) -> bool {
+        matches!(
+            self,
+            Self::RemovalRefused
+                | Self::WeightStepTooLarge
+                | Self::SignatureBreaking
+                | Self::MetricWorse
+                | Self::GateUnknown
         )
     }
 

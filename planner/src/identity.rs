@@ -10,8 +10,10 @@ use serde_json::{Value, json};
 use crate::deployment::{DeclaredDeployment, Pin};
 use crate::desired::Desired;
 use crate::environment::{Drift, Environment, Target};
+use crate::gates::Gates;
 use crate::names::{Digest, ModelName};
 use crate::training::{self, Container, DataSource, Derivation, Feature, Fit, Holdout, RunPolicy, Training};
+use crate::window::Window;
 
 /// Returns the hash of what a run is declared to be trained from (docs/design.md, "Training identity").
 ///
@@ -86,6 +88,12 @@ impl PlanHash {
         if environment.drift != Drift::default() {
             document["drift"] = json!(environment.drift.as_str());
         }
+        if !environment.windows.is_empty() {
+            document["windows"] = environment.windows.iter().map(window).collect();
+        }
+        if let Some(gates) = &environment.gates {
+            document["gates"] = self::gates(gates);
+        }
         let mut text = String::new();
         write_canonical(&document, &mut text);
         for (place, leaf) in &mut self.leaves {
@@ -108,6 +116,37 @@ impl Leaf {
             Digest::of(lines.collect::<String>().as_bytes())
         })
     }
+}
+
+fn window(window: &Window) -> Value {
+    let Window {
+        kind,
+        schedule,
+        duration,
+        reason: _,
+    } = window;
+    let schedule = schedule.text();
+    json!({
+        "type": kind.as_str(),
+        "cron": schedule.cron,
+        "timeZone": schedule.time_zone,
+        "duration": duration.to_string(),
+    })
+}
+
+fn gates(gates: &Gates) -> Value {
+    let Gates {
+        signature,
+        metric,
+        max_weight_step,
+        on_unknown,
+    } = gates;
+    json!({
+        "signature": signature.as_str(),
+        "tolerancePercent": metric.map(f64::from),
+        "maxWeightStep": max_weight_step.percent(),
+        "onUnknown": on_unknown.as_str(),
+    })
 }
 
 /// Returns the hash of what is declared of each model.
@@ -244,6 +283,10 @@ fn deployment_document(deployment: &DeclaredDeployment) -> Value {
     if !deployment.rejected.is_empty() {
         let rejected = deployment.rejected.iter().map(ToString::to_string);
         document["rejected"] = rejected.collect();
+    }
+    if !deployment.allow_breaking.is_empty() {
+        let allowed = deployment.allow_breaking.iter().map(ToString::to_string);
+        document["allowBreaking"] = allowed.collect();
     }
     let operation = deployment.operation();
     if !operation.is_default() {

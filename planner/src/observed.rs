@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::deployment::ResolvedDeployment;
 use crate::environment::Environment;
+use crate::gates::Facts;
 use crate::names::{Digest, ModelName, ObjectName, Revision, Track, Version};
 use crate::rollout;
 use crate::runs;
@@ -27,6 +28,22 @@ pub struct Observed {
     pub datasets: Arc<BTreeSet<Digest>>,
     /// How many MLDeployment objects there are beside those above, of which nothing is to be decided.
     pub elsewhere: usize,
+    /// What gates ask of versions, for every model of which a pin changes.
+    pub facts: BTreeMap<ModelName, Facts>,
+    /// Whether what the environment says of raises counts for the commit at hand.
+    pub policy: PolicyAge,
+}
+
+/// Since when the environment says what it says of raises: no commit is judged by what it brought along itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PolicyAge {
+    /// A commit before the one at hand said so.
+    Older,
+    /// The commit at hand does. It counts from the next one on, or once that commit is through.
+    #[default]
+    New,
+    /// The same, and it holds something back that is not among what is decided about here, or may.
+    NewAndHolds,
 }
 
 /// An MLDeployment object as the reconciler writes it: everything but the status.
@@ -42,7 +59,11 @@ pub struct DeploymentObject {
     pub canary_revision: Option<Revision>,
     /// The canary digest that was aborted (`aurora.io/abort`); it serves no request until the pin changes or leaves.
     pub abort: Option<Digest>,
-    /// What keeps the object from what Git says (`aurora.io/stopped`, `aurora.io/waiting`).
+    /// Why the commit that last changed this model's manifest overrides the windows that would have held it
+    /// (`aurora.io/overridden`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overridden: Option<String>,
+    /// What keeps the object from what Git says (`aurora.io/stopped`, `aurora.io/waiting`, `aurora.io/held`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub behind: Option<Behind>,
 }
@@ -54,6 +75,8 @@ pub enum Behind {
     Stopped(String),
     /// It goes on by itself.
     Waits(String),
+    /// Somebody wants it so, and it goes on once that is over.
+    Held(String),
 }
 
 /// An MLDeployment object and its status.

@@ -177,6 +177,7 @@ impl Part {
             deployments: pick(self.names(Kind::Deployment), &whole.deployments),
             trainings: pick(self.names(Kind::Training), &whole.trainings),
             allowed: whole.allowed.clone(),
+            overrides: BTreeMap::new(),
         }
     }
 
@@ -190,6 +191,8 @@ impl Part {
             models: pick(self.models.iter(), &whole.models),
             datasets: whole.datasets.clone(),
             elsewhere: objects - deployments.len(),
+            facts: BTreeMap::new(),
+            policy: whole.policy,
             deployments,
             trainings,
         }

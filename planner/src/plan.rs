@@ -4,6 +4,7 @@ mod aborts;
 mod aliases;
 mod dependence;
 mod deployments;
+mod exposure;
 mod index;
 mod moves;
 mod pins;
@@ -23,8 +24,10 @@ use crate::desired::Desired;
 use crate::environment::Environment;
 use crate::finding::Finding;
 use crate::names::{Digest, ModelName, ObjectName, Revision, Track, Version};
-use crate::observed::{DeploymentObject, Observed, ObservedAlias, TrainingObject};
+use crate::observed::{DeploymentObject, Observed, ObservedAlias, PolicyAge, TrainingObject};
+use crate::window::Closed;
 pub use dependence::Undone;
+use deployments::Decided as Deployment;
 use index::Index;
 pub use removals::refused;
 pub use stand_in::is_stand_in;
@@ -88,6 +91,9 @@ pub enum Action {
         to: ResolvedPin,
         /// The commit that pinned it.
         revision: Revision,
+        /// Why the model's commit overrides windows, if it does.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        overridden: Option<String>,
     },
     /// Takes an alias away: its track serves nothing any more.
     RemoveAlias {
@@ -155,6 +161,17 @@ pub enum Waiting {
         /// The MLDeployment object that still serves it.
         holder: ObjectName,
     },
+    /// A track gets more requests as soon as the environment's windows allow it (`WindowClosed`).
+    ForWindow {
+        /// The deployment.
+        deployment: ObjectName,
+        /// The track.
+        track: Track,
+        /// The version that waits.
+        version: Version,
+        /// Why it waits, and until when.
+        closed: Closed,
+    },
     /// The object serves a model that is no longer declared and may not go yet.
     ToLeave {
         /// The deployment.
@@ -198,6 +215,7 @@ impl Action {
                     stable_revision,
                     canary_revision,
                     abort,
+                    overridden,
                     behind: _,
                 } = &**object;
                 from.spec == *spec
@@ -205,6 +223,7 @@ impl Action {
                     && from.stable_revision == *stable_revision
                     && from.canary_revision == *canary_revision
                     && from.abort == *abort
+                    && from.overridden == *overridden
             }
             Self::PutTraining {
                 from: Some(from),
@@ -240,7 +259,10 @@ impl Waiting {
     /// Says whether something that a commit declares is not written yet.
     pub const fn stops_commit(&self) -> bool {
         match self {
-            Self::ForVersion { .. } | Self::ForModel { .. } | Self::ToLeave { .. } => true,
+            Self::ForVersion { .. }
+            | Self::ForModel { .. }
+            | Self::ForWindow { .. }
+            | Self::ToLeave { .. } => true,
             Self::ForTrack { .. } => false,
         }
     }
@@ -251,6 +273,7 @@ impl Waiting {
             Self::ForVersion { deployment, .. }
             | Self::ForTrack { deployment, .. }
             | Self::ForModel { deployment, .. }
+            | Self::ForWindow { deployment, .. }
             | Self::ToLeave { deployment, .. } => deployment,
         }
     }
@@ -286,6 +309,12 @@ fn unsuspended(desired: &Desired, observed: &Observed, now: Timestamp) -> Plan {
     let aliases = aliases::decide(desired, observed, &index, &deployments, &removals);
 
     let mut environment = desired.environment.clone();
+    if let Some(last) = &observed.environment
+        && (observed.policy == PolicyAge::NewAndHolds
+            || observed.policy == PolicyAge::New && deployments.iter().any(Deployment::is_held))
+    {
+        environment = environment.with_policy_of(last);
+    }
     if let (Some(_), Some(last)) = (&removals.refused, &observed.environment) {
         // A commit is judged by the policy before it, and stays the commit that is judged until it removes nothing
         // more or is allowed: limits that it brought along must not count at the next pass.

@@ -222,6 +222,7 @@ fn carry_out(action: &Action, desired: &Desired, world: World<'_>, now: Timestam
             from,
             to,
             revision,
+            overridden,
         } => store.move_alias(
             model,
             *track,
@@ -234,6 +235,9 @@ fn carry_out(action: &Action, desired: &Desired, world: World<'_>, now: Timestam
                 to: Some(to.version.clone()),
                 digest: Some(to.digest),
                 revision: Some(revision.clone()),
+                reason: overridden
+                    .as_ref()
+                    .map(|reason| format!("windows overridden: {reason}")),
                 ..entry(Event::Moved, *track)
             },
         )?,
@@ -291,11 +295,13 @@ mod tests {
                 route: None,
                 suspend: None,
                 rejected: Vec::new(),
+                allow_breaking: Vec::new(),
             },
             revision: revision.parse().unwrap(),
             stable_revision: revision.parse().unwrap(),
             canary_revision: None,
             abort: None,
+            overridden: None,
             behind: None,
         }
     }

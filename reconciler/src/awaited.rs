@@ -59,6 +59,9 @@ fn in_training(desired: &Desired, waiting: &Waiting) -> Option<AwaitedPin> {
             version: version.clone(),
             is_in_training: true,
         }),
-        Waiting::ForTrack { .. } | Waiting::ForModel { .. } | Waiting::ToLeave { .. } => None,
+        Waiting::ForTrack { .. }
+        | Waiting::ForModel { .. }
+        | Waiting::ForWindow { .. }
+        | Waiting::ToLeave { .. } => None,
     }
 }

@@ -46,7 +46,8 @@ impl Facts {
                 goes_on: matches!(facts, Self::Reconciling(..)),
             },
             (Some(Behind::Waits(what)), Self::Ready(..)) => Self::Reconciling("Waiting", what.clone()),
-            (Some(Behind::Waits(_)) | None, facts) => facts,
+            (Some(Behind::Held(what)), Self::Ready(..)) => Self::Held("Held", what.clone()),
+            (Some(Behind::Waits(_) | Behind::Held(_)) | None, facts) => facts,
         }
     }
 

@@ -162,6 +162,7 @@ fn answer_from(opened: &Opened, request: Request, output: &mut Output) -> Result
         Request::Folder { commit, path } => done(output, &opened.folder(commit, &path)?),
         Request::Folders { commit, path } => done(output, &opened.folders(commit, &path)?),
         Request::Time { commit } => done(output, &opened.commit(commit)?.time().seconds()),
+        Request::Trailer { commit, name } => done(output, &opened.trailer(commit, &name)?),
         Request::Difference { path, old, new } => {
             done(output, &difference::difference(opened, &path, old, new)?)
         }

@@ -20,10 +20,6 @@ pub use memory::MemoryStore;
 
 /// An object as the reconciler writes it: everything but the status.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all are of the large kinds, and one at a time is written"
-)]
 pub enum Object {
     /// An MLEnvironment.
     Environment(Environment),

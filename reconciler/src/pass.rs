@@ -8,6 +8,7 @@ mod findings;
 mod histories;
 mod looking;
 mod outcome;
+mod policy;
 mod retry;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,11 +26,13 @@ use planner::part::Part;
 use planner::plan::plan;
 use registry::{DatasetRoots, Observer, Store, StoreError};
 
+use self::policy::{Heard, policy_age};
 use crate::apply::{World, apply};
 use crate::awaited::awaited;
 use crate::clock::Clock;
 use crate::objects::ObjectStore;
 use crate::observe::{Decidable, Looks};
+use crate::policy::look;
 use crate::report::{Told, report};
 use crate::resolve::{DataDigests, Resolver, Touched};
 use crate::source::{Relation, Source, SourceError};
@@ -65,6 +68,10 @@ pub struct Reconciler {
     zones: Zones,
     clock: Clock,
     retries: Retries,
+    /// What a commit brought along of what is said of raises, until it counts.
+    heard: Option<Heard>,
+    /// When what a window holds is to be looked at again.
+    wake_at: Option<Timestamp>,
     /// What is wrong with the commit as a whole, or keeps it from being read.
     of_commit: BTreeSet<Finding>,
     /// What is wrong with no single model.
@@ -120,6 +127,8 @@ impl Reconciler {
             zones: Zones::default(),
             clock: Clock::default(),
             retries: Retries::default(),
+            heard: None,
+            wake_at: None,
             of_commit: BTreeSet::new(),
             beside: BTreeSet::new(),
             unseen: None,
@@ -190,6 +199,7 @@ impl Reconciler {
             models: self.retries.due(now),
             is_due: self.told.is_none(),
         };
+        scope.models.extend(self.past_edge(now));
         // Reads the objects.
         if !self.observe_objects(&mut scope, now) {
             pass.is_cut_short = true;
@@ -341,6 +351,8 @@ impl Reconciler {
     fn declare(&mut self, touched: Touched, scope: &mut Scope) {
         let desired = self.resolver.resolution().desired.as_ref();
         scope.is_due = true;
+        // What was held is judged by what this commit finds.
+        scope.models.extend(self.held_models());
         let ids: Vec<ObjectId> = match touched {
             Touched::Manifests(ids) => ids.into_iter().collect(),
             Touched::Everything => {
@@ -367,11 +379,7 @@ impl Reconciler {
         };
         let environment = whole.environment.clone();
         let part = self.view.links.part(models);
-        let Decidable {
-            mut desired,
-            observed,
-            unreadable,
-        } = match self
+        let mut decidable = match self
             .awaited
             .as_ref()
             .map_or(Ok(()), |admit| admit())
@@ -390,7 +398,23 @@ impl Reconciler {
             }
         };
         self.awaited = None;
-        self.zones.read_all(&mut desired);
+        let is_unsure = !decidable.unreadable.is_empty();
+        let (heard, age) = policy_age(
+            self.heard.take(),
+            whole,
+            &self.view,
+            &self.standing,
+            &part,
+            is_unsure,
+        );
+        (self.heard, decidable.observed.policy) = (heard, age);
+        let store = self.registry.store();
+        look(&mut decidable, store, &self.source, &mut self.zones, now);
+        let Decidable {
+            desired,
+            observed,
+            unreadable,
+        } = decidable;
         for model in &part.models {
             self.undone.remove(&Some(model.clone()));
         }
@@ -434,6 +458,11 @@ impl Reconciler {
                 pass.drifted.push((model.clone(), is_drifted));
             }
         }
+        let last = observed.environment.iter();
+        let windows = last
+            .chain([&desired.environment])
+            .flat_map(|known| &known.windows);
+        self.note_wake(&windows.cloned().collect::<Vec<_>>(), now);
         let deployments = observed.deployments.values();
         let live: BTreeMap<&ModelName, Live> = deployments
             .map(|found| (&found.object.spec.model, Live::of(found.status.as_ref())))
@@ -515,6 +544,7 @@ impl Reconciler {
         pass.is_cut_short |= findings.any(|finding| !finding.reason.stands());
         self.standing.set_general(self.general());
         let desired = self.resolver.resolution().desired.as_ref();
+        pass.wakes_at = self.wake_at;
         pass.doubt = self.clock.judge(&self.view, desired, now);
         let told = Told::of(pass, &self.standing, &self.view);
         if self.told.as_ref() == Some(&told) && pass.applied.done.is_empty() {
@@ -541,37 +571,6 @@ impl Reconciler {
                 pass.is_cut_short = true;
             }
         }
-    }
-
-    /// Returns what is wrong with no single manifest.
-    fn general(&self) -> BTreeSet<Finding> {
-        let mut general = self.of_commit.clone();
-        general.extend(self.beside.iter().cloned());
-        general.extend(self.unseen.iter().cloned());
-        general.extend(self.undone.values().flatten().cloned());
-        general.extend(self.unreadable());
-        general
-    }
-
-    /// Returns what is told of objects that make no sense. One that a manifest declares is made anew from it.
-    fn unreadable(&self) -> impl Iterator<Item = Finding> {
-        let desired = self.resolver.resolution().desired.as_ref();
-        let is_declared = move |id: &ObjectId| {
-            desired.is_none_or(|desired| match id.kind {
-                Kind::Environment => desired.environment.name.as_str() == id.name.as_str(),
-                Kind::Deployment => desired.deployments.contains_key(&id.name),
-                Kind::Training => desired.trainings.contains_key(&id.name),
-            })
-        };
-        let unreadable = self.target.unreadable().into_iter();
-        let unreadable = unreadable.filter(move |(id, _)| !is_declared(id));
-        unreadable.map(|(id, why)| Finding {
-            location: None,
-            reason: Reason::UnreadableObject,
-            message: format!("carries this environment's label, makes no sense ({why}), and no manifest says what it should be"),
-            hint: format!("kubectl delete {} {}, or take the label away; nothing is done with it", id.kind.as_str().to_lowercase(), id.name),
-            subject: id.into(),
-        })
     }
 
     /// A registry is opened at the start; a commit that names another one counts from the next start on.

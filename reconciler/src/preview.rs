@@ -18,6 +18,7 @@ use crate::diff::{Intents, intents};
 use crate::objects::{ObjectStore, TargetError};
 use crate::observe::Looks;
 use crate::pass::{Locate, moved_registry};
+use crate::policy::look;
 use crate::resolve::{DataDigests, Resolution, Resolver};
 use crate::source::{Follow, Remembered, Repository, Source, SourceError};
 use crate::view::View;
@@ -315,7 +316,13 @@ pub fn against(
     view.declare(Some(&desired), deployments.chain(trainings), &mut models);
     let part = view.links.part(&models);
     let mut decidable = Looks::observe(&mut view, &registry, &part, &desired)?;
-    Zones::default().read_all(&mut decidable.desired);
+    look(
+        &mut decidable,
+        registry.store(),
+        &source,
+        &mut Zones::default(),
+        now,
+    );
     let mut plan = plan(&decidable.desired, &decidable.observed, now);
     plan.findings.extend(findings);
     let declared = locate(&desired.environment);

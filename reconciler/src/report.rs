@@ -27,6 +27,7 @@ pub(crate) struct Told {
     is_cut_short: bool,
     doubt: Option<Doubt>,
     standing: u64,
+    wakes_at: Option<Timestamp>,
     objects: (usize, usize),
 }
 
@@ -38,6 +39,7 @@ impl Told {
             is_cut_short: pass.is_cut_short,
             doubt: pass.doubt,
             standing: standing.changes(),
+            wakes_at: pass.wakes_at,
             objects: (view.observed.deployments.len(), view.observed.trainings.len()),
         }
     }
@@ -100,7 +102,7 @@ pub(crate) fn report(pass: &Pass, standing: &Standing, view: &View, now: Timesta
             waiting: count(standing.waiting_count()),
         },
         requested_at: None,
-        next_wake_up: None,
+        next_wake_up: pass.wakes_at,
         history,
     }
 }

@@ -453,6 +453,7 @@ fn folder_missing(
             revision: revision.clone(),
             environment: environment.clone(),
             allowed: None,
+            overrides: BTreeMap::new(),
             completeness: Completeness::Partial,
             deployments: BTreeMap::new(),
             trainings: BTreeMap::new(),

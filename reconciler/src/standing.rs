@@ -21,6 +21,10 @@ pub struct AwaitedPin {
     pub is_in_training: bool,
 }
 
+fn is_for_window(waiting: &Waiting) -> bool {
+    matches!(waiting, Waiting::ForWindow { .. })
+}
+
 /// How everything stands. Changed model by model.
 #[derive(Debug, Clone, Default)]
 pub struct Standing {
@@ -74,6 +78,24 @@ impl Standing {
     /// Returns what has a finding or waits.
     pub(crate) fn subjects(&self) -> impl Iterator<Item = &ObjectId> {
         self.found.keys().chain(self.waiting.keys())
+    }
+
+    /// Returns what the environment's policy holds back.
+    pub(crate) fn held(&self) -> impl Iterator<Item = &ObjectId> {
+        let by_gate = self.found.iter().filter(|(_, found)| {
+            let mut found = found.iter();
+            found.any(|finding| finding.reason.is_of_policy())
+        });
+        let by_window = self
+            .waiting
+            .iter()
+            .filter(|(_, waiting)| waiting.iter().any(is_for_window));
+        by_gate.map(|(id, _)| id).chain(by_window.map(|(id, _)| id))
+    }
+
+    /// Says whether anything goes on once a window allows it.
+    pub(crate) fn waits_for_window(&self) -> bool {
+        self.waiting().any(is_for_window)
     }
 
     /// Counts the changes of what stops and what waits.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use planner::desired::Desired;
+use planner::environment::Environment;
 use planner::schedule::{ZoneRules, bundled_edition, is_zone};
 use planner::training::Training;
 
@@ -122,6 +123,15 @@ impl Zones {
     pub fn read_all(&mut self, desired: &mut Desired) {
         for declared in desired.trainings.values_mut() {
             self.read(&mut declared.spec);
+        }
+        self.read_windows(&mut desired.environment);
+    }
+
+    /// Lets the windows of an environment be read by the system's rules.
+    pub(crate) fn read_windows(&mut self, environment: &mut Environment) {
+        for window in &mut environment.windows {
+            let rules = self.rules(&window.schedule.text().time_zone);
+            window.schedule.read_by(rules);
         }
     }
 

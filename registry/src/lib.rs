@@ -21,6 +21,7 @@ pub mod artifact;
 mod collect;
 mod dataset;
 mod error;
+mod facts;
 pub mod files;
 mod gate;
 pub mod history;

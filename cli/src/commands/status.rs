@@ -164,6 +164,7 @@ pub(crate) fn behind(deployment: &MLDeployment) -> Option<String> {
     Some(match crds::convert::behind(&deployment.metadata)? {
         Behind::Stopped(what) => format!("stopped: {what}"),
         Behind::Waits(what) => format!("waits: {what}"),
+        Behind::Held(what) => format!("held: {what}"),
     })
 }
 

@@ -28,6 +28,10 @@ const ABORT: &str = "aurora.io/abort";
 const STOPPED: &str = "aurora.io/stopped";
 /// What comes first before the object is what Git says.
 const WAITING: &str = "aurora.io/waiting";
+/// What holds an object back by somebody's will.
+const HELD: &str = "aurora.io/held";
+/// Why a commit overrides the windows that would have held it.
+const OVERRIDDEN: &str = "aurora.io/overridden";
 /// The version that a job's are compared with.
 const BASELINE: &str = "aurora.io/baseline";
 /// The committer time of [`REVISION`], RFC 3339 in UTC.
@@ -51,14 +55,15 @@ pub fn deployment_object(
                 route,
                 suspend,
                 rejected,
+                allow_breaking,
             },
         revision,
         stable_revision,
         canary_revision,
         abort,
+        overridden,
         behind,
     } = object;
-    let (stopped, waiting) = said(behind.as_ref());
     let spec = MLDeploymentSpec {
         model_name: model.clone(),
         stable: StableSpec {
@@ -83,14 +88,15 @@ pub fn deployment_object(
         route: pod::route_spec(route.as_deref()),
         suspend: suspend.clone(),
         rejected: rejected.clone(),
+        allow_breaking: allow_breaking.clone(),
     };
     let annotations = [
         (REVISION, Some(revision.to_string())),
         (STABLE_REVISION, Some(stable_revision.to_string())),
         (CANARY_REVISION, canary_revision.as_ref().map(ToString::to_string)),
         (ABORT, abort.map(|digest| digest.to_string())),
-        (STOPPED, stopped),
-        (WAITING, waiting),
+        (OVERRIDDEN, overridden.clone()),
+        behind.as_ref().map_or((STOPPED, None), said),
     ];
     MLDeployment {
         metadata: metadata(name.as_str(), environment, annotations),
@@ -99,13 +105,14 @@ pub fn deployment_object(
     }
 }
 
-/// Returns what [`STOPPED`] and [`WAITING`] say.
-fn said(behind: Option<&Behind>) -> (Option<String>, Option<String>) {
-    match behind {
-        Some(Behind::Stopped(what)) => (Some(what.clone()), None),
-        Some(Behind::Waits(what)) => (None, Some(what.clone())),
-        None => (None, None),
-    }
+/// Returns the annotation that says what keeps an object from what Git says.
+fn said(behind: &Behind) -> (&'static str, Option<String>) {
+    let (annotation, what) = match behind {
+        Behind::Stopped(what) => (STOPPED, what),
+        Behind::Waits(what) => (WAITING, what),
+        Behind::Held(what) => (HELD, what),
+    };
+    (annotation, Some(what.clone()))
 }
 
 /// Reads an MLDeployment that the reconciler wrote.
@@ -123,6 +130,7 @@ pub fn read_deployment_object(object: &MLDeployment) -> Result<DeploymentObject,
         route,
         suspend,
         rejected,
+        allow_breaking,
     } = &object.spec;
     let canary = canary
         .as_ref()
@@ -152,11 +160,13 @@ pub fn read_deployment_object(object: &MLDeployment) -> Result<DeploymentObject,
             route: pod::route(route.as_ref()),
             suspend: suspend.clone(),
             rejected: rejected.clone(),
+            allow_breaking: allow_breaking.clone(),
         },
         revision: required(&object.metadata, REVISION)?,
         stable_revision: required(&object.metadata, STABLE_REVISION)?,
         canary_revision: optional(&object.metadata, CANARY_REVISION)?,
         abort: optional(&object.metadata, ABORT)?,
+        overridden: optional(&object.metadata, OVERRIDDEN)?,
         behind: behind(&object.metadata),
     })
 }
@@ -174,7 +184,6 @@ pub fn training_object(
         baseline,
         behind,
     } = object;
-    let (stopped, waiting) = said(behind.as_ref());
     let annotations = [
         (REVISION, Some(revision.to_string())),
         (
@@ -182,8 +191,7 @@ pub fn training_object(
             Some(committed_at.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
         ),
         (BASELINE, baseline.as_ref().map(ToString::to_string)),
-        (STOPPED, stopped),
-        (WAITING, waiting),
+        behind.as_ref().map_or((STOPPED, None), said),
     ];
     MLTrainingJob {
         metadata: metadata(name.as_str(), environment, annotations),
@@ -250,7 +258,9 @@ fn metadata<const N: usize>(
 pub fn behind(metadata: &ObjectMeta) -> Option<Behind> {
     let annotations = metadata.annotations.as_ref()?;
     let stopped = annotations.get(STOPPED).cloned().map(Behind::Stopped);
-    stopped.or_else(|| annotations.get(WAITING).cloned().map(Behind::Waits))
+    let waits = || annotations.get(WAITING).cloned().map(Behind::Waits);
+    let held = || annotations.get(HELD).cloned().map(Behind::Held);
+    stopped.or_else(waits).or_else(held)
 }
 
 fn resolved(version: &Version, digest: Option<Digest>, field: &str) -> Result<ResolvedPin, Problem> {

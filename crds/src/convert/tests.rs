@@ -8,6 +8,7 @@ use expect_test::expect;
 use planner::Timestamp;
 use planner::deployment::{Autoscaling, Canary, Deployment, ResolvedPin};
 use planner::environment::{Drift, Environment, RemovalLimits};
+use planner::gates::{Gates, OnFault, Tolerance};
 use planner::names::{Digest, EnvironmentName, ObjectName, Weight};
 use planner::observed::{Behind, DeploymentObject, TrainingObject};
 use planner::per_track::PerTrack;
@@ -20,6 +21,7 @@ use planner::training::{
     Algorithm, Concurrency, Container, DataSource, Dataset, Derivation, Evaluation, Feature, Fit, Holdout,
     Metric, RunPolicy, Target as TrainingTarget, Training,
 };
+use planner::window::{Window, WindowKind};
 
 use super::*;
 use crate::{MLTrainingJob, status};
@@ -63,12 +65,36 @@ fn deployment_of(canary: Option<u64>) -> DeploymentObject {
             route: canary.map(|_| Box::new(route())),
             suspend: canary.is_none().then(|| "freeze".to_owned()),
             rejected: canary.map(|_| pin(3).version).into_iter().collect(),
+            allow_breaking: canary.map(|_| pin(2).version).into_iter().collect(),
         },
         revision: "a".repeat(40).parse().unwrap(),
         stable_revision: "b".repeat(40).parse().unwrap(),
         canary_revision: canary.map(|_| "c".repeat(40).parse().unwrap()),
         abort: canary.map(|_| Digest::of(b"aborted")),
+        overridden: canary.map(|_| "stop the bleeding".to_owned()),
         behind: canary.map(|_| Behind::Stopped("VersionMissing: canary: v1".to_owned())),
+    }
+}
+
+fn window() -> Window {
+    let text = ScheduleText {
+        cron: "0 18 * * FRI".to_owned(),
+        time_zone: "Europe/Paris".to_owned(),
+    };
+    Window {
+        kind: WindowKind::Deny,
+        schedule: text.try_into().unwrap(),
+        duration: "62h".parse().unwrap(),
+        reason: Some("weekend".to_owned()),
+    }
+}
+
+fn gates() -> Gates {
+    Gates {
+        signature: OnFault::Allow,
+        metric: Some(Tolerance::try_from(0.5).unwrap()),
+        max_weight_step: Weight::try_from(25).unwrap(),
+        on_unknown: OnFault::Allow,
     }
 }
 
@@ -259,6 +285,8 @@ fn objects_read_back_as_what_was_written() {
             target,
             drift,
             suspend: registry_path.clone(),
+            windows: registry_path.iter().map(|_| window()).collect(),
+            gates: registry_path.as_ref().map(|_| gates()),
             registry_path,
             removal,
         };
@@ -326,6 +354,7 @@ fn object_file_is_a_custom_resource() {
             "annotations": {
               "aurora.io/abort": "sha256:a2d1c681df8f5f5a9483a24551ac1e27b535043cf09a8fbf733f8aa195874988",
               "aurora.io/canary-revision": "cccccccccccccccccccccccccccccccccccccccc",
+              "aurora.io/overridden": "stop the bleeding",
               "aurora.io/revision": "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
               "aurora.io/stable-revision": "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb",
               "aurora.io/stopped": "VersionMissing: canary: v1"
@@ -401,6 +430,9 @@ fn object_file_is_a_custom_resource() {
             },
             "rejected": [
               "v20261101-030000"
+            ],
+            "allowBreaking": [
+              "v20261101-020000"
             ]
           }
         }"#]]

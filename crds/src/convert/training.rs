@@ -115,14 +115,18 @@ fn fit(algorithm: Option<Algorithm>, container: Option<&ContainerSpec>) -> Resul
 fn schedule(spec: &ScheduleSpec, knows: KnowsZone<'_>) -> Result<RunPolicy, Problem> {
     let zone = &spec.time_zone;
     if !is_zone(zone) && !knows(zone) {
-        let hint = match crate::parse::nearest(zone, zone_names()) {
-            Some(near) => format!("did you mean {near}?"),
-            None => "write an IANA time zone, e.g. Europe/Paris".to_owned(),
-        };
-        let message = format!("{zone:?} is no IANA time zone");
-        return Err(Problem::new("spec.schedule.timeZone", message, hint));
+        return Err(no_zone(zone, "spec.schedule.timeZone"));
     }
     written(spec, Schedule::check_dates)
+}
+
+/// Says that there is no such time zone.
+pub(super) fn no_zone(zone: &str, field: &str) -> Problem {
+    let hint = match crate::parse::nearest(zone, zone_names()) {
+        Some(near) => format!("did you mean {near}?"),
+        None => "write an IANA time zone, e.g. Europe/Paris".to_owned(),
+    };
+    Problem::new(field, format!("{zone:?} is no IANA time zone"), hint)
 }
 
 fn accepted_schedule(spec: &ScheduleSpec) -> Result<RunPolicy, Problem> {

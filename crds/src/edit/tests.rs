@@ -48,6 +48,7 @@ impl Content {
             route: None,
             suspend: None,
             rejected: self.rejected.clone(),
+            allow_breaking: Vec::new(),
         }
     }
 }

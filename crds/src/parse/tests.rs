@@ -5,6 +5,7 @@ mod cluster;
 mod documents;
 mod fields;
 mod limits;
+mod policy;
 mod rules;
 
 use std::fmt::Write as _;

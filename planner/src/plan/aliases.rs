@@ -148,6 +148,7 @@ fn follow(
                     from: alias.cloned(),
                     to: pin.clone(),
                     revision: revision.clone(),
+                    overridden: object.overridden.clone().filter(|_| object.revision == *revision),
                 });
             }
         }

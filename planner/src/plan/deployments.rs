@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::exposure::{Exposed, Policy, expose};
 use super::index::Index;
 use super::pins::{Context, Refusal, Resolution};
 use super::{Waiting, aborts};
@@ -40,6 +41,13 @@ impl Decided<'_> {
         self.after.as_ref().map(|after| &after.spec.model)
     }
 
+    /// Says whether the environment's policy holds something back.
+    pub(super) fn is_held(&self) -> bool {
+        let by_window = |waiting: &Waiting| matches!(waiting, Waiting::ForWindow { .. });
+        self.waiting.iter().any(by_window)
+            || self.findings.iter().any(|finding| finding.reason.is_of_policy())
+    }
+
     /// Says whether the object will serve this model.
     pub(super) fn serves(&self, model: &ModelName) -> bool {
         self.model() == Some(model)
@@ -65,7 +73,8 @@ pub(super) fn decide<'a>(
     index: &Index<'a>,
     now: Timestamp,
 ) -> Vec<Decided<'a>> {
-    let decide = |(name, declared)| one(name, declared, desired, observed, index, now);
+    let policy = Policy::new(desired, observed, now);
+    let decide = |(name, declared)| one(name, declared, desired, observed, index, &policy, now);
     desired.deployments.iter().map(decide).collect()
 }
 
@@ -75,6 +84,7 @@ fn one<'a>(
     desired: &'a Desired,
     observed: &'a Observed,
     index: &Index<'a>,
+    policy: &Policy<'_>,
     now: Timestamp,
 ) -> Decided<'a> {
     let model = &declared.spec.model;
@@ -128,7 +138,7 @@ fn one<'a>(
             object,
             now,
         };
-        let resolved = resolve(declared, &context, &mut decided);
+        let resolved = resolve(declared, &context, policy, &mut decided);
         decided.is_stopped = resolved.is_none();
         resolved.or_else(|| base.map(|base| base.object.clone()))
     };
@@ -163,9 +173,13 @@ pub(super) fn behind(findings: &[Finding], waiting: &[Waiting]) -> Option<Behind
     let stopped =
         finding.map(|finding| Behind::Stopped(cut(&format!("{}: {}", finding.reason, finding.message))));
     stopped.or_else(|| {
-        waiting
-            .first()
-            .map(|waiting| Behind::Waits(cut(&waiting.to_string())))
+        waiting.first().map(|waiting| match waiting {
+            Waiting::ForWindow { closed, .. } => Behind::Held(cut(&closed.to_string())),
+            Waiting::ForVersion { .. }
+            | Waiting::ForTrack { .. }
+            | Waiting::ForModel { .. }
+            | Waiting::ToLeave { .. } => Behind::Waits(cut(&waiting.to_string())),
+        })
     })
 }
 
@@ -178,6 +192,7 @@ pub(super) fn cut(text: &str) -> String {
 fn resolve(
     declared: &Declared<DeclaredDeployment>,
     context: &Context<'_>,
+    policy: &Policy<'_>,
     decided: &mut Decided<'_>,
 ) -> Option<DeploymentObject> {
     let spec = &declared.spec;
@@ -241,6 +256,11 @@ fn resolve(
     });
     let canary =
         canary.filter(|canary| canary.pin.digest != stable.digest && canary.pin.version != stable.version);
+    let Exposed {
+        stable,
+        canary,
+        overridden,
+    } = expose(policy, declared, context, (stable, canary), decided)?;
     let revision_of = |new: &ResolvedPin, old: Option<(&ResolvedPin, &Revision)>| match old {
         Some((old, revision)) if old.digest == new.digest && !stood_in(declared, revision) => {
             revision.clone()
@@ -268,9 +288,11 @@ fn resolve(
             route: spec.route.clone(),
             suspend: None,
             rejected,
+            allow_breaking: spec.allow_breaking.clone(),
         },
         revision: declared.revision.clone(),
         abort: None,
+        overridden,
         behind: None,
     })
 }
@@ -297,7 +319,7 @@ fn same_on_both(stable: &ResolvedPin, canary: &ResolvedPin) -> Refusal {
     }
 }
 
-fn finding(
+pub(super) fn finding(
     name: &ObjectName,
     declared: &Declared<DeclaredDeployment>,
     track: Track,

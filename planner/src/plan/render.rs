@@ -56,6 +56,7 @@ impl fmt::Display for Action {
                 from,
                 to,
                 revision: _,
+                overridden: _,
             } => {
                 write!(
                     f,
@@ -114,6 +115,15 @@ impl fmt::Display for Waiting {
                 f,
                 "MLDeployment/{deployment}: waits until MLDeployment/{holder} has left model {model}"
             ),
+            Self::ForWindow {
+                deployment,
+                track,
+                version,
+                closed,
+            } => write!(
+                f,
+                "MLDeployment/{deployment}: {track} waits with {version}: {closed}"
+            ),
             Self::ToLeave { deployment, model } => write!(
                 f,
                 "MLDeployment/{deployment}: goes on with model {model}, which is no longer declared, until that may go"
@@ -127,7 +137,9 @@ fn note(from: Option<&Behind>, to: Option<&Behind>) -> String {
     match (from, to) {
         (_, Some(Behind::Stopped(what))) => format!("is stopped: {what}"),
         (_, Some(Behind::Waits(_))) => "waits".to_owned(),
+        (_, Some(Behind::Held(what))) => format!("is held: {what}"),
         (Some(Behind::Stopped(_)), None) => "is no longer stopped".to_owned(),
+        (Some(Behind::Held(_)), None) => "is no longer held".to_owned(),
         (Some(Behind::Waits(_)) | None, None) => "waits no longer".to_owned(),
     }
 }
@@ -170,6 +182,13 @@ fn deployment(from: Option<&DeploymentObject>, to: &DeploymentObject) -> String 
         (old, Some(digest)) if old != Some(digest) => parts.push(format!("abort {}", digest.short())),
         (Some(_), None) => parts.push("abort lifted".to_owned()),
         (_, Some(_) | None) => {}
+    }
+    if let Some(reason) = to
+        .overridden
+        .as_ref()
+        .filter(|_| from.is_none_or(|from| from.overridden != to.overridden))
+    {
+        parts.push(format!("windows overridden ({reason})"));
     }
     let verb = if from.is_some() { "" } else { "create: " };
     format!("{verb}{} [{}]", parts.join(", "), to.revision.short())

@@ -3,6 +3,7 @@
 mod aborts;
 mod dating;
 mod exchanges;
+mod held;
 mod pins;
 mod removals;
 mod tracks;

@@ -88,6 +88,7 @@ fn deployment<P>(name: &str, stable: P, canary: Option<(P, u64)>) -> Deployment<
         route: None,
         suspend: None,
         rejected: Vec::new(),
+        allow_breaking: Vec::new(),
     }
 }
 
@@ -159,6 +160,7 @@ pub(crate) fn deployment_object(spec: ResolvedDeployment) -> DeploymentObject {
         revision: revision(1),
         stable_revision: revision(1),
         abort: None,
+        overridden: None,
         behind: None,
     }
 }
@@ -202,6 +204,8 @@ pub(crate) fn environment() -> Environment {
         suspend: None,
         registry_path: None,
         removal: RemovalLimits::default(),
+        windows: Vec::new(),
+        gates: None,
     }
 }
 
@@ -214,5 +218,6 @@ pub(crate) fn desired(n: u64) -> Desired {
         deployments: BTreeMap::new(),
         trainings: BTreeMap::new(),
         allowed: None,
+        overrides: BTreeMap::new(),
     }
 }

@@ -1,6 +1,6 @@
 //! Commits, and where a folder lies in one.
 
-use git2::{Commit, Tree};
+use git2::{Commit, Tree, message_trailers_strs};
 
 use super::branch;
 use super::entries::{EntryKind, kind_of};
@@ -10,6 +10,12 @@ use crate::source::protocol::{FoundFolder, GitError};
 
 /// The most folders that are named.
 const NAMED_MAX: usize = 100;
+
+/// The longest message that is looked through for trailers, in bytes.
+const MESSAGE_BYTES_MAX: usize = 64 << 10;
+
+/// How much of a trailer is taken, in characters.
+const TRAILER_LENGTH_MAX: usize = 256;
 
 impl Opened {
     pub(super) fn commit(&self, id: GitHash) -> Result<Commit<'_>, GitError> {
@@ -36,6 +42,31 @@ impl Opened {
                 Err(unborn @ GitError::Unborn { .. }) if text == "HEAD" => unborn,
                 Ok(_) | Err(_) => self.unreadable(text, &error),
             })
+    }
+
+    /// Reads a trailer of a commit's message: the last line of its name, in letters of either case, in the last paragraph.
+    ///
+    /// A message that is no UTF-8, or too long, has none.
+    pub(super) fn trailer(&self, commit: GitHash, name: &str) -> Result<Option<String>, GitError> {
+        let commit = self.commit(commit)?;
+        let message = commit.message_bytes();
+        let message = std::str::from_utf8(message).ok();
+        let message = message.filter(|message| message.len() <= MESSAGE_BYTES_MAX);
+        let Some(trailers) = message.and_then(|message| message_trailers_strs(message).ok()) else {
+            return Ok(None);
+        };
+        let mut newest_first = trailers.iter().rev();
+        let named = newest_first.find(|(key, _)| key.eq_ignore_ascii_case(name));
+        let value = named.map(|(_, value)| value.trim());
+        let value = value.filter(|value| !value.is_empty());
+        let plain = |value: &str| {
+            value
+                .chars()
+                .filter(|c| !c.is_control())
+                .take(TRAILER_LENGTH_MAX)
+                .collect()
+        };
+        Ok(value.map(plain))
     }
 
     /// Says whether a commit contains another one, as far as the clone goes back: a shallow one has left out what would

@@ -32,6 +32,8 @@ fn environment() -> Environment {
         suspend: None,
         registry_path: None,
         removal: RemovalLimits::default(),
+        windows: Vec::new(),
+        gates: None,
     }
 }
 
@@ -56,11 +58,13 @@ fn deployment(text: &str, stable: u8) -> Object {
             route: None,
             suspend: None,
             rejected: Vec::new(),
+            allow_breaking: Vec::new(),
         },
         revision: revision.parse().expect("a revision"),
         stable_revision: revision.parse().expect("a revision"),
         canary_revision: None,
         abort: None,
+        overridden: None,
         behind: None,
     };
     Object::Deployment(name(text), object)

@@ -1,12 +1,47 @@
 //! What a pass says of the registry, of the branch, and of what it could not do.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use planner::environment::Environment;
 use planner::finding::{Disposition, Finding, Reason};
-use planner::object::ObjectId;
+use planner::object::{Kind, ObjectId};
 
+use super::Reconciler;
 use crate::source::SourceError;
+
+impl Reconciler {
+    /// Returns what is wrong with no single manifest.
+    pub(super) fn general(&self) -> BTreeSet<Finding> {
+        let mut general = self.of_commit.clone();
+        general.extend(self.beside.iter().cloned());
+        general.extend(self.unseen.iter().cloned());
+        general.extend(self.undone.values().flatten().cloned());
+        general.extend(self.unreadable());
+        general
+    }
+
+    /// Returns what is told of objects that make no sense. One that a manifest declares is made anew from it.
+    fn unreadable(&self) -> impl Iterator<Item = Finding> {
+        let desired = self.resolver.resolution().desired.as_ref();
+        let is_declared = move |id: &ObjectId| {
+            desired.is_none_or(|desired| match id.kind {
+                Kind::Environment => desired.environment.name.as_str() == id.name.as_str(),
+                Kind::Deployment => desired.deployments.contains_key(&id.name),
+                Kind::Training => desired.trainings.contains_key(&id.name),
+            })
+        };
+        let unreadable = self.target.unreadable().into_iter();
+        let unreadable = unreadable.filter(move |(id, _)| !is_declared(id));
+        unreadable.map(|(id, why)| Finding {
+            location: None,
+            reason: Reason::UnreadableObject,
+            message: format!("carries this environment's label, makes no sense ({why}), and no manifest says what it should be"),
+            hint: format!("kubectl delete {} {}, or take the label away; nothing is done with it", id.kind.as_str().to_lowercase(), id.name),
+            subject: id.into(),
+        })
+    }
+}
 
 /// Says that the environment names another registry than the one in use, if it does.
 pub(crate) fn moved_registry(environment: &Environment, declared: &Path, used: &Path) -> Option<Finding> {

@@ -1,5 +1,6 @@
 //! Why a pass is run, and what came of it.
 
+use planner::Timestamp;
 use planner::clock::Doubt;
 use planner::names::{Digest, ModelName, Revision, Weight};
 use planner::rollout::{self, State};
@@ -33,6 +34,8 @@ pub struct Pass {
     pub doubt: Option<Doubt>,
     /// Whether it decided about anything.
     pub is_touched: bool,
+    /// When a window opens or closes that something waits for.
+    pub wakes_at: Option<Timestamp>,
     /// Whether there is more of a long history to read, for the next pass at once.
     pub is_walking: bool,
 }

@@ -106,6 +106,7 @@ pub(super) fn revise(
         deployments,
         trainings,
         allowed,
+        overrides: BTreeMap::new(),
     };
     match stamps {
         Stamps::Each { history, found } => restamp(&mut desired, history, found, &mut touched),

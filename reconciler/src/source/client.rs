@@ -281,6 +281,7 @@ fn what(request: &Request) -> String {
         Request::Find { text } => text.clone(),
         Request::Contains { head: commit, .. }
         | Request::Time { commit }
+        | Request::Trailer { commit, .. }
         | Request::Steps { head: commit, .. }
         | Request::Fork { head: commit, .. }
         | Request::Walk { from: commit, .. } => format!("the history of {}", &commit.to_string()[..10]),
@@ -310,6 +311,7 @@ fn patience(request: &Request) -> Patience {
         | Request::Folder { .. }
         | Request::Folders { .. }
         | Request::Time { .. }
+        | Request::Trailer { .. }
         | Request::Manifests { .. } => (400, 10),
         // Many entries or commits are looked at before there is anything to say.
         Request::Contains { .. }

@@ -107,6 +107,13 @@ impl Source {
         Ok(changed_at(commit, time))
     }
 
+    /// Returns what a trailer of a commit's message says, at most 256 characters.
+    pub(crate) fn trailer(&self, revision: &Revision, name: &str) -> Result<Option<String>, SourceError> {
+        let commit = self.hash(revision)?;
+        let name = name.to_owned();
+        self.ask(&Request::Trailer { commit, name })
+    }
+
     /// Counts the first-parent steps that lead from `head` to a commit, if it is fewer than 10,000.
     ///
     /// `known` is an older head and its own count: the way is not walked twice.

@@ -46,6 +46,8 @@ pub(crate) enum Request {
     Folders { commit: GitHash, path: String },
     /// Returns a commit's time. → seconds since 1970
     Time { commit: GitHash },
+    /// Reads a trailer of a commit's message, the last of its name. → `Option<String>`
+    Trailer { commit: GitHash, name: String },
     /// Walks a folder against an older state of it. → [`Differing`]
     Difference {
         path: String,

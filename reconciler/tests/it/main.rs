@@ -6,6 +6,7 @@ mod history;
 mod intents;
 mod long_history;
 mod passes;
+mod raises;
 mod reading;
 mod repository;
 mod resolving;

@@ -63,6 +63,12 @@ impl World {
         self.reconciler.pass(Beat::Turn, self.now, &mut || {})
     }
 
+    /// Passes at this moment, looking at nothing that was not touched; the next passes come after it.
+    pub(crate) fn pass_at(&mut self, now: Timestamp) -> Pass {
+        self.now = now;
+        self.reconciler.pass(Beat::Touch, now, &mut || {})
+    }
+
     /// Passes until nothing is left to do, each deployment serving at once what its object says.
     pub(crate) fn settle(&mut self) {
         for _ in 0..20 {
@@ -121,7 +127,7 @@ impl World {
         Some(entry.version.to_string())
     }
 
-    fn findings(&self) -> String {
+    pub(crate) fn findings(&self) -> String {
         let findings: Vec<String> = self
             .reconciler
             .standing()

@@ -83,7 +83,7 @@ impl World {
                     let subject = Subject::from(ObjectId::deployment(waiting.deployment()));
                     plan.findings.iter().any(|finding| finding.subject == subject)
                 }
-                Waiting::ForVersion { .. } => false,
+                Waiting::ForVersion { .. } | Waiting::ForWindow { .. } => false,
             };
             assert!(is_justified, "waits for ever: {waiting}:\n{plan}");
         }

@@ -77,6 +77,7 @@ fn spec() -> ResolvedDeployment {
         route: None,
         suspend: None,
         rejected: Vec::new(),
+        allow_breaking: Vec::new(),
     }
 }
 

@@ -220,11 +220,13 @@ mod tests {
                 route: None,
                 suspend: None,
                 rejected: Vec::new(),
+                allow_breaking: Vec::new(),
             },
             revision: revision.clone(),
             stable_revision: revision,
             canary_revision: None,
             abort: None,
+            overridden: None,
             behind: None,
         };
         Object::Deployment("m".parse().unwrap(), object)

@@ -42,11 +42,13 @@ fn deployment(name: &str, stable: u8, revision: &str) -> Object {
             route: None,
             suspend: None,
             rejected: Vec::new(),
+            allow_breaking: Vec::new(),
         },
         revision: revision.parse().unwrap(),
         stable_revision: revision.parse().unwrap(),
         canary_revision: None,
         abort: None,
+        overridden: None,
         behind: None,
     };
     Object::Deployment(name.parse().unwrap(), object)
@@ -62,6 +64,8 @@ fn policy(namespace: &Namespace, drift: Drift) -> Object {
         suspend: None,
         registry_path: None,
         removal: RemovalLimits::default(),
+        windows: Vec::new(),
+        gates: None,
     })
 }
 

@@ -41,6 +41,7 @@ fn spec(stable: u32, canary: Option<(u32, u64)>) -> ResolvedDeployment {
         route: None,
         suspend: None,
         rejected: Vec::new(),
+        allow_breaking: Vec::new(),
     }
 }
 
@@ -52,6 +53,7 @@ fn object(spec: ResolvedDeployment) -> DeploymentObject {
         revision: revision(1),
         stable_revision: revision(1),
         abort: None,
+        overridden: None,
         behind: None,
     }
 }

@@ -26,6 +26,8 @@ fn environment(namespace: &Namespace, round: usize) -> Object {
         suspend: Some(format!("round {round}")),
         registry_path: None,
         removal: RemovalLimits::default(),
+        windows: Vec::new(),
+        gates: None,
     })
 }
 

@@ -48,6 +48,7 @@ fn spec(stable: u32, canary: Option<(u32, u64)>) -> ResolvedDeployment {
         route: None,
         suspend: None,
         rejected: Vec::new(),
+        allow_breaking: Vec::new(),
     }
 }
 
@@ -92,6 +93,7 @@ impl Case {
             revision: revision.parse().unwrap(),
             stable_revision: revision.parse().unwrap(),
             abort: None,
+            overridden: None,
             behind: None,
         };
         let mut object = deployment_object(&"iris".parse().unwrap(), &written, &"dev".parse().unwrap());

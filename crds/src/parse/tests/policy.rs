@@ -1,0 +1,72 @@
+//! What an environment says of raises.
+
+use expect_test::expect;
+
+use super::check;
+
+/// An MLEnvironment whose spec has this beside its target.
+fn environment(policy: &str) -> String {
+    format!(
+        "apiVersion: aurora.io/v1alpha1
+kind: MLEnvironment
+metadata: {{ name: dev }}
+spec: {{ target: Standalone, {policy} }}
+"
+    )
+}
+
+#[test]
+fn windows_and_gates_say_what_is_wrong_with_them() {
+    let windows = |windows: &str| environment(&format!("windows: [{windows}]"));
+    check(
+        &windows(
+            "{ type: Deny, cron: 0 18 * * FRI, timeZone: Europe/Paris, duration: 62h }, { type: Allow, cron: 0 9 * * *, duration: 8h }",
+        ),
+        expect![[r#"
+            environments/dev/wine.yaml:1:1: MLEnvironment/dev
+        "#]],
+    );
+    check(
+        &windows(
+            "{ type: Freeze, cron: 0 18 * * FRI, duration: 62h }, { type: Deny, cron: 0 18 * * FRY, duration: 62 h, timeZone: Europe/Pariss }, { type: Deny, duration: 1h }",
+        ),
+        expect![[r#"
+            environments/dev/wine.yaml:4:47: InvalidManifest: MLEnvironment/dev: spec.windows[0].type: the text "Freeze" is not one of Allow, Deny
+              hint: write one of these
+            environments/dev/wine.yaml:4:169: InvalidManifest: MLEnvironment/dev: spec.windows[2]: `cron` is missing
+              hint: add `cron:` with a schedule of five fields, e.g. "0 18 * * FRI"
+        "#]],
+    );
+    check(
+        &windows(
+            "{ type: Deny, cron: 0 18 * * FRY, duration: 400d }, { type: Deny, cron: 0 18 * * FRI, duration: 1h, timeZone: Europe/Pariss }",
+        ),
+        expect![[r#"
+            environments/dev/wine.yaml:4:83: InvalidManifest: MLEnvironment/dev: spec.windows[0].duration: "400d" is not a length of time from 1m to 366d, e.g. 90m, 8h or 14d
+              hint: write a value of this form that exists
+        "#]],
+    );
+    check(
+        &windows("{ type: Deny, cron: 0 18 31 2 *, duration: 1h }"),
+        expect![[r#"
+            environments/dev/wine.yaml:4:59: InvalidManifest: MLEnvironment/dev: spec.windows[0].cron: "0 18 31 2 *" is not a schedule of a date that comes: none of its months has such a day
+              hint: write minute, hour, day of month, month and weekday, e.g. "0 18 * * FRI"
+        "#]],
+    );
+    check(
+        &environment("gates: { maxWeightStep: 0, metric: { tolerancePercent: 0.0001 }, onUnknown: Hope }"),
+        expect![[r#"
+            environments/dev/wine.yaml:4:53: InvalidManifest: MLEnvironment/dev: spec.gates.maxWeightStep: 0 is not a whole percent from 1 to 100
+              hint: write a whole percent from 1 to 100
+            environments/dev/wine.yaml:4:105: InvalidManifest: MLEnvironment/dev: spec.gates.onUnknown: the text "Hope" is not one of Refuse, Allow
+              hint: write one of these
+        "#]],
+    );
+    check(
+        &environment("gates: { metric: { tolerancePercent: 0.0001 } }"),
+        expect![[r#"
+            environments/dev/wine.yaml:4:66: InvalidManifest: MLEnvironment/dev: spec.gates.metric.tolerancePercent: "0.0001" is not a percentage from 0 to 100 with at most three decimals
+              hint: write at most three decimals, e.g. 0.5
+        "#]],
+    );
+}

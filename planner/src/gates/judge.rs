@@ -1,0 +1,210 @@
+//! What each gate says of a raise.
+
+use std::collections::BTreeMap;
+
+use super::{Facts, Gate, Gates, Judged, OnFault, Outcome, Raise, Tolerance, Tracks, VersionFacts};
+use crate::deployment::Pin;
+use crate::names::Version;
+use crate::signature::{Compatibility, compare};
+use crate::training::Metric;
+use crate::window::Closed;
+
+/// What a raise is judged by.
+#[derive(Debug, Clone, Copy)]
+pub struct Ground<'a> {
+    /// What the environment demands, if anything.
+    pub gates: Option<&'a Gates>,
+    /// Why no raise is allowed now, where that is so.
+    pub closed: Option<&'a Closed>,
+    /// The reason that the commit gives for a raise while none is allowed.
+    pub overridden: Option<&'a str>,
+    /// What the tracks serve before the change; absent where the model is new.
+    pub before: Option<&'a Tracks>,
+    /// The versions that the manifest allows to break clients.
+    pub allow_breaking: &'a [Version],
+    /// What is known of the versions; absent where nobody could look.
+    pub facts: Option<&'a Facts>,
+}
+
+/// Returns what each gate that the environment has says of a raise.
+pub fn judge(raise: &Raise, ground: Ground<'_>) -> Vec<Judged> {
+    let mut judged = Vec::new();
+    let mut say = |gate, (outcome, why)| {
+        judged.push(Judged {
+            gate,
+            track: raise.track,
+            outcome,
+            why,
+        });
+    };
+    if let Some(gates) = ground.gates {
+        say(Gate::WeightStep, step(raise, gates));
+        // A first version breaks nobody, and is worse than none.
+        if let Some(before) = ground.before {
+            say(Gate::Signature, signature(raise, before, gates, ground));
+            if let Some(tolerance) = gates.metric {
+                say(
+                    Gate::Metric,
+                    metric(raise, before, gates, tolerance, ground.facts),
+                );
+            }
+        }
+    }
+    if let Some(closed) = ground.closed {
+        say(
+            Gate::Window,
+            match ground.overridden {
+                Some(reason) => (
+                    Outcome::Allowed,
+                    format!("{closed}; the commit overrides that: {reason}"),
+                ),
+                None => (Outcome::Stops, closed.to_string()),
+            },
+        );
+    }
+    judged
+}
+
+type Said = (Outcome, String);
+
+fn step(raise: &Raise, gates: &Gates) -> Said {
+    let step = raise.to.percent() - raise.from.percent();
+    let most = gates.max_weight_step;
+    if step <= most.percent() {
+        return (
+            Outcome::Passes,
+            format!("{} -> {}, at most {most} more", raise.from, raise.to),
+        );
+    }
+    let why = format!(
+        "{} gets {} -> {} of the requests: {step}% more at once, where {most} are allowed",
+        raise.pin.version, raise.from, raise.to
+    );
+    (Outcome::Stops, why)
+}
+
+fn signature(raise: &Raise, before: &Tracks, gates: &Gates, ground: Ground<'_>) -> Said {
+    const WHAT: &str = "signature";
+    let (stable, new) = match both(before, raise, ground.facts) {
+        Ok(both) => both,
+        Err(why) => return unknown(gates, WHAT, &why),
+    };
+    let found = compare(&stable.signature, &new.signature);
+    let Compatibility::Breaking(differences) = found else {
+        let why = format!("{} beside {}", found.as_str(), before.stable.version);
+        return (Outcome::Passes, why);
+    };
+    let why = format!(
+        "{} breaks clients of {}: {}",
+        raise.pin.version,
+        before.stable.version,
+        differences.join("; ")
+    );
+    if ground.allow_breaking.contains(&raise.pin.version) {
+        return (Outcome::Allowed, format!("{why}; allowBreaking names it"));
+    }
+    match gates.signature {
+        OnFault::Refuse => (Outcome::Stops, why),
+        OnFault::Allow => (Outcome::Allowed, format!("{why}; the environment allows it")),
+    }
+}
+
+fn metric(
+    raise: &Raise,
+    before: &Tracks,
+    gates: &Gates,
+    tolerance: Tolerance,
+    facts: Option<&Facts>,
+) -> Said {
+    const WHAT: &str = "metric";
+    let compared = facts
+        .ok_or_else(|| "no registry could be read".to_owned())
+        .and_then(|facts| compared(raise, before, facts));
+    let Compared { metric, stable, new } = match compared {
+        Ok(compared) => compared,
+        Err(why) => return unknown(gates, WHAT, &why),
+    };
+    let slack = stable.abs() * f64::from(tolerance) / 100.0;
+    let is_worse = if metric.larger_is_better() {
+        new < stable - slack
+    } else {
+        new > stable + slack
+    };
+    let name = metric.as_str();
+    let why = format!(
+        "{name} {new:.4} of {} beside {stable:.4} of {} on the same holdout",
+        raise.pin.version, before.stable.version
+    );
+    if new.is_nan() || stable.is_nan() {
+        return unknown(gates, WHAT, &format!("{name} is no number"));
+    }
+    if is_worse {
+        return (Outcome::Stops, format!("{why}: worse by more than {tolerance}"));
+    }
+    (Outcome::Passes, why)
+}
+
+/// Two versions measured by one metric on one holdout.
+struct Compared {
+    metric: Metric,
+    stable: f64,
+    new: f64,
+}
+
+/// Compares a version with the present stable, on its own holdout: what was measured for the comparison, else what each
+/// reached where the holdout is the same.
+fn compared(raise: &Raise, before: &Tracks, facts: &Facts) -> Result<Compared, String> {
+    let new = of(&raise.pin, facts)?;
+    let version = &raise.pin.version;
+    let metric = new
+        .metric
+        .ok_or_else(|| format!("{version} does not say by which metric it was judged"))?;
+    let value = |measured: &BTreeMap<String, f64>, whose: &Version| {
+        let value = measured.get(metric.as_str()).copied();
+        value.ok_or_else(|| format!("{} of {whose} was not measured", metric.as_str()))
+    };
+    let stable = &before.stable;
+    let baseline = new.baseline.as_ref().filter(|baseline| match stable.digest {
+        Some(digest) => baseline.digest == digest,
+        None => of(stable, facts).is_ok_and(|known| known.digest == baseline.digest),
+    });
+    let stable = if let Some(baseline) = baseline {
+        value(&baseline.measured, &stable.version)?
+    } else {
+        let known = of(stable, facts)?;
+        if known.holdout != new.holdout {
+            return Err(format!(
+                "{version} and {} are not comparable: different holdout",
+                stable.version
+            ));
+        }
+        value(&known.measured, &stable.version)?
+    };
+    let new = value(&new.measured, version)?;
+    Ok(Compared { metric, stable, new })
+}
+
+fn both<'a>(
+    before: &Tracks,
+    raise: &Raise,
+    facts: Option<&'a Facts>,
+) -> Result<(&'a VersionFacts, &'a VersionFacts), String> {
+    let facts = facts.ok_or_else(|| "no registry could be read".to_owned())?;
+    Ok((of(&before.stable, facts)?, of(&raise.pin, facts)?))
+}
+
+/// Returns what is known of what a pin stands for.
+fn of<'a>(pin: &Pin, facts: &'a Facts) -> Result<&'a VersionFacts, String> {
+    let known = facts
+        .get(&pin.version)
+        .filter(|known| pin.digest.is_none_or(|digest| digest == known.digest));
+    known.ok_or_else(|| format!("the registry says nothing of {}", pin.version))
+}
+
+fn unknown(gates: &Gates, what: &str, why: &str) -> Said {
+    let why = format!("whether its {what} will do is unknown: {why}");
+    match gates.on_unknown {
+        OnFault::Refuse => (Outcome::Unknown, why),
+        OnFault::Allow => (Outcome::Allowed, format!("{why}; the environment allows it")),
+    }
+}

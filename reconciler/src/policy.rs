@@ -1,0 +1,103 @@
+//! What an environment's word on raises asks for: what versions are like, and whether a commit overrides a window. Reads,
+//! decides nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use planner::Timestamp;
+use planner::deployment::DeclaredDeployment;
+use planner::environment::Environment;
+use planner::gates::{Facts, Tracks};
+use planner::names::{ModelName, Revision, Version};
+use planner::observed::Observed;
+use planner::window;
+use registry::Store;
+
+use crate::observe::Decidable;
+use crate::source::Source;
+use crate::zones::Zones;
+
+/// The trailer by which a commit overrides windows; its value is the reason.
+pub const OVERRIDE_TRAILER: &str = "Aurora-Window-Override";
+
+/// Reads what is asked for of the models whose pins change. What cannot be read stays unknown.
+pub(crate) fn look(
+    decidable: &mut Decidable,
+    store: &Store,
+    source: &Source,
+    zones: &mut Zones,
+    now: Timestamp,
+) {
+    let Decidable {
+        desired, observed, ..
+    } = decidable;
+    zones.read_all(desired);
+    if let Some(last) = &mut observed.environment {
+        zones.read_windows(last);
+    }
+    let last = observed.environment.iter();
+    let counting: Vec<&Environment> = last.chain([&desired.environment]).collect();
+    let has_gates = counting.iter().any(|environment| environment.gates.is_some());
+    let is_closed = counting
+        .iter()
+        .any(|environment| window::closed(&environment.windows, now).is_some());
+    if !has_gates && !is_closed {
+        return;
+    }
+    let mut facts: BTreeMap<ModelName, Facts> = BTreeMap::new();
+    let mut overrides: BTreeMap<Revision, String> = BTreeMap::new();
+    let mut asked: BTreeSet<&Revision> = BTreeSet::new();
+    for declared in desired.deployments.values() {
+        let Some(versions) = changing(&declared.spec, observed) else {
+            continue;
+        };
+        if has_gates {
+            let known = self::facts(store, &declared.spec.model, &versions);
+            facts.insert(declared.spec.model.clone(), known);
+        }
+        if is_closed && asked.insert(&declared.revision) {
+            match source.trailer(&declared.revision, OVERRIDE_TRAILER) {
+                Ok(reason) => overrides.extend(reason.map(|reason| (declared.revision.clone(), reason))),
+                Err(error) => {
+                    tracing::warn!(revision = %declared.revision, %error, "cannot read whether a commit overrides windows; it does not, so far");
+                }
+            }
+        }
+    }
+    observed.facts = facts;
+    desired.overrides = overrides;
+}
+
+/// Returns the versions that anything is asked of where what a model's tracks serve is to change; `None` where it is not.
+fn changing(spec: &DeclaredDeployment, observed: &Observed) -> Option<BTreeSet<Version>> {
+    let objects = observed.deployments.values();
+    let objects = objects.filter(|found| found.object.spec.model == spec.model);
+    let before: Vec<Tracks> = objects.map(|found| Tracks::from(&found.object.spec)).collect();
+    let after = Tracks::from(spec);
+    let is_same = |before: &Tracks| {
+        let raises = planner::gates::raises(Some(before), &after, &[], |_| false);
+        raises.stable.is_none() && raises.canary.is_none()
+    };
+    if !before.is_empty() && before.iter().all(is_same) {
+        return None;
+    }
+    let recorded = observed.models.get(&spec.model).into_iter();
+    let recorded = recorded.flat_map(|registered| registered.recorded.values().cloned());
+    let versions = before.into_iter().chain([after]).flat_map(|tracks| {
+        let canary = tracks.canary.map(|(pin, _)| pin.version);
+        std::iter::once(tracks.stable.version).chain(canary)
+    });
+    Some(versions.chain(recorded).collect())
+}
+
+fn facts(store: &Store, model: &ModelName, versions: &BTreeSet<Version>) -> Facts {
+    let known = versions
+        .iter()
+        .filter_map(|version| match store.facts(model, version) {
+            Ok(facts) => facts.map(|facts| (version.clone(), facts)),
+            Err(error) => {
+                tracing::warn!(%model, %version, %error, "cannot read what gates ask of a version");
+                None
+            }
+        });
+    known.collect()
+}
