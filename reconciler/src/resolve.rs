@@ -164,11 +164,13 @@ impl Resolver {
 
     /// Returns what is known of the history, for another process.
     pub fn remembered(&self) -> Option<Remembered> {
-        // Which commit changed the data of a job that cannot be used is not followed.
-        let datasets = self.ground.as_ref().map(|ground| &ground.datasets);
-        let is_followed = |id: &ObjectId| {
-            id.kind != Kind::Training || datasets.is_some_and(|datasets| !datasets.is_unusable(&id.name))
+        // Which commit changed the data of a job that is not declared, or cannot be used, is not followed.
+        let is_usable = |ground: &Ground, id: &ObjectId| {
+            ground.index.declared(id).is_some() && !ground.datasets.is_unusable(&id.name)
         };
+        let ground = self.ground.as_ref();
+        let is_followed =
+            |id: &ObjectId| id.kind != Kind::Training || ground.is_some_and(|ground| is_usable(ground, id));
         self.history.as_ref()?.remembered(&is_followed)
     }
 
@@ -314,6 +316,7 @@ impl Resolver {
             history: self.history.as_ref(),
             carried: self.carried.as_ref(),
             patience: self.patience,
+            is_first: self.asked.is_none(),
             before: None,
             former: Some((former, &ground.folder)),
         };
@@ -353,6 +356,7 @@ impl Resolver {
             history: self.history.as_ref(),
             carried: self.carried.as_ref(),
             patience: self.patience,
+            is_first: self.asked.is_none(),
             before: self
                 .asked
                 .as_ref()

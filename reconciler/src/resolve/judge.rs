@@ -35,6 +35,8 @@ pub(super) struct Judge<'a> {
     pub(super) patience: Duration,
     /// What was declared before, if it is not gone on from.
     pub(super) before: Option<&'a Desired>,
+    /// Whether it is the first commit that this process judges.
+    pub(super) is_first: bool,
     /// What is declared so far, if it is gone on from, with its commit's folder.
     pub(super) former: Option<(&'a Desired, &'a Folder)>,
 }
@@ -267,9 +269,8 @@ impl Judge<'_> {
                 is_out_of_date: &|id| {
                     let mut paths = settled.paths_of(&id.name).iter();
                     // What another process remembered, it had followed.
-                    let is_first = self.former.is_none() && self.before.is_none();
                     id.kind == Kind::Training
-                        && !is_first
+                        && !self.is_first
                         && paths.any(|path| !self.datasets.follows(&id.name, path))
                 },
                 all: &all,

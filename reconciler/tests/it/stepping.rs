@@ -367,3 +367,36 @@ fn a_job_that_is_moved_to_other_data_is_dated_alike() {
         check(&repo, &mut resolver, Resolver::default(), None);
     }
 }
+
+/// A job that another manifest's name kept from being declared, while its data changed.
+#[test]
+fn a_job_whose_data_changed_while_it_was_not_declared_is_dated_alike() {
+    let another = || deployment("a", V1, None);
+    // Whether nothing at all is desired meanwhile, and whether another process goes on.
+    for (is_broken, restarts) in [(true, false), (false, false), (false, true), (true, true)] {
+        let mut repo = Repo::with(&[
+            ("a.yaml", &deployment("a", V1, None)),
+            ("sub/a.yaml", &training("a", V1, "rows.csv")),
+            ("sub/rows.csv", "x,quality\n1,2\n"),
+        ]);
+        let mut resolver = Resolver::default();
+        check(&repo, &mut resolver, Resolver::default(), None);
+        let last_good = resolver.resolution().desired.clone().unwrap().environment;
+        repo.change("a.yaml", &training("a", V1, "builtin:iris"));
+        check(&repo, &mut resolver, Resolver::default(), None);
+        if restarts {
+            resolver = Resolver::default().with_remembered(resolver.remembered());
+        }
+        repo.write("environments/dev/sub/rows.csv", "x,quality\n3,4\n");
+        if is_broken {
+            repo.change("environment.yaml", &another());
+        } else {
+            repo.commit("rows");
+        }
+        if !restarts {
+            check(&repo, &mut resolver, Resolver::default(), None);
+        }
+        repo.change("a.yaml", &another());
+        check(&repo, &mut resolver, Resolver::default(), Some(&last_good));
+    }
+}
