@@ -44,6 +44,26 @@ impl Default for Gates {
     }
 }
 
+impl fmt::Display for Gates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            signature,
+            metric,
+            max_weight_step,
+            on_unknown,
+        } = self;
+        write!(f, "signature {}", signature.as_str())?;
+        if let Some(tolerance) = metric {
+            write!(f, ", metric at most {tolerance} worse")?;
+        }
+        write!(
+            f,
+            ", steps of at most {max_weight_step}, what is unknown {}",
+            on_unknown.as_str()
+        )
+    }
+}
+
 /// What happens where a gate finds a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum OnFault {

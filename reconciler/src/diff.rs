@@ -3,6 +3,7 @@
 //! Only what Git declares is compared, never what is observed. What could not be understood is shown as such: "could
 //! not compute" is never "no change".
 
+mod exposure;
 mod render;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,12 +12,17 @@ use planner::deployment::{Canary, DeclaredDeployment, Pin};
 use planner::desired::{Completeness, Desired};
 use planner::environment::{Environment, Target};
 use planner::finding::Finding;
+use planner::gates::Gates;
 use planner::identity::plan_hash;
 use planner::names::{Digest, EnvironmentName, ModelName, ObjectName, Revision};
 use planner::plan::beyond_the_target;
 use planner::training::{RunPolicy, Training};
+use planner::window::Window;
 use serde::Serialize;
 use serde_json::Value;
+
+use exposure::exposures;
+pub use exposure::{Changed, Compared, Exposure, Ground, Metrics, Records};
 
 /// One thing that a commit means to change.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -28,7 +34,7 @@ pub struct Intent {
 }
 
 /// What one commit means to change against another.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Intents {
     /// The environment.
     pub environment: EnvironmentName,
@@ -42,14 +48,23 @@ pub struct Intents {
     pub findings: Vec<Finding>,
     /// Whether both commits were understood as a whole; if not, more may change than is listed.
     pub is_complete: bool,
+    /// What is known of each version that is to get another share of the requests, and whether it may.
+    pub exposures: Vec<Exposure>,
     /// The hash of what `head` declares: equal exactly if the declared specs are.
     pub hash: Digest,
+}
+
+impl Intents {
+    /// Says whether the environment's policy stops something that a person must mend.
+    pub fn is_stopped(&self) -> bool {
+        self.exposures.iter().any(Exposure::is_stopped)
+    }
 }
 
 /// Computes what `head` means to change against `base`; `findings` are those of `head`, shown and not hashed.
 ///
 /// What will be refused, or not happen while something is suspended, is said as such.
-pub fn intents(base: &Desired, head: &Desired, findings: &[Finding]) -> Intents {
+pub fn intents(base: &Desired, head: &Desired, findings: &[Finding], ground: &Ground<'_>) -> Intents {
     let mut intents = Vec::new();
     let refused = planner::plan::refused(base, head);
     let removal = match (head.completeness, &refused) {
@@ -74,6 +89,7 @@ pub fn intents(base: &Desired, head: &Desired, findings: &[Finding]) -> Intents 
         base: base.revision.clone(),
         head: head.revision.clone(),
         intents,
+        exposures: exposures(base, head, ground),
         findings: findings
             .iter()
             .cloned()
@@ -241,6 +257,29 @@ fn environment(before: &Environment, after: &Environment, intents: &mut Vec<Inte
             "registry moves from {} to {} (at the next start)",
             shown(&before.registry_path),
             shown(&after.registry_path)
+        ));
+    }
+    if before.windows != after.windows {
+        let shown = |windows: &[Window]| match windows {
+            [] => "none".to_owned(),
+            windows => windows
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join("; "),
+        };
+        say(format!(
+            "windows: {} -> {}, from the next commit on",
+            shown(&before.windows),
+            shown(&after.windows)
+        ));
+    }
+    if before.gates != after.gates {
+        let shown = |gates: &Option<Gates>| gates.as_ref().map_or("none".to_owned(), Gates::to_string);
+        say(format!(
+            "gates: {} -> {}, from the next commit on",
+            shown(&before.gates),
+            shown(&after.gates)
         ));
     }
     if before.removal != after.removal {

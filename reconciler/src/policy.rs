@@ -92,8 +92,8 @@ fn changing(spec: &DeclaredDeployment, observed: &Observed) -> Option<BTreeSet<V
 fn facts(store: &Store, model: &ModelName, versions: &BTreeSet<Version>) -> Facts {
     let known = versions
         .iter()
-        .filter_map(|version| match store.facts(model, version) {
-            Ok(facts) => facts.map(|facts| (version.clone(), facts)),
+        .filter_map(|version| match store.record(model, version) {
+            Ok(record) => record.map(|record| (version.clone(), record.facts())),
             Err(error) => {
                 tracing::warn!(%model, %version, %error, "cannot read what gates ask of a version");
                 None

@@ -14,11 +14,11 @@ use planner::plan::{Plan, beyond_the_target, plan, refused};
 use planner::training::{DataSource, Holdout, Training};
 use registry::{DatasetRoots, Observer, Store, StoreError};
 
-use crate::diff::{Intents, intents};
+use crate::diff::{Ground, Intents, Records, intents};
 use crate::objects::{ObjectStore, TargetError};
 use crate::observe::Looks;
 use crate::pass::{Locate, moved_registry};
-use crate::policy::look;
+use crate::policy::{OVERRIDE_TRAILER, look};
 use crate::resolve::{DataDigests, Resolution, Resolver};
 use crate::source::{Follow, Remembered, Repository, Source, SourceError};
 use crate::view::View;
@@ -348,12 +348,15 @@ fn unreadable((model, error): (&ModelName, &StoreError)) -> Finding {
     }
 }
 
-/// Computes what the commit `head` means to change against the commit `base`. Needs no data directory.
+/// Computes what the commit `head` means to change against the commit `base`. Needs no data directory; what is known of
+/// versions is read in the registry, where one is given.
 pub fn between(
     repository: &Repository,
     base: &str,
     head: &str,
     environment: &EnvironmentName,
+    registry: Option<&Store>,
+    now: Timestamp,
 ) -> Result<Intents, PreviewError> {
     let source = Source::open_any(repository)?;
     let desired = |text: &str, last_good: Option<&planner::environment::Environment>| {
@@ -369,7 +372,14 @@ pub fn between(
             }),
         }
     };
-    let (base, _findings) = desired(base, None)?;
+    let (mut base, _findings) = desired(base, None)?;
     let (head, findings) = desired(head, Some(&base.environment))?;
-    Ok(intents(&base, &head, &findings))
+    Zones::default().read_windows(&mut base.environment);
+    let overridden = source.trailer(&head.revision, OVERRIDE_TRAILER)?;
+    let ground = Ground {
+        records: Records(registry),
+        overridden: overridden.as_deref(),
+        now,
+    };
+    Ok(intents(&base, &head, &findings, &ground))
 }

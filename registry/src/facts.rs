@@ -14,9 +14,13 @@ use crate::verify::Record;
 const R2: &str = "r2_score";
 
 impl Store {
-    /// Returns what gates ask of a version, by its record; `None` where there is no such version, or its record is not
-    /// what it was published with.
-    pub fn facts(&self, model: &ModelName, version: &Version) -> Result<Option<VersionFacts>, StoreError> {
+    /// Returns the record of a version; `None` where there is no such version, or its record is not what it was
+    /// published with. Nothing else of the version is verified.
+    pub fn record(
+        &self,
+        model: &ModelName,
+        version: &Version,
+    ) -> Result<Option<VersionMetadata>, StoreError> {
         let Some(versions) = self.versions_dir(model)? else {
             return Ok(None);
         };
@@ -25,33 +29,29 @@ impl Store {
         };
         // What is damaged has its own finding.
         let record = Record::read(&dir, model, version).ok();
-        Ok(record.map(|record| facts(record.metadata)))
+        Ok(record.map(|record| record.metadata))
     }
 }
 
-fn facts(metadata: VersionMetadata) -> VersionFacts {
-    let VersionMetadata {
-        metric,
-        artifact,
-        signature,
-        metrics,
-        baseline,
-        ..
-    } = metadata;
-    let judged_by = |name: &String| {
-        let is_called = |metric: &&Metric| metric.as_str() == name || (**metric == Metric::R2 && name == R2);
-        Metric::ALL.iter().find(is_called).copied()
-    };
-    VersionFacts {
-        digest: artifact.digest,
-        signature: self::signature(signature),
-        metric: metric.keys().find_map(judged_by),
-        measured: metrics.values,
-        holdout: metrics.holdout_digest,
-        baseline: baseline.map(|baseline| Baseline {
-            digest: baseline.digest,
-            measured: baseline.values,
-        }),
+impl VersionMetadata {
+    /// Returns what gates ask of the version.
+    pub fn facts(&self) -> VersionFacts {
+        let judged_by = |name: &String| {
+            let is_called =
+                |metric: &&Metric| metric.as_str() == name || (**metric == Metric::R2 && name == R2);
+            Metric::ALL.iter().find(is_called).copied()
+        };
+        VersionFacts {
+            digest: self.artifact.digest,
+            signature: signature(self.signature.clone()),
+            metric: self.metric.keys().find_map(judged_by),
+            measured: self.metrics.values.clone(),
+            holdout: self.metrics.holdout_digest,
+            baseline: self.baseline.as_ref().map(|baseline| Baseline {
+                digest: baseline.digest,
+                measured: baseline.values.clone(),
+            }),
+        }
     }
 }
 

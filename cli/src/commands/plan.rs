@@ -3,6 +3,7 @@
 //! Without `--base`: what the branch's newest commit would do to a data directory. With `--base` and `--head`: what one
 //! commit means to change against another, as intents; needs no data directory.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
@@ -10,11 +11,12 @@ use planner::plan::Action;
 use planner::shown::markdown;
 use reconciler::diff::Intents;
 use reconciler::preview::{self, Preview};
+use registry::Store;
 use serde_json::json;
 
 use crate::arguments::{BranchArguments, DataArguments, DatasetArguments, Format, RepositoryArguments};
 use crate::clock;
-use crate::failure::{ERROR, Failure, NO};
+use crate::failure::{Context as _, ERROR, Failure, NO};
 use crate::findings::{SHOWN_MAX, besides, marks};
 use crate::git_reader;
 use crate::terminal::Terminal;
@@ -45,6 +47,11 @@ pub(crate) struct PlanArguments {
     )]
     head: String,
 
+    /// With --base: the registry in which versions are looked up, the folder that holds aurora/ [default: that of the data
+    /// directory, if there is one]
+    #[arg(long, value_name = "PATH", requires = "base")]
+    registry: Option<PathBuf>,
+
     /// The form of the output
     #[arg(long, env = "AURORA_OUTPUT", value_name = "FORM", default_value = "text")]
     output: PlanFormat,
@@ -64,11 +71,13 @@ pub(crate) fn run(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
     let RepositoryArguments { repo, environment } = &arguments.repository;
     let repo = &git_reader::repository(repo);
     let (changes, findings) = if let Some(base) = &arguments.base {
-        let intents = preview::between(repo, base, &arguments.head, environment)?;
+        let registry = arguments.registry()?;
+        let head = &arguments.head;
+        let intents = preview::between(repo, base, head, environment, registry.as_ref(), clock::now())?;
         say_intents(arguments.output, &intents)?;
         (
             !intents.intents.is_empty(),
-            !intents.is_complete || !intents.findings.is_empty(),
+            !intents.is_complete || !intents.findings.is_empty() || intents.is_stopped(),
         )
     } else {
         let follow = arguments.branch.follow();
@@ -87,6 +96,20 @@ pub(crate) fn run(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
         (false, true) => ExitCode::from(NO),
         (false, false) => ExitCode::SUCCESS,
     })
+}
+
+impl PlanArguments {
+    /// Opens the registry in which versions are looked up: the one that was named, else that of a data directory that is
+    /// there.
+    fn registry(&self) -> Result<Option<Store>, Failure> {
+        if let Some(named) = &self.registry {
+            let root = standalone::settle(named)?;
+            let store = Store::open(&root).hint(|| "give a folder that holds aurora/".to_owned())?;
+            return Ok(Some(store));
+        }
+        let root = self.data.registry_root().ok();
+        Ok(root.and_then(|root| Store::open(&root).ok()))
+    }
 }
 
 impl PlanFormat {

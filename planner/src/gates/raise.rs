@@ -43,12 +43,23 @@ impl Tracks {
     }
 
     /// Returns which share of the requests reaches a version, at most.
-    fn share(&self, pin: &Pin) -> Weight {
-        if is_same(&self.stable, pin) {
+    pub fn share(&self, pin: &Pin) -> Weight {
+        if self.is_stable(pin) {
             return Weight::FULL;
         }
         let canary = self.canary.as_ref().filter(|(canary, _)| is_same(canary, pin));
         canary.map_or(Weight::ZERO, |(_, weight)| *weight)
+    }
+
+    /// Says whether a version is what stable serves.
+    pub fn is_stable(&self, pin: &Pin) -> bool {
+        is_same(&self.stable, pin)
+    }
+
+    /// Says whether either track serves a version.
+    pub fn serves(&self, pin: &Pin) -> bool {
+        let canary = self.canary.as_ref();
+        self.is_stable(pin) || canary.is_some_and(|(canary, _)| is_same(canary, pin))
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use planner::shown::{escape, markdown};
 
-use super::{Intent, Intents};
+use super::{Exposure, Intent, Intents};
 
 impl Intents {
     /// Renders them for a terminal.
@@ -26,6 +26,12 @@ impl Intents {
             }
             writeln(&mut text, &format!("  {}", escape(change)));
             last = Some(subject);
+        }
+        for exposure in &self.exposures {
+            writeln(&mut text, &title(exposure));
+            for line in exposure.lines() {
+                writeln(&mut text, &format!("  {}", escape(&line)));
+            }
         }
         if self.intents.is_empty() && self.is_complete {
             writeln(&mut text, "no change");
@@ -66,6 +72,12 @@ impl Intents {
                 );
             }
         }
+        for exposure in &self.exposures {
+            writeln(&mut text, &format!("\n**{}**\n", markdown(&title(exposure))));
+            for line in exposure.lines() {
+                writeln(&mut text, &format!("- {}", markdown(&line)));
+            }
+        }
         if !self.is_complete {
             writeln(
                 &mut text,
@@ -81,6 +93,20 @@ impl Intents {
         }
         writeln(&mut text, &format!("\n`plan {}`", self.hash));
         text
+    }
+}
+
+fn title(exposure: &Exposure) -> String {
+    let Exposure {
+        model,
+        track,
+        version,
+        beside,
+        ..
+    } = exposure;
+    match beside {
+        Some(beside) => format!("{model}: {track} {version} beside {beside}"),
+        None => format!("{model}: {track} {version}"),
     }
 }
 

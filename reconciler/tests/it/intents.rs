@@ -2,12 +2,27 @@
 
 use expect_test::{Expect, expect};
 use planner::names::Revision;
+use reconciler::diff::Intents;
 use reconciler::preview::{self, At, Known};
 
 use crate::repository::{ENVIRONMENT, Repo, V1, V2, deployment, dev, training};
 
+/// Compares two commits on a Tuesday, without a registry.
+fn between(repo: &Repo, base: &Revision, head: &Revision) -> Intents {
+    let now = "2026-12-01T00:00:00Z".parse().unwrap();
+    preview::between(
+        &repo.repository(),
+        base.as_str(),
+        head.as_str(),
+        &dev(),
+        None,
+        now,
+    )
+    .unwrap()
+}
+
 fn check(repo: &Repo, base: &Revision, head: &Revision, expected: &Expect) {
-    let intents = preview::between(&repo.repository(), base.as_str(), head.as_str(), &dev()).unwrap();
+    let intents = between(repo, base, head);
     let text = intents
         .text()
         .replace(head.as_str(), "HEAD")
@@ -32,9 +47,12 @@ fn changes_are_told_as_a_reviewer_would() {
         &first,
         &canary,
         &expect![[r#"
-        dev: BASE -> HEAD
-        m
-          canary v20261120-093000 gets 10% of the traffic"#]],
+            dev: BASE -> HEAD
+            m
+              canary v20261120-093000 gets 10% of the traffic
+            m: canary v20261120-093000 beside v20261101-120000
+              requests: 0% -> 10%
+              unknown: no registry was named: give --registry"#]],
     );
     let raised = repo.change("m.yaml", &deployment("m", V1, Some((V2, 50))));
     check(
@@ -44,7 +62,10 @@ fn changes_are_told_as_a_reviewer_would() {
         &expect![[r#"
             dev: BASE -> HEAD
             m
-              canary v20261120-093000: 10% -> 50% of the traffic, and none if it was aborted"#]],
+              canary v20261120-093000: 10% -> 50% of the traffic, and none if it was aborted
+            m: canary v20261120-093000 beside v20261101-120000
+              requests: 10% -> 50%
+              unknown: no registry was named: give --registry"#]],
     );
     let promoted = repo.change("m.yaml", &deployment("m", V2, None));
     check(
@@ -52,19 +73,27 @@ fn changes_are_told_as_a_reviewer_would() {
         &raised,
         &promoted,
         &expect![[r#"
-        dev: BASE -> HEAD
-        m
-          promotes canary v20261120-093000 to stable (was v20261101-120000)"#]],
+            dev: BASE -> HEAD
+            m
+              promotes canary v20261120-093000 to stable (was v20261101-120000)
+            m: stable v20261120-093000 beside v20261101-120000
+              requests: 50% -> 100%
+              unknown: no registry was named: give --registry"#]],
     );
     check(
         &repo,
         &promoted,
         &raised,
         &expect![[r#"
-        dev: BASE -> HEAD
-        m
-          stable: v20261120-093000 -> v20261101-120000
-          canary v20261120-093000 gets 50% of the traffic"#]],
+            dev: BASE -> HEAD
+            m
+              stable: v20261120-093000 -> v20261101-120000
+              canary v20261120-093000 gets 50% of the traffic
+            m: stable v20261101-120000 beside v20261120-093000
+              requests: 0% -> 100%
+              unknown: no registry was named: give --registry
+            m: canary v20261120-093000
+              requests: 100% -> 50%"#]],
     );
     repo.write(
         "environments/dev/other.yaml",
@@ -112,11 +141,7 @@ fn the_hash_is_of_what_is_declared() {
     let first = repo.commit("first");
     let changed = repo.change("m.yaml", &deployment("m", V2, None));
     let back = repo.change("m.yaml", &format!("# as it was\n{}", deployment("m", V1, None)));
-    let hash = |base: &Revision, head: &Revision| {
-        preview::between(&repo.repository(), base.as_str(), head.as_str(), &dev())
-            .unwrap()
-            .hash
-    };
+    let hash = |base: &Revision, head: &Revision| between(&repo, base, head).hash;
     assert_eq!(hash(&first, &first), hash(&changed, &back));
     assert_ne!(hash(&first, &first), hash(&first, &changed));
 }
@@ -129,7 +154,7 @@ fn markup_in_a_manifest_stays_text() {
         "m.yaml",
         &format!("{}  suspend: \"a | <b> [c](d) @e\"\n", deployment("m", V1, None)),
     );
-    let intents = preview::between(&repo.repository(), base.as_str(), head.as_str(), &dev()).unwrap();
+    let intents = between(&repo, &base, &head);
     let markdown = intents
         .markdown()
         .replace(base.short(), "BASE")
@@ -249,6 +274,8 @@ fn what_will_be_refused_is_told() {
               MLDeployment/d is no longer declared, and stays all the same: too much would go at once
             e
               begins to serve v20261101-120000, once model d may go
+            e: stable v20261101-120000
+              requests: 0% -> 100%
             RemovalRefused: MLEnvironment/dev: 4 of 4 models are no longer declared (a, b, c, d), and at most 3 and 20 % may go at once; nothing is removed
               hint: restore the manifests, or commit `removal: { allow: "HEAD" }` to the MLEnvironment"#]],
     );
@@ -303,12 +330,15 @@ fn what_is_suspended_does_not_happen() {
         &frozen,
         &all,
         &expect![[r#"
-        dev: BASE -> HEAD
-        dev
-          is suspended, and nothing that is listed here happens before that is lifted: freeze
-        m
-          is no longer suspended
-          promotes canary v20261120-093000 to stable (was v20261101-120000)"#]],
+            dev: BASE -> HEAD
+            dev
+              is suspended, and nothing that is listed here happens before that is lifted: freeze
+            m
+              is no longer suspended
+              promotes canary v20261120-093000 to stable (was v20261101-120000)
+            m: stable v20261120-093000 beside v20261101-120000
+              requests: 50% -> 100%
+              unknown: no registry was named: give --registry"#]],
     );
     let nothing = repo.commit("nothing");
     check(
@@ -334,7 +364,7 @@ fn told(before: &str, after: &str) -> String {
     let mut repo = Repo::with(&[("m.yaml", before)]);
     let base = repo.commit("base");
     let head = repo.change("m.yaml", after);
-    let intents = preview::between(&repo.repository(), base.as_str(), head.as_str(), &dev()).unwrap();
+    let intents = between(&repo, &base, &head);
     assert!(intents.findings.is_empty(), "{:?}", intents.findings);
     let texts: Vec<&str> = intents
         .intents
@@ -508,7 +538,7 @@ fn what_changes_of_a_job_or_of_the_environment_is_told() {
         };
         let environment = ENVIRONMENT.replace("target: Standalone", &with);
         let head = repo.change("environment.yaml", &environment);
-        let intents = preview::between(&repo.repository(), before.as_str(), head.as_str(), &dev()).unwrap();
+        let intents = between(&repo, &before, &head);
         assert!(intents.findings.is_empty(), "{:?}", intents.findings);
         table.extend(intents.intents.iter().map(|intent| format!("- {}", intent.text)));
         before = head;

@@ -3,11 +3,14 @@
 
 use expect_test::{Expect, expect};
 use planner::Timestamp;
-use planner::names::ModelName;
+use planner::gates::Gate;
+use planner::names::{ModelName, Revision};
+use reconciler::diff::Exposure;
 use reconciler::objects::{ObjectStore as _, ObservedObject};
+use reconciler::preview;
 
 use crate::passes::World;
-use crate::repository::{ENVIRONMENT, Repo, V1, V2, deployment};
+use crate::repository::{ENVIRONMENT, Repo, V1, V2, deployment, dev};
 use crate::versions::draft;
 
 /// The first hour of the day on which all passes are.
@@ -165,47 +168,195 @@ fn a_policy_counts_from_the_next_commit_on() {
     assert_eq!(world.serves(), format!("{V1} {V2}@10"));
 }
 
-#[test]
-fn gates_read_the_registry() {
-    let worse = "v20261121-000000";
-    let other = "v20261122-000000";
-    let mut world = under("gates: { metric: { tolerancePercent: 1 }, maxWeightStep: 50 }");
+/// Versions of `m` beside V1 and V2: one is worse, one takes what the others do not.
+const WORSE: &str = "v20261121-000000";
+const TAKES_MORE: &str = "v20261122-000000";
+
+fn publish(world: &World) {
     let model: ModelName = "m".parse().unwrap();
-    for (version, r2, takes_missing) in [(worse, 0.4, false), (other, 0.5, true)] {
+    for (version, r2, takes_missing) in [(WORSE, 0.4, false), (TAKES_MORE, 0.5, true)] {
         let mut draft = draft(&model, &version.parse().unwrap(), None);
         draft.metadata.metrics.values.insert("r2".to_owned(), r2);
         draft.metadata.signature.missing_values = takes_missing;
+        draft
+            .metadata
+            .hyperparameters
+            .insert("depth".to_owned(), r2 * 10.0);
         world.store.publish(draft).unwrap();
     }
-    let mut raise = |canary: (&str, u8)| {
-        world.repo.change("m.yaml", &deployment("m", V1, Some(canary)));
-        world.pass();
-        (world.serves(), world.findings())
-    };
-    assert_eq!(raise((V2, 50)), (format!("{V1} {V2}@50"), String::new()));
-    let (serves, findings) = raise((worse, 10));
-    assert_eq!(serves, format!("{V1} {V2}@10"));
-    expect![[r#"
-        environments/dev/m.yaml:1:1: MetricWorse: MLDeployment/m: canary: r2 0.4000 of v20261121-000000 beside 0.5000 of v20261101-120000 on the same holdout: worse by more than 1%
-          hint: what serves stays; pin a better version"#]].assert_eq(&findings);
-    assert_eq!(raise((other, 10)), (format!("{V1} {other}@10"), String::new()));
-    // What clients of `other` may send, V2 does not take.
-    world.repo.change("m.yaml", &deployment("m", other, None));
-    world.pass();
-    expect![[r#"
-        environments/dev/m.yaml:1:1: WeightStepTooLarge: MLDeployment/m: stable: v20261122-000000 gets 10% -> 100% of the requests: 90% more at once, where 50% are allowed
-          hint: what serves stays; raise it in smaller steps, a commit each"#]].assert_eq(&world.findings());
-    world
+}
+
+/// A commit that changes `m`, under a policy, and whether the gate lets it through.
+struct Request {
+    gate: Gate,
+    policy: &'static str,
+    before: (&'static str, Option<(&'static str, u8)>),
+    after: (&'static str, Option<(&'static str, u8)>),
+    passes: bool,
+}
+
+const REQUESTS: [Request; 10] = {
+    const fn request(
+        gate: Gate,
+        policy: &'static str,
+        before: (&'static str, Option<(&'static str, u8)>),
+        after: (&'static str, Option<(&'static str, u8)>),
+        passes: bool,
+    ) -> Request {
+        Request {
+            gate,
+            policy,
+            before,
+            after,
+            passes,
+        }
+    }
+    const STEPS: &str = "gates: { maxWeightStep: 20 }";
+    const METRIC: &str = "gates: { metric: { tolerancePercent: 1 } }";
+    const ANY: &str = "gates: {}";
+    const OPEN: &str = "windows: [ { type: Allow, cron: 0 0 * * TUE, duration: 1h } ]";
+    [
+        request(Gate::WeightStep, STEPS, (V1, None), (V1, Some((V2, 20))), true),
+        request(Gate::WeightStep, STEPS, (V1, None), (V1, Some((V2, 21))), false),
+        request(Gate::WeightStep, STEPS, (V1, Some((V2, 80))), (V2, None), true),
+        request(Gate::WeightStep, STEPS, (V1, Some((V2, 20))), (V2, None), false),
+        request(Gate::Metric, METRIC, (V1, None), (V1, Some((V2, 10))), true),
+        request(Gate::Metric, METRIC, (V1, None), (V1, Some((WORSE, 10))), false),
+        request(
+            Gate::Signature,
+            ANY,
+            (V1, None),
+            (V1, Some((TAKES_MORE, 10))),
+            true,
+        ),
+        request(
+            Gate::Signature,
+            ANY,
+            (TAKES_MORE, None),
+            (TAKES_MORE, Some((V1, 10))),
+            false,
+        ),
+        request(Gate::Window, OPEN, (V1, None), (V1, Some((V2, 10))), true),
+        request(Gate::Window, FREEZE, (V1, None), (V1, Some((V2, 10))), false),
+    ]
+};
+
+/// Each gate has a commit that it stops and one that it lets through, and says so before the merge and after it.
+#[test]
+fn a_gate_says_on_a_plan_what_it_does_in_a_pass() {
+    let mut table: Vec<(Gate, bool, &str)> = Vec::new();
+    for Request {
+        gate,
+        policy,
+        before,
+        after,
+        passes,
+    } in &REQUESTS
+    {
+        let repo = Repo::with(&[("m.yaml", &deployment("m", before.0, before.1))]);
+        let mut world = World::new(repo, &["m"]);
+        publish(&world);
+        world.settle();
+        world.repo.change("environment.yaml", &environment(policy));
+        world.settle();
+        let base = world.repo.change("README", "judged by that policy");
+        let served = world.serves();
+        let head = world.repo.change("m.yaml", &deployment("m", after.0, after.1));
+        let planned = plan(&world, &base, &head);
+        let mut judged = planned.exposures.iter().flat_map(|exposure| &exposure.gates);
+        let says = judged.find(|judged| judged.gate == *gate);
+        assert_eq!(
+            !says.is_some_and(|judged| judged.outcome.stops()),
+            *passes,
+            "{gate:?}: {says:?}"
+        );
+        assert_eq!(planned.is_stopped(), !passes && *gate != Gate::Window);
+        table.push((*gate, *passes, "plan"));
+
+        let pass = world.pass();
+        assert_eq!(world.serves() == served, !passes, "{gate:?}: {}", world.serves());
+        assert_eq!(pass.plan_hash.unwrap_or(planned.hash), planned.hash);
+        table.push((*gate, *passes, "apply"));
+    }
+    for gate in Gate::ALL {
+        for passes in [true, false] {
+            for place in ["plan", "apply"] {
+                let cell = table.contains(&(gate, passes, place));
+                assert!(cell, "no request shows {} {passes} on {place}", gate.as_str());
+            }
+        }
+    }
+}
+
+fn plan(world: &World, base: &Revision, head: &Revision) -> reconciler::diff::Intents {
+    let (repository, store) = (world.repo.repository(), Some(&world.store));
+    preview::between(
+        &repository,
+        base.as_str(),
+        head.as_str(),
+        &dev(),
+        store,
+        at("00:30:00"),
+    )
+    .unwrap()
+}
+
+#[test]
+fn a_plan_tells_how_versions_differ() {
+    let mut world = under("gates: { metric: { tolerancePercent: 30 }, maxWeightStep: 50 }");
+    publish(&world);
+    let base = world.repo.change("README", "base");
+    let head = world
         .repo
-        .change("m.yaml", &deployment("m", V1, Some((other, 50))));
-    world.settle();
-    world.repo.change("m.yaml", &deployment("m", other, None));
-    world.settle();
-    world
-        .repo
-        .change("m.yaml", &deployment("m", other, Some((V2, 10))));
-    world.pass();
+        .change("m.yaml", &deployment("m", V1, Some((WORSE, 60))));
+    let text = plan(&world, &base, &head).text();
+    let text = text.replace(base.short(), "BASE").replace(head.short(), "HEAD");
+    let text: Vec<&str> = text.lines().filter(|line| !line.starts_with("plan ")).collect();
     expect![[r#"
-        environments/dev/m.yaml:1:1: SignatureBreaking: MLDeployment/m: canary: v20261120-093000 breaks clients of v20261122-000000: missing values are no longer taken
-          hint: what serves stays; pin a version that clients can go on with, or name it: `allowBreaking: [v20261120-093000]`"#]].assert_eq(&world.findings());
+        dev: BASE -> HEAD
+        m
+          canary v20261121-000000 gets 60% of the traffic
+        m: canary v20261121-000000 beside v20261101-120000
+          requests: 0% -> 60%
+          signature: same
+          r2: 0.4000 beside 0.5000 of v20261101-120000, same holdout
+          fit: depth: none -> 4
+          size: 18 -> 18 bytes
+          published: 2026-12-01 00:00 UTC, within a day of v20261101-120000, by hand
+          gate weight step: STOPS: v20261121-000000 gets 0% -> 60% of the requests: 60% more at once, where 50% are allowed
+            hint: raise it in smaller steps, a commit each
+          gate signature: passes: same beside v20261101-120000
+          gate metric: passes: r2 0.4000 of v20261121-000000 beside 0.5000 of v20261101-120000 on the same holdout"#]].assert_eq(&text.join("\n"));
+    // A version that the same commit has trained is judged once it is there.
+    let made = "v20261130-000000";
+    world.repo.write(
+        "environments/dev/t.yaml",
+        &crate::repository::training("m", made, "builtin:iris"),
+    );
+    let head = world
+        .repo
+        .change("m.yaml", &deployment("m", V1, Some((made, 10))));
+    let planned = plan(&world, &base, &head);
+    let lines: Vec<String> = planned.exposures.iter().flat_map(Exposure::lines).collect();
+    expect![[r#"
+        requests: 0% -> 10%
+        unknown: it waits for MLTrainingJob/m-20261130-000000, which makes it
+        gate weight step: passes: 0% -> 10%, at most 50% more"#]]
+    .assert_eq(&lines.join("\n"));
+    assert!(!planned.is_stopped());
+    // What nobody can look up is unknown, and stops.
+    let head = world
+        .repo
+        .change("m.yaml", &deployment("m", V1, Some(("v20261231-000000", 10))));
+    let planned = plan(&world, &base, &head);
+    let lines: Vec<String> = planned.exposures.iter().flat_map(Exposure::lines).collect();
+    expect![[r#"
+        requests: 0% -> 10%
+        unknown: the registry has no v20261231-000000
+        gate weight step: passes: 0% -> 10%, at most 50% more
+        gate signature: STOPS, unknown: whether its signature will do is unknown: the registry says nothing of v20261231-000000
+          hint: pin a version of which it is known, or say `gates: { onUnknown: Allow }` by a commit before
+        gate metric: STOPS, unknown: whether its metric will do is unknown: the registry says nothing of v20261231-000000
+          hint: pin a version of which it is known, or say `gates: { onUnknown: Allow }` by a commit before"#]].assert_eq(&lines.join("\n"));
+    assert!(planned.is_stopped());
 }
