@@ -22,7 +22,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use exposure::exposures;
-pub use exposure::{Changed, Compared, Exposure, Ground, Metrics, Records};
+pub use exposure::{Changed, Compared, Exposure, Ground, Metrics, Pair, Records};
 
 /// One thing that a commit means to change.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]

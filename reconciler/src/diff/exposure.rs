@@ -92,10 +92,21 @@ pub struct Changed {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Metrics {
-    /// Each metric of both: its name, the stable's value and the new one's.
-    Measured(Vec<(String, f64, f64)>),
+    /// Each metric of both.
+    Measured(Vec<Pair>),
     /// Why they cannot be compared.
     NotComparable(String),
+}
+
+/// What two versions reached by one metric.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Pair {
+    /// The metric.
+    pub metric: String,
+    /// What the stable reached.
+    pub before: f64,
+    /// What the new one reached.
+    pub after: f64,
 }
 
 impl Exposure {
@@ -140,9 +151,15 @@ impl Changed {
         });
         match &self.metrics {
             Metrics::Measured(measured) => {
-                lines.extend(measured.iter().map(|(name, before, after)| {
-                    format!("{name}: {after:.4} beside {before:.4} of {beside}, same holdout")
-                }));
+                lines.extend(measured.iter().map(
+                    |Pair {
+                         metric,
+                         before,
+                         after,
+                     }| {
+                        format!("{metric}: {after:.4} beside {before:.4} of {beside}, same holdout")
+                    },
+                ));
             }
             Metrics::NotComparable(why) => lines.push(format!("metrics: not comparable: {why}")),
         }
@@ -379,14 +396,21 @@ fn metrics(old: &VersionMetadata, new: &VersionMetadata) -> Metrics {
         None => return Metrics::NotComparable("different holdout".to_owned()),
     };
     let pairs = new.metrics.values.iter();
-    let pairs = pairs.filter_map(|(name, after)| Some((name.clone(), *before.get(name)?, *after)));
+    let pairs = pairs.filter_map(|(name, after)| {
+        Some(Pair {
+            metric: name.clone(),
+            before: *before.get(name)?,
+            after: *after,
+        })
+    });
     Metrics::Measured(pairs.collect())
 }
 
 fn settings(old: &VersionMetadata, new: &VersionMetadata) -> Vec<String> {
     let mut settings = Vec::new();
     if old.algorithm != new.algorithm {
-        settings.push(format!("algorithm: {} -> {}", old.algorithm, new.algorithm));
+        // Each has settings of its own.
+        return vec![format!("algorithm: {} -> {}", old.algorithm, new.algorithm)];
     }
     let mut names: Vec<&String> = old
         .hyperparameters

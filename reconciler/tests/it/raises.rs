@@ -115,6 +115,10 @@ fn a_commit_says_why_it_overrides_a_window() {
             "raise\n\naurora-window-override:  spaced  \nSigned-off-by: a",
             Some("spaced"),
         ),
+        (
+            "raise\n\nAurora-Window-Override: red \u{1b}[31m\u{7}",
+            Some("red [31m"),
+        ),
         ("raise\n\nAurora-Window-Override:", None),
         ("raise: Aurora-Window-Override: this is the subject", None),
         (
