@@ -14,9 +14,10 @@ mod training;
 
 use planner::deployment::{Autoscaling, Canary, DeclaredDeployment, Pin};
 use planner::environment::{self, Drift, Environment, RemovalLimits};
+use planner::gates::PromotionOrder;
 use planner::names::{EnvironmentName, Malformed, ObjectName};
 
-use crate::policy::GatesSpec;
+use crate::policy::{GatesSpec, PromotionSpec};
 use crate::rules;
 use crate::{
     AutoscalingSpec, CanarySpec, DriftPolicy, MLDeployment, MLDeploymentSpec, MLEnvironment,
@@ -90,6 +91,7 @@ pub fn environment(environment: &MLEnvironment) -> Result<Environment, Vec<Probl
         },
         windows,
         gates,
+        promotion,
     } = &environment.spec;
     let registry_path = registry.as_ref().and_then(|registry| registry.path.clone());
     if let Some(path) = &registry_path {
@@ -114,6 +116,11 @@ pub fn environment(environment: &MLEnvironment) -> Result<Environment, Vec<Probl
         gates: gates
             .as_ref()
             .map(policy::gates)
+            .transpose()
+            .map_err(|problem| vec![problem])?,
+        promotion: promotion
+            .as_ref()
+            .map(|promotion| policy::promotion(promotion, &environment.metadata))
             .transpose()
             .map_err(|problem| vec![problem])?,
     })
@@ -144,6 +151,7 @@ pub(crate) fn environment_spec(environment: &Environment) -> MLEnvironmentSpec {
         },
         windows,
         gates,
+        promotion,
     } = environment;
     let (target, namespace) = match target {
         environment::Target::Standalone => (Target::Standalone, None),
@@ -168,6 +176,12 @@ pub(crate) fn environment_spec(environment: &Environment) -> MLEnvironmentSpec {
         },
         windows: windows.iter().map(policy::window_spec).collect(),
         gates: gates.as_ref().map(GatesSpec::from),
+        promotion: promotion
+            .as_ref()
+            .map(|PromotionOrder { from, soak }| PromotionSpec {
+                from: from.clone(),
+                soak: *soak,
+            }),
     }
 }
 

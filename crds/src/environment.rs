@@ -9,7 +9,7 @@ use planner::names::Revision;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::policy::{GatesSpec, WindowSpec};
+use crate::policy::{GatesSpec, PromotionSpec, WindowSpec};
 use crate::status::MLEnvironmentStatus;
 use crate::{rules, wire};
 
@@ -77,6 +77,11 @@ pub struct MLEnvironmentSpec {
     /// What is demanded of a raise besides. Absent: nothing. A change counts from the next commit on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gates: Option<GatesSpec>,
+
+    /// Through which environment versions come before this one. Absent: through none. A change counts from the next commit
+    /// on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promotion: Option<PromotionSpec>,
 }
 
 /// Where models serve.

@@ -33,7 +33,7 @@ mod wire;
 pub use deployment::{AutoscalingSpec, CanarySpec, MLDeployment, MLDeploymentSpec, StableSpec};
 pub use environment::{DriftPolicy, MLEnvironment, MLEnvironmentSpec, RegistrySpec, RemovalSpec, Target};
 pub use pod::{PodSpec, ResourcesSpec, SecretSpec, TolerationSpec, VariableSpec};
-pub use policy::{GatePolicy, GatesSpec, MetricGateSpec, WindowSpec, WindowType};
+pub use policy::{GatePolicy, GatesSpec, MetricGateSpec, PromotionSpec, WindowSpec, WindowType};
 pub use route::{GatewaySpec, RouteSpec};
 pub use schema::{crd_yaml, manifest_schema};
 pub use status::{MLDeploymentStatus, MLEnvironmentStatus, MLTrainingJobStatus};

@@ -1,6 +1,7 @@
 //! What an MLEnvironment says of raises: when they may come, and what is demanded of them.
 
 use planner::gates;
+use planner::names::EnvironmentName;
 use planner::span::Span;
 use planner::window;
 use schemars::JsonSchema;
@@ -93,6 +94,20 @@ impl Default for GatesSpec {
     fn default() -> Self {
         Self::from(&gates::Gates::default())
     }
+}
+
+/// Through which environment versions come before this one.
+#[derive(JsonSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PromotionSpec {
+    /// The environment of this repository whose stable a version must be, by digest, before it gets requests here.
+    #[schemars(with = "String", length(max = 40), regex(pattern = wire::NAME), title = wire::NAME_WORDS)]
+    pub from: EnvironmentName,
+
+    /// For how long it must have been, by the times of the commits. Absent: not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(max = 8), regex(pattern = wire::SPAN), title = wire::SPAN_WORDS)]
+    pub soak: Option<Span>,
 }
 
 /// How a version's metric must compare with that of the present stable.

@@ -8,7 +8,8 @@ use crate::Timestamp;
 use crate::deployment::DeclaredDeployment;
 use crate::environment::Environment;
 use crate::finding::Location;
-use crate::names::{ModelName, ObjectName, Revision};
+use crate::gates::Promoted;
+use crate::names::{ModelName, ObjectName, Revision, Version};
 use crate::training::Training;
 
 /// The desired state of one environment at one revision.
@@ -31,6 +32,9 @@ pub struct Desired {
     /// Why the commits that last changed manifests override windows, of those that do and were asked.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub overrides: BTreeMap<Revision, String>,
+    /// What the environment that versions come through says of those that were asked about.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub promoted: BTreeMap<ModelName, BTreeMap<Version, Promoted>>,
 }
 
 /// What the commit that `removal.allow` names declares in this environment.

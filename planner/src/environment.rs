@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::gates::Gates;
+use crate::gates::{Gates, PromotionOrder};
 use crate::names::{EnvironmentName, Revision};
 use crate::window::Window;
 
@@ -29,6 +29,9 @@ pub struct Environment {
     /// What it demands of a raise besides; absent: nothing.
     #[serde(default)]
     pub gates: Option<Gates>,
+    /// Through which environment versions come before this one; absent: through none.
+    #[serde(default)]
+    pub promotion: Option<PromotionOrder>,
 }
 
 impl Environment {
@@ -36,8 +39,19 @@ impl Environment {
     #[must_use]
     pub fn with_policy_of(mut self, other: &Self) -> Self {
         self.windows.clone_from(&other.windows);
-        self.gates.clone_from(&other.gates);
+        self.gates = other.gates;
+        self.promotion.clone_from(&other.promotion);
         self
+    }
+
+    /// Says whether it says of raises what another one says.
+    pub fn has_policy_of(&self, other: &Self) -> bool {
+        self.windows == other.windows && self.gates == other.gates && self.promotion == other.promotion
+    }
+
+    /// Says whether it says nothing of raises.
+    pub const fn is_silent(&self) -> bool {
+        self.windows.is_empty() && self.gates.is_none() && self.promotion.is_none()
     }
 }
 

@@ -48,6 +48,8 @@ pub enum Reason {
     SignatureBreaking,
     /// A version's metric is worse than that of the present stable on the same holdout.
     MetricWorse,
+    /// A version is not the stable one of the environment that it must come through.
+    NotPromoted,
     /// Something is not known that the environment asks for before a version gets more requests.
     GateUnknown,
     /// The file that a job trains on is missing or not what it should be.
@@ -99,6 +101,7 @@ impl Reason {
             | Self::WeightStepTooLarge
             | Self::SignatureBreaking
             | Self::MetricWorse
+            | Self::NotPromoted
             | Self::GateUnknown
             | Self::DatasetUnusable
             | Self::SourceUnavailable
@@ -152,6 +155,7 @@ impl Reason {
                 | Self::WeightStepTooLarge
                 | Self::SignatureBreaking
                 | Self::MetricWorse
+                | Self::NotPromoted
                 | Self::GateUnknown
         )
     }

@@ -13,15 +13,18 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Timestamp;
 use crate::finding::Reason;
-use crate::names::{Digest, Malformed, Track, Version, Weight};
+use crate::names::{Digest, EnvironmentName, Malformed, Track, Version, Weight};
 use crate::signature::Signature;
+use crate::span::Span;
 use crate::training::Metric;
+use crate::window::Closed;
 pub use judge::{Ground, judge};
 pub use raise::{Raise, Tracks, raises};
 
 /// What an environment demands of a raise.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gates {
     /// What happens to a version whose signature breaks clients of the present stable.
     pub signature: OnFault,
@@ -82,6 +85,26 @@ impl OnFault {
             Self::Allow => "Allow",
         }
     }
+}
+
+/// Through which environment a version comes before this one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PromotionOrder {
+    /// The environment whose stable it must be, by digest.
+    pub from: EnvironmentName,
+    /// For how long it must have been; absent: not at all.
+    pub soak: Option<Span>,
+}
+
+/// What the environment before says of a version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Promoted {
+    /// It is stable there, since this time or longer.
+    Since(Timestamp),
+    /// It is not: what is.
+    Not(String),
+    /// Nobody can say: why.
+    Unknown(String),
 }
 
 /// How much worse a metric may be, in percent of what it is compared with: 0 to 100, in steps of a thousandth.
@@ -161,13 +184,21 @@ pub enum Gate {
     Signature,
     /// The metric is not worse.
     Metric,
+    /// It has been stable in the environment before for long enough.
+    Promotion,
     /// A window is open.
     Window,
 }
 
 impl Gate {
     /// All, in the order in which they are told. What a person must mend comes before what time mends.
-    pub const ALL: [Self; 4] = [Self::WeightStep, Self::Signature, Self::Metric, Self::Window];
+    pub const ALL: [Self; 5] = [
+        Self::WeightStep,
+        Self::Signature,
+        Self::Metric,
+        Self::Promotion,
+        Self::Window,
+    ];
 
     /// Returns its name.
     pub const fn as_str(self) -> &'static str {
@@ -175,6 +206,7 @@ impl Gate {
             Self::WeightStep => "weight step",
             Self::Signature => "signature",
             Self::Metric => "metric",
+            Self::Promotion => "promotion",
             Self::Window => "window",
         }
     }
@@ -191,17 +223,21 @@ pub struct Judged {
     pub outcome: Outcome,
     /// Why, in words for a person.
     pub why: String,
+    /// Where it stops the raise until a time comes: when that is, as far as it is known.
+    pub waits: Option<Closed>,
 }
 
 impl Judged {
     /// Returns why a finding is made where it stops a raise; `None` where time mends that.
     pub const fn reason(&self) -> Option<Reason> {
         match (self.gate, self.outcome) {
+            _ if self.waits.is_some() => None,
             (Gate::Window, _) => None,
             (_, Outcome::Unknown) => Some(Reason::GateUnknown),
             (Gate::WeightStep, _) => Some(Reason::WeightStepTooLarge),
             (Gate::Signature, _) => Some(Reason::SignatureBreaking),
             (Gate::Metric, _) => Some(Reason::MetricWorse),
+            (Gate::Promotion, _) => Some(Reason::NotPromoted),
         }
     }
 
@@ -219,6 +255,8 @@ impl Judged {
                 "pin a version that clients can go on with, or name it: `allowBreaking: [{version}]`"
             ),
             (Gate::Metric, _) => "pin a better version".to_owned(),
+            (Gate::Promotion, _) if self.waits.is_some() => "it comes by itself".to_owned(),
+            (Gate::Promotion, _) => "make it stable there first, with its digest".to_owned(),
         }
     }
 }

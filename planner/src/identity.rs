@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::deployment::{DeclaredDeployment, Pin};
 use crate::desired::Desired;
 use crate::environment::{Drift, Environment, Target};
-use crate::gates::Gates;
+use crate::gates::{Gates, PromotionOrder};
 use crate::names::{Digest, ModelName};
 use crate::training::{self, Container, DataSource, Derivation, Feature, Fit, Holdout, RunPolicy, Training};
 use crate::window::Window;
@@ -93,6 +93,10 @@ impl PlanHash {
         }
         if let Some(gates) = &environment.gates {
             document["gates"] = self::gates(gates);
+        }
+        if let Some(PromotionOrder { from, soak }) = &environment.promotion {
+            let soak = soak.map(|soak| soak.to_string());
+            document["promotion"] = json!({ "from": from.as_str(), "soak": soak });
         }
         let mut text = String::new();
         write_canonical(&document, &mut text);

@@ -178,6 +178,7 @@ impl Part {
             trainings: pick(self.names(Kind::Training), &whole.trainings),
             allowed: whole.allowed.clone(),
             overrides: BTreeMap::new(),
+            promoted: BTreeMap::new(),
         }
     }
 

@@ -28,6 +28,7 @@ use crate::observed::{DeploymentObject, Observed, ObservedAlias, PolicyAge, Trai
 use crate::window::Closed;
 pub use dependence::Undone;
 use deployments::Decided as Deployment;
+pub use exposure::whose_word;
 use index::Index;
 pub use removals::refused;
 pub use stand_in::is_stand_in;
@@ -161,8 +162,8 @@ pub enum Waiting {
         /// The MLDeployment object that still serves it.
         holder: ObjectName,
     },
-    /// A track gets more requests as soon as the environment's windows allow it (`WindowClosed`).
-    ForWindow {
+    /// A track gets more requests as soon as the environment's windows, or its soak, allow it.
+    ForTime {
         /// The deployment.
         deployment: ObjectName,
         /// The track.
@@ -259,10 +260,9 @@ impl Waiting {
     /// Says whether something that a commit declares is not written yet.
     pub const fn stops_commit(&self) -> bool {
         match self {
-            Self::ForVersion { .. }
-            | Self::ForModel { .. }
-            | Self::ForWindow { .. }
-            | Self::ToLeave { .. } => true,
+            Self::ForVersion { .. } | Self::ForModel { .. } | Self::ForTime { .. } | Self::ToLeave { .. } => {
+                true
+            }
             Self::ForTrack { .. } => false,
         }
     }
@@ -273,7 +273,7 @@ impl Waiting {
             Self::ForVersion { deployment, .. }
             | Self::ForTrack { deployment, .. }
             | Self::ForModel { deployment, .. }
-            | Self::ForWindow { deployment, .. }
+            | Self::ForTime { deployment, .. }
             | Self::ToLeave { deployment, .. } => deployment,
         }
     }

@@ -61,7 +61,7 @@ fn in_training(desired: &Desired, waiting: &Waiting) -> Option<AwaitedPin> {
         }),
         Waiting::ForTrack { .. }
         | Waiting::ForModel { .. }
-        | Waiting::ForWindow { .. }
+        | Waiting::ForTime { .. }
         | Waiting::ToLeave { .. } => None,
     }
 }

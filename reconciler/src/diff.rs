@@ -12,7 +12,7 @@ use planner::deployment::{Canary, DeclaredDeployment, Pin};
 use planner::desired::{Completeness, Desired};
 use planner::environment::{Environment, Target};
 use planner::finding::Finding;
-use planner::gates::Gates;
+use planner::gates::{Gates, PromotionOrder};
 use planner::identity::plan_hash;
 use planner::names::{Digest, EnvironmentName, ModelName, ObjectName, Revision};
 use planner::plan::beyond_the_target;
@@ -280,6 +280,23 @@ fn environment(before: &Environment, after: &Environment, intents: &mut Vec<Inte
             "gates: {} -> {}, from the next commit on",
             shown(&before.gates),
             shown(&after.gates)
+        ));
+    }
+    if before.promotion != after.promotion {
+        let shown = |order: &Option<PromotionOrder>| match order {
+            None => "any version".to_owned(),
+            Some(PromotionOrder { from, soak: None }) => format!("what {from} has as stable"),
+            Some(PromotionOrder {
+                from,
+                soak: Some(soak),
+            }) => {
+                format!("what {from} has had as stable for {soak}")
+            }
+        };
+        say(format!(
+            "takes {} -> {}, from the next commit on",
+            shown(&before.promotion),
+            shown(&after.promotion)
         ));
     }
     if before.removal != after.removal {

@@ -4,16 +4,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use planner::Timestamp;
-use planner::deployment::DeclaredDeployment;
-use planner::environment::Environment;
-use planner::gates::{Facts, Tracks};
-use planner::names::{ModelName, Revision, Version};
-use planner::observed::Observed;
+use planner::deployment::{DeclaredDeployment, Pin};
+use planner::desired::Declared;
+use planner::gates::{Facts, Promoted, PromotionOrder, Tracks};
+use planner::names::{Digest, EnvironmentName, ModelName, Revision, Version};
+use planner::observed::{Observed, ObservedVersion};
+use planner::plan::whose_word;
 use planner::window;
 use registry::Store;
 
 use crate::observe::Decidable;
-use crate::source::Source;
+use crate::resolve::stable::{Question, stable_since};
+use crate::source::{ENVIRONMENTS, Source};
 use crate::zones::Zones;
 
 /// The trailer by which a commit overrides windows; its value is the reason.
@@ -34,15 +36,12 @@ pub(crate) fn look(
     if let Some(last) = &mut observed.environment {
         zones.read_windows(last);
     }
-    let last = observed.environment.iter();
-    let counting: Vec<&Environment> = last.chain([&desired.environment]).collect();
-    let has_gates = counting.iter().any(|environment| environment.gates.is_some());
-    let is_closed = counting
-        .iter()
-        .any(|environment| window::closed(&environment.windows, now).is_some());
-    if !has_gates && !is_closed {
+    let counting = whose_word(desired, observed).clone();
+    let is_closed = window::closed(&counting.windows, now).is_some();
+    if counting.gates.is_none() && counting.promotion.is_none() && !is_closed {
         return;
     }
+    let mut promoted = BTreeMap::new();
     let mut facts: BTreeMap<ModelName, Facts> = BTreeMap::new();
     let mut overrides: BTreeMap<Revision, String> = BTreeMap::new();
     let mut asked: BTreeSet<&Revision> = BTreeSet::new();
@@ -50,9 +49,28 @@ pub(crate) fn look(
         let Some(versions) = changing(&declared.spec, observed) else {
             continue;
         };
-        if has_gates {
+        if counting.gates.is_some() {
             let known = self::facts(store, &declared.spec.model, &versions);
             facts.insert(declared.spec.model.clone(), known);
+        }
+        if let Some(order) = &counting.promotion {
+            let digest = |version: &Version| {
+                let registered = observed.models.get(&declared.spec.model)?;
+                match registered.versions.get(version)? {
+                    ObservedVersion::Sound { digest, .. } => Some(*digest),
+                    ObservedVersion::Damaged(_) => None,
+                }
+            };
+            let known = self::promoted(
+                source,
+                &desired.revision,
+                declared,
+                &counting.name,
+                order,
+                &digest,
+                now,
+            );
+            promoted.insert(declared.spec.model.clone(), known);
         }
         if is_closed && asked.insert(&declared.revision) {
             match source.trailer(&declared.revision, OVERRIDE_TRAILER) {
@@ -63,6 +81,7 @@ pub(crate) fn look(
             }
         }
     }
+    desired.promoted = promoted;
     observed.facts = facts;
     desired.overrides = overrides;
 }
@@ -100,4 +119,44 @@ fn facts(store: &Store, model: &ModelName, versions: &BTreeSet<Version>) -> Fact
             }
         });
     known.collect()
+}
+
+/// Asks the environment that versions come through about what a manifest pins.
+pub(crate) fn promoted(
+    source: &Source,
+    head: &Revision,
+    declared: &Declared<DeclaredDeployment>,
+    environment: &EnvironmentName,
+    order: &PromotionOrder,
+    digest: &dyn Fn(&Version) -> Option<Digest>,
+    now: Timestamp,
+) -> BTreeMap<Version, Promoted> {
+    let Declared { spec, location, .. } = declared;
+    let folder = format!("{ENVIRONMENTS}/{environment}/");
+    let near = location.file.strip_prefix(&folder).unwrap_or_default();
+    let enough = order.soak.map_or(now, |soak| now - soak.duration());
+    let canary = spec.canary.as_ref().map(|canary| &canary.pin);
+    let ask = |pin: &Pin| {
+        let pin = Pin {
+            version: pin.version.clone(),
+            digest: pin.digest.or_else(|| digest(&pin.version)),
+        };
+        let question = Question {
+            from: &order.from,
+            model: &spec.model,
+            pin: &pin,
+            near,
+            enough,
+        };
+        let promoted = stable_since(source, head, question).unwrap_or_else(|error| {
+            tracing::warn!(model = %spec.model, from = %order.from, %error, "cannot read what an environment serves");
+            Promoted::Unknown(error.to_string())
+        });
+        (pin.version, promoted)
+    };
+    [Some(&spec.stable), canary]
+        .into_iter()
+        .flatten()
+        .map(ask)
+        .collect()
 }

@@ -378,6 +378,7 @@ pub fn between(
     let overridden = source.trailer(&head.revision, OVERRIDE_TRAILER)?;
     let ground = Ground {
         records: Records(registry),
+        source: &source,
         overridden: overridden.as_deref(),
         now,
     };

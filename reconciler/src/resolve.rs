@@ -19,6 +19,7 @@ mod judge;
 mod old_files;
 mod read;
 mod revise;
+pub(crate) mod stable;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -458,6 +459,7 @@ fn folder_missing(
             environment: environment.clone(),
             allowed: None,
             overrides: BTreeMap::new(),
+            promoted: BTreeMap::new(),
             completeness: Completeness::Partial,
             deployments: BTreeMap::new(),
             trainings: BTreeMap::new(),

@@ -34,7 +34,7 @@ pub use hash::{GitHash, NoHash};
 pub use history::{Changed, Remembered};
 pub(crate) use history::{Documents, History, Line, Of, Questions, Walked};
 pub use protocol::{Cause, Immovable};
-pub(crate) use protocol::{ManifestFile, ManifestPart};
+pub(crate) use protocol::{Changes, ManifestFile, ManifestPart, Step, WalkEnd};
 use protocol::{Newest, Request};
 
 /// The folder that holds one folder per environment.
@@ -578,7 +578,7 @@ impl Source {
         }
     }
 
-    fn hash(&self, revision: &Revision) -> Result<GitHash, SourceError> {
+    pub(crate) fn hash(&self, revision: &Revision) -> Result<GitHash, SourceError> {
         GitHash::of(revision).map_err(|error| self.no_hash(&error))
     }
 }

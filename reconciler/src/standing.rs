@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use planner::Timestamp;
 use planner::finding::Finding;
 use planner::names::{ModelName, Track, Version};
 use planner::object::{Kind, ObjectId};
@@ -21,8 +22,8 @@ pub struct AwaitedPin {
     pub is_in_training: bool,
 }
 
-fn is_for_window(waiting: &Waiting) -> bool {
-    matches!(waiting, Waiting::ForWindow { .. })
+fn is_for_time(waiting: &Waiting) -> bool {
+    matches!(waiting, Waiting::ForTime { .. })
 }
 
 /// How everything stands. Changed model by model.
@@ -89,13 +90,21 @@ impl Standing {
         let by_window = self
             .waiting
             .iter()
-            .filter(|(_, waiting)| waiting.iter().any(is_for_window));
+            .filter(|(_, waiting)| waiting.iter().any(is_for_time));
         by_gate.map(|(id, _)| id).chain(by_window.map(|(id, _)| id))
     }
 
     /// Says whether anything goes on once a window allows it.
-    pub(crate) fn waits_for_window(&self) -> bool {
-        self.waiting().any(is_for_window)
+    pub(crate) fn waits_for_time(&self) -> bool {
+        self.waiting().any(is_for_time)
+    }
+
+    /// Returns the times at which something goes on, as far as they are known.
+    pub(crate) fn told_times(&self) -> impl Iterator<Item = Timestamp> {
+        self.waiting().filter_map(|waiting| match waiting {
+            Waiting::ForTime { closed, .. } => closed.until,
+            _ => None,
+        })
     }
 
     /// Counts the changes of what stops and what waits.

@@ -1,13 +1,14 @@
 //! Windows and gates of an environment.
 
-use planner::gates::{Gates, Tolerance};
+use kube::core::ObjectMeta;
+use planner::gates::{Gates, PromotionOrder, Tolerance};
 use planner::names::{Malformed, Weight};
 use planner::schedule::{Schedule, ScheduleText, is_zone};
 use planner::window::Window;
 
 use super::Problem;
 use super::training::no_zone;
-use crate::policy::{GatesSpec, WindowSpec};
+use crate::policy::{GatesSpec, PromotionSpec, WindowSpec};
 
 /// Returns what an environment says of times.
 ///
@@ -85,6 +86,22 @@ pub(super) fn gates(spec: &GatesSpec) -> Result<Gates, Problem> {
         metric: tolerance,
         max_weight_step: step,
         on_unknown: (*on_unknown).into(),
+    })
+}
+
+/// Returns through which environment versions come before this one.
+pub(super) fn promotion(spec: &PromotionSpec, metadata: &ObjectMeta) -> Result<PromotionOrder, Problem> {
+    let PromotionSpec { from, soak } = spec;
+    if metadata.name.as_deref() == Some(from.as_str()) {
+        return Err(Problem::new(
+            "spec.promotion.from",
+            format!("versions come from {from} itself"),
+            "name the environment in which they serve before this one",
+        ));
+    }
+    Ok(PromotionOrder {
+        from: from.clone(),
+        soak: *soak,
     })
 }
 

@@ -8,7 +8,7 @@ use expect_test::expect;
 use planner::Timestamp;
 use planner::deployment::{Autoscaling, Canary, Deployment, ResolvedPin};
 use planner::environment::{Drift, Environment, RemovalLimits};
-use planner::gates::{Gates, OnFault, Tolerance};
+use planner::gates::{Gates, OnFault, PromotionOrder, Tolerance};
 use planner::names::{Digest, EnvironmentName, ObjectName, Weight};
 use planner::observed::{Behind, DeploymentObject, TrainingObject};
 use planner::per_track::PerTrack;
@@ -287,6 +287,10 @@ fn objects_read_back_as_what_was_written() {
             suspend: registry_path.clone(),
             windows: registry_path.iter().map(|_| window()).collect(),
             gates: registry_path.as_ref().map(|_| gates()),
+            promotion: registry_path.as_ref().map(|_| PromotionOrder {
+                from: "staging".parse().unwrap(),
+                soak: Some("24h".parse().unwrap()),
+            }),
             registry_path,
             removal,
         };

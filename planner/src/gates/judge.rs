@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{Facts, Gate, Gates, Judged, OnFault, Outcome, Raise, Tolerance, Tracks, VersionFacts};
+use super::{
+    Facts, Gate, Gates, Judged, OnFault, Outcome, Promoted, PromotionOrder, Raise, Tolerance, Tracks,
+    VersionFacts,
+};
+use crate::Timestamp;
 use crate::deployment::Pin;
 use crate::names::Version;
 use crate::signature::{Compatibility, compare};
@@ -24,33 +28,46 @@ pub struct Ground<'a> {
     pub allow_breaking: &'a [Version],
     /// What is known of the versions; absent where nobody could look.
     pub facts: Option<&'a Facts>,
+    /// Through which environment versions come, if through one.
+    pub promotion: Option<&'a PromotionOrder>,
+    /// What that says of the versions.
+    pub promoted: Option<&'a BTreeMap<Version, Promoted>>,
+    /// When a soak is judged.
+    pub now: Timestamp,
 }
 
 /// Returns what each gate that the environment has says of a raise.
 pub fn judge(raise: &Raise, ground: Ground<'_>) -> Vec<Judged> {
     let mut judged = Vec::new();
-    let mut say = |gate, (outcome, why)| {
+    let mut say = |gate, (outcome, why): Said, waits: Option<&Closed>| {
         judged.push(Judged {
             gate,
             track: raise.track,
             outcome,
             why,
+            waits: waits.cloned(),
         });
     };
     if let Some(gates) = ground.gates {
-        say(Gate::WeightStep, step(raise, gates));
+        say(Gate::WeightStep, step(raise, gates), None);
         // A first version breaks nobody, and is worse than none.
         if let Some(before) = ground.before {
-            say(Gate::Signature, signature(raise, before, gates, ground));
+            say(Gate::Signature, signature(raise, before, gates, ground), None);
             if let Some(tolerance) = gates.metric {
                 say(
                     Gate::Metric,
                     metric(raise, before, gates, tolerance, ground.facts),
+                    None,
                 );
             }
         }
     }
+    if let Some(order) = ground.promotion {
+        let (said, waits) = promotion(raise, order, ground);
+        say(Gate::Promotion, said, waits.as_ref());
+    }
     if let Some(closed) = ground.closed {
+        let waits = Some(closed).filter(|_| ground.overridden.is_none());
         say(
             Gate::Window,
             match ground.overridden {
@@ -60,6 +77,7 @@ pub fn judge(raise: &Raise, ground: Ground<'_>) -> Vec<Judged> {
                 ),
                 None => (Outcome::Stops, closed.to_string()),
             },
+            waits,
         );
     }
     judged
@@ -142,6 +160,46 @@ fn metric(
         return (Outcome::Stops, format!("{why}: worse by more than {tolerance}"));
     }
     (Outcome::Passes, why)
+}
+
+/// Judges whether a version has been stable in the environment before, and for long enough.
+fn promotion(raise: &Raise, order: &PromotionOrder, ground: Ground<'_>) -> (Said, Option<Closed>) {
+    let (from, version) = (&order.from, &raise.pin.version);
+    let promoted = ground.promoted.and_then(|promoted| promoted.get(version));
+    let since = match promoted {
+        Some(Promoted::Since(since)) => *since,
+        Some(Promoted::Not(what)) => {
+            let why = format!("{version} is not what {from} serves as stable: {what}");
+            return ((Outcome::Stops, why), None);
+        }
+        Some(Promoted::Unknown(_)) | None => {
+            let why = match promoted {
+                Some(Promoted::Unknown(why)) => why,
+                _ => "nobody looked",
+            };
+            let on_unknown = ground.gates.copied().unwrap_or_default();
+            return (unknown(&on_unknown, "way here", &format!("{from}: {why}")), None);
+        }
+    };
+    let is_since = format!(
+        "{version} is stable in {from} since {}",
+        since.format("%F %R UTC")
+    );
+    let Some(soak) = order.soak else {
+        return ((Outcome::Passes, is_since), None);
+    };
+    let until = since + soak.duration();
+    if until <= ground.now {
+        return (
+            (Outcome::Passes, format!("{is_since}, for more than {soak}")),
+            None,
+        );
+    }
+    let closed = Closed {
+        why: format!("{is_since}, and has to be for {soak}"),
+        until: Some(until),
+    };
+    ((Outcome::Stops, closed.to_string()), Some(closed))
 }
 
 /// Two versions measured by one metric on one holdout.

@@ -1,7 +1,6 @@
 use super::*;
 use crate::deployment::Pin;
 use crate::signature::Tensor;
-use crate::window::Closed;
 
 fn digest(name: char) -> Digest {
     let text = format!("sha256:{}", (u32::from(name) % 16).to_string().repeat(64));
@@ -114,6 +113,22 @@ struct Case {
     allow_breaking: Vec<Version>,
     closed: Option<Closed>,
     overridden: Option<&'static str>,
+    promotion: Option<PromotionOrder>,
+    promoted: BTreeMap<Version, Promoted>,
+    now: Timestamp,
+}
+
+const fn day(days: i64) -> Timestamp {
+    Timestamp::from_timestamp(days * 86_400, 0).unwrap()
+}
+
+/// Stable in `dev` from day 1 on, with a soak of a day.
+fn soaking(case: &mut Case) {
+    case.promotion = Some(PromotionOrder {
+        from: "dev".parse().unwrap(),
+        soak: Some("1d".parse().unwrap()),
+    });
+    case.promoted.insert(version('b'), Promoted::Since(day(1)));
 }
 
 fn case() -> Case {
@@ -126,6 +141,9 @@ fn case() -> Case {
         allow_breaking: Vec::new(),
         closed: None,
         overridden: None,
+        promotion: None,
+        promoted: BTreeMap::new(),
+        now: day(2),
     }
 }
 
@@ -141,11 +159,70 @@ fn breaking(case: &mut Case) {
     });
 }
 
+type Change = fn(&mut Case);
+
+const PROMOTIONS: &[(Change, Gate, Outcome, &str)] = &[
+    (
+        soaking,
+        Gate::Promotion,
+        Outcome::Passes,
+        "v20261102-120000 is stable in dev since 1970-01-02 00:00 UTC, for more than 1d",
+    ),
+    (
+        |case| {
+            soaking(case);
+            case.now = day(2) - chrono::Duration::seconds(1);
+        },
+        Gate::Promotion,
+        Outcome::Stops,
+        "v20261102-120000 is stable in dev since 1970-01-02 00:00 UTC, and has to be for 1d; raises are allowed from 1970-01-03 00:00 UTC on",
+    ),
+    (
+        |case| {
+            soaking(case);
+            case.promotion.as_mut().unwrap().soak = None;
+            case.now = day(1);
+        },
+        Gate::Promotion,
+        Outcome::Passes,
+        "v20261102-120000 is stable in dev since 1970-01-02 00:00 UTC",
+    ),
+    (
+        |case| {
+            soaking(case);
+            let other = Promoted::Not("it has v20261101-120000".to_owned());
+            case.promoted.insert(version('b'), other);
+        },
+        Gate::Promotion,
+        Outcome::Stops,
+        "v20261102-120000 is not what dev serves as stable: it has v20261101-120000",
+    ),
+    (
+        |case| {
+            soaking(case);
+            let unknown = Promoted::Unknown("the clone is shallow".to_owned());
+            case.promoted.insert(version('b'), unknown);
+        },
+        Gate::Promotion,
+        Outcome::Unknown,
+        "whether its way here will do is unknown: dev: the clone is shallow",
+    ),
+    (
+        |case| {
+            soaking(case);
+            case.promoted.clear();
+            case.gates.on_unknown = OnFault::Allow;
+        },
+        Gate::Promotion,
+        Outcome::Allowed,
+        "",
+    ),
+];
+
 #[test]
 fn each_gate_stops_and_lets_through() {
     use Gate::{Metric as M, Signature as S, WeightStep as W, Window};
     use Outcome::{Allowed, Passes, Stops, Unknown};
-    type Change = fn(&mut Case);
     let cases: &[(Change, Gate, Outcome, &str)] = &[
         (|_| {}, W, Passes, "0% -> 50%, at most 100% more"),
         (|case| case.gates.max_weight_step = percent(50), W, Passes, ""),
@@ -327,6 +404,7 @@ fn each_gate_stops_and_lets_through() {
         ),
     ];
     let before = tracks("a");
+    let cases = &[cases, PROMOTIONS].concat();
     for (change, gate, outcome, why) in cases {
         let mut case = case();
         change(&mut case);
@@ -342,6 +420,9 @@ fn each_gate_stops_and_lets_through() {
                 before: Some(&before),
                 allow_breaking: &case.allow_breaking,
                 facts: case.facts.as_ref(),
+                promotion: case.promotion.as_ref(),
+                promoted: Some(&case.promoted),
+                now: case.now,
             },
         );
         let found = judged.iter().find(|judged| judged.gate == *gate).unwrap();
@@ -374,6 +455,9 @@ fn a_first_version_is_compared_with_none() {
             before: None,
             allow_breaking: &[],
             facts: None,
+            promotion: None,
+            promoted: None,
+            now: Timestamp::UNIX_EPOCH,
         },
     );
     let gates: Vec<Gate> = judged.iter().map(|judged| judged.gate).collect();

@@ -43,7 +43,7 @@ impl Decided<'_> {
 
     /// Says whether the environment's policy holds something back.
     pub(super) fn is_held(&self) -> bool {
-        let by_window = |waiting: &Waiting| matches!(waiting, Waiting::ForWindow { .. });
+        let by_window = |waiting: &Waiting| matches!(waiting, Waiting::ForTime { .. });
         self.waiting.iter().any(by_window)
             || self.findings.iter().any(|finding| finding.reason.is_of_policy())
     }
@@ -174,7 +174,7 @@ pub(super) fn behind(findings: &[Finding], waiting: &[Waiting]) -> Option<Behind
         finding.map(|finding| Behind::Stopped(cut(&format!("{}: {}", finding.reason, finding.message))));
     stopped.or_else(|| {
         waiting.first().map(|waiting| match waiting {
-            Waiting::ForWindow { closed, .. } => Behind::Held(cut(&closed.to_string())),
+            Waiting::ForTime { closed, .. } => Behind::Held(cut(&closed.to_string())),
             Waiting::ForVersion { .. }
             | Waiting::ForTrack { .. }
             | Waiting::ForModel { .. }

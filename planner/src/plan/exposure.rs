@@ -24,22 +24,22 @@ pub(super) struct Policy<'a> {
     closed: OnceCell<Option<Closed>>,
 }
 
+/// Returns the environment whose word on raises counts.
+pub fn whose_word<'a>(desired: &'a Desired, observed: &'a Observed) -> &'a Environment {
+    match (observed.policy, &observed.environment) {
+        (PolicyAge::New | PolicyAge::NewAndHolds, Some(last)) => last,
+        // Where nothing was applied before, nothing else counts.
+        (PolicyAge::Older, _) | (_, None) => &desired.environment,
+    }
+}
+
 impl<'a> Policy<'a> {
     pub(super) fn new(desired: &'a Desired, observed: &'a Observed, now: Timestamp) -> Self {
-        let environment = match (observed.policy, &observed.environment) {
-            (PolicyAge::New | PolicyAge::NewAndHolds, Some(last)) => last,
-            // Where nothing was applied before, nothing else counts.
-            (PolicyAge::Older, _) | (_, None) => &desired.environment,
-        };
         Self {
-            environment,
+            environment: whose_word(desired, observed),
             now,
             closed: OnceCell::new(),
         }
-    }
-
-    fn is_silent(&self) -> bool {
-        self.environment.windows.is_empty() && self.environment.gates.is_none()
     }
 
     fn closed(&self) -> Option<&Closed> {
@@ -67,7 +67,7 @@ pub(super) fn expose(
     let (stable, canary) = wanted;
     let carried = context.object.filter(|old| old.revision == declared.revision);
     let mut overridden = carried.and_then(|old| old.overridden.clone());
-    if policy.is_silent() {
+    if policy.environment.is_silent() {
         return Some(Exposed {
             stable,
             canary,
@@ -97,6 +97,9 @@ pub(super) fn expose(
         before: before.as_ref(),
         allow_breaking: &declared.spec.allow_breaking,
         facts: context.observed.facts.get(context.model),
+        promotion: policy.environment.promotion.as_ref(),
+        promoted: context.desired.promoted.get(context.model),
+        now: policy.now,
     };
     let mut is_held = |raise: Option<&Raise>| {
         let judged = raise.map(|raise| (raise, judge(raise, ground)));
@@ -105,7 +108,7 @@ pub(super) fn expose(
         };
         let stops: Vec<&Judged> = judged.iter().filter(|judged| judged.outcome.stops()).collect();
         for stop in &stops {
-            hold(raise, stop, ground.closed, declared, decided);
+            hold(raise, stop, declared, decided);
         }
         let is_overridden =
             |judged: &Judged| judged.gate == Gate::Window && judged.outcome == Outcome::Allowed;
@@ -161,14 +164,8 @@ fn before(context: &Context<'_>) -> Option<Tracks> {
 }
 
 /// Says what holds a raise.
-fn hold(
-    raise: &Raise,
-    stop: &Judged,
-    closed: Option<&Closed>,
-    declared: &Declared<DeclaredDeployment>,
-    decided: &mut Decided<'_>,
-) {
-    match (stop.reason(), closed) {
+fn hold(raise: &Raise, stop: &Judged, declared: &Declared<DeclaredDeployment>, decided: &mut Decided<'_>) {
+    match (stop.reason(), &stop.waits) {
         (Some(reason), _) => {
             let refusal = Refusal {
                 reason,
@@ -178,7 +175,7 @@ fn hold(
             let finding = finding(decided.name, declared, raise.track, refusal);
             decided.findings.push(finding);
         }
-        (None, Some(closed)) => decided.waiting.push(Waiting::ForWindow {
+        (None, Some(closed)) => decided.waiting.push(Waiting::ForTime {
             deployment: decided.name.clone(),
             track: raise.track,
             version: raise.pin.version.clone(),

@@ -115,7 +115,7 @@ impl fmt::Display for Waiting {
                 f,
                 "MLDeployment/{deployment}: waits until MLDeployment/{holder} has left model {model}"
             ),
-            Self::ForWindow {
+            Self::ForTime {
                 deployment,
                 track,
                 version,

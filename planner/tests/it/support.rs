@@ -206,6 +206,7 @@ pub(crate) fn environment() -> Environment {
         removal: RemovalLimits::default(),
         windows: Vec::new(),
         gates: None,
+        promotion: None,
     }
 }
 
@@ -219,5 +220,6 @@ pub(crate) fn desired(n: u64) -> Desired {
         trainings: BTreeMap::new(),
         allowed: None,
         overrides: BTreeMap::new(),
+        promoted: BTreeMap::new(),
     }
 }

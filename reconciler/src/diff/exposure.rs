@@ -6,7 +6,7 @@
 use planner::Timestamp;
 use planner::deployment::{DeclaredDeployment, Pin};
 use planner::desired::Desired;
-use planner::gates::{self, Facts, Gate, Judged, Outcome, Tracks, judge, raises};
+use planner::gates::{self, Facts, Judged, Outcome, Tracks, judge, raises};
 use planner::names::{Digest, ModelName, ObjectName, Revision, Track, Version, Weight};
 use planner::signature::{Compatibility, compare};
 use planner::training::{RunPolicy, Training};
@@ -14,6 +14,9 @@ use planner::window;
 use registry::Store;
 use registry::metadata::VersionMetadata;
 use serde::Serialize;
+
+use crate::policy::promoted;
+use crate::source::Source;
 
 /// How many settings are named that differ.
 const SETTINGS_MAX: usize = 8;
@@ -23,6 +26,8 @@ const SETTINGS_MAX: usize = 8;
 pub struct Ground<'a> {
     /// The registry; absent where nobody named one.
     pub records: Records<'a>,
+    /// The repository of both commits, for what other environments serve.
+    pub source: &'a Source,
     /// Why the commit overrides windows, if it does.
     pub overridden: Option<&'a str>,
     /// When windows are looked at.
@@ -113,7 +118,7 @@ impl Exposure {
     /// Says whether a gate stops it that a person must mend.
     pub fn is_stopped(&self) -> bool {
         let mut gates = self.gates.iter();
-        gates.any(|judged| judged.outcome.stops() && judged.gate != Gate::Window)
+        gates.any(|judged| judged.outcome.stops() && judged.waits.is_none())
     }
 
     /// Says what there is to know, a line each.
@@ -127,7 +132,7 @@ impl Exposure {
         for judged in &self.gates {
             let says = match judged.outcome {
                 Outcome::Passes => "passes",
-                Outcome::Stops if judged.gate == Gate::Window => "waits",
+                Outcome::Stops if judged.waits.is_some() => "waits",
                 Outcome::Stops => "STOPS",
                 Outcome::Unknown => "STOPS, unknown",
                 Outcome::Allowed => "allowed",
@@ -199,7 +204,8 @@ impl Changed {
 pub(super) fn exposures(base: &Desired, head: &Desired, ground: &Ground<'_>) -> Vec<Exposure> {
     let closed = window::closed(&base.environment.windows, ground.now);
     let mut exposures = Vec::new();
-    for declared in head.deployments.values().map(|declared| &declared.spec) {
+    for found in head.deployments.values() {
+        let declared = &found.spec;
         if declared.suspend.is_some() {
             continue;
         }
@@ -214,6 +220,18 @@ pub(super) fn exposures(base: &Desired, head: &Desired, ground: &Ground<'_>) -> 
         }
         let seen = Seen::look(declared, before.as_ref(), &after, ground.records);
         let facts = seen.facts();
+        let promoted = base.environment.promotion.as_ref().map(|order| {
+            let (name, digest) = (&base.environment.name, |version: &Version| seen.digest(version));
+            promoted(
+                ground.source,
+                &head.revision,
+                found,
+                name,
+                order,
+                &digest,
+                ground.now,
+            )
+        });
         let raises = raises(before.as_ref(), &after, &declared.rejected, |pin| {
             seen.has_served(pin)
         });
@@ -224,6 +242,9 @@ pub(super) fn exposures(base: &Desired, head: &Desired, ground: &Ground<'_>) -> 
             before: before.as_ref(),
             allow_breaking: &declared.allow_breaking,
             facts: facts.as_ref(),
+            promotion: base.environment.promotion.as_ref(),
+            promoted: promoted.as_ref(),
+            now: ground.now,
         };
         let tracks = [
             (Track::Stable, Some((&after.stable, Weight::FULL)), &raises.stable),
@@ -348,6 +369,12 @@ impl Seen {
                 .map(|record| (record.version.clone(), record.facts()))
                 .collect(),
         )
+    }
+
+    fn digest(&self, version: &Version) -> Option<Digest> {
+        let mut records = self.records.iter().flatten();
+        let found = records.find(|record| record.version == *version)?;
+        Some(found.artifact.digest)
     }
 
     fn record(&self, pin: &Pin) -> Result<&VersionMetadata, String> {

@@ -34,6 +34,7 @@ fn environment() -> Environment {
         removal: RemovalLimits::default(),
         windows: Vec::new(),
         gates: None,
+        promotion: None,
     }
 }
 

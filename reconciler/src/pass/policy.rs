@@ -19,11 +19,6 @@ pub(super) struct Heard {
     revision: Revision,
 }
 
-/// Says whether two environments have one word on raises.
-fn agree(one: &Environment, other: &Environment) -> bool {
-    one.windows == other.windows && one.gates == other.gates
-}
-
 /// Says since when what the environment says of raises is said, and what is to be remembered of it.
 ///
 /// `is_unsure`: something that the commit touches could not be decided about.
@@ -38,10 +33,10 @@ pub(super) fn policy_age(
     let Some(last) = &view.observed.environment else {
         return (None, PolicyAge::New);
     };
-    if agree(&declared.environment, last) {
+    if declared.environment.has_policy_of(last) {
         return (None, PolicyAge::Older);
     }
-    let heard = heard.filter(|heard| agree(&heard.environment, &declared.environment));
+    let heard = heard.filter(|heard| heard.environment.has_policy_of(&declared.environment));
     let heard = heard.unwrap_or_else(|| Heard {
         environment: declared.environment.clone(),
         revision: declared.revision.clone(),
@@ -72,9 +67,14 @@ impl Reconciler {
         models.cloned().collect()
     }
 
-    /// Notes when what a window holds is to be looked at again: at the next edge of any window.
+    /// Notes when what waits for a time is to be looked at again: at the time that was told, or the next edge of any window.
     pub(super) fn note_wake(&mut self, windows: &[Window], now: Timestamp) {
-        let waits = self.standing.waits_for_window();
-        self.wake_at = next_edge(windows, now).filter(|_| waits);
+        let waits = self.standing.waits_for_time();
+        let told = self.standing.told_times().filter(|told| *told > now);
+        self.wake_at = next_edge(windows, now)
+            .into_iter()
+            .chain(told)
+            .min()
+            .filter(|_| waits);
     }
 }

@@ -107,6 +107,7 @@ pub(super) fn revise(
         trainings,
         allowed,
         overrides: BTreeMap::new(),
+        promoted: BTreeMap::new(),
     };
     match stamps {
         Stamps::Each { history, found } => restamp(&mut desired, history, found, &mut touched),

@@ -199,7 +199,7 @@ struct Request {
     passes: bool,
 }
 
-const REQUESTS: [Request; 10] = {
+const REQUESTS: [Request; 13] = {
     const fn request(
         gate: Gate,
         policy: &'static str,
@@ -218,6 +218,8 @@ const REQUESTS: [Request; 10] = {
     const STEPS: &str = "gates: { maxWeightStep: 20 }";
     const METRIC: &str = "gates: { metric: { tolerancePercent: 1 } }";
     const ANY: &str = "gates: {}";
+    const SOAKED: &str = "promotion: { from: staging, soak: 60d }";
+    const SOAKING: &str = "promotion: { from: staging, soak: 90d }";
     const OPEN: &str = "windows: [ { type: Allow, cron: 0 0 * * TUE, duration: 1h } ]";
     [
         request(Gate::WeightStep, STEPS, (V1, None), (V1, Some((V2, 20))), true),
@@ -240,6 +242,16 @@ const REQUESTS: [Request; 10] = {
             (TAKES_MORE, Some((V1, 10))),
             false,
         ),
+        // What staging has as stable since September.
+        request(Gate::Promotion, SOAKED, (V1, None), (V1, Some((V2, 10))), true),
+        request(
+            Gate::Promotion,
+            SOAKED,
+            (V1, None),
+            (V1, Some((WORSE, 10))),
+            false,
+        ),
+        request(Gate::Promotion, SOAKING, (V1, None), (V1, Some((V2, 10))), false),
         request(Gate::Window, OPEN, (V1, None), (V1, Some((V2, 10))), true),
         request(Gate::Window, FREEZE, (V1, None), (V1, Some((V2, 10))), false),
     ]
@@ -261,6 +273,7 @@ fn a_gate_says_on_a_plan_what_it_does_in_a_pass() {
         let mut world = World::new(repo, &["m"]);
         publish(&world);
         world.settle();
+        world.repo.write("environments/staging/m.yaml", &pinned(V2));
         world.repo.change("environment.yaml", &environment(policy));
         world.settle();
         let base = world.repo.change("README", "judged by that policy");
@@ -274,7 +287,8 @@ fn a_gate_says_on_a_plan_what_it_does_in_a_pass() {
             *passes,
             "{gate:?}: {says:?}"
         );
-        assert_eq!(planned.is_stopped(), !passes && *gate != Gate::Window);
+        let waits = says.is_some_and(|judged| judged.waits.is_some());
+        assert_eq!(planned.is_stopped(), !passes && !waits);
         table.push((*gate, *passes, "plan"));
 
         let pass = world.pass();
@@ -290,6 +304,94 @@ fn a_gate_says_on_a_plan_what_it_does_in_a_pass() {
             }
         }
     }
+}
+
+/// An MLDeployment of `m` whose stable is a version with its digest.
+fn pinned(version: &str) -> String {
+    let digest = planner::names::Digest::of(format!("m {version}").as_bytes());
+    let with = format!("version: {version}, digest: \"{digest}\"");
+    deployment("m", version, None).replace(&format!("version: {version}"), &with)
+}
+
+#[test]
+fn a_version_soaks_in_the_environment_before() {
+    type Commit<'a> = &'a dyn Fn(&mut World);
+    const STAGING: &str = "environments/staging/m.yaml";
+    let policy = "promotion: { from: staging, soak: 1d }";
+    // What is committed in staging, one commit after the other, a minute apart, and what is said of V2 at the end; the
+    // first commit of the repository is on 2026-09-21 at 14:14:20.
+    let moved = |world: &mut World| {
+        world.repo.remove(STAGING);
+        world
+            .repo
+            .write("environments/staging/sub/other.yaml", &pinned(V2));
+    };
+    let write = |content: String| move |world: &mut World| world.repo.write(STAGING, &content);
+    let (v1, v2) = (write(pinned(V1)), write(pinned(V2)));
+    let canary = write(format!(
+        "{}  canary: {{ version: {WORSE}, weight: 5 }}\n",
+        pinned(V2)
+    ));
+    let (undated, broken) = (write(deployment("m", V2, None)), write("kind: [".to_owned()));
+    let cases: &[(&[Commit<'_>], &str)] = &[
+        (
+            &[],
+            "v20261120-093000 is not what staging serves as stable: the commit has no such folder",
+        ),
+        (
+            &[&v1],
+            "v20261120-093000 is not what staging serves as stable: it has v20261101-120000",
+        ),
+        (
+            &[&broken],
+            "v20261120-093000 is not what staging serves as stable: it does not serve that model",
+        ),
+        (
+            &[&undated],
+            "whether its way here will do is unknown: staging: it pins v20261120-093000 without a digest, so nobody can say of which artifact",
+        ),
+        (&[&v2], "since 14:17"),
+        (&[&v1, &v2], "since 14:18"),
+        // Another canary, and a move of the file, begin no soak anew; to leave and come back does.
+        (&[&v2, &canary, &moved], "since 14:17"),
+        (&[&v2, &v1, &v2], "since 14:19"),
+        (&[&v2, &undated, &v2], "since 14:19"),
+        (&[&v2, &broken, &v2], "since 14:19"),
+    ];
+    for (commits, expected) in cases {
+        let mut world = under(policy);
+        for (count, commit) in commits.iter().enumerate() {
+            commit(&mut world);
+            world.repo.commit(&format!("staging {count}"));
+        }
+        let base = world.repo.commit("base");
+        let head = world.repo.change("m.yaml", &deployment("m", V1, Some((V2, 10))));
+        let (repository, store) = (world.repo.repository(), Some(&world.store));
+        let now = "2026-09-22T14:00:00Z".parse().unwrap();
+        let planned =
+            preview::between(&repository, base.as_str(), head.as_str(), &dev(), store, now).unwrap();
+        let mut judged = planned.exposures.iter().flat_map(|exposure| &exposure.gates);
+        let says = judged.find(|judged| judged.gate == Gate::Promotion).unwrap();
+        let since = expected.strip_prefix("since ").map(|time| {
+            format!("v20261120-093000 is stable in staging since 2026-09-21 {time} UTC, and has to be for 1d; raises are allowed from 2026-09-22 {time} UTC on")
+        });
+        assert_eq!(says.why, since.unwrap_or_else(|| (*expected).to_owned()));
+    }
+}
+
+#[test]
+fn what_soaks_comes_by_itself() {
+    let mut world = under("promotion: { from: staging, soak: 71d }");
+    world.repo.write("environments/staging/m.yaml", &pinned(V2));
+    world.repo.commit("staging");
+    world.repo.change("m.yaml", &deployment("m", V1, Some((V2, 10))));
+    world.pass();
+    assert_eq!(world.serves(), V1);
+    let until = world.target.last_report().unwrap().next_wake_up.unwrap();
+    world.pass_at(until - std::time::Duration::from_secs(1));
+    assert_eq!(world.serves(), V1);
+    world.pass_at(until);
+    assert_eq!(world.serves(), format!("{V1} {V2}@10"));
 }
 
 fn plan(world: &World, base: &Revision, head: &Revision) -> reconciler::diff::Intents {

@@ -69,4 +69,24 @@ fn windows_and_gates_say_what_is_wrong_with_them() {
               hint: write at most three decimals, e.g. 0.5
         "#]],
     );
+    check(
+        &environment("promotion: { from: staging, soak: 24h }"),
+        expect![[r#"
+            environments/dev/wine.yaml:1:1: MLEnvironment/dev
+        "#]],
+    );
+    check(
+        &environment("promotion: { from: dev }"),
+        expect![[r#"
+        environments/dev/wine.yaml:4:48: InvalidManifest: MLEnvironment/dev: spec.promotion.from: versions come from dev itself
+          hint: name the environment in which they serve before this one
+    "#]],
+    );
+    check(
+        &environment("promotion: { soak: 1y }"),
+        expect![[r#"
+        environments/dev/wine.yaml:4:29: InvalidManifest: MLEnvironment/dev: spec.promotion: `from` is missing
+          hint: add `from:` with a name: at most 40 lower-case letters, digits and '-', a letter or digit at each end
+    "#]],
+    );
 }

@@ -231,7 +231,7 @@ impl World {
                 let waiting = plan.waiting.iter().filter(|waiting| match waiting {
                     Waiting::ForVersion { deployment, .. }
                     | Waiting::ForTrack { deployment, .. }
-                    | Waiting::ForWindow { deployment, .. }
+                    | Waiting::ForTime { deployment, .. }
                     | Waiting::ForModel { deployment, .. }
                     | Waiting::ToLeave { deployment, .. } => model_of(deployment).iter().all(is_other),
                 });

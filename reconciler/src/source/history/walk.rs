@@ -251,28 +251,13 @@ impl<'a, 'b> Walk<'a, 'b> {
             data,
             commits_max,
         };
-        let mut client = self.source.client();
-        let walked = (|| {
-            let mut steps = Vec::new();
-            let mut exchange = client.exchange(&request)?;
-            loop {
-                match exchange.next::<protocol::Walked>()? {
-                    Next::Part(step) => steps.push(parse(&step).map_err(|error| exchange.unclear(error))?),
-                    Next::Done(walked) => return Ok((steps, walked)),
-                }
-            }
-        })();
-        drop(client);
-        let (steps, walked) = match walked {
+        let (steps, walked) = match self.source.walked(&request) {
             Ok(walked) => walked,
-            Err(error) => {
-                let error = self.source.explain(error);
-                if !error.is_of_objects() {
-                    return Err(error);
-                }
-                // A step that hangs takes the answer with it.
+            // A step that hangs takes the answer with it.
+            Err(error) if error.is_of_objects() => {
                 return Ok((Vec::new(), WalkEnd::Unreadable(error.to_string())));
             }
+            Err(error) => return Err(error),
         };
         self.reached = (walked.reached, walked.time);
         self.left = self.left.saturating_sub(walked.commits);
@@ -313,5 +298,40 @@ impl<'a, 'b> Walk<'a, 'b> {
             return Ok((commit, time));
         }
         Ok((commit, self.source.ask(&Request::Time { commit })?))
+    }
+}
+
+impl Source {
+    /// Goes along first parents from a commit, and returns those that change something in a folder.
+    pub(crate) fn steps(
+        &self,
+        from: GitHash,
+        folder: &str,
+        commits_max: usize,
+    ) -> Result<(Vec<Step>, protocol::Walked), SourceError> {
+        self.walked(&Request::Walk {
+            from,
+            until: None,
+            folder: folder.to_owned(),
+            known: None,
+            data: Vec::new(),
+            commits_max,
+        })
+    }
+
+    fn walked(&self, request: &Request) -> Result<(Vec<Step>, protocol::Walked), SourceError> {
+        let mut client = self.client();
+        let walked = (|| {
+            let mut steps = Vec::new();
+            let mut exchange = client.exchange(request)?;
+            loop {
+                match exchange.next::<protocol::Walked>()? {
+                    Next::Part(step) => steps.push(parse(&step).map_err(|error| exchange.unclear(error))?),
+                    Next::Done(walked) => return Ok((steps, walked)),
+                }
+            }
+        })();
+        drop(client);
+        walked.map_err(|error| self.explain(error))
     }
 }

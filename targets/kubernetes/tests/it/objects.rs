@@ -66,6 +66,7 @@ fn policy(namespace: &Namespace, drift: Drift) -> Object {
         removal: RemovalLimits::default(),
         windows: Vec::new(),
         gates: None,
+        promotion: None,
     })
 }
 

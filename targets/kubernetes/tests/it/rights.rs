@@ -28,6 +28,7 @@ fn environment(namespace: &Namespace, round: usize) -> Object {
         removal: RemovalLimits::default(),
         windows: Vec::new(),
         gates: None,
+        promotion: None,
     })
 }
 
