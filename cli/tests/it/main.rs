@@ -32,6 +32,7 @@ mod routed;
 mod service;
 mod serving;
 mod starting;
+mod stopped;
 mod terminal;
 mod trained;
 mod validate;

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -28,8 +29,8 @@ const PATIENCE: Duration = Duration::from_mins(4);
 
 /// A version and its digest.
 #[derive(Debug, Clone)]
-struct Pin {
-    version: String,
+pub(crate) struct Pin {
+    pub(crate) version: String,
     digest: String,
 }
 
@@ -39,16 +40,17 @@ pub(crate) struct Installation {
     /// What manifests say of their route; null where they leave it out.
     route: Value,
     _node: Kubelet,
-    gateway: Gateway,
+    pub(crate) gateway: Gateway,
     _control_plane: Up,
+    artifacts: SocketAddr,
     operator: Up,
-    stable: Pin,
-    canary: Pin,
+    pub(crate) stable: Pin,
+    pub(crate) canary: Pin,
     _ground: Ground,
 }
 
 impl Installation {
-    async fn begin() -> Option<Self> {
+    pub(crate) async fn begin() -> Option<Self> {
         Some(Self::begin_in(namespace().await?, image(), Value::Null).await)
     }
 
@@ -86,28 +88,14 @@ impl Installation {
         let node = Kubelet::start(namespace.control_plane(), namespace.name(), machine).await;
         let gateway = Gateway::start(namespace.control_plane(), namespace.name(), LAG).await;
         let kubeconfig = namespace.kubeconfig_of(Component::Operator).await;
-        let mut operating = aurora();
-        operating
-            .args([
-                "operator",
-                "--namespace",
-                namespace.name(),
-                "--image",
-                IMAGE,
-                "--control-plane",
-                "127.0.0.1:0",
-            ])
-            .args(["--artifacts", &format!("http://{artifacts}")])
-            .env(
-                "KUBECONFIG",
-                kubeconfig.expect("the operator's account has a token"),
-            );
+        let kubeconfig = kubeconfig.expect("the operator's account has a token");
         Self {
             route,
             _node: node.expect("a node"),
             gateway: gateway.expect("a gateway"),
             _control_plane: Up::watch(serving),
-            operator: Up::watch(operating),
+            operator: operator(&namespace, artifacts, &kubeconfig),
+            artifacts,
             namespace,
             stable,
             canary,
@@ -115,8 +103,18 @@ impl Installation {
         }
     }
 
+    /// Kills the operator, and starts another that reaches the API server as a kubeconfig says.
+    pub(crate) fn operate(&mut self, kubeconfig: &Path) {
+        self.operator = operator(&self.namespace, self.artifacts, kubeconfig);
+    }
+
+    /// Ends the operator in order.
+    pub(crate) fn end(self) {
+        assert!(self.operator.stop().success(), "it ends in order");
+    }
+
     /// Writes the MLDeployment as the reconciler does after a commit.
-    async fn commit(&self, stable: &Pin, canary: Option<(&Pin, u64)>) {
+    pub(crate) async fn commit(&self, stable: &Pin, canary: Option<(&Pin, u64)>) {
         let revision = "0123456789012345678901234567890123456789";
         let mut annotations =
             json!({ "aurora.io/revision": revision, "aurora.io/stable-revision": revision });
@@ -161,7 +159,7 @@ impl Installation {
     }
 
     /// Waits until the status says what each track serves, and the weight.
-    async fn until(&mut self, stable: &Pin, canary: Option<&Pin>, weight: u64) {
+    pub(crate) async fn until(&mut self, stable: &Pin, canary: Option<&Pin>, weight: u64) {
         let began = std::time::Instant::now();
         let path = format!("{}/{MODEL}", self.objects());
         let wanted = json!([
@@ -200,6 +198,17 @@ pub(crate) fn image() -> Image {
         .with_variable("AURORA_TERMINATION_LOG", "/dev/termination-log")
 }
 
+/// Starts an operator over a namespace.
+fn operator(namespace: &Namespace, artifacts: SocketAddr, kubeconfig: &Path) -> Up {
+    let mut operating = aurora();
+    operating
+        .args(["operator", "--namespace", namespace.name(), "--image", IMAGE])
+        .args(["--control-plane", "127.0.0.1:0"])
+        .args(["--artifacts", &format!("http://{artifacts}")])
+        .env("KUBECONFIG", kubeconfig);
+    Up::watch(operating)
+}
+
 /// Trains what the example declares, and returns its two versions of the model.
 fn trained(ground: &Ground) -> (Pin, Pin) {
     let up = ground.up();
@@ -219,14 +228,14 @@ fn trained(ground: &Ground) -> (Pin, Pin) {
 }
 
 /// Asks all the time, and counts what was answered: by version, or by the code of a failure.
-struct Load {
+pub(crate) struct Load {
     counts: Arc<Mutex<BTreeMap<String, usize>>>,
     is_over: Arc<AtomicBool>,
     asking: JoinHandle<()>,
 }
 
 impl Load {
-    fn begin(gateway: SocketAddr) -> Self {
+    pub(crate) fn begin(gateway: SocketAddr) -> Self {
         let counts: Arc<Mutex<BTreeMap<String, usize>>> = Arc::default();
         let is_over = Arc::new(AtomicBool::new(false));
         let (counting, ends) = (counts.clone(), is_over.clone());
@@ -251,14 +260,14 @@ impl Load {
         self.counts.lock().expect("no panic under the lock").clone()
     }
 
-    fn end(self) -> BTreeMap<String, usize> {
+    pub(crate) fn end(self) -> BTreeMap<String, usize> {
         self.is_over.store(true, Ordering::Relaxed);
         self.asking.join().expect("it only asks");
         std::mem::take(&mut *self.counts.lock().expect("no panic under the lock"))
     }
 }
 
-fn ask(gateway: SocketAddr) -> String {
+pub(crate) fn ask(gateway: SocketAddr) -> String {
     let answer = post(
         gateway,
         &format!("/predict/{MODEL}"),
@@ -311,5 +320,5 @@ pub(crate) async fn carry_a_canary_to_its_promotion(mut installation: Installati
     let mut expected = [&stable.version, &canary.version];
     expected.sort();
     assert_eq!(versions, expected, "{counted:?}");
-    assert!(installation.operator.stop().success(), "it ends in order");
+    installation.end();
 }
