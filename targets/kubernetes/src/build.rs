@@ -26,6 +26,7 @@ use planner::object::Kind;
 use planner::route::Gateway;
 
 pub use intent::{INTENT, intent};
+pub(crate) use labels::asks_for_router;
 pub use labels::{DIGEST, MODEL, REVISION, TRACK, VERSION};
 
 /// What all children of an installation have in common.

@@ -27,6 +27,7 @@ pub mod release;
 mod run;
 mod status;
 mod trainings;
+mod way;
 
 use std::path::PathBuf;
 

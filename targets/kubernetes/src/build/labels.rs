@@ -82,6 +82,12 @@ pub(super) fn selects_router(owner: &Owner) -> Map {
     ])
 }
 
+/// Returns how the pods of an object's router are asked for.
+pub(crate) fn asks_for_router(object: &str) -> String {
+    let component = Component::Route.as_str();
+    format!("app={object},app.kubernetes.io/component={component}")
+}
+
 pub(super) fn selector(labels: Map) -> LabelSelector {
     LabelSelector {
         match_labels: Some(labels),

@@ -25,8 +25,9 @@ use super::child::{Child, ChildId, ChildKind};
 use super::decide::FINALIZER;
 use super::observe::{Deployed, Observed, Route, Unreadable};
 use super::status::conflict;
+use super::way::{Router, Way, refusal};
 use super::{HANDOVER_MANAGER, MANAGER};
-use crate::build::TRACK;
+use crate::build::{TRACK, asks_for_router};
 use crate::pods::stuck;
 
 pub(crate) use applied::Applied;
@@ -166,10 +167,12 @@ impl Cluster {
             stable: self.stuck(&name, Track::Stable, deployed.stable.as_ref()).await?,
             canary: self.stuck(&name, Track::Canary, deployed.canary.as_ref()).await?,
         };
+        let (route, way) = self.route(object, &name, provider).await?;
         Ok(Observed {
             deployed,
             stuck,
-            route: self.route(object, &name, provider).await?,
+            route,
+            way,
             routed_at: name.parse().ok().and_then(|name| self.routed_at(&name)),
         })
     }
@@ -213,10 +216,13 @@ impl Cluster {
         if deployed.is_none_or(Deployed::is_complete) {
             return Ok(None);
         }
+        self.stuck_pod(&format!("app={name},{TRACK}={track}")).await
+    }
+
+    /// Looks why the newest of the pods with these labels does not run.
+    async fn stuck_pod(&self, labels: &str) -> Result<Option<String>, StepError> {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
-        let params = ListParams::default()
-            .labels(&format!("app={name},{TRACK}={track}"))
-            .limit(PODS_MAX);
+        let params = ListParams::default().labels(labels).limit(PODS_MAX);
         let pods = pods.list(&params).await?.items;
         let stuck = pods.iter().filter_map(|pod| {
             let made = pod.metadata.creation_timestamp.as_ref().map(|time| time.0);
@@ -225,19 +231,33 @@ impl Cluster {
         Ok(stuck.max().map(|(_, _, why)| why))
     }
 
-    async fn route(&self, object: &MLDeployment, name: &str, provider: Provider) -> Result<Route, StepError> {
+    async fn route(
+        &self,
+        object: &MLDeployment,
+        name: &str,
+        provider: Provider,
+    ) -> Result<(Route, Way), StepError> {
+        let mut way = Way::default();
         let Some(place) = carried::place(provider, name) else {
-            return Ok(Route::None);
+            return Ok((Route::None, way));
         };
+        if provider == Provider::Aurora {
+            way.router = self.router(&place.name, name).await?;
+        }
         let found = match self.children(place.kind).get(&place.name).await {
             Ok(found) => found,
-            Err(kube::Error::Api(status)) if is_unknown_kind(&status) => return Ok(Route::Unknown),
-            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(Route::None),
+            Err(kube::Error::Api(status)) if is_unknown_kind(&status) => return Ok((Route::Unknown, way)),
+            Err(kube::Error::Api(status)) if status.code == 404 => return Ok((Route::None, way)),
             Err(error) => return Err(error.into()),
         };
         if !is_owned(&found.metadata, object) {
             let child = place.to_string();
             return Err(StepError::Foreign { child });
+        }
+        let created = found.metadata.creation_timestamp.as_ref();
+        way.since = created.and_then(|at| Timestamp::from_timestamp(at.0.as_second(), 0));
+        if place.kind == ChildKind::HttpRoute {
+            way.refusal = serde_json::to_value(&found).ok().as_ref().and_then(refusal);
         }
         // The canary's share stands in an Ingress of its own.
         let of_canary = match place.kind {
@@ -249,7 +269,24 @@ impl Cluster {
         };
         let document = of_canary.map(serde_json::to_value).transpose();
         let document = document.ok().flatten().unwrap_or_default();
-        Ok(Route::At(carried::weight(place.kind, name, &document)))
+        Ok((Route::At(carried::weight(place.kind, name, &document)), way))
+    }
+
+    /// Looks at a model's own router.
+    async fn router(&self, deployment: &str, name: &str) -> Result<Router, StepError> {
+        let deployments: Api<Deployment> = Api::namespaced(self.client.clone(), &self.namespace);
+        let found = deployments.get_opt(deployment).await?;
+        let ready = found
+            .as_ref()
+            .and_then(|found| found.status.as_ref()?.ready_replicas);
+        if ready.unwrap_or_default() > 0 {
+            return Ok(Router::Ready);
+        }
+        let why = match found {
+            Some(_) => self.stuck_pod(&asks_for_router(name)).await?,
+            None => None,
+        };
+        Ok(Router::Starting(why))
     }
 
     /// Does what was decided, in its order. Returns whether anything was written. `moves_requests` says whether another

@@ -5,12 +5,14 @@ use crds::convert::{deployment_status, read_deployment_object};
 use crds::status::Condition;
 use crds::{MLDeployment, MLDeploymentStatus};
 use planner::Timestamp;
+use planner::deployment::ResolvedDeployment;
 use planner::names::{ModelName, ObjectName, Weight};
 use planner::observed::DeploymentObject;
 use planner::per_track::PerTrack;
 use planner::rollout::{
     Claimant, Commands, Means, Model, Rollout, State, Status, TrackAction, Tracks, owner, rollout,
 };
+use planner::route::Provider;
 use reconciler::conditions::{self, Facts};
 
 use super::acts::within;
@@ -161,12 +163,24 @@ pub(crate) fn decide(seen: &Seen<'_>, now: Timestamp) -> Decided {
         }
         Some(target) => because(conditions::of_rollout(&step.status, target), &seen.observed.stuck),
     };
+    let provider = target.as_ref().map(|target| provider(&target.spec));
+    let obstacle = provider.and_then(|provider| {
+        let Observed { way, route, .. } = seen.observed;
+        way.obstacle(*route, provider, now)
+    });
+    let until = obstacle.as_ref().and_then(|obstacle| obstacle.until);
+    // Nobody can ask what nothing leads to, however well its tracks do.
+    let facts = match (facts, obstacle) {
+        (Facts::Ready(..), Some(obstacle)) => obstacle.facts,
+        (facts, _) => facts,
+    };
     let is_given_up = stance == Stance::Leaves && leaves_for(seen, now) > DRAIN;
     let is_empty = step.actions.contains(&TrackAction::Forget);
     Decided {
         stance,
         wake: [
             step.wake,
+            until,
             (stance == Stance::Covers).then_some(now + LOOK),
             seen.observed.is_starting().then_some(now + LOOK_AT_PODS),
         ]
@@ -180,6 +194,11 @@ pub(crate) fn decide(seen: &Seen<'_>, now: Timestamp) -> Decided {
         tracks,
         step: Some(step),
     }
+}
+
+pub(crate) fn provider(spec: &ResolvedDeployment) -> Provider {
+    let route = spec.route.as_ref();
+    route.map(|route| route.provider).unwrap_or_default()
 }
 
 /// Adds to what is not as it should be what keeps pods from running.
@@ -330,14 +349,16 @@ fn status(
 ) -> MLDeploymentStatus {
     let old: &[Condition] = object.status.as_ref().map_or(&[], |status| &status.conditions);
     let mut conditions = facts.conditions(old, now);
-    if observed.route == Route::Unknown {
-        conditions.push(conditions::fact(
-            "RouteMissing",
-            "NoGatewayApi",
-            NO_GATEWAY,
-            old,
-            now,
-        ));
+    let of_route = [
+        (observed.route == Route::Unknown).then_some(("RouteMissing", "NoGatewayApi", NO_GATEWAY)),
+        observed
+            .way
+            .refusal
+            .as_deref()
+            .map(|refusal| ("RouteRefused", "NotAccepted", refusal)),
+    ];
+    for (kind, reason, message) in of_route.into_iter().flatten() {
+        conditions.push(conditions::fact(kind, reason, message, old, now));
     }
     let status = MLDeploymentStatus {
         observed_generation: object.metadata.generation,

@@ -11,6 +11,7 @@ use planner::names::{ModelName, Revision, Weight};
 use planner::per_track::PerTrack;
 use planner::rollout::{Capacity, Retry, Status, TrackState, Tracks};
 
+use super::way::{Router, Way};
 use crate::build::{DIGEST, MODEL, REVISION, VERSION};
 
 /// One track's Deployment, as far as decisions depend on it.
@@ -67,6 +68,8 @@ pub(crate) struct Observed {
     pub deployed: PerTrack<Option<Deployed>>,
     /// The route.
     pub route: Route,
+    /// Whether requests come through it.
+    pub way: Way,
     /// When this process wrote the route last.
     pub routed_at: Option<Timestamp>,
     /// What keeps a pod of a track from running, where not all that are wanted answer.
@@ -74,10 +77,10 @@ pub(crate) struct Observed {
 }
 
 impl Observed {
-    /// Says whether a track is not as it is wanted.
+    /// Says whether a track, or a router, is not as it is wanted.
     pub(crate) fn is_starting(&self) -> bool {
-        let deployed = self.deployed.stable.iter().chain(&self.deployed.canary);
-        deployed.into_iter().any(|deployed| !deployed.is_complete())
+        let mut deployed = self.deployed.stable.iter().chain(&self.deployed.canary);
+        deployed.any(|deployed| !deployed.is_complete()) || self.way.router != Router::Ready
     }
 }
 

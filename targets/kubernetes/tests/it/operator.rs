@@ -3,6 +3,7 @@
 mod cluster;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::Method;
@@ -176,7 +177,7 @@ async fn a_canary_whose_pods_do_not_start_says_why() {
     };
     world.commit("iris", &object(spec(1, None))).await;
     world.until("iris", "Idle v20261101-120000 - 0").await;
-    world.starts.store(false, std::sync::atomic::Ordering::Relaxed);
+    world.starts.store(false, Ordering::Relaxed);
     world.commit("iris", &object(spec(1, Some((2, 10))))).await;
     let pods = format!(
         "{}?labelSelector=app=iris,track=canary",
@@ -210,7 +211,7 @@ async fn a_canary_whose_pods_do_not_start_says_why() {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     assert_eq!(world.routed("iris").await, Some(0), "it gets no request");
-    world.starts.store(true, std::sync::atomic::Ordering::Relaxed);
+    world.starts.store(true, Ordering::Relaxed);
     world
         .until("iris", "Idle v20261101-120000 v20261102-120000 10")
         .await;
@@ -335,6 +336,82 @@ async fn each_provider_and_an_autoscaler_come_and_go() {
     world.until_child(scalers, "iris-stable", gone).await;
     world.until("iris", &idle(50)).await;
     assert_eq!(world.routed("iris").await, Some(50));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_model_that_nobody_can_ask_yet_is_not_ready() {
+    let Some(mut world) = World::begin().await else {
+        return;
+    };
+    world.namespace.allow(Component::Router).await.unwrap();
+    let objects = "apis/aurora.io/v1alpha1/mldeployments";
+    let stands = |condition: &'static str, reason: &'static str| {
+        move |found: &Value| {
+            let conditions = found.pointer("/status/conditions").and_then(Value::as_array);
+            let mut conditions = conditions.into_iter().flatten();
+            let is_observed = found["status"]["observedGeneration"] == found["metadata"]["generation"];
+            is_observed
+                && conditions.any(|found| {
+                    (&found["type"], &found["status"], &found["reason"])
+                        == (&json!(condition), &json!("True"), &json!(reason))
+                })
+        }
+    };
+    let routed_by = |provider: Provider| {
+        let mut spec = spec(1, None);
+        spec.route = Some(Box::new(Route {
+            provider,
+            ..Route::default()
+        }));
+        object(spec)
+    };
+    // A router: ready once one of its pods is.
+    world.starts_routers.store(false, Ordering::Relaxed);
+    world.commit("iris", &routed_by(Provider::Aurora)).await;
+    world.until("iris", "Idle v20261101-120000 - 0").await;
+    world
+        .until_child(objects, "iris", stands("Reconciling", "RouterStarting"))
+        .await;
+    world.starts_routers.store(true, Ordering::Relaxed);
+    world.until_child(objects, "iris", stands("Ready", "Idle")).await;
+
+    // A route that is new; then one that a Gateway does not take; then one that it does.
+    world.commit("iris", &routed_by(Provider::GatewayApi)).await;
+    world
+        .until_child(objects, "iris", stands("Reconciling", "RouteStarting"))
+        .await;
+    world.until_child(objects, "iris", stands("Ready", "Idle")).await;
+    let route = format!("{}/iris-route", world.path(ROUTES));
+    for (accepted, reason, message, (condition, because)) in [
+        (
+            "False",
+            "NotAllowedByListeners",
+            "no listener takes it",
+            ("Stalled", "RouteRefused"),
+        ),
+        ("True", "Accepted", "", ("Ready", "Idle")),
+    ] {
+        let generation = world.ask(Method::GET, &route, &Value::Null).await["metadata"]["generation"].clone();
+        let told = json!({ "status": { "parents": [{
+            "parentRef": { "name": "aurora" }, "controllerName": "example.org/gateway",
+            "conditions": [{
+                "type": "Accepted", "status": accepted, "reason": reason, "message": message,
+                "observedGeneration": generation, "lastTransitionTime": "2026-11-01T12:00:00Z",
+            }],
+        }] } });
+        let answer = world.ask(Method::PATCH, &format!("{route}/status"), &told).await;
+        assert!(answer["status"]["parents"].is_array(), "{answer:#}");
+        let found = world
+            .until_child(objects, "iris", stands(condition, because))
+            .await;
+        let words = found["status"]["conditions"].to_string();
+        assert_eq!(
+            words.contains("NotAllowedByListeners"),
+            accepted == "False",
+            "{words}"
+        );
+    }
     world.stop().await;
 }
 
@@ -488,7 +565,7 @@ async fn a_rename_goes_over_without_a_gap() {
     };
     world.commit("b-old", &object(spec(1, None))).await;
     world.until("b-old", "Idle v20261101-120000 - 0").await;
-    world.starts.store(false, std::sync::atomic::Ordering::Relaxed);
+    world.starts.store(false, Ordering::Relaxed);
     world.commit("a-new", &object(spec(1, None))).await;
     world
         .ask(Method::DELETE, &world.object_path("b-old"), &Value::Null)
@@ -498,7 +575,7 @@ async fn a_rename_goes_over_without_a_gap() {
         .await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(world.routed("b-old").await, Some(0), "it still has its route");
-    world.starts.store(true, std::sync::atomic::Ordering::Relaxed);
+    world.starts.store(true, Ordering::Relaxed);
     world.until("a-new", "Idle v20261101-120000 - 0").await;
     let gone = |found: &Value| found["code"] == 404;
     world

@@ -1,6 +1,7 @@
 //! One step of an object, as a table: what is seen → where it stands, and what is done to its children, in order.
 
 mod claims;
+mod reach;
 
 use crds::convert::deployment_object;
 use expect_test::{Expect, expect};
@@ -16,6 +17,7 @@ use crate::build::serving::Model as Built;
 use crate::build::{Installation, Owner};
 use crate::operator::acts::{Act, acts};
 use crate::operator::observe::Deployed;
+use crate::operator::way::Way;
 
 fn pin(n: u32) -> ResolvedPin {
     ResolvedPin {
@@ -116,6 +118,7 @@ impl Case {
             },
             route: Route::At(weight(live)),
             routed_at: None,
+            way: Way::default(),
             stuck: PerTrack::default(),
         };
         case.object.metadata.finalizers = Some(vec![FINALIZER.to_owned()]);
@@ -259,7 +262,7 @@ fn a_new_object_gets_pods_before_it_gets_a_route() {
     check(
         &ready,
         &expect![[r#"
-        Has, Ready/Idle, weight 0%, kept
+        Has, Reconciling/RouteStarting, weight 0%, kept
         apply HTTPRoute iris-route
         apply Service iris-stable
         apply PodDisruptionBudget iris-stable
@@ -445,7 +448,7 @@ fn an_autoscaler_is_handed_the_replicas_before_they_are_let_go_of() {
     check(
         &case,
         &expect![[r#"
-        Has, Ready/Idle, weight 0%, kept
+        Has, Reconciling/RouteStarting, weight 0%, kept
         apply HTTPRoute iris-route
         apply Service iris-stable
         apply PodDisruptionBudget iris-stable
@@ -487,7 +490,7 @@ fn another_provider_takes_over() {
     check(
         &case,
         &expect![[r#"
-        Has, Ready/Idle, weight 50%, kept
+        Has, Reconciling/RouteStarting, weight 50%, kept
         apply Service iris-stable
         apply PodDisruptionBudget iris-stable
         apply Deployment iris-stable

@@ -43,6 +43,8 @@ pub(super) struct World {
     kubelet: JoinHandle<()>,
     /// Whether pods become ready.
     pub(super) starts: Arc<AtomicBool>,
+    /// Whether the pods of routers do.
+    pub(super) starts_routers: Arc<AtomicBool>,
 }
 
 fn clock() -> Timestamp {
@@ -58,13 +60,16 @@ impl World {
     pub(super) async fn of(namespace: Namespace) -> Self {
         let starts = Arc::new(AtomicBool::new(true));
         let client = kube::Client::try_from(config_of(&namespace).await).expect("there is a client");
-        let kubelet = tokio::spawn(play(client, namespace.name().to_owned(), Arc::clone(&starts)));
+        let starts_routers = Arc::new(AtomicBool::new(true));
+        let both = [Arc::clone(&starts), Arc::clone(&starts_routers)];
+        let kubelet = tokio::spawn(play(client, namespace.name().to_owned(), both));
         let mut world = Self {
             namespace,
             health: Arc::new(Health::default()),
             operator: None,
             kubelet,
             starts,
+            starts_routers,
         };
         world.start().await;
         world
@@ -256,7 +261,7 @@ impl Drop for World {
 }
 
 /// Lets the pods of a namespace be ready, and those that go be gone.
-async fn play(client: kube::Client, namespace: String, starts: Arc<AtomicBool>) {
+async fn play(client: kube::Client, namespace: String, [starts, starts_routers]: [Arc<AtomicBool>; 2]) {
     let pods = format!("/api/v1/namespaces/{namespace}/pods");
     loop {
         let found = send(&client, Method::GET, MERGE, &pods, &Value::Null).await;
@@ -267,6 +272,8 @@ async fn play(client: kube::Client, namespace: String, starts: Arc<AtomicBool>) 
         for pod in items.unwrap_or_default() {
             let name = pod["metadata"]["name"].as_str().unwrap_or_default().to_owned();
             let path = format!("{pods}/{name}");
+            let is_router = name.contains("-route-");
+            let starts = if is_router { &starts_routers } else { &starts };
             if !pod["metadata"]["deletionTimestamp"].is_null() {
                 let now = json!({ "gracePeriodSeconds": 0, "apiVersion": "v1", "kind": "DeleteOptions" });
                 drop(send(&client, Method::DELETE, "application/json", &path, &now).await);
