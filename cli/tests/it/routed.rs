@@ -9,9 +9,9 @@ use std::thread::JoinHandle;
 
 use http::Method;
 use serde_json::{Value, json};
-use testkit::{Applied, Namespace, Proxy, apply, namespace, send};
+use testkit::{Applied, Component, Namespace, Proxy, apply, namespace, send};
 
-use crate::harness::{Up, aurora, eventually, get, note, post, root};
+use crate::harness::{Up, aurora, eventually, get, note, post};
 use crate::operated::{Installation, MODEL, carry_a_canary_to_its_promotion, image};
 use crate::pods::{Cluster, ready};
 
@@ -32,10 +32,7 @@ struct Routed {
 impl Routed {
     async fn begin() -> Option<Self> {
         let namespace = namespace().await?;
-        give_rights(&namespace).await;
-        let account = namespace
-            .config_of_account(namespace.name(), "aurora-router")
-            .await;
+        let account = namespace.config_of(Component::Router).await;
         let api = Proxy::start(account.expect("an account")).expect("a proxy");
         let pods = Cluster::new();
         let kubeconfig = pods.folder.path().join("kubeconfig");
@@ -134,35 +131,6 @@ impl Routed {
 
 fn plural(object: &Value) -> String {
     format!("{}s", object["kind"].as_str().expect("a kind").to_lowercase())
-}
-
-/// Makes the Role and the binding that an installation ships.
-async fn give_rights(namespace: &Namespace) {
-    let shipped = std::fs::read_to_string(root().join("deploy/base/router.yaml")).expect("it is shipped");
-    for document in shipped.split("\n---\n") {
-        let mut object: Value = serde_yaml::from_str(document).expect("YAML");
-        if object["kind"] == "ServiceAccount" {
-            continue;
-        }
-        for subject in object["subjects"].as_array_mut().into_iter().flatten() {
-            subject["namespace"] = namespace.name().into();
-        }
-        let path = format!(
-            "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/{}",
-            namespace.name(),
-            plural(&object)
-        );
-        let made = send(
-            &namespace.client(),
-            Method::POST,
-            "application/json",
-            &path,
-            &object,
-        )
-        .await;
-        let made = made.expect("the server answers");
-        assert!(made.is_success(), "{made:?}");
-    }
 }
 
 /// Asks all the time, on connections of one request each, and counts what was answered.
@@ -307,10 +275,7 @@ async fn a_router_that_an_operator_makes_carries_a_canary_to_its_promotion() {
     let Some(namespace) = namespace().await else {
         return;
     };
-    give_rights(&namespace).await;
-    let account = namespace
-        .config_of_account(namespace.name(), "aurora-router")
-        .await;
+    let account = namespace.config_of(Component::Router).await;
     let api = Proxy::start(account.expect("an account")).expect("a proxy");
     let folder = tempfile::tempdir().expect("a folder");
     let kubeconfig = folder.path().join("kubeconfig");
