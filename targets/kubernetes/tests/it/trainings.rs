@@ -1,12 +1,12 @@
 //! An operator of training jobs over a real API server and its Job controller. Trainers are over at once.
 
-mod world;
+pub(crate) mod world;
 
 use std::time::Duration;
 
 use http::Method;
 use serde_json::{Value, json};
-use testkit::Proxy;
+use testkit::{Component, Proxy};
 
 use world::{VERSION, World};
 
@@ -38,7 +38,7 @@ async fn an_operator_that_dies_after_any_write_makes_each_job_once() {
         let Some(mut world) = World::begin().await else {
             return;
         };
-        let proxy = Proxy::start(world.namespace.control_plane().config().await.unwrap()).unwrap();
+        let proxy = Proxy::start(world.namespace.config_of(Component::Operator).await.unwrap()).unwrap();
         proxy.cut_after(writes);
         world.start_behind(proxy.config());
         world.declare("wine", &spec("wine", VERSION), &json!({})).await;
@@ -170,6 +170,39 @@ async fn a_job_with_a_queue_waits_for_it_and_nobody_takes_its_leave_back() {
     world.until_phase("wine", "Succeeded").await;
     let job = world.batch(Method::GET, &job, &Value::Null).await;
     assert_eq!(job["spec"]["suspend"], false);
+    world.stop().await;
+}
+
+/// Kept by somebody, an object outlives the wish to remove it; its run does not.
+#[tokio::test]
+async fn a_run_of_a_job_that_goes_is_ended_by_the_operator() {
+    let Some(mut world) = World::begin().await else {
+        return;
+    };
+    world.start().await;
+    let mut queued = spec("wine", VERSION);
+    queued["pod"] = json!({ "labels": { "kueue.x-k8s.io/queue-name": "team" } });
+    world.declare("wine", &queued, &json!({})).await;
+    world.until("wine", |status| status["phase"] == "Pending").await;
+    let job = format!("wine-{VERSION}-1");
+    while world.jobs().await != [job.clone()] {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let keep = |finalizers: Value| json!({ "metadata": { "finalizers": finalizers } });
+    world
+        .change("wine", Method::PATCH, &keep(json!(["example.org/kept"])))
+        .await;
+    world.change("wine", Method::DELETE, &Value::Null).await;
+    while !world.jobs().await.is_empty() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let own = (world.namespace.name(), Component::Operator.account());
+    let calls = world.namespace.control_plane().calls().unwrap();
+    let mut deleted = calls
+        .iter()
+        .filter(|call| call.account() == Some(own) && call.verb == "delete" && call.resource == "jobs");
+    assert!(deleted.any(|call| call.name == job), "by whom?");
+    world.change("wine", Method::PATCH, &keep(json!([]))).await;
     world.stop().await;
 }
 

@@ -16,7 +16,7 @@ use planner::route::Gateway;
 use registry::run::{Ending, RunRequest, RunResult};
 use registry::{Owner, Store};
 use serde_json::{Value, json};
-use testkit::{Containers, Kubelet, Machine, Namespace, send};
+use testkit::{Component, Containers, Kubelet, Machine, Namespace, send};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_mins(2);
 pub(super) const VERSION: &str = "v20261101-120000";
 
 /// What trainers were asked, in order.
-type Runs = Arc<Mutex<Vec<RunRequest>>>;
+pub(crate) type Runs = Arc<Mutex<Vec<RunRequest>>>;
 
 pub(super) struct World {
     pub(super) namespace: Namespace,
@@ -49,7 +49,7 @@ fn clock() -> Timestamp {
 }
 
 /// Publishes what a Pod is asked for.
-fn train(pod: &Pod, root: &std::path::Path, runs: &Runs) -> (i32, String) {
+pub(crate) fn train(pod: &Pod, root: &std::path::Path, runs: &Runs) -> (i32, String) {
     let containers = &pod.spec.as_ref().unwrap().containers;
     let env = containers[0].env.iter().flatten();
     let mut asked = env.filter(|variable| variable.name == "AURORA_REQUEST");
@@ -108,7 +108,7 @@ impl World {
 
     /// Starts an operator.
     pub(super) async fn start(&mut self) {
-        self.start_behind(self.namespace.control_plane().config().await.unwrap());
+        self.start_behind(self.namespace.config_of(Component::Operator).await.unwrap());
     }
 
     /// Starts an operator that reaches the API server so.
@@ -176,6 +176,12 @@ impl World {
     pub(super) async fn status(&self, job: &str) -> Value {
         let found = get(&self.namespace, &format!("mltrainingjobs/{job}")).await;
         found.body["status"].clone()
+    }
+
+    /// Patches or deletes a job, as anybody does.
+    pub(super) async fn change(&self, job: &str, method: Method, body: &Value) {
+        let changed = ask(&self.namespace, method, &format!("mltrainingjobs/{job}"), body).await;
+        assert!(changed.is_success(), "{changed:?}");
     }
 
     pub(super) async fn wipe_status(&self, job: &str) {
