@@ -145,6 +145,11 @@ impl Proxy {
         drop(is_cut.wait_for(|is_cut| *is_cut).await);
     }
 
+    /// Says whether it is cut.
+    pub fn is_cut(&self) -> bool {
+        *self.shared.is_cut.borrow()
+    }
+
     /// Returns how many writes came so far.
     pub fn writes(&self) -> u64 {
         self.shared.plan().writes

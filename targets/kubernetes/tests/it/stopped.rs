@@ -1,4 +1,5 @@
-//! A controller that is stopped dead after its n-th write, for every n of a full rollout: the next one goes on from there.
+//! A controller that is stopped dead after its n-th write, for every n of each phase of a full rollout: the next one goes on
+//! from there.
 
 mod snapshot;
 
@@ -12,86 +13,113 @@ use crate::repository::{V1, V2};
 use crate::whole::{Controllers, MODEL, V3, Watched, Which, Whole, line};
 use snapshot::Snapshot;
 
-/// What asks for these tests: they take seven minutes of two cores that have nothing else to do.
+/// What asks for this test.
 const ASKED_FOR: &str = "TESTKIT_STOPS";
 /// How many environments roll out at a time.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 16;
 /// What is waited for comes within this: many roll out at a time.
 const PATIENCE: Duration = Duration::from_mins(10);
+/// What a model comes to that is removed.
+const GONE: &str = "gone";
 /// After this nothing comes by itself: it is longer than a route settles.
 const QUIET: Duration = Duration::from_secs(7);
 
-/// What a rollout came to after each phase, and whether a controller was stopped.
+/// What a rollout came to after each phase, and what its controllers wrote in each; whether one was stopped in it.
+#[derive(Default)]
 struct Rolled {
     snapshots: Vec<Snapshot>,
-    is_cut: bool,
-    writes: u64,
+    writes: [Vec<u64>; 2],
+    is_cut: Vec<bool>,
 }
 
-/// Rolls out in an environment of its own, a controller of which is stopped after so many writes. `expected` is what there
-/// is after each phase, where that is known.
-async fn roll(
-    watched: &Watched,
+/// A controller that is stopped in each phase after so many writes.
+#[derive(Debug, Clone, Copy)]
+struct Stop {
     which: Which,
-    stopped_after: Option<u64>,
-    expected: Option<&[Snapshot]>,
-) -> Rolled {
+    after: u64,
+}
+
+/// Rolls out in an environment of its own. `expected` is what there is after each phase, where that is known.
+async fn roll(watched: &Watched, stop: Option<Stop>, expected: Option<&[Snapshot]>) -> Rolled {
     let mut whole = Whole::new(&[MODEL]).await.expect("there was one before");
     let Whole {
         desired, controllers, ..
     } = &mut whole;
-    for each in Which::BOTH {
-        controllers.start(each, |proxy| {
-            if let Some(n) = stopped_after.filter(|_| each == which) {
-                proxy.cut_after(n);
-            }
-        });
-    }
-    let proxy = controllers.proxy(which);
-    let is_cut = std::cell::Cell::new(false);
-    let replacing = async {
-        proxy.until_cut().await;
-        is_cut.set(true);
-        controllers.replace(which).await;
-        std::future::pending::<Controllers>().await
-    };
-    let rolling = async {
-        let mut snapshots = Vec::new();
-        let mut since = 0;
-        for (number, Phase { act, comes_to }) in full_rollout().into_iter().enumerate() {
-            match act {
-                Act::Declare(stable, canary) => drop(desired.declare(MODEL, stable, canary)),
-                Act::Abort => desired.abort(MODEL).await,
-                Act::Wipe => desired.wipe(&format!("mldeployments/{MODEL}")).await,
-                Act::Remove => drop(desired.remove(MODEL)),
-            }
+    controllers.start_all();
+    let mut rolled = Rolled::default();
+    for (number, phase) in full_rollout().into_iter().enumerate() {
+        let before = controllers.writes();
+        let is_cut = if let Some(stop) = stop {
+            let proxy = controllers.proxy(stop.which);
+            proxy.cut_after(proxy.writes() + stop.after);
+            act(desired, phase.act).await;
             let expected = expected.map(|expected| &expected[number]);
-            snapshots.push(comes_to_rest(watched, desired, &comes_to, expected).await);
-            // From what was the same twice on, the rest is the same, too.
-            since += usize::from(is_cut.get());
-            if since == 2 {
-                break;
-            }
+            let rest = || comes_to_rest(watched, desired, &phase.comes_to, expected);
+            let is_last = phase.comes_to == GONE;
+            let is_cut = go_on(controllers, stop.which, is_last, rest).await;
+            proxy.mend();
+            is_cut
+        } else {
+            act(desired, phase.act).await;
+            rolled
+                .snapshots
+                .push(comes_to_rest(watched, desired, &phase.comes_to, None).await);
+            false
+        };
+        rolled.is_cut.push(is_cut);
+        for (writes, (before, after)) in rolled
+            .writes
+            .iter_mut()
+            .zip(before.into_iter().zip(controllers.writes()))
+        {
+            writes.push(after.saturating_sub(before));
         }
-        snapshots
-    };
-    let snapshots = tokio::select! {
-        snapshots = rolling => snapshots,
-        _ = replacing => unreachable!("it is pending"),
-    };
+    }
     let name = whole.desired.namespace.name();
     let (count, broken) = watched.broken(name);
     assert!(count > 10, "nothing was watched of {name}: {count}");
-    assert_eq!(
-        broken,
-        Vec::<String>::new(),
-        "{which:?} stopped after {stopped_after:?}"
-    );
+    assert_eq!(broken, Vec::<String>::new(), "{stop:?}");
     whole.controllers.stop_all().await;
-    Rolled {
-        snapshots,
-        is_cut: is_cut.get(),
-        writes: proxy.writes(),
+    rolled
+}
+
+async fn act(desired: &mut Desired, act: Act) {
+    match act {
+        Act::Declare(stable, canary) => drop(desired.declare(MODEL, stable, canary)),
+        Act::Abort => desired.abort(MODEL).await,
+        Act::Wipe => desired.wipe(&format!("mldeployments/{MODEL}")).await,
+        Act::Remove => drop(desired.remove(MODEL)),
+    }
+}
+
+/// Waits until all rests, with another controller in the place of one that is stopped meanwhile. Says whether it was.
+async fn go_on<R: Future<Output = Snapshot>>(
+    controllers: &mut Controllers,
+    which: Which,
+    is_last: bool,
+    rest: impl Fn() -> R,
+) -> bool {
+    let proxy = controllers.proxy(which);
+    let mut is_cut = false;
+    loop {
+        let mut resting = std::pin::pin!(rest());
+        loop {
+            tokio::select! {
+                _snapshot = &mut resting => break,
+                () = proxy.until_cut(), if !is_cut => {
+                    is_cut = true;
+                    controllers.replace(which).await;
+                }
+            }
+        }
+        if is_last {
+            return is_cut;
+        }
+        // What it writes last is part of the phase, too.
+        controllers.until_quiet(PATIENCE).await;
+        if is_cut || !proxy.is_cut() {
+            return is_cut;
+        }
     }
 }
 
@@ -105,30 +133,28 @@ async fn comes_to_rest(
     let namespace = desired.namespace.name();
     let began = Instant::now();
     let (mut version, mut since, mut stands) = (0, Instant::now(), String::new());
-    let (mut of_objects, mut snapshot) = (Snapshot::new(), Snapshot::new());
     loop {
         let newest = watched.version(namespace);
         if newest != version {
-            let objects = watched.objects(namespace);
-            of_objects = desired.snapshot_of(&objects);
-            stands = line(objects.get(&("MLDeployment", MODEL.to_owned())));
+            stands = line(
+                watched
+                    .objects(namespace)
+                    .get(&("MLDeployment", MODEL.to_owned())),
+            );
             (version, since) = (newest, Instant::now());
         }
-        // Aliases and the history follow what is written.
-        let mut next = desired.snapshot_of_registry();
-        next.extend(of_objects.clone());
-        if next != snapshot {
-            (snapshot, since) = (next, Instant::now());
-        }
-        let is_there = stands == comes_to;
-        match expected {
-            Some(expected) if is_there && snapshot == *expected => return snapshot,
-            None if is_there && since.elapsed() > QUIET => return snapshot,
-            _ => {}
-        }
-        if began.elapsed() > PATIENCE {
-            let (found, expected) = differences(&snapshot, expected.unwrap_or(&Snapshot::new()));
-            assert_eq!(found, expected, "{namespace}: {stands} and not {comes_to}");
+        let is_late = began.elapsed() > PATIENCE;
+        if is_late || stands == comes_to && (expected.is_some() || since.elapsed() > QUIET) {
+            // Aliases and the history follow what is written.
+            let mut snapshot = desired.snapshot_of_registry();
+            snapshot.extend(desired.snapshot_of(&watched.objects(namespace)));
+            if stands == comes_to && expected.is_none_or(|expected| snapshot == *expected) {
+                return snapshot;
+            }
+            if is_late {
+                let (found, expected) = differences(&snapshot, expected.unwrap_or(&Snapshot::new()));
+                assert_eq!(found, expected, "{namespace}: {stands} and not {comes_to}");
+            }
         }
         tokio::time::sleep(Duration::from_millis(250)).await;
     }
@@ -144,10 +170,13 @@ fn differences(a: &Snapshot, b: &Snapshot) -> (String, String) {
     (only(a, b), only(b, a))
 }
 
-async fn stop_after_each_write(which: Which) {
+/// In the n-th environment each controller is stopped after its n-th write of each phase: as each phase ends where it does
+/// in a rollout that is not stopped, the next begins where it would.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_controller_that_is_stopped_after_any_write_is_gone_on_from() {
     if std::env::var_os(ASKED_FOR).is_none_or(|value| value.is_empty()) {
         return note(&format!(
-            "skipped: {which:?} stopped after each of its writes, which takes seven minutes: set {ASKED_FOR}"
+            "skipped: controllers stopped after each of their writes, which takes minutes: set {ASKED_FOR}"
         ));
     }
     let Some(namespace) = installed().await else {
@@ -155,32 +184,38 @@ async fn stop_after_each_write(which: Which) {
     };
     let began = Instant::now();
     let watched = Watched::begin(&namespace.client()).await;
-    let whole = roll(&watched, which, None, None).await;
-    let expected = &whole.snapshots;
-    let first = began.elapsed();
-    let watched = &watched;
-    let stops =
-        stream::iter(0..).map(|n| async move { roll(watched, which, Some(n), Some(expected)).await.is_cut });
-    let stops = stops
-        .buffered(AT_ONCE)
-        .take_while(|is_cut| std::future::ready(*is_cut));
-    let stopped = stops.count().await;
+    let whole = roll(&watched, None, None).await;
+    let (watched, expected) = (&watched, &whole.snapshots);
     note(&format!(
-        "{which:?}: {} writes in {first:?}; stopped after each of {stopped} in {:?}",
+        "writes of each phase: {:?} in {:?}",
         whole.writes,
         began.elapsed()
     ));
-    assert!(stopped > 20, "{stopped}");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_operator_that_is_stopped_after_any_write_is_gone_on_from() {
-    stop_after_each_write(Which::Operator).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_reconciler_that_is_stopped_after_any_write_is_gone_on_from() {
-    stop_after_each_write(Which::Reconciler).await;
+    let most = |which: Which| whole.writes[which as usize].iter().max().copied();
+    let stops = Which::BOTH.into_iter().flat_map(|which| {
+        let all = 0..=most(which).unwrap_or_default();
+        all.map(move |after| Stop { which, after })
+    });
+    let rolled: Vec<(Stop, Rolled)> = stream::iter(stops.collect::<Vec<_>>())
+        .map(|stop| async move { (stop, roll(watched, Some(stop), Some(expected)).await) })
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await;
+    for which in Which::BOTH {
+        let of_which = rolled.iter().filter(|(stop, _)| stop.which == which);
+        let stopped = of_which.flat_map(|(_, rolled)| &rolled.is_cut);
+        let stopped = stopped.filter(|is_cut| **is_cut).count();
+        let writes: u64 = whole.writes[which as usize].iter().sum();
+        note(&format!(
+            "{which:?}: {writes} writes of a rollout, stopped {stopped} times"
+        ));
+        assert!(stopped > 20, "{which:?}: {stopped}");
+    }
+    note(&format!(
+        "{} environments in {:?}",
+        rolled.len() + 1,
+        began.elapsed()
+    ));
 }
 
 /// What a rollout is told to do next, and where that leads.
@@ -209,6 +244,6 @@ fn full_rollout() -> Vec<Phase> {
         phase(Act::Wipe, format!("Aborted {V1} {V2} 0")),
         phase(Act::Declare(V1, Some((V3, 50))), format!("Idle {V1} {V3} 50")),
         phase(Act::Declare(V3, None), format!("Idle {V3} - 0")),
-        phase(Act::Remove, "gone".to_owned()),
+        phase(Act::Remove, GONE.to_owned()),
     ]
 }

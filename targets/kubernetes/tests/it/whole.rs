@@ -3,15 +3,16 @@
 
 mod watched;
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use http::Method;
 use kubernetes::build::Installation;
 use kubernetes::leadership::Terms;
-use kubernetes::operator::{Health, lead};
+use kubernetes::operator::{Health, Scope, lead};
 use kubernetes::reconcile::{self, Mode};
 use kubernetes::{operator, reconcile::Options};
 use planner::Timestamp;
@@ -26,12 +27,15 @@ use tokio::task::JoinHandle;
 use crate::desired::{Desired, PATIENCE, file};
 use crate::installed::{ask, get};
 use crate::repository::deployment;
+use crate::trainings::world::{Runs, train};
 use crate::versions::draft;
 
 pub(crate) use watched::{Objects, Watched};
 
 /// The model of an environment that has one.
 pub(crate) const MODEL: &str = "iris";
+/// Who has written nothing for this long is at rest.
+const LULL: Duration = Duration::from_millis(500);
 /// A third version of each model.
 pub(crate) const V3: &str = "v20261125-080000";
 
@@ -65,12 +69,15 @@ pub(crate) struct Controllers {
     config: kube::Config,
     namespace: String,
     options: Options,
+    registry: PathBuf,
     running: [Option<Controller>; 2],
 }
 
 /// A controller that runs.
 pub(crate) struct Controller {
     pub(crate) proxy: Arc<Proxy>,
+    /// How often it has gone round.
+    rounds: Arc<AtomicU64>,
     stop: watch::Sender<bool>,
     ended: JoinHandle<()>,
 }
@@ -86,8 +93,16 @@ impl Whole {
     pub(crate) async fn of(desired: Desired, models: &[&str]) -> Self {
         publish(&desired, models, V3);
         let (control_plane, name) = (desired.namespace.control_plane(), desired.namespace.name());
+        let (root, runs) = (desired.root(), Runs::default());
         let machine = Machine {
-            containers: Containers::AtOnce(Arc::new(|_pod| (0, String::new()))),
+            containers: Containers::AtOnce(Arc::new(move |pod| {
+                let labels = pod.metadata.labels.iter().flatten();
+                let mut components = labels.filter(|(label, _)| *label == "app.kubernetes.io/component");
+                match components.next() {
+                    Some((_, component)) if component == "training" => train(pod, &root, &runs),
+                    _ => (0, String::new()),
+                }
+            })),
             ..Machine::new(&format!("node-of-{name}"))
         };
         let node = Kubelet::start(control_plane, name, machine)
@@ -98,6 +113,7 @@ impl Whole {
                 config: control_plane.config().await.expect("a configuration"),
                 namespace: name.to_owned(),
                 options: desired.options("nobody"),
+                registry: desired.root(),
                 running: [None, None],
             },
             desired,
@@ -229,17 +245,27 @@ impl Controllers {
         let (stop, stopped) = watch::channel(false);
         let config = proxy.config();
         let (namespace, options) = (self.namespace.clone(), self.options.clone());
+        let registry = self.registry.clone();
+        let rounds = Arc::new(AtomicU64::new(0));
+        let counting = rounds.clone();
         let ended = tokio::spawn(async move {
             // As a Pod is started again that ended.
             while !*stopped.borrow() {
                 let identity = format!("{which:?}-{}", COUNT.fetch_add(1, Ordering::Relaxed));
                 let mut stopped = stopped.clone();
                 let stop = async move { drop(stopped.wait_for(|stopped| *stopped).await) };
-                run(which, config.clone(), &namespace, &options, identity, stop).await;
+                let told = counting.clone();
+                let scope = scope(&namespace, &registry);
+                run(which, config.clone(), scope, &options, (identity, told), stop).await;
             }
         });
         let proxy = Arc::new(proxy);
-        self.running[which as usize] = Some(Controller { proxy, stop, ended });
+        self.running[which as usize] = Some(Controller {
+            proxy,
+            rounds,
+            stop,
+            ended,
+        });
     }
 
     /// Runs an operator that knows nothing until it has stepped so many objects.
@@ -253,7 +279,7 @@ impl Controllers {
         };
         operator::run(
             client,
-            installation(&self.namespace),
+            scope(&self.namespace, &self.registry),
             clock,
             health.clone(),
             stepped,
@@ -265,6 +291,27 @@ impl Controllers {
     pub(crate) fn proxy(&self, which: Which) -> Arc<Proxy> {
         let running = self.running[which as usize].as_ref();
         running.expect("it runs").proxy.clone()
+    }
+
+    /// Returns how much each has written.
+    pub(crate) fn writes(&self) -> [u64; 2] {
+        Which::BOTH.map(|which| self.proxy(which).writes())
+    }
+
+    /// Waits until each has gone round, and has written nothing for a while.
+    pub(crate) async fn until_quiet(&self, patience: Duration) {
+        let began = Instant::now();
+        let (mut writes, mut since) = (self.writes(), Instant::now());
+        while since.elapsed() < LULL {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let now = self.writes();
+            let mut running = self.running.iter().flatten();
+            let have_gone_round = running.all(|running| running.rounds.load(Ordering::Relaxed) > 0);
+            if now != writes || !have_gone_round {
+                (writes, since) = (now, Instant::now());
+            }
+            assert!(began.elapsed() < patience, "{}: they write on", self.namespace);
+        }
     }
 
     /// Ends one in order.
@@ -301,9 +348,9 @@ impl Controllers {
 async fn run(
     which: Which,
     config: kube::Config,
-    namespace: &str,
+    scope: Scope,
     options: &Options,
-    identity: String,
+    (identity, rounds): (String, Arc<AtomicU64>),
     stop: impl Future<Output = ()> + Send,
 ) {
     match which {
@@ -312,17 +359,29 @@ async fn run(
                 identity,
                 ..options.clone()
             };
-            let told = Box::new(|_told: reconcile::Told<'_>| ());
+            let told = Box::new(move |_told: reconcile::Told<'_>| {
+                rounds.fetch_add(1, Ordering::Relaxed);
+            });
             drop(reconcile::run(config, options, Mode::Follow, told, stop).await);
         }
         Which::Operator => {
             let options = operator::Options {
-                scope: installation(namespace).into(),
+                scope,
                 identity,
                 terms: Terms::default(),
                 clock,
             };
-            drop(lead(config, options, Arc::new(Health::default()), stop).await);
+            let health = Arc::new(Health::default());
+            let counting = async {
+                loop {
+                    rounds.store(health.steps(), Ordering::Relaxed);
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            };
+            tokio::select! {
+                ended = lead(config, options, health.clone(), stop) => drop(ended),
+                () = counting => {}
+            }
         }
     }
 }
@@ -336,6 +395,13 @@ fn publish(desired: &Desired, models: &[&str], version: &str) {
         store
             .publish(draft(&model, &version, None))
             .expect("it is published");
+    }
+}
+
+fn scope(namespace: &str, registry: &Path) -> Scope {
+    Scope {
+        registry: registry.to_owned(),
+        ..installation(namespace).into()
     }
 }
 

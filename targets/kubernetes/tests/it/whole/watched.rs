@@ -26,8 +26,17 @@ const MODEL: &str = "/metadata/labels/aurora.io~1model";
 /// What is said of an abort that did not last.
 const ABORTED: &str = "is that of a canary that was aborted";
 
-/// What was written in each namespace, by version: one for all kinds.
-type Writes = Arc<Mutex<BTreeMap<String, BTreeMap<u64, Write>>>>;
+/// What was written in each namespace.
+type Writes = Arc<Mutex<BTreeMap<String, Written>>>;
+
+/// What was written in a namespace.
+#[derive(Debug, Default)]
+struct Written {
+    /// By version: one for all kinds.
+    writes: BTreeMap<u64, Write>,
+    /// The objects that are there now.
+    objects: Objects,
+}
 
 #[derive(Debug, Clone)]
 struct Write {
@@ -67,18 +76,19 @@ impl Watched {
     /// Returns which write of a namespace was the last.
     pub(crate) fn version(&self, namespace: &str) -> u64 {
         let writes = self.writes.lock().unwrap_or_else(PoisonError::into_inner);
-        let last = writes.get(namespace).and_then(BTreeMap::last_key_value);
+        let last = writes
+            .get(namespace)
+            .and_then(|written| written.writes.last_key_value());
         last.map(|(version, _)| *version).unwrap_or_default()
     }
 
     /// Returns the objects of a namespace as they are now.
     pub(crate) fn objects(&self, namespace: &str) -> Objects {
         let writes = self.writes.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut state = State::default();
-        for write in writes.get(namespace).into_iter().flat_map(BTreeMap::values) {
-            state.take(write);
-        }
-        state.objects
+        writes
+            .get(namespace)
+            .map(|written| written.objects.clone())
+            .unwrap_or_default()
     }
 
     /// Returns when a canary that was aborted was exposed again. What else does not hold while somebody edits is no fault.
@@ -94,7 +104,11 @@ impl Watched {
         let mut state = State::default();
         let mut broken = Vec::new();
         let mut count = 0;
-        for (version, write) in writes.get(namespace).into_iter().flatten() {
+        for (version, write) in writes
+            .get(namespace)
+            .into_iter()
+            .flat_map(|written| &written.writes)
+        {
             count += 1;
             state.take(write);
             for what in state.broken() {
@@ -105,6 +119,17 @@ impl Watched {
             }
         }
         (count, broken)
+    }
+}
+
+impl Write {
+    /// Makes the objects what they are after it.
+    fn give(&self, objects: &mut Objects) {
+        let key = (self.kind, self.name.clone());
+        match &self.object {
+            Some(object) => drop(objects.insert(key, object.clone())),
+            None => drop(objects.remove(&key)),
+        }
     }
 }
 
@@ -135,12 +160,10 @@ async fn record(api: Api<DynamicObject>, kind: &'static str, mut since: String, 
                 name: object.name_any(),
                 object: (!is_gone).then(|| serde_json::to_value(&object).expect("JSON")),
             };
-            writes
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .entry(namespace)
-                .or_default()
-                .insert(version, write);
+            let mut writes = writes.lock().unwrap_or_else(PoisonError::into_inner);
+            let written = writes.entry(namespace).or_default();
+            write.give(&mut written.objects);
+            written.writes.insert(version, write);
         }
     }
 }
@@ -159,11 +182,7 @@ struct State {
 
 impl State {
     fn take(&mut self, write: &Write) {
-        let key = (write.kind, write.name.clone());
-        match &write.object {
-            Some(object) => drop(self.objects.insert(key, object.clone())),
-            None => drop(self.objects.remove(&key)),
-        }
+        write.give(&mut self.objects);
         match write.kind {
             "Deployment" => self.take_ready(&write.name, write.object.as_ref()),
             "MLDeployment" => self.take_abort(&write.name, write.object.as_ref()),
