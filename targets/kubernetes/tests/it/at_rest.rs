@@ -11,13 +11,15 @@ use reconciler::Beat;
 use serde_json::Value;
 use testkit::{Namespace, send};
 
-use crate::desired::now;
-use crate::installed::follow;
-use crate::repository::{V1, V2, deployment};
+use crate::desired::{eventually, now};
+use crate::installed::{follow, get};
+use crate::repository::{V1, V2, deployment, training};
 use crate::whole::{Which, Whole};
 
 /// What other controllers make and go on writing, and what tells of the past.
 const OF_OTHERS: [&str; 5] = ["pods", "replicasets", "endpointslices", "endpoints", "events"];
+/// What a job of the environment makes.
+const TRAINED: &str = "v20261128-080000";
 /// How often both go over what stands.
 const PASSES: usize = 100;
 /// After this nothing comes by itself: it is longer than a route settles, and than an alias is looked at again.
@@ -136,9 +138,18 @@ async fn a_whole_environment_is_these_objects_and_stays_as_it_is() {
         &format!("stable: {{ version: {V1}, replicas: 2 }}\n  canary: {{ version: {V2}, weight: WEIGHT, replicas: 2 }}"),
     );
     desired.repo.change("iris.yaml", &iris.replace("WEIGHT", "10"));
+    desired
+        .repo
+        .change("job.yaml", &training("wine", TRAINED, "builtin:iris"));
     controllers.start_all();
     desired.until("iris", &format!("Idle {V1} {V2} 10")).await;
     desired.until("wine", &format!("Idle {V1} - 0")).await;
+    eventually("the job is done", async || {
+        let path = "mltrainingjobs/wine-20261128-080000";
+        let job = get(&desired.namespace, path).await;
+        job.body["status"]["phase"] == "Succeeded"
+    })
+    .await;
     let client = desired.namespace.client();
     let collections = collections(&client).await;
     let before = at_rest(&desired.namespace, &collections).await;
@@ -146,7 +157,14 @@ async fn a_whole_environment_is_these_objects_and_stays_as_it_is() {
         let plural = name.split('/').next().unwrap_or_default();
         !OF_OTHERS.contains(&plural)
     });
-    let ours: Vec<&str> = ours.map(String::as_str).collect();
+    // A Job's Pods are its own, too; each has a name that nobody knows before.
+    let pods = before.keys().filter_map(|name| {
+        let (pod, _) = name.strip_prefix("pods/")?.rsplit_once('-')?;
+        let is_of_job = before.contains_key(&format!("jobs/{pod}"));
+        is_of_job.then(|| format!("pods/{pod}-…"))
+    });
+    let mut ours: Vec<String> = ours.cloned().chain(pods).collect();
+    ours.sort();
     expect![[r#"
         configmaps/kube-root-ca.crt
         deployments/iris-canary
@@ -154,12 +172,15 @@ async fn a_whole_environment_is_these_objects_and_stays_as_it_is() {
         deployments/wine-stable
         httproutes/iris-route
         httproutes/wine-route
+        jobs/wine-20261128-080000-v20261128-080000-1
         mldeployments/iris
         mldeployments/wine
         mlenvironments/dev
+        mltrainingjobs/wine-20261128-080000
         poddisruptionbudgets/iris-canary
         poddisruptionbudgets/iris-stable
         poddisruptionbudgets/wine-stable
+        pods/wine-20261128-080000-v20261128-080000-1-…
         serviceaccounts/default
         services/iris-canary
         services/iris-stable
@@ -179,7 +200,7 @@ async fn a_whole_environment_is_these_objects_and_stays_as_it_is() {
     // And of as many operators, each of which applies everything: none knows what the one before applied.
     controllers.stop(Which::Operator).await;
     for _ in 0..PASSES {
-        controllers.step_all(2).await;
+        controllers.step_all(3).await;
     }
     // Both, as they are started.
     controllers.start_all();
