@@ -6,7 +6,7 @@ use crds::status::Condition;
 use crds::{MLDeployment, MLDeploymentStatus};
 use planner::Timestamp;
 use planner::deployment::ResolvedDeployment;
-use planner::names::{ModelName, ObjectName, Weight};
+use planner::names::{Digest, ModelName, ObjectName, Weight};
 use planner::observed::DeploymentObject;
 use planner::per_track::PerTrack;
 use planner::rollout::{
@@ -54,6 +54,8 @@ pub(crate) struct Seen<'a> {
     pub(crate) observed: &'a Observed,
     /// The others that are about the model of this one's pods, or else of its spec.
     pub(crate) others: &'a [Other],
+    /// The abort of its canary that the registry has kept, where nothing nearer tells of one.
+    pub(crate) kept_abort: Option<Digest>,
     /// Since when it is asked to leave its model, where this process knows.
     pub(crate) leaves_since: Option<Timestamp>,
 }
@@ -130,6 +132,7 @@ pub(crate) fn decide(seen: &Seen<'_>, now: Timestamp) -> Decided {
         (_, Stance::Leaves) => None,
         (Ok(read), _) => Some(DeploymentObject {
             spec: within(&read.spec, seen.observed.route),
+            abort: read.abort.or(seen.kept_abort),
             ..read.clone()
         }),
         (Err(problem), _) => {
@@ -253,7 +256,7 @@ fn roll(
     let commands = Commands {
         abort: target
             .and_then(|target| target.abort)
-            .map(|digest| (digest, "aurora.io/abort on the object".to_owned())),
+            .map(|digest| (digest, told_by(seen.kept_abort).to_owned())),
         paused: annotation(seen.object, PAUSED),
     };
     let model = Model {
@@ -274,6 +277,28 @@ fn roll(
         },
     };
     rollout(&model, now)
+}
+
+/// Says who tells of an abort.
+const fn told_by(kept: Option<Digest>) -> &'static str {
+    match kept {
+        Some(_) => "kept in the registry",
+        None => "aurora.io/abort on the object",
+    }
+}
+
+/// Returns the canary that may have been aborted without the object telling it: it has lost its memory and has served, or
+/// was about to. One that is new is told of an abort by whoever makes it.
+pub(crate) fn forgotten(object: &MLDeployment, observed: &Observed) -> Option<Digest> {
+    let has_memory = object
+        .status
+        .as_ref()
+        .is_some_and(|status| status.memory.is_some());
+    let read = read_deployment_object(object).ok()?;
+    let is_new = !is_finalized(object) && *observed == Observed::default();
+    let canary = read.spec.canary?.pin.digest;
+    let is_told = read.abort == Some(canary) || is_leaving(object);
+    (!has_memory && !is_new && !is_told).then_some(canary)
 }
 
 /// Says whether a step gives requests another way. A route that is there and is only told of a track that carries nothing

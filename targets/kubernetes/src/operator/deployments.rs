@@ -9,16 +9,18 @@ use futures_util::future::join_all;
 use kube::Client;
 use kube::api::DynamicObject;
 use planner::Timestamp;
-use planner::names::ObjectName;
+use planner::names::{Digest, ModelName, ObjectName};
 use planner::object::Kind;
 use planner::rollout::TrackAction;
 use reconciler::conditions::Facts;
+use registry::Observer;
 use tokio::task::JoinSet;
 
 use super::child::{ChildId, ChildKind};
 use super::cluster::{Cluster, StepError};
 use super::decide::{self, Decided, Other, Seen, decide};
 use super::index::Index;
+use super::observe::Observed;
 use super::run::{Loop, OURS, Stepped, Steps, cannot_follow};
 use super::{acts, events};
 use crate::build::serving::Model;
@@ -32,6 +34,7 @@ const ABORT: &str = "aurora.io/abort";
 pub(super) struct Deployments {
     cluster: Cluster,
     installation: Installation,
+    registry: Observer,
     index: Mutex<Index>,
     /// Since when objects are asked to leave their model.
     leaving: Mutex<BTreeMap<ObjectName, Timestamp>>,
@@ -61,10 +64,16 @@ impl Steps for Deployments {
 }
 
 impl Deployments {
-    pub(super) fn new(client: Client, installation: Installation, clock: fn() -> Timestamp) -> Self {
+    pub(super) fn new(
+        client: Client,
+        installation: Installation,
+        registry: Observer,
+        clock: fn() -> Timestamp,
+    ) -> Self {
         Self {
             cluster: Cluster::new(client, &installation.namespace),
             installation,
+            registry,
             index: Mutex::new(Index::default()),
             leaving: Mutex::new(BTreeMap::new()),
             clock,
@@ -89,6 +98,7 @@ impl Deployments {
             object,
             observed: &observed,
             others: &others,
+            kept_abort: self.kept_abort(object, &observed).await?,
             leaves_since: self.leaves_since(name, is_turned),
         };
         let decided = decide(&seen, (self.clock)());
@@ -135,6 +145,22 @@ impl Deployments {
         })
     }
 
+    /// Looks into the registry's history for an abort that an object may have lost. Where the registry cannot be read, the
+    /// object is left as it is: to go on might expose a canary that somebody aborted.
+    async fn kept_abort(
+        &self,
+        object: &MLDeployment,
+        observed: &Observed,
+    ) -> Result<Option<Digest>, StepError> {
+        let Some(canary) = decide::forgotten(object, observed) else {
+            return Ok(None);
+        };
+        let (registry, model) = (self.registry.clone(), object.spec.model_name.clone());
+        let registered = tokio::task::spawn_blocking(move || registry.observe(&model)).await?;
+        let registered = registered.map_err(Box::new)?;
+        Ok(registered.aborted.contains(&canary).then_some(canary))
+    }
+
     /// Writes the status, and an event where it is news.
     async fn report(&self, object: &MLDeployment, decided: &Decided) -> Result<(), StepError> {
         if self.cluster.report(object, &decided.status).await? {
@@ -177,11 +203,7 @@ impl Deployments {
     }
 
     /// Looks at the other objects that are about a model.
-    async fn others(
-        &self,
-        name: &ObjectName,
-        model: &planner::names::ModelName,
-    ) -> Result<Vec<Other>, StepError> {
+    async fn others(&self, name: &ObjectName, model: &ModelName) -> Result<Vec<Other>, StepError> {
         let names = self.index().of(model);
         let mut others = Vec::new();
         for other in names.into_iter().filter(|other| other != name) {

@@ -64,7 +64,7 @@ pub async fn run(
         runs_max,
     } = scope.into();
     let registry = Observer::new(Store::at(&registry));
-    let deployments = Deployments::new(client.clone(), installation.clone(), clock);
+    let deployments = Deployments::new(client.clone(), installation.clone(), registry.clone(), clock);
     let deployments = Loop::new(deployments, clock, &health);
     let trainings = Trainings::new(client, installation, registry, runs_max, clock);
     let trainings = Loop::new(trainings, clock, &health);

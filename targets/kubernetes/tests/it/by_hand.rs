@@ -199,6 +199,14 @@ async fn what_is_edited_or_deleted_is_made_as_it_was() {
     .await;
     desired.wipe(path).await;
     desired.until(MODEL, &aborted).await;
+    // Both at once: what the history has kept is in force before the record is there again.
+    for _ in 0..3 {
+        let (_, ()) = tokio::join!(
+            ask(&desired.namespace, Method::PATCH, path, &lifted),
+            desired.wipe(path)
+        );
+        desired.until(MODEL, &aborted).await;
+    }
     let uid = get(&desired.namespace, path)
         .await
         .text("/metadata/uid")

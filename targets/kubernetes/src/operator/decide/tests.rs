@@ -1,5 +1,6 @@
 //! One step of an object, as a table: what is seen → where it stands, and what is done to its children, in order.
 
+mod aborts;
 mod claims;
 mod reach;
 
@@ -59,6 +60,7 @@ struct Case {
     object: MLDeployment,
     observed: Observed,
     others: Vec<Other>,
+    kept_abort: Option<Digest>,
     leaves_since: Option<Timestamp>,
 }
 
@@ -104,6 +106,7 @@ impl Case {
             object,
             observed: Observed::default(),
             others: Vec::new(),
+            kept_abort: None,
             leaves_since: None,
         }
     }
@@ -151,6 +154,7 @@ impl Case {
             object: &self.object,
             observed: &self.observed,
             others: &self.others,
+            kept_abort: self.kept_abort,
             leaves_since: self.leaves_since,
         };
         decide(&seen, at(0))
