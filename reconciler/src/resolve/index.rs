@@ -187,6 +187,7 @@ impl Index {
             let second = match self.claims.entry(claim.clone()) {
                 Entry::Vacant(vacant) => {
                     vacant.insert(Claimants::One(place.clone()));
+                    self.meet(&claim, touched);
                     None
                 }
                 Entry::Occupied(mut occupied) => occupied.get_mut().add(place.clone()),
@@ -213,15 +214,56 @@ impl Index {
                     {
                         touched.extend(self.document(&last).and_then(Document::id));
                         self.claims.insert(claim.clone(), Claimants::One(last));
-                        self.contested.remove(&claim);
+                        self.settle(&claim);
                     }
                 }
                 Some(Claimants::One(_)) => {
                     self.claims.remove(&claim);
+                    self.contested.remove(&claim);
+                    for met in self.met(&claim, None) {
+                        self.touch_claimants(&met, touched);
+                        self.settle(&met);
+                    }
                 }
                 None => {}
             }
         }
+    }
+
+    /// Takes in that a claim is there that was not: it may meet others that are not the same.
+    fn meet(&mut self, claim: &Claim, touched: &mut BTreeSet<ObjectId>) {
+        for met in self.met(claim, None) {
+            self.touch_claimants(&met, touched);
+            self.contested.insert(met);
+            self.contested.insert(claim.clone());
+        }
+    }
+
+    /// Takes in that a claim may be contested no more.
+    fn settle(&mut self, claim: &Claim) {
+        let is_shared = matches!(self.claims.get(claim), Some(Claimants::More(_)));
+        if !is_shared && self.met(claim, None).is_empty() {
+            self.contested.remove(claim);
+        }
+    }
+
+    /// Returns the other claims that say the same with other words: one of them is about where requests come through.
+    fn met(&self, claim: &Claim, namespace: Option<&str>) -> Vec<Claim> {
+        let Claim::Reach(reach) = claim else {
+            return Vec::new();
+        };
+        let beside = self.claims.range(Claim::Reach(reach.first())..);
+        let beside = beside.map_while(|(other, _)| match other {
+            Claim::Reach(other) => reach.is_beside(other).then_some(other),
+            Claim::Name(_) | Claim::Model(_) | Claim::Version(..) => None,
+        });
+        let met = beside.filter(|other| *other != reach && reach.meets(other, namespace));
+        met.map(|other| Claim::Reach(other.clone())).collect()
+    }
+
+    fn touch_claimants(&self, claim: &Claim, touched: &mut BTreeSet<ObjectId>) {
+        let places = self.claims.get(claim).into_iter().flat_map(Claimants::places);
+        touched.extend(places.filter_map(|place| self.document(place)?.id()));
     }
 
     /// Adds who shares where models are reached: what the environment's target is decides whether that counts.
@@ -231,28 +273,36 @@ impl Index {
             .iter()
             .filter(|claim| matches!(claim, Claim::Reach(_)));
         for claim in reached {
-            if let Some(Claimants::More(places)) = self.claims.get(claim) {
-                touched.extend(places.iter().filter_map(|place| self.document(place)?.id()));
-            }
+            self.touch_claimants(claim, touched);
         }
     }
 
-    /// Says whether a claim of two keeps both out.
-    fn counts(&self, claim: &Claim) -> bool {
-        let target = || {
+    /// Returns all who claim one thing, whatever the words, where there are two or more: none of them has it.
+    fn rivals(&self, claim: &Claim) -> Option<BTreeSet<&Place>> {
+        let namespace = match claim {
+            Claim::Name(_) | Claim::Model(_) | Claim::Version(..) => None,
+            Claim::Reach(_) => match self.target()? {
+                Target::Kubernetes { namespace } => Some(namespace.as_str()),
+                // One process asks no route.
+                Target::Standalone => return None,
+            },
+        };
+        let met = self.met(claim, namespace);
+        let claims = met.iter().chain([claim]);
+        let places = claims.filter_map(|claim| self.claims.get(claim));
+        let rivals: BTreeSet<&Place> = places.flat_map(Claimants::places).collect();
+        (rivals.len() > 1).then_some(rivals)
+    }
+
+    fn target(&self) -> Option<&Target> {
+        let declared = || {
             let place = self.environments.first()?;
             match &self.document(place)?.about {
                 About::Environment(environment) => Some(&environment.target),
                 About::Deployment(..) | About::Training(..) => None,
             }
         };
-        match claim {
-            Claim::Name(_) | Claim::Model(_) | Claim::Version(..) => true,
-            Claim::Reach(_) => {
-                let target = self.target.as_ref().or_else(target);
-                matches!(target, Some(Target::Kubernetes { .. }))
-            }
-        }
+        self.target.as_ref().or_else(declared)
     }
 
     /// Takes in an entry that is not taken.
@@ -290,7 +340,7 @@ impl Index {
         let Claimants::One(place) = self.claims.get(&Claim::Name(id.clone()))? else {
             return None;
         };
-        let is_free = |claim: Claim| !(self.contested.contains(&claim) && self.counts(&claim));
+        let is_free = |claim: Claim| !(self.contested.contains(&claim) && self.rivals(&claim).is_some());
         self.document(place)?.claims().all(is_free).then(|| place.clone())
     }
 
@@ -363,34 +413,33 @@ impl Index {
 
     /// Adds a finding on each of two manifests that claim one thing: neither applies, and what serves stays.
     fn duplicates(&self, findings: &mut Vec<Finding>) {
-        let mut told: BTreeSet<&BTreeSet<Place>> = BTreeSet::new();
-        for what in self.contested.iter().filter(|claim| self.counts(claim)) {
-            let Some(Claimants::More(claimants)) = self.claims.get(what) else {
+        let mut told: BTreeSet<(Vec<&Place>, BTreeSet<&Place>)> = BTreeSet::new();
+        for what in &self.contested {
+            let (Some(claimants), Some(rivals)) = (self.claims.get(what), self.rivals(what)) else {
                 continue;
             };
+            let claimants: Vec<&Place> = claimants.places().collect();
             // Two manifests with one name mostly have one model too: one finding says enough.
-            if !told.insert(claimants) {
+            if !told.insert((claimants.clone(), rivals.clone())) {
                 continue;
             }
-            let found: Vec<(ObjectId, Location)> = claimants
-                .iter()
-                .filter_map(|place| {
-                    let document = self.document(place)?;
-                    Some((document.id()?, document.location(&place.path)))
-                })
-                .collect();
-            for (at, (id, location)) in found.iter().enumerate() {
-                let others: Vec<String> = found
+            for claimant in claimants {
+                let Some((document, id)) = self
+                    .document(claimant)
+                    .and_then(|document| Some((document, document.id()?)))
+                else {
+                    continue;
+                };
+                let others: Vec<String> = rivals
                     .iter()
-                    .enumerate()
-                    .filter(|(other, _)| *other != at)
-                    .map(|(_, (_, location))| location.to_string())
+                    .filter(|rival| **rival != claimant)
+                    .filter_map(|rival| Some(self.document(rival)?.location(&rival.path).to_string()))
                     .take(3)
                     .collect();
                 findings.push(Finding {
-                    location: Some(location.clone()),
+                    location: Some(document.location(&claimant.path)),
                     reason: Reason::Duplicate,
-                    subject: id.clone().into(),
+                    subject: id.into(),
                     message: format!("{what} is claimed by {} too", others.join(" and ")),
                     hint: what.hint().to_owned(),
                 });

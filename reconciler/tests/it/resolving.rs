@@ -203,13 +203,97 @@ fn two_models_at_one_host_and_path_both_stay_out_of_a_cluster() {
     );
     expect![[r#"
         environments/dev/a.yaml:1:1: Duplicate: MLDeployment/a: path /wine of any host is claimed by environments/dev/b.yaml:1:1 too
-          hint: give one of the models another route.path or route.host; neither manifest is applied, and what serves stays
+          hint: give one of the models another route.path or route.host, or name the Gateway (or class) of each where those differ; neither manifest is applied, and what serves stays
         environments/dev/b.yaml:1:1: Duplicate: MLDeployment/b: path /wine of any host is claimed by environments/dev/a.yaml:1:1 too
-          hint: give one of the models another route.path or route.host; neither manifest is applied, and what serves stays
+          hint: give one of the models another route.path or route.host, or name the Gateway (or class) of each where those differ; neither manifest is applied, and what serves stays
         environments/dev/d.yaml:1:1: Duplicate: MLDeployment/d: path /v2/models/e of any host is claimed by environments/dev/e.yaml:1:1 too
-          hint: give one of the models another route.path or route.host; neither manifest is applied, and what serves stays
+          hint: give one of the models another route.path or route.host, or name the Gateway (or class) of each where those differ; neither manifest is applied, and what serves stays
         environments/dev/e.yaml:1:1: Duplicate: MLDeployment/e: path /v2/models/e of any host is claimed by environments/dev/d.yaml:1:1 too
-          hint: give one of the models another route.path or route.host; neither manifest is applied, and what serves stays"#]].assert_eq(&findings.join("\n"));
+          hint: give one of the models another route.path or route.host, or name the Gateway (or class) of each where those differ; neither manifest is applied, and what serves stays"#]].assert_eq(&findings.join("\n"));
+}
+
+/// Returns the names of the deployments that are declared.
+fn declared(repo: &Repo, resolver: &mut Resolver) -> Vec<String> {
+    let mut source = Source::open(&repo.repository(), None).unwrap();
+    let head = source.head().unwrap();
+    resolver.resolve(&source, &head, &dev(), None).unwrap();
+    let desired = resolver.resolution().desired.as_ref().unwrap();
+    desired.deployments.keys().map(ToString::to_string).collect()
+}
+
+/// Each line is what manifests say of their routes; of the models at one place none is declared.
+#[test]
+fn one_host_and_path_is_one_place_only_where_requests_come_through_the_same() {
+    let elsewhere = ENVIRONMENT.replace("target: Standalone", "target: Kubernetes, namespace: m");
+    let check = |routes: &[&str], kept_out: &str| {
+        let name = |at: usize| char::from(b'a' + u8::try_from(at).unwrap()).to_string();
+        let manifest = |at: usize, route: &str| {
+            let route = format!("  route: {{ path: /wine, {route} }}\n");
+            (
+                format!("{}.yaml", name(at)),
+                deployment(&name(at), V1, None) + &route,
+            )
+        };
+        let manifests: Vec<(String, String)> = routes
+            .iter()
+            .enumerate()
+            .map(|(at, route)| manifest(at, route))
+            .collect();
+        let mut repo = Repo::with(&[("environment.yaml", elsewhere.as_str())]);
+        let mut resolver = Resolver::default();
+        // One after the other, and back again.
+        let all = 1..=manifests.len();
+        for count in all.clone().chain(all.rev()) {
+            for (at, (file, text)) in manifests.iter().enumerate() {
+                let path = format!("environments/dev/{file}");
+                if at < count {
+                    repo.write(&path, text);
+                } else {
+                    repo.remove(&path);
+                }
+            }
+            repo.commit("changed");
+            let found = declared(&repo, &mut resolver);
+            assert_eq!(
+                found,
+                declared(&repo, &mut Resolver::default()),
+                "{routes:?}, {count} of them"
+            );
+            if count == manifests.len() {
+                let out: String = (0..count)
+                    .map(name)
+                    .filter(|name| !found.contains(name))
+                    .collect();
+                assert_eq!(out, kept_out, "{routes:?}: {:?}", resolver.resolution().findings);
+            }
+        }
+    };
+    let gateway = |name: &str| format!("gateway: {{ name: {name} }}");
+    check(&[&gateway("x"), &gateway("x")], "ab");
+    check(&[&gateway("x"), &gateway("w")], "");
+    // The installation's may be any; that it may be two does not make the two one.
+    check(&[&gateway("x"), "", &gateway("w")], "abc");
+    check(&[&gateway("x"), &gateway("w"), &gateway("x")], "ac");
+    check(&[&gateway("x"), "gateway: { name: x, namespace: m }"], "ab");
+    check(&[&gateway("x"), "gateway: { name: x, namespace: o }"], "");
+    check(
+        &[
+            "gateway: { name: x, sectionName: a }",
+            "gateway: { name: x, sectionName: b }",
+        ],
+        "",
+    );
+    check(
+        &[
+            "gateway: { name: x, sectionName: a }",
+            &gateway("x"),
+            "gateway: { name: x, sectionName: b }",
+        ],
+        "abc",
+    );
+    let ingress = |class: &str| format!("provider: IngressNginx, ingressClassName: {class}");
+    check(&[&ingress("x"), &ingress("w"), &gateway("x")], "");
+    check(&[&ingress("x"), "provider: IngressNginx"], "ab");
 }
 
 #[test]
