@@ -197,7 +197,7 @@ fn gated() -> Case {
         on_unknown: OnFault::Refuse,
         ..Gates::default()
     };
-    let mut case = under(|environment| environment.gates = Some(gates.clone()), None);
+    let mut case = under(|environment| environment.gates = Some(gates), None);
     let known: Facts = [(1, 0.8), (2, 0.8), (3, 0.8), (4, 0.7)]
         .map(|(n, r2)| (version(n), facts(n, r2)))
         .into();
