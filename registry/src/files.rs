@@ -6,6 +6,7 @@
 //! has a limit. Nothing here knows what the files mean.
 
 mod beneath;
+mod exposed;
 mod open;
 mod stamp;
 
@@ -23,6 +24,7 @@ use rustix::io::Errno;
 
 use crate::error::StoreError;
 pub use beneath::open_beneath;
+pub use exposed::is_exposed;
 pub use stamp::Stamp;
 use stamp::found;
 pub(crate) use stamp::{SETTLED_SECONDS, seconds_now};

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use registry::files::is_exposed;
 use rustix::fs::{Mode, OFlags};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
@@ -30,11 +31,6 @@ const STALE: Duration = Duration::from_millis(50);
 const WATCH: Duration = Duration::from_secs(1);
 /// How long a file system may take.
 const READ_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// What nobody but the owner may do, and what its group may not do either.
-const OTHERS: u32 = 0o007;
-const GROUP_WRITE: u32 = 0o020;
-const GROUP: u32 = 0o070;
 
 /// SHA-256 of each key.
 type Hashes = Vec<[u8; 32]>;
@@ -234,17 +230,6 @@ fn check(path: &Path, metadata: &Metadata) -> Result<(), KeysError> {
         });
     }
     Ok(())
-}
-
-/// Says whether somebody may read or write it who should not. The group may read what root gave it: that is how a
-/// Secret with `defaultMode: 0440` and an `fsGroup` reaches a process.
-pub(super) fn is_exposed(mode: u32, owner: u32) -> bool {
-    let refused = if owner == 0 {
-        OTHERS | GROUP_WRITE
-    } else {
-        OTHERS | GROUP
-    };
-    mode & refused != 0
 }
 
 /// Reads the lines; says of a key that stands there twice which names it has.

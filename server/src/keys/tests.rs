@@ -3,8 +3,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use expect_test::{Expect, expect};
+use registry::files::is_exposed;
 
-use super::file::{is_exposed, repeated};
+use super::file::repeated;
 use super::*;
 
 /// Longer than what is known may be old.
