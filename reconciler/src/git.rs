@@ -14,6 +14,7 @@ mod commits;
 mod data;
 mod difference;
 mod entries;
+mod fetch;
 mod manifests;
 mod repository;
 #[cfg(test)]
@@ -143,6 +144,10 @@ fn answer(server: &mut Server, request: Request, output: &mut Output) -> Result<
         Request::Open { path, known } => done(output, &server.open(&path, known)?),
         Request::Head { branch } => done(output, &server.head(&branch)?),
         Request::WorkTree => done(output, &server.work_tree()?),
+        Request::Fetch(request) => {
+            let fetched = fetch::fetch(&request, output)?;
+            done(output, &fetched)
+        }
         request => {
             let opened = server.opened()?;
             answer_from(opened, request, output)
@@ -153,7 +158,7 @@ fn answer(server: &mut Server, request: Request, output: &mut Output) -> Result<
 fn answer_from(opened: &Opened, request: Request, output: &mut Output) -> Result<(), Failure> {
     match request {
         // Answered before.
-        Request::Open { .. } | Request::Head { .. } | Request::WorkTree => Ok(()),
+        Request::Open { .. } | Request::Head { .. } | Request::WorkTree | Request::Fetch(_) => Ok(()),
         Request::Branch { given } => done(output, &branch::fix(opened, given.as_deref())?),
         Request::Find { text } => done(output, &opened.find(&text)?),
         Request::Contains { head, commit } => done(output, &opened.contains(head, commit)),

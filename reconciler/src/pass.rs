@@ -76,6 +76,8 @@ pub struct Reconciler {
     of_commit: BTreeSet<Finding>,
     /// What is wrong with no single model.
     beside: BTreeSet<Finding>,
+    /// Why the branch could not be fetched, while what was fetched before is followed.
+    unfetched: Option<Finding>,
     /// Why the objects could not be read. Every pass reads them, so it lasts no longer than that.
     unseen: Option<Finding>,
     /// What could not be read or done, by model.
@@ -131,6 +133,7 @@ impl Reconciler {
             wake_at: None,
             of_commit: BTreeSet::new(),
             beside: BTreeSet::new(),
+            unfetched: None,
             unseen: None,
             undone: BTreeMap::new(),
             forced: None,
@@ -267,7 +270,10 @@ impl Reconciler {
             (environment.suspend.clone(), desired.completeness)
         });
         let mut of_commit = BTreeSet::new();
-        match self.resolve_head() {
+        let resolved = self.resolve_head();
+        let trouble = self.source.trouble().filter(|_| resolved.is_ok());
+        self.unfetched = trouble.as_ref().map(unavailable);
+        match resolved {
             Ok(None) => {
                 self.go_on(pass, scope);
                 return;

@@ -1,4 +1,4 @@
-//! The desired-state repository: one branch of a local Git repository, read and never written.
+//! The desired-state repository: one branch of a Git repository, read and never written.
 //!
 //! Only committed state counts. The branch is fixed when it is first read; its newest commit is resolved anew each time
 //! it is asked for, so a branch that is forced back is followed like any other change. What is read from a commit is
@@ -9,11 +9,13 @@
 mod client;
 mod dataset;
 mod difference;
+mod error;
 mod explain;
 mod folder;
 pub(crate) mod hash;
 mod history;
 pub(crate) mod protocol;
+pub mod remote;
 mod session;
 
 use std::ffi::OsString;
@@ -28,6 +30,7 @@ pub use client::Interrupt;
 pub use dataset::{DataFile, DataFileError};
 pub(crate) use dataset::{DataFiles, join};
 pub(crate) use difference::{Difference, refused};
+pub use error::SourceError;
 use explain::short;
 pub use folder::Folder;
 pub use hash::{GitHash, NoHash};
@@ -35,13 +38,18 @@ pub use history::{Changed, Remembered};
 pub(crate) use history::{Documents, History, Line, Of, Questions, Walked};
 pub use protocol::{Cause, Immovable};
 pub(crate) use protocol::{Changes, ManifestFile, ManifestPart, Step, WalkEnd};
-use protocol::{Newest, Request};
+use protocol::{Newest, Request, Wanted};
+use remote::{Fetcher, Remote};
+pub use session::FETCHING;
 
 /// The folder that holds one folder per environment.
 pub const ENVIRONMENTS: &str = "environments";
 
 /// What is checked out, branch or commit.
 pub(crate) const HEAD: &str = "HEAD";
+
+/// What the full name of a tag begins with.
+const TAGS: &str = "refs/tags/";
 
 /// The most entries that a folder is read with, folders included.
 pub(crate) const ENTRIES_MAX: usize = 100_000;
@@ -76,13 +84,15 @@ pub enum Reader {
     Thread,
 }
 
-/// A repository on this machine, and who reads it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A repository, and who reads it.
+#[derive(Debug, Clone)]
 pub struct Repository {
-    /// A folder in its work tree, or a bare repository.
+    /// A folder in its work tree, or a bare repository; where it is on another machine, its mirror on this one.
     pub path: PathBuf,
     /// Who reads it.
     pub reader: Reader,
+    /// Where it is, if it is on another machine.
+    pub remote: Option<Remote>,
 }
 
 /// What of a repository is followed.
@@ -90,6 +100,8 @@ pub struct Repository {
 pub enum Follow {
     /// A branch.
     Branch(String),
+    /// A tag; where it is moved, it is followed like a branch.
+    Tag(String),
     /// The branch that is checked out when it is first read; a later checkout is not followed.
     CheckedOut,
     /// Whatever is checked out at the path, branch or commit, each time anew.
@@ -102,9 +114,11 @@ impl From<Option<&str>> for Follow {
     }
 }
 
-/// One branch of a local repository, or what is checked out in it.
+/// One branch or tag of a repository, or what is checked out in it.
 pub struct Source {
     path: PathBuf,
+    /// Present for a repository on another machine.
+    fetcher: Option<Fetcher>,
     /// The branch that was asked for.
     given: Option<String>,
     /// The full name of the branch, once it was looked up.
@@ -133,252 +147,6 @@ impl std::fmt::Debug for Source {
     }
 }
 
-/// Why the repository, its branch or a commit cannot be read.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SourceError {
-    /// There is no repository at the path.
-    #[error(
-        "{} is no Git repository; give one with --repo, or make one there: git init && git add environments && git commit",
-        path.display()
-    )]
-    NotARepository {
-        /// Where one was looked for.
-        path: PathBuf,
-    },
-    /// Git's ownership check refuses the repository.
-    #[error(
-        "{} belongs to another user, and Git refuses to read it; if you trust it: {}",
-        path.display(), trusting(path, *is_behind_link, *has_home)
-    )]
-    Ownership {
-        /// The repository, as Git wants to have it listed.
-        path: PathBuf,
-        /// Whether a link leads there: the next folder has another name.
-        is_behind_link: bool,
-        /// Whether there is a home that this user's configuration of Git can be read from.
-        has_home: bool,
-    },
-    /// No branch is checked out and none was given.
-    #[error(
-        "HEAD of {} is detached at {at}: no branch is checked out; give the branch to follow with --branch{}; to follow whatever is checked out, as git-sync leaves it: --follow-head",
-        path.display(), listed(", one of: ", branches)
-    )]
-    Detached {
-        /// The repository.
-        path: PathBuf,
-        /// The commit that is checked out, shortened.
-        at: String,
-        /// The branches that exist.
-        branches: Vec<String>,
-    },
-    /// The name is a tag's or a commit's: nothing that moves.
-    #[error(
-        "{name} is a {}, which never moves; --branch takes a branch{}; to follow that commit: git branch NAME {name}",
-        match kind { Immovable::Tag => "tag", Immovable::Commit => "commit" }, listed(", one of: ", branches)
-    )]
-    NotABranch {
-        /// What was given.
-        name: String,
-        /// What it is.
-        kind: Immovable,
-        /// The branches that exist.
-        branches: Vec<String>,
-    },
-    /// The branch does not exist.
-    #[error("{} has no branch {name}{}", path.display(), listed("; it has: ", branches))]
-    NoBranch {
-        /// The repository.
-        path: PathBuf,
-        /// What was given.
-        name: String,
-        /// The branches that exist.
-        branches: Vec<String>,
-    },
-    /// The branch has no commit: nothing was committed yet, or it was deleted.
-    #[error(
-        "branch {branch} of {} has no commit{}", path.display(),
-        if branches.is_empty() {
-            " yet; commit the environments folder: git add environments && git commit".to_owned()
-        } else {
-            format!("; give the branch to follow with --branch, one of: {}", branches.join(", "))
-        }
-    )]
-    Unborn {
-        /// The repository.
-        path: PathBuf,
-        /// The branch.
-        branch: String,
-        /// The branches that exist.
-        branches: Vec<String>,
-    },
-    /// The branch existed when the source was opened and does not now.
-    #[error("branch {branch} of {} is gone; what was applied stays until it is back: git branch {branch} COMMIT", path.display())]
-    BranchGone {
-        /// The repository.
-        path: PathBuf,
-        /// The branch.
-        branch: String,
-    },
-    /// The branch's file is not what Git writes, e.g. empty after a power cut.
-    #[error(
-        "branch {branch} of {} is damaged: its file names no commit, as after a power cut; what was applied stays until it is mended: remove .git/refs/heads/{branch}, then git update-ref refs/heads/{branch} {}",
-        path.display(), logged.as_deref().unwrap_or("COMMIT")
-    )]
-    BranchTorn {
-        /// The repository.
-        path: PathBuf,
-        /// The branch.
-        branch: String,
-        /// The newest commit that its log names.
-        logged: Option<String>,
-    },
-    /// The commit has no folder for the environment.
-    #[error(
-        "{revision} has no folder environments/{environment}{}",
-        if existing.is_empty() {
-            "; commit one with an MLEnvironment and the models' manifests".to_owned()
-        } else {
-            listed("; give another with --environment, one of: ", existing)
-        }
-    )]
-    NoEnvironment {
-        /// The commit, shortened.
-        revision: String,
-        /// The environment.
-        environment: EnvironmentName,
-        /// The folders that exist below `environments/`.
-        existing: Vec<String>,
-    },
-    /// Git could not read something: a missing or corrupt object, a disk that fails.
-    #[error("cannot read {what}{} of {}: {message}{}", at(revision.as_ref()), path.display(), advice(*cause, path))]
-    Unreadable {
-        /// The repository.
-        path: PathBuf,
-        /// What was being read.
-        what: String,
-        /// The commit that it was read for, if any.
-        revision: Option<Revision>,
-        /// What Git says.
-        message: String,
-        /// Why, as far as it decides what to do.
-        cause: Cause,
-    },
-}
-
-/// Says how a repository of another user is trusted.
-fn trusting(path: &Path, is_behind_link: bool, has_home: bool) -> String {
-    let path = if is_behind_link {
-        "'*'".to_owned()
-    } else {
-        path.display().to_string()
-    };
-    let why = if is_behind_link {
-        " (any, since the link leads to a folder of another name each time)"
-    } else {
-        ""
-    };
-    if has_home {
-        format!("git config --global --add safe.directory {path}{why}")
-    } else {
-        format!(
-            "there is no HOME whose .gitconfig could say so, so mount a file at /etc/gitconfig with the two lines `[safe]` and `directory = {}`{why}, or set HOME to a folder that this user can read",
-            path.trim_matches('\'')
-        )
-    }
-}
-
-fn listed(lead: &str, names: &[String]) -> String {
-    if names.is_empty() {
-        String::new()
-    } else {
-        format!("{lead}{}", names.join(", "))
-    }
-}
-
-fn at(revision: Option<&Revision>) -> String {
-    revision.map_or(String::new(), |revision| format!(" at {}", revision.short()))
-}
-
-/// Says what to do.
-fn advice(cause: Cause, path: &Path) -> String {
-    let path = path.display();
-    match cause {
-        Cause::Missing => {
-            format!(
-                "; it is missing from the clone: git -C {path} fsck lists what is, and git -C {path} fetch --refetch brings it back"
-            )
-        }
-        Cause::Partial => {
-            format!(
-                "; the clone left objects out (--filter), and Aurora fetches none: git -C {path} fetch --refetch --no-filter completes it"
-            )
-        }
-        Cause::Damaged => {
-            format!("; git -C {path} fsck says what is damaged: restore it, or commit it anew")
-        }
-        Cause::Stuck => {
-            format!(
-                "; an object is damaged or far too large: git -C {path} fsck says which; restore it, or commit it anew"
-            )
-        }
-        Cause::Crashed => {
-            format!(
-                "; the process that reads Git was lost over it, and another one has its place: git -C {path} fsck says whether an object is damaged; commit it anew"
-            )
-        }
-        Cause::Killed => {
-            "; another one has its place, and it is tried again: raise the memory limit if it was the kernel"
-                .to_owned()
-        }
-        Cause::System | Cause::Stopping => String::new(),
-    }
-}
-
-impl SourceError {
-    /// Says which commit it was that could not be read.
-    pub(crate) fn for_commit(mut self, commit: &Revision) -> Self {
-        if let Self::Unreadable { revision, .. } = &mut self {
-            revision.get_or_insert_with(|| commit.clone());
-        }
-        self
-    }
-
-    /// Says whether what is wrong lies in the objects of the repository, and not in what runs around it.
-    pub(crate) fn is_of_objects(&self) -> bool {
-        match self {
-            Self::Unreadable { cause, .. } => match cause {
-                Cause::Missing
-                | Cause::Partial
-                | Cause::Damaged
-                | Cause::Stuck
-                | Cause::Crashed
-                | Cause::Killed => true,
-                Cause::System | Cause::Stopping => false,
-            },
-            Self::NotARepository { .. }
-            | Self::Ownership { .. }
-            | Self::Detached { .. }
-            | Self::NotABranch { .. }
-            | Self::NoBranch { .. }
-            | Self::Unborn { .. }
-            | Self::BranchGone { .. }
-            | Self::BranchTorn { .. }
-            | Self::NoEnvironment { .. } => false,
-        }
-    }
-
-    /// Says whether finding it out cost so much that it is not tried all the time.
-    fn is_costly(&self) -> bool {
-        matches!(
-            self,
-            Self::Unreadable {
-                cause: Cause::Stuck | Cause::Crashed | Cause::Killed,
-                ..
-            }
-        )
-    }
-}
-
 /// How the branch's newest commit relates to the last one that was applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Relation {
@@ -403,12 +171,25 @@ impl Source {
     /// Follows a repository of which nothing is read yet: a branch is fixed when it is first read.
     pub fn follow(repository: &Repository, follow: impl Into<Follow>) -> Self {
         let client = Client::new(repository);
-        let (given, branch) = match follow.into() {
-            Follow::Branch(branch) => (Some(branch), OnceLock::new()),
-            Follow::CheckedOut => (None, OnceLock::new()),
-            Follow::Head => (None, OnceLock::from(HEAD.to_owned())),
+        let follow = follow.into();
+        let fetcher = repository.remote.as_ref().map(|remote| {
+            let wanted = match &follow {
+                Follow::Branch(branch) => Wanted::Branch(short(branch).to_owned()),
+                Follow::Tag(tag) => Wanted::Tag(tag.clone()),
+                Follow::CheckedOut | Follow::Head => Wanted::Default,
+            };
+            let (reader, mirror) = (repository.reader.clone(), repository.path.clone());
+            Fetcher::new(remote.clone(), reader, mirror, wanted, client.interrupt())
+        });
+        let (given, branch) = match (&fetcher, follow) {
+            (Some(fetcher), _) => (None, OnceLock::from(fetcher.local().to_owned())),
+            (None, Follow::Branch(branch)) => (Some(branch), OnceLock::new()),
+            (None, Follow::Tag(tag)) => (None, OnceLock::from(format!("{TAGS}{tag}"))),
+            (None, Follow::CheckedOut) => (None, OnceLock::new()),
+            (None, Follow::Head) => (None, OnceLock::from(HEAD.to_owned())),
         };
         Self {
+            fetcher,
             path: repository.path.clone(),
             given,
             branch,
@@ -419,25 +200,39 @@ impl Source {
     }
 
     /// Opens the repository that a path lies in to read commits by name, whatever is checked out: for looking, not for
-    /// following.
+    /// following. Of one on another machine, the branch that its HEAD names is fetched first.
     pub fn open_any(repository: &Repository) -> Result<Self, SourceError> {
-        let source = Self::follow(repository, Follow::CheckedOut);
+        let mut source = Self::follow(repository, Follow::CheckedOut);
+        if let Some(fetched) = source.fetched_head() {
+            fetched?;
+        }
         source.client().open().map_err(|error| source.explain(error))?;
         Ok(source)
     }
 
     /// Returns the branch's name, e.g. `main`; `HEAD` while it is not known, or where HEAD itself is followed.
-    pub fn branch(&self) -> &str {
+    pub fn branch(&self) -> String {
+        if let Some(fetcher) = &self.fetcher {
+            let name = fetcher.followed();
+            return name.map_or(HEAD.to_owned(), |name| short(&name).to_owned());
+        }
         let branch = self.branch.get().or(self.given.as_ref());
-        branch.map_or(HEAD, |branch| short(branch))
+        branch.map_or(HEAD, |branch| short(branch)).to_owned()
     }
 
-    /// Returns what is followed, to be shown: `branch main`, or `HEAD`.
+    /// Returns what is followed, to be shown: `branch main`, `tag v1`, or `HEAD`.
     pub fn followed(&self) -> String {
-        match self.branch() {
-            HEAD => HEAD.to_owned(),
-            branch => format!("branch {branch}"),
+        let branch = self.branch();
+        match branch.strip_prefix("tags/") {
+            _ if branch == HEAD => branch,
+            Some(tag) => format!("tag {tag}"),
+            None => format!("branch {branch}"),
         }
+    }
+
+    /// Returns why the remote could not be fetched the last time, where what was fetched before is followed instead.
+    pub fn trouble(&self) -> Option<SourceError> {
+        self.fetcher.as_ref().and_then(Fetcher::trouble)
     }
 
     /// Returns what ends all reading from another thread: whatever is being read then fails at once, and all that is
@@ -450,6 +245,9 @@ impl Source {
     ///
     /// Where a link on the repository's path was changed, the repository that it leads to now is followed.
     pub fn head(&mut self) -> Result<Revision, SourceError> {
+        if let Some(head) = self.fetched_head() {
+            return head;
+        }
         if let Some(error) = self.held(None) {
             return Err(error);
         }
@@ -460,6 +258,26 @@ impl Source {
             self.hold(None, error);
         }
         head
+    }
+
+    /// Resolves the newest commit of a remote that was fetched; nothing for a repository on this machine.
+    ///
+    /// What was fetched before is not held up by a remote that is away. Where nothing was, the first fetch is waited for.
+    fn fetched_head(&mut self) -> Option<Result<Revision, SourceError>> {
+        let fetcher = self.fetcher.as_mut()?;
+        if let Err(error) = fetcher.begin() {
+            return Some(Err(error));
+        }
+        let is_awaited = fetcher.is_awaited();
+        if is_awaited && let Err(error) = fetcher.first() {
+            return Some(Err(error));
+        }
+        let head = self.newest();
+        let fetcher = self.fetcher.as_ref()?;
+        Some(match head {
+            Err(_nothing_there) if !is_awaited => fetcher.first().and_then(|()| self.newest()),
+            head => head,
+        })
     }
 
     fn newest(&self) -> Result<Revision, SourceError> {
@@ -494,10 +312,27 @@ impl Source {
     /// Finds the commit that `text` names, e.g. `main`, `HEAD~1`, a tag or an abbreviated commit. A branch's name stands
     /// for the branch, whatever else has it too.
     pub fn find(&self, text: &str) -> Result<Revision, SourceError> {
-        let found: GitHash = self.ask(&Request::Find {
-            text: text.to_owned(),
-        })?;
+        let text = self.in_mirror(text);
+        let found: GitHash = self.ask(&Request::Find { text })?;
         Ok(found.revision())
+    }
+
+    /// Returns what is called in the mirror of a remote what `text` names there: the branch that was fetched, or HEAD, and
+    /// what follows from it (`~1`).
+    fn in_mirror(&self, text: &str) -> String {
+        let Some(fetcher) = &self.fetcher else {
+            return text.to_owned();
+        };
+        let branch = self.branch();
+        let rest = [HEAD, &branch]
+            .into_iter()
+            .find_map(|name| text.strip_prefix(name));
+        match rest {
+            Some(rest) if rest.is_empty() || rest.starts_with(['~', '^', '@']) => {
+                format!("{}{rest}", fetcher.local())
+            }
+            Some(_) | None => text.to_owned(),
+        }
     }
 
     /// Makes a commit of the work tree, in the memory of who reads Git: it can be read like any other, from this source

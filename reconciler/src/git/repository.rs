@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use git2::{ErrorClass, ErrorCode, Oid, Repository, Status, StatusOptions};
+use git2::{ErrorClass, ErrorCode, ObjectType, Oid, Repository, Status, StatusOptions};
 
 use super::branch;
 use super::work_tree::{self, Oversized};
@@ -97,11 +97,11 @@ impl Server {
             // Packs that are gone would stay open until the repository is closed.
             *opened = Opened::again(&opened.path, opened.known.clone())?;
         }
-        let commit = match opened.repository.refname_to_id(branch) {
+        let commit = match opened.newest(branch) {
             Ok(id) => id,
             Err(_stale) => {
                 *opened = Opened::again(&opened.path, opened.known.clone())?;
-                let resolved = opened.repository.refname_to_id(branch);
+                let resolved = opened.newest(branch);
                 resolved.map_err(|error| opened.without_commit(branch, &error))?
             }
         };
@@ -176,6 +176,17 @@ impl Opened {
         let git_dir = Path::new(OsStr::from_bytes(&self.known.git_dir));
         Repository::discover_path(&self.path, [] as [&OsStr; 0])
             .is_ok_and(|now| now.components().ne(git_dir.components()))
+    }
+
+    /// Resolves a branch, a tag or HEAD to its commit.
+    fn newest(&self, name: &str) -> Result<Oid, git2::Error> {
+        let id = self.repository.refname_to_id(name)?;
+        if name == HEAD || name.starts_with("refs/heads/") {
+            return Ok(id);
+        }
+        // A tag may be an object of its own.
+        let commit = self.repository.find_object(id, None)?.peel(ObjectType::Commit)?;
+        Ok(commit.id())
     }
 
     /// Says why a branch, or HEAD, names no commit.

@@ -68,6 +68,7 @@ impl World {
         let repository = Repository {
             path: world.git.path().to_owned(),
             reader: Reader::Thread,
+            remote: None,
         };
         world.reconciler = Some(Reconciler::new(
             Source::open(&repository, None).unwrap(),

@@ -16,6 +16,7 @@ impl Reconciler {
         let mut general = self.of_commit.clone();
         general.extend(self.beside.iter().cloned());
         general.extend(self.unseen.iter().cloned());
+        general.extend(self.unfetched.iter().cloned());
         general.extend(self.undone.values().flatten().cloned());
         general.extend(self.unreadable());
         general
@@ -66,7 +67,15 @@ pub(super) fn unavailable(error: &SourceError) -> Finding {
         reason: Reason::SourceUnavailable,
         subject: planner::finding::Subject::default(),
         message: error.to_string(),
-        hint: "what was applied stays; it is read again all the time".to_owned(),
+        hint: match error {
+            SourceError::Fetch { fault, .. } => match fault.disposition() {
+                Disposition::Invalid => "what serves stays; mend it, then it goes on by itself",
+                Disposition::Waiting => "what serves stays; it goes on by itself once that is there",
+                Disposition::Transient => "what serves stays; it is fetched again and again",
+            },
+            _ => "what was applied stays; it is read again all the time",
+        }
+        .to_owned(),
     }
 }
 

@@ -21,25 +21,50 @@ pub struct Interrupt(Arc<Interrupted>);
 #[derive(Debug, Default)]
 struct Interrupted {
     is_over: AtomicBool,
-    stream: Mutex<Option<UnixStream>>,
+    /// Of who reads, and of who fetches.
+    streams: Mutex<[Option<UnixStream>; 2]>,
+}
+
+/// What may be under way at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// The repository on this machine is read.
+    Reads,
+    /// A remote is fetched.
+    Fetches,
 }
 
 impl Interrupt {
     /// Makes whatever is being read fail at once, and all that is asked for later.
     pub fn interrupt(&self) {
         self.0.is_over.store(true, Ordering::SeqCst);
-        if let Some(stream) = self.stream().take() {
+        self.end(Reading::Reads);
+        self.end(Reading::Fetches);
+    }
+
+    /// Makes what is under way fail, and not what is asked for later.
+    pub(crate) fn end(&self, reading: Reading) {
+        if let Some(stream) = self.forget(reading) {
             // Where that fails it is closed already.
             drop(stream.shutdown(std::net::Shutdown::Both));
         }
     }
 
-    fn is_over(&self) -> bool {
+    /// Ends this stream with the others.
+    pub(crate) fn watch(&self, reading: Reading, stream: UnixStream) {
+        self.streams()[reading as usize] = Some(stream);
+    }
+
+    pub(crate) fn forget(&self, reading: Reading) -> Option<UnixStream> {
+        self.streams()[reading as usize].take()
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
         self.0.is_over.load(Ordering::SeqCst)
     }
 
-    fn stream(&self) -> std::sync::MutexGuard<'_, Option<UnixStream>> {
-        self.0.stream.lock().unwrap_or_else(PoisonError::into_inner)
+    fn streams(&self) -> std::sync::MutexGuard<'_, [Option<UnixStream>; 2]> {
+        self.0.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -66,7 +91,7 @@ impl Client {
             path: std::path::absolute(path).unwrap_or_else(|_gone| path.clone()),
             session: None,
             is_open: false,
-            opened: None,
+            opened: repository.remote.as_ref().map(|_remote| Opened::mirror(path)),
             interrupt: Interrupt::default(),
             configuration: Configuration::Whole,
         }
@@ -124,7 +149,7 @@ impl Client {
             let session = Session::start(&self.reader, self.configuration)
                 .and_then(|session| Ok((session.stream()?, session)));
             let (stream, session) = session.map_err(|error| self.lost(&what_of_all(), Lost::Io(error)))?;
-            *self.interrupt.stream() = Some(stream);
+            self.interrupt.watch(Reading::Reads, stream);
             self.session = Some(session);
             self.is_open = false;
         }
@@ -273,6 +298,7 @@ pub(crate) enum Next<T> {
 fn what(request: &Request) -> String {
     match request {
         Request::Open { .. } => what_of_all(),
+        Request::Fetch(fetch) => fetch.address.clone(),
         Request::Branch { given: None } => HEAD.to_owned(),
         Request::Head { branch } if branch == HEAD => HEAD.to_owned(),
         Request::Branch { given: Some(branch) } | Request::Head { branch } => {
@@ -325,7 +351,10 @@ fn patience(request: &Request) -> Patience {
         | Request::MovedData { .. } => (5_000, 30),
         // From a pack, 512 MiB are unpacked at once.
         // Of a work tree, 1 GiB may be read.
-        Request::DataDigest { .. } | Request::Data { .. } | Request::WorkTree => (30_000, 120),
+        // A fetch has a patience of its own.
+        Request::DataDigest { .. } | Request::Data { .. } | Request::WorkTree | Request::Fetch(_) => {
+            (30_000, 120)
+        }
     };
     Patience {
         work: Duration::from_millis(work_millis),
@@ -348,6 +377,7 @@ mod tests {
         let mut client = Client::new(&Repository {
             path: "/repo".into(),
             reader: Reader::Thread,
+            remote: None,
         });
         let mut said = |status| {
             let GitError::Unreadable { what, message, cause } = client.lost("m.yaml", Lost::Ended(status))

@@ -23,7 +23,11 @@ impl Source {
             },
             GitError::Gone => SourceError::BranchGone {
                 path,
-                branch: self.branch().to_owned(),
+                branch: self.branch(),
+            },
+            GitError::Fetch(fault) => SourceError::Fetch {
+                what: path.display().to_string(),
+                fault: Box::new(fault),
             },
             GitError::Torn { branch, logged } => SourceError::BranchTorn {
                 path,
@@ -43,5 +47,10 @@ impl Source {
 
 /// Returns a branch's name as people say it.
 pub(super) fn short(branch: &str) -> &str {
-    branch.strip_prefix("refs/heads/").unwrap_or(branch)
+    let branch = branch.strip_prefix("refs/heads/").unwrap_or(branch);
+    // A tag's name keeps what tells it from a branch's.
+    branch
+        .strip_prefix("refs/")
+        .filter(|name| name.starts_with("tags/"))
+        .unwrap_or(branch)
 }

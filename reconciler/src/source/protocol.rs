@@ -9,11 +9,14 @@
 //! Both ends are the same binary, so there is no version to agree on.
 
 use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::hash::GitHash;
+use super::remote::{Fault, Means, Scheme};
 
 /// The longest frame, in bytes: a hundred thousand paths fit.
 const FRAME_BYTES_MAX: u32 = 64 * 1024 * 1024;
@@ -26,6 +29,8 @@ pub(crate) const CHUNK_BYTES: usize = 256 * 1024;
 pub(crate) enum Request {
     /// Opens the repository that `path` lies in, or, where it was opened before, the one of `git_dir`. → [`Opened`]
     Open { path: Vec<u8>, known: Option<Opened> },
+    /// Fetches a remote into its mirror. → a `Part` without content now and then, [`Fetched`]
+    Fetch(Box<Fetch>),
     /// Fixes the branch: the one given, else the checked-out one. → its full name
     Branch { given: Option<String> },
     /// Resolves the newest commit of a branch, or of what is checked out: `HEAD`. → [`Newest`]
@@ -103,6 +108,53 @@ pub(crate) enum Request {
     Data { file: GitHash, path: String },
 }
 
+/// What is fetched, from where, and with what.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Fetch {
+    /// The bare repository that it is fetched into; made if it is missing.
+    pub(crate) mirror: Vec<u8>,
+    /// The home of the process, where libssh2 looks for known hosts.
+    pub(crate) home: Vec<u8>,
+    pub(crate) address: String,
+    pub(crate) scheme: Scheme,
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    /// Who logs in over SSH.
+    pub(crate) user: String,
+    pub(crate) wanted: Wanted,
+    /// What the commit is called in the mirror.
+    pub(crate) local: String,
+    pub(crate) means: Means,
+    /// The time, in seconds since 1970.
+    pub(crate) now: i64,
+}
+
+/// What of a remote is fetched.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Wanted {
+    /// The branch that its HEAD names.
+    Default,
+    Branch(String),
+    Tag(String),
+}
+
+impl Wanted {
+    /// Reads a full name.
+    pub(crate) fn of(name: &str) -> Self {
+        match name.strip_prefix("refs/tags/") {
+            Some(tag) => Self::Tag(tag.to_owned()),
+            None => Self::Branch(super::short(name).to_owned()),
+        }
+    }
+}
+
+/// What was fetched.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Fetched {
+    /// Its full name at the remote.
+    pub(crate) name: String,
+}
+
 /// A repository that was opened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Opened {
@@ -112,6 +164,22 @@ pub(crate) struct Opened {
     pub(crate) real_path: Vec<u8>,
     /// Where in the work tree, or in a bare repository's own folder, the path led; absent where in neither.
     pub(crate) place: Option<Vec<u8>>,
+}
+
+impl Opened {
+    /// Returns how a mirror is opened: there, and nowhere around it.
+    pub(crate) fn mirror(path: &Path) -> Self {
+        // The mirror itself is no link, whatever leads to it.
+        let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
+        let path = folder.map_or(path.to_owned(), |folder| {
+            folder.join(path.file_name().unwrap_or_default())
+        });
+        Self {
+            git_dir: path.as_os_str().as_bytes().to_vec(),
+            real_path: path.as_os_str().as_bytes().to_vec(),
+            place: Some(Vec::new()),
+        }
+    }
 }
 
 /// A branch's newest commit.
@@ -285,6 +353,7 @@ pub(crate) enum GitError {
         branches: Vec<String>,
     },
     Gone,
+    Fetch(Fault),
     Torn {
         branch: String,
         /// The newest commit that the branch's log names.

@@ -3,6 +3,7 @@
 //! It is given no terminal and only the variables that Git needs. Whatever it does, it is waited for no longer than a
 //! request may take: in time, and in work, so that a machine that is busy with other things is not taken for a hang.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write as _};
 use std::os::fd::OwnedFd;
@@ -54,6 +55,33 @@ pub(crate) enum Configuration {
     WithoutUser,
 }
 
+/// Where a process that fetches lives.
+#[derive(Debug)]
+pub(crate) struct Fetching<'a> {
+    /// Its home, with nothing of the user's in it.
+    pub(crate) home: &'a Path,
+    /// The certificates that it trusts, instead of the system's.
+    pub(crate) authorities: Option<&'a Path>,
+    /// Where an SSH agent listens.
+    pub(crate) agent: Option<&'a OsStr>,
+}
+
+impl Fetching<'_> {
+    fn variables(&self) -> Vec<(&'static str, OsString)> {
+        let mut variables = vec![("HOME", self.home.into()), ("XDG_CONFIG_HOME", self.home.into())];
+        if let Some(authorities) = self.authorities {
+            // The folder holds no certificate, so that the system's count no more.
+            variables.push(("SSL_CERT_FILE", authorities.into()));
+            variables.push(("SSL_CERT_DIR", self.home.into()));
+        }
+        variables.extend(self.agent.map(|agent| ("SSH_AUTH_SOCK", agent.to_owned())));
+        variables
+    }
+}
+
+/// What a process that fetches is told besides on its command line: it may write.
+pub const FETCHING: &str = "fetch";
+
 /// Says whether there is a home from which Git reads this user's configuration, or would if there were any.
 pub(crate) fn has_home() -> bool {
     let home = std::env::var_os("HOME").filter(|home| !home.is_empty());
@@ -86,6 +114,18 @@ pub(crate) struct Session {
 impl Session {
     /// Starts the process, with the user's own configuration of Git or without it.
     pub(crate) fn start(reader: &Reader, configuration: Configuration) -> io::Result<Self> {
+        let is_kept = |name: &&str| configuration == Configuration::Whole || !USERS.contains(name);
+        let variables = VARIABLES.into_iter().filter(is_kept);
+        let variables = variables.filter_map(|name| Some((name, std::env::var_os(name)?)));
+        Self::start_with(reader, None, variables.collect())
+    }
+
+    /// Starts a process that may fetch: in a home of its own, without the user's configuration of Git.
+    pub(crate) fn start_fetching(reader: &Reader, fetching: &Fetching<'_>) -> io::Result<Self> {
+        Self::start_with(reader, Some(FETCHING), fetching.variables())
+    }
+
+    fn start_with(reader: &Reader, word: Option<&str>, variables: Vec<(&str, OsString)>) -> io::Result<Self> {
         let (ours, theirs) = UnixStream::pair()?;
         ours.set_read_timeout(Some(TICK))?;
         ours.set_write_timeout(Some(WRITE_PATIENCE))?;
@@ -94,13 +134,9 @@ impl Session {
                 let mut command = Command::new(program);
                 command
                     .args(arguments)
+                    .args(word)
                     .env_clear()
-                    .envs(
-                        VARIABLES
-                            .iter()
-                            .filter(|name| configuration == Configuration::Whole || !USERS.contains(name))
-                            .filter_map(|name| Some((name, std::env::var_os(name)?))),
-                    )
+                    .envs(variables)
                     .stdin(Stdio::from(OwnedFd::from(theirs)))
                     .stdout(Stdio::null())
                     .stderr(Stdio::null())
@@ -254,6 +290,14 @@ const KILL: i32 = 9;
 /// Says whether a process was killed from outside: nothing that it reads does that.
 pub(crate) fn is_killed(status: Option<ExitStatus>) -> bool {
     status.and_then(|status| status.signal()) == Some(KILL)
+}
+
+/// SIGXFSZ.
+const FILE_TOO_LARGE: i32 = 25;
+
+/// Says whether a process ended over a file that grew larger than it may.
+pub(crate) fn is_too_large(status: Option<ExitStatus>) -> bool {
+    status.and_then(|status| status.signal()) == Some(FILE_TOO_LARGE)
 }
 
 /// Says how a process ended.

@@ -261,7 +261,7 @@ fn what_is_no_branch_is_refused_with_what_to_do() {
         &repo,
         Some("release"),
         &expect![
-            "release is a tag, which never moves; --branch takes a branch, one of: main; to follow that commit: git branch NAME release"
+            "release is a tag, which --tag follows; --branch takes a branch, one of: main; to follow that commit: git branch NAME release"
         ],
     );
     check_open(

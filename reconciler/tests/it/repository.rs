@@ -149,6 +149,7 @@ pub(crate) fn at(path: &Path) -> reconciler::source::Repository {
     reconciler::source::Repository {
         path: path.to_owned(),
         reader: reconciler::source::Reader::Thread,
+        remote: None,
     }
 }
 

@@ -117,8 +117,8 @@ impl Standalone {
     /// may not be mounted.
     pub fn open(options: &Options, now: Timestamp) -> Result<Self, StartError> {
         let mut source = Source::follow(&options.repository, options.follow.clone());
-        if !was_applied(options) {
-            // A start that is refused leaves nothing behind.
+        if options.repository.remote.is_none() && !was_applied(options) {
+            // A start that is refused leaves nothing behind. A mirror needs the data directory first.
             source = Source::open(&options.repository, options.follow.clone())?;
         }
         let repository = &options.repository.path;
@@ -180,7 +180,7 @@ impl Standalone {
     }
 
     /// Returns the branch that is followed.
-    pub fn branch(&self) -> &str {
+    pub fn branch(&self) -> String {
         self.source.branch()
     }
 
