@@ -2,6 +2,7 @@
 //!
 //! Every flag can also be given as `AURORA_…`, where an empty one counts as absent; none of them holds a secret.
 
+mod remote;
 mod variables;
 
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ use crate::commands::Command;
 use crate::failure::{ERROR, Failure};
 use crate::terminal::{self, Terminal};
 use crate::view::View;
+pub(crate) use remote::{First, RemoteArguments};
 
 const EXIT_CODES: &str = "\
 Exit codes (docs/cli.md lists them by command):
@@ -93,8 +95,9 @@ pub(crate) fn parse() -> Result<Arguments, ExitCode> {
 /// Which environment of which repository.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct RepositoryArguments {
-    /// The desired-state repository: a folder inside a Git work tree, or a bare repository
-    #[arg(long, env = "AURORA_REPO", value_name = "PATH", default_value = ".")]
+    /// The desired-state repository: a folder inside a Git work tree, a bare repository, or, for up, reconcile and plan,
+    /// https://…, ssh://… or git@host:path
+    #[arg(long, env = "AURORA_REPO", value_name = "PLACE", default_value = ".")]
     pub(crate) repo: PathBuf,
 
     /// The environment: a folder below environments/
@@ -109,8 +112,12 @@ pub(crate) struct BranchArguments {
     #[arg(long, env = "AURORA_BRANCH", value_name = "NAME")]
     branch: Option<String>,
 
+    /// The tag that is followed; where it is moved, it is followed like a branch
+    #[arg(long, env = "AURORA_TAG", value_name = "NAME", conflicts_with = "branch")]
+    tag: Option<String>,
+
     /// Follow whatever is checked out, branch or commit, with each link on the path: what git-sync leaves
-    #[arg(long, env = "AURORA_FOLLOW_HEAD", conflicts_with = "branch")]
+    #[arg(long, env = "AURORA_FOLLOW_HEAD", conflicts_with_all = ["branch", "tag"])]
     follow_head: bool,
 }
 
@@ -119,6 +126,9 @@ impl BranchArguments {
     pub(crate) fn follow(&self) -> Follow {
         if self.follow_head {
             return Follow::Head;
+        }
+        if let Some(tag) = &self.tag {
+            return Follow::Tag(tag.clone());
         }
         self.branch.as_deref().into()
     }

@@ -14,11 +14,12 @@ use reconciler::preview::{self, Preview};
 use registry::Store;
 use serde_json::json;
 
-use crate::arguments::{BranchArguments, DataArguments, DatasetArguments, Format, RepositoryArguments};
+use crate::arguments::{
+    BranchArguments, DataArguments, DatasetArguments, Format, RemoteArguments, RepositoryArguments,
+};
 use crate::clock;
 use crate::failure::{Context as _, ERROR, Failure, NO};
 use crate::findings::{SHOWN_MAX, besides, marks};
-use crate::git_reader;
 use crate::terminal::Terminal;
 
 /// Flags of `aurora plan`.
@@ -28,6 +29,8 @@ pub(crate) struct PlanArguments {
     repository: RepositoryArguments,
     #[command(flatten)]
     branch: BranchArguments,
+    #[command(flatten)]
+    remote: RemoteArguments,
     #[command(flatten)]
     data: DataArguments,
     #[command(flatten)]
@@ -69,7 +72,7 @@ enum PlanFormat {
 
 pub(crate) fn run(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
     let RepositoryArguments { repo, environment } = &arguments.repository;
-    let repo = &git_reader::repository(repo);
+    let (repo, _until_the_end) = &arguments.remote.looked_at(repo)?;
     let (changes, findings) = if let Some(base) = &arguments.base {
         let registry = arguments.registry()?;
         let head = &arguments.head;

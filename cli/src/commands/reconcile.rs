@@ -11,20 +11,20 @@ use std::time::Duration;
 
 use clap::Args;
 use reconciler::Converged;
-use reconciler::source::Source;
+use reconciler::source::{Repository, Source};
 use registry::StoreError;
 use serde_json::json;
 use server::{Metrics, Runtime};
 use standalone::{Mode, Options, Standalone};
 
 use crate::arguments::{
-    BranchArguments, DataArguments, DatasetArguments, OutputArguments, RepositoryArguments,
+    BranchArguments, DataArguments, DatasetArguments, First, OutputArguments, RemoteArguments,
+    RepositoryArguments,
 };
 use crate::clock;
 use crate::commands::registry::random_id;
 use crate::failure::{ERROR, Failure, NO};
 use crate::findings::marks;
-use crate::git_reader;
 use crate::listeners::{ControlPlaneArguments, ListenerArguments};
 use crate::serving::{self, Parts};
 use crate::signals::Signals;
@@ -56,6 +56,8 @@ pub(crate) struct ReconcileArguments {
     #[command(flatten)]
     branch: BranchArguments,
     #[command(flatten)]
+    remote: RemoteArguments,
+    #[command(flatten)]
     data: DataArguments,
     #[command(flatten)]
     datasets: DatasetArguments,
@@ -65,6 +67,15 @@ pub(crate) struct ReconcileArguments {
     listener: ListenerArguments,
     #[command(flatten)]
     output: OutputArguments,
+}
+
+impl ReconcileArguments {
+    /// Returns the repository that was named.
+    fn source(&self) -> Result<Repository, Failure> {
+        let first = if self.once { First::Fetched } else { First::Before };
+        self.remote
+            .repository(&self.repository.repo, &self.data.data_dir, first)
+    }
 }
 
 pub(crate) fn run(arguments: &ReconcileArguments) -> Result<ExitCode, Failure> {
@@ -77,15 +88,17 @@ pub(crate) fn run(arguments: &ReconcileArguments) -> Result<ExitCode, Failure> {
     }
     let signals = Signals::catch(ERROR)?;
     let options = Options {
-        repository: git_reader::repository(&arguments.repository.repo),
+        repository: arguments.source()?,
         follow: arguments.branch.follow(),
         environment: arguments.repository.environment.clone(),
         data_dir: arguments.data.data_dir.clone(),
         dataset_roots: arguments.datasets.roots()?,
         installation: random_id()?,
     };
-    // Nothing is served meanwhile, so nothing is gained by waiting for a repository that cannot be read.
-    Source::open(&options.repository, options.follow.clone())?;
+    if options.repository.remote.is_none() {
+        // Nothing is served meanwhile, so nothing is gained by waiting for a repository that cannot be read.
+        Source::open(&options.repository, options.follow.clone())?;
+    }
     let standalone = Standalone::open(&options, clock::now())?;
     if standalone.awaits_registry() {
         return Err(StoreError::NoStore(standalone.store().root().to_owned()).into());

@@ -23,12 +23,12 @@ use tokio::time::MissedTickBehavior;
 use self::banner::Addresses;
 use self::presenter::Presenter;
 use crate::arguments::{
-    BranchArguments, DataArguments, DatasetArguments, OutputArguments, RepositoryArguments,
+    BranchArguments, DataArguments, DatasetArguments, First, OutputArguments, RemoteArguments,
+    RepositoryArguments,
 };
 use crate::clock;
 use crate::commands::registry::random_id;
 use crate::failure::{DONE, Failure};
-use crate::git_reader;
 use crate::listeners::{Bound, ControlPlaneArguments, InferenceArguments, ListenerArguments};
 use crate::machine::Machine;
 use crate::memory::Heap;
@@ -56,6 +56,8 @@ pub(crate) struct UpArguments {
     #[command(flatten)]
     branch: BranchArguments,
     #[command(flatten)]
+    remote: RemoteArguments,
+    #[command(flatten)]
     data: DataArguments,
     #[command(flatten)]
     datasets: DatasetArguments,
@@ -80,7 +82,9 @@ pub(crate) fn run(arguments: &UpArguments) -> Result<ExitCode, Failure> {
         .bind(&arguments.listener, Some(&inference))?;
     let RepositoryArguments { repo, environment } = &arguments.repository;
     let options = Options {
-        repository: git_reader::repository(repo),
+        repository: arguments
+            .remote
+            .repository(repo, &arguments.data.data_dir, First::Before)?,
         follow: arguments.branch.follow(),
         environment: environment.clone(),
         data_dir: arguments.data.data_dir.clone(),

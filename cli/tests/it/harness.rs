@@ -1,5 +1,6 @@
 //! A desired-state repository, a running `aurora up`, and requests to it.
 
+mod forge;
 mod http;
 mod repository;
 mod up;
@@ -9,6 +10,7 @@ use std::process::{Command, Output};
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub(crate) use forge::{Forge, VALID, up_at};
 pub(crate) use http::{Answer, get, post};
 pub(crate) use repository::{Repository, copy};
 pub(crate) use up::{FREE_PORTS, Ground, Up, command as up_command, trainer, trainer_of};

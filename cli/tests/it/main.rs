@@ -28,6 +28,7 @@ mod pods;
 mod reading;
 mod reconciled;
 mod release_before;
+mod remote;
 mod routed;
 mod service;
 mod serving;

@@ -17,7 +17,6 @@ use crate::clock;
 use crate::commands::registry::random_id;
 use crate::controller::{Controller, identity};
 use crate::failure::{DONE, ERROR, Failure, NO};
-use crate::git_reader;
 use crate::listeners::Bound;
 use crate::meters::Meters;
 use crate::serving::{self, Parts};
@@ -34,7 +33,7 @@ pub(super) fn run(arguments: &ReconcileArguments, namespace: &str) -> Result<Exi
     let signals = Signals::catch(if arguments.once { ERROR } else { DONE })?;
     let installation = random_id()?;
     let options = Options {
-        repository: git_reader::repository(&arguments.repository.repo),
+        repository: arguments.source()?,
         follow: arguments.branch.follow(),
         environment,
         namespace: namespace.to_owned(),
