@@ -30,7 +30,7 @@ use super::{HANDOVER_MANAGER, MANAGER};
 use crate::build::{TRACK, asks_for_router};
 use crate::pods::stuck;
 
-pub(crate) use applied::Applied;
+pub(crate) use applied::{Applied, Mark};
 
 /// At how many pods of a track is looked for why it does not run.
 const PODS_MAX: u32 = 50;
@@ -137,9 +137,9 @@ impl Cluster {
         self.applied.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes in that a child was seen to be of a version, or gone: what somebody else did is done over.
-    pub(crate) fn saw(&self, object: &ObjectName, child: &ChildId, version: Option<&str>) {
-        self.applied().saw(object, child, version);
+    /// Takes in what a child was seen to hold, or that it is gone: what somebody else did is done over.
+    pub(crate) fn saw(&self, object: &ObjectName, child: &ChildId, seen: Option<&Mark>) {
+        self.applied().saw(object, child, seen);
     }
 
     /// Returns when this process gave requests of an object another way last.
@@ -339,9 +339,10 @@ impl Cluster {
             .patch(&child.id.name, &params, &Patch::Apply(&child.document))
             .await;
         let patched = patched.map_err(|error| refused(&child.id, error))?;
+        let mark = Mark::of(&patched);
         let version = patched.metadata.resource_version;
         let is_changed = before.and_then(|before| before.metadata.resource_version) != version;
-        self.applied().applied(name, &child, version, clock());
+        self.applied().applied(name, &child, Some(mark), clock());
         Ok(is_changed)
     }
 

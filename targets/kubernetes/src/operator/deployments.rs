@@ -17,7 +17,7 @@ use registry::Observer;
 use tokio::task::JoinSet;
 
 use super::child::{ChildId, ChildKind};
-use super::cluster::{Cluster, StepError};
+use super::cluster::{Cluster, Mark, StepError};
 use super::decide::{self, Decided, Other, Seen, decide};
 use super::index::Index;
 use super::observe::Observed;
@@ -294,8 +294,8 @@ impl Deployments {
         let owner = owners.iter().find(|owner| owner.kind == "MLDeployment")?;
         let owner: ObjectName = owner.name.parse().ok()?;
         let id = ChildId::new(kind, child.metadata.name.clone()?);
-        let version = child.metadata.resource_version.as_deref().filter(|_| is_there);
-        self.cluster.saw(&owner, &id, version);
+        let seen = is_there.then(|| Mark::of(child));
+        self.cluster.saw(&owner, &id, seen.as_ref());
         Some(owner)
     }
 }

@@ -415,6 +415,52 @@ async fn a_model_that_nobody_can_ask_yet_is_not_ready() {
     world.stop().await;
 }
 
+/// Statuses of children change all the time, by their own controllers: that is no reason to write.
+#[tokio::test]
+async fn what_a_controller_says_of_a_child_is_not_written_over() {
+    let Some(mut world) = World::begin().await else {
+        return;
+    };
+    world.commit("iris", &object(spec(1, Some((2, 10))))).await;
+    world
+        .until("iris", "Idle v20261101-120000 v20261102-120000 10")
+        .await;
+    let ready = |found: &Value| testkit::condition(found, "Ready") == Some("True");
+    world
+        .until_child("apis/aurora.io/v1alpha1/mldeployments", "iris", ready)
+        .await;
+    let own = (world.namespace.name().to_owned(), Component::Operator.account());
+    let patched = || {
+        let calls = world.namespace.control_plane().calls().unwrap();
+        let of_routes = calls.iter().filter(|call| {
+            let is_own = call.account() == Some((own.0.as_str(), own.1));
+            is_own && call.verb == "patch" && call.resource == "httproutes"
+        });
+        of_routes.count()
+    };
+    let route = format!("{}/iris-route", world.path(ROUTES));
+    let before = patched();
+    for round in 0..3 {
+        let told = json!({ "status": { "parents": [{
+            "parentRef": { "name": "aurora" }, "controllerName": "example.org/gateway",
+            "conditions": [{
+                "type": "Accepted", "status": "True", "reason": "Accepted", "message": format!("round {round}"),
+                "lastTransitionTime": "2026-11-01T12:00:00Z",
+            }],
+        }] } });
+        let steps = world.health.steps();
+        let answer = world.ask(Method::PATCH, &format!("{route}/status"), &told).await;
+        assert!(answer["status"]["parents"].is_array(), "{answer:#}");
+        // The step that hears of it, and whatever one was under way.
+        while world.health.steps() < steps + 2 {
+            world.touch("iris").await;
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+    }
+    assert_eq!(patched(), before);
+    world.stop().await;
+}
+
 #[tokio::test]
 async fn what_others_do_to_children_is_done_over() {
     let Some(mut world) = World::begin().await else {

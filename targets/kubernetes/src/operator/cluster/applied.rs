@@ -1,13 +1,16 @@
 //! What this process applied last, so that what stands is not applied again at each step: pure.
 //!
-//! A child is left alone while its intent's hash and its version are those of the last apply of this process. A version that
-//! somebody else made, as a watch tells, is applied over; and everything is now and then, whatever a watch missed.
+//! A child is left alone while its intent's hash and what it holds are those of the last apply of this process. What somebody
+//! else made of it, as a watch tells, is applied over, but for what its own controller says of it in its status; and
+//! everything is now and then, whatever a watch missed.
 
 use std::collections::BTreeMap;
 
 use chrono::Duration;
+use kube::api::DynamicObject;
 use planner::Timestamp;
-use planner::names::ObjectName;
+use planner::names::{Digest, ObjectName};
+use serde_json::json;
 
 use crate::operator::child::{Child, ChildId};
 
@@ -29,10 +32,33 @@ struct OfObject {
 enum Known {
     Is {
         intent: String,
-        version: Option<String>,
+        mark: Option<Mark>,
         at: Timestamp,
     },
     Absent,
+}
+
+/// What a child holds, but for its status: equal marks, equal children.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mark(Digest);
+
+impl Mark {
+    /// Returns the mark of a child as it is.
+    pub(crate) fn of(child: &DynamicObject) -> Self {
+        let mut metadata = child.metadata.clone();
+        metadata.managed_fields = None;
+        metadata.resource_version = None;
+        // Of the template that it rolls out, which is told by the template.
+        if let Some(said) = &mut metadata.annotations {
+            said.remove("deployment.kubernetes.io/revision");
+        }
+        let mut data = child.data.clone();
+        if let Some(data) = data.as_object_mut() {
+            data.remove("status");
+        }
+        let text = json!([metadata, data]).to_string();
+        Self(Digest::of(text.as_bytes()))
+    }
 }
 
 impl Applied {
@@ -53,15 +79,9 @@ impl Applied {
     }
 
     /// Remembers an apply.
-    pub(crate) fn applied(
-        &mut self,
-        object: &ObjectName,
-        child: &Child,
-        version: Option<String>,
-        at: Timestamp,
-    ) {
+    pub(crate) fn applied(&mut self, object: &ObjectName, child: &Child, mark: Option<Mark>, at: Timestamp) {
         let intent = child.intent.clone();
-        let known = Known::Is { intent, version, at };
+        let known = Known::Is { intent, mark, at };
         self.of_mut(object).children.insert(child.id.clone(), known);
     }
 
@@ -80,10 +100,10 @@ impl Applied {
     }
 
     /// Takes in what a watch tells.
-    pub(crate) fn saw(&mut self, object: &ObjectName, child: &ChildId, seen: Option<&str>) {
+    pub(crate) fn saw(&mut self, object: &ObjectName, child: &ChildId, seen: Option<&Mark>) {
         let Some(of) = self.of.get_mut(object) else { return };
         let is_ours = match (of.children.get(child), seen) {
-            (Some(Known::Is { version, .. }), Some(seen)) => version.as_deref() == Some(seen),
+            (Some(Known::Is { mark, .. }), Some(seen)) => mark.as_ref() == Some(seen),
             (Some(Known::Absent), None) => true,
             (Some(Known::Is { .. }), None) | (Some(Known::Absent), Some(_)) | (None, _) => false,
         };
@@ -117,6 +137,29 @@ mod tests {
         }
     }
 
+    fn mark(text: &str) -> Mark {
+        Mark(Digest::of(text.as_bytes()))
+    }
+
+    #[test]
+    fn a_child_is_another_one_by_all_but_its_status() {
+        let document = json!({
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": { "name": "iris", "resourceVersion": "7", "labels": { "a": "b" } },
+            "spec": { "replicas": 2 }, "status": { "readyReplicas": 1 },
+        });
+        let of = |pointer: &str, value: Value| {
+            let mut changed = document.clone();
+            *changed.pointer_mut(pointer).unwrap() = value;
+            Mark::of(&serde_json::from_value(changed).unwrap())
+        };
+        let same = of("/metadata/name", json!("iris"));
+        assert_eq!(of("/status/readyReplicas", json!(2)), same);
+        assert_eq!(of("/metadata/resourceVersion", json!("8")), same);
+        assert_ne!(of("/spec/replicas", json!(3)), same);
+        assert_ne!(of("/metadata/labels/a", json!("c")), same);
+    }
+
     fn at(seconds: i64) -> Timestamp {
         Timestamp::UNIX_EPOCH + Duration::seconds(seconds)
     }
@@ -127,7 +170,7 @@ mod tests {
         let child_a = child(ChildKind::HttpRoute, "a");
         let mut applied = Applied::default();
         assert!(!applied.is_applied(&name, &child_a, at(0)));
-        applied.applied(&name, &child_a, Some("7".to_owned()), at(0));
+        applied.applied(&name, &child_a, Some(mark("7")), at(0));
         assert!(applied.is_applied(&name, &child_a, at(599)));
         assert!(
             !applied.is_applied(&name, &child_a, at(600)),
@@ -139,11 +182,11 @@ mod tests {
         );
         assert!(!applied.is_applied(&name, &child(ChildKind::HttpRoute, "b"), at(1)));
         // The echo of the own apply, then somebody else's.
-        applied.saw(&name, &child_a.id, Some("7"));
+        applied.saw(&name, &child_a.id, Some(&mark("7")));
         assert!(applied.is_applied(&name, &child_a, at(1)));
-        applied.saw(&name, &child_a.id, Some("8"));
+        applied.saw(&name, &child_a.id, Some(&mark("8")));
         assert!(!applied.is_applied(&name, &child_a, at(1)));
-        applied.applied(&name, &child_a, Some("9".to_owned()), at(2));
+        applied.applied(&name, &child_a, Some(mark("9")), at(2));
         applied.saw(&name, &child_a.id, None);
         assert!(!applied.is_applied(&name, &child_a, at(3)), "it was deleted");
     }
@@ -157,7 +200,7 @@ mod tests {
         applied.absent(&name, &id);
         applied.saw(&name, &id, None);
         assert!(applied.is_absent(&name, &id));
-        applied.saw(&name, &id, Some("7"));
+        applied.saw(&name, &id, Some(&mark("7")));
         assert!(!applied.is_absent(&name, &id));
     }
 }

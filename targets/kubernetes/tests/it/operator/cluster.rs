@@ -142,6 +142,12 @@ impl World {
         assert!(answer.is_success(), "{answer:?}");
     }
 
+    /// Lets an object be stepped once more.
+    pub(super) async fn touch(&self, name: &str) {
+        let touched = json!({ "metadata": { "annotations": { "example.org/touched": Utc::now() } } });
+        self.ask(Method::PATCH, &self.object_path(name), &touched).await;
+    }
+
     pub(super) fn object_path(&self, name: &str) -> String {
         format!("{}/{name}", self.path("apis/aurora.io/v1alpha1/mldeployments"))
     }
