@@ -45,8 +45,14 @@ pub(crate) fn look(
     let mut facts: BTreeMap<ModelName, Facts> = BTreeMap::new();
     let mut overrides: BTreeMap<Revision, String> = BTreeMap::new();
     let mut asked: BTreeSet<&Revision> = BTreeSet::new();
+    let mut serving: BTreeMap<&ModelName, Vec<Tracks>> = BTreeMap::new();
+    for found in observed.deployments.values() {
+        let spec = &found.object.spec;
+        serving.entry(&spec.model).or_default().push(Tracks::from(spec));
+    }
     for declared in desired.deployments.values() {
-        let Some(versions) = changing(&declared.spec, observed) else {
+        let before = serving.remove(&declared.spec.model).unwrap_or_default();
+        let Some(versions) = changing(&declared.spec, before, observed) else {
             continue;
         };
         if counting.gates.is_some() {
@@ -87,10 +93,11 @@ pub(crate) fn look(
 }
 
 /// Returns the versions that anything is asked of where what a model's tracks serve is to change; `None` where it is not.
-fn changing(spec: &DeclaredDeployment, observed: &Observed) -> Option<BTreeSet<Version>> {
-    let objects = observed.deployments.values();
-    let objects = objects.filter(|found| found.object.spec.model == spec.model);
-    let before: Vec<Tracks> = objects.map(|found| Tracks::from(&found.object.spec)).collect();
+fn changing(
+    spec: &DeclaredDeployment,
+    before: Vec<Tracks>,
+    observed: &Observed,
+) -> Option<BTreeSet<Version>> {
     let after = Tracks::from(spec);
     let is_same = |before: &Tracks| {
         let raises = planner::gates::raises(Some(before), &after, &[], |_| false);

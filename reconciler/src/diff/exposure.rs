@@ -3,6 +3,8 @@
 //!
 //! What could not be looked up is unknown, never unchanged. Nothing here depends on the time but what windows say.
 
+use std::collections::BTreeMap;
+
 use planner::Timestamp;
 use planner::deployment::{DeclaredDeployment, Pin};
 use planner::desired::Desired;
@@ -204,21 +206,20 @@ impl Changed {
 pub(super) fn exposures(base: &Desired, head: &Desired, ground: &Ground<'_>) -> Vec<Exposure> {
     let closed = window::closed(&base.environment.windows, ground.now);
     let mut exposures = Vec::new();
+    let declared = base.deployments.values().map(|declared| &declared.spec);
+    let served: BTreeMap<&ModelName, Tracks> =
+        declared.map(|spec| (&spec.model, Tracks::from(spec))).collect();
     for found in head.deployments.values() {
         let declared = &found.spec;
         if declared.suspend.is_some() {
             continue;
         }
-        let before = base.deployments.values().map(|declared| &declared.spec);
-        let before = before
-            .filter(|before| before.model == declared.model)
-            .map(Tracks::from)
-            .next();
+        let before = served.get(&declared.model);
         let after = Tracks::from(declared);
-        if before.as_ref() == Some(&after) {
+        if before == Some(&after) {
             continue;
         }
-        let seen = Seen::look(declared, before.as_ref(), &after, ground.records);
+        let seen = Seen::look(declared, before, &after, ground.records);
         let facts = seen.facts();
         let promoted = base.environment.promotion.as_ref().map(|order| {
             let (name, digest) = (&base.environment.name, |version: &Version| seen.digest(version));
@@ -232,14 +233,12 @@ pub(super) fn exposures(base: &Desired, head: &Desired, ground: &Ground<'_>) -> 
                 ground.now,
             )
         });
-        let raises = raises(before.as_ref(), &after, &declared.rejected, |pin| {
-            seen.has_served(pin)
-        });
+        let raises = raises(before, &after, &declared.rejected, |pin| seen.has_served(pin));
         let policy = gates::Ground {
             gates: base.environment.gates.as_ref(),
             closed: closed.as_ref(),
             overridden: ground.overridden,
-            before: before.as_ref(),
+            before,
             allow_breaking: &declared.allow_breaking,
             facts: facts.as_ref(),
             promotion: base.environment.promotion.as_ref(),
@@ -258,12 +257,12 @@ pub(super) fn exposures(base: &Desired, head: &Desired, ground: &Ground<'_>) -> 
             let Some((pin, to)) = serves else {
                 continue;
             };
-            let from = before.as_ref().map_or(Weight::ZERO, |before| before.share(pin));
-            let was_there = before.as_ref().is_some_and(|before| before.serves(pin));
+            let from = before.map_or(Weight::ZERO, |before| before.share(pin));
+            let was_there = before.is_some_and(|before| before.serves(pin));
             if from == to && was_there {
                 continue;
             }
-            let beside = before.as_ref().filter(|before| !before.is_stable(pin));
+            let beside = before.filter(|before| !before.is_stable(pin));
             let maker = maker(head, &declared.model, &pin.version).filter(|_| seen.lacks(&pin.version));
             let compared = beside.map_or(Compared::Alone, |before| seen.compare(&before.stable, pin));
             let mut gates = raise.as_ref().map_or_else(Vec::new, |raise| judge(raise, policy));
