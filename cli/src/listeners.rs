@@ -1,7 +1,8 @@
-//! The two listeners: where they listen, who may ask, what they take, and what stands in the way.
+//! The listeners: where they listen, who may ask, what they take, and what stands in the way.
 
 mod bounds;
 mod place;
+mod webhook;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -18,6 +19,7 @@ use crate::memory_limit::{self, MemoryLimit};
 use bounds::Defaults;
 
 pub(crate) use bounds::Bounds;
+pub(crate) use webhook::{BoundWebhook, WebhookArguments};
 
 /// Connections of the control plane that read at a time.
 const CONTROL_PLANE_REQUESTS: usize = 128;

@@ -11,7 +11,7 @@ use registry::Store;
 use server::keys::Access;
 use server::{
     ControlPlane, Health, InferenceOptions, Infrastructure, Limits, Metrics, Router, RouterOptions, Runtime,
-    Sockets, StatusSource,
+    Sockets, StatusSource, Webhook,
 };
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 
 use crate::failure::{Context as _, Failure, chain};
 use crate::limits;
-use crate::listeners::Bound;
+use crate::listeners::{Bound, BoundWebhook};
 use crate::signals::Signals;
 use crate::supervisor::Supervisor;
 
@@ -201,6 +201,27 @@ impl Parts {
             server::serve_control_plane(control_plane, sockets, stopped)
         })?;
         self.spawn("control plane", serving);
+        Ok(())
+    }
+
+    /// Starts taking webhooks.
+    pub(crate) fn webhook(&mut self, bound: BoundWebhook, metrics: Metrics) -> Result<(), Failure> {
+        let webhook = Webhook {
+            nudge: bound.on_call(),
+            secrets: bound.secrets,
+            metrics,
+            limits: bound.limits,
+        };
+        let stopped = self.stopped();
+        let threads = Threads {
+            name: "webhook",
+            workers: 1,
+            aside: 1,
+        };
+        let serving = threads.run(vec![bound.socket], |sockets| {
+            server::serve_webhook(webhook, sockets, stopped)
+        })?;
+        self.spawn("webhook", serving);
         Ok(())
     }
 

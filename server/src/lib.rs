@@ -6,6 +6,7 @@
 //! router      the same where versions are served elsewhere: by which track, by which endpoint
 //! control     /models…, /status…, /cluster/nodes, /storage/classes over the registry, a StatusSource, an Infrastructure
 //! http        connections: limits, time-outs, drain; the shape of answers and errors
+//! webhook     who pushed asks for a fetch
 //! fetch       the other end of the control plane: one version by its digest
 //! keys        who may ask
 //! metrics     what is counted, under the names of docs/metrics.md
@@ -25,6 +26,7 @@ mod router;
 pub mod runtime;
 #[cfg(test)]
 mod testing;
+mod webhook;
 
 pub use control::{ControlPlane, Infrastructure, StatusSource, serve_control_plane};
 pub use http::{Limits, Sockets};
@@ -33,3 +35,4 @@ pub use keys::{Access, Keys};
 pub use metrics::Metrics;
 pub use router::{Router, RouterOptions, serve_router};
 pub use runtime::{Artifact, Awaited, Runtime};
+pub use webhook::{SecretsError, Webhook, WebhookSecrets, serve_webhook};

@@ -12,6 +12,7 @@ mod router;
 mod series;
 mod slot;
 mod steps;
+mod webhook;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,6 +32,7 @@ pub(crate) use router::RouterMeters;
 use series::SlotSeries;
 pub(crate) use slot::{Attempt, Codes, Outcome, Routed, SlotMeters};
 use steps::Steps;
+pub(crate) use webhook::WebhookMeters;
 
 /// Upper bounds of the latency histograms, in seconds: 50 µs to 10 s.
 pub const LATENCY_BUCKETS_SECONDS: [f64; 17] = [
@@ -63,6 +65,7 @@ struct Families {
     drifted: IntGaugeVec,
     canary_weight: IntGaugeVec,
     router: RouterFamilies,
+    webhook_calls: IntCounterVec,
     /// One at a time renders: what it makes may be many megabytes.
     rendering: Semaphore,
 }
@@ -167,6 +170,11 @@ impl Metrics {
                 "aurora_canary_weight",
                 "The live weight of the canary, percent.",
                 &["environment", "model"],
+            ),
+            webhook_calls: counter(
+                "aurora_webhook_calls_total",
+                "Calls of the webhook, by what came of them.",
+                &["result"],
             ),
             router: RouterFamilies::new(counter, gauge, histogram),
             rendering: Semaphore::new(1),

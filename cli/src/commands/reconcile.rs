@@ -25,7 +25,7 @@ use crate::clock;
 use crate::commands::registry::random_id;
 use crate::failure::{ERROR, Failure, NO};
 use crate::findings::marks;
-use crate::listeners::{ControlPlaneArguments, ListenerArguments};
+use crate::listeners::{ControlPlaneArguments, ListenerArguments, WebhookArguments};
 use crate::serving::{self, Parts};
 use crate::signals::Signals;
 use crate::slots::ServerSlots;
@@ -65,6 +65,8 @@ pub(crate) struct ReconcileArguments {
     control_plane: ControlPlaneArguments,
     #[command(flatten)]
     listener: ListenerArguments,
+    #[command(flatten)]
+    webhook: WebhookArguments,
     #[command(flatten)]
     output: OutputArguments,
 }

@@ -29,7 +29,9 @@ use crate::arguments::{
 use crate::clock;
 use crate::commands::registry::random_id;
 use crate::failure::{DONE, Failure};
-use crate::listeners::{Bound, ControlPlaneArguments, InferenceArguments, ListenerArguments};
+use crate::listeners::{
+    Bound, BoundWebhook, ControlPlaneArguments, InferenceArguments, ListenerArguments, WebhookArguments,
+};
 use crate::machine::Machine;
 use crate::memory::Heap;
 use crate::meters::Meters;
@@ -68,6 +70,8 @@ pub(crate) struct UpArguments {
     #[command(flatten)]
     listener: ListenerArguments,
     #[command(flatten)]
+    webhook: WebhookArguments,
+    #[command(flatten)]
     output: OutputArguments,
 }
 
@@ -91,16 +95,11 @@ pub(crate) fn run(arguments: &UpArguments) -> Result<ExitCode, Failure> {
         dataset_roots: arguments.datasets.roots()?,
         installation: random_id()?,
     };
+    let webhook = arguments.webhook.bind(&options.repository, &arguments.listener)?;
     let standalone = Standalone::open(&options, clock::now())?;
     let presenter = Presenter::new(Terminal::new(arguments.output.output))?;
-    let ended = serving::block_on(serve(
-        standalone,
-        environment,
-        inference,
-        control_plane,
-        presenter.clone(),
-        signals,
-    ))?;
+    let bound = (inference, control_plane, webhook);
+    let ended = serving::block_on(serve(standalone, environment, bound, presenter.clone(), signals))?;
     presenter.flush();
     ended
 }
@@ -108,8 +107,7 @@ pub(crate) fn run(arguments: &UpArguments) -> Result<ExitCode, Failure> {
 async fn serve(
     standalone: Standalone,
     environment: &EnvironmentName,
-    inference: Bound,
-    control_plane: Bound,
+    (inference, control_plane, webhook): (Bound, Bound, Option<BoundWebhook>),
     presenter: Presenter,
     signals: Signals,
 ) -> Result<ExitCode, Failure> {
@@ -147,6 +145,9 @@ async fn serve(
     );
 
     let drain = inference.drain_timeout();
+    if let Some(webhook) = webhook {
+        parts.webhook(webhook, metrics.clone())?;
+    }
     parts.inference(&runtime, inference, Health::Ready)?;
     parts.control_plane(
         standalone.store().clone(),

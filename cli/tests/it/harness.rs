@@ -10,7 +10,7 @@ use std::process::{Command, Output};
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub(crate) use forge::{Forge, VALID, up_at};
+pub(crate) use forge::{Forge, VALID, free_port, up_at};
 pub(crate) use http::{Answer, get, post};
 pub(crate) use repository::{Repository, copy};
 pub(crate) use up::{FREE_PORTS, Ground, Up, command as up_command, trainer, trainer_of};

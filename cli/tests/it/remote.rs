@@ -2,6 +2,7 @@
 //! is told with what to do, what was applied serves on, and it goes on by itself once it is mended.
 
 mod mirror;
+mod webhook;
 
 use std::fs;
 use std::path::PathBuf;

@@ -17,7 +17,7 @@ use crate::clock;
 use crate::commands::registry::random_id;
 use crate::controller::{Controller, identity};
 use crate::failure::{DONE, ERROR, Failure, NO};
-use crate::listeners::Bound;
+use crate::listeners::{Bound, BoundWebhook};
 use crate::meters::Meters;
 use crate::serving::{self, Parts};
 use crate::signals::Signals;
@@ -53,8 +53,9 @@ pub(super) fn run(arguments: &ReconcileArguments, namespace: &str) -> Result<Exi
         });
     }
     let bound = arguments.control_plane.bind(&arguments.listener, None)?;
+    let webhook = arguments.webhook.bind(&options.repository, &arguments.listener)?;
     let terminal = Terminal::new(arguments.output.output);
-    serving::block_on(follow(options, bound, terminal, signals))?
+    serving::block_on(follow(options, (bound, webhook), terminal, signals))?
 }
 
 async fn once(
@@ -81,11 +82,11 @@ async fn once(
 
 async fn follow(
     options: Options,
-    bound: Bound,
+    (bound, webhook): (Bound, Option<BoundWebhook>),
     terminal: Terminal,
     signals: Signals,
 ) -> Result<ExitCode, Failure> {
-    let parts = Parts::begin(signals);
+    let mut parts = Parts::begin(signals);
     let config = reconcile::config().await?;
     let status = Arc::new(LastPass::default());
     let controller = Controller {
@@ -95,6 +96,9 @@ async fn follow(
         status: status.clone(),
         metrics: Metrics::new(),
     };
+    if let Some(webhook) = webhook {
+        parts.webhook(webhook, controller.metrics.clone())?;
+    }
     let listener = listener(controller.metrics.clone(), status, options.environment.clone());
     let stopped = parts.stopped();
     let work = async move {

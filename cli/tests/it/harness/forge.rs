@@ -397,7 +397,7 @@ fn has_penalties() -> bool {
     !text(&probed).contains("PerSourcePenalties")
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     listener.local_addr().expect("its address").port()
 }

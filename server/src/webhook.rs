@@ -1,0 +1,213 @@
+//! The listener for webhooks: who pushed tells that there may be something to fetch.
+//!
+//! ```text
+//! rate ── body, bounded ── signature ── has it come before? ── nudge ── 202
+//! ```
+//!
+//! A call is a hint. What it says is not believed and not even read: the ref is resolved anew by the fetch that it asks for,
+//! and polling goes on without it. So all that matters is who sent it, and that nobody sends it again in his place.
+
+mod judge;
+mod rate;
+mod secrets;
+mod seen;
+
+use std::fmt;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Buf;
+use futures_util::Stream;
+use hyper::header::HeaderMap;
+use hyper::{Method, StatusCode};
+use serde_json::json;
+use warp::path::FullPath;
+use warp::reply::Response;
+use warp::{Filter, Rejection};
+
+use crate::http::body::{self, Body, BodyLimits};
+use crate::http::place::Place;
+use crate::http::reply::{self, Failure};
+use crate::http::{self, Limits, Listener, Sockets};
+use crate::keys::{Access, Keys};
+use crate::metrics::{Metrics, WebhookMeters};
+use judge::{Call, Verdict, judge};
+use rate::Rate;
+pub use secrets::{SecretsError, WebhookSecrets};
+use seen::Seen;
+
+/// The largest body. GitHub sends at most 25 MiB; a call that is larger is not missed, for polling goes on.
+const BODY_BYTES_MAX: usize = 8 << 20;
+/// What all bodies together may hold.
+const BODIES_BYTES_MAX: usize = 16 << 20;
+
+/// What takes calls.
+#[derive(Clone)]
+pub struct Webhook {
+    /// What signatures are made with.
+    pub secrets: WebhookSecrets,
+    /// Asks for a fetch.
+    pub nudge: Arc<dyn Fn() + Send + Sync>,
+    /// Where calls are counted.
+    pub metrics: Metrics,
+    /// What it takes from strangers; the sizes of bodies are its own.
+    pub limits: Limits,
+}
+
+impl fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Webhook").finish_non_exhaustive()
+    }
+}
+
+/// Answers calls on `listener` until `shutdown`, then drains as [`serve_inference`](crate::serve_inference) does.
+pub async fn serve_webhook(
+    webhook: Webhook,
+    listener: impl Into<Sockets>,
+    shutdown: impl Future<Output = ()> + Send,
+) {
+    let Webhook {
+        secrets,
+        nudge,
+        metrics,
+        limits,
+    } = webhook;
+    let limits = Limits {
+        connections: limits.connections.min(64),
+        body_bytes: BODY_BYTES_MAX,
+        bodies_bytes: BODIES_BYTES_MAX,
+        ..limits
+    };
+    // Who sends a call shows it by the signature; a forge knows the listener by whatever name.
+    let access = Access {
+        keys: Keys::none(),
+        open_metrics: false,
+        open_names: true,
+    };
+    let how = Listener::new("webhook", &limits, &access, &metrics);
+    let server = Arc::new(Server {
+        secrets,
+        nudge,
+        bodies: BodyLimits::of(&limits),
+        memory: Mutex::new(Memory {
+            rate: Rate::new(Instant::now()),
+            seen: Seen::default(),
+        }),
+        meters: metrics.webhook(),
+    });
+    let of_connection = |place| routes(server.clone(), place);
+    Box::pin(http::serve(
+        of_connection,
+        listener.into(),
+        how,
+        pin!(shutdown),
+        || (),
+    ))
+    .await;
+}
+
+/// Makes the filter that answers every call of a connection.
+fn routes(
+    server: Arc<Server>,
+    place: Arc<Place>,
+) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync {
+    warp::method()
+        .and(warp::path::full())
+        .and(warp::header::headers_cloned())
+        .and(warp::body::stream())
+        .and_then(move |method, path: FullPath, headers, body| {
+            let (server, place) = (server.clone(), place.clone());
+            async move {
+                Ok::<_, Rejection>(
+                    server
+                        .answer(&place, &method, path.as_str(), &headers, body)
+                        .await,
+                )
+            }
+        })
+}
+
+/// What every call shares.
+struct Server {
+    secrets: WebhookSecrets,
+    nudge: Arc<dyn Fn() + Send + Sync>,
+    bodies: BodyLimits,
+    memory: Mutex<Memory>,
+    meters: WebhookMeters,
+}
+
+struct Memory {
+    rate: Rate,
+    seen: Seen,
+}
+
+impl Server {
+    async fn answer<S, B>(
+        &self,
+        place: &Arc<Place>,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+        body: S,
+    ) -> Response
+    where
+        S: Stream<Item = Result<B, warp::Error>>,
+        B: Buf,
+    {
+        if path != "/webhook" {
+            return Failure::not_found("calls are taken at /webhook".to_owned()).response();
+        }
+        if method != Method::POST {
+            return Failure::method_not_allowed("POST").response();
+        }
+        let mut stream = pin!(body);
+        let verdict = if self.memory().rate.admits(Instant::now()) {
+            match Body::read(stream.as_mut(), headers, &self.bodies, place).await {
+                Ok(body) => self.judge(headers, &body),
+                Err(failure) if failure.status == StatusCode::PAYLOAD_TOO_LARGE => Verdict::TooLarge,
+                Err(failure) => {
+                    self.meters.called(Verdict::Broken.word());
+                    return failure.response();
+                }
+            }
+        } else {
+            Verdict::Limited
+        };
+        self.meters.called(verdict.word());
+        if verdict == Verdict::Accepted {
+            (self.nudge)();
+        }
+        body::discard(stream, headers).await;
+        told(verdict)
+    }
+
+    fn judge(&self, headers: &HeaderMap, body: &[u8]) -> Verdict {
+        let secrets = match self.secrets.read() {
+            Ok(secrets) => secrets,
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "no call can be judged");
+                return Verdict::Unavailable;
+            }
+        };
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let now = since.unwrap_or(Duration::ZERO);
+        let call = Call::of(headers, body);
+        judge(&call, &secrets, now, &mut self.memory().seen)
+    }
+
+    fn memory(&self) -> std::sync::MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn told(verdict: Verdict) -> Response {
+    let status = verdict.status();
+    if status.is_success() {
+        return reply::json(status, &json!({ "result": verdict.word() }));
+    }
+    Failure::new(status, verdict.why().to_owned()).response()
+}
+
+#[cfg(test)]
+mod tests;
