@@ -78,8 +78,8 @@ pub(super) fn expose(
     let after = Tracks::of(&stable, canary.as_ref());
     let registered = context.registered;
     let has_served = |pin: &Pin| {
-        let digest = registered.history_digests.get(&pin.version);
-        digest.is_some() && digest.copied() == pin.digest
+        let known = registered.history_digests.get(&pin.version);
+        known.is_some_and(|known| pin.digest == Some(*known) && !registered.aborted.contains(known))
     };
     let raises = raises(before.as_ref(), &after, &declared.spec.rejected, has_served);
     let ground = Ground {

@@ -116,6 +116,14 @@ fn a_window_lets_back_to_what_has_served() {
     assert_eq!(serves(&case), "2", "nothing says that 2 is bad");
     spec.rejected = vec![version(2)];
     case.commit_deployment(4, "m", spec);
+    let stays = |case: &Case| {
+        let waiting = case.plan().waiting;
+        waiting.iter().any(planner::plan::Waiting::stops_commit)
+    };
+    case.model("m").aborted.insert(digest(1));
+    assert!(stays(&case), "somebody aborted 1");
+    case.model("m").aborted.clear();
+    assert!(!stays(&case));
     case.converge();
     assert_eq!(serves(&case), "1");
 }
