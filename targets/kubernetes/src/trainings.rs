@@ -91,24 +91,19 @@ pub fn step(name: &ObjectName, seen: &Seen<'_>, mut status: TrainingStatus, now:
     let mut waits: Option<(Version, String)> = None;
     let mut looks_again = None;
     for record in running(&status) {
+        // How long it runs is its Job's to count: two machines' clocks do not measure a time.
+        elapsed.insert(record.version.clone(), std::time::Duration::ZERO);
         match goes(name, seen, &record, now) {
-            // Time counts from when a run has what it needs.
-            Course::Absent => {
-                elapsed.insert(record.version.clone(), std::time::Duration::ZERO);
-            }
+            Course::Absent => {}
             Course::Waits(why) => {
-                elapsed.insert(record.version.clone(), std::time::Duration::ZERO);
                 waits.get_or_insert((record.version, why));
             }
-            Course::Runs { since } => {
-                let since = since.unwrap_or(record.started_at);
-                elapsed.insert(record.version.clone(), (now - since).to_std().unwrap_or_default());
+            Course::Runs => {
                 status.progress_percent = progress(seen, &record.version).or(status.progress_percent);
             }
             Course::Said(result) if is_yet_to_be_seen(seen, &record, &result, now) => {
                 looks_again = Some(now + LOOK);
                 let why = "the registry does not show yet what it says that it published".to_owned();
-                elapsed.insert(record.version.clone(), std::time::Duration::ZERO);
                 waits.get_or_insert((record.version, why));
             }
             Course::Said(result) => {

@@ -20,10 +20,7 @@ pub(crate) enum Course {
     /// It has not begun, and why.
     Waits(String),
     /// It is under way.
-    Runs {
-        /// Since when its Job counts the time.
-        since: Option<Timestamp>,
-    },
+    Runs,
     /// It ended by itself, as its last words have it.
     Said(RunResult),
     /// It ended without last words that can be read.
@@ -52,10 +49,7 @@ pub(crate) fn course(job: Option<&Job>, pods: &[Pod], now: Timestamp) -> Course 
     if let Some(why) = newest.map_or_else(|| Some("waits for a Pod".to_owned()), waits) {
         return Course::Waits(why);
     }
-    let since = job.status.as_ref().and_then(|status| status.start_time.as_ref());
-    Course::Runs {
-        since: since.and_then(|since| Timestamp::from_timestamp(since.0.as_second(), 0)),
-    }
+    Course::Runs
 }
 
 /// Returns why a condition of a Job is true, where it is.

@@ -2,9 +2,12 @@
 
 pub(crate) mod world;
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use chrono::Utc;
 use http::Method;
+use planner::Timestamp;
 use serde_json::{Value, json};
 use testkit::{Component, Proxy};
 
@@ -257,5 +260,76 @@ async fn jobs_whose_memory_is_of_a_later_program_are_left_alone_and_hold_nobody_
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!(world.status("later").await, later["status"]);
     assert_eq!(world.runs(), [format!("wine {VERSION}")]);
+    world.stop().await;
+}
+
+/// By how many seconds the clock of one test is ahead.
+static AHEAD: AtomicI64 = AtomicI64::new(0);
+
+fn clock_ahead() -> Timestamp {
+    Utc::now() + chrono::Duration::seconds(AHEAD.load(Ordering::Relaxed))
+}
+
+fn time(status: &Value, pointer: &str) -> Timestamp {
+    let time = status.pointer(pointer).and_then(Value::as_str);
+    time.unwrap_or_else(|| panic!("{pointer}: {status:#}"))
+        .parse()
+        .unwrap()
+}
+
+/// The slot after the last comes by itself, trains nothing that was trained, and what has changed by the one after it.
+#[tokio::test]
+async fn a_schedule_trains_at_its_slots_what_has_changed() {
+    let Some(world) = World::begin().await else {
+        return;
+    };
+    let mut world = world.with_clock(clock_ahead);
+    let mut nightly = spec("wine", VERSION);
+    nightly.as_object_mut().unwrap().remove("version");
+    nightly["schedule"] = json!({ "cron": "0 3 * * *", "timeZone": "Europe/Berlin" });
+    world.declare("wine", &nightly, &json!({})).await;
+    // The newest slot since the commit was missed, and is caught up.
+    world.start().await;
+    let status = world.until_phase("wine", "Succeeded").await;
+    let next = time(&status, "/nextRun");
+    let version = |slot: Timestamp| slot.format("v%Y%m%d-%H%M%S").to_string();
+    let day = chrono::Duration::days(1);
+    assert_eq!(world.runs(), [format!("wine {}", version(next - day))]);
+
+    // Two seconds before each slot, so that it comes by itself.
+    let wait_for = async |world: &mut World, slot: Timestamp| {
+        world.stop().await;
+        let ahead = slot - Utc::now() - chrono::Duration::seconds(2);
+        AHEAD.store(ahead.num_seconds(), Ordering::Relaxed);
+        world.start().await;
+    };
+    wait_for(&mut world, next).await;
+    let status = world
+        .until("wine", |status| status["lastSkipped"].is_object())
+        .await;
+    assert_eq!(status["lastSkipped"]["reason"], "SameInputs", "{status:#}");
+    assert_eq!(time(&status, "/lastSkipped/slot"), next);
+    assert_eq!(time(&status, "/nextRun"), next + day);
+    assert_eq!(status["phase"], "Succeeded");
+    assert_eq!(world.runs().len(), 1);
+
+    nightly["seed"] = json!(7);
+    world.declare("wine", &nightly, &json!({})).await;
+    wait_for(&mut world, next + day).await;
+    world.until("wine", |_status| world.runs().len() == 2).await;
+    let trained = version(next + day);
+    let status = world
+        .until("wine", |status| {
+            status["version"] == *trained && status["phase"] == "Succeeded"
+        })
+        .await;
+    assert!(world.runs()[1].starts_with(&format!("wine {trained}")));
+    assert_eq!(time(&status, "/nextRun"), next + day * 2);
+
+    // What is lost with a status is no reason to train again.
+    world.wipe_status("wine").await;
+    let again = world.until("wine", |status| status["nextRun"].is_string()).await;
+    assert_eq!(time(&again, "/nextRun"), next + day * 2);
+    assert_eq!(world.runs().len(), 2);
     world.stop().await;
 }

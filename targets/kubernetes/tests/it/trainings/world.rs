@@ -36,6 +36,7 @@ pub(super) struct World {
     runs: Runs,
     operator: Option<Operator>,
     runs_max: usize,
+    clock: fn() -> Timestamp,
     _node: Kubelet,
 }
 
@@ -93,6 +94,7 @@ impl World {
             runs,
             operator: None,
             runs_max: 16,
+            clock,
             _node: node.unwrap(),
         })
     }
@@ -100,6 +102,11 @@ impl World {
     /// Lets so many runs be under way at a time.
     pub(super) fn with_runs_max(self, runs_max: usize) -> Self {
         Self { runs_max, ..self }
+    }
+
+    /// Lets operators believe another clock.
+    pub(super) fn with_clock(self, clock: fn() -> Timestamp) -> Self {
+        Self { clock, ..self }
     }
 
     pub(super) fn root(&self) -> PathBuf {
@@ -133,6 +140,7 @@ impl World {
         };
         let client = Client::try_from(config).unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
+        let clock = self.clock;
         let running = tokio::spawn(async move {
             let stopped = async { drop(stopped.await) };
             run(client, scope, clock, Arc::new(Health::default()), stopped).await;
