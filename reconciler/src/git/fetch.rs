@@ -20,6 +20,7 @@ use git2::{
     ObjectType, ProxyOptions, RemoteCallbacks, RemoteRedirect, Repository,
 };
 
+use super::repository::hash;
 use super::{Failure, Output};
 use crate::source::protocol::{Fetch, Fetched, GitError, Kind, Wanted, write_answer};
 use crate::source::remote::{Address, Credential, Fault};
@@ -47,7 +48,9 @@ pub(super) fn fetch(request: &Fetch, output: &mut Output) -> Result<Fetched, Fai
         request,
         output: RefCell::new(output),
     };
-    if let Some(repository) = mirror.open(&request.local) {
+    if !request.is_anew
+        && let Some(repository) = mirror.open(&request.local)
+    {
         let fetched = fetching.fetch_into(&repository).map_err(told)?;
         if !mirror.is_crowded() {
             return Ok(fetched);
@@ -127,8 +130,8 @@ impl Fetching<'_> {
         let commit = repository
             .find_reference(&request.local)
             .and_then(|found| found.peel(ObjectType::Commit));
-        commit.map_err(failed)?;
-        Ok(Fetched { name })
+        let commit = hash(commit.map_err(failed)?.id());
+        Ok(Fetched { name, commit })
     }
 
     fn callbacks<'s>(&'s self, seen: &'s RefCell<Seen>) -> RemoteCallbacks<'s> {

@@ -1,11 +1,22 @@
 //! What the process that reads Git answers, as what it means here.
 
-use super::protocol::GitError;
+use super::protocol::{Cause, GitError};
 use super::{Source, SourceError, session};
 
 impl Source {
+    /// Returns what an error means here. A mirror that lacks something is fetched anew.
     pub(super) fn explain(&self, error: GitError) -> SourceError {
         let path = self.path.clone();
+        if let (
+            Some(fetcher),
+            GitError::Unreadable {
+                cause: Cause::Missing | Cause::Partial | Cause::Damaged,
+                ..
+            },
+        ) = (&self.fetcher, &error)
+        {
+            fetcher.doubt();
+        }
         match error {
             GitError::NotARepository => SourceError::NotARepository { path },
             GitError::Ownership { path: owned } => SourceError::Ownership {

@@ -124,6 +124,8 @@ pub(crate) struct Fetch {
     pub(crate) wanted: Wanted,
     /// What the commit is called in the mirror.
     pub(crate) local: String,
+    /// Whether nothing of the mirror is gone by: it is made anew.
+    pub(crate) is_anew: bool,
     pub(crate) means: Means,
     /// The time, in seconds since 1970.
     pub(crate) now: i64,
@@ -153,6 +155,8 @@ impl Wanted {
 pub(crate) struct Fetched {
     /// Its full name at the remote.
     pub(crate) name: String,
+    /// The commit that it names.
+    pub(crate) commit: GitHash,
 }
 
 /// A repository that was opened.

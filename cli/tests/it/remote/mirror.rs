@@ -29,6 +29,26 @@ fn a_mirror_of_many_packs_or_that_is_damaged_is_made_anew() {
 }
 
 #[test]
+fn a_mirror_that_lacks_what_a_new_commit_goes_on_from_is_made_anew() {
+    let Some(forge) = Forge::start() else { return };
+    let following = Following::start(&forge.https_address("git"), forge.https_flags());
+    following.applies(forge.repository.head());
+    let packs = following.mirror().join("objects/pack");
+    let first: Vec<_> = fs::read_dir(&packs)
+        .expect("packs")
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
+    following.applies(forge.commit("a second pack"));
+    // The newest commit is there, and what it has in common with those before is not.
+    for file in &first {
+        fs::remove_file(file).expect("it goes");
+    }
+    let following = following.restart();
+    following.applies(forge.commit("after it"));
+    following.recovers();
+}
+
+#[test]
 fn a_secret_is_in_no_argument_variable_or_file_and_a_fetcher_ends_with_who_asked() {
     let Some(forge) = Forge::start() else { return };
     let mut flags = forge.https_flags();

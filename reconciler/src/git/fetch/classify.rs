@@ -175,6 +175,7 @@ mod tests {
             user: "git".to_owned(),
             wanted: Wanted::Default,
             local: String::new(),
+            is_anew: false,
             means: Means {
                 credential,
                 known_hosts: None,

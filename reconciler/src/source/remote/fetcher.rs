@@ -18,6 +18,8 @@ use crate::source::{GitHash, Reader, SourceError};
 
 /// The longest that one fetch may take.
 const WHOLE: Duration = Duration::from_mins(15);
+/// After so many broken fetches in a row it may be the mirror that is broken, and it is made anew.
+const BROKEN_MAX: u32 = 3;
 
 /// Has one branch or tag of a remote fetched into its mirror.
 #[derive(Debug)]
@@ -45,9 +47,27 @@ struct State {
     /// How many fetches ended.
     ended: u64,
     faults: u32,
+    /// How many in a row were broken.
+    broken: u32,
     last: Option<Result<(), Fault>>,
-    /// The full name, at the remote, of what is followed.
-    name: Option<String>,
+    /// What was fetched last.
+    fetched: Option<Fetched>,
+    /// Whether the mirror lacks something of what was fetched.
+    is_doubted: bool,
+    /// The commit that was the newest when the mirror was last made anew.
+    made_anew_at: Option<GitHash>,
+}
+
+impl State {
+    /// Returns the full name, at the remote, of what is followed, once it is known.
+    fn name(&self) -> Option<&str> {
+        self.fetched.as_ref().map(|fetched| &fetched.name[..])
+    }
+
+    /// Says whether the next fetch is to go by nothing that is in the mirror.
+    fn is_anew(&self) -> bool {
+        self.is_doubted || self.broken >= BROKEN_MAX && self.broken.is_multiple_of(BROKEN_MAX)
+    }
 }
 
 impl Fetcher {
@@ -86,7 +106,17 @@ impl Fetcher {
         match &self.shared.wanted {
             Wanted::Branch(name) => Some(name.clone()),
             Wanted::Tag(name) => Some(format!("tags/{name}")),
-            Wanted::Default => self.shared.state().name.clone(),
+            Wanted::Default => self.shared.state().name().map(str::to_owned),
+        }
+    }
+
+    /// Takes in that something of the mirror cannot be read: the next fetch makes it anew. Where that was done for the
+    /// newest commit before, it is not the mirror's fault.
+    pub(crate) fn doubt(&self) {
+        let mut state = self.shared.state();
+        let newest = state.fetched.as_ref().map(|fetched| fetched.commit);
+        if newest.is_none() || state.made_anew_at != newest {
+            state.is_doubted = true;
         }
     }
 
@@ -182,12 +212,21 @@ impl Shared {
         state.ended += 1;
         match fetched {
             Ok(fetched) => {
-                state.name = Some(fetched.name);
-                state.faults = 0;
+                if state.is_anew() {
+                    tracing::warn!(address = %self.remote.address, "the mirror lacked something, and was made anew");
+                    state.made_anew_at = Some(fetched.commit);
+                    state.is_doubted = false;
+                }
+                state.fetched = Some(fetched);
+                (state.faults, state.broken) = (0, 0);
                 state.last = Some(Ok(()));
             }
             Err(fault) => {
                 state.faults = state.faults.saturating_add(1);
+                state.broken = match fault {
+                    Fault::Broken { .. } => state.broken.saturating_add(1),
+                    _ => 0,
+                };
                 if state.last.as_ref() != Some(&Err(fault.clone())) {
                     tracing::warn!(address = %self.remote.address, error = %fault, "cannot fetch");
                 }
@@ -204,10 +243,14 @@ impl Shared {
         let means = access.read(&self.remote.address)?;
         let home = self.mirror.with_file_name("home");
         let address = &self.remote.address;
-        let wanted = match (&self.wanted, &self.state().name) {
-            // Fixed by the first fetch.
-            (Wanted::Default, Some(name)) => Wanted::of(name),
-            (wanted, _) => wanted.clone(),
+        let (wanted, is_anew) = {
+            let state = self.state();
+            let wanted = match (&self.wanted, state.name()) {
+                // Fixed by the first fetch.
+                (Wanted::Default, Some(name)) => Wanted::of(name),
+                (wanted, _) => wanted.clone(),
+            };
+            (wanted, state.is_anew())
         };
         let request = Request::Fetch(Box::new(Fetch {
             mirror: self.mirror.as_os_str().as_bytes().to_vec(),
@@ -219,6 +262,7 @@ impl Shared {
             user: address.user().to_owned(),
             wanted,
             local: self.local.clone(),
+            is_anew,
             means,
             now: (self.remote.chance.now)(),
         }));
