@@ -32,6 +32,13 @@ struct Rolled {
     is_cut: Vec<bool>,
 }
 
+/// What environments go through, and whose writes are stopped after.
+struct Course {
+    name: &'static str,
+    phases: fn() -> Vec<Phase>,
+    stopped: &'static [Which],
+}
+
 /// A controller that is stopped in each phase after so many writes.
 #[derive(Debug, Clone, Copy)]
 struct Stop {
@@ -40,14 +47,19 @@ struct Stop {
 }
 
 /// Rolls out in an environment of its own. `expected` is what there is after each phase, where that is known.
-async fn roll(watched: &Watched, stop: Option<Stop>, expected: Option<&[Snapshot]>) -> Rolled {
+async fn roll(
+    watched: &Watched,
+    phases: Vec<Phase>,
+    stop: Option<Stop>,
+    expected: Option<&[Snapshot]>,
+) -> Rolled {
     let mut whole = Whole::new(&[MODEL]).await.expect("there was one before");
     let Whole {
         desired, controllers, ..
     } = &mut whole;
     controllers.start_all();
     let mut rolled = Rolled::default();
-    for (number, phase) in full_rollout().into_iter().enumerate() {
+    for (number, phase) in phases.into_iter().enumerate() {
         let before = controllers.writes();
         let is_cut = if let Some(stop) = stop {
             let proxy = controllers.proxy(stop.which);
@@ -85,7 +97,10 @@ async fn roll(watched: &Watched, stop: Option<Stop>, expected: Option<&[Snapshot
 
 async fn act(desired: &mut Desired, act: Act) {
     match act {
-        Act::Declare(stable, canary) => drop(desired.declare(MODEL, stable, canary)),
+        Act::Declare(settings, stable, canary) => {
+            drop(desired.declare_with(settings, MODEL, stable, canary));
+        }
+        Act::Scale(replicas) => desired.scale(&format!("{MODEL}-stable"), replicas).await,
         Act::Abort => desired.abort(MODEL).await,
         Act::Wipe => desired.wipe(&format!("mldeployments/{MODEL}")).await,
         Act::Remove => drop(desired.remove(MODEL)),
@@ -184,38 +199,46 @@ async fn a_controller_that_is_stopped_after_any_write_is_gone_on_from() {
     };
     let began = Instant::now();
     let watched = Watched::begin(&namespace.client()).await;
-    let whole = roll(&watched, None, None).await;
-    let (watched, expected) = (&watched, &whole.snapshots);
-    note(&format!(
-        "writes of each phase: {:?} in {:?}",
-        whole.writes,
-        began.elapsed()
-    ));
+    for course in COURSES {
+        roll_all(&watched, course).await;
+        note(&format!("{}: after {:?}", course.name, began.elapsed()));
+    }
+}
+
+/// Rolls out once without a stop, which tells what is to be expected, and once for each stop.
+async fn roll_all(watched: &Watched, course: &Course) {
+    let Course {
+        name,
+        phases,
+        stopped,
+    } = course;
+    let whole = roll(watched, phases(), None, None).await;
+    let expected = &whole.snapshots;
+    note(&format!("{name}: writes of each phase: {:?}", whole.writes));
     let most = |which: Which| whole.writes[which as usize].iter().max().copied();
-    let stops = Which::BOTH.into_iter().flat_map(|which| {
-        let all = 0..=most(which).unwrap_or_default();
-        all.map(move |after| Stop { which, after })
+    let stops = stopped.iter().flat_map(|which| {
+        let all = 0..=most(*which).unwrap_or_default();
+        all.map(|after| Stop { which: *which, after })
     });
     let rolled: Vec<(Stop, Rolled)> = stream::iter(stops.collect::<Vec<_>>())
-        .map(|stop| async move { (stop, roll(watched, Some(stop), Some(expected)).await) })
+        .map(|stop| async move {
+            let rolled = roll(watched, phases(), Some(stop), Some(expected)).await;
+            (stop, rolled)
+        })
         .buffer_unordered(AT_ONCE)
         .collect()
         .await;
-    for which in Which::BOTH {
-        let of_which = rolled.iter().filter(|(stop, _)| stop.which == which);
-        let stopped = of_which.flat_map(|(_, rolled)| &rolled.is_cut);
-        let stopped = stopped.filter(|is_cut| **is_cut).count();
-        let writes: u64 = whole.writes[which as usize].iter().sum();
+    for which in *stopped {
+        let of_which = rolled.iter().filter(|(stop, _)| stop.which == *which);
+        let cut = of_which.flat_map(|(_, rolled)| &rolled.is_cut);
+        let cut = cut.filter(|is_cut| **is_cut).count();
+        let writes: u64 = whole.writes[*which as usize].iter().sum();
         note(&format!(
-            "{which:?}: {writes} writes of a rollout, stopped {stopped} times"
+            "{name}: {which:?}: {writes} writes of a rollout, stopped {cut} times, in {} environments",
+            rolled.len() + 1
         ));
-        assert!(stopped > 20, "{which:?}: {stopped}");
+        assert!(cut > 20, "{name}: {which:?}: {cut}");
     }
-    note(&format!(
-        "{} environments in {:?}",
-        rolled.len() + 1,
-        began.elapsed()
-    ));
 }
 
 /// What a rollout is told to do next, and where that leads.
@@ -226,24 +249,77 @@ struct Phase {
 
 /// What happens to an environment.
 enum Act {
-    Declare(&'static str, Option<(&'static str, u8)>),
+    /// Pins, and further lines of the spec.
+    Declare(&'static str, &'static str, Option<(&'static str, u8)>),
+    /// Replicas of stable, as an autoscaler sets them.
+    Scale(u32),
     Abort,
     Wipe,
     Remove,
 }
 
+const COURSES: &[Course] = &[
+    Course {
+        name: "Gateway API",
+        phases: || full_rollout(""),
+        stopped: &Which::BOTH,
+    },
+    // The reconciler does not look at what carries requests.
+    Course {
+        name: "ingresses",
+        phases: || full_rollout("  route: { provider: IngressNginx }\n"),
+        stopped: &[Which::Operator],
+    },
+    Course {
+        name: "router",
+        phases: || full_rollout("  route: { provider: Aurora }\n"),
+        stopped: &[Which::Operator],
+    },
+    Course {
+        name: "autoscaler",
+        phases: handed_over,
+        stopped: &[Which::Operator],
+    },
+];
+
+fn phase(act: Act, comes_to: &str) -> Phase {
+    Phase {
+        act,
+        comes_to: comes_to.to_owned(),
+    }
+}
+
 /// A full rollout: it begins, takes a canary in, raises it, aborts it, loses its status, takes another in, promotes it,
 /// and ends.
-fn full_rollout() -> Vec<Phase> {
-    let phase = |act, comes_to: String| Phase { act, comes_to };
+fn full_rollout(settings: &'static str) -> Vec<Phase> {
+    let declare = |stable, canary| Act::Declare(settings, stable, canary);
     vec![
-        phase(Act::Declare(V1, None), format!("Idle {V1} - 0")),
-        phase(Act::Declare(V1, Some((V2, 10))), format!("Idle {V1} {V2} 10")),
-        phase(Act::Declare(V1, Some((V2, 60))), format!("Idle {V1} {V2} 60")),
-        phase(Act::Abort, format!("Aborted {V1} {V2} 0")),
-        phase(Act::Wipe, format!("Aborted {V1} {V2} 0")),
-        phase(Act::Declare(V1, Some((V3, 50))), format!("Idle {V1} {V3} 50")),
-        phase(Act::Declare(V3, None), format!("Idle {V3} - 0")),
-        phase(Act::Remove, GONE.to_owned()),
+        phase(declare(V1, None), &format!("Idle {V1} - 0")),
+        phase(declare(V1, Some((V2, 10))), &format!("Idle {V1} {V2} 10")),
+        phase(declare(V1, Some((V2, 60))), &format!("Idle {V1} {V2} 60")),
+        phase(Act::Abort, &format!("Aborted {V1} {V2} 0")),
+        phase(Act::Wipe, &format!("Aborted {V1} {V2} 0")),
+        phase(declare(V1, Some((V3, 50))), &format!("Idle {V1} {V3} 50")),
+        phase(declare(V3, None), &format!("Idle {V3} - 0")),
+        phase(Act::Remove, GONE),
+    ]
+}
+
+/// The number of replicas is handed to an autoscaler, which raises it; a canary is taken in and promoted meanwhile, and
+/// the number comes back.
+fn handed_over() -> Vec<Phase> {
+    let scaled = |stable, canary| {
+        let settings = "  autoscaling: { minReplicas: 2, maxReplicas: 5, targetCPUPercent: 70 }\n";
+        Act::Declare(settings, stable, canary)
+    };
+    let idle = format!("Idle {V1} - 0");
+    vec![
+        phase(Act::Declare("", V1, None), &idle),
+        phase(scaled(V1, None), &idle),
+        phase(Act::Scale(4), &idle),
+        phase(scaled(V1, Some((V2, 50))), &format!("Idle {V1} {V2} 50")),
+        phase(scaled(V2, None), &format!("Idle {V2} - 0")),
+        phase(Act::Declare("", V2, None), &format!("Idle {V2} - 0")),
+        phase(Act::Remove, GONE),
     ]
 }

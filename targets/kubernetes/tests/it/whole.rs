@@ -1,6 +1,7 @@
 //! A whole environment: a branch, a registry, a namespace, both controllers and a node whose pods are ready at once. Each
 //! controller reaches the API server through a proxy of its own, so that one of them can be stopped dead.
 
+mod carried;
 mod watched;
 
 use std::path::{Path, PathBuf};
@@ -125,7 +126,18 @@ impl Whole {
 impl Desired {
     /// Commits a model's pins.
     pub(crate) fn declare(&mut self, model: &str, stable: &str, canary: Option<(&str, u8)>) -> Revision {
-        let manifest = deployment(model, stable, canary);
+        self.declare_with("", model, stable, canary)
+    }
+
+    /// Commits a model's pins, and further lines of its spec.
+    pub(crate) fn declare_with(
+        &mut self,
+        settings: &str,
+        model: &str,
+        stable: &str,
+        canary: Option<(&str, u8)>,
+    ) -> Revision {
+        let manifest = deployment(model, stable, canary) + settings;
         let stable_of_two = format!("stable: {{ version: {stable}, replicas: 2 }}");
         let manifest = manifest.replace(&format!("stable: {{ version: {stable} }}"), &stable_of_two);
         self.repo.change(&format!("{model}.yaml"), &manifest)
@@ -173,6 +185,16 @@ impl Desired {
     pub(crate) async fn wipe(&self, path: &str) {
         let wiped = json!({ "status": null });
         let answer = ask(&self.namespace, Method::PATCH, &format!("{path}/status"), &wiped).await;
+        assert!(answer.is_success(), "{answer:?}");
+    }
+
+    /// Sets a Deployment's number of replicas, as an autoscaler does.
+    pub(crate) async fn scale(&self, name: &str, replicas: u32) {
+        let scale = json!({ "spec": { "replicas": replicas } });
+        let name = format!("{name}/scale");
+        let answer = self
+            .ask(Method::PATCH, "apis/apps/v1/deployments", &name, &scale)
+            .await;
         assert!(answer.is_success(), "{answer:?}");
     }
 

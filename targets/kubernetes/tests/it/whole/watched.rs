@@ -9,11 +9,14 @@ use kube::{Client, ResourceExt as _};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-const KINDS: [(&str, &str, &str); 9] = [
+use super::carried::{Carried, carried, text};
+
+const KINDS: [(&str, &str, &str); 10] = [
     ("aurora.io", "v1alpha1", "MLDeployment"),
     ("aurora.io", "v1alpha1", "MLTrainingJob"),
     ("apps", "v1", "Deployment"),
     ("", "v1", "Service"),
+    ("", "v1", "ConfigMap"),
     ("policy", "v1", "PodDisruptionBudget"),
     ("autoscaling", "v2", "HorizontalPodAutoscaler"),
     ("gateway.networking.k8s.io", "v1", "HTTPRoute"),
@@ -136,6 +139,11 @@ impl Write {
 async fn record(api: Api<DynamicObject>, kind: &'static str, mut since: String, writes: Writes) {
     loop {
         let params = WatchParams::default().timeout(290);
+        let params = match kind {
+            // Others keep theirs in each namespace.
+            "ConfigMap" => params.labels("aurora.io/model"),
+            _ => params,
+        };
         let Ok(events) = api.watch(&params, &since).await else {
             tokio::time::sleep(std::time::Duration::from_millis(200)).await;
             continue;
@@ -178,15 +186,38 @@ struct State {
     served: BTreeSet<String>,
     /// The aborted canary of each MLDeployment, and whether its weight has become nothing since.
     aborted: BTreeMap<String, (Value, bool)>,
+    /// Who has fewer replicas after the last write, though an autoscaler has their number.
+    lowered: Vec<String>,
 }
 
 impl State {
     fn take(&mut self, write: &Write) {
+        self.take_lowered(write);
         write.give(&mut self.objects);
         match write.kind {
             "Deployment" => self.take_ready(&write.name, write.object.as_ref()),
             "MLDeployment" => self.take_abort(&write.name, write.object.as_ref()),
             _ => {}
+        }
+    }
+
+    fn take_lowered(&mut self, write: &Write) {
+        let replicas = |object: &Value| object.pointer("/spec/replicas").and_then(Value::as_u64);
+        let before = self
+            .objects
+            .get(&(write.kind, write.name.clone()))
+            .and_then(replicas);
+        let after = write.object.as_ref().and_then(replicas);
+        let is_scaled = write.name.strip_suffix("-stable").is_some_and(|owner| {
+            let owner = self.objects.get(&("MLDeployment", owner.to_owned()));
+            owner.is_some_and(|owner| owner["spec"]["autoscaling"].is_object())
+        });
+        if let ("Deployment", true, Some(before), Some(after)) = (write.kind, is_scaled, before, after)
+            && after < before
+        {
+            let name = &write.name;
+            self.lowered
+                .push(format!("{name} had {before} replicas and now {after}"));
         }
     }
 
@@ -233,24 +264,18 @@ impl State {
     }
 
     fn broken(&mut self) -> Vec<String> {
-        let mut broken = self.unanswered();
-        let routes: Vec<_> = self
-            .objects
-            .keys()
-            .filter(|(kind, _)| *kind == "HTTPRoute")
-            .cloned()
-            .collect();
-        for key in routes {
-            let model = key.1.trim_end_matches("-route").to_owned();
-            let backends = backends(&self.objects[&key]);
-            let canary = format!("{model}-canary");
-            let weight = backends.get(&canary).copied().unwrap_or_default();
-            for service in backends.keys() {
+        let carried = carried(&self.objects);
+        let mut broken = self.unanswered(&carried);
+        broken.append(&mut self.lowered);
+        for Carried { owner, shares, .. } in carried {
+            let canary = format!("{owner}-canary");
+            let weight = shares.get(&canary).copied().unwrap_or_default();
+            for service in shares.keys() {
                 if !self.objects.contains_key(&("Service", service.clone())) {
                     broken.push(format!("a share is {service}'s, which is not there"));
                 }
             }
-            let stable = format!("{model}-stable");
+            let stable = format!("{owner}-stable");
             for (track, share) in [(&stable, 100 - weight), (&canary, weight)] {
                 let deployment = self.objects.get(&("Deployment", track.clone()));
                 match self.ready.get(track) {
@@ -262,7 +287,7 @@ impl State {
                     Some(_) => {}
                 }
             }
-            if let Some((_, is_closed)) = self.aborted.get_mut(&model) {
+            if let Some((_, is_closed)) = self.aborted.get_mut(&owner) {
                 if *is_closed && weight > 0 {
                     broken.push(format!("{weight} % {ABORTED}"));
                 }
@@ -271,35 +296,34 @@ impl State {
         }
         broken
     }
-}
 
-impl State {
-    /// Returns the models that answered, are still declared, and do not answer now: of two routes the older one counts.
-    fn unanswered(&mut self) -> Vec<String> {
-        let mut routes: BTreeMap<String, (String, String)> = BTreeMap::new();
-        for ((kind, name), route) in &self.objects {
-            if *kind == "HTTPRoute" {
-                let made = text(route, "/metadata/creationTimestamp");
-                let of_model = routes
-                    .entry(text(route, MODEL))
-                    .or_insert((made.clone(), name.clone()));
-                *of_model = of_model.clone().min((made, name.clone()));
+    /// Returns the models that answered, are still declared, and do not answer now: of two that carry a model's requests
+    /// the older one counts.
+    fn unanswered(&mut self, carried: &[Carried]) -> Vec<String> {
+        let mut oldest: BTreeMap<&String, &Carried> = BTreeMap::new();
+        for carried in carried {
+            let of_model = oldest.entry(&carried.model).or_insert(carried);
+            if carried.age < of_model.age {
+                *of_model = carried;
             }
         }
-        let answers = |(model, (_, name)): &(&String, &(String, String))| {
-            let route = &self.objects[&("HTTPRoute", name.clone())];
-            let shares = backends(route).into_iter().filter(|(_, share)| *share > 0);
-            let mut backends = shares.map(|(backend, _)| backend);
-            backends.all(|backend| {
-                let deployment = self.objects.get(&("Deployment", backend.clone()));
-                let is_of_model = deployment.is_some_and(|found| text(found, MODEL) == **model);
-                self.ready.contains_key(&backend) && is_of_model
-            })
+        let answers = |carried: &&Carried| {
+            let mut tracks = carried.shares.iter().filter(|(_, share)| **share > 0);
+            let is_routed = carried
+                .router
+                .as_ref()
+                .is_none_or(|router| self.ready.contains_key(router));
+            is_routed
+                && tracks.all(|(track, _)| {
+                    let deployment = self.objects.get(&("Deployment", track.clone()));
+                    let is_of_model = deployment.is_some_and(|found| text(found, MODEL) == carried.model);
+                    self.ready.contains_key(track) && is_of_model
+                })
         };
-        let answering: BTreeSet<String> = routes
-            .iter()
+        let answering: BTreeSet<String> = oldest
+            .into_values()
             .filter(answers)
-            .map(|(model, _)| model.clone())
+            .map(|carried| carried.model.clone())
             .collect();
         let declared = self.objects.iter().filter(|((kind, _), object)| {
             *kind == "MLDeployment" && object["metadata"]["deletionTimestamp"].is_null()
@@ -318,27 +342,9 @@ impl State {
     }
 }
 
-fn text(object: &Value, pointer: &str) -> String {
-    let found = object.pointer(pointer).and_then(Value::as_str);
-    found.unwrap_or_default().to_owned()
-}
-
 /// What the pods of a Deployment are to serve.
 fn digest(deployment: Option<&Value>) -> String {
     let at = "/spec/template/metadata/annotations/aurora.io~1digest";
     let found = deployment.and_then(|found| found.pointer(at)?.as_str());
     found.unwrap_or_default().to_owned()
-}
-
-/// The shares of a route's last rule, by Service.
-fn backends(route: &Value) -> BTreeMap<String, u64> {
-    let rules = route["spec"]["rules"].as_array();
-    let last = rules.and_then(|rules| rules.last()?["backendRefs"].as_array().cloned());
-    let backends = last.unwrap_or_default().into_iter();
-    backends
-        .map(|backend| {
-            let name = backend["name"].as_str().unwrap_or_default().to_owned();
-            (name, backend["weight"].as_u64().unwrap_or(1))
-        })
-        .collect()
 }
