@@ -283,12 +283,15 @@ pub(crate) fn ask(gateway: SocketAddr) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_canary_comes_takes_half_and_is_promoted_and_no_request_is_lost() {
     if let Some(installation) = Installation::begin().await {
-        carry_a_canary_to_its_promotion(installation).await;
+        carry_a_canary_to_its_promotion(installation, async |_installation| ()).await;
     }
 }
 
-/// Lets a canary come, take half and be promoted, under load.
-pub(crate) async fn carry_a_canary_to_its_promotion(mut installation: Installation) {
+/// Lets a canary come, take half and be promoted, under load; `meanwhile` happens while both tracks answer.
+pub(crate) async fn carry_a_canary_to_its_promotion(
+    mut installation: Installation,
+    meanwhile: impl AsyncFnOnce(&Installation),
+) {
     let (stable, canary) = (installation.stable.clone(), installation.canary.clone());
     let gateway = installation.gateway.address();
     installation.commit(&stable, None).await;
@@ -307,6 +310,7 @@ pub(crate) async fn carry_a_canary_to_its_promotion(mut installation: Installati
             .all(|pin| counted.get(&pin.version).is_some_and(|count| *count > 50))
             .then_some(())
     });
+    meanwhile(&installation).await;
 
     installation.commit(&canary, None).await;
     installation.until(&canary, None, 0).await;

@@ -1,11 +1,12 @@
 //! `aurora router` as a process with the rights of its Role, behind a real API server and before real pods' processes, whose
 //! EndpointSlices are the test's; and as the Deployment that an operator makes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use http::Method;
 use serde_json::{Value, json};
@@ -19,6 +20,8 @@ const ROW: &str = r#"{"inputs":[[5.1,3.5,1.4,0.2]]}"#;
 const MAP: &str = "iris-route";
 /// How many threads ask.
 const ASKING: usize = 2;
+/// How long the pods of a router may take to be replaced.
+const PATIENCE: Duration = Duration::from_mins(4);
 
 /// An installation's router, and what it hears of a cluster.
 struct Routed {
@@ -302,5 +305,56 @@ async fn a_router_that_an_operator_makes_carries_a_canary_to_its_promotion() {
     .await;
     let made = made.expect("the server answers");
     assert!(made.is_success(), "{made:?}");
-    carry_a_canary_to_its_promotion(installation).await;
+    carry_a_canary_to_its_promotion(installation, async |installation| {
+        let emptied = tokio::time::timeout(PATIENCE, empty_the_nodes_of_routers(installation));
+        emptied.await.expect("each is replaced");
+    })
+    .await;
+}
+
+/// Evicts the pods of a router one by one, as nodes are emptied: each drains what it was asked, and is replaced.
+async fn empty_the_nodes_of_routers(installation: &Installation) {
+    let (client, namespace) = (installation.namespace.client(), installation.namespace.name());
+    let path =
+        format!("/api/v1/namespaces/{namespace}/pods?labelSelector=app.kubernetes.io/component%3Droute");
+    let routers = async || {
+        let found = send(&client, Method::GET, "", &path, &Value::Null).await;
+        found.expect("the server answers").body["items"].clone()
+    };
+    let two_ready = async |but: &BTreeSet<String>| loop {
+        let found = routers().await;
+        let pods = found.as_array().into_iter().flatten();
+        let names = pods.map(|pod| (pod, pod["metadata"]["name"].as_str().expect("a name").to_owned()));
+        let (gone, ready): (Vec<_>, Vec<_>) = names.partition(|(_, name)| but.contains(name));
+        let ready: BTreeSet<String> = ready
+            .into_iter()
+            .filter(|(pod, _)| is_ready(pod))
+            .map(|(_, name)| name)
+            .collect();
+        if gone.is_empty() && ready.len() == 2 {
+            return ready;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    let before = two_ready(&BTreeSet::new()).await;
+    for pod in &before {
+        // The budget lets one go once another is there.
+        loop {
+            let evicted = testkit::evict(&client, namespace, pod).await;
+            let evicted = evicted.expect("the server answers");
+            if evicted.is_success() {
+                break;
+            }
+            assert_eq!(evicted.code, 429, "{evicted:?}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+    two_ready(&before).await;
+}
+
+fn is_ready(pod: &Value) -> bool {
+    let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
+    let mut conditions = conditions.into_iter().flatten();
+    pod["metadata"]["deletionTimestamp"].is_null()
+        && conditions.any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
 }

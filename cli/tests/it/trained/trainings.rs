@@ -2,11 +2,13 @@
 
 use std::fs;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::Method;
 use planner::names::Digest;
 use serde_json::{Value, json};
 
-use super::world::World;
+use super::world::{TEAM_IMAGE, World};
 
 const VERSION: &str = "v20261101-120000";
 const JOBS: &str = "apis/batch/v1/jobs";
@@ -186,5 +188,63 @@ async fn a_run_that_takes_too_long_is_stopped_and_not_tried_again() {
         pods.is_some_and(|pods| pods.iter().all(|pod| pod["status"]["phase"] != "Running"))
     };
     world.until(PODS, ended).await;
+    world.stop();
+}
+
+/// A team's own program stands for the algorithm: what it leaves is checked, evaluated and published by Aurora.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_program_of_a_teams_own_leaves_is_checked_evaluated_and_published() {
+    let Some(mut world) = World::begin().await else {
+        return;
+    };
+    world.operate().await;
+    world.declare("ours", &quick()).await;
+    let ours = world.until_phase("ours", "Succeeded").await;
+    let versions = world.registry().join("aurora/wine/versions");
+    let model = versions.join(VERSION).join("model.onnx");
+
+    let version = "v20261102-120000";
+    let theirs = |script: &str| {
+        let mut spec = quick();
+        spec["version"] = json!(version);
+        spec.as_object_mut().expect("an object").remove("algorithm");
+        spec["container"] = json!({ "image": TEAM_IMAGE, "command": ["sh", "-c", script] });
+        spec["seed"] = json!(7);
+        spec
+    };
+    for (script, expected) in [
+        ("exit 0", "it left no model.onnx in the folder AURORA_OUTPUT"),
+        (
+            "echo none > \"$AURORA_OUTPUT/model.onnx\"",
+            "the artifact is no ONNX file",
+        ),
+    ] {
+        world.declare("theirs", &theirs(script)).await;
+        let is_told = |found: &Value| {
+            let message = found["status"]["message"].as_str();
+            found["status"]["phase"] == "Failed" && message.is_some_and(|message| message.contains(expected))
+        };
+        let object = "apis/aurora.io/v1alpha1/mltrainingjobs/theirs";
+        let found = world.until(object, is_told).await;
+        assert_eq!(condition(&found["status"], "Stalled"), "True");
+    }
+
+    // Their container sees nothing of the registry: they bring the model along.
+    let model = STANDARD.encode(fs::read(model).expect("a model"));
+    let script = format!(
+        "set -e; test \"$AURORA_SEED\" = 7; test $(wc -l < \"$AURORA_DATASET\") -gt 1000; \
+         echo {model} | base64 -d > \"$AURORA_OUTPUT/model.onnx\"; \
+         echo '{{\"loss\": 0.25}}' > \"$AURORA_OUTPUT/metrics.json\"",
+    );
+    world.declare("theirs", &theirs(&script)).await;
+    let status = world.until_phase("theirs", "Succeeded").await;
+    assert_eq!(status["metrics"]["r2"], ours["metrics"]["r2"]);
+    let metadata = fs::read(versions.join(version).join("metadata.json")).expect("a version");
+    let metadata: Value = serde_json::from_slice(&metadata).expect("JSON");
+    assert_eq!(metadata["artifact"]["digest"], status["digest"]);
+    assert!(
+        metadata.to_string().contains("\"loss\":0.25"),
+        "what they measured is shown: {metadata}"
+    );
     world.stop();
 }

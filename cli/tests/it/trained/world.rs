@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use http::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use testkit::{Applied, Component, Gateway, Kubelet, Machine, Namespace, apply, gateway_api, install, send};
+use testkit::{
+    Applied, Component, Gateway, Image, Kubelet, Machine, Namespace, apply, gateway_api, install, send,
+};
 use tokio::sync::OnceCell;
 
 use crate::cluster::definitions;
@@ -16,6 +18,8 @@ use crate::harness::{Repository, Up, aurora, run, text};
 use crate::operated::image;
 
 pub(super) const IMAGE: &str = "example.org/aurora:1";
+/// The image of a team's own programs: it has a shell.
+pub(super) const TEAM_IMAGE: &str = "example.org/team/trainer:1";
 pub(super) const ENVIRONMENT: &str = "staging";
 /// The claim of the registry's volume.
 const CLAIM: &str = "aurora-model-pvc";
@@ -56,7 +60,9 @@ impl World {
             .args(["registry", "init", "--environment", ENVIRONMENT, "--registry"])
             .arg(&registry));
         assert!(made.status.success(), "{}", text(&made));
-        let mut machine = Machine::new(&format!("node-of-{}", namespace.name())).with_image(IMAGE, image());
+        let mut machine = Machine::new(&format!("node-of-{}", namespace.name()))
+            .with_image(IMAGE, image())
+            .with_image(TEAM_IMAGE, Image::of_program("/bin/sh", "/bin/sh"));
         machine.claims.insert(CLAIM.to_owned(), registry);
         let node = Kubelet::start(namespace.control_plane(), namespace.name(), machine).await;
         let free = TcpListener::bind("127.0.0.1:0").expect("a port");
