@@ -9,6 +9,7 @@ mod passes;
 mod raises;
 mod reading;
 mod repository;
+mod requests;
 mod resolving;
 mod stepping;
 mod versions;

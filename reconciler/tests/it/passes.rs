@@ -100,7 +100,7 @@ impl World {
     }
 
     /// Lets each deployment serve what its object says; returns whether that was news.
-    fn serve(&self) -> bool {
+    pub(crate) fn serve(&self) -> bool {
         let mut is_news = false;
         for object in self.target.observe(None).unwrap().objects {
             let ObservedObject::Deployment(name, found) = object else {
