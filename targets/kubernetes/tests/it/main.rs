@@ -14,6 +14,7 @@ mod installed;
 mod objects;
 mod operator;
 mod outages;
+mod planned;
 mod reconciling;
 mod removals;
 #[expect(
@@ -22,6 +23,8 @@ mod removals;
 )]
 #[path = "../../../../reconciler/tests/it/repository.rs"]
 mod repository;
+#[path = "../../../../reconciler/tests/it/requests/fixtures.rs"]
+mod requests;
 mod rights;
 mod stopped;
 mod trainings;
