@@ -5,7 +5,7 @@
 //!                                                                               │ all pass
 //!                         caught, time-out, unviable, alive <── judge ── tests of the crates above
 //! ```
-//! The checkout is only read: two workers change, build and test copies of it, which go with the recipe, as does whatever
+//! The checkout is only read: the workers change, build and test copies of it, which go with the recipe, as does whatever
 //! they have started. Results come in the order of the draw, so that those of a run that was interrupted are what a
 //! smaller sample with the same seed gives, and `--after` goes on from there.
 
@@ -55,9 +55,6 @@ const LEFT_OUT: [&str; 9] = [
     "cli/src/commands/up/banner.rs",
     "cli/src/commands/up/presenter.rs",
 ];
-/// How many mutants are tried at a time, each in a copy of the tree.
-const WORKERS: usize = 2;
-
 /// Flags of `cargo xtask mutants`.
 #[derive(Debug, Args)]
 pub(crate) struct MutantsArguments {
@@ -70,6 +67,9 @@ pub(crate) struct MutantsArguments {
     /// How many of the draw an earlier run has tried, which are not tried again
     #[arg(long, value_name = "COUNT", default_value_t = 0)]
     after: usize,
+    /// How many mutants are tried at a time, each in a copy of the tree
+    #[arg(long, value_name = "COUNT", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
+    workers: u8,
     /// Only mutants of this crate [default: all that decide or keep something]
     #[arg(long = "crate", value_name = "CRATE")]
     package: Option<String>,
@@ -118,7 +118,7 @@ pub(crate) fn run(arguments: &MutantsArguments, root: &Path) -> Result<()> {
         }
     }
     let mut copies = vec![first];
-    for number in 1..WORKERS {
+    for number in 1..arguments.workers {
         copies.push(Copy::of(&copies[0], folder.path().join(number.to_string()))?);
     }
     let table = try_all(sample, arguments.after, &copies, &tested)?;
