@@ -19,12 +19,13 @@ const PLANNER: [&str; 9] = [
     "thiserror",
 ];
 /// What each crate of ours may know of the others; who is not named here is outermost and may know all.
-const MAY_KNOW: [(&str, &[&str]); 6] = [
+const MAY_KNOW: [(&str, &[&str]); 7] = [
     ("planner", &[]),
     ("crds", &["planner"]),
     ("registry", &["planner"]),
     ("trainer", &["planner", "registry"]),
     ("server", &["planner", "registry"]),
+    ("web", &["planner"]),
     ("reconciler", &["planner", "crds", "registry"]),
 ];
 /// What a target may know: never another target, nor what only the command line joins it to.
