@@ -1,6 +1,7 @@
 //! The listeners: where they listen, who may ask, what they take, and what stands in the way.
 
 mod bounds;
+mod issuer;
 mod place;
 mod webhook;
 

@@ -206,9 +206,12 @@ impl Parts {
 
     /// Starts taking webhooks.
     pub(crate) fn webhook(&mut self, bound: BoundWebhook, metrics: Metrics) -> Result<(), Failure> {
+        let nudge = bound.on_call();
+        let issued = bound.issuer.as_ref().map(|(_, keys)| keys.issued.clone());
         let webhook = Webhook {
-            nudge: bound.on_call(),
+            nudge,
             secrets: bound.secrets,
+            issued,
             metrics,
             limits: bound.limits,
         };
@@ -218,8 +221,17 @@ impl Parts {
             workers: 1,
             aside: 1,
         };
-        let serving = threads.run(vec![bound.socket], |sockets| {
-            server::serve_webhook(webhook, sockets, stopped)
+        let keys = async move {
+            match bound.issuer {
+                Some((name, keys)) => keys.keep(&name).await,
+                None => std::future::pending().await,
+            }
+        };
+        let serving = threads.run(vec![bound.socket], |sockets| async move {
+            tokio::select! {
+                () = server::serve_webhook(webhook, sockets, stopped) => {}
+                () = keys => {}
+            }
         })?;
         self.spawn("webhook", serving);
         Ok(())

@@ -11,6 +11,7 @@ mod judge;
 mod rate;
 mod secrets;
 mod seen;
+mod token;
 
 use std::fmt;
 use std::pin::pin;
@@ -32,10 +33,11 @@ use crate::http::reply::{self, Failure};
 use crate::http::{self, Limits, Listener, Sockets};
 use crate::keys::{Access, Keys};
 use crate::metrics::{Metrics, WebhookMeters};
-use judge::{Call, Verdict, judge};
+use judge::{Call, Known, Verdict, judge};
 use rate::Rate;
 pub use secrets::{SecretsError, WebhookSecrets};
 use seen::Seen;
+pub use token::{Issued, Issuer, IssuerKeys};
 
 /// The largest body. GitHub sends at most 25 MiB; a call that is larger is not missed, for polling goes on.
 const BODY_BYTES_MAX: usize = 8 << 20;
@@ -45,8 +47,10 @@ const BODIES_BYTES_MAX: usize = 16 << 20;
 /// What takes calls.
 #[derive(Clone)]
 pub struct Webhook {
-    /// What signatures are made with.
-    pub secrets: WebhookSecrets,
+    /// What signatures are made with; none are taken where there is nothing.
+    pub secrets: Option<WebhookSecrets>,
+    /// Whose tokens are taken; nobody's where there is nothing.
+    pub issued: Option<Arc<Issued>>,
     /// Asks for a fetch.
     pub nudge: Arc<dyn Fn() + Send + Sync>,
     /// Where calls are counted.
@@ -69,6 +73,7 @@ pub async fn serve_webhook(
 ) {
     let Webhook {
         secrets,
+        issued,
         nudge,
         metrics,
         limits,
@@ -88,6 +93,7 @@ pub async fn serve_webhook(
     let how = Listener::new("webhook", &limits, &access, &metrics);
     let server = Arc::new(Server {
         secrets,
+        issued,
         nudge,
         bodies: BodyLimits::of(&limits),
         memory: Mutex::new(Memory {
@@ -130,7 +136,8 @@ fn routes(
 
 /// What every call shares.
 struct Server {
-    secrets: WebhookSecrets,
+    secrets: Option<WebhookSecrets>,
+    issued: Option<Arc<Issued>>,
     nudge: Arc<dyn Fn() + Send + Sync>,
     bodies: BodyLimits,
     memory: Mutex<Memory>,
@@ -183,7 +190,7 @@ impl Server {
     }
 
     fn judge(&self, headers: &HeaderMap, body: &[u8]) -> Verdict {
-        let secrets = match self.secrets.read() {
+        let secrets = match self.secrets.as_ref().map_or(Ok(Vec::new()), WebhookSecrets::read) {
             Ok(secrets) => secrets,
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "no call can be judged");
@@ -193,7 +200,11 @@ impl Server {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let now = since.unwrap_or(Duration::ZERO);
         let call = Call::of(headers, body);
-        judge(&call, &secrets, now, &mut self.memory().seen)
+        let known = Known {
+            secrets: &secrets,
+            issued: self.issued.as_deref(),
+        };
+        judge(&call, known, now, &mut self.memory().seen)
     }
 
     fn memory(&self) -> std::sync::MutexGuard<'_, Memory> {

@@ -5,6 +5,7 @@
 //! | GitHub | `x-hub-signature-256: sha256=HEX` | body | `x-github-delivery` |
 //! | Gitea, Forgejo | `x-gitea-signature: HEX` | body | `x-gitea-delivery` |
 //! | Standard Webhooks | `webhook-signature: v1,BASE64 …` | `ID.TIMESTAMP.BODY` | `webhook-id` |
+//! | a job's token | `authorization: Bearer JWT` | the token itself | its `jti` |
 //!
 //! GitHub's signature covers no id, so a captured call may come again under another one: its body counts too.
 
@@ -18,6 +19,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::seen::{Mark, Seen};
+use super::token::{Issued, Refusal};
 
 /// How far a timestamp may be from the time of this machine.
 const TIMESTAMP_OFF_MAX: Duration = Duration::from_mins(5);
@@ -37,6 +39,8 @@ pub(super) enum Verdict {
     Ignored,
     /// It has no signature of ours.
     Forged,
+    /// Its token is signed with a key that is not known here yet.
+    UnknownKey,
     /// It has no id.
     Unidentified,
     /// Its time is too far off.
@@ -58,6 +62,7 @@ impl Verdict {
             Self::Duplicate => "duplicate",
             Self::Ignored => "ignored",
             Self::Forged => "forged",
+            Self::UnknownKey => "unknown_key",
             Self::Unidentified => "unidentified",
             Self::Stale => "stale",
             Self::TooLarge => "too_large",
@@ -76,7 +81,7 @@ impl Verdict {
             Self::Unidentified | Self::Stale | Self::Broken => StatusCode::BAD_REQUEST,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Limited => StatusCode::TOO_MANY_REQUESTS,
-            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable | Self::UnknownKey => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -84,9 +89,10 @@ impl Verdict {
     pub(super) fn why(self) -> &'static str {
         match self {
             Self::Accepted | Self::Duplicate | Self::Ignored => "",
-            Self::Forged => "no signature by a secret of this listener",
+            Self::Forged => "no signature by a secret of this listener, nor a token that it takes",
+            Self::UnknownKey => "the issuer's keys are being fetched; ask again in some seconds",
             Self::Unidentified => "no id of the delivery",
-            Self::Stale => "the timestamp is more than 5 minutes off",
+            Self::Stale => "its timestamp is more than 5 minutes off, or the time of its token is not now",
             Self::TooLarge => "the body is larger than 8 MiB; nothing is missed, the branch is polled too",
             Self::Limited => "too many calls; nothing is missed, the branch is polled too",
             Self::Broken => "the body did not come whole",
@@ -114,15 +120,50 @@ impl<'a> Call<'a> {
         values.next().is_none().then_some(value)
     }
 
+    /// Returns the token that a job shows.
+    fn token(&self) -> Option<&'a str> {
+        let (scheme, token) = self.header("authorization")?.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(token)
+    }
+
     fn id(&self, name: &str) -> Option<&'a str> {
         self.header(name)
             .filter(|id| !id.is_empty() && id.len() <= ID_BYTES_MAX)
     }
 }
 
-/// Judges a call by up to two secrets, and remembers it where it is accepted. `now` is the time since 1970.
-pub(super) fn judge(call: &Call<'_>, secrets: &[String], now: Duration, seen: &mut Seen) -> Verdict {
-    let (id, is_push) = match signed(call, secrets, now) {
+impl From<Refusal> for Verdict {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Forged => Self::Forged,
+            Refusal::UnknownKey => Self::UnknownKey,
+            Refusal::Unidentified => Self::Unidentified,
+            Refusal::Stale => Self::Stale,
+        }
+    }
+}
+
+/// By what calls are judged.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Known<'a> {
+    /// Up to two secrets.
+    pub(super) secrets: &'a [String],
+    /// Whose tokens count.
+    pub(super) issued: Option<&'a Issued>,
+}
+
+/// Judges a call, and remembers it where it is accepted. `now` is the time since 1970.
+pub(super) fn judge(call: &Call<'_>, known: Known<'_>, now: Duration, seen: &mut Seen) -> Verdict {
+    if let (Some(issued), Some(token)) = (known.issued, call.token()) {
+        let id = match issued.judge(token, now) {
+            Ok(id) => id,
+            Err(refusal) => return refusal.into(),
+        };
+        // What a job says besides is signed by nobody.
+        let mark = mark(b"token", id.as_bytes());
+        return accept([mark, mark], now, seen);
+    }
+    let (id, is_push) = match signed(call, known.secrets, now) {
         Ok(signed) => signed,
         Err(verdict) => return verdict,
     };
@@ -130,6 +171,10 @@ pub(super) fn judge(call: &Call<'_>, secrets: &[String], now: Duration, seen: &m
         return Verdict::Ignored;
     }
     let marks = [mark(b"id", id.as_bytes()), mark(b"body", call.body)];
+    accept(marks, now, seen)
+}
+
+fn accept(marks: [Mark; 2], now: Duration, seen: &mut Seen) -> Verdict {
     if seen.has(&marks, now) {
         return Verdict::Duplicate;
     }

@@ -1,8 +1,12 @@
 //! A forge tells of pushes: one fetch for a burst, and nobody else is listened to.
 
-use std::io::Write as _;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::{Command, Stdio};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::json;
 
 use super::Following;
 use crate::harness::{Answer, Forge, eventually, free_port, get, post};
@@ -18,23 +22,27 @@ struct Hook {
 impl Hook {
     /// Follows a forge that is polled once an hour.
     fn start() -> Option<Self> {
-        let forge = Forge::start()?;
+        Some(Self::start_at(Forge::start()?, &[]))
+    }
+
+    fn start_at(forge: Forge, more: &[&str]) -> Self {
         forge.write("secrets", &format!("the one of before, which\n{SECRET}\n"));
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         let mut flags = forge.https_flags();
         flags.extend(["--fetch-interval", "3600", "--webhook-secrets-file"].map(str::to_owned));
         flags.push(forge.file("secrets").display().to_string());
         flags.extend(["--webhook".to_owned(), address.to_string()]);
+        flags.extend(more.iter().map(|flag| (*flag).to_owned()));
         // The last one counts.
         let at = flags.iter().position(|flag| flag == "1").expect("an interval");
         flags.drain(at - 1..=at);
         let following = Following::start(&forge.https_address("git"), flags);
         following.applies(forge.repository.head());
-        Some(Self {
+        Self {
             forge,
             following,
             address,
-        })
+        }
     }
 
     /// Returns how often the repository was fetched.
@@ -146,4 +154,122 @@ fn what_is_forged_replayed_or_too_large_is_refused_and_counted() {
     );
     hook.following.applies(commit);
     assert_eq!(hook.fetches() - before, 2, "nothing else was fetched");
+}
+
+/// Who issues tokens, with a key of its own.
+struct Issuing {
+    address: SocketAddr,
+    folder: tempfile::TempDir,
+}
+
+impl Issuing {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let key = folder.path().join("key.pem");
+        openssl(&["genrsa", "-out", key.to_str().expect("text"), "2048"], b"");
+        let modulus = openssl(
+            &["rsa", "-modulus", "-noout", "-in", key.to_str().expect("text")],
+            b"",
+        );
+        let modulus = String::from_utf8(modulus).expect("text");
+        let digits = modulus
+            .trim()
+            .strip_prefix("Modulus=")
+            .expect("a modulus")
+            .to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        std::thread::spawn(move || {
+            let bytes: Vec<u8> = (0..digits.len() / 2)
+                .map(|at| u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).expect("digits"))
+                .collect();
+            let keys = json!({ "keys": [
+                { "kty": "RSA", "kid": "one", "use": "sig", "n": URL_SAFE_NO_PAD.encode(bytes), "e": "AQAB" },
+            ] });
+            let described = json!({
+                "issuer": format!("http://{address}"), "jwks_uri": format!("http://{address}/keys"),
+            });
+            for stream in listener.incoming() {
+                let mut stream = stream.expect("a connection");
+                let mut head = [0; 4096];
+                let length = stream.read(&mut head).expect("a request");
+                let is_of_keys = head[..length].starts_with(b"GET /keys ");
+                let body = if is_of_keys { &keys } else { &described }.to_string();
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+                    body.len()
+                );
+                stream.write_all((head + &body).as_bytes()).expect("it is taken");
+            }
+        });
+        Self { address, folder }
+    }
+
+    /// Returns the token that a job of a repository is given.
+    fn token(&self, repository: &str, id: &str) -> String {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let now = now.expect("after 1970").as_secs();
+        let header = json!({ "alg": "RS256", "typ": "JWT", "kid": "one" });
+        let claims = json!({
+            "iss": format!("http://{}", self.address), "aud": "aurora", "repository": repository,
+            "jti": id, "nbf": now - 10, "iat": now, "exp": now + 300,
+        });
+        let text = [header, claims]
+            .map(|part| URL_SAFE_NO_PAD.encode(part.to_string()))
+            .join(".");
+        let key = self.folder.path().join("key.pem");
+        let signature = openssl(
+            &["dgst", "-sha256", "-sign", key.to_str().expect("text")],
+            text.as_bytes(),
+        );
+        format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature))
+    }
+}
+
+fn openssl(arguments: &[&str], input: &[u8]) -> Vec<u8> {
+    let mut openssl = Command::new("openssl")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("openssl");
+    // One that reads nothing may have ended.
+    drop(openssl.stdin.take().expect("it reads").write_all(input));
+    let output = openssl.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "openssl {arguments:?}");
+    output.stdout
+}
+
+/// A job shows the token that the forge gave it: nobody has to share a secret with it.
+#[test]
+fn a_job_of_the_repository_calls_with_its_token() {
+    let Some(forge) = Forge::start() else { return };
+    let issuing = Issuing::start();
+    let issuer = format!("http://{}", issuing.address);
+    let flags = [
+        "--webhook-oidc-issuer",
+        &issuer,
+        "--webhook-oidc-repository",
+        "team/models",
+    ];
+    let hook = Hook::start_at(forge, &flags);
+    let call = |token: &str| {
+        let authorization = format!("Bearer {token}");
+        post(hook.address, "/webhook", &[("authorization", &authorization)], "")
+    };
+    let commit = hook.forge.commit("pushed");
+    let token = issuing.token("team/models", "first");
+    eventually("the issuer's keys are known", || {
+        (call(&token).status == 202).then_some(())
+    });
+    hook.following.applies(commit);
+    assert_eq!(call(&token).status, 200, "a second time it asks for nothing");
+    assert_eq!(call(&issuing.token("team/fork", "second")).status, 403);
+    assert_eq!(call("a.b.c").status, 403);
+    hook.counts("accepted", 1);
+    hook.counts("duplicate", 1);
+    hook.counts("forged", 2);
+    // Who knows the secret is heard as before.
+    assert_eq!(hook.call("1", &signed(SECRET, "{}"), "{}").status, 202);
 }

@@ -15,6 +15,13 @@ fn secrets() -> Vec<String> {
     SECRETS.map(str::to_owned).to_vec()
 }
 
+fn known(secrets: &[String]) -> Known<'_> {
+    Known {
+        secrets,
+        issued: None,
+    }
+}
+
 fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
     let pair = |(name, value): &(&str, &str)| {
         let name: HeaderName = name.parse().unwrap();
@@ -136,13 +143,13 @@ fn each_form_is_taken_once_and_nothing_else_is() {
     let mut seen = Seen::default();
     let mut table = String::new();
     for (what, headers, body) in &calls {
-        let verdict = judge(&Call::of(headers, body), &secrets(), NOW, &mut seen);
+        let verdict = judge(&Call::of(headers, body), known(&secrets()), NOW, &mut seen);
         writeln!(table, "{what}: {} {}", verdict.status().as_u16(), verdict.word()).unwrap();
     }
     // Of two signatures in one call, none counts.
     let mut twice = github(&first, "10", "push");
     twice.append("x-hub-signature-256", HeaderValue::from_static("sha256=00"));
-    let verdict = judge(&Call::of(&twice, BODY), &secrets(), NOW, &mut seen);
+    let verdict = judge(&Call::of(&twice, BODY), known(&secrets()), NOW, &mut seen);
     writeln!(table, "two signatures: {}", verdict.word()).unwrap();
     expect![[r#"
         nothing: 403 forged
