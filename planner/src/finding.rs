@@ -52,6 +52,12 @@ pub enum Reason {
     NotPromoted,
     /// Something is not known that the environment asks for before a version gets more requests.
     GateUnknown,
+    /// A commit is not signed by anybody whom the environment allows: nothing is applied from it on.
+    CommitRefused,
+    /// A commit is not signed by anybody whom the environment allows. A report, it stops nothing.
+    CommitUnverified,
+    /// A file of the keys that may sign commits has a line that cannot be used.
+    SignersUnusable,
     /// The file that a job trains on is missing or not what it should be.
     DatasetUnusable,
     /// A training run failed in a way that only a person can mend.
@@ -87,6 +93,8 @@ impl Reason {
             | Self::LoadFailed
             | Self::BranchForced
             | Self::UnreadableObject
+            | Self::CommitUnverified
+            | Self::SignersUnusable
             | Self::DriftLeft => false,
             Self::EnvironmentMissing
             | Self::Unreadable
@@ -103,6 +111,7 @@ impl Reason {
             | Self::MetricWorse
             | Self::NotPromoted
             | Self::GateUnknown
+            | Self::CommitRefused
             | Self::DatasetUnusable
             | Self::SourceUnavailable
             | Self::StorageUnavailable
@@ -117,7 +126,7 @@ impl Reason {
     pub const fn is_report(self) -> bool {
         matches!(
             self,
-            Self::BranchForced | Self::UnreadableObject | Self::DriftLeft
+            Self::BranchForced | Self::UnreadableObject | Self::DriftLeft | Self::CommitUnverified
         )
     }
 

@@ -14,6 +14,7 @@
 
 pub mod backends;
 pub mod clock;
+pub mod commits;
 pub mod deployment;
 pub mod desired;
 pub mod environment;
