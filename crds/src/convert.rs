@@ -12,6 +12,7 @@ mod status;
 mod tests;
 mod training;
 
+use planner::commits::CommitPolicy;
 use planner::deployment::{Autoscaling, Canary, DeclaredDeployment, Pin};
 use planner::environment::{self, Drift, Environment, RemovalLimits};
 use planner::gates::PromotionOrder;
@@ -20,7 +21,7 @@ use planner::names::{EnvironmentName, Malformed, ObjectName};
 use crate::policy::{GatesSpec, PromotionSpec};
 use crate::rules;
 use crate::{
-    AutoscalingSpec, CanarySpec, DriftPolicy, MLDeployment, MLDeploymentSpec, MLEnvironment,
+    AutoscalingSpec, CanarySpec, CommitsSpec, DriftPolicy, MLDeployment, MLDeploymentSpec, MLEnvironment,
     MLEnvironmentSpec, RegistrySpec, RemovalSpec, StableSpec, Target,
 };
 
@@ -81,6 +82,7 @@ pub fn environment(environment: &MLEnvironment) -> Result<Environment, Vec<Probl
     let MLEnvironmentSpec {
         target,
         namespace,
+        commits,
         drift,
         suspend,
         registry,
@@ -100,6 +102,7 @@ pub fn environment(environment: &MLEnvironment) -> Result<Environment, Vec<Probl
     Ok(Environment {
         name,
         target: self::target(*target, namespace.as_deref())?,
+        commits: commits.as_ref().map(CommitPolicy::from).unwrap_or_default(),
         drift: match drift {
             DriftPolicy::Correct => Drift::Correct,
             DriftPolicy::Warn => Drift::Warn,
@@ -141,6 +144,7 @@ pub(crate) fn environment_spec(environment: &Environment) -> MLEnvironmentSpec {
     let Environment {
         name: _,
         target,
+        commits,
         drift,
         suspend,
         registry_path,
@@ -160,6 +164,7 @@ pub(crate) fn environment_spec(environment: &Environment) -> MLEnvironmentSpec {
     MLEnvironmentSpec {
         target,
         namespace,
+        commits: (*commits != CommitPolicy::default()).then(|| CommitsSpec::from(commits)),
         drift: match drift {
             Drift::Correct => DriftPolicy::Correct,
             Drift::Warn => DriftPolicy::Warn,

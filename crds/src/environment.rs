@@ -9,6 +9,7 @@ use planner::names::Revision;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::commits::CommitsSpec;
 use crate::policy::{GatesSpec, PromotionSpec, WindowSpec};
 use crate::status::MLEnvironmentStatus;
 use crate::{rules, wire};
@@ -51,6 +52,11 @@ pub struct MLEnvironmentSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63), regex(pattern = wire::LABEL), title = wire::LABEL_WORDS)]
     pub namespace: Option<String>,
+
+    /// Whose signature a commit needs that touches the environment's folder. Absent: nobody's. A change counts from the next
+    /// commit on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commits: Option<CommitsSpec>,
 
     /// What happens to an object or an alias that somebody else changed.
     #[serde(default)]

@@ -15,6 +15,7 @@
 )]
 
 mod canonical;
+mod commits;
 pub mod convert;
 mod deployment;
 pub mod edit;
@@ -30,6 +31,7 @@ mod stored;
 mod training;
 mod wire;
 
+pub use commits::{CommitsSpec, ForgeSpec, SquashPolicy, VerifyPolicy};
 pub use deployment::{AutoscalingSpec, CanarySpec, MLDeployment, MLDeploymentSpec, StableSpec};
 pub use environment::{DriftPolicy, MLEnvironment, MLEnvironmentSpec, RegistrySpec, RemovalSpec, Target};
 pub use pod::{PodSpec, ResourcesSpec, SecretSpec, TolerationSpec, VariableSpec};

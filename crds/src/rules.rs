@@ -369,6 +369,18 @@ rules! {
         message: "a relative path has no ':'",
         hint: "rename the file, or give an absolute path and its sha256",
     }
+    SIGNERS_OF_COMMITS {
+        cel: "self.verify == 'Off' || has(self.allowedSigners) || has(self.keyring)",
+        field: ".verify",
+        message: "no file says who may sign",
+        hint: "write `allowedSigners` (SSH keys) or `keyring` (OpenPGP keys), or `verify: Off`",
+    }
+    KEYS_OF_FORGE {
+        cel: "has(self.allowedSigners) || has(self.keyring)",
+        field: "",
+        message: "no file has the forge's keys",
+        hint: "write `keyring` (GitHub signs with OpenPGP) or `allowedSigners`, or remove `forge`",
+    }
     REGISTRY_PARTS {
         cel: "!has(self.path) || self.path.contains('://') || !((self.path + '/').contains('//') || ('/' + self.path + '/').contains('/./') || ('/' + self.path + '/').contains('/../'))",
         field: ".path",

@@ -232,6 +232,10 @@ pub struct MLEnvironmentStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", regex(pattern = wire::REVISION))]
     pub applied_revision: Option<Revision>,
+    /// The newest commit that was followed, where commits need signatures: by what it says the next one is judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", regex(pattern = wire::REVISION))]
+    pub accepted_revision: Option<Revision>,
     /// What stops single models.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<FindingStatus>,

@@ -56,6 +56,11 @@ pub(crate) const URI_WORDS: &str =
 /// A path in words.
 pub(crate) const PATH_WORDS: &str = "a path without backslash and control characters";
 
+/// What the path of a file of keys looks like: no part is empty, `.` or `..`.
+pub(crate) const KEY_FILE: &str = r"^/?([^/.\\\p{Cc}]|\.[^/.\\\p{Cc}]|\.\.[^/\\\p{Cc}])[^/\\\p{Cc}]*(/([^/.\\\p{Cc}]|\.[^/.\\\p{Cc}]|\.\.[^/\\\p{Cc}])[^/\\\p{Cc}]*)*$";
+/// The same in words.
+pub(crate) const KEY_FILE_WORDS: &str = "the path of a file, absolute or below the environment's folder, without '.' and '..' parts, backslash and control characters";
+
 /// What one part of a domain looks like, a namespace's name for one.
 pub(crate) const LABEL: &str = "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$";
 /// The same in words.
@@ -140,6 +145,10 @@ pub(crate) fn matches(pattern: &str, text: &str) -> bool {
                 && text
                     .chars()
                     .all(|c| c.is_ascii_alphanumeric() || "-._:/@".contains(c))
+        }
+        KEY_FILE => {
+            let mut parts = text.strip_prefix('/').unwrap_or(text).split('/');
+            parts.all(|part| !matches!(part, "" | "." | "..")) && matches(PATH, text)
         }
         PATH => !text.is_empty() && !text.chars().any(|c| c.is_control() || c == '\\'),
         _ => true,

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::commits::CommitPolicy;
 use crate::gates::{Gates, PromotionOrder};
 use crate::names::{EnvironmentName, Revision};
 use crate::window::Window;
@@ -14,6 +15,9 @@ pub struct Environment {
     /// Where models serve.
     #[serde(default)]
     pub target: Target,
+    /// Whose signature commits need that touch the folder.
+    #[serde(default)]
+    pub commits: CommitPolicy,
     /// What happens to an object or an alias that somebody else changed.
     #[serde(default)]
     pub drift: Drift,

@@ -85,6 +85,7 @@ pub(crate) fn report(pass: &Pass, standing: &Standing, view: &View, now: Timesta
         conditions: conditions(pass, standing, &old.conditions, now),
         attempted_revision: pass.attempted.clone().or_else(|| old.attempted_revision.clone()),
         applied_revision,
+        accepted_revision: old.accepted_revision.clone(),
         findings: standing
             .findings()
             .take(NAMED_MAX)

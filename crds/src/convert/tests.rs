@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use expect_test::expect;
 use planner::Timestamp;
+use planner::commits::{CommitPolicy, Forge, KeyFiles, Squash, Verify};
 use planner::deployment::{Autoscaling, Canary, Deployment, ResolvedPin};
 use planner::environment::{Drift, Environment, RemovalLimits};
 use planner::gates::{Gates, OnFault, PromotionOrder, Tolerance};
@@ -86,6 +87,21 @@ fn window() -> Window {
         schedule: text.try_into().unwrap(),
         duration: "62h".parse().unwrap(),
         reason: Some("weekend".to_owned()),
+    }
+}
+
+fn commits() -> CommitPolicy {
+    let keys = |name: &str| KeyFiles {
+        allowed_signers: Some(format!("{name}.signers")),
+        keyring: Some(format!("/etc/{name}.gpg")),
+    };
+    CommitPolicy {
+        verify: Verify::Require,
+        signers: keys("people"),
+        forge: Some(Forge {
+            keys: keys("forge"),
+            squash: Squash::Allow,
+        }),
     }
 }
 
@@ -283,6 +299,7 @@ fn objects_read_back_as_what_was_written() {
         let environment = Environment {
             name: dev(),
             target,
+            commits: registry_path.as_ref().map(|_| commits()).unwrap_or_default(),
             drift,
             suspend: registry_path.clone(),
             windows: registry_path.iter().map(|_| window()).collect(),

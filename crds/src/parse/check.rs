@@ -454,6 +454,9 @@ impl Walk {
             (Some(hint), _) => hint.to_owned(),
             (None, Some(near)) => format!("did you mean `{near}`?"),
             (None, None) if allowed.len() == 1 => format!("write `{all}`"),
+            (None, None) if matches!(node.value, Value::Bool(false)) && allowed.contains(&"Off") => {
+                "write \"Off\", in quotes: without, YAML reads it as false".to_owned()
+            }
             (None, None) => "write one of these".to_owned(),
         };
         self.fault(node.position, field, message, hint);

@@ -165,7 +165,7 @@ fn descriptions_say_what_is_accepted() {
 /// Asks the API server's regular expressions what the parser asks the types.
 #[test]
 fn patterns_and_types_accept_the_same_texts() {
-    use crate::wire::{DIGEST, NAME, PATH, REVISION, SHA256, VERSION, matches};
+    use crate::wire::{DIGEST, KEY_FILE, NAME, PATH, REVISION, SHA256, VERSION, matches};
     let hex = |digit: &str, length: usize| digit.repeat(length);
     let texts = [
         "",
@@ -177,6 +177,15 @@ fn patterns_and_types_accept_the_same_texts() {
         "A",
         "a.b",
         "a/b",
+        "a/",
+        "a//b",
+        "/",
+        "/a/.b/..c",
+        ".",
+        "./a",
+        "a/..",
+        "a/../b",
+        "...",
         "a\\b",
         "a\u{7f}",
         "a\u{85}",
@@ -210,7 +219,7 @@ fn patterns_and_types_accept_the_same_texts() {
         format!("sha256:{}", hex("F", 64)),
         format!("{}\n", hex("a", 64)),
     ];
-    for pattern in [NAME, VERSION, DIGEST, SHA256, REVISION, PATH] {
+    for pattern in [NAME, VERSION, DIGEST, SHA256, REVISION, PATH, KEY_FILE] {
         let length = if pattern == NAME { 40 } else { 80 };
         let rule = format!("self.size() <= {length} && self.matches(r'{pattern}')");
         let schema = serde_json::json!({ "type": "string", "x-kubernetes-validations": [{ "rule": rule }] });

@@ -200,6 +200,7 @@ pub(crate) fn environment() -> Environment {
     Environment {
         name: "dev".parse().unwrap(),
         target: Target::Standalone,
+        commits: planner::commits::CommitPolicy::default(),
         drift: Drift::Correct,
         suspend: None,
         registry_path: None,

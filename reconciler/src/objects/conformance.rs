@@ -28,6 +28,7 @@ fn environment() -> Environment {
     Environment {
         name: "dev".parse().expect("a name"),
         target: Target::Standalone,
+        commits: planner::commits::CommitPolicy::default(),
         drift: Drift::Correct,
         suspend: None,
         registry_path: None,

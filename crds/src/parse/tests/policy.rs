@@ -16,6 +16,68 @@ spec: {{ target: Standalone, {policy} }}
 }
 
 #[test]
+fn signatures_of_commits_say_what_is_wrong_with_them() {
+    check(
+        &environment(
+            "commits: { verify: Require, allowedSigners: .keys/signers, keyring: /etc/keys.gpg, forge: { keyring: a..b, squash: Allow } }",
+        ),
+        expect![[r#"
+            environments/dev/wine.yaml:1:1: MLEnvironment/dev
+        "#]],
+    );
+    check(
+        &environment("commits: { verify: \"Off\" }"),
+        expect![[r#"
+        environments/dev/wine.yaml:1:1: MLEnvironment/dev
+    "#]],
+    );
+    check(
+        &environment("commits: { verify: Off }"),
+        expect![[r#"
+        environments/dev/wine.yaml:4:48: InvalidManifest: MLEnvironment/dev: spec.commits.verify: the boolean false is not one of Off, Warn, Require
+          hint: write "Off", in quotes: without, YAML reads it as false
+    "#]],
+    );
+    check(
+        &environment("commits: { allowedSigners: signers }"),
+        expect![[r#"
+        environments/dev/wine.yaml:4:29: InvalidManifest: MLEnvironment/dev: spec.commits: `verify` is missing
+          hint: add `verify:` with one of Off, Warn, Require
+    "#]],
+    );
+    check(
+        &environment("commits: { verify: Warn }"),
+        expect![[r#"
+        environments/dev/wine.yaml:4:48: InvalidManifest: MLEnvironment/dev: spec.commits.verify: no file says who may sign
+          hint: write `allowedSigners` (SSH keys) or `keyring` (OpenPGP keys), or `verify: Off`
+    "#]],
+    );
+    check(
+        &environment("commits: { verify: Require, keyring: k, forge: { squash: Allow } }"),
+        expect![[r#"
+            environments/dev/wine.yaml:4:69: InvalidManifest: MLEnvironment/dev: spec.commits.forge: no file has the forge's keys
+              hint: write `keyring` (GitHub signs with OpenPGP) or `allowedSigners`, or remove `forge`
+        "#]],
+    );
+    for path in [
+        "../signers",
+        "keys/../../signers",
+        "./signers",
+        "keys//signers",
+        "/etc/./signers",
+        "keys/",
+    ] {
+        let manifest = environment(&format!("commits: {{ verify: Require, allowedSigners: {path} }}"));
+        let found = super::parse_file(super::PATH, manifest.as_bytes()).findings;
+        let [finding] = found.as_slice() else {
+            panic!("{path}: {found:?}");
+        };
+        let expected = "is not the path of a file, absolute or below the environment's folder";
+        assert!(finding.message.contains(expected), "{finding}");
+    }
+}
+
+#[test]
 fn windows_and_gates_say_what_is_wrong_with_them() {
     let windows = |windows: &str| environment(&format!("windows: [{windows}]"));
     check(

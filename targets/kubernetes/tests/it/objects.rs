@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use http::Method;
 use kubernetes::objects::{MANAGER, Objects};
+use planner::commits::CommitPolicy;
 use planner::deployment::{Deployment, ResolvedPin, STABLE_REPLICAS};
 use planner::environment::{Drift, Environment, RemovalLimits, Target};
 use planner::finding::{Disposition, Reason};
@@ -60,6 +61,7 @@ fn policy(namespace: &Namespace, drift: Drift) -> Object {
         target: Target::Kubernetes {
             namespace: namespace.name().to_owned(),
         },
+        commits: CommitPolicy::default(),
         drift,
         suspend: None,
         registry_path: None,

@@ -22,6 +22,7 @@ fn environment(namespace: &Namespace, round: usize) -> Object {
         target: Target::Kubernetes {
             namespace: namespace.name().to_owned(),
         },
+        commits: planner::commits::CommitPolicy::default(),
         drift: Drift::Correct,
         suspend: Some(format!("round {round}")),
         registry_path: None,
