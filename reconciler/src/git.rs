@@ -17,6 +17,7 @@ mod entries;
 mod fetch;
 mod manifests;
 mod repository;
+mod signed;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -168,6 +169,25 @@ fn answer_from(opened: &Opened, request: Request, output: &mut Output) -> Result
         Request::Folders { commit, path } => done(output, &opened.folders(commit, &path)?),
         Request::Time { commit } => done(output, &opened.commit(commit)?.time().seconds()),
         Request::Trailer { commit, name } => done(output, &opened.trailer(commit, &name)?),
+        Request::SignedRange {
+            base,
+            head,
+            folder,
+            trailer,
+        } => {
+            let looked = signed::Looked::new(opened, &folder, &trailer);
+            let range = looked.range(base, head, output)?;
+            done(output, &range)
+        }
+        Request::SignedLatest {
+            head,
+            folder,
+            trailer,
+        } => done(
+            output,
+            &signed::Looked::new(opened, &folder, &trailer).latest(head)?,
+        ),
+        Request::Remerged { commit, folder } => done(output, &signed::is_remerged(opened, commit, &folder)?),
         Request::Difference { path, old, new } => {
             done(output, &difference::difference(opened, &path, old, new)?)
         }

@@ -27,6 +27,7 @@ pub mod preview;
 mod report;
 pub mod resolve;
 pub mod runs;
+pub mod signatures;
 pub mod source;
 mod standing;
 mod start;

@@ -17,6 +17,7 @@ mod history;
 pub(crate) mod protocol;
 pub mod remote;
 mod session;
+mod signed;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -37,7 +38,7 @@ pub use hash::{GitHash, NoHash};
 pub use history::{Changed, Remembered};
 pub(crate) use history::{Documents, History, Line, Of, Questions, Walked};
 pub use protocol::{Cause, Immovable};
-pub(crate) use protocol::{Changes, ManifestFile, ManifestPart, Step, WalkEnd};
+pub(crate) use protocol::{Changes, ManifestFile, ManifestPart, Range, SignatureText, Signed, Step, WalkEnd};
 use protocol::{Newest, Request, Wanted};
 use remote::{Fetcher, Remote};
 pub use session::FETCHING;

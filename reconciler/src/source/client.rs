@@ -309,6 +309,9 @@ fn what(request: &Request) -> String {
         | Request::Time { commit }
         | Request::Trailer { commit, .. }
         | Request::Steps { head: commit, .. }
+        | Request::SignedRange { head: commit, .. }
+        | Request::SignedLatest { head: commit, .. }
+        | Request::Remerged { commit, .. }
         | Request::Fork { head: commit, .. }
         | Request::Walk { from: commit, .. } => format!("the history of {}", &commit.to_string()[..10]),
         Request::Uncommitted { folder: path }
@@ -345,6 +348,9 @@ fn patience(request: &Request) -> Patience {
         | Request::UncommittedFiles
         | Request::Difference { .. }
         | Request::Steps { .. }
+        | Request::SignedRange { .. }
+        | Request::SignedLatest { .. }
+        | Request::Remerged { .. }
         | Request::Fork { .. }
         | Request::Walk { .. }
         | Request::DataFiles { .. }

@@ -53,6 +53,22 @@ pub(crate) enum Request {
     Time { commit: GitHash },
     /// Reads a trailer of a commit's message, the last of its name. → `Option<String>`
     Trailer { commit: GitHash, name: String },
+    /// Reads the commits that a commit contains and another one does not, as far as they touch a folder or have a
+    /// trailer of this name. → the JSON of a [`Signed`] for each, and a `Part` without content now and then; [`Range`]
+    SignedRange {
+        base: GitHash,
+        head: GitHash,
+        folder: String,
+        trailer: String,
+    },
+    /// Finds the newest commit down from one, along first parents, that touches a folder. → `Option<`[`Signed`]`>`
+    SignedLatest {
+        head: GitHash,
+        folder: String,
+        trailer: String,
+    },
+    /// Says whether a merge says of a folder what merging its parents anew does. → `bool`
+    Remerged { commit: GitHash, folder: String },
     /// Walks a folder against an older state of it. → [`Differing`]
     Difference {
         path: String,
@@ -248,6 +264,48 @@ pub(crate) enum Refusal {
     Submodule,
     /// A mode of no kind that Git knows.
     Mode(u32),
+}
+
+/// A commit, with what somebody may have signed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Signed {
+    pub(crate) commit: GitHash,
+    pub(crate) parents: Vec<GitHash>,
+    /// A name and an address.
+    pub(crate) author: String,
+    /// The address of who committed.
+    pub(crate) committer: String,
+    pub(crate) signature: SignatureText,
+    /// Whether it is not, of the folder, what each of its parents is.
+    pub(crate) touches: bool,
+    /// What its trailers say.
+    pub(crate) trailers: Vec<String>,
+}
+
+/// What a commit has of a signature.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum SignatureText {
+    None,
+    /// As it stands in the commit, and what was signed.
+    Text {
+        signature: String,
+        payload: Vec<u8>,
+    },
+    /// It is not one that can be read: why.
+    Unreadable(String),
+}
+
+/// What lies between two commits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Range {
+    /// The older one is contained in the newer one: every commit between them was looked at.
+    Whole,
+    /// It is not: the branch was forced. What the newer one has for itself was looked at.
+    Forced,
+    /// The older one is not there.
+    NoBase,
+    /// There are more commits than are looked at.
+    TooMany,
 }
 
 /// What is read of one file.
