@@ -259,6 +259,12 @@ fn environment(before: &Environment, after: &Environment, intents: &mut Vec<Inte
             shown(&after.registry_path)
         ));
     }
+    if before.commits != after.commits {
+        say(format!(
+            "signatures of commits: {} -> {}, from the next commit on",
+            before.commits, after.commits
+        ));
+    }
     if before.windows != after.windows {
         let shown = |windows: &[Window]| match windows {
             [] => "none".to_owned(),

@@ -4,7 +4,9 @@
 //! or because something is tried again. It may be cut anywhere; the next one converges. The branch is resolved anew on
 //! each pass, so a newer commit wins over any wait for an older one.
 
+mod admission;
 mod findings;
+mod head;
 mod histories;
 mod looking;
 mod outcome;
@@ -26,6 +28,7 @@ use planner::part::Part;
 use planner::plan::plan;
 use registry::{DatasetRoots, Observer, Store, StoreError};
 
+use self::admission::Admission;
 use self::policy::{Heard, policy_age};
 use crate::apply::{World, apply};
 use crate::awaited::awaited;
@@ -35,7 +38,7 @@ use crate::observe::{Decidable, Looks};
 use crate::policy::look;
 use crate::report::{Told, report};
 use crate::resolve::{DataDigests, Resolver, Touched};
-use crate::source::{Relation, Source, SourceError};
+use crate::source::{Source, SourceError};
 use crate::standing::Standing;
 use crate::view::View;
 use crate::zones::Zones;
@@ -68,6 +71,7 @@ pub struct Reconciler {
     zones: Zones,
     clock: Clock,
     retries: Retries,
+    admission: Admission,
     /// What a commit brought along of what is said of raises, until it counts.
     heard: Option<Heard>,
     /// When what a window holds is to be looked at again.
@@ -129,6 +133,7 @@ impl Reconciler {
             zones: Zones::default(),
             clock: Clock::default(),
             retries: Retries::default(),
+            admission: Admission::default(),
             heard: None,
             wake_at: None,
             of_commit: BTreeSet::new(),
@@ -211,10 +216,11 @@ impl Reconciler {
             return pass;
         }
         // Reads Git.
-        self.resolve(&mut pass, &mut scope);
+        self.resolve(&mut pass, &mut scope, now);
         let desired = self.resolver.resolution().desired.as_ref();
-        pass.attempted = desired
-            .map(|desired| desired.revision.clone())
+        let refused = self.admission.refused().cloned();
+        pass.attempted = refused
+            .or_else(|| desired.map(|desired| desired.revision.clone()))
             .or(self.resolved.clone());
         pass.suspended = desired.and_then(|desired| desired.environment.suspend.clone());
         // Reads the registry, some of it in turns.
@@ -264,17 +270,24 @@ impl Reconciler {
     }
 
     /// Resolves the branch's newest commit, and says which models it touches.
-    fn resolve(&mut self, pass: &mut Pass, scope: &mut Scope) {
+    fn resolve(&mut self, pass: &mut Pass, scope: &mut Scope, now: Timestamp) {
         let before = self.resolver.resolution().desired.as_ref().map(|desired| {
             let environment = &desired.environment;
             (environment.suspend.clone(), desired.completeness)
         });
         let mut of_commit = BTreeSet::new();
-        let resolved = self.resolve_head();
+        let was_refused = self.admission.refused().is_some();
+        let resolved = self.resolve_head(now);
+        if self.admission.refused().is_some() != was_refused {
+            // Whether they are what the newest commit says is another matter now.
+            scope.models.extend(self.view.links.models().cloned());
+        }
         let trouble = self.source.trouble().filter(|_| resolved.is_ok());
         self.unfetched = trouble.as_ref().map(unavailable);
         match resolved {
             Ok(None) => {
+                self.of_commit
+                    .retain(|finding| finding.reason != Reason::SourceUnavailable);
                 self.go_on(pass, scope);
                 return;
             }
@@ -305,53 +318,6 @@ impl Reconciler {
             let models = standing.flat_map(|id| self.view.links.models_of(id));
             scope.models.extend(models.cloned());
         }
-    }
-
-    /// Resolves the branch's newest commit anew if it moved, or was not understood at all; `None` where nothing is new.
-    fn resolve_head(&mut self) -> Result<Option<Touched>, SourceError> {
-        let mut head = self.source.head()?;
-        let is_known = self.resolved.as_ref() == Some(&head);
-        let is_unread = self
-            .of_commit
-            .iter()
-            .any(|finding| finding.reason == Reason::SourceUnavailable);
-        if is_known && !is_unread && self.resolver.resolution().desired.is_some() {
-            return Ok(None);
-        }
-        let last_good = self.view.observed.environment.as_ref();
-        if self.resolved.is_none() {
-            self.resolver.carry_on(&self.view.observed);
-        }
-        let mut resolve = |head: &Revision| {
-            let resolver = &mut self.resolver;
-            resolver.resolve(&self.source, head, &self.environment, last_good)
-        };
-        let touched = match resolve(&head) {
-            // A clone that was moved on meanwhile may have lost what it was moved on from, and nobody misses that.
-            Err(error) if error.is_of_objects() => {
-                let newer = self.source.newest_after(&head).ok_or(error)?;
-                let touched = resolve(&newer)?;
-                head = newer;
-                touched
-            }
-            resolved => resolved?,
-        };
-        let before = self
-            .resolved
-            .clone()
-            .or(self.view.report.applied_revision.clone());
-        if let Some(before) = before.filter(|before| *before != head) {
-            self.forced = match self.source.relation(&before, &head) {
-                Relation::Forced => {
-                    // Its finding tells a person.
-                    tracing::info!(from = %before, to = %head, "the branch was forced; it is followed");
-                    Some((before, head.clone()))
-                }
-                Relation::Same | Relation::Ahead => None,
-            };
-        }
-        self.resolved = Some(head);
-        Ok(Some(touched))
     }
 
     fn declare(&mut self, touched: Touched, scope: &mut Scope) {
@@ -495,6 +461,7 @@ impl Reconciler {
         }
         let mut ids = self.view.links.ids(model);
         desired.environment.suspend.is_some()
+            || self.admission.refused().is_some()
             || self.undone.contains_key(&Some(model.clone()))
             || !ids.any(|id| id.kind == Kind::Deployment && is_as_declared(id))
     }
@@ -545,6 +512,7 @@ impl Reconciler {
 
     /// Writes the environment's status, where anything is new.
     fn conclude(&mut self, pass: &mut Pass, now: Timestamp) {
+        pass.accepted = self.accepted();
         // What a person must mend is looked at again, too, but nothing is under way about it.
         let mut findings = self.undone.values().flatten();
         pass.is_cut_short |= findings.any(|finding| !finding.reason.stands());

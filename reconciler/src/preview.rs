@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use planner::Timestamp;
+use planner::commits::{Judgement, Verify};
 use planner::desired::{Declared, Desired};
+use planner::environment::Environment;
 use planner::finding::{Finding, Location, Reason};
 use planner::identity::plan_hash;
 use planner::names::{Digest, EnvironmentName, ModelName, ObjectName, Revision};
@@ -20,6 +22,7 @@ use crate::observe::Looks;
 use crate::pass::{Locate, moved_registry};
 use crate::policy::{OVERRIDE_TRAILER, look};
 use crate::resolve::{DataDigests, Resolution, Resolver};
+use crate::signatures::{Question, Seen, of_keys};
 use crate::source::{Follow, Remembered, Repository, Source, SourceError};
 use crate::view::View;
 use crate::zones::Zones;
@@ -88,6 +91,8 @@ pub struct Known {
     pub digests: DataDigests,
     /// The history of the branch that is followed.
     pub history: Option<Remembered>,
+    /// When commits were first seen.
+    pub seen: Seen,
 }
 
 impl Known {
@@ -303,7 +308,22 @@ pub fn against(
         .with_remembered(known.history.clone())
         .for_target(last_good.target.clone());
     let mut resolver = known.resolver(resolver);
-    resolver.resolve(&source, &revision, environment, Some(&last_good))?;
+    let report = &view.report;
+    let base = report
+        .accepted_revision
+        .clone()
+        .or(report.applied_revision.clone());
+    let base = base.as_ref();
+    let before = Followed {
+        source: &source,
+        environment,
+        last_good: &last_good,
+        base,
+    };
+    let judged = before.judge(&mut resolver, &revision, &mut known.seen.clone(), now)?;
+    // A commit that is not followed leaves what the one before it says.
+    let followed = base.filter(|_| judged.is_refused).unwrap_or(&revision);
+    resolver.resolve(&source, followed, environment, Some(&last_good))?;
     let Resolution { desired, findings } = resolver.into_resolution();
     let Some(desired) = desired else {
         return Err(PreviewError::NoEnvironment {
@@ -325,6 +345,10 @@ pub fn against(
     );
     let mut plan = plan(&decidable.desired, &decidable.observed, now);
     plan.findings.extend(findings);
+    plan.findings.extend(judged.findings);
+    let commits = &desired.environment.commits;
+    plan.findings
+        .extend(of_keys(&source, environment, commits, followed));
     let declared = locate(&desired.environment);
     plan.findings
         .extend(moved_registry(&desired.environment, &declared, &used));
@@ -336,6 +360,51 @@ pub fn against(
         unjudged: known.unjudged(&desired),
         suspended: desired.environment.suspend.clone(),
     })
+}
+
+/// What was followed so far.
+#[derive(Debug, Clone, Copy)]
+struct Followed<'a> {
+    source: &'a Source,
+    environment: &'a EnvironmentName,
+    last_good: &'a Environment,
+    base: Option<&'a Revision>,
+}
+
+impl Followed<'_> {
+    /// Judges a commit by who signed it as the next pass will: by what the commit says that was followed before.
+    fn judge(
+        self,
+        resolver: &mut Resolver,
+        head: &Revision,
+        seen: &mut Seen,
+        now: Timestamp,
+    ) -> Result<Judgement, SourceError> {
+        let Self {
+            source,
+            environment,
+            last_good,
+            base,
+        } = self;
+        let mut policy = last_good.commits.clone();
+        if let Some(base) = base.filter(|_| policy.verify != Verify::Off)
+            && resolver
+                .resolve(source, base, environment, Some(last_good))
+                .is_ok()
+            && let Some(desired) = &resolver.resolution().desired
+        {
+            policy.clone_from(&desired.environment.commits);
+        }
+        let question = Question {
+            source,
+            environment,
+            policy: &policy,
+            base,
+            head,
+            now,
+        };
+        question.answer(seen)
+    }
 }
 
 fn unreadable((model, error): (&ModelName, &StoreError)) -> Finding {
@@ -359,7 +428,7 @@ pub fn between(
     now: Timestamp,
 ) -> Result<Intents, PreviewError> {
     let source = Source::open_any(repository)?;
-    let desired = |text: &str, last_good: Option<&planner::environment::Environment>| {
+    let desired = |text: &str, last_good: Option<&Environment>| {
         let revision = source.find(text)?;
         let mut resolver = Resolver::without_history();
         resolver.resolve(&source, &revision, environment, last_good)?;
@@ -373,7 +442,19 @@ pub fn between(
         }
     };
     let (mut base, _findings) = desired(base, None)?;
-    let (head, findings) = desired(head, Some(&base.environment))?;
+    let (head, mut findings) = desired(head, Some(&base.environment))?;
+    let question = Question {
+        source: &source,
+        environment,
+        policy: &base.environment.commits,
+        base: Some(&base.revision),
+        head: &head.revision,
+        now,
+    };
+    let judged = question.answer(&mut Seen::default())?;
+    findings.extend(judged.findings);
+    let commits = &head.environment.commits;
+    findings.extend(of_keys(&source, environment, commits, &head.revision));
     Zones::default().read_windows(&mut base.environment);
     let overridden = source.trailer(&head.revision, OVERRIDE_TRAILER)?;
     let ground = Ground {

@@ -23,6 +23,7 @@ const NAMED_MAX: usize = 100;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Told {
     attempted: Option<Revision>,
+    accepted: Option<Revision>,
     suspended: Option<String>,
     is_cut_short: bool,
     doubt: Option<Doubt>,
@@ -35,6 +36,7 @@ impl Told {
     pub(crate) fn of(pass: &Pass, standing: &Standing, view: &View) -> Self {
         Self {
             attempted: pass.attempted.clone(),
+            accepted: pass.accepted.clone(),
             suspended: pass.suspended.clone(),
             is_cut_short: pass.is_cut_short,
             doubt: pass.doubt,
@@ -58,6 +60,7 @@ pub(crate) fn report(pass: &Pass, standing: &Standing, view: &View, now: Timesta
         .clone()
         .filter(|_| is_applied)
         .or_else(|| old.applied_revision.clone());
+    let accepted_revision = pass.accepted.clone();
     let mut history = old.history.clone();
     let done: Vec<_> = pass
         .applied
@@ -85,7 +88,7 @@ pub(crate) fn report(pass: &Pass, standing: &Standing, view: &View, now: Timesta
         conditions: conditions(pass, standing, &old.conditions, now),
         attempted_revision: pass.attempted.clone().or_else(|| old.attempted_revision.clone()),
         applied_revision,
-        accepted_revision: old.accepted_revision.clone(),
+        accepted_revision,
         findings: standing
             .findings()
             .take(NAMED_MAX)

@@ -222,6 +222,13 @@ impl Resolver {
         &self.resolution
     }
 
+    /// Forgets the last resolution: nothing is desired and nothing found, as before the first.
+    pub(crate) fn forget(&mut self) {
+        self.resolution = Resolution::default();
+        self.asked = None;
+        self.ground = None;
+    }
+
     /// Returns the last resolution and forgets all else.
     pub fn into_resolution(self) -> Resolution {
         self.resolution

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
+use planner::finding::Finding;
 use planner::plan::Action;
 use planner::shown::markdown;
 use reconciler::diff::Intents;
@@ -80,7 +81,7 @@ pub(crate) fn run(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
         say_intents(arguments.output, &intents)?;
         (
             !intents.intents.is_empty(),
-            !intents.is_complete || !intents.findings.is_empty() || intents.is_stopped(),
+            !intents.is_complete || stops(&intents.findings) || intents.is_stopped(),
         )
     } else {
         let follow = arguments.branch.follow();
@@ -90,7 +91,7 @@ pub(crate) fn run(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
         say_preview(arguments.output, &preview)?;
         (
             !preview.plan.actions.is_empty() || !preview.plan.held.is_empty(),
-            !preview.plan.findings.is_empty(),
+            stops(&preview.plan.findings),
         )
     };
     // What has a finding could not be computed, and that is never shown as no change.
@@ -99,6 +100,11 @@ pub(crate) fn run(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
         (false, true) => ExitCode::from(NO),
         (false, false) => ExitCode::SUCCESS,
     })
+}
+
+/// Says whether a finding is more than a report.
+fn stops<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> bool {
+    findings.into_iter().any(|finding| !finding.reason.is_report())
 }
 
 impl PlanArguments {

@@ -32,6 +32,7 @@ mod remote;
 mod routed;
 mod service;
 mod serving;
+mod signed;
 mod starting;
 mod stopped;
 mod terminal;

@@ -17,6 +17,7 @@ impl Reconciler {
         general.extend(self.beside.iter().cloned());
         general.extend(self.unseen.iter().cloned());
         general.extend(self.unfetched.iter().cloned());
+        general.extend(self.admission.findings().cloned());
         general.extend(self.undone.values().flatten().cloned());
         general.extend(self.unreadable());
         general

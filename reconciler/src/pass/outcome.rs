@@ -13,6 +13,8 @@ use crate::standing::AwaitedPin;
 pub struct Pass {
     /// The commit that it looked at; absent where the branch could not be read and never was.
     pub attempted: Option<Revision>,
+    /// The commit that was followed, where commits need signatures.
+    pub accepted: Option<Revision>,
     /// Why nothing was done, where the MLEnvironment is suspended.
     pub suspended: Option<String>,
     /// The hash of what the commit intends, where the pass did something.

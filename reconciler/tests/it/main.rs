@@ -11,5 +11,6 @@ mod reading;
 mod repository;
 mod requests;
 mod resolving;
+mod signed;
 mod stepping;
 mod versions;

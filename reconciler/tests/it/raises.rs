@@ -39,7 +39,7 @@ fn under(policy: &str) -> World {
 
 impl World {
     /// What the object of `m` serves: stable, canary and weight.
-    fn serves(&self) -> String {
+    pub(crate) fn serves(&self) -> String {
         let objects = self.target.observe(None).unwrap().objects;
         let shown = objects.into_iter().find_map(|object| match object {
             ObservedObject::Deployment(_, found) => {

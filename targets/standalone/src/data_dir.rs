@@ -27,6 +27,7 @@ use std::time::SystemTime;
 
 use planner::names::Digest;
 use planner::object::Kind;
+use reconciler::signatures::Seen;
 use reconciler::source::Remembered;
 use registry::files::Dir;
 use registry::{DatasetRoots, StoreError};
@@ -54,6 +55,9 @@ const DATA_DIGESTS_BYTES_MAX: u64 = 64 << 20;
 const HISTORY: &str = "history.json";
 /// The largest memory of the branch's history that is read, in bytes: a hundred thousand manifests.
 const HISTORY_BYTES_MAX: u64 = 64 << 20;
+const SEEN: &str = "commits-seen.json";
+/// The largest memory of when commits were first seen that is read, in bytes.
+const SEEN_BYTES_MAX: u64 = 1 << 20;
 const REGISTRY_PATH: &str = "registry-path";
 const DATASET_ROOTS: &str = "dataset-roots.json";
 /// The largest of the small files that remember something, in bytes.
@@ -321,6 +325,24 @@ impl DataDir {
         let bytes = serde_json::to_vec(remembered)?;
         match folder(&self.path, &[GIT])? {
             Some(dir) => dir.replace_unsynced(HISTORY, &bytes).map_err(plain),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns when commits were first seen; nothing where that cannot be read.
+    pub(crate) fn seen(&self) -> Seen {
+        let path = self.path.join(GIT).join(SEEN);
+        let bytes = registry::files::read(&path, FILE, SEEN_BYTES_MAX).ok().flatten();
+        bytes
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            .unwrap_or_default()
+    }
+
+    /// Remembers when commits were first seen. What is lost counts from when it is seen again.
+    pub(crate) fn set_seen(&self, seen: &Seen) -> io::Result<()> {
+        let bytes = serde_json::to_vec(seen)?;
+        match folder(&self.path, &[GIT])? {
+            Some(dir) => dir.replace_unsynced(SEEN, &bytes).map_err(plain),
             None => Ok(()),
         }
     }

@@ -7,6 +7,7 @@ use planner::Timestamp;
 use planner::finding::Finding;
 use planner::names::Revision;
 use reconciler::resolve::DataDigests;
+use reconciler::signatures::Seen;
 use reconciler::{Beat, Pass, Reconciler};
 use registry::files::may_be_there;
 use registry::{Owner, Store};
@@ -40,6 +41,7 @@ pub(crate) struct Following {
     last: Option<Last>,
     /// What the data directory remembers of the repository's data files.
     remembered: Option<DataDigests>,
+    seen: Seen,
     memory: Memory,
     /// Whether the last pass left some of the history to read.
     was_walking: bool,
@@ -86,6 +88,7 @@ impl Following {
         wake: Wake,
         events: Events,
     ) -> Self {
+        let seen = reconciler.seen().clone();
         let memory = Memory {
             written: reconciler.walked_to(),
             ..Memory::default()
@@ -99,6 +102,7 @@ impl Following {
             events,
             last: None,
             remembered: None,
+            seen,
             memory,
             was_walking: false,
             checkout: None,
@@ -135,6 +139,7 @@ impl Following {
             self.slots.expect(model, awaited);
         }
         self.slots.expected();
+        self.remember_seen();
         if pass.is_touched {
             self.remember_data();
         }
@@ -237,6 +242,18 @@ impl Following {
             tracing::debug!(%error, "cannot remember the digests of data files; the next start computes them");
         }
         self.remembered = Some(digests.clone());
+    }
+
+    /// Remembers when commits were first seen: by that time their keys are judged.
+    fn remember_seen(&mut self) {
+        let seen = self.reconciler.seen();
+        if self.seen == *seen {
+            return;
+        }
+        if let Err(error) = self.objects.data_dir.set_seen(seen) {
+            tracing::warn!(%error, "cannot remember when commits were first seen; the next start sees them anew");
+        }
+        self.seen.clone_from(seen);
     }
 
     /// Remembers what is known of the branch's history where as many commits came since the last time, so that the next

@@ -65,6 +65,7 @@ pub fn preview(
         roots: roots.or_else(|| opened.dataset_roots()),
         digests: opened.data_digests(),
         history: opened.history(),
+        seen: opened.seen(),
     };
     Ok(against(
         repository,

@@ -285,7 +285,8 @@ impl Standalone {
         let mut reconciler = Reconciler::new(source, environment, objects.clone(), registry, locate)
             .for_target(Target::Standalone)
             .with_data(roots, digests)
-            .with_remembered(objects.data_dir.history());
+            .with_remembered(objects.data_dir.history())
+            .with_seen(objects.data_dir.seen());
         if is_registry_awaited {
             let admit = admission(reconciler.store().root(), &owner, Store::open_owned);
             operator = operator.awaiting_registry(admit.clone());

@@ -1,10 +1,12 @@
 //! What is remembered from one process to the next because finding it out takes time: facts about commits and their files.
+//! When a commit was first seen cannot be found out again, and counts from when it is seen again.
 
 use std::path::{Path, PathBuf};
 
 use planner::names::Revision;
 use reconciler::Reconciler;
 use reconciler::resolve::DataDigests;
+use reconciler::signatures::Seen;
 use reconciler::source::Remembered;
 use registry::files::{Dir, read};
 use serde::Serialize;
@@ -13,16 +15,18 @@ use serde::de::DeserializeOwned;
 /// The names of the files.
 const DATA_DIGESTS: &str = "data-digests.json";
 const HISTORY: &str = "history.json";
+const SEEN: &str = "commits-seen.json";
 /// The most that is read back, in bytes.
 const BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// How many commits the folder may know less of than a running process.
 const COMMITS_UNREMEMBERED: usize = 200;
 
-/// A folder of remembered facts. Losing it costs time alone, so nothing of it stops anything.
+/// A folder of remembered facts. Nothing of it stops anything where it is lost.
 #[derive(Debug)]
 pub(super) struct Memory {
     folder: PathBuf,
     digests: DataDigests,
+    first_seen: Seen,
     /// The commit down from which the history was last written, and how many were seen since.
     written: Option<Revision>,
     seen: Option<Revision>,
@@ -34,6 +38,7 @@ impl Memory {
         Self {
             folder: folder.to_owned(),
             digests: read_back(folder, DATA_DIGESTS).unwrap_or_default(),
+            first_seen: read_back(folder, SEEN).unwrap_or_default(),
             written: None,
             seen: None,
             unwritten: 0,
@@ -42,6 +47,10 @@ impl Memory {
 
     pub(super) fn data_digests(&self) -> DataDigests {
         self.digests.clone()
+    }
+
+    pub(super) fn first_seen(&self) -> Seen {
+        self.first_seen.clone()
     }
 
     pub(super) fn history(&self) -> Option<Remembered> {
@@ -54,6 +63,11 @@ impl Memory {
         if self.digests != *digests {
             self.digests.clone_from(digests);
             self.write(DATA_DIGESTS, digests);
+        }
+        let seen = reconciler.seen();
+        if self.first_seen != *seen {
+            self.first_seen.clone_from(seen);
+            self.write(SEEN, seen);
         }
         let head = reconciler.walked_to();
         if self.seen != head {

@@ -90,6 +90,7 @@ pub(super) fn open(
         .for_target(target)
         .with_data(options.dataset_roots, memory.data_digests())
         .with_remembered(memory.history())
+        .with_seen(memory.first_seen())
         .looking_within(TURNS);
     if is_awaited {
         let admit = admission(reconciler.store().root(), &owner, move |root, owner| {
