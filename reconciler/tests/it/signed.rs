@@ -444,6 +444,41 @@ fn a_branch_that_is_forced_is_followed_to_what_was_signed() {
     assert_eq!(world.serves(), V1);
 }
 
+/// The keys of the repository are gone with it; those of the machine are not.
+#[test]
+fn where_the_last_followed_commit_is_gone_keys_of_the_machine_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("signers");
+    std::fs::write(&path, ANN.line("")).unwrap();
+    let of_machine = path.display().to_string();
+    for (keys, seal, is_restarted, expected) in [
+        ("signers", Seal::By(ANN), false, "is gone, and with it the keys"),
+        ("signers", Seal::By(ANN), true, "is gone, and with it the keys"),
+        (of_machine.as_str(), Seal::Unsigned, true, "it is not signed"),
+        (of_machine.as_str(), Seal::By(ANN), false, ""),
+        (of_machine.as_str(), Seal::By(ANN), true, ""),
+    ] {
+        let mut world = under(&format!("verify: Require, allowedSigners: {keys}"), &ANN.line(""));
+        let base = world.applied();
+        world.repo.write("environments/dev/m.yaml", &raised());
+        world.repo.commit_on("anew", &[]);
+        let head = world.repo.seal(seal);
+        let (start, rest) = base.as_str().split_at(2);
+        let object = world.repo.path().join(format!(".git/objects/{start}/{rest}"));
+        std::fs::remove_file(object).unwrap();
+        if is_restarted {
+            world.restart();
+        }
+        world.pass();
+        let said = world.findings();
+        assert_eq!(said.contains("CommitRefused"), !expected.is_empty(), "{said}");
+        assert!(said.contains(expected), "{said}");
+        assert_eq!(world.serves() == V1, !expected.is_empty(), "{keys} {seal:?}");
+        let report = world.target.last_report().unwrap();
+        assert_eq!(report.attempted_revision, Some(head));
+    }
+}
+
 #[test]
 fn keys_count_as_of_when_a_commit_was_first_seen() {
     let until = |time: &str| ANN.line(&format!("valid-before=\"{time}\""));
