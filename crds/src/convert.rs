@@ -14,6 +14,7 @@ mod training;
 
 use planner::commits::CommitPolicy;
 use planner::deployment::{Autoscaling, Canary, DeclaredDeployment, Pin};
+use planner::endpoint::Endpoint;
 use planner::environment::{self, Drift, Environment, RemovalLimits};
 use planner::gates::PromotionOrder;
 use planner::names::{EnvironmentName, Malformed, ObjectName};
@@ -99,6 +100,12 @@ pub fn environment(environment: &MLEnvironment) -> Result<Environment, Vec<Probl
     if let Some(path) = &registry_path {
         dataset::path(path, &dataset::REGISTRY, "spec.registry").map_err(|problem| vec![problem])?;
     }
+    let upstream = registry.as_ref().and_then(|registry| {
+        Some(Endpoint {
+            url: registry.upstream.clone()?,
+            key_file: registry.key_file.clone(),
+        })
+    });
     Ok(Environment {
         name,
         target: self::target(*target, namespace.as_deref())?,
@@ -126,6 +133,7 @@ pub fn environment(environment: &MLEnvironment) -> Result<Environment, Vec<Probl
             .map(|promotion| policy::promotion(promotion, &environment.metadata))
             .transpose()
             .map_err(|problem| vec![problem])?,
+        upstream,
     })
 }
 
@@ -156,6 +164,7 @@ pub(crate) fn environment_spec(environment: &Environment) -> MLEnvironmentSpec {
         windows,
         gates,
         promotion,
+        upstream,
     } = environment;
     let (target, namespace) = match target {
         environment::Target::Standalone => (Target::Standalone, None),
@@ -171,9 +180,11 @@ pub(crate) fn environment_spec(environment: &Environment) -> MLEnvironmentSpec {
             Drift::Off => DriftPolicy::Off,
         },
         suspend: suspend.clone(),
-        registry: registry_path
-            .clone()
-            .map(|path| RegistrySpec { path: Some(path) }),
+        registry: (registry_path.is_some() || upstream.is_some()).then(|| RegistrySpec {
+            path: registry_path.clone(),
+            upstream: upstream.as_ref().map(|upstream| upstream.url.clone()),
+            key_file: upstream.as_ref().and_then(|upstream| upstream.key_file.clone()),
+        }),
         removal: RemovalSpec {
             max_count: *max_count,
             max_percent: *max_percent,
@@ -183,9 +194,11 @@ pub(crate) fn environment_spec(environment: &Environment) -> MLEnvironmentSpec {
         gates: gates.as_ref().map(GatesSpec::from),
         promotion: promotion
             .as_ref()
-            .map(|PromotionOrder { from, soak }| PromotionSpec {
+            .map(|PromotionOrder { from, soak, status }| PromotionSpec {
                 from: from.clone(),
                 soak: *soak,
+                status: status.as_ref().map(|status| status.url.clone()),
+                key_file: status.as_ref().and_then(|status| status.key_file.clone()),
             }),
     }
 }

@@ -5,6 +5,7 @@
 )]
 
 use kube::{CustomResource, KubeSchema};
+use planner::endpoint::Url;
 use planner::names::Revision;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -114,12 +115,27 @@ pub enum DriftPolicy {
 /// Where model versions are kept.
 #[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = rules::REGISTRY_PARTS.rule(), validation = rules::REGISTRY_KIND.rule())]
+#[x_kube(
+    validation = rules::REGISTRY_PARTS.rule(),
+    validation = rules::REGISTRY_KIND.rule(),
+    validation = rules::KEY_OF_UPSTREAM.rule()
+)]
 pub struct RegistrySpec {
     /// The store's folder. Relative: below the data directory. Absent: `registry` there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024), regex(pattern = wire::PATH), title = wire::PATH_WORDS)]
     pub path: Option<String>,
+
+    /// The control plane of another environment, from whose registry a version is imported that is pinned with its digest
+    /// and is not in this one. Absent: nothing is imported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(max = 512), regex(pattern = wire::URL), title = wire::URL_WORDS)]
+    pub upstream: Option<Url>,
+
+    /// The file with the key for that control plane, below a `--key-root` of the process. Absent: it asks for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024), regex(pattern = wire::FILE), title = wire::FILE_WORDS)]
+    pub key_file: Option<String>,
 }
 
 /// How many models one commit may stop to serve, however they go. One is always within the limits, with its jobs.

@@ -1,5 +1,11 @@
 //! What an MLEnvironment says of raises: when they may come, and what is demanded of them.
+#![expect(
+    unreachable_pub,
+    reason = "the derive repeats a struct that carries rules in a scope of its own"
+)]
 
+use kube::KubeSchema;
+use planner::endpoint::Url;
 use planner::gates;
 use planner::names::EnvironmentName;
 use planner::span::Span;
@@ -7,7 +13,7 @@ use planner::window;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::wire;
+use crate::{rules, wire};
 
 /// A time in which commits may raise what a version is exposed to, or may not.
 #[derive(JsonSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,17 +103,29 @@ impl Default for GatesSpec {
 }
 
 /// Through which environment versions come before this one.
-#[derive(JsonSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = rules::KEY_OF_STATUS.rule())]
 pub struct PromotionSpec {
     /// The environment of this repository whose stable a version must be, by digest, before it gets requests here.
     #[schemars(with = "String", length(max = 40), regex(pattern = wire::NAME), title = wire::NAME_WORDS)]
     pub from: EnvironmentName,
 
-    /// For how long it must have been, by the times of the commits. Absent: not at all.
+    /// For how long it must have been. Absent: not at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", length(max = 8), regex(pattern = wire::SPAN), title = wire::SPAN_WORDS)]
     pub soak: Option<Span>,
+
+    /// The control plane of that environment, which is asked besides since when the version serves there as stable. Absent:
+    /// the times of the commits alone count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(max = 512), regex(pattern = wire::URL), title = wire::URL_WORDS)]
+    pub status: Option<Url>,
+
+    /// The file with the key for that control plane, below a `--key-root` of the process. Absent: it asks for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024), regex(pattern = wire::FILE), title = wire::FILE_WORDS)]
+    pub key_file: Option<String>,
 }
 
 /// How a version's metric must compare with that of the present stable.

@@ -213,6 +213,18 @@ rules! {
         message: "in a cluster there is no data directory that a path could begin at",
         hint: "write the absolute path of the mounted volume, or remove it for /shared-models",
     }
+    KEY_OF_UPSTREAM {
+        cel: "!has(self.keyFile) || has(self.upstream)",
+        field: ".keyFile",
+        message: "a key is one for a control plane",
+        hint: "add `upstream:` with the control plane's URL, or remove `keyFile`",
+    }
+    KEY_OF_STATUS {
+        cel: "!has(self.keyFile) || has(self.status)",
+        field: ".keyFile",
+        message: "a key is one for a control plane",
+        hint: "add `status:` with the control plane's URL, or remove `keyFile`",
+    }
     ONE_FIT {
         cel: "has(self.algorithm) != has(self.container)",
         field: "",

@@ -3,6 +3,7 @@
 //! Each constant pair is what a field's `#[schemars(…)]` names. The pattern is what an API server can check; the
 //! type's own parser has the last word.
 
+use planner::endpoint::Url;
 use planner::names::{Digest, ModelName, Revision, Version};
 use schemars::{Schema, SchemaGenerator, json_schema};
 
@@ -60,6 +61,15 @@ pub(crate) const PATH_WORDS: &str = "a path without backslash and control charac
 pub(crate) const KEY_FILE: &str = r"^/?([^/.\\\p{Cc}]|\.[^/.\\\p{Cc}]|\.\.[^/\\\p{Cc}])[^/\\\p{Cc}]*(/([^/.\\\p{Cc}]|\.[^/.\\\p{Cc}]|\.\.[^/\\\p{Cc}])[^/\\\p{Cc}]*)*$";
 /// The same in words.
 pub(crate) const KEY_FILE_WORDS: &str = "the path of a file, absolute or below the environment's folder, without '.' and '..' parts, backslash and control characters";
+/// What an absolute path looks like, as far as its characters go.
+pub(crate) const FILE: &str = r"^/[^\\\p{Cc}]+$";
+/// An absolute path in words.
+pub(crate) const FILE_WORDS: &str = "the absolute path of a file, without backslash and control characters";
+
+/// What a control plane's URL looks like, as far as its characters go.
+pub(crate) const URL: &str = "^https?://[-A-Za-z0-9._~:/]+$|^https?://\\[[0-9a-f:.]+\\][-A-Za-z0-9._~:/]*$";
+/// A control plane's URL in words.
+pub(crate) const URL_WORDS: &str = "a control plane's URL: https://HOST[:PORT][/PREFIX], without user, query or fragment; http:// on loopback only";
 
 /// What one part of a domain looks like, a namespace's name for one.
 pub(crate) const LABEL: &str = "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$";
@@ -150,6 +160,8 @@ pub(crate) fn matches(pattern: &str, text: &str) -> bool {
             let mut parts = text.strip_prefix('/').unwrap_or(text).split('/');
             parts.all(|part| !matches!(part, "" | "." | "..")) && matches(PATH, text)
         }
+        FILE => text.len() > 1 && text.starts_with('/') && !text.chars().any(|c| c.is_control() || c == '\\'),
+        URL => text.parse::<Url>().is_ok(),
         PATH => !text.is_empty() && !text.chars().any(|c| c.is_control() || c == '\\'),
         _ => true,
     }

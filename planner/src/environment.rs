@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::commits::CommitPolicy;
+use crate::endpoint::Endpoint;
 use crate::gates::{Gates, PromotionOrder};
 use crate::names::{EnvironmentName, Revision};
 use crate::window::Window;
@@ -36,6 +37,9 @@ pub struct Environment {
     /// Through which environment versions come before this one; absent: through none.
     #[serde(default)]
     pub promotion: Option<PromotionOrder>,
+    /// The control plane from whose registry pinned versions are imported that this one lacks; absent: from none.
+    #[serde(default)]
+    pub upstream: Option<Endpoint>,
 }
 
 impl Environment {

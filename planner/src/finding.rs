@@ -38,6 +38,10 @@ pub enum Reason {
     ArtifactChanged,
     /// A pinned version does not exist and no training job makes it: there is none, it failed or it is suspended.
     VersionMissing,
+    /// A pinned version cannot be imported from the environment that has it until a person acts. It is tried again.
+    ImportFailed,
+    /// The environment that pinned versions are imported from does not answer, or not now. It is asked again.
+    UpstreamUnavailable,
     /// A fixed version exists, trained from other inputs.
     VersionHasOtherInputs,
     /// A commit removes more than the environment allows.
@@ -104,6 +108,8 @@ impl Reason {
             | Self::DigestMismatch
             | Self::ArtifactChanged
             | Self::VersionMissing
+            | Self::ImportFailed
+            | Self::UpstreamUnavailable
             | Self::VersionHasOtherInputs
             | Self::RemovalRefused
             | Self::WeightStepTooLarge

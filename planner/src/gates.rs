@@ -14,6 +14,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
+use crate::endpoint::Endpoint;
 use crate::finding::Reason;
 use crate::names::{Digest, EnvironmentName, Malformed, Track, Version, Weight};
 use crate::signature::Signature;
@@ -94,6 +95,9 @@ pub struct PromotionOrder {
     pub from: EnvironmentName,
     /// For how long it must have been; absent: not at all.
     pub soak: Option<Span>,
+    /// The control plane that says since when it serves there; absent: Git alone says since when it is declared.
+    #[serde(default)]
+    pub status: Option<Endpoint>,
 }
 
 /// What the environment before says of a version.
@@ -105,6 +109,24 @@ pub enum Promoted {
     Not(String),
     /// Nobody can say: why.
     Unknown(String),
+    /// Its control plane is being asked.
+    Asked,
+}
+
+impl Promoted {
+    /// Returns what Git and the environment's own control plane say together: both must agree, as far as both know.
+    #[must_use]
+    pub fn and(self, served: Self) -> Self {
+        match (self, served) {
+            (Self::Not(what), _) | (_, Self::Not(what)) => Self::Not(what),
+            (Self::Asked, _) | (_, Self::Asked) => Self::Asked,
+            (Self::Since(declared), Self::Since(served)) => Self::Since(declared.max(served)),
+            (Self::Since(since), Self::Unknown(_)) | (Self::Unknown(_), Self::Since(since)) => {
+                Self::Since(since)
+            }
+            (Self::Unknown(git), Self::Unknown(status)) => Self::Unknown(format!("{git}, and {status}")),
+        }
+    }
 }
 
 /// How much worse a metric may be, in percent of what it is compared with: 0 to 100, in steps of a thousandth.

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::deployment::{DeclaredDeployment, Pin};
 use crate::desired::Desired;
+use crate::endpoint::Endpoint;
 use crate::environment::{Drift, Environment, Target};
 use crate::gates::{Gates, PromotionOrder};
 use crate::names::{Digest, ModelName};
@@ -94,9 +95,15 @@ impl PlanHash {
         if let Some(gates) = &environment.gates {
             document["gates"] = self::gates(gates);
         }
-        if let Some(PromotionOrder { from, soak }) = &environment.promotion {
+        if let Some(PromotionOrder { from, soak, status }) = &environment.promotion {
             let soak = soak.map(|soak| soak.to_string());
             document["promotion"] = json!({ "from": from.as_str(), "soak": soak });
+            if let Some(status) = status {
+                document["promotion"]["status"] = endpoint(status);
+            }
+        }
+        if let Some(upstream) = &environment.upstream {
+            document["upstream"] = endpoint(upstream);
         }
         let mut text = String::new();
         write_canonical(&document, &mut text);
@@ -120,6 +127,11 @@ impl Leaf {
             Digest::of(lines.collect::<String>().as_bytes())
         })
     }
+}
+
+/// Where the key lies is a matter of the machine.
+fn endpoint(Endpoint { url, key_file: _ }: &Endpoint) -> Value {
+    json!(url.as_str())
 }
 
 fn window(window: &Window) -> Value {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::deployment::ResolvedDeployment;
 use crate::environment::Environment;
 use crate::gates::Facts;
+use crate::imports::Import;
 use crate::names::{Digest, ModelName, ObjectName, Revision, Track, Version};
 use crate::rollout;
 use crate::runs;
@@ -30,6 +31,8 @@ pub struct Observed {
     pub elsewhere: usize,
     /// What gates ask of versions, for every model of which a pin changes.
     pub facts: BTreeMap<ModelName, Facts>,
+    /// The imports that were asked for and have not brought their version yet.
+    pub imports: BTreeMap<ModelName, BTreeMap<Version, Import>>,
     /// Whether what the environment says of raises counts for the commit at hand.
     pub policy: PolicyAge,
 }

@@ -193,6 +193,7 @@ impl Part {
             datasets: whole.datasets.clone(),
             elsewhere: objects - deployments.len(),
             facts: BTreeMap::new(),
+            imports: BTreeMap::new(),
             policy: whole.policy,
             deployments,
             trainings,

@@ -21,8 +21,10 @@ use serde::{Deserialize, Serialize};
 use crate::Timestamp;
 use crate::deployment::ResolvedPin;
 use crate::desired::Desired;
+use crate::endpoint::Url;
 use crate::environment::Environment;
 use crate::finding::Finding;
+use crate::imports::Wanted;
 use crate::names::{Digest, ModelName, ObjectName, Revision, Track, Version};
 use crate::observed::{DeploymentObject, Observed, ObservedAlias, PolicyAge, TrainingObject};
 use crate::window::Closed;
@@ -62,6 +64,8 @@ pub enum Action {
         /// The file's digest.
         sha256: Digest,
     },
+    /// Asks for a version of another environment's registry; it comes while other things go on.
+    Import(Box<Wanted>),
     /// Writes an MLTrainingJob object.
     PutTraining {
         /// Its name.
@@ -146,6 +150,17 @@ pub enum Waiting {
         /// The job that makes it.
         job: ObjectName,
     },
+    /// A pin's version is being imported.
+    ForImport {
+        /// The deployment that pins it.
+        deployment: ObjectName,
+        /// The track that waits.
+        track: Track,
+        /// The version.
+        version: Version,
+        /// Where it comes from.
+        from: Url,
+    },
     /// An alias follows as soon as its track is ready.
     ForTrack {
         /// The deployment.
@@ -190,6 +205,7 @@ impl Action {
             Self::StageDataset { job: name, .. } | Self::DeleteTraining { name } => {
                 observed.trainings.get(name).map(|found| &found.object.spec.model)
             }
+            Self::Import(wanted) => Some(&wanted.model),
             Self::PutTraining { object, .. } => Some(&object.spec.model),
             Self::PutDeployment { object, .. } => Some(&object.spec.model),
             Self::DeleteDeployment { model, .. }
@@ -246,6 +262,7 @@ impl Action {
             Self::PutDeployment { from: None, .. }
             | Self::PutEnvironment(_)
             | Self::StageDataset { .. }
+            | Self::Import(_)
             | Self::PutTraining { from: None, .. }
             | Self::MoveAlias { .. }
             | Self::RemoveAlias { .. }
@@ -260,9 +277,11 @@ impl Waiting {
     /// Says whether something that a commit declares is not written yet.
     pub const fn stops_commit(&self) -> bool {
         match self {
-            Self::ForVersion { .. } | Self::ForModel { .. } | Self::ForTime { .. } | Self::ToLeave { .. } => {
-                true
-            }
+            Self::ForVersion { .. }
+            | Self::ForImport { .. }
+            | Self::ForModel { .. }
+            | Self::ForTime { .. }
+            | Self::ToLeave { .. } => true,
             Self::ForTrack { .. } => false,
         }
     }
@@ -271,6 +290,7 @@ impl Waiting {
     pub fn deployment(&self) -> &ObjectName {
         match self {
             Self::ForVersion { deployment, .. }
+            | Self::ForImport { deployment, .. }
             | Self::ForTrack { deployment, .. }
             | Self::ForModel { deployment, .. }
             | Self::ForTime { deployment, .. }
@@ -325,6 +345,10 @@ fn unsuspended(desired: &Desired, observed: &Observed, now: Timestamp) -> Plan {
     let mut plan = Plan::default();
     plan.actions.extend(put_environment(&environment, observed));
     plan.actions.extend(trainings.actions);
+    let imports = deployments
+        .iter_mut()
+        .flat_map(|decided| decided.imports.drain(..));
+    plan.actions.extend(imports);
     plan.actions.extend(aborts::record(observed));
     plan.actions.extend(aliases.leaves);
     plan.actions.extend(moves.puts);

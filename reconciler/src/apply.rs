@@ -16,6 +16,7 @@ use registry::{Event, HistoryEntry, Store, StoreError};
 
 use crate::objects::{Object, ObjectStore, TargetError};
 use crate::source::{DataFileError, Source, SourceError};
+use crate::upstream::Imports;
 
 /// Who the registry's history names for what a pass does.
 const ACTOR: &str = "aurora";
@@ -94,11 +95,12 @@ impl ApplyError {
 }
 
 /// What actions are carried out on.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(crate) struct World<'a> {
     pub(crate) source: &'a Source,
     pub(crate) target: &'a dyn ObjectStore,
     pub(crate) store: &'a Store,
+    pub(crate) imports: &'a Imports,
 }
 
 /// How many objects are written at most before what became of them is noted.
@@ -186,6 +188,7 @@ fn carry_out(action: &Action, desired: &Desired, world: World<'_>, now: Timestam
         source,
         target,
         store,
+        imports,
     } = world;
     let entry = |event: Event, alias: Track| HistoryEntry {
         at: now,
@@ -208,6 +211,7 @@ fn carry_out(action: &Action, desired: &Desired, world: World<'_>, now: Timestam
         }
         Action::DeleteDeployment { name, .. } => target.delete(&ObjectId::deployment(name))?,
         Action::DeleteTraining { name } => target.delete(&ObjectId::training(name))?,
+        Action::Import(wanted) => imports.ask(wanted, store, now),
         Action::StageDataset { job, path, sha256 } => {
             let manifest = desired
                 .trainings

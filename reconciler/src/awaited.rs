@@ -53,6 +53,12 @@ fn in_training(desired: &Desired, waiting: &Waiting) -> Option<AwaitedPin> {
             track,
             version,
             job: _,
+        }
+        | Waiting::ForImport {
+            deployment,
+            track,
+            version,
+            from: _,
         } => Some(AwaitedPin {
             model: desired.deployments.get(deployment)?.spec.model.clone(),
             track: *track,

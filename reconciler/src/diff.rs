@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use planner::deployment::{Canary, DeclaredDeployment, Pin};
 use planner::desired::{Completeness, Desired};
+use planner::endpoint::Endpoint;
 use planner::environment::{Environment, Target};
 use planner::finding::Finding;
 use planner::gates::{Gates, PromotionOrder};
@@ -22,7 +23,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use exposure::exposures;
-pub use exposure::{Changed, Compared, Exposure, Ground, Metrics, Pair, Records};
+pub use exposure::{Changed, Compared, Exposure, Ground, Importing, Metrics, Pair, Records};
 
 /// One thing that a commit means to change.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -265,6 +266,15 @@ fn environment(before: &Environment, after: &Environment, intents: &mut Vec<Inte
             before.commits, after.commits
         ));
     }
+    if before.upstream != after.upstream {
+        let shown =
+            |upstream: &Option<Endpoint>| upstream.as_ref().map_or("none".to_owned(), Endpoint::to_string);
+        say(format!(
+            "versions that are not in the registry are imported from {} -> {}",
+            shown(&before.upstream),
+            shown(&after.upstream)
+        ));
+    }
     if before.windows != after.windows {
         let shown = |windows: &[Window]| match windows {
             [] => "none".to_owned(),
@@ -289,15 +299,16 @@ fn environment(before: &Environment, after: &Environment, intents: &mut Vec<Inte
         ));
     }
     if before.promotion != after.promotion {
-        let shown = |order: &Option<PromotionOrder>| match order {
-            None => "any version".to_owned(),
-            Some(PromotionOrder { from, soak: None }) => format!("what {from} has as stable"),
-            Some(PromotionOrder {
-                from,
-                soak: Some(soak),
-            }) => {
-                format!("what {from} has had as stable for {soak}")
-            }
+        let shown = |order: &Option<PromotionOrder>| {
+            let Some(PromotionOrder { from, soak, status }) = order else {
+                return "any version".to_owned();
+            };
+            let asked = status.as_ref().map(|at| format!(", asked of {at}"));
+            let what = match soak {
+                None => format!("what {from} has as stable"),
+                Some(soak) => format!("what {from} has had as stable for {soak}"),
+            };
+            what + &asked.unwrap_or_default()
         };
         say(format!(
             "takes {} -> {}, from the next commit on",

@@ -31,6 +31,7 @@ pub mod signatures;
 pub mod source;
 mod standing;
 mod start;
+mod upstream;
 mod view;
 pub mod zones;
 
@@ -40,3 +41,4 @@ pub use pass::{Admit, Beat, Live, Locate, Pass, Reconciler};
 pub use policy::OVERRIDE_TRAILER;
 pub use standing::{AwaitedPin, Standing};
 pub use start::{FirstError, admission, first_environment};
+pub use upstream::{ControlPlanes, Fetched};

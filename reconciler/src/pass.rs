@@ -5,6 +5,7 @@
 //! each pass, so a newer commit wins over any wait for an older one.
 
 mod admission;
+mod elsewhere;
 mod findings;
 mod head;
 mod histories;
@@ -29,6 +30,7 @@ use planner::plan::plan;
 use registry::{DatasetRoots, Observer, Store, StoreError};
 
 use self::admission::Admission;
+use self::elsewhere::Elsewhere;
 use self::policy::{Heard, policy_age};
 use crate::apply::{World, apply};
 use crate::awaited::awaited;
@@ -70,6 +72,7 @@ pub struct Reconciler {
     looks: Looks,
     zones: Zones,
     clock: Clock,
+    elsewhere: Elsewhere,
     retries: Retries,
     admission: Admission,
     /// What a commit brought along of what is said of raises, until it counts.
@@ -132,6 +135,7 @@ impl Reconciler {
             looks: Looks::default(),
             zones: Zones::default(),
             clock: Clock::default(),
+            elsewhere: Elsewhere::default(),
             retries: Retries::default(),
             admission: Admission::default(),
             heard: None,
@@ -208,6 +212,7 @@ impl Reconciler {
             is_due: self.told.is_none(),
         };
         scope.models.extend(self.past_edge(now));
+        scope.models.extend(self.elsewhere.news());
         // Reads the objects.
         if !self.observe_objects(&mut scope, now) {
             pass.is_cut_short = true;
@@ -381,7 +386,10 @@ impl Reconciler {
         );
         (self.heard, decidable.observed.policy) = (heard, age);
         let store = self.registry.store();
-        look(&mut decidable, store, &self.source, &mut self.zones, now);
+        self.elsewhere.ask(&part.models, |ask| {
+            look(&mut decidable, store, &self.source, &mut self.zones, ask, now);
+        });
+        decidable.observed.imports = self.elsewhere.imports.of(&part.models, &decidable.desired);
         let Decidable {
             desired,
             observed,
@@ -403,6 +411,7 @@ impl Reconciler {
             source: &self.source,
             target: self.target.as_ref(),
             store: self.registry.store(),
+            imports: &self.elsewhere.imports,
         };
         pass.applied = apply(&plan, &desired, world, now);
         self.take_failures(pass, &observed, unreadable, now);
@@ -519,6 +528,7 @@ impl Reconciler {
         self.standing.set_general(self.general());
         let desired = self.resolver.resolution().desired.as_ref();
         pass.wakes_at = self.wake_at;
+        pass.is_importing = self.elsewhere.imports.is_under_way();
         pass.doubt = self.clock.judge(&self.view, desired, now);
         let told = Told::of(pass, &self.standing, &self.view);
         if self.told.as_ref() == Some(&told) && pass.applied.done.is_empty() {

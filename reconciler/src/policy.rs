@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use planner::Timestamp;
 use planner::deployment::{DeclaredDeployment, Pin};
 use planner::desired::Declared;
+use planner::endpoint::Endpoint;
 use planner::gates::{Facts, Promoted, PromotionOrder, Tracks};
 use planner::names::{Digest, EnvironmentName, ModelName, Revision, Version};
 use planner::observed::{Observed, ObservedVersion};
@@ -16,6 +17,7 @@ use registry::Store;
 use crate::observe::Decidable;
 use crate::resolve::stable::{Question, stable_since};
 use crate::source::{ENVIRONMENTS, Source};
+use crate::upstream::Known;
 use crate::zones::Zones;
 
 /// The trailer by which a commit overrides windows; its value is the reason.
@@ -27,6 +29,7 @@ pub(crate) fn look(
     store: &Store,
     source: &Source,
     zones: &mut Zones,
+    ask: &mut dyn FnMut(&Endpoint, &ModelName) -> Known,
     now: Timestamp,
 ) {
     let Decidable {
@@ -74,6 +77,7 @@ pub(crate) fn look(
                 &counting.name,
                 order,
                 &digest,
+                ask,
                 now,
             );
             promoted.insert(declared.spec.model.clone(), known);
@@ -128,7 +132,8 @@ fn facts(store: &Store, model: &ModelName, versions: &BTreeSet<Version>) -> Fact
     known.collect()
 }
 
-/// Asks the environment that versions come through about what a manifest pins.
+/// Asks the environment that versions come through about what a manifest pins: Git, and its own control plane by `ask` where
+/// it is named.
 pub(crate) fn promoted(
     source: &Source,
     head: &Revision,
@@ -136,6 +141,7 @@ pub(crate) fn promoted(
     environment: &EnvironmentName,
     order: &PromotionOrder,
     digest: &dyn Fn(&Version) -> Option<Digest>,
+    ask: &mut dyn FnMut(&Endpoint, &ModelName) -> Known,
     now: Timestamp,
 ) -> BTreeMap<Version, Promoted> {
     let Declared { spec, location, .. } = declared;
@@ -143,7 +149,9 @@ pub(crate) fn promoted(
     let near = location.file.strip_prefix(&folder).unwrap_or_default();
     let enough = order.soak.map_or(now, |soak| now - soak.duration());
     let canary = spec.canary.as_ref().map(|canary| &canary.pin);
-    let ask = |pin: &Pin| {
+    let status = order.status.as_ref();
+    let served = status.map(|at| (at, ask(at, &spec.model)));
+    let judge = |pin: &Pin| {
         let pin = Pin {
             version: pin.version.clone(),
             digest: pin.digest.or_else(|| digest(&pin.version)),
@@ -153,17 +161,26 @@ pub(crate) fn promoted(
             model: &spec.model,
             pin: &pin,
             near,
+            is_asked_too: status.is_some(),
             enough,
         };
         let promoted = stable_since(source, head, question).unwrap_or_else(|error| {
             tracing::warn!(model = %spec.model, from = %order.from, %error, "cannot read what an environment serves");
             Promoted::Unknown(error.to_string())
         });
+        let promoted = match &served {
+            None => promoted,
+            Some((_, None)) => promoted.and(Promoted::Asked),
+            Some((_, Some(Ok(served)))) => promoted.and(served.of(&pin)),
+            Some((at, Some(Err(why)))) => {
+                promoted.and(Promoted::Unknown(format!("{at} does not say: {why}")))
+            }
+        };
         (pin.version, promoted)
     };
     [Some(&spec.stable), canary]
         .into_iter()
         .flatten()
-        .map(ask)
+        .map(judge)
         .collect()
 }

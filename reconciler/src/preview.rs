@@ -7,6 +7,7 @@ use std::sync::Arc;
 use planner::Timestamp;
 use planner::commits::{Judgement, Verify};
 use planner::desired::{Declared, Desired};
+use planner::endpoint::Endpoint;
 use planner::environment::Environment;
 use planner::finding::{Finding, Location, Reason};
 use planner::identity::plan_hash;
@@ -24,6 +25,7 @@ use crate::policy::{OVERRIDE_TRAILER, look};
 use crate::resolve::{DataDigests, Resolution, Resolver};
 use crate::signatures::{Question, Seen, of_keys};
 use crate::source::{Follow, Remembered, Repository, Source, SourceError};
+use crate::upstream::{ControlPlanes, Served, ask};
 use crate::view::View;
 use crate::zones::Zones;
 
@@ -93,6 +95,8 @@ pub struct Known {
     pub history: Option<Remembered>,
     /// When commits were first seen.
     pub seen: Seen,
+    /// Who asks other environments' control planes; absent where nobody may be asked.
+    pub planes: Option<Arc<dyn ControlPlanes>>,
 }
 
 impl Known {
@@ -100,6 +104,10 @@ impl Known {
         resolver
             .with_dataset_roots(self.roots.clone())
             .with_data_digests(self.digests.clone())
+    }
+
+    fn served(&self, at: &Endpoint, model: &ModelName) -> Result<Served, String> {
+        ask(self.planes.as_deref(), at, model)
     }
 
     /// Counts the jobs whose data outside the repository nothing can be said about.
@@ -341,6 +349,7 @@ pub fn against(
         registry.store(),
         &source,
         &mut Zones::default(),
+        &mut |at, model| Some(known.served(at, model)),
         now,
     );
     let mut plan = plan(&decidable.desired, &decidable.observed, now);
@@ -425,6 +434,7 @@ pub fn between(
     head: &str,
     environment: &EnvironmentName,
     registry: Option<&Store>,
+    planes: Option<&dyn ControlPlanes>,
     now: Timestamp,
 ) -> Result<Intents, PreviewError> {
     let source = Source::open_any(repository)?;
@@ -459,6 +469,7 @@ pub fn between(
     let overridden = source.trailer(&head.revision, OVERRIDE_TRAILER)?;
     let ground = Ground {
         records: Records(registry),
+        planes,
         source: &source,
         overridden: overridden.as_deref(),
         now,

@@ -18,7 +18,7 @@ pub struct AwaitedPin {
     pub track: Track,
     /// The version.
     pub version: Version,
-    /// Whether its version must be trained first.
+    /// Whether its version must be trained or imported first.
     pub is_in_training: bool,
 }
 

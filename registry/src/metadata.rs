@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use planner::Timestamp;
+use planner::endpoint::Url;
 use planner::names::{Digest, ModelName, ObjectName, Revision, Version};
 use planner::training::Feature;
 use serde::{Deserialize, Serialize};
@@ -233,6 +234,20 @@ pub struct Lineage {
     pub job: Option<ObjectName>,
     /// The trainer's version and the CPU features that its arithmetic used, e.g. `aurora 0.1.0 (x86_64: avx2 fma)`.
     pub trainer: String,
+    /// From where it was imported; absent where it was made for this registry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<Imported>,
+}
+
+/// How a version came from another environment's registry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Imported {
+    /// The control plane that handed it out.
+    pub from: Url,
+    /// When it was asked for.
+    pub at: Timestamp,
+    /// The commit that pinned it here.
+    pub revision: Revision,
 }
 
 /// How inputs and predictions were distributed over the training rows.

@@ -99,6 +99,7 @@ pub(crate) fn draft(name: &str, number: &str, graph: &Graph) -> (VersionMetadata
             revision: None,
             job: None,
             trainer: "test".to_owned(),
+            imported: None,
         },
         reference: Reference {
             features: vec![distribution(), distribution()],

@@ -168,6 +168,7 @@ pub(crate) fn metadata(findings: Findings<'_>, now: Timestamp) -> VersionMetadat
             revision: Some(request.revision.clone()),
             job: Some(request.job.clone()),
             trainer: trainer(),
+            imported: None,
         },
         reference,
         example,

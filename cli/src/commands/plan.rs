@@ -77,7 +77,15 @@ pub(crate) fn run(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
     let (changes, findings) = if let Some(base) = &arguments.base {
         let registry = arguments.registry()?;
         let head = &arguments.head;
-        let intents = preview::between(repo, base, head, environment, registry.as_ref(), clock::now())?;
+        let intents = preview::between(
+            repo,
+            base,
+            head,
+            environment,
+            registry.as_ref(),
+            None,
+            clock::now(),
+        )?;
         say_intents(arguments.output, &intents)?;
         (
             !intents.intents.is_empty(),
@@ -87,7 +95,7 @@ pub(crate) fn run(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
         let follow = arguments.branch.follow();
         let roots = arguments.datasets.known_roots()?;
         let data_dir = &arguments.data.data_dir;
-        let preview = standalone::preview(repo, follow, environment, data_dir, roots, clock::now())?;
+        let preview = standalone::preview(repo, follow, environment, data_dir, roots, None, clock::now())?;
         say_preview(arguments.output, &preview)?;
         (
             !preview.plan.actions.is_empty() || !preview.plan.held.is_empty(),

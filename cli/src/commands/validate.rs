@@ -215,6 +215,7 @@ fn applied(arguments: &ValidateArguments, environment: &EnvironmentName) -> Resu
         environment,
         data_dir,
         roots,
+        None,
         clock::now(),
     ) {
         Ok(Preview {

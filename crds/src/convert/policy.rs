@@ -1,6 +1,7 @@
 //! Windows and gates of an environment.
 
 use kube::core::ObjectMeta;
+use planner::endpoint::Endpoint;
 use planner::gates::{Gates, PromotionOrder, Tolerance};
 use planner::names::{Malformed, Weight};
 use planner::schedule::{Schedule, ScheduleText, is_zone};
@@ -91,7 +92,12 @@ pub(super) fn gates(spec: &GatesSpec) -> Result<Gates, Problem> {
 
 /// Returns through which environment versions come before this one.
 pub(super) fn promotion(spec: &PromotionSpec, metadata: &ObjectMeta) -> Result<PromotionOrder, Problem> {
-    let PromotionSpec { from, soak } = spec;
+    let PromotionSpec {
+        from,
+        soak,
+        status,
+        key_file,
+    } = spec;
     if metadata.name.as_deref() == Some(from.as_str()) {
         return Err(Problem::new(
             "spec.promotion.from",
@@ -102,6 +108,10 @@ pub(super) fn promotion(spec: &PromotionSpec, metadata: &ObjectMeta) -> Result<P
     Ok(PromotionOrder {
         from: from.clone(),
         soak: *soak,
+        status: status.clone().map(|url| Endpoint {
+            url,
+            key_file: key_file.clone(),
+        }),
     })
 }
 

@@ -8,6 +8,7 @@ use expect_test::expect;
 use planner::Timestamp;
 use planner::commits::{CommitPolicy, Forge, KeyFiles, Squash, Verify};
 use planner::deployment::{Autoscaling, Canary, Deployment, ResolvedPin};
+use planner::endpoint::Endpoint;
 use planner::environment::{Drift, Environment, RemovalLimits};
 use planner::gates::{Gates, OnFault, PromotionOrder, Tolerance};
 use planner::names::{Digest, EnvironmentName, ObjectName, Weight};
@@ -307,6 +308,14 @@ fn objects_read_back_as_what_was_written() {
             promotion: registry_path.as_ref().map(|_| PromotionOrder {
                 from: "staging".parse().unwrap(),
                 soak: Some("24h".parse().unwrap()),
+                status: Some(Endpoint {
+                    url: "https://staging.example.org/status".parse().unwrap(),
+                    key_file: Some("/keys/status".to_owned()),
+                }),
+            }),
+            upstream: registry_path.as_ref().map(|_| Endpoint {
+                url: "https://staging.example.org".parse().unwrap(),
+                key_file: None,
             }),
             registry_path,
             removal,

@@ -99,9 +99,16 @@ fn rule_is_true_without_the_field_that_it_is_about() {
         "drift",
         "registry",
     ];
+    let of_others = ["keyFile", "keyFile"];
     let over_two_fields = ["algorithm", "algorithm", "minimum", "maximum", "sha256", "file"];
     let of_forms = ["divideBy", "sha256", "file", "file", "file", "path", "path"];
-    let all = [of_pins.as_slice(), &of_clusters, &over_two_fields, &of_forms];
+    let all = [
+        of_pins.as_slice(),
+        &of_clusters,
+        &of_others,
+        &over_two_fields,
+        &of_forms,
+    ];
     assert_eq!(about, all.concat());
     assert_eq!(crate::rules::only_with("!has(self.a) || b ? c : d"), None);
     assert_eq!(crate::rules::only_with("!has(self.a.b) || c"), None);

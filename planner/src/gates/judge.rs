@@ -172,6 +172,13 @@ fn promotion(raise: &Raise, order: &PromotionOrder, ground: Ground<'_>) -> (Said
             let why = format!("{version} is not what {from} serves as stable: {what}");
             return ((Outcome::Stops, why), None);
         }
+        Some(Promoted::Asked) => {
+            let closed = Closed {
+                why: format!("{from} is being asked since when it serves {version}"),
+                until: None,
+            };
+            return ((Outcome::Stops, closed.to_string()), Some(closed));
+        }
         Some(Promoted::Unknown(_)) | None => {
             let why = match promoted {
                 Some(Promoted::Unknown(why)) => why,

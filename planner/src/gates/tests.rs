@@ -127,6 +127,7 @@ fn soaking(case: &mut Case) {
     case.promotion = Some(PromotionOrder {
         from: "dev".parse().unwrap(),
         soak: Some("1d".parse().unwrap()),
+        status: None,
     });
     case.promoted.insert(version('b'), Promoted::Since(day(1)));
 }
@@ -210,6 +211,16 @@ const PROMOTIONS: &[(Change, Gate, Outcome, &str)] = &[
     (
         |case| {
             soaking(case);
+            case.promoted.insert(version('b'), Promoted::Asked);
+            case.gates.on_unknown = OnFault::Allow;
+        },
+        Gate::Promotion,
+        Outcome::Stops,
+        "dev is being asked since when it serves v20261102-120000",
+    ),
+    (
+        |case| {
+            soaking(case);
             case.promoted.clear();
             case.gates.on_unknown = OnFault::Allow;
         },
@@ -218,6 +229,32 @@ const PROMOTIONS: &[(Change, Gate, Outcome, &str)] = &[
         "",
     ),
 ];
+
+#[test]
+fn git_and_the_control_plane_of_the_environment_before_agree_as_far_as_both_know() {
+    let since = |days| Promoted::Since(day(days));
+    let not = || Promoted::Not("it has another".to_owned());
+    let unknown = |why: &str| Promoted::Unknown(why.to_owned());
+    for (git, status, expected) in [
+        (since(1), since(2), since(2)),
+        (since(2), since(1), since(2)),
+        (since(1), not(), not()),
+        (not(), since(1), not()),
+        (not(), unknown("b"), not()),
+        (not(), Promoted::Asked, not()),
+        (since(1), unknown("b"), since(1)),
+        (unknown("a"), since(1), since(1)),
+        (unknown("a"), unknown("b"), unknown("a, and b")),
+        (since(1), Promoted::Asked, Promoted::Asked),
+        (unknown("a"), Promoted::Asked, Promoted::Asked),
+    ] {
+        assert_eq!(
+            git.clone().and(status.clone()),
+            expected,
+            "{git:?} and {status:?}"
+        );
+    }
+}
 
 #[test]
 fn each_gate_stops_and_lets_through() {

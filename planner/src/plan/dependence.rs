@@ -28,6 +28,7 @@ impl Undone {
             Action::DeleteDeployment { model, .. } => Some(model),
             Action::PutEnvironment(_)
             | Action::StageDataset { .. }
+            | Action::Import(_)
             | Action::PutTraining { .. }
             | Action::MoveAlias { .. }
             | Action::RemoveAlias { .. }
@@ -45,6 +46,7 @@ impl Undone {
             Action::RemoveAlias { model, .. } => drop(self.models.insert(model.clone())),
             Action::PutEnvironment(_)
             | Action::StageDataset { .. }
+            | Action::Import(_)
             | Action::PutTraining { .. }
             | Action::MoveAlias { .. }
             | Action::RecordAbort { .. }
@@ -69,6 +71,7 @@ impl Action {
                 format!("alias {model}@{track}")
             }
             Self::RecordAbort { model, .. } => format!("history of {model}"),
+            Self::Import(wanted) => format!("version {} of {}", wanted.version, wanted.model),
         }
     }
 }

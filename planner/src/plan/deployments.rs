@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::exposure::{Exposed, Policy, expose};
 use super::index::Index;
 use super::pins::{Context, Refusal, Resolution};
-use super::{Waiting, aborts};
+use super::{Action, Waiting, aborts};
 use crate::Timestamp;
 use crate::deployment::{Canary, DeclaredDeployment, Pin, ResolvedDeployment, ResolvedPin};
 use crate::desired::{Completeness, Dating, Declared, Desired};
@@ -33,6 +33,8 @@ pub(super) struct Decided<'a> {
     pub(super) after: Option<DeploymentObject>,
     pub(super) findings: Vec<Finding>,
     pub(super) waiting: Vec<Waiting>,
+    /// What is to be asked for in another environment.
+    pub(super) imports: Vec<Action>,
 }
 
 impl Decided<'_> {
@@ -97,6 +99,7 @@ fn one<'a>(
         after: None,
         findings: Vec::new(),
         waiting: Vec::new(),
+        imports: Vec::new(),
     };
     let own = before.filter(|before| before.object.spec.model == *model);
     if let Some(holder) = unreadable_holder(name, model, own.is_some(), desired, index) {
@@ -132,6 +135,7 @@ fn one<'a>(
         let context = Context {
             desired,
             observed,
+            revision: &declared.revision,
             jobs: index.jobs(model),
             model,
             registered,
@@ -176,6 +180,7 @@ pub(super) fn behind(findings: &[Finding], waiting: &[Waiting]) -> Option<Behind
         waiting.first().map(|waiting| match waiting {
             Waiting::ForTime { closed, .. } => Behind::Held(cut(&closed.to_string())),
             Waiting::ForVersion { .. }
+            | Waiting::ForImport { .. }
             | Waiting::ForTrack { .. }
             | Waiting::ForModel { .. }
             | Waiting::ToLeave { .. } => Behind::Waits(cut(&waiting.to_string())),
@@ -201,6 +206,18 @@ fn resolve(
         let refusal = match context.resolve(pin) {
             Resolution::Resolved(pin) => return Some(pin),
             Resolution::Refused(refusal) => refusal,
+            Resolution::Importing { wanted, is_asked } => {
+                decided.waiting.push(Waiting::ForImport {
+                    deployment: decided.name.clone(),
+                    track,
+                    version: pin.version.clone(),
+                    from: wanted.from.url.clone(),
+                });
+                if !is_asked {
+                    decided.imports.push(Action::Import(wanted));
+                }
+                return None;
+            }
             Resolution::Waiting(job) => {
                 let Some(refusal) = context.not_made(&job, &pin.version) else {
                     decided.waiting.push(Waiting::ForVersion {

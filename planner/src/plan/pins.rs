@@ -3,9 +3,11 @@
 use crate::Timestamp;
 use crate::deployment::{Pin, ResolvedPin};
 use crate::desired::{Completeness, Dating, Declared, Desired};
+use crate::endpoint::Endpoint;
 use crate::finding::Reason;
 use crate::identity::inputs_hash;
-use crate::names::{Digest, ModelName, ObjectName, Version};
+use crate::imports::{Import, Wanted};
+use crate::names::{Digest, ModelName, ObjectName, Revision, Version};
 use crate::observed::{DeploymentObject, Observed, ObservedModel, ObservedVersion};
 use crate::runs::Phase;
 use crate::training::{RunPolicy, Training};
@@ -19,6 +21,8 @@ pub(super) enum Resolution {
     Resolved(ResolvedPin),
     /// The version does not exist yet: the job that makes it.
     Waiting(ObjectName),
+    /// It does not exist here and comes from another environment.
+    Importing { wanted: Box<Wanted>, is_asked: bool },
     /// A person must act.
     Refused(Refusal),
 }
@@ -34,6 +38,8 @@ pub(super) struct Refusal {
 pub(super) struct Context<'a> {
     pub(super) desired: &'a Desired,
     pub(super) observed: &'a Observed,
+    /// The commit that last changed the manifest.
+    pub(super) revision: &'a Revision,
     /// The manifests that make the model's versions.
     pub(super) jobs: &'a [(&'a ObjectName, &'a Declared<Training>)],
     pub(super) model: &'a ModelName,
@@ -50,7 +56,7 @@ impl Context<'_> {
         let remembered = self.remembered(version);
         let expected = pin.digest.or(remembered);
         match self.registered.versions.get(version) {
-            None => self.missing(version),
+            None => self.missing(pin),
             Some(ObservedVersion::Damaged(what)) => Resolution::Refused(Refusal {
                 reason: Reason::ArtifactChanged,
                 message: format!("version {version} of {} is damaged: {what}", self.model),
@@ -104,10 +110,14 @@ impl Context<'_> {
         }
     }
 
-    fn missing(&self, version: &Version) -> Resolution {
+    fn missing(&self, pin: &Pin) -> Resolution {
+        let version = &pin.version;
         let mut jobs = self.jobs.iter();
         if let Some((job, _)) = jobs.find(|(name, job)| self.makes(name, job, version)) {
             return Resolution::Waiting((*job).clone());
+        }
+        if let Some(upstream) = &self.desired.environment.upstream {
+            return self.imported(pin, upstream);
         }
         let nearest = self.nearest(version);
         let mut hint = if nearest.is_empty() {
@@ -129,6 +139,46 @@ impl Context<'_> {
             ),
             hint,
         })
+    }
+
+    /// What becomes of a pin whose version may be in another environment's registry.
+    fn imported(&self, pin: &Pin, from: &Endpoint) -> Resolution {
+        let Pin { version, digest } = pin;
+        let Some(digest) = *digest else {
+            return Resolution::Refused(Refusal {
+                reason: Reason::VersionMissing,
+                message: format!(
+                    "version {version} of {} does not exist here, and without a digest it is not imported from {from}",
+                    self.model
+                ),
+                hint: "write `digest:` into the pin, as `aurora promote` does".to_owned(),
+            });
+        };
+        let imports = self.observed.imports.get(self.model);
+        let import = imports.and_then(|imports| imports.get(version));
+        match import.filter(|import| import.brings(digest, from)) {
+            Some(Import {
+                wanted,
+                fault: Some(fault),
+            }) => {
+                let (message, hint) = fault.told(wanted);
+                Resolution::Refused(Refusal {
+                    reason: fault.reason(),
+                    message,
+                    hint: hint.to_owned(),
+                })
+            }
+            import => Resolution::Importing {
+                is_asked: import.is_some(),
+                wanted: Box::new(Wanted {
+                    model: self.model.clone(),
+                    version: version.clone(),
+                    digest,
+                    from: from.clone(),
+                    revision: self.revision.clone(),
+                }),
+            },
+        }
     }
 
     fn makes(&self, name: &ObjectName, job: &Declared<Training>, version: &Version) -> bool {

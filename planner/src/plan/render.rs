@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::{Action, Plan, Waiting};
 use crate::deployment::{ResolvedDeployment, ResolvedPin};
+use crate::imports::Wanted;
 use crate::names::{Version, Weight};
 use crate::observed::{Behind, DeploymentObject, ObservedAlias, TrainingObject};
 use crate::training::{RunPolicy, Training};
@@ -35,6 +36,21 @@ impl fmt::Display for Action {
             Self::PutEnvironment(environment) => write!(f, "MLEnvironment/{}: apply", environment.name),
             Self::StageDataset { job, path, sha256 } => {
                 write!(f, "MLTrainingJob/{job}: stage {path} ({})", sha256.short())
+            }
+            Self::Import(wanted) => {
+                let Wanted {
+                    model,
+                    version,
+                    digest,
+                    from,
+                    revision,
+                } = &**wanted;
+                write!(
+                    f,
+                    "{model}: import {version} ({}) from {from} [{}]",
+                    digest.short(),
+                    revision.short()
+                )
             }
             Self::PutTraining { name, from, object } if self.is_note() => {
                 let from = from.as_deref().and_then(|from| from.behind.as_ref());
@@ -102,6 +118,15 @@ impl fmt::Display for Waiting {
             } => write!(
                 f,
                 "MLDeployment/{deployment}: {track} waits for {version}, which MLTrainingJob/{job} makes"
+            ),
+            Self::ForImport {
+                deployment,
+                track,
+                version,
+                from,
+            } => write!(
+                f,
+                "MLDeployment/{deployment}: {track} waits for {version}, which is imported from {from}"
             ),
             Self::ForTrack { deployment, track } => write!(
                 f,

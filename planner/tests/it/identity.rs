@@ -222,7 +222,7 @@ fn what_counts_as_a_plan() {
     };
     expect!["598cbab3fb25e93679328b089597b1defb2c2d6b2e3c363a4056fdddcd744c8e"]
         .assert_eq(&plan_hash(&base()).hex());
-    let changes: [(&str, Change); 22] = [
+    let changes: [(&str, Change); 23] = [
         ("revision", |d| d.revision = desired(9).revision),
         ("completeness", |d| d.completeness = Completeness::Partial),
         ("allow", |d| {
@@ -253,6 +253,12 @@ fn what_counts_as_a_plan() {
             d.environment.suspend = Some("freeze".to_owned());
         }),
         ("registry", |d| d.environment.registry_path = Some("r".to_owned())),
+        ("upstream", |d| {
+            d.environment.upstream = Some(planner::endpoint::Endpoint {
+                url: "https://staging.example.org".parse().unwrap(),
+                key_file: None,
+            });
+        }),
         ("count", |d| d.environment.removal.max_count = 9),
         ("percent", |d| d.environment.removal.max_percent = 9),
         ("target", |d| {
@@ -296,6 +302,7 @@ fn what_counts_as_a_plan() {
         environment's name        other
         environment's suspension  other
         registry                  other
+        upstream                  other
         count                     other
         percent                   other
         target                    other

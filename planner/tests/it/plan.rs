@@ -4,6 +4,7 @@ mod aborts;
 mod dating;
 mod exchanges;
 mod held;
+mod imports;
 mod pins;
 mod removals;
 mod tracks;
@@ -15,6 +16,7 @@ use expect_test::Expect;
 use planner::deployment::DeclaredDeployment;
 use planner::desired::Desired;
 use planner::identity::inputs_hash;
+use planner::imports::{Import, Wanted};
 use planner::names::{Digest, Track};
 use planner::observed::{
     Observed, ObservedAlias, ObservedDeployment, ObservedModel, ObservedTraining, ObservedVersion,
@@ -131,6 +133,18 @@ impl Case {
             Action::PutEnvironment(environment) => self.observed.environment = Some(environment),
             Action::StageDataset { sha256, .. } => {
                 Arc::make_mut(&mut self.observed.datasets).insert(sha256);
+            }
+            Action::Import(wanted) => {
+                let Wanted { model, version, .. } = (*wanted).clone();
+                let import = Import {
+                    wanted: *wanted,
+                    fault: None,
+                };
+                self.observed
+                    .imports
+                    .entry(model)
+                    .or_default()
+                    .insert(version, import);
             }
             Action::PutTraining { name, object, .. } => {
                 let old = self.observed.trainings.remove(&name);

@@ -208,6 +208,7 @@ pub(crate) fn environment() -> Environment {
         windows: Vec::new(),
         gates: None,
         promotion: None,
+        upstream: None,
     }
 }
 

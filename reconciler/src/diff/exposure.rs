@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use planner::Timestamp;
 use planner::deployment::{DeclaredDeployment, Pin};
 use planner::desired::Desired;
+use planner::endpoint::{Endpoint, Url};
 use planner::gates::{self, Facts, Judged, Outcome, Tracks, judge, raises};
 use planner::names::{Digest, ModelName, ObjectName, Revision, Track, Version, Weight};
 use planner::signature::{Compatibility, compare};
@@ -19,6 +20,7 @@ use serde::Serialize;
 
 use crate::policy::promoted;
 use crate::source::Source;
+use crate::upstream::{ControlPlanes, ask};
 
 /// How many settings are named that differ.
 const SETTINGS_MAX: usize = 8;
@@ -30,10 +32,22 @@ pub struct Ground<'a> {
     pub records: Records<'a>,
     /// The repository of both commits, for what other environments serve.
     pub source: &'a Source,
+    /// Who asks other environments' control planes; absent where nobody may be asked.
+    pub planes: Option<&'a dyn ControlPlanes>,
     /// Why the commit overrides windows, if it does.
     pub overridden: Option<&'a str>,
     /// When windows are looked at.
     pub now: Timestamp,
+}
+
+/// Where a version comes from that the registry may lack.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Importing {
+    /// The other environment's control plane.
+    pub from: Url,
+    /// Why nobody can say whether the registry has it; absent where it lacks it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<String>,
 }
 
 /// What versions were recorded with.
@@ -55,6 +69,9 @@ pub struct Exposure {
     pub to: Weight,
     /// The stable version before, which it is compared with; absent where the model is new, or it was stable itself.
     pub beside: Option<Version>,
+    /// Whether it has to come from another environment first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub import: Option<Importing>,
     /// How it differs from that.
     pub compared: Compared,
     /// What each gate says, where requests are to reach it more often.
@@ -126,6 +143,14 @@ impl Exposure {
     /// Says what there is to know, a line each.
     pub fn lines(&self) -> Vec<String> {
         let mut lines = vec![format!("requests: {} -> {}", self.from, self.to)];
+        lines.extend(
+            self.import
+                .as_ref()
+                .map(|Importing { from, unknown }| match unknown {
+                    None => format!("imports {} from {from}", self.version),
+                    Some(why) => format!("unknown: whether {} is imported from {from}: {why}", self.version),
+                }),
+        );
         match (&self.compared, &self.beside) {
             (Compared::Known(changed), Some(beside)) => lines.extend(changed.lines(beside)),
             (Compared::Unknown(why), _) => lines.push(format!("unknown: {why}")),
@@ -230,6 +255,7 @@ pub(super) fn exposures(base: &Desired, head: &Desired, ground: &Ground<'_>) -> 
                 name,
                 order,
                 &digest,
+                &mut |at, model| Some(ask(ground.planes, at, model)),
                 ground.now,
             )
         });
@@ -264,9 +290,20 @@ pub(super) fn exposures(base: &Desired, head: &Desired, ground: &Ground<'_>) -> 
             }
             let beside = before.filter(|before| !before.is_stable(pin));
             let maker = maker(head, &declared.model, &pin.version).filter(|_| seen.lacks(&pin.version));
-            let compared = beside.map_or(Compared::Alone, |before| seen.compare(&before.stable, pin));
+            let import = match &head.environment.upstream {
+                Some(upstream) if maker.is_none() && pin.digest.is_some() => seen.import(pin, upstream),
+                Some(_) | None => None,
+            };
+            let is_to_come =
+                maker.is_some() || import.as_ref().is_some_and(|import| import.unknown.is_none());
+            let mut compared = beside.map_or(Compared::Alone, |before| seen.compare(&before.stable, pin));
+            if let Some(job) = maker {
+                compared = Compared::Unknown(format!("it waits for MLTrainingJob/{job}, which makes it"));
+            } else if is_to_come {
+                compared = Compared::Unknown("it is compared once it is imported".to_owned());
+            }
             let mut gates = raise.as_ref().map_or_else(Vec::new, |raise| judge(raise, policy));
-            if maker.is_some() {
+            if is_to_come {
                 // They are judged once it is there.
                 gates.retain(|judged| judged.outcome != Outcome::Unknown);
             }
@@ -277,9 +314,8 @@ pub(super) fn exposures(base: &Desired, head: &Desired, ground: &Ground<'_>) -> 
                 from,
                 to,
                 beside: beside.map(|before| before.stable.version.clone()),
-                compared: maker.map_or(compared, |job| {
-                    Compared::Unknown(format!("it waits for MLTrainingJob/{job}, which makes it"))
-                }),
+                import,
+                compared,
                 gates,
             });
         }
@@ -353,6 +389,19 @@ impl Seen {
     fn lacks(&self, version: &Version) -> bool {
         let records = self.records.as_ref();
         records.is_some_and(|records| records.iter().all(|record| record.version != *version))
+    }
+
+    /// Says whether a version is imported, as far as the registry is known.
+    fn import(&self, pin: &Pin, upstream: &Endpoint) -> Option<Importing> {
+        let unknown = match &self.records {
+            None => Some("no registry was named: give --registry".to_owned()),
+            Some(_) if self.lacks(&pin.version) => None,
+            Some(_) => return None,
+        };
+        Some(Importing {
+            from: upstream.url.clone(),
+            unknown,
+        })
     }
 
     fn has_served(&self, pin: &Pin) -> bool {

@@ -36,6 +36,7 @@ fn environment() -> Environment {
         windows: Vec::new(),
         gates: None,
         promotion: None,
+        upstream: None,
     }
 }
 

@@ -24,6 +24,8 @@ pub(crate) struct Question<'a> {
     pub(crate) pin: &'a Pin,
     /// Where the model's manifest lies in an environment's folder, as far as that can be guessed.
     pub(crate) near: &'a str,
+    /// Whether the environment's own control plane is asked too: it may be one of another repository.
+    pub(crate) is_asked_too: bool,
     /// Since then is long enough.
     pub(crate) enough: Timestamp,
 }
@@ -39,7 +41,12 @@ pub(crate) fn stable_since(
     let folder = match source.folder(head, question.from) {
         Ok(folder) => folder,
         Err(SourceError::NoEnvironment { .. }) => {
-            return Ok(Promoted::Not("the commit has no such folder".to_owned()));
+            let why = "the commit has no such folder".to_owned();
+            return Ok(if question.is_asked_too {
+                Promoted::Unknown(why)
+            } else {
+                Promoted::Not(why)
+            });
         }
         Err(error) => return Err(error),
     };

@@ -16,6 +16,7 @@ fn between(repo: &Repo, base: &Revision, head: &Revision) -> Intents {
         head.as_str(),
         &dev(),
         None,
+        None,
         now,
     )
     .unwrap()

@@ -368,8 +368,16 @@ fn a_version_soaks_in_the_environment_before() {
         let head = world.repo.change("m.yaml", &deployment("m", V1, Some((V2, 10))));
         let (repository, store) = (world.repo.repository(), Some(&world.store));
         let now = "2026-09-22T14:00:00Z".parse().unwrap();
-        let planned =
-            preview::between(&repository, base.as_str(), head.as_str(), &dev(), store, now).unwrap();
+        let planned = preview::between(
+            &repository,
+            base.as_str(),
+            head.as_str(),
+            &dev(),
+            store,
+            None,
+            now,
+        )
+        .unwrap();
         let mut judged = planned.exposures.iter().flat_map(|exposure| &exposure.gates);
         let says = judged.find(|judged| judged.gate == Gate::Promotion).unwrap();
         let since = expected.strip_prefix("since ").map(|time| {
@@ -402,6 +410,7 @@ fn plan(world: &World, base: &Revision, head: &Revision) -> reconciler::diff::In
         head.as_str(),
         &dev(),
         store,
+        None,
         at("00:30:00"),
     )
     .unwrap()

@@ -33,7 +33,7 @@ fn what_is_planned_before_a_merge_is_what_the_passes_after_it_do() {
         let head = world.repo.commit(what);
         let (repository, store) = (world.repo.repository(), world.store.clone());
         let (from, to) = (base.as_str(), head.as_str());
-        let planned = preview::between(&repository, from, to, &dev(), Some(&store), now).unwrap();
+        let planned = preview::between(&repository, from, to, &dev(), Some(&store), None, now).unwrap();
 
         let before = observed(world.target.observe(None).unwrap().objects, &base);
         let mut hashes = BTreeSet::new();
@@ -46,6 +46,7 @@ fn what_is_planned_before_a_merge_is_what_the_passes_after_it_do() {
         let source = Source::open_any(&repository).unwrap();
         let ground = Ground {
             records: Records(Some(&store)),
+            planes: None,
             source: &source,
             overridden: None,
             now,

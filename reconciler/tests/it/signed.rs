@@ -144,7 +144,7 @@ impl World {
     fn planned(&self, head: &Revision) -> Vec<Finding> {
         let (repository, base) = (self.repo.repository(), self.applied());
         let now = "2026-12-01T00:00:00Z".parse().unwrap();
-        let planned = preview::between(&repository, base.as_str(), head.as_str(), &dev(), None, now);
+        let planned = preview::between(&repository, base.as_str(), head.as_str(), &dev(), None, None, now);
         planned.unwrap().findings
     }
 

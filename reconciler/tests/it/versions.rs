@@ -67,6 +67,7 @@ pub(crate) fn draft(
                 revision: made.map(|(_, revision, _)| revision.clone()),
                 job: made.map(|(job, _, _)| job.clone()),
                 trainer: "test".to_owned(),
+                imported: None,
             },
             reference: Sketch {
                 features: Vec::new(),

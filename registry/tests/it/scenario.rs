@@ -108,6 +108,7 @@ pub(crate) fn draft(model: &str, version: &str, content: &str) -> Draft {
                 revision: None,
                 job: None,
                 trainer: "aurora 0.1.0 (x86_64: avx2 fma)".to_owned(),
+                imported: None,
             },
             reference: Reference {
                 features: vec![distribution("alcohol")],

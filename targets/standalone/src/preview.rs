@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use planner::Timestamp;
 use planner::names::EnvironmentName;
+use reconciler::ControlPlanes;
 use reconciler::preview::{Known, Preview, against};
 use reconciler::source::{Follow, Repository};
 use registry::DatasetRoots;
@@ -44,6 +45,7 @@ pub fn preview(
     environment: &EnvironmentName,
     data_dir: &Path,
     roots: Option<DatasetRoots>,
+    planes: Option<Arc<dyn ControlPlanes>>,
     now: Timestamp,
 ) -> Result<Preview, PreviewError> {
     let not_applied = || PreviewError::NotApplied {
@@ -66,6 +68,7 @@ pub fn preview(
         digests: opened.data_digests(),
         history: opened.history(),
         seen: opened.seen(),
+        planes,
     };
     Ok(against(
         repository,

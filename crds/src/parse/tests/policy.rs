@@ -152,3 +152,42 @@ fn windows_and_gates_say_what_is_wrong_with_them() {
     "#]],
     );
 }
+
+#[test]
+fn another_environment_is_named_by_a_url_that_a_key_may_be_sent_to() {
+    check(
+        &environment(
+            "registry: { upstream: 'https://staging.example.org:8000', keyFile: /keys/staging }, promotion: { from: staging, status: 'http://127.0.0.1:8000', keyFile: /keys/staging }",
+        ),
+        expect![[r#"
+            environments/dev/wine.yaml:1:1: MLEnvironment/dev
+        "#]],
+    );
+    check(
+        &environment(
+            "registry: { upstream: 'http://staging.example.org' }, promotion: { from: staging, status: 'https://user:secret@staging.example.org' }",
+        ),
+        expect![[r#"
+            environments/dev/wine.yaml:4:51: InvalidManifest: MLEnvironment/dev: spec.registry.upstream: "http://staging.example.org" is not a control plane's URL: https://HOST[:PORT][/PREFIX], without user, query or fragment; http:// on loopback only
+              hint: write a control plane's URL: https://HOST[:PORT][/PREFIX], without user, query or fragment; http:// on loopback only
+            environments/dev/wine.yaml:4:119: InvalidManifest: MLEnvironment/dev: spec.promotion.status: "https://user:secret@staging.example.org" is not a control plane's URL: https://HOST[:PORT][/PREFIX], without user, query or fragment; http:// on loopback only
+              hint: write a control plane's URL: https://HOST[:PORT][/PREFIX], without user, query or fragment; http:// on loopback only
+        "#]],
+    );
+    check(
+        &environment("registry: { keyFile: keys }, promotion: { from: staging, keyFile: /keys }"),
+        expect![[r#"
+            environments/dev/wine.yaml:4:50: InvalidManifest: MLEnvironment/dev: spec.registry.keyFile: "keys" is not the absolute path of a file, without backslash and control characters
+              hint: write the absolute path of a file, without backslash and control characters
+        "#]],
+    );
+    check(
+        &environment("registry: { keyFile: /keys }, promotion: { from: staging, keyFile: /keys }"),
+        expect![[r#"
+            environments/dev/wine.yaml:4:50: InvalidManifest: MLEnvironment/dev: spec.registry.keyFile: a key is one for a control plane
+              hint: add `upstream:` with the control plane's URL, or remove `keyFile`
+            environments/dev/wine.yaml:4:96: InvalidManifest: MLEnvironment/dev: spec.promotion.keyFile: a key is one for a control plane
+              hint: add `status:` with the control plane's URL, or remove `keyFile`
+        "#]],
+    );
+}

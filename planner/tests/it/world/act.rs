@@ -232,6 +232,7 @@ impl World {
         match action {
             Action::PutEnvironment(environment) => self.truth.environment = Some(environment),
             Action::StageDataset { .. } => unreachable!("no job has a data file"),
+            Action::Import(_) => unreachable!("no environment has an upstream"),
             Action::PutTraining { name, from, object } => {
                 let old = self.truth.trainings.get(&name);
                 if old.map(|old| &old.object) != from.as_deref() {

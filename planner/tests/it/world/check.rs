@@ -43,6 +43,7 @@ impl World {
                 Action::PutDeployment { name, object, .. } => self.check_put(plan, name, object, seen),
                 Action::PutEnvironment(_)
                 | Action::StageDataset { .. }
+                | Action::Import(_)
                 | Action::PutTraining { .. }
                 | Action::RemoveAlias { .. }
                 | Action::RecordAbort { .. } => {}
@@ -161,6 +162,7 @@ impl World {
                 Action::MoveAlias { model, .. }
                 | Action::RemoveAlias { model, .. }
                 | Action::RecordAbort { model, .. } => part.models.contains(model),
+                Action::Import(wanted) => part.models.contains(&wanted.model),
             };
             let waiting = whole.waiting.iter();
             let waiting = waiting.filter(|waiting| is_in(ObjectId::deployment(waiting.deployment())));
@@ -223,6 +225,7 @@ impl World {
                     Action::MoveAlias { model, .. }
                     | Action::RemoveAlias { model, .. }
                     | Action::RecordAbort { model, .. } => is_other(model),
+                    Action::Import(wanted) => is_other(&wanted.model),
                     Action::PutTraining { object, .. } => is_other(&object.spec.model),
                     Action::DeleteTraining { .. }
                     | Action::StageDataset { .. }
@@ -230,6 +233,7 @@ impl World {
                 });
                 let waiting = plan.waiting.iter().filter(|waiting| match waiting {
                     Waiting::ForVersion { deployment, .. }
+                    | Waiting::ForImport { deployment, .. }
                     | Waiting::ForTrack { deployment, .. }
                     | Waiting::ForTime { deployment, .. }
                     | Waiting::ForModel { deployment, .. }

@@ -83,7 +83,7 @@ impl World {
                     let subject = Subject::from(ObjectId::deployment(waiting.deployment()));
                     plan.findings.iter().any(|finding| finding.subject == subject)
                 }
-                Waiting::ForVersion { .. } | Waiting::ForTime { .. } => false,
+                Waiting::ForVersion { .. } | Waiting::ForImport { .. } | Waiting::ForTime { .. } => false,
             };
             assert!(is_justified, "waits for ever: {waiting}:\n{plan}");
         }

@@ -69,6 +69,7 @@ fn policy(namespace: &Namespace, drift: Drift) -> Object {
         windows: Vec::new(),
         gates: None,
         promotion: None,
+        upstream: None,
     })
 }
 

@@ -77,11 +77,12 @@ async fn what_is_planned_before_a_merge_is_what_the_reconciler_does_after_it() {
         let now: Timestamp = now();
         let repository = desired.repo.repository();
         let (from, to) = (base.as_str(), head.as_str());
-        let planned = preview::between(&repository, from, to, &dev(), Some(&store), now).unwrap();
+        let planned = preview::between(&repository, from, to, &dev(), Some(&store), None, now).unwrap();
         let status = desired.until_applied(head.as_str()).await;
         let source = Source::open_any(&repository).unwrap();
         let ground = Ground {
             records: Records(Some(&store)),
+            planes: None,
             source: &source,
             overridden: None,
             now,

@@ -30,6 +30,7 @@ fn environment(namespace: &Namespace, round: usize) -> Object {
         windows: Vec::new(),
         gates: None,
         promotion: None,
+        upstream: None,
     })
 }
 
