@@ -210,7 +210,7 @@ impl Server {
             }
             Route::StatusOfModel(model) => {
                 let source = self.control.status.clone();
-                blocking(move || status::of_model(&*source, &model)).await
+                blocking(move || status::of_model(&*source, &store, &model)).await
             }
             Route::Nodes => {
                 let infrastructure = self.control.infrastructure.clone();

@@ -29,7 +29,11 @@ pub(super) fn document() -> Value {
                 &[],
                 &[],
             ),
-            "/status/models/{model}": operation("The state of one model.", &[MODEL], &["404"]),
+            "/status/models/{model}": operation(
+                "The state of one model: its objects, and since when its stable alias has named which version.",
+                &[MODEL],
+                &["404"],
+            ),
         },
         "components": {
             "securitySchemes": {

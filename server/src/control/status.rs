@@ -1,9 +1,12 @@
 //! `/status…`: the environment's state, and how old the knowledge of it is.
 
-use planner::names::ModelName;
+use planner::names::{ModelName, Track};
+use planner::observed::ObservedAlias;
+use registry::{Event, Store, StoreError};
 use serde_json::{Value, json};
 use warp::reply::Response;
 
+use super::models::failure;
 use super::{StatusSource, ok};
 use crate::http::reply::Failure;
 
@@ -16,8 +19,12 @@ pub(super) fn all(source: &dyn StatusSource) -> Response {
     ok(&status)
 }
 
-/// Shows what concerns one model.
-pub(super) fn of_model(source: &dyn StatusSource, model: &ModelName) -> Result<Response, Failure> {
+/// Shows what concerns one model; what its stable alias names, and since when, is the registry's word.
+pub(super) fn of_model(
+    source: &dyn StatusSource,
+    store: &Store,
+    model: &ModelName,
+) -> Result<Response, Failure> {
     let status = source.status();
     let concerns =
         |object: &&Value| object.pointer("/spec/modelName").and_then(Value::as_str) == Some(model.as_str());
@@ -35,6 +42,27 @@ pub(super) fn of_model(source: &dyn StatusSource, model: &ModelName) -> Result<R
         "model": model,
         "deployments": deployments,
         "trainings": trainings,
+        "stable": stable(store, model).map_err(failure)?,
         "age_seconds": source.age_seconds(),
     })))
+}
+
+/// Says which version the stable alias names, and since when it has named that artifact; `null` where nobody can say.
+fn stable(store: &Store, model: &ModelName) -> Result<Value, StoreError> {
+    let Some(ObservedAlias::To(version)) = store.aliases(model)?.remove(&Track::Stable) else {
+        return Ok(Value::Null);
+    };
+    let history = store.history(model, usize::MAX)?;
+    let mut changes = history
+        .iter()
+        .rev()
+        .filter(|entry| entry.alias == Track::Stable && entry.event != Event::Aborted);
+    let newest = changes.next().filter(|entry| entry.to.as_ref() == Some(&version));
+    let Some((newest, digest)) = newest.and_then(|entry| Some((entry, entry.digest?))) else {
+        return Ok(Value::Null);
+    };
+    // Where somebody moved it and it was moved back, it left.
+    let before = changes.take_while(|entry| entry.to.is_some() && entry.digest == Some(digest));
+    let since = before.last().unwrap_or(newest).at;
+    Ok(json!({ "version": version, "digest": digest, "since": since }))
 }

@@ -319,12 +319,62 @@ fn a_large_artifact_is_streamed_whole() {
 fn status_tells_how_old_it_is() {
     let fixture = fixture();
     fixture.check("GET", "/status", expect![[r#"200 {"age_seconds":1.5,"deployments":[{"spec":{"modelName":"wine"}},{"spec":{"modelName":"iris"}}],"environment":{"metadata":{"name":"dev"}},"trainings":[{"spec":{"modelName":"wine"}}]}"#]]);
-    fixture.check("GET", "/status/models/iris", expect![[r#"200 {"age_seconds":1.5,"deployments":[{"spec":{"modelName":"iris"}}],"model":"iris","trainings":[]}"#]]);
+    fixture.check("GET", "/status/models/iris", expect![[r#"200 {"age_seconds":1.5,"deployments":[{"spec":{"modelName":"iris"}}],"model":"iris","stable":null,"trainings":[]}"#]]);
     fixture.check(
         "GET",
         "/status/models/other",
         expect![[r#"404 {"error":"the environment has no model other"}"#]],
     );
+}
+
+#[test]
+fn status_tells_since_when_stable_has_been_what_it_is() {
+    let fixture = fixture();
+    let store = &fixture.server.control.store;
+    let shown = || {
+        let response = fixture.get("/status/models/wine");
+        let shown: Value = serde_json::from_slice(response.body()).expect("JSON");
+        match &shown["stable"] {
+            Value::Null => "nobody can say".to_owned(),
+            stable => format!("{} since {}", stable["version"], stable["since"]),
+        }
+    };
+    let entry = |hour: u64, event, alias| HistoryEntry {
+        at: moment() + std::time::Duration::from_secs(3_600 * hour),
+        event,
+        alias,
+        from: None,
+        to: None,
+        digest: None,
+        // So that no entry is taken for the one before it.
+        revision: Some(format!("{hour:040}").parse().expect("a revision")),
+        actor: "test".to_owned(),
+        reason: None,
+    };
+    let moved = |hour, track, to| {
+        let entry = entry(hour, Event::Moved, track);
+        store
+            .move_alias(&model("wine"), track, &version(to), entry)
+            .expect("moved");
+    };
+    let first = format!("\"{V1}\" since \"2026-01-01T00:00:00Z\"");
+    assert_eq!(shown(), first);
+    moved(1, Track::Canary, V2);
+    let aborted = entry(2, Event::Aborted, Track::Canary);
+    store.append_history(&model("wine"), &aborted).expect("appended");
+    assert_eq!(shown(), first);
+    // Written again, it has been so all the time.
+    moved(3, Track::Stable, V1);
+    assert_eq!(shown(), first);
+    // What left and came back counts from then on.
+    moved(4, Track::Stable, V2);
+    moved(5, Track::Stable, V1);
+    assert_eq!(shown(), format!("\"{V1}\" since \"2026-01-01T05:00:00Z\""));
+    let removed = entry(6, Event::Removed, Track::Stable);
+    store
+        .remove_alias(&model("wine"), Track::Stable, removed)
+        .expect("removed");
+    assert_eq!(shown(), "nobody can say");
 }
 
 #[test]
