@@ -12,24 +12,27 @@ mod address;
 mod cache;
 mod client;
 mod error;
+mod remote;
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::StatusCode;
-use hyper::header::{CONTENT_RANGE, ETAG};
+use hyper::header::{CONTENT_RANGE, ETAG, HeaderValue};
 use planner::finding::Disposition;
 use planner::names::{Digest, ModelName, Revision, Track, Version};
 use registry::METADATA_BYTES_MAX;
 use registry::artifact::load_bytes;
 use registry::metadata::VersionMetadata;
+use web::{Client, Limits, Settings, Url};
 
 pub use address::Address;
 use cache::Cache;
-use client::{Answer, Asked, Bounds};
+use client::{Answer, Asked};
 pub use error::FetchError;
+pub use remote::Remote;
 
 use crate::runtime::{Artifact, warm_up};
 
@@ -37,6 +40,15 @@ use crate::runtime::{Artifact, warm_up};
 const ARTIFACT_BYTES_MAX: u64 = 1 << 30;
 /// How often in a row what only a person can mend is tried: a key or a volume may be a little behind.
 const REFUSALS_MAX: u32 = 5;
+
+/// What bounds one request. Before an answer begins, a control plane may have to hash the artifact.
+const LIMITS: Limits = Limits {
+    connect: Duration::from_secs(5),
+    stall: Duration::from_mins(1),
+    // What is read in parts has its limits there.
+    deadline: Duration::MAX,
+    body_bytes_max: u64::MAX,
+};
 
 /// What a process serves for its life.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +80,7 @@ pub struct Source {
 #[derive(Debug, Clone)]
 struct Pace {
     /// Of one request.
-    bounds: Bounds,
+    limits: Limits,
     /// Of one attempt, however steadily bytes come; what came stays for the next.
     attempt: Duration,
     /// The first pause, each other one twice as long.
@@ -80,7 +92,7 @@ struct Pace {
 impl Default for Pace {
     fn default() -> Self {
         Self {
-            bounds: Bounds::default(),
+            limits: LIMITS,
             attempt: Duration::from_mins(10),
             pause: Duration::from_millis(500),
             pause_max: Duration::from_secs(15),
@@ -108,7 +120,15 @@ async fn fetch_at(source: &Source, wanted: &Wanted, pace: &Pace) -> Result<Artif
     if let Some(artifact) = cached {
         return Ok(artifact);
     }
-    let fetched = Fetch::new(source, wanted, pace).run().await?;
+    let client = Client::new(Settings::default())?;
+    let url = source.control_plane.url();
+    let version = Pinned {
+        model: &wanted.model,
+        version: &wanted.version,
+        digest: wanted.digest,
+    };
+    let fetch = Fetch::new(&client, &url, version, pace.limits);
+    let fetched = fetch.run(source.key_file.as_deref(), pace).await?;
     let of = wanted.clone();
     aside(move || {
         let artifact = load(&of, &fetched)?;
@@ -158,35 +178,51 @@ fn load(wanted: &Wanted, Fetched { metadata, bytes }: &Fetched) -> Result<Artifa
     })
 }
 
+/// One version, by its digest.
+#[derive(Debug, Clone, Copy)]
+struct Pinned<'a> {
+    model: &'a ModelName,
+    version: &'a Version,
+    digest: Digest,
+}
+
 /// A fetch under way: what has come so far.
 #[derive(Debug)]
 struct Fetch<'a> {
-    source: &'a Source,
-    wanted: &'a Wanted,
-    pace: &'a Pace,
+    client: &'a Client,
+    url: &'a Url,
+    wanted: Pinned<'a>,
+    limits: Limits,
     metadata: Option<VersionMetadata>,
     bytes: Vec<u8>,
 }
 
 impl<'a> Fetch<'a> {
-    fn new(source: &'a Source, wanted: &'a Wanted, pace: &'a Pace) -> Self {
+    fn new(client: &'a Client, url: &'a Url, wanted: Pinned<'a>, limits: Limits) -> Self {
         Self {
-            source,
+            client,
+            url,
             wanted,
-            pace,
+            limits,
             metadata: None,
             bytes: Vec::new(),
         }
     }
 
     /// Asks until all is there.
-    async fn run(mut self) -> Result<Fetched, FetchError> {
-        let mut pause = self.pace.pause;
+    async fn run(mut self, key_file: Option<&Path>, pace: &Pace) -> Result<Fetched, FetchError> {
+        let mut pause = pace.pause;
         let mut refusals = 0;
         loop {
             let before = self.bytes.len();
-            let limit = self.pace.attempt;
-            let attempt = tokio::time::timeout(limit, self.attempt());
+            let limit = pace.attempt;
+            let attempt = tokio::time::timeout(limit, async {
+                let key = match key_file {
+                    Some(file) => Some(client::key(file).await?),
+                    None => None,
+                };
+                self.attempt(key).await
+            });
             let error = match attempt.await {
                 Ok(Ok(metadata)) => {
                     return Ok(Fetched {
@@ -207,7 +243,7 @@ impl<'a> Fetch<'a> {
                 Disposition::Transient => refusals = 0,
             }
             if self.bytes.len() > before {
-                pause = self.pace.pause;
+                pause = pace.pause;
             }
             tracing::warn!(
                 error = &error as &dyn Error,
@@ -216,17 +252,17 @@ impl<'a> Fetch<'a> {
                 "failed to fetch the artifact: it is tried again"
             );
             tokio::time::sleep(jittered(pause)).await;
-            pause = (pause * 2).min(self.pace.pause_max);
+            pause = (pause * 2).min(pace.pause_max);
         }
     }
 
     /// Fetches what is not there yet. What came before an error stays where it can be gone on from.
-    async fn attempt(&mut self) -> Result<VersionMetadata, FetchError> {
+    async fn attempt(&mut self, key: Option<HeaderValue>) -> Result<VersionMetadata, FetchError> {
         let metadata = match &self.metadata {
             Some(metadata) => metadata.clone(),
-            None => self.metadata.insert(self.record().await?).clone(),
+            None => self.metadata.insert(self.record(key.clone()).await?).clone(),
         };
-        self.artifact(metadata.artifact.bytes).await?;
+        self.artifact(metadata.artifact.bytes, key).await?;
         let (bytes, pinned) = (std::mem::take(&mut self.bytes), self.wanted.digest);
         let (bytes, got) = aside(move || {
             let got = Digest::of(&bytes);
@@ -241,14 +277,14 @@ impl<'a> Fetch<'a> {
     }
 
     /// Fetches the version's record: of this model, this version and this digest.
-    async fn record(&self) -> Result<VersionMetadata, FetchError> {
-        let Wanted {
+    async fn record(&self, key: Option<HeaderValue>) -> Result<VersionMetadata, FetchError> {
+        let Pinned {
             model,
             version,
             digest,
-            ..
         } = self.wanted;
-        let mut answer = self.ask(&format!("/models/{model}/{version}"), None).await?;
+        let path = format!("/models/{model}/{version}");
+        let mut answer = self.ask(&path, None, key).await?;
         if answer.status() != StatusCode::OK {
             return Err(self.failure(answer).await);
         }
@@ -259,12 +295,12 @@ impl<'a> Fetch<'a> {
         let metadata = VersionMetadata::read(&record, model, version)
             .map_err(|damage| FetchError::Unexpected(damage.to_string()))?;
         let got = metadata.artifact.digest;
-        if got != *digest {
+        if got != digest {
             return Err(FetchError::OtherDigest {
                 model: model.clone(),
                 version: version.clone(),
                 got,
-                pinned: *digest,
+                pinned: digest,
             });
         }
         if metadata.artifact.bytes > ARTIFACT_BYTES_MAX {
@@ -277,12 +313,11 @@ impl<'a> Fetch<'a> {
     }
 
     /// Fetches the artifact, or what is missing of it.
-    async fn artifact(&mut self, total: u64) -> Result<(), FetchError> {
-        let Wanted {
+    async fn artifact(&mut self, total: u64, key: Option<HeaderValue>) -> Result<(), FetchError> {
+        let Pinned {
             model,
             version,
             digest,
-            ..
         } = self.wanted;
         let tag = format!("\"{digest}\"");
         let there = self.bytes.len() as u64;
@@ -291,7 +326,7 @@ impl<'a> Fetch<'a> {
         }
         let rest = (!self.bytes.is_empty()).then(|| (there, tag.clone()));
         let mut answer = self
-            .ask(&format!("/models/{model}/{version}/artifact"), rest)
+            .ask(&format!("/models/{model}/{version}/artifact"), rest, key)
             .await?;
         match answer.status() {
             StatusCode::OK => self.bytes.clear(),
@@ -304,11 +339,7 @@ impl<'a> Fetch<'a> {
             }
             _ => return Err(self.failure(answer).await),
         }
-        let tagged = answer
-            .response
-            .headers()
-            .get(ETAG)
-            .and_then(|tag| tag.to_str().ok());
+        let tagged = answer.headers().get(ETAG).and_then(|tag| tag.to_str().ok());
         if tagged != Some(&tag) {
             self.bytes.clear();
             let tagged = tagged.unwrap_or("no tag").chars().take(100).collect::<String>();
@@ -329,41 +360,48 @@ impl<'a> Fetch<'a> {
         Ok(())
     }
 
-    async fn ask(&self, path: &str, rest: Option<(u64, String)>) -> Result<Answer, FetchError> {
-        let key = match &self.source.key_file {
-            Some(file) => Some(client::key(file).await?),
-            None => None,
-        };
+    async fn ask(
+        &self,
+        path: &str,
+        rest: Option<(u64, String)>,
+        key: Option<HeaderValue>,
+    ) -> Result<Answer, FetchError> {
         let asked = Asked { path, rest };
-        client::ask(&self.source.control_plane, key, &asked, &self.pace.bounds).await
+        client::ask(self.client, self.url, key, &asked, self.limits).await
     }
 
     /// Says what an answer means that is not the one that was asked for.
     async fn failure(&self, answer: Answer) -> FetchError {
-        let status = answer.status();
-        if status.is_redirection() || status.is_success() || status.is_informational() {
-            return FetchError::Unexpected(format!("it answers {status}"));
+        failure(answer, |said| FetchError::NotThere {
+            model: self.wanted.model.clone(),
+            version: self.wanted.version.clone(),
+            said,
+        })
+        .await
+    }
+}
+
+/// Says what an answer means that is not the one that was asked for; `missing` of what is not there.
+async fn failure(answer: Answer, missing: impl FnOnce(String) -> FetchError) -> FetchError {
+    let status = answer.status();
+    if status.is_redirection() || status.is_success() || status.is_informational() {
+        return FetchError::Unexpected(format!("it answers {status}"));
+    }
+    let said = answer.said().await;
+    match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => FetchError::Refused { status, said },
+        StatusCode::NOT_FOUND => missing(said),
+        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => {
+            FetchError::Unavailable { status, said }
         }
-        let said = answer.said().await;
-        match status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => FetchError::Refused { status, said },
-            StatusCode::NOT_FOUND => FetchError::NotThere {
-                model: self.wanted.model.clone(),
-                version: self.wanted.version.clone(),
-                said,
-            },
-            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => {
-                FetchError::Unavailable { status, said }
-            }
-            _ if status.is_server_error() => FetchError::Unavailable { status, said },
-            _ => FetchError::Unexpected(format!("it answers {status}: {said}")),
-        }
+        _ if status.is_server_error() => FetchError::Unavailable { status, said },
+        _ => FetchError::Unexpected(format!("it answers {status}: {said}")),
     }
 }
 
 /// Says whether a part of an answer goes on where what is there ends, and is of as much.
 fn begins_at(answer: &Answer, first: u64, total: u64) -> bool {
-    let range = answer.response.headers().get(CONTENT_RANGE);
+    let range = answer.headers().get(CONTENT_RANGE);
     let range = range.and_then(|range| range.to_str().ok()).unwrap_or_default();
     range == format!("bytes {first}-{}/{total}", total.saturating_sub(1))
 }

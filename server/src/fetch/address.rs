@@ -3,28 +3,16 @@
 use std::fmt;
 use std::str::FromStr;
 
-use hyper::Uri;
-
-/// The port of a URL that names none.
-const PORT: u16 = 80;
+use web::{Plain, Url};
 
 /// The address of a control plane.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Address {
-    /// A name or an IP address, IPv6 without brackets.
-    pub(super) host: String,
-    /// The port.
-    pub(super) port: u16,
-    /// What the header `Host` says.
-    pub(super) authority: String,
-    /// What stands before each path, without a slash at its end.
-    prefix: String,
-}
+pub struct Address(Url);
 
 impl Address {
-    /// Returns the target of a request for a path that begins with a slash.
-    pub(super) fn target(&self, path: &str) -> String {
-        format!("{}{path}", self.prefix)
+    /// Returns it to be asked: whoever gave it answers for the network between.
+    pub(super) fn url(&self) -> Url {
+        self.0.clone()
     }
 }
 
@@ -33,29 +21,22 @@ impl FromStr for Address {
 
     fn from_str(text: &str) -> Result<Self, String> {
         const EXPECTED: &str = "http://HOST:PORT is expected, e.g. http://aurora-control-plane:8000";
-        let uri: Uri = text.parse().map_err(|_no_uri| EXPECTED.to_owned())?;
-        if uri.scheme_str() == Some("https") {
+        if text.starts_with("https://") {
             return Err(format!(
                 "the control plane answers without TLS, and what it hands out is checked by digest: {EXPECTED}"
             ));
         }
-        let authority = uri.authority().filter(|_| uri.scheme_str() == Some("http"));
-        let authority = authority.ok_or_else(|| EXPECTED.to_owned())?;
-        if authority.as_str().contains('@') || uri.query().is_some() {
+        if text.contains('@') || text.contains('?') {
             return Err(format!("no key is taken from an address: {EXPECTED}"));
         }
-        Ok(Self {
-            host: authority.host().trim_matches(['[', ']']).to_owned(),
-            port: authority.port_u16().unwrap_or(PORT),
-            authority: authority.to_string(),
-            prefix: uri.path().trim_end_matches('/').to_owned(),
-        })
+        let url = Url::parse(text, Plain::Anywhere);
+        Ok(Self(url.map_err(|error| format!("{error}: {EXPECTED}"))?))
     }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}{}", self.authority, self.prefix)
+        self.0.fmt(f)
     }
 }
 
@@ -64,17 +45,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_says_host_port_and_prefix() {
-        for (text, host, port, target) in [
-            ("http://control-plane:8000", "control-plane", 8000, "/models"),
-            ("http://control-plane", "control-plane", 80, "/models"),
-            ("http://control-plane:8000/", "control-plane", 8000, "/models"),
-            ("http://proxy/aurora/", "proxy", 80, "/aurora/models"),
-            ("http://[::1]:8000", "::1", 8000, "/models"),
+    fn an_address_says_host_and_port() {
+        for (text, origin) in [
+            ("http://control-plane:8000", "http://control-plane:8000"),
+            ("http://control-plane", "http://control-plane"),
+            ("http://proxy/aurora/", "http://proxy"),
+            ("http://[::1]:8000", "http://[::1]:8000"),
         ] {
             let address: Address = text.parse().expect(text);
-            assert_eq!((address.host.as_str(), address.port), (host, port), "{text}");
-            assert_eq!(address.target("/models"), target, "{text}");
+            assert_eq!(address.to_string(), origin, "{text}");
         }
     }
 

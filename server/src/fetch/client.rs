@@ -1,27 +1,18 @@
-//! One request to the control plane: a connection of its own, bounded in time and size, and no redirect is followed.
+//! One request to a control plane, bounded in time and size; what it says where it refuses.
 
-use std::future::{Future, poll_fn};
 use std::path::Path;
-use std::pin::Pin;
-use std::time::Duration;
 
-use bytes::Bytes;
-use hyper::body::{Body as _, Incoming};
-use hyper::client::conn::http1;
-use hyper::header::{ACCEPT, HOST, HeaderValue, IF_RANGE, RANGE};
-use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper::StatusCode;
+use hyper::header::{ACCEPT, HeaderMap, HeaderName, HeaderValue, IF_RANGE, RANGE};
 use tokio::io::AsyncReadExt as _;
-use tokio::net::TcpStream;
-use tokio::task::AbortHandle;
+use web::{Client, Limits, Method, Request, Url};
 
-use super::address::Address;
 use super::error::FetchError;
 
 /// The most of an error's text that is read and told.
 const SAID_BYTES_MAX: u64 = 2048;
 /// The most that a key's file has.
-const KEY_BYTES_MAX: u64 = 4096;
+pub(super) const KEY_BYTES_MAX: u64 = 4096;
 
 /// What is asked for.
 #[derive(Debug)]
@@ -32,42 +23,8 @@ pub(super) struct Asked<'a> {
     pub(super) rest: Option<(u64, String)>,
 }
 
-/// How long a request may take.
-#[derive(Debug, Clone)]
-pub(super) struct Bounds {
-    /// Until there is a connection.
-    pub(super) connect: Duration,
-    /// Until an answer begins: the control plane may have to hash the artifact before.
-    pub(super) begin: Duration,
-    /// Between two parts of an answer.
-    pub(super) stall: Duration,
-}
-
-impl Default for Bounds {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(5),
-            begin: Duration::from_mins(1),
-            stall: Duration::from_secs(30),
-        }
-    }
-}
-
 /// An answer whose body is still to come.
-pub(super) struct Answer {
-    pub(super) response: Response<Incoming>,
-    stall: Duration,
-    /// Ends the connection with the answer.
-    _connection: Connection,
-}
-
-struct Connection(AbortHandle);
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
+pub(super) struct Answer(web::Answer);
 
 /// Reads the key of a file: what stands in it, without the space around it.
 pub(super) async fn key(file: &Path) -> Result<HeaderValue, FetchError> {
@@ -81,88 +38,40 @@ pub(super) async fn key(file: &Path) -> Result<HeaderValue, FetchError> {
         .read_to_string(&mut text)
         .await
         .map_err(|error| unusable(&error))?;
-    let key = HeaderValue::from_str(text.trim())
-        .ok()
-        .filter(|key| !key.is_empty());
-    let mut key = key.ok_or_else(|| unusable(&"it does not hold one key on one line"))?;
+    key_of(&text).ok_or_else(|| unusable(&"it does not hold one key on one line"))
+}
+
+/// Returns the one key that a file's text holds.
+pub(super) fn key_of(text: &str) -> Option<HeaderValue> {
+    let key = HeaderValue::from_str(text.trim()).ok();
+    let mut key = key.filter(|key| !key.is_empty())?;
     key.set_sensitive(true);
-    Ok(key)
+    Some(key)
 }
 
 /// Asks, and waits until the answer begins.
 pub(super) async fn ask(
-    address: &Address,
+    client: &Client,
+    at: &Url,
     key: Option<HeaderValue>,
     asked: &Asked<'_>,
-    bounds: &Bounds,
+    limits: Limits,
 ) -> Result<Answer, FetchError> {
-    let unreachable = |error: &dyn std::error::Error| FetchError::Unreachable(format!("{address}: {error}"));
-    let connecting = TcpStream::connect((address.host.as_str(), address.port));
-    let stream = within(bounds.connect, "take a connection", connecting)
-        .await?
-        .map_err(|error| unreachable(&error))?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| unreachable(&error))?;
-    let driven = tokio::spawn(async move {
-        // What goes wrong with it, whoever reads the answer is told.
-        let _ended = connection.await;
-    });
-    let connection = Connection(driven.abort_handle());
-    let response = within(
-        bounds.begin,
-        "begin its answer",
-        sender.send_request(request(address, key, asked)),
-    )
-    .await?
-    .map_err(|error| FetchError::Broken(error.to_string()))?;
-    Ok(Answer {
-        response,
-        stall: bounds.stall,
-        _connection: connection,
-    })
-}
-
-fn request(address: &Address, key: Option<HeaderValue>, asked: &Asked<'_>) -> Request<String> {
-    let mut request = Request::new(String::new());
-    let uri = address.target(asked.path).parse();
-    *request.uri_mut() = uri.expect("invariant: an address's prefix and names are a path");
-    let headers = request.headers_mut();
-    let host = HeaderValue::from_str(&address.authority);
-    headers.insert(HOST, host.expect("invariant: an authority is visible ASCII"));
-    headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+    let mut request = Request::new(Method::GET, at.join(asked.path)?)
+        .header(ACCEPT, "*/*")
+        .limits(limits);
     if let Some(key) = key {
-        headers.insert("x-api-key", key);
+        request.headers.insert(HeaderName::from_static("x-api-key"), key);
     }
     if let Some((first, tag)) = &asked.rest {
-        let value = |text: &str| {
-            HeaderValue::from_str(text).expect("invariant: a number or a digest is visible ASCII")
-        };
-        headers.insert(RANGE, value(&format!("bytes={first}-")));
-        headers.insert(IF_RANGE, value(tag));
+        request = request
+            .header(RANGE, &format!("bytes={first}-"))
+            .header(IF_RANGE, tag);
     }
-    request
+    Ok(Answer(client.open(&request).await?))
 }
 
 impl Answer {
-    /// Returns the next bytes of the answer; `None` at its end.
-    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, FetchError> {
-        loop {
-            let stall = self.stall;
-            let body = self.response.body_mut();
-            let frame = poll_fn(|context| Pin::new(&mut *body).poll_frame(context));
-            let frame = match within(stall, "send more of its answer", frame).await? {
-                None => return Ok(None),
-                Some(Err(error)) => return Err(FetchError::Broken(error.to_string())),
-                Some(Ok(frame)) => frame,
-            };
-            // Trailers are nothing to us.
-            if let Ok(bytes) = frame.into_data() {
-                return Ok(Some(bytes));
-            }
-        }
-    }
-
     /// Appends all of the answer to `content`, which is `what` and has at most `limit` bytes. What came before an error stays.
     pub(super) async fn read(
         &mut self,
@@ -170,7 +79,7 @@ impl Answer {
         what: &'static str,
         limit: u64,
     ) -> Result<(), FetchError> {
-        while let Some(bytes) = self.next().await? {
+        while let Some(bytes) = self.0.chunk().await? {
             if content.len() as u64 + bytes.len() as u64 > limit {
                 return Err(FetchError::TooLarge { what, limit });
             }
@@ -186,7 +95,7 @@ impl Answer {
         let _partly = self.read(&mut content, "an error", SAID_BYTES_MAX).await;
         let json = serde_json::from_slice::<serde_json::Value>(&content).ok();
         let error = json.as_ref().and_then(|json| json["error"].as_str());
-        let status = self.response.status();
+        let status = self.status();
         error.map_or_else(
             || status.canonical_reason().unwrap_or("no words").to_owned(),
             str::to_owned,
@@ -195,12 +104,11 @@ impl Answer {
 
     /// Returns the status.
     pub(super) fn status(&self) -> StatusCode {
-        self.response.status()
+        self.0.status
     }
-}
 
-async fn within<F: Future>(limit: Duration, what: &'static str, future: F) -> Result<F::Output, FetchError> {
-    tokio::time::timeout(limit, future)
-        .await
-        .map_err(|_elapsed| FetchError::Slow { what, limit })
+    /// Returns the headers.
+    pub(super) fn headers(&self) -> &HeaderMap {
+        &self.0.headers
+    }
 }

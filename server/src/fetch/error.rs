@@ -6,6 +6,7 @@ use hyper::StatusCode;
 use planner::finding::Disposition;
 use planner::names::{Digest, ModelName, Version};
 use registry::artifact::LoadError;
+use web::WebError;
 
 /// Says why a version could not be fetched or loaded.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +88,9 @@ pub enum FetchError {
     /// It is what was pinned, and does not load.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// What was asked of it cannot be asked, or who answers is not who was asked.
+    #[error("the control plane cannot be asked: {0}")]
+    Unaskable(String),
     /// The thread that loads died.
     #[error("the loader died: {0}")]
     Died(String),
@@ -105,6 +109,7 @@ impl FetchError {
             | Self::Unexpected(_)
             | Self::Changed { .. }
             | Self::TooLarge { .. }
+            | Self::Unaskable(_)
             | Self::Key(_) => Disposition::Waiting,
             Self::OtherDigest { .. } | Self::Load(_) | Self::Died(_) => Disposition::Invalid,
         }
@@ -130,7 +135,22 @@ impl FetchError {
             | Self::Unavailable { .. }
             | Self::Changed { .. }
             | Self::TooLarge { .. }
+            | Self::Unaskable(_)
             | Self::Died(_) => None,
+        }
+    }
+}
+
+impl From<WebError> for FetchError {
+    fn from(error: WebError) -> Self {
+        match error {
+            WebError::Slow { what, limit, .. } => Self::Slow { what, limit },
+            WebError::Broken { why, .. } => Self::Broken(why),
+            WebError::Redirected { .. } => Self::Unexpected(error.to_string()),
+            error => match error.disposition() {
+                Disposition::Transient | Disposition::Waiting => Self::Unreachable(error.to_string()),
+                Disposition::Invalid => Self::Unaskable(error.to_string()),
+            },
         }
     }
 }

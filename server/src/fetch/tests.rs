@@ -13,7 +13,7 @@ use crate::testing::{V1, V2, draft, linear, model, version};
 
 /// What a scripted control plane does with one request.
 #[derive(Clone)]
-enum Does {
+pub(super) enum Does {
     /// Answers as ours does.
     Right,
     /// Ends the connection in the middle of the artifact; a record is answered.
@@ -42,14 +42,14 @@ enum Does {
 use Does::{Breaks, Closes, Exchanged, Gibberish, Hangs, OtherPart, Right, Says, Sends, Stalls, Tags, Whole};
 
 /// A control plane that does what it is told, one request after the other, and then what is right.
-struct Scripted {
-    address: SocketAddr,
+pub(super) struct Scripted {
+    pub(super) address: SocketAddr,
     /// The first line of each request, with what its range and key say.
     asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl Scripted {
-    fn new(script: Vec<Does>) -> Self {
+    pub(super) fn new(script: Vec<Does>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("bound");
         let asked: Arc<Mutex<Vec<String>>> = Arc::default();
@@ -66,7 +66,7 @@ impl Scripted {
         Self { address, asked }
     }
 
-    fn asked(&self) -> Vec<String> {
+    pub(super) fn asked(&self) -> Vec<String> {
         self.asked.lock().expect("no panic under the lock").clone()
     }
 }
@@ -171,7 +171,7 @@ fn wanted() -> Wanted {
     }
 }
 
-fn artifact() -> Vec<u8> {
+pub(super) fn artifact() -> Vec<u8> {
     draft("wine", V1, &linear(0.0)).1
 }
 
@@ -186,10 +186,9 @@ fn source(address: SocketAddr, cache: &Path) -> Source {
 /// As fast as a test wants it.
 fn pace() -> Pace {
     Pace {
-        bounds: Bounds {
-            begin: Duration::from_millis(500),
+        limits: Limits {
             stall: Duration::from_millis(500),
-            ..Bounds::default()
+            ..LIMITS
         },
         pause: Duration::from_millis(1),
         pause_max: Duration::from_millis(4),
@@ -219,7 +218,11 @@ fn check(script: &[Does], expected: &str, asked: &[&str]) {
     };
     let half = artifact().len() / 2;
     let pinned = wanted().digest.to_string();
-    assert_eq!(ended.replace(&pinned, "DIGEST"), expected);
+    let origin = control_plane.address.to_string();
+    assert_eq!(
+        ended.replace(&pinned, "DIGEST").replace(&origin, "HERE"),
+        expected
+    );
     let asked: Vec<_> = asked
         .iter()
         .map(|path| format!("/models/wine/{V1}{}", path.replace("{half}", &half.to_string())))
@@ -302,7 +305,7 @@ fn a_refusal_is_tried_a_few_times_and_then_told() {
     // Nothing is sent after a redirect, least of all the key.
     check(
         &five(&Says("307 Temporary Redirect\r\nlocation: http://127.0.0.1:9/")),
-        "what answers there is no control plane of Aurora: it answers 307 Temporary Redirect",
+        "what answers there is no control plane of Aurora: http://HERE redirects to http://127.0.0.1:9: give the address that answers itself",
         &[""; 5],
     );
 }

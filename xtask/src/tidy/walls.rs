@@ -24,7 +24,7 @@ const MAY_KNOW: [(&str, &[&str]); 7] = [
     ("crds", &["planner"]),
     ("registry", &["planner"]),
     ("trainer", &["planner", "registry"]),
-    ("server", &["planner", "registry"]),
+    ("server", &["planner", "registry", "web"]),
     ("web", &["planner"]),
     ("reconciler", &["planner", "crds", "registry"]),
 ];
