@@ -41,4 +41,4 @@ pub use pass::{Admit, Beat, Live, Locate, Pass, Reconciler};
 pub use policy::OVERRIDE_TRAILER;
 pub use standing::{AwaitedPin, Standing};
 pub use start::{FirstError, admission, first_environment};
-pub use upstream::{ControlPlanes, Fetched};
+pub use upstream::{ControlPlanes, Fetched, Nobody};

@@ -52,7 +52,7 @@ pub struct Fetched {
 
 /// Asks nobody: for processes that were given no way to.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Nobody;
+pub struct Nobody;
 
 const NO_WAY: &str = "this process asks no other environment";
 

@@ -1,6 +1,7 @@
 //! The reconciler through its public interface, on repositories made for each test.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests: a failure is a panic")]
 
+mod elsewhere;
 mod following;
 mod history;
 mod intents;

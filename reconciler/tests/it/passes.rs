@@ -17,7 +17,7 @@ use reconciler::objects::{
     Changes, Mark, MemoryStore, Object, ObjectStore, ObservedObject, TargetError, conformance,
 };
 use reconciler::source::Source;
-use reconciler::{Beat, Pass, Reconciler};
+use reconciler::{Beat, ControlPlanes, Pass, Reconciler};
 use registry::{Observer, Owner, Reference, Store};
 
 use crate::repository::{ENVIRONMENT, Repo, V1, V2, deployment, dev};
@@ -55,6 +55,14 @@ impl World {
             target,
             store,
             now,
+        }
+    }
+
+    /// Asks other environments' control planes by `planes`.
+    pub(crate) fn asking(self, planes: Arc<dyn ControlPlanes>) -> Self {
+        Self {
+            reconciler: self.reconciler.with_control_planes(planes),
+            ..self
         }
     }
 

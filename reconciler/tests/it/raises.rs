@@ -25,7 +25,7 @@ fn at(time: &str) -> Timestamp {
 }
 
 /// Stable V1 of `m` serves, and the policy has been there for long.
-fn under(policy: &str) -> World {
+pub(crate) fn under(policy: &str) -> World {
     let repo = Repo::with(&[("m.yaml", &deployment("m", V1, None))]);
     let mut world = World::new(repo, &["m"]);
     world.settle();
