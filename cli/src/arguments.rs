@@ -3,6 +3,7 @@
 //! Every flag can also be given as `AURORA_…`, where an empty one counts as absent; none of them holds a secret.
 
 mod remote;
+mod upstream;
 mod variables;
 
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ use crate::failure::{ERROR, Failure};
 use crate::terminal::{self, Terminal};
 use crate::view::View;
 pub(crate) use remote::{First, RemoteArguments};
+pub(crate) use upstream::UpstreamArguments;
 
 const EXIT_CODES: &str = "\
 Exit codes (docs/cli.md lists them by command):

@@ -4,6 +4,7 @@ mod arguments;
 mod clock;
 mod cluster_view;
 mod commands;
+mod control_planes;
 mod controller;
 mod descriptors;
 mod failure;

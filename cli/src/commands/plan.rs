@@ -17,6 +17,7 @@ use serde_json::json;
 
 use crate::arguments::{
     BranchArguments, DataArguments, DatasetArguments, Format, RemoteArguments, RepositoryArguments,
+    UpstreamArguments,
 };
 use crate::clock;
 use crate::failure::{Context as _, ERROR, Failure, NO};
@@ -36,6 +37,8 @@ pub(crate) struct PlanArguments {
     data: DataArguments,
     #[command(flatten)]
     datasets: DatasetArguments,
+    #[command(flatten)]
+    upstream: UpstreamArguments,
 
     /// Compare with this commit instead of the data directory
     #[arg(long, env = "AURORA_BASE", value_name = "REV")]
@@ -77,15 +80,9 @@ pub(crate) fn run(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
     let (changes, findings) = if let Some(base) = &arguments.base {
         let registry = arguments.registry()?;
         let head = &arguments.head;
-        let intents = preview::between(
-            repo,
-            base,
-            head,
-            environment,
-            registry.as_ref(),
-            None,
-            clock::now(),
-        )?;
+        let planes = arguments.upstream.control_planes()?;
+        let (registry, planes) = (registry.as_ref(), Some(planes.as_ref()));
+        let intents = preview::between(repo, base, head, environment, registry, planes, clock::now())?;
         say_intents(arguments.output, &intents)?;
         (
             !intents.intents.is_empty(),
@@ -95,7 +92,8 @@ pub(crate) fn run(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
         let follow = arguments.branch.follow();
         let roots = arguments.datasets.known_roots()?;
         let data_dir = &arguments.data.data_dir;
-        let preview = standalone::preview(repo, follow, environment, data_dir, roots, None, clock::now())?;
+        let planes = Some(arguments.upstream.control_planes()?);
+        let preview = standalone::preview(repo, follow, environment, data_dir, roots, planes, clock::now())?;
         say_preview(arguments.output, &preview)?;
         (
             !preview.plan.actions.is_empty() || !preview.plan.held.is_empty(),

@@ -19,7 +19,7 @@ use standalone::{Mode, Options, Standalone};
 
 use crate::arguments::{
     BranchArguments, DataArguments, DatasetArguments, First, OutputArguments, RemoteArguments,
-    RepositoryArguments,
+    RepositoryArguments, UpstreamArguments,
 };
 use crate::clock;
 use crate::commands::registry::random_id;
@@ -62,6 +62,8 @@ pub(crate) struct ReconcileArguments {
     #[command(flatten)]
     datasets: DatasetArguments,
     #[command(flatten)]
+    upstream: UpstreamArguments,
+    #[command(flatten)]
     control_plane: ControlPlaneArguments,
     #[command(flatten)]
     listener: ListenerArguments,
@@ -95,6 +97,7 @@ pub(crate) fn run(arguments: &ReconcileArguments) -> Result<ExitCode, Failure> {
         environment: arguments.repository.environment.clone(),
         data_dir: arguments.data.data_dir.clone(),
         dataset_roots: arguments.datasets.roots()?,
+        control_planes: arguments.upstream.control_planes()?,
         installation: random_id()?,
     };
     if options.repository.remote.is_none() {

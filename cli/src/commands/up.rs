@@ -24,7 +24,7 @@ use self::banner::Addresses;
 use self::presenter::Presenter;
 use crate::arguments::{
     BranchArguments, DataArguments, DatasetArguments, First, OutputArguments, RemoteArguments,
-    RepositoryArguments,
+    RepositoryArguments, UpstreamArguments,
 };
 use crate::clock;
 use crate::commands::registry::random_id;
@@ -64,6 +64,8 @@ pub(crate) struct UpArguments {
     #[command(flatten)]
     datasets: DatasetArguments,
     #[command(flatten)]
+    upstream: UpstreamArguments,
+    #[command(flatten)]
     inference: InferenceArguments,
     #[command(flatten)]
     control_plane: ControlPlaneArguments,
@@ -93,6 +95,7 @@ pub(crate) fn run(arguments: &UpArguments) -> Result<ExitCode, Failure> {
         environment: environment.clone(),
         data_dir: arguments.data.data_dir.clone(),
         dataset_roots: arguments.datasets.roots()?,
+        control_planes: arguments.upstream.control_planes()?,
         installation: random_id()?,
     };
     let webhook = arguments.webhook.bind(&options.repository, &arguments.listener)?;

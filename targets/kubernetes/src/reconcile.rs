@@ -20,7 +20,7 @@ use planner::Timestamp;
 use planner::names::EnvironmentName;
 use reconciler::objects::TargetError;
 use reconciler::source::{Follow, Interrupt, Repository, SourceError};
-use reconciler::{Beat, Converged, FirstError, Pass, Reconciler, Standing};
+use reconciler::{Beat, ControlPlanes, Converged, FirstError, Pass, Reconciler, Standing};
 use registry::{DatasetRoots, StoreError};
 use tokio::sync::watch;
 use tokio::task::JoinError;
@@ -67,6 +67,8 @@ pub struct Options {
     pub data_dir: PathBuf,
     /// The folders below which a manifest may name data files by absolute paths.
     pub dataset_roots: DatasetRoots,
+    /// Who asks other environments' control planes.
+    pub control_planes: Arc<dyn ControlPlanes>,
     /// Who this replica is: no other process has ever had it.
     pub identity: String,
     /// The installation's id, where neither the cluster nor the registry knows one yet: random, made by the caller.

@@ -9,7 +9,9 @@ use planner::environment::{Environment, Target};
 use planner::names::EnvironmentName;
 use planner::object::Kind;
 use reconciler::source::{Follow, Repository, Source, SourceError};
-use reconciler::{Beat, Converged, FirstError, Locate, Reconciler, admission, first_environment};
+use reconciler::{
+    Beat, ControlPlanes, Converged, FirstError, Locate, Reconciler, admission, first_environment,
+};
 use registry::{DatasetRoots, Observer, Owner, Store, StoreError};
 use tokio::sync::{broadcast, watch};
 
@@ -47,6 +49,8 @@ pub struct Options {
     pub data_dir: PathBuf,
     /// The folders below which a manifest may name data files by absolute paths.
     pub dataset_roots: DatasetRoots,
+    /// Who asks other environments' control planes.
+    pub control_planes: Arc<dyn ControlPlanes>,
     /// The id that the installation gets if the data directory has none yet: random, made by the caller.
     pub installation: String,
 }
@@ -105,6 +109,7 @@ pub struct Standalone {
     is_registry_awaited: bool,
     owner: Owner,
     roots: DatasetRoots,
+    control_planes: Arc<dyn ControlPlanes>,
     wake: Wake,
     events: Events,
 }
@@ -159,6 +164,7 @@ impl Standalone {
             is_registry_awaited,
             owner,
             roots: options.dataset_roots.clone(),
+            control_planes: options.control_planes.clone(),
             wake: Wake::default(),
             events: Events::new(),
         })
@@ -266,6 +272,7 @@ impl Standalone {
             is_registry_awaited,
             owner,
             roots,
+            control_planes,
             wake,
             events,
         } = self;
@@ -285,6 +292,7 @@ impl Standalone {
         let mut reconciler = Reconciler::new(source, environment, objects.clone(), registry, locate)
             .for_target(Target::Standalone)
             .with_data(roots, digests)
+            .with_control_planes(control_planes)
             .with_remembered(objects.data_dir.history())
             .with_seen(objects.data_dir.seen());
         if is_registry_awaited {

@@ -39,6 +39,7 @@ pub(super) fn run(arguments: &ReconcileArguments, namespace: &str) -> Result<Exi
         namespace: namespace.to_owned(),
         data_dir: arguments.data.data_dir.clone(),
         dataset_roots: arguments.datasets.roots()?,
+        control_planes: arguments.upstream.control_planes()?,
         identity: identity()?,
         installation,
         terms: Terms::default(),

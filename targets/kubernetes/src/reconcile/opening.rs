@@ -89,6 +89,7 @@ pub(super) fn open(
     let mut reconciler = Reconciler::new(source, options.environment, objects, Observer::new(store), locate)
         .for_target(target)
         .with_data(options.dataset_roots, memory.data_digests())
+        .with_control_planes(options.control_planes)
         .with_remembered(memory.history())
         .with_seen(memory.first_seen())
         .looking_within(TURNS);

@@ -70,6 +70,7 @@ impl Desired {
             namespace: self.namespace.name().to_owned(),
             data_dir: self.folder.path().join("data"),
             dataset_roots: DatasetRoots::default(),
+            control_planes: std::sync::Arc::new(reconciler::Nobody),
             identity: identity.to_owned(),
             installation: "another".to_owned(),
             terms: Terms::default(),

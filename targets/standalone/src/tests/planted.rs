@@ -61,6 +61,7 @@ impl Victim {
             environment: dev(),
             data_dir: data_dir.to_owned(),
             dataset_roots: DatasetRoots::default(),
+            control_planes: std::sync::Arc::new(reconciler::Nobody),
             installation: "test-installation".to_owned(),
         };
         let now: Timestamp = "2026-12-01T00:00:00Z".parse().unwrap();

@@ -540,6 +540,7 @@ fn open(repo: &Repo, data_dir: &Path, now: Timestamp) -> Result<Standalone, Star
         environment: dev(),
         data_dir: data_dir.to_owned(),
         dataset_roots: DatasetRoots::default(),
+        control_planes: std::sync::Arc::new(reconciler::Nobody),
         installation: "test-installation".to_owned(),
     };
     Standalone::open(&options, now)
