@@ -18,6 +18,7 @@ mod control_plane;
 mod damage;
 mod data;
 mod editing;
+mod elsewhere;
 mod exit_codes;
 mod faults;
 mod first_hour;

@@ -16,6 +16,8 @@ use super::rounds::{Round, Rounds};
 
 /// How often a control plane is asked again while anything depends on its answer.
 const EVERY: Duration = Duration::from_secs(30);
+/// How soon it is asked again where it gave none.
+const AGAIN: Duration = Duration::from_secs(5);
 /// How old that what it knows may be, in seconds: its own processes look every few seconds.
 const AGE_SECONDS_MAX: f64 = 60.0;
 
@@ -118,7 +120,9 @@ impl Statuses {
         Self(Rounds::new(
             "statuses",
             move |(model, at): &Key, _before: &Known| {
-                Round::Again(Some(ask(Some(planes.as_ref()), at, model)), EVERY)
+                let answer = ask(Some(planes.as_ref()), at, model);
+                let pause = if answer.is_ok() { EVERY } else { AGAIN };
+                Round::Again(Some(answer), pause)
             },
         ))
     }

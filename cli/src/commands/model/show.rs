@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use planner::names::ModelName;
 use planner::shown::escape;
-use registry::metadata::{Fit, VersionMetadata};
+use registry::metadata::{Fit, Imported, VersionMetadata};
 use registry::{Reference, Store};
 use serde_json::json;
 
@@ -169,6 +169,16 @@ fn facts(metadata: &VersionMetadata) -> Vec<[String; 2]> {
                 .revision
                 .as_ref()
                 .map(ToString::to_string)
+                .unwrap_or_default(),
+        ],
+        [
+            "imported".to_owned(),
+            lineage
+                .imported
+                .as_ref()
+                .map(|Imported { from, at, revision }| {
+                    format!("from {from} at {}, pinned by {revision}", at.format("%F %T UTC"))
+                })
                 .unwrap_or_default(),
         ],
         [
