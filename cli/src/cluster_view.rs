@@ -48,7 +48,8 @@ impl Infrastructure for ClusterView {
     }
 }
 
-fn view(objects: &Objects) -> View {
+/// Returns the objects of a namespace as they are shown.
+pub(crate) fn view(objects: &Objects) -> View {
     let Objects {
         environments,
         deployments,

@@ -37,6 +37,15 @@ impl Life {
         }
     }
 
+    /// Says of whoever was last seen alive so long ago, by whether it has ended since as far as anybody knows.
+    pub(crate) fn by_age(age: Duration, goes_on: bool) -> Self {
+        if goes_on && age <= SILENCE_MAX {
+            Self::Running(age.as_secs())
+        } else {
+            Self::Stopped(age.as_secs())
+        }
+    }
+
     /// Says whether what the directory says is what is.
     pub(crate) fn is_running(self) -> bool {
         matches!(self, Self::Running(_))

@@ -1,5 +1,7 @@
-//! `aurora status`: how an environment stands, read from its data directory, whether it runs or not.
+//! `aurora status`: how an environment stands, read from its data directory, whether it runs or not, or from its namespace
+//! in a cluster.
 
+mod place;
 mod wait;
 
 use std::path::Path;
@@ -13,7 +15,7 @@ use planner::observed::Behind;
 use registry::files::may_be_there;
 use serde_json::json;
 
-use crate::arguments::{DataArguments, OutputArguments};
+use crate::arguments::OutputArguments;
 use crate::failure::{Context as _, Failure, NO};
 use crate::life::Life;
 use crate::terminal::{Colour, Line, Terminal, painted, table};
@@ -23,7 +25,7 @@ use crate::view::View;
 #[derive(Debug, Args)]
 pub(crate) struct StatusArguments {
     #[command(flatten)]
-    data: DataArguments,
+    place: place::PlaceArguments,
     #[command(flatten)]
     wait: wait::WaitArguments,
     #[command(flatten)]
@@ -31,10 +33,9 @@ pub(crate) struct StatusArguments {
 }
 
 pub(crate) fn run(arguments: &StatusArguments) -> Result<ExitCode, Failure> {
-    let data_dir = arguments.data.settled()?;
-    let missed = arguments.wait.wait(&data_dir)?;
-    let view = read(&data_dir)?;
-    let life = Life::of(&data_dir);
+    let place = arguments.place.find()?;
+    let missed = arguments.wait.wait(&place)?;
+    let (view, life) = place.state()?;
     let terminal = Terminal::new(arguments.output.output);
     let is_well = is_well(&view, life) && missed.is_none();
     if terminal.is_json() {

@@ -246,3 +246,57 @@ async fn a_pass_that_is_asked_for_now_is_run_by_the_reconciler_that_follows() {
     let said = text(&unanswered);
     assert!(said.contains("no reconciler answered within 1 s"), "{said}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_waits_for_a_commit_in_a_cluster_is_told_when_it_is_live_or_why_it_is_not() {
+    let Some(ground) = Ground::new().await else {
+        return;
+    };
+    let reader = ground.namespace.kubeconfig_of(Component::ControlPlane).await;
+    let waited = |kubeconfig: &std::path::Path, flags: &[&str]| {
+        let mut command = aurora();
+        command
+            .args(["status", "--namespace", ground.namespace.name(), "--repo"])
+            .arg(ground.repository.path())
+            .args(flags)
+            .env("KUBECONFIG", kubeconfig);
+        let output = run(&mut command);
+        (output.status.code(), text(&output))
+    };
+    let wait = |timeout: &str| {
+        let flags = ["--wait", "--revision", "HEAD", "--timeout", timeout];
+        waited(&ground.kubeconfig, &flags)
+    };
+    let (code, said) = waited(&ground.kubeconfig, &[]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("has no MLEnvironment"), "{said}");
+    let (code, said) = waited(&reader.unwrap(), &["--wait"]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("the rights to read"), "{said}");
+
+    let following = Up::watch(ground.command(&["--control-plane", "127.0.0.1:0"]));
+    let (code, said) = wait("60s");
+    assert_eq!(code, Some(0), "{said}");
+
+    // Nobody operates here, so what is pinned is not served.
+    ground.pin("iris");
+    let (code, said) = wait("5s");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("not live: after 5 s: iris is not looked at yet"),
+        "{said}"
+    );
+    ground.pin("nobody");
+    let (code, said) = wait("60s");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("not live:") && said.contains("VersionMissing"),
+        "{said}"
+    );
+    assert!(following.stop().success());
+
+    // What was reported stays, and says that nobody keeps it.
+    let (code, said) = waited(&ground.kubeconfig, &[]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("not running"), "{said}");
+}

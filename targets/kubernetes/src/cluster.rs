@@ -4,6 +4,7 @@
 //! who look cost the API server what one does. What is not allowed is said with the API server's words.
 
 mod describe;
+mod look;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -18,6 +19,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
+
+pub use look::{Look, LookError, Namespace};
 
 /// How long an answer counts.
 const COUNTS: Duration = Duration::from_secs(10);
@@ -82,9 +85,8 @@ impl Cluster {
     pub fn nodes(&self) -> Result<Value, String> {
         let api: Api<Node> = Api::all(self.client.clone());
         let read = async {
-            list(&api)
-                .await
-                .map(|nodes| nodes.iter().map(describe::node).collect())
+            let nodes = list(&api).await.map_err(|error| error.to_string())?;
+            Ok(nodes.iter().map(describe::node).collect())
         };
         self.runtime.block_on(self.nodes.get(read)).value
     }
@@ -93,9 +95,8 @@ impl Cluster {
     pub fn storage_classes(&self) -> Result<Value, String> {
         let api: Api<StorageClass> = Api::all(self.client.clone());
         let read = async {
-            list(&api)
-                .await
-                .map(|classes| classes.iter().map(describe::class).collect())
+            let classes = list(&api).await.map_err(|error| error.to_string())?;
+            Ok(classes.iter().map(describe::class).collect())
         };
         self.runtime.block_on(self.classes.get(read)).value
     }
@@ -103,12 +104,13 @@ impl Cluster {
     /// Returns the objects of the namespace, or why they are not known, and how old that is; blocks.
     pub fn objects(&self) -> (Result<Arc<Objects>, String>, Duration) {
         let read = async {
-            Ok(Arc::new(Objects {
+            Ok::<_, ListError>(Arc::new(Objects {
                 environments: list(&Api::default_namespaced(self.client.clone())).await?,
                 deployments: list(&Api::default_namespaced(self.client.clone())).await?,
                 trainings: list(&Api::default_namespaced(self.client.clone())).await?,
             }))
         };
+        let read = async { read.await.map_err(|error| error.to_string()) };
         let Answer { at, value } = self.runtime.block_on(self.objects.get(read));
         (value, at.elapsed())
     }
@@ -121,24 +123,43 @@ impl Cluster {
 }
 
 /// Lists all objects of a kind, page by page.
-async fn list<K>(api: &Api<K>) -> Result<Vec<K>, String>
+async fn list<K>(api: &Api<K>) -> Result<Vec<K>, ListError>
 where
     K: Resource + Clone + DeserializeOwned + Debug,
 {
     let mut all = Vec::new();
     let mut page = ListParams::default().limit(PAGE);
     for _ in 0..PAGES_MAX {
-        let listed = api.list(&page).await.map_err(|error| words(&error))?;
+        let listed = api.list(&page).await?;
         all.extend(listed.items);
         match listed.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => page = page.continue_token(&token),
             None => return Ok(all),
         }
     }
-    Err(format!(
-        "there are more than {} of them",
-        PAGE as usize * PAGES_MAX
-    ))
+    Err(ListError::TooMany)
+}
+
+/// Says why a list cannot be had.
+#[derive(Debug, thiserror::Error)]
+enum ListError {
+    /// The API server refuses, or cannot be asked.
+    #[error("{}", words(.0))]
+    Ask(#[from] kube::Error),
+    /// It is longer than any is read.
+    #[error("there are more than {} of them", PAGE as usize * PAGES_MAX)]
+    TooMany,
+}
+
+impl ListError {
+    /// Says whether asking again does not help.
+    fn is_refusal(&self) -> bool {
+        match self {
+            Self::Ask(kube::Error::Api(status)) => status.code < 500 && status.code != 429,
+            Self::Ask(_) => false,
+            Self::TooMany => true,
+        }
+    }
 }
 
 /// Says what an error is to whoever looks: the API server's own words, where it has some.

@@ -1,6 +1,7 @@
-//! `aurora status --wait`: whether a commit is live, by the data directory alone, looked at until there is an answer.
+//! `aurora status --wait`: whether a commit is live, by the data directory or the namespace alone, looked at until there is an
+//! answer.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,14 +11,13 @@ use crds::status::StateName;
 use planner::names::Revision;
 use reconciler::source::{Relation, Source};
 
-use super::{behind, is_serving, is_well, read, suspension};
+use super::place::{Place, Seen};
+use super::{behind, is_serving, is_well, suspension};
 use crate::failure::Failure;
 use crate::git_reader;
 use crate::life::Life;
 use crate::view::View;
 
-/// How often the data directory is looked at.
-const POLL: Duration = Duration::from_millis(200);
 /// How many hex digits a commit's whole id has at least.
 const ID_LENGTH_MIN: usize = 40;
 
@@ -61,7 +61,7 @@ struct Target {
 
 impl WaitArguments {
     /// Waits, where that is asked for; returns why the commit is not live, where it is not.
-    pub(super) fn wait(&self, data_dir: &Path) -> Result<Option<String>, Failure> {
+    pub(super) fn wait(&self, place: &Place) -> Result<Option<String>, Failure> {
         if !self.wait {
             return Ok(None);
         }
@@ -72,15 +72,18 @@ impl WaitArguments {
             .transpose()?;
         let begun = Instant::now();
         loop {
-            let (view, life) = (read(data_dir)?, Life::of(data_dir));
             let contains = |commit: &Revision| target.as_ref().is_none_or(|target| target.is_in(commit));
-            match course(&view, life, contains) {
+            let course = match place.look()? {
+                Seen::State(view, life) => course(&view, life, contains),
+                Seen::Unknown(why) => Course::Awaited(why.message().to_owned()),
+            };
+            match course {
                 Course::Live => return Ok(None),
                 Course::Stopped(why) => return Ok(Some(why)),
                 Course::Awaited(what) if begun.elapsed() >= self.timeout => {
                     return Ok(Some(format!("after {} s: {what}", self.timeout.as_secs())));
                 }
-                Course::Awaited(_) => thread::sleep(POLL),
+                Course::Awaited(_) => thread::sleep(place.poll()),
             }
         }
     }

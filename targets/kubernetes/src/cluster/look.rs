@@ -1,0 +1,107 @@
+//! One look at a namespace: its objects with their status, and when its reconciler was last alive.
+
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::{Api, Client};
+use planner::Timestamp;
+
+use super::{ConnectError, ListError, Objects, PATIENCE, list};
+use crate::leadership::Record;
+use crate::reconcile::LEASE;
+
+/// A namespace that is looked at by whoever asks; its connections live on the runtime that made it.
+#[expect(missing_debug_implementations, reason = "a client has none")]
+pub struct Namespace {
+    client: Client,
+    name: String,
+}
+
+/// What a namespace says.
+#[derive(Debug, Clone)]
+pub struct Look {
+    /// Its objects.
+    pub objects: Objects,
+    /// When a reconciler last renewed its Lease or gave it up, by the clock of its machine; none where none ever led.
+    pub renewed: Option<Timestamp>,
+    /// Whether one holds it.
+    pub is_led: bool,
+}
+
+/// Says why a namespace could not be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum LookError {
+    /// The API server refuses.
+    #[error("cannot read namespace {namespace}: {why}")]
+    Refused {
+        /// Which.
+        namespace: String,
+        /// What it says.
+        why: String,
+    },
+    /// It does not answer, or not now.
+    #[error("cannot read namespace {namespace} now: {why}")]
+    Unavailable {
+        /// Which.
+        namespace: String,
+        /// What is in the way.
+        why: String,
+    },
+}
+
+impl Namespace {
+    /// Finds the cluster as [`Cluster::find`](super::Cluster::find) does.
+    ///
+    /// # Errors
+    ///
+    /// Nothing says how it is reached.
+    pub async fn find(name: &str) -> Result<Self, ConnectError> {
+        let config = kube::Config::infer().await?;
+        Ok(Self {
+            client: Client::try_from(config)?,
+            name: name.to_owned(),
+        })
+    }
+
+    /// Looks once, for at most some seconds.
+    ///
+    /// # Errors
+    ///
+    /// The API server refuses or does not answer.
+    pub async fn look(&self) -> Result<Look, LookError> {
+        let looked = tokio::time::timeout(PATIENCE, self.read()).await;
+        let unavailable = |why| LookError::Unavailable {
+            namespace: self.name.clone(),
+            why,
+        };
+        match looked {
+            Ok(Ok(look)) => Ok(look),
+            Ok(Err(error)) if error.is_refusal() => Err(LookError::Refused {
+                namespace: self.name.clone(),
+                why: error.to_string(),
+            }),
+            Ok(Err(error)) => Err(unavailable(error.to_string())),
+            Err(_elapsed) => Err(unavailable(format!(
+                "the API server takes more than {PATIENCE:?}"
+            ))),
+        }
+    }
+
+    async fn read(&self) -> Result<Look, ListError> {
+        let leases: Api<Lease> = Api::namespaced(self.client.clone(), &self.name);
+        let lease = leases.get_opt(LEASE).await?;
+        let is_led = lease
+            .as_ref()
+            .is_some_and(|lease| !Record::of(lease).holder.is_empty());
+        let spec = lease.and_then(|lease| lease.spec);
+        let renewed =
+            spec.and_then(|spec| Timestamp::from_timestamp_micros(spec.renew_time?.0.as_microsecond()));
+        Ok(Look {
+            objects: Objects {
+                environments: list(&Api::namespaced(self.client.clone(), &self.name)).await?,
+                deployments: list(&Api::namespaced(self.client.clone(), &self.name)).await?,
+                trainings: list(&Api::namespaced(self.client.clone(), &self.name)).await?,
+            },
+            renewed,
+            is_led,
+        })
+    }
+}
