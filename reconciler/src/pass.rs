@@ -528,7 +528,7 @@ impl Reconciler {
         self.standing.set_general(self.general());
         let desired = self.resolver.resolution().desired.as_ref();
         pass.wakes_at = self.wake_at;
-        pass.is_importing = self.elsewhere.imports.is_under_way();
+        pass.importing = self.elsewhere.imports.under_way();
         pass.doubt = self.clock.judge(&self.view, desired, now);
         let told = Told::of(pass, &self.standing, &self.view);
         if self.told.as_ref() == Some(&told) && pass.applied.done.is_empty() {

@@ -70,16 +70,12 @@ pub(crate) fn look(
                     ObservedVersion::Damaged(_) => None,
                 }
             };
-            let known = self::promoted(
+            let commit = Commit {
                 source,
-                &desired.revision,
-                declared,
-                &counting.name,
-                order,
-                &digest,
-                ask,
+                head: &desired.revision,
                 now,
-            );
+            };
+            let known = self::promoted(commit, declared, &counting.name, order, &digest, ask);
             promoted.insert(declared.spec.model.clone(), known);
         }
         if is_closed && asked.insert(&declared.revision) {
@@ -132,17 +128,23 @@ fn facts(store: &Store, model: &ModelName, versions: &BTreeSet<Version>) -> Fact
     known.collect()
 }
 
+/// The commit at which it is asked what an environment declares, and when.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Commit<'a> {
+    pub(crate) source: &'a Source,
+    pub(crate) head: &'a Revision,
+    pub(crate) now: Timestamp,
+}
+
 /// Asks the environment that versions come through about what a manifest pins: Git, and its own control plane by `ask` where
 /// it is named.
 pub(crate) fn promoted(
-    source: &Source,
-    head: &Revision,
+    Commit { source, head, now }: Commit<'_>,
     declared: &Declared<DeclaredDeployment>,
     environment: &EnvironmentName,
     order: &PromotionOrder,
     digest: &dyn Fn(&Version) -> Option<Digest>,
     ask: &mut dyn FnMut(&Endpoint, &ModelName) -> Known,
-    now: Timestamp,
 ) -> BTreeMap<Version, Promoted> {
     let Declared { spec, location, .. } = declared;
     let folder = format!("{ENVIRONMENTS}/{environment}/");

@@ -18,7 +18,7 @@ use registry::Store;
 use registry::metadata::VersionMetadata;
 use serde::Serialize;
 
-use crate::policy::promoted;
+use crate::policy::{Commit, promoted};
 use crate::source::Source;
 use crate::upstream::{ControlPlanes, ask};
 
@@ -248,16 +248,13 @@ pub(super) fn exposures(base: &Desired, head: &Desired, ground: &Ground<'_>) -> 
         let facts = seen.facts();
         let promoted = base.environment.promotion.as_ref().map(|order| {
             let (name, digest) = (&base.environment.name, |version: &Version| seen.digest(version));
-            promoted(
-                ground.source,
-                &head.revision,
-                found,
-                name,
-                order,
-                &digest,
-                &mut |at, model| Some(ask(ground.planes, at, model)),
-                ground.now,
-            )
+            let commit = Commit {
+                source: ground.source,
+                head: &head.revision,
+                now: ground.now,
+            };
+            let mut ask = |at: &Endpoint, model: &ModelName| Some(ask(ground.planes, at, model));
+            promoted(commit, found, name, order, &digest, &mut ask)
         });
         let raises = raises(before, &after, &declared.rejected, |pin| seen.has_served(pin));
         let policy = gates::Ground {

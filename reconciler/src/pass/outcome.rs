@@ -40,8 +40,8 @@ pub struct Pass {
     pub wakes_at: Option<Timestamp>,
     /// Whether there is more of a long history to read, for the next pass at once.
     pub is_walking: bool,
-    /// Whether a version is on its way from another environment.
-    pub is_importing: bool,
+    /// How many versions are on their way from another environment.
+    pub importing: usize,
 }
 
 impl Pass {
@@ -51,7 +51,7 @@ impl Pass {
             && self.applied.failed.is_empty()
             && !self.is_cut_short
             && !self.is_walking
-            && !self.is_importing
+            && self.importing == 0
     }
 }
 

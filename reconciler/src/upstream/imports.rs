@@ -118,9 +118,9 @@ impl Imports {
         self.0.news().into_iter().map(|(model, _version)| model)
     }
 
-    /// Says whether one is under way that has not failed yet.
-    pub(crate) fn is_under_way(&self) -> bool {
-        self.0.any(|asked| asked.import.fault.is_none())
+    /// Counts those under way that have not failed yet.
+    pub(crate) fn under_way(&self) -> usize {
+        self.0.count(|asked| asked.import.fault.is_none())
     }
 }
 

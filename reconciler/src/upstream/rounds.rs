@@ -93,9 +93,10 @@ where
         std::mem::take(&mut self.0.lock().news)
     }
 
-    /// Says whether anything is of a kind.
-    pub(super) fn any(&self, is: impl Fn(&V) -> bool) -> bool {
-        self.0.lock().items.values().any(|(value, _due)| is(value))
+    /// Counts the things of a kind.
+    pub(super) fn count(&self, is: impl Fn(&V) -> bool) -> usize {
+        let state = self.0.lock();
+        state.items.values().filter(|(value, _due)| is(value)).count()
     }
 }
 

@@ -10,17 +10,18 @@ use planner::finding::Reason;
 use planner::imports::{Fault, Wanted};
 use planner::names::{Digest, ModelName, Revision, Version};
 use planner::training::{Derivation, Feature};
-use reconciler::{ControlPlanes, Fetched};
+use reconciler::diff::Exposure;
+use reconciler::{ControlPlanes, Fetched, preview};
 use registry::Draft;
 use registry::artifact::{Graph, encode};
 
 use crate::passes::World;
-use crate::repository::{ENVIRONMENT, Repo, V1, V2, deployment};
+use crate::repository::{ENVIRONMENT, Repo, V1, V2, deployment, dev};
 use crate::versions::draft;
 
 const V3: &str = "v20261125-080000";
 /// Longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A version that loads: `x + intercept`.
 fn loads(intercept: f64) -> Draft {
@@ -227,17 +228,17 @@ fn what_nobody_pins_any_more_is_not_asked_for() {
     world.repo.change("m.yaml", &deployment("m", V1, None));
     world.settle();
     // Only what is asked for is under way, and a process that is run once does not wait for more.
-    assert!(!world.pass().is_importing);
+    assert_eq!(world.pass().importing, 0);
     assert_eq!((world.findings(), staging.asked()), (String::new(), 1));
 }
 
 /// What the control plane says of a stable V2 that has been there since a moment.
-fn served(bytes: &[u8], since: &str) -> Option<Result<Option<String>, String>> {
+fn served(bytes: &[u8], since: &str) -> String {
     let digest = Digest::of(bytes);
-    Some(Ok(Some(format!(
+    format!(
         r#"{{ "deployments": [{{ "status": {{ "stable": {{ "version": "{V2}", "digest": "{digest}" }} }} }}],
               "stable": {{ "version": "{V2}", "digest": "{digest}", "since": "{since}" }}, "age_seconds": 1.0 }}"#
-    ))))
+    )
 }
 
 #[test]
@@ -247,21 +248,21 @@ fn the_control_plane_of_the_environment_before_says_since_when_a_version_serves(
     let other = served(b"another", "2026-11-20T00:00:00Z");
     for (said, serves, expected) in [
         (
-            soaked,
+            Ok(Some(soaked)),
             format!("{V1} {V2}@10"),
             expect![[r#"
 
             MLDeployment/m: the alias canary waits until the track serves its pin"#]],
         ),
         (
-            soaking,
+            Ok(Some(soaking)),
             V1.to_owned(),
             expect![[r#"
 
             MLDeployment/m: canary waits with v20261120-093000: v20261120-093000 is stable in staging since 2026-11-30 23:00 UTC, and has to be for 1d; raises are allowed from 2026-12-01 23:00 UTC on"#]],
         ),
         (
-            other,
+            Ok(Some(other)),
             V1.to_owned(),
             expect![[r#"
             environments/dev/m.yaml:1:1: NotPromoted: MLDeployment/m: canary: v20261120-093000 is not what staging serves as stable: its v20261120-093000 is another artifact (ae448ac86c4e)
@@ -269,7 +270,7 @@ fn the_control_plane_of_the_environment_before_says_since_when_a_version_serves(
         "#]],
         ),
         (
-            Some(Ok(None)),
+            Ok(None),
             V1.to_owned(),
             expect![[r#"
             environments/dev/m.yaml:1:1: NotPromoted: MLDeployment/m: canary: v20261120-093000 is not what staging serves as stable: it does not serve that model
@@ -277,7 +278,7 @@ fn the_control_plane_of_the_environment_before_says_since_when_a_version_serves(
         "#]],
         ),
         (
-            Some(Err("no answer".to_owned())),
+            Err("no answer".to_owned()),
             V1.to_owned(),
             expect![[r#"
             environments/dev/m.yaml:1:1: GateUnknown: MLDeployment/m: canary: whether its way here will do is unknown: staging: the commit has no such folder, and https://staging.example.org does not say: no answer
@@ -297,10 +298,38 @@ fn the_control_plane_of_the_environment_before_says_since_when_a_version_serves(
         };
         assert!(waits(&world).contains("is being asked"), "{}", waits(&world));
         assert_eq!(world.serves(), V1);
-        *staging.status.lock().unwrap() = said;
+        *staging.status.lock().unwrap() = Some(said);
         world.until("it answered", |world| !waits(world).contains("is being asked"));
         world.pass();
         assert_eq!(world.serves(), serves);
         expected.assert_eq(&[world.findings(), waits(&world)].join("\n"));
     }
+}
+
+#[test]
+fn a_plan_tells_what_is_imported_or_that_nobody_can_say() {
+    let staging = Arc::new(Staging::default());
+    let (mut world, head) = importing(&staging, loads(0.5).metadata.artifact.digest);
+    let base = format!("{head}^");
+    let told = |store: Option<&registry::Store>| {
+        let now = "2026-12-01T00:00:00Z".parse().unwrap();
+        let repository = world.repo.repository();
+        let intents = preview::between(&repository, &base, head.as_str(), &dev(), store, None, now).unwrap();
+        let lines = intents.exposures.iter().flat_map(Exposure::lines);
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    expect![[r#"
+        requests: 0% -> 100%
+        imports v20261125-080000 from https://staging.example.org
+        unknown: it is compared once it is imported"#]]
+    .assert_eq(&told(Some(&world.store)));
+    expect![[r#"
+        requests: 0% -> 100%
+        unknown: whether v20261125-080000 is imported from https://staging.example.org: no registry was named: give --registry
+        unknown: no registry was named: give --registry"#]].assert_eq(&told(None));
+    // What is here is compared, and not imported.
+    world.store.publish(loads(0.5)).unwrap();
+    assert!(!told(Some(&world.store)).contains("import"));
+    world.settle();
+    assert_eq!((world.serves(), staging.asked()), (V3.to_owned(), 0));
 }

@@ -72,7 +72,7 @@ impl Remote {
             }
             attempt.map(|metadata| (metadata, fetch.bytes))
         };
-        fetched.await.map_err(fault)
+        fetched.await.map_err(|error| fault(&error))
     }
 
     /// Returns what a control plane says of a model: the JSON of `/status/models/{model}`; `None` where it has none such.
@@ -96,7 +96,7 @@ impl Remote {
                     Ok(Some(content))
                 }
                 StatusCode::NOT_FOUND => Ok(None),
-                _ => Err(super::failure(answer, |said| FetchError::Unexpected(said)).await),
+                _ => Err(super::failure(answer, FetchError::Unexpected).await),
             }
         };
         let limit = STATUS;
@@ -139,9 +139,9 @@ fn key(roots: &DatasetRoots, file: &str) -> Result<HeaderValue, FetchError> {
 }
 
 /// Says what keeps a version from coming, by what happens next.
-fn fault(error: FetchError) -> Fault {
+fn fault(error: &FetchError) -> Fault {
     match error {
-        FetchError::OtherDigest { got, .. } => Fault::OtherDigest(got),
+        FetchError::OtherDigest { got, .. } => Fault::OtherDigest(*got),
         FetchError::NotThere { .. } => Fault::NotThere,
         FetchError::Refused { .. } | FetchError::Key(_) => Fault::Refused(error.to_string()),
         FetchError::Unexpected(_)
