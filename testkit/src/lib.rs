@@ -7,6 +7,8 @@
 //!                                                                         └─> proxy: what goes wrong on the way to the API
 //! ```
 //!
+//! Beside it a stand-in for the few calls of GitHub's REST API that are made.
+//!
 //! It knows no other crate of this repository, and no product knows it. Without a [`Kubelet`] Jobs and Deployments get Pods
 //! that stay Pending. Where the programs are missing, [`namespace`] says so and gives nothing; the
 //! test returns. Set `REQUIRE_KUBERNETES` to fail there instead.
@@ -20,6 +22,7 @@ mod certificates;
 mod component;
 mod control_plane;
 mod gateway;
+mod github;
 mod install;
 mod kubelet;
 mod listener;
@@ -32,6 +35,7 @@ mod supervisor;
 pub use component::Component;
 pub use control_plane::{ControlPlane, ControlPlaneError, PausedEtcd};
 pub use gateway::{Gateway, gateway_api};
+pub use github::{GitHub, Refusal};
 pub use install::{condition, install};
 pub use kubelet::{Containers, Ending, Image, Kubelet, Machine, evict, on_machine};
 pub use namespace::{Namespace, assets, namespace};

@@ -1,0 +1,131 @@
+//! What one repository keeps: statuses and deployments.
+
+use serde_json::{Value, json};
+
+use super::Call;
+use super::answer::Answer;
+
+/// The longest description of a status, in characters.
+const DESCRIPTION_MAX: usize = 140;
+
+/// What was written.
+#[derive(Debug, Default)]
+pub(super) struct Repository {
+    /// Of all commits, oldest first, each with its `sha`.
+    statuses: Vec<Value>,
+    deployments: Vec<Value>,
+    /// Each with its `deployment`.
+    deployment_statuses: Vec<Value>,
+}
+
+impl Repository {
+    pub(super) fn answer(&mut self, call: &Call, api: &str) -> Answer {
+        if !call.is_known {
+            return Answer::problem(401, "Bad credentials");
+        }
+        let Some(below) = call.path.strip_prefix("/api/v3/repos/octo/models/") else {
+            return Answer::problem(404, "Not Found");
+        };
+        let parts: Vec<&str> = below.split('/').collect();
+        match (call.method.as_str(), &parts[..]) {
+            ("GET", ["commits", sha, "statuses"]) => {
+                Answer::page(call, api, newest(&self.statuses, "sha", &json!(sha)))
+            }
+            ("POST", ["statuses", sha]) => {
+                let mut status = call.body.clone();
+                if is_long(&status) {
+                    return Answer::problem(422, "description is too long (maximum is 140 characters)");
+                }
+                status["sha"] = json!(sha);
+                push(&mut self.statuses, status)
+            }
+            ("GET", ["deployments"]) => {
+                let of = |name: &str| {
+                    let mut parameters = call
+                        .query
+                        .split('&')
+                        .filter_map(|parameter| parameter.split_once('='));
+                    parameters
+                        .find(|(known, _)| *known == name)
+                        .map(|(_, value)| json!(value))
+                };
+                let asked = ["environment", "task"].map(|name| (name, of(name)));
+                let mut found = self.deployments.clone();
+                found.retain(|kept| {
+                    asked
+                        .iter()
+                        .all(|(name, value)| value.as_ref().is_none_or(|value| kept[*name] == *value))
+                });
+                found.reverse();
+                Answer::page(call, api, found)
+            }
+            ("POST", ["deployments"]) => {
+                let mut deployment = call.body.clone();
+                // What a repository with checks and a moved branch would answer, were it not asked for neither.
+                if deployment["auto_merge"] != json!(false) || deployment["required_contexts"] != json!([]) {
+                    return Answer::problem(409, "Conflict");
+                }
+                deployment["sha"] = deployment["ref"].clone();
+                push(&mut self.deployments, deployment)
+            }
+            ("GET", ["deployments", id, "statuses"]) => Answer::page(
+                call,
+                api,
+                newest(&self.deployment_statuses, "deployment", &json!(id)),
+            ),
+            ("POST", ["deployments", id, "statuses"]) => {
+                let mut status = call.body.clone();
+                status["deployment"] = json!(id);
+                push(&mut self.deployment_statuses, status)
+            }
+            _ => Answer::problem(404, "Not Found"),
+        }
+    }
+
+    pub(super) fn statuses(&self, revision: &str) -> Vec<String> {
+        let of_commit = self.statuses.iter().filter(|status| status["sha"] == revision);
+        of_commit
+            .map(|status| {
+                let text = |name: &str| status[name].as_str().unwrap_or_default().to_owned();
+                format!("{} {} {}", text("context"), text("state"), text("description"))
+            })
+            .collect()
+    }
+
+    pub(super) fn deployments(&self) -> Vec<String> {
+        let shown = |deployment: &Value| {
+            let id = json!(deployment["id"].to_string());
+            let newest = newest(&self.deployment_statuses, "deployment", &id);
+            let text = |value: &Value| value.as_str().unwrap_or("none").to_owned();
+            let state = newest
+                .first()
+                .map_or_else(|| "none".to_owned(), |status| text(&status["state"]));
+            format!(
+                "{} {} {state}",
+                text(&deployment["environment"]),
+                text(&deployment["sha"])
+            )
+        };
+        self.deployments.iter().map(shown).collect()
+    }
+}
+
+fn is_long(status: &Value) -> bool {
+    let description = status["description"].as_str().unwrap_or_default();
+    description.chars().count() > DESCRIPTION_MAX
+}
+
+fn push(all: &mut Vec<Value>, mut new: Value) -> Answer {
+    new["id"] = json!(all.len() + 1);
+    all.push(new.clone());
+    Answer::of(201, new)
+}
+
+/// Returns those whose field says so, newest first.
+fn newest(all: &[Value], field: &str, value: &Value) -> Vec<Value> {
+    all.iter()
+        .rev()
+        .filter(|kept| kept[field] == *value)
+        .cloned()
+        .collect()
+}
