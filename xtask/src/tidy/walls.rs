@@ -19,13 +19,14 @@ const PLANNER: [&str; 9] = [
     "thiserror",
 ];
 /// What each crate of ours may know of the others; who is not named here is outermost and may know all.
-const MAY_KNOW: [(&str, &[&str]); 7] = [
+const MAY_KNOW: [(&str, &[&str]); 8] = [
     ("planner", &[]),
     ("crds", &["planner"]),
     ("registry", &["planner"]),
     ("trainer", &["planner", "registry"]),
     ("server", &["planner", "registry", "web"]),
     ("web", &["planner"]),
+    ("forge", &["planner", "crds", "web"]),
     ("reconciler", &["planner", "crds", "registry"]),
 ];
 /// What a target may know: never another target, nor what only the command line joins it to.
