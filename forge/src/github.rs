@@ -1,5 +1,6 @@
 //! GitHub's REST API, as far as it is needed: one call after the other, writes at least a second apart.
 
+mod comments;
 mod deployments;
 mod pace;
 mod statuses;
@@ -16,6 +17,7 @@ use web::{Client, HeaderName, Method, Plain, Request, Response, Url, WebError};
 
 use crate::error::ForgeError;
 use crate::repository::ForgeRepository;
+pub use comments::{Comment, Commented};
 use pace::Pace;
 
 /// The form of answers that is asked for.

@@ -112,6 +112,21 @@ impl GitHub {
         self.shared().repository.deployments()
     }
 
+    /// Opens a pull request, or moves it on to another commit.
+    pub fn open(&self, pull: u64, head: &str) {
+        self.shared().repository.open(&pull.to_string(), head);
+    }
+
+    /// Lets somebody comment on a pull request.
+    pub fn comment(&self, pull: u64, author: &str, text: &str) {
+        self.shared().repository.comment(&pull.to_string(), author, text);
+    }
+
+    /// Returns the comments of a pull request, `author: text` each, oldest first.
+    pub fn comments(&self, pull: u64) -> Vec<String> {
+        self.shared().repository.comments(&pull.to_string())
+    }
+
     fn shared(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use forge::{CommitState, ForgeRepository, GitHub, Reporter, Settings, State};
+use forge::{Comment, Commented, CommitState, ForgeRepository, GitHub, Reporter, Settings, State};
 use planner::finding::Disposition;
 use planner::names::{EnvironmentName, Revision};
 use testkit::Refusal;
@@ -250,4 +250,43 @@ async fn limits_and_refusals_say_when_to_ask_again() {
         .unwrap_err();
     assert_eq!(error.disposition(), Disposition::Invalid);
     assert!(!format!("{error:?}").contains("s3cret"), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_pull_request_has_one_comment_that_says_the_newest() {
+    const MARKER: &str = "<!-- aurora plan prod -->";
+    let forge = testkit::GitHub::start().unwrap();
+    let github = github(&forge, forge.token());
+    let (first, second) = (revision('a'), revision('b'));
+    forge.open(7, first.as_str());
+    // Somebody writes what only we should, and many write much.
+    forge.comment(7, "mallory", &format!("{MARKER}\nno change"));
+    for other in 0..120 {
+        forge.comment(7, "ann", &other.to_string());
+    }
+    let say = async |head: &Revision, body: &str| {
+        let author = "github-actions[bot]";
+        let comment = Comment {
+            pull: 7,
+            head,
+            marker: MARKER,
+            author,
+            body,
+        };
+        github.comment(&comment).await.unwrap()
+    };
+    assert_eq!(say(&first, "one").await, Commented::Made);
+    assert_eq!(say(&first, "one").await, Commented::Same);
+    assert_eq!(say(&first, "two").await, Commented::Updated);
+    forge.open(7, second.as_str());
+    // A job of the commit before ends late.
+    assert_eq!(say(&first, "three").await, Commented::Outdated);
+    // Two jobs that found none made one each.
+    forge.comment(7, "github-actions[bot]", &format!("{MARKER}\ntwo of it"));
+    assert_eq!(say(&second, "four").await, Commented::Updated);
+    let comments = forge.comments(7);
+    assert_eq!(comments.len(), 122);
+    assert_eq!(comments[0], format!("mallory: {MARKER}\nno change"));
+    assert_eq!(comments[121], format!("github-actions[bot]: {MARKER}\nfour"));
+    assert_eq!(say(&second, &"long\n".repeat(20_000)).await, Commented::Updated);
 }

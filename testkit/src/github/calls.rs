@@ -1,4 +1,6 @@
-//! What one repository keeps: statuses and deployments.
+//! What one repository keeps: statuses, deployments, the comments and heads of pull requests.
+
+use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
@@ -8,6 +10,11 @@ use super::answer::Answer;
 /// The longest description of a status, in characters.
 const DESCRIPTION_MAX: usize = 140;
 
+/// The longest comment, in characters.
+const COMMENT_MAX: usize = 65_536;
+/// Who a job's token is.
+const AUTHOR: &str = "github-actions[bot]";
+
 /// What was written.
 #[derive(Debug, Default)]
 pub(super) struct Repository {
@@ -16,6 +23,11 @@ pub(super) struct Repository {
     deployments: Vec<Value>,
     /// Each with its `deployment`.
     deployment_statuses: Vec<Value>,
+    /// Each with its `pull`.
+    comments: Vec<Value>,
+    /// How many comments there ever were.
+    commented: u64,
+    heads: BTreeMap<String, String>,
 }
 
 impl Repository {
@@ -78,8 +90,64 @@ impl Repository {
                 status["deployment"] = json!(id);
                 push(&mut self.deployment_statuses, status)
             }
+            _ => self.answer_of_pulls(call, api, &parts),
+        }
+    }
+
+    fn answer_of_pulls(&mut self, call: &Call, api: &str, parts: &[&str]) -> Answer {
+        match (call.method.as_str(), parts) {
+            ("GET", ["pulls", number]) => match self.heads.get(*number) {
+                Some(head) => Answer::of(200, json!({ "number": number, "head": { "sha": head } })),
+                None => Answer::problem(404, "Not Found"),
+            },
+            ("GET", ["issues", number, "comments"]) => {
+                let mut found = newest(&self.comments, "pull", &json!(number));
+                found.reverse();
+                Answer::page(call, api, found)
+            }
+            ("POST", ["issues", number, "comments"]) => {
+                let text = call.body["body"].as_str().unwrap_or_default();
+                if text.chars().count() > COMMENT_MAX {
+                    return Answer::problem(422, "Body is too long (maximum is 65536 characters)");
+                }
+                Answer::of(201, self.comment(number, AUTHOR, text))
+            }
+            ("PATCH", ["issues", "comments", id]) => {
+                let known = self.comments.iter_mut().find(|comment| id_of(comment) == *id);
+                known.map_or_else(
+                    || Answer::problem(404, "Not Found"),
+                    |comment| {
+                        comment["body"] = call.body["body"].clone();
+                        Answer::of(200, comment.clone())
+                    },
+                )
+            }
+            ("DELETE", ["issues", "comments", id]) => {
+                self.comments.retain(|comment| id_of(comment) != *id);
+                Answer::of(204, Value::Null)
+            }
             _ => Answer::problem(404, "Not Found"),
         }
+    }
+
+    pub(super) fn comment(&mut self, pull: &str, author: &str, text: &str) -> Value {
+        self.commented += 1;
+        let comment =
+            json!({ "id": self.commented, "pull": pull, "body": text, "user": { "login": author } });
+        self.comments.push(comment.clone());
+        comment
+    }
+
+    pub(super) fn comments(&self, pull: &str) -> Vec<String> {
+        let of_pull = self.comments.iter().filter(|comment| comment["pull"] == pull);
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        of_pull
+            .map(|comment| format!("{}: {}", text(&comment["user"]["login"]), text(&comment["body"])))
+            .collect()
+    }
+
+    pub(super) fn open(&mut self, pull: &str, head: &str) {
+        self.heads.insert(pull.to_owned(), head.to_owned());
     }
 
     pub(super) fn statuses(&self, revision: &str) -> Vec<String> {
@@ -108,6 +176,11 @@ impl Repository {
         };
         self.deployments.iter().map(shown).collect()
     }
+}
+
+/// Returns an id as it stands in a path.
+fn id_of(kept: &Value) -> String {
+    kept["id"].to_string()
 }
 
 fn is_long(status: &Value) -> bool {
