@@ -19,6 +19,7 @@ use planner::environment::{self, Drift, Environment, RemovalLimits};
 use planner::gates::PromotionOrder;
 use planner::names::{EnvironmentName, Malformed, ObjectName};
 
+use crate::notify::NotifySpec;
 use crate::policy::{GatesSpec, PromotionSpec};
 use crate::rules;
 use crate::{
@@ -86,6 +87,7 @@ pub fn environment(environment: &MLEnvironment) -> Result<Environment, Vec<Probl
         commits,
         drift,
         suspend,
+        notify,
         registry,
         removal: RemovalSpec {
             max_count,
@@ -116,6 +118,7 @@ pub fn environment(environment: &MLEnvironment) -> Result<Environment, Vec<Probl
             DriftPolicy::Off => Drift::Off,
         },
         suspend: suspend.clone(),
+        notify: crate::notify::receivers(notify)?,
         registry_path,
         removal: RemovalLimits {
             max_count: *max_count,
@@ -155,6 +158,7 @@ pub(crate) fn environment_spec(environment: &Environment) -> MLEnvironmentSpec {
         commits,
         drift,
         suspend,
+        notify,
         registry_path,
         removal: RemovalLimits {
             max_count,
@@ -180,6 +184,7 @@ pub(crate) fn environment_spec(environment: &Environment) -> MLEnvironmentSpec {
             Drift::Off => DriftPolicy::Off,
         },
         suspend: suspend.clone(),
+        notify: notify.iter().map(NotifySpec::from).collect(),
         registry: (registry_path.is_some() || upstream.is_some()).then(|| RegistrySpec {
             path: registry_path.clone(),
             upstream: upstream.as_ref().map(|upstream| upstream.url.clone()),

@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::commits::CommitsSpec;
+use crate::notify::NotifySpec;
 use crate::policy::{GatesSpec, PromotionSpec, WindowSpec};
 use crate::status::MLEnvironmentStatus;
 use crate::{rules, wire};
@@ -67,6 +68,11 @@ pub struct MLEnvironmentSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256), title = "text: the reason why nothing may change")]
     pub suspend: Option<String>,
+
+    /// Who is told of what happens.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10), title = "a list of at most 10 receivers")]
+    pub notify: Vec<NotifySpec>,
 
     /// Where model versions are kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -93,6 +93,12 @@ rules! {
         message: "`rejected` names the version that the canary pins",
         hint: "pin another version; one that is to come back is first taken out of `rejected`",
     }
+    URL_OF_RECEIVER {
+        cel: "(self.type == 'Webhook') == has(self.url)",
+        field: ".url",
+        message: "a webhook needs `url`, and Slack takes none",
+        hint: "write the receiver's address as `url`; Slack's is a secret: put it into the file that `secretFile` names",
+    }
     REPLICAS_IN_ORDER {
         cel: "self.minReplicas <= self.maxReplicas",
         field: ".maxReplicas",

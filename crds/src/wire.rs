@@ -70,6 +70,18 @@ pub(crate) const FILE_WORDS: &str = "the absolute path of a file, without backsl
 pub(crate) const URL: &str = "^https?://[-A-Za-z0-9._~:/]+$|^https?://\\[[0-9a-f:.]+\\][-A-Za-z0-9._~:/]*$";
 /// A control plane's URL in words.
 pub(crate) const URL_WORDS: &str = "a control plane's URL: https://HOST[:PORT][/PREFIX], without user, query or fragment; http:// on loopback only";
+/// Where somebody is told, as far as its characters go.
+pub(crate) const RECEIVER: &str =
+    r#"^(https://[!-"$-.0-?A-~]+|http://(localhost|127\.0\.0\.1)(:[0-9]+)?)(/[!-"$-~]*)?$"#;
+/// The same in words.
+pub(crate) const RECEIVER_WORDS: &str =
+    "an address: https://HOST/…, or http://localhost:PORT/… for this machine, without user and fragment";
+
+/// What the name of a file in a given folder looks like.
+pub(crate) const FILE_NAME: &str = "^[A-Za-z0-9][-._A-Za-z0-9]*$";
+/// The same in words.
+pub(crate) const FILE_NAME_WORDS: &str =
+    "the name of a file: letters, digits, '-', '_' and '.', and no folder";
 
 /// What one part of a domain looks like, a namespace's name for one.
 pub(crate) const LABEL: &str = "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$";
@@ -162,6 +174,13 @@ pub(crate) fn matches(pattern: &str, text: &str) -> bool {
         }
         FILE => text.len() > 1 && text.starts_with('/') && !text.chars().any(|c| c.is_control() || c == '\\'),
         URL => text.parse::<Url>().is_ok(),
+        RECEIVER => is_receiver(text),
+        FILE_NAME => {
+            text.starts_with(|c: char| c.is_ascii_alphanumeric())
+                && text
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "-._".contains(c))
+        }
         PATH => !text.is_empty() && !text.chars().any(|c| c.is_control() || c == '\\'),
         _ => true,
     }
@@ -173,6 +192,22 @@ fn is_between(text: &str, others: &str, is_letter: impl Fn(char) -> bool) -> boo
     text.starts_with(is_end)
         && text.ends_with(is_end)
         && text.chars().all(|c| is_end(c) || others.contains(c))
+}
+
+fn is_receiver(text: &str) -> bool {
+    let authority = |rest: &str| rest.split('/').next().unwrap_or_default().to_owned();
+    let is_place = if let Some(rest) = text.strip_prefix("https://") {
+        let authority = authority(rest);
+        !authority.is_empty() && !authority.contains('@')
+    } else if let Some(rest) = text.strip_prefix("http://") {
+        let authority = authority(rest);
+        let (host, port) = authority.split_once(':').unwrap_or((&authority, "80"));
+        let is_port = !port.is_empty() && port.chars().all(|c| c.is_ascii_digit());
+        matches!(host, "localhost" | "127.0.0.1") && is_port
+    } else {
+        false
+    };
+    is_place && text.chars().all(|c| c.is_ascii_graphic() && c != '#')
 }
 
 fn is_label(text: &str) -> bool {

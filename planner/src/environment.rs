@@ -6,6 +6,7 @@ use crate::commits::CommitPolicy;
 use crate::endpoint::Endpoint;
 use crate::gates::{Gates, PromotionOrder};
 use crate::names::{EnvironmentName, Revision};
+use crate::notify::Receiver;
 use crate::window::Window;
 
 /// The spec of an MLEnvironment.
@@ -24,6 +25,9 @@ pub struct Environment {
     pub drift: Drift,
     /// While given, nothing in the environment is changed: the reason.
     pub suspend: Option<String>,
+    /// Who is told of what happens.
+    #[serde(default)]
+    pub notify: Vec<Receiver>,
     /// Where the registry lies: absent, `<data-dir>/registry`; relative, below the data directory.
     pub registry_path: Option<String>,
     /// How much one commit may remove.

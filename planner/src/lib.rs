@@ -25,6 +25,7 @@ pub mod identity;
 pub mod imports;
 pub mod memory;
 pub mod names;
+pub mod notify;
 pub mod object;
 pub mod observed;
 pub mod part;

@@ -316,6 +316,13 @@ fn environment(before: &Environment, after: &Environment, intents: &mut Vec<Inte
             shown(&after.promotion)
         ));
     }
+    if before.notify != after.notify {
+        say(format!(
+            "who is told: {} receivers -> {}",
+            before.notify.len(),
+            after.notify.len()
+        ));
+    }
     if before.removal != after.removal {
         say(format!(
             "removal limits: {} models and {} % become {} models and {} %{}",

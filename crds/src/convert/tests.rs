@@ -12,6 +12,7 @@ use planner::endpoint::Endpoint;
 use planner::environment::{Drift, Environment, RemovalLimits};
 use planner::gates::{Gates, OnFault, PromotionOrder, Tolerance};
 use planner::names::{Digest, EnvironmentName, ObjectName, Weight};
+use planner::notify::{Form, Receiver, Topic};
 use planner::observed::{Behind, DeploymentObject, TrainingObject};
 use planner::per_track::PerTrack;
 use planner::pod::{Pod, Resources, TaintEffect, Toleration, TolerationOperator};
@@ -303,6 +304,7 @@ fn objects_read_back_as_what_was_written() {
             commits: registry_path.as_ref().map(|_| commits()).unwrap_or_default(),
             drift,
             suspend: registry_path.clone(),
+            notify: registry_path.iter().flat_map(|_| receivers()).collect(),
             windows: registry_path.iter().map(|_| window()).collect(),
             gates: registry_path.as_ref().map(|_| gates()),
             promotion: registry_path.as_ref().map(|_| PromotionOrder {
@@ -326,6 +328,23 @@ fn objects_read_back_as_what_was_written() {
             environment
         );
     }
+}
+
+fn receivers() -> [Receiver; 2] {
+    [
+        Receiver {
+            form: Form::Webhook {
+                url: "https://hooks.example.org/aurora".to_owned(),
+            },
+            secret_file: "pager".to_owned(),
+            topics: vec![Topic::Abort],
+        },
+        Receiver {
+            form: Form::Slack,
+            secret_file: "slack".to_owned(),
+            topics: vec![Topic::Finding, Topic::Applied],
+        },
+    ]
 }
 
 /// What an Aurora of before wrote says nothing of replicas.

@@ -172,7 +172,9 @@ fn descriptions_say_what_is_accepted() {
 /// Asks the API server's regular expressions what the parser asks the types.
 #[test]
 fn patterns_and_types_accept_the_same_texts() {
-    use crate::wire::{DIGEST, KEY_FILE, NAME, PATH, REVISION, SHA256, VERSION, matches};
+    use crate::wire::{
+        DIGEST, FILE, FILE_NAME, KEY_FILE, NAME, PATH, RECEIVER, REVISION, SHA256, VERSION, matches,
+    };
     let hex = |digit: &str, length: usize| digit.repeat(length);
     let texts = [
         "",
@@ -211,6 +213,30 @@ fn patterns_and_types_accept_the_same_texts() {
         "20261101-120000",
         "V20261101-120000",
         "v20261101-120000\n",
+        "../a",
+        ".a",
+        "a_b-c.d",
+        "/",
+        "/a",
+        "/a/b\\",
+        "https://",
+        "https:///a",
+        "https://h.example",
+        "https://h.example:8443/a?b=c",
+        "https://me:x@h.example/",
+        "https://h.example/@a",
+        "https://h.example/#a",
+        "https://h.example/a b",
+        "https://h.example/ä",
+        "https://h.example/\n",
+        "http://h.example/",
+        "http://localhost",
+        "http://localhost:/",
+        "http://localhost:80a/",
+        "http://localhost:8080/a",
+        "http://127.0.0.1:8080",
+        "http://localhost.example/",
+        "http://me@localhost/",
     ];
     let digests = [
         hex("a", 64),
@@ -226,7 +252,9 @@ fn patterns_and_types_accept_the_same_texts() {
         format!("sha256:{}", hex("F", 64)),
         format!("{}\n", hex("a", 64)),
     ];
-    for pattern in [NAME, VERSION, DIGEST, SHA256, REVISION, PATH, KEY_FILE] {
+    for pattern in [
+        NAME, VERSION, DIGEST, SHA256, REVISION, PATH, KEY_FILE, FILE, RECEIVER, FILE_NAME,
+    ] {
         let length = if pattern == NAME { 40 } else { 80 };
         let rule = format!("self.size() <= {length} && self.matches(r'{pattern}')");
         let schema = serde_json::json!({ "type": "string", "x-kubernetes-validations": [{ "rule": rule }] });

@@ -203,6 +203,7 @@ pub(crate) fn environment() -> Environment {
         commits: planner::commits::CommitPolicy::default(),
         drift: Drift::Correct,
         suspend: None,
+        notify: Vec::new(),
         registry_path: None,
         removal: RemovalLimits::default(),
         windows: Vec::new(),

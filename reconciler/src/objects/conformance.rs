@@ -31,6 +31,7 @@ fn environment() -> Environment {
         commits: planner::commits::CommitPolicy::default(),
         drift: Drift::Correct,
         suspend: None,
+        notify: Vec::new(),
         registry_path: None,
         removal: RemovalLimits::default(),
         windows: Vec::new(),

@@ -16,6 +16,49 @@ spec: {{ target: Standalone, {policy} }}
 }
 
 #[test]
+fn those_who_are_told_are_named_without_their_secrets() {
+    check(
+        &environment(
+            "notify: [ { url: \"https://hooks.example.org/aurora\", secretFile: pager }, { type: Slack, secretFile: slack, on: [Finding, Abort] } ]",
+        ),
+        expect![[r#"
+            environments/dev/wine.yaml:1:1: MLEnvironment/dev
+        "#]],
+    );
+    check(
+        &environment(
+            "notify: [ { secretFile: pager }, { type: Slack, url: \"https://hooks.slack.com/T/B/X\", secretFile: slack } ]",
+        ),
+        expect![[r#"
+            environments/dev/wine.yaml:4:39: InvalidManifest: MLEnvironment/dev: spec.notify[0].url: a webhook needs `url`, and Slack takes none
+              hint: write the receiver's address as `url`; Slack's is a secret: put it into the file that `secretFile` names
+            environments/dev/wine.yaml:4:82: InvalidManifest: MLEnvironment/dev: spec.notify[1].url: a webhook needs `url`, and Slack takes none
+              hint: write the receiver's address as `url`; Slack's is a secret: put it into the file that `secretFile` names
+        "#]],
+    );
+    check(
+        &environment(
+            "notify: [ { url: \"http://hooks.example.org\", secretFile: pager }, { url: \"https://me:x@h.example/\", secretFile: ../../etc/passwd } ]",
+        ),
+        expect![[r#"
+            environments/dev/wine.yaml:4:46: InvalidManifest: MLEnvironment/dev: spec.notify[0].url: "http://hooks.example.org" is not an address: https://HOST/…, or http://localhost:PORT/… for this machine, without user and fragment
+              hint: write an address: https://HOST/…, or http://localhost:PORT/… for this machine, without user and fragment
+            environments/dev/wine.yaml:4:102: InvalidManifest: MLEnvironment/dev: spec.notify[1].url: "https://me:x@h.example/" is not an address: https://HOST/…, or http://localhost:PORT/… for this machine, without user and fragment
+              hint: write an address: https://HOST/…, or http://localhost:PORT/… for this machine, without user and fragment
+            environments/dev/wine.yaml:4:141: InvalidManifest: MLEnvironment/dev: spec.notify[1].secretFile: "../../etc/passwd" is not the name of a file: letters, digits, '-', '_' and '.', and no folder
+              hint: write the name of a file: letters, digits, '-', '_' and '.', and no folder
+        "#]],
+    );
+    check(
+        &environment("notify: [ { type: Teams, secretFile: a } ]"),
+        expect![[r#"
+            environments/dev/wine.yaml:4:47: InvalidManifest: MLEnvironment/dev: spec.notify[0].type: the text "Teams" is not one of Webhook, Slack
+              hint: write one of these
+        "#]],
+    );
+}
+
+#[test]
 fn signatures_of_commits_say_what_is_wrong_with_them() {
     check(
         &environment(

@@ -375,15 +375,15 @@ fn environment_is_named_like_its_folder() {
     check(
         &environment.replace("prod", "dev").replace(
             "Standalone",
-            "Standalone, removal: { maxCount: -1, allow: HEAD }, notify: []",
+            "Standalone, removal: { maxCount: -1, allow: HEAD }, announce: []",
         ),
         expect![[r#"
             environments/dev/wine.yaml:4:50: InvalidManifest: MLEnvironment/dev: spec.removal.maxCount: -1 is not a whole number from 0 to 1000000
               hint: write a whole number from 0 to 1000000
             environments/dev/wine.yaml:4:61: InvalidManifest: MLEnvironment/dev: spec.removal.allow: "HEAD" is not a revision: the 40 or 64 hex digits of a commit
               hint: write, in quotes, the full id of the commit that was refused, as `git rev-parse` prints it
-            environments/dev/wine.yaml:4:69: InvalidManifest: MLEnvironment/dev: spec: unknown field `notify`
-              hint: remove it; the fields here are commits, drift, gates, namespace, promotion, registry, removal, suspend, target, windows
+            environments/dev/wine.yaml:4:69: InvalidManifest: MLEnvironment/dev: spec: unknown field `announce`
+              hint: remove it; the fields here are commits, drift, gates, namespace, notify, promotion, registry, removal, suspend, target, windows
         "#]],
     );
     check(

@@ -64,6 +64,7 @@ fn policy(namespace: &Namespace, drift: Drift) -> Object {
         commits: CommitPolicy::default(),
         drift,
         suspend: None,
+        notify: Vec::new(),
         registry_path: None,
         removal: RemovalLimits::default(),
         windows: Vec::new(),

@@ -25,6 +25,7 @@ fn environment(namespace: &Namespace, round: usize) -> Object {
         commits: planner::commits::CommitPolicy::default(),
         drift: Drift::Correct,
         suspend: Some(format!("round {round}")),
+        notify: Vec::new(),
         registry_path: None,
         removal: RemovalLimits::default(),
         windows: Vec::new(),
