@@ -52,6 +52,7 @@ impl Meters {
             | Event::TrainingProgress { .. }
             | Event::TrainingEnded { .. }
             | Event::Settled { .. }
+            | Event::Reported(_)
             | Event::Uncommitted(_)
             | Event::Trouble(_)
             | Event::Recovered => {}

@@ -205,7 +205,7 @@ impl Teller {
             Event::Settled { revision } => vec![News::Settled { revision }],
             Event::Trouble(message) => vec![News::Trouble { message }],
             Event::Recovered => vec![News::Recovered],
-            Event::PassEnded { .. } | Event::Uncommitted(_) => Vec::new(),
+            Event::PassEnded { .. } | Event::Reported(_) | Event::Uncommitted(_) => Vec::new(),
         }
     }
 

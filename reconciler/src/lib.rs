@@ -19,6 +19,7 @@ mod converged;
 pub mod diff;
 pub mod edit;
 pub mod git;
+pub mod messages;
 pub mod objects;
 mod observe;
 mod pass;
@@ -37,7 +38,7 @@ pub mod zones;
 
 pub use apply::{Applied, ApplyError, Failed};
 pub use converged::Converged;
-pub use pass::{Admit, Beat, Live, Locate, Pass, Reconciler};
+pub use pass::{Aborted, Admit, Beat, Live, Locate, Pass, Reconciler, Reported};
 pub use policy::OVERRIDE_TRAILER;
 pub use standing::{AwaitedPin, Standing};
 pub use start::{FirstError, admission, first_environment};

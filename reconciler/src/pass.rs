@@ -46,7 +46,8 @@ use crate::view::View;
 use crate::zones::Zones;
 pub(crate) use findings::moved_registry;
 use findings::{unavailable, undone};
-pub use outcome::{Beat, Live, Pass};
+pub use outcome::{Aborted, Beat, Live, Pass, Reported};
+use outcome::{aborted, receivers};
 use retry::Retries;
 
 /// Where an environment's registry lies.
@@ -537,7 +538,12 @@ impl Reconciler {
         let status = report(pass, &self.standing, &self.view, now);
         match self.target.report(&status) {
             Ok(()) => {
-                self.view.reported(status);
+                pass.reported = Some(Box::new(Reported {
+                    before: self.view.reported(status.clone()),
+                    after: status,
+                    receivers: receivers(&self.view, desired),
+                    aborted: aborted(&pass.applied),
+                }));
                 self.told = Some(told);
             }
             Err(error) => {

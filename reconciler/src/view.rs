@@ -38,7 +38,7 @@ impl View {
         } = changes;
         self.mark = Some(mark);
         if let Some(report) = report {
-            self.reported(*report);
+            drop(self.reported(*report));
         }
         if is_complete {
             let there: BTreeSet<ObjectId> = objects.iter().map(ObservedObject::id).collect();
@@ -91,11 +91,11 @@ impl View {
         }
     }
 
-    /// Takes in what was reported.
-    pub(crate) fn reported(&mut self, report: MLEnvironmentStatus) {
+    /// Takes in what was reported; returns what was before.
+    pub(crate) fn reported(&mut self, report: MLEnvironmentStatus) -> MLEnvironmentStatus {
         let passes = report.history.iter().map(|pass| pass.at);
         self.newest.record = self.newest.record.into_iter().chain(passes).max();
-        self.report = report;
+        std::mem::replace(&mut self.report, report)
     }
 
     /// Takes in what the registry holds of a model.

@@ -15,7 +15,7 @@ impl Word {
     /// Takes an event in, and returns what is to be said where that is something new.
     pub(crate) fn hear(&mut self, event: &Event) -> Option<&str> {
         match event {
-            Event::PassEnded { .. } => return None,
+            Event::PassEnded { .. } | Event::Reported(_) => return None,
             Event::Pass(pass) => self.pass = Some(pass.clone()),
             _ => {}
         }

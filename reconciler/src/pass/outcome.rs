@@ -1,12 +1,17 @@
 //! Why a pass is run, and what came of it.
 
+use crds::MLEnvironmentStatus;
 use planner::Timestamp;
 use planner::clock::Doubt;
-use planner::names::{Digest, ModelName, Revision, Weight};
+use planner::desired::Desired;
+use planner::names::{Digest, ModelName, Revision, Version, Weight};
+use planner::notify::Receiver;
+use planner::plan::Action;
 use planner::rollout::{self, State};
 
 use crate::apply::Applied;
 use crate::standing::AwaitedPin;
+use crate::view::View;
 
 /// What one pass did.
 #[derive(Debug, Default)]
@@ -30,6 +35,8 @@ pub struct Pass {
     pub drifted: Vec<(ModelName, bool)>,
     /// What was seen of the models that it decided about: how the rollout of each stood; none where there is no object.
     pub seen: Vec<(ModelName, Option<Live>)>,
+    /// The report that it wrote, if it wrote one.
+    pub reported: Option<Box<Reported>>,
     /// Whether something could not be read or written, now or at an earlier pass, and is tried again.
     pub is_cut_short: bool,
     /// Why the clock cannot be believed.
@@ -53,6 +60,30 @@ impl Pass {
             && !self.is_walking
             && self.importing == 0
     }
+}
+
+/// What a report says that was written, and what the one before it said: that of another process, at the first pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reported {
+    /// The report before.
+    pub before: MLEnvironmentStatus,
+    /// This one.
+    pub after: MLEnvironmentStatus,
+    /// Who is told, as the last good MLEnvironment has it.
+    pub receivers: Vec<Receiver>,
+    /// The canaries whose abort was written down.
+    pub aborted: Vec<Aborted>,
+}
+
+/// A canary that gets no more requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Aborted {
+    /// Its model.
+    pub model: ModelName,
+    /// Its version.
+    pub version: Version,
+    /// Who aborted it, and why.
+    pub reason: String,
 }
 
 /// How a model serves, as its operator has it.
@@ -80,4 +111,29 @@ pub enum Beat {
     Touch,
     /// A while has passed: some models that nothing touched are looked at too, in turns.
     Turn,
+}
+
+/// Returns who is told: a commit that is refused takes nobody from the list.
+pub(super) fn receivers(view: &View, desired: Option<&Desired>) -> Vec<Receiver> {
+    let desired = desired.map(|desired| &desired.environment);
+    let known = view.observed.environment.as_ref().or(desired);
+    known.map_or_else(Vec::new, |environment| environment.notify.clone())
+}
+
+/// Returns the aborts that were written down.
+pub(super) fn aborted(applied: &Applied) -> Vec<Aborted> {
+    let of_action = |action: &Action| match action {
+        Action::RecordAbort {
+            model,
+            version,
+            digest: _,
+            reason,
+        } => Some(Aborted {
+            model: model.clone(),
+            version: version.clone(),
+            reason: reason.clone(),
+        }),
+        _ => None,
+    };
+    applied.done.iter().filter_map(of_action).collect()
 }

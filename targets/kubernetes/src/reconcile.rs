@@ -320,7 +320,7 @@ impl Passing {
 
     fn tell(&mut self, pass: &Pass, began: Instant) {
         let result = self.reconciler.result(pass);
-        let is_quiet = !pass.is_touched && result == self.result;
+        let is_quiet = !pass.is_touched && pass.reported.is_none() && result == self.result;
         if is_quiet && self.counted.is_some_and(|counted| counted.elapsed() < COUNTED) {
             return;
         }

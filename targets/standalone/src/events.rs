@@ -6,6 +6,7 @@ use planner::finding::Finding;
 use planner::names::{ModelName, ObjectName, Revision, Version};
 use planner::rollout;
 use planner::runs::Outcome;
+use reconciler::Reported;
 use tokio::sync::broadcast;
 
 /// How many events a slow listener may be behind before it misses the oldest.
@@ -23,6 +24,8 @@ pub enum Event {
         /// How long it took.
         took: Duration,
     },
+    /// A pass wrote a report.
+    Reported(Box<Reported>),
     /// Manifests of the work tree, as it was at the start, are not committed, and so do not count: their paths.
     Uncommitted(Vec<String>),
     /// A training run started.

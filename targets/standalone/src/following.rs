@@ -180,6 +180,9 @@ impl Following {
     }
 
     fn tell(&mut self, pass: &Pass, began: Instant) {
+        if let Some(reported) = &pass.reported {
+            self.events.send(Event::Reported(reported.clone()));
+        }
         let standing = self.reconciler.standing();
         let is_quiet = !pass.is_touched && !pass.is_cut_short;
         let known = self.last.as_ref();
