@@ -35,4 +35,4 @@ pub use keys::{Access, Keys};
 pub use metrics::Metrics;
 pub use router::{Router, RouterOptions, serve_router};
 pub use runtime::{Artifact, Awaited, Runtime};
-pub use webhook::{Issued, Issuer, IssuerKeys, SecretsError, Webhook, WebhookSecrets, serve_webhook};
+pub use webhook::{Issued, Issuer, IssuerKeys, SecretsError, Webhook, WebhookSecrets, serve_webhook, sign};

@@ -12,6 +12,7 @@ mod router;
 mod series;
 mod slot;
 mod steps;
+mod told;
 mod webhook;
 
 use std::sync::Arc;
@@ -66,6 +67,7 @@ struct Families {
     canary_weight: IntGaugeVec,
     router: RouterFamilies,
     webhook_calls: IntCounterVec,
+    told: IntCounterVec,
     /// One at a time renders: what it makes may be many megabytes.
     rendering: Semaphore,
 }
@@ -175,6 +177,11 @@ impl Metrics {
                 "aurora_webhook_calls_total",
                 "Calls of the webhook, by what came of them.",
                 &["result"],
+            ),
+            told: counter(
+                "aurora_told_total",
+                "Attempts to tell others of passes, by whom and by what came of them.",
+                &["receiver", "result"],
             ),
             router: RouterFamilies::new(counter, gauge, histogram),
             rendering: Semaphore::new(1),

@@ -11,6 +11,7 @@ mod judge;
 mod rate;
 mod secrets;
 mod seen;
+mod sign;
 mod token;
 
 use std::fmt;
@@ -37,6 +38,7 @@ use judge::{Call, Known, Verdict, judge};
 use rate::Rate;
 pub use secrets::{SecretsError, WebhookSecrets};
 use seen::Seen;
+pub use sign::sign;
 pub use token::{Issued, Issuer, IssuerKeys};
 
 /// The largest body. GitHub sends at most 25 MiB; a call that is larger is not missed, for polling goes on.

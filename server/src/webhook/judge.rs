@@ -19,6 +19,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::seen::{Mark, Seen};
+use super::sign::{content, hmac};
 use super::token::{Issued, Refusal};
 
 /// How far a timestamp may be from the time of this machine.
@@ -209,7 +210,7 @@ fn signed<'a>(call: &Call<'a>, secrets: &[String], now: Duration) -> Result<(&'a
     let signatures = call.header("webhook-signature").ok_or(Verdict::Forged)?;
     let id = call.id("webhook-id").ok_or(Verdict::Unidentified)?;
     let timestamp = call.header("webhook-timestamp").ok_or(Verdict::Stale)?;
-    let content = [id.as_bytes(), b".", timestamp.as_bytes(), b".", call.body];
+    let content = content(id, timestamp, call.body);
     let is_signed = signatures.split(' ').take(SIGNATURES_MAX).any(|signature| {
         let given = signature
             .strip_prefix("v1,")
@@ -237,24 +238,6 @@ fn is_by(secrets: &[String], content: &[&[u8]], given: &[u8]) -> bool {
 fn mark(kind: &[u8], bytes: &[u8]) -> Mark {
     let hash = Sha256::new().chain_update(kind).chain_update(bytes).finalize();
     hash.into()
-}
-
-/// HMAC-SHA256 (RFC 2104).
-fn hmac(key: &[u8], content: &[&[u8]]) -> [u8; 32] {
-    let mut block = [0; 64];
-    if key.len() > block.len() {
-        block[..32].copy_from_slice(&Sha256::digest(key));
-    } else {
-        block[..key.len()].copy_from_slice(key);
-    }
-    let mut inner = Sha256::new().chain_update(block.map(|byte| byte ^ 0x36));
-    for part in content {
-        inner.update(part);
-    }
-    let outer = Sha256::new()
-        .chain_update(block.map(|byte| byte ^ 0x5c))
-        .chain_update(inner.finalize());
-    outer.finalize().into()
 }
 
 #[cfg(test)]
