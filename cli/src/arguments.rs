@@ -2,6 +2,7 @@
 //!
 //! Every flag can also be given as `AURORA_…`, where an empty one counts as absent; none of them holds a secret.
 
+mod forge;
 mod remote;
 mod upstream;
 mod variables;
@@ -19,6 +20,7 @@ use reconciler::zones::Zones;
 use registry::{DatasetRoots, RootError};
 use standalone::DataDirError;
 
+pub(crate) use self::forge::ForgeArguments;
 use crate::commands::Command;
 use crate::failure::{ERROR, Failure};
 use crate::terminal::{self, Terminal};

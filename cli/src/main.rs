@@ -21,6 +21,8 @@ mod memory;
 mod memory_limit;
 mod meters;
 mod news;
+mod outward;
+mod secret_file;
 mod serving;
 mod signals;
 mod slots;

@@ -28,7 +28,7 @@ pub(crate) struct RemoteArguments {
     #[arg(long, env = "AURORA_KNOWN_HOSTS", value_name = "FILE")]
     known_hosts: Option<PathBuf>,
 
-    /// The certificates of authorities, in PEM, that are trusted for HTTPS instead of the system's
+    /// The certificates of authorities, in PEM, that are trusted for HTTPS: for Git instead of the system's, else beside them
     #[arg(long, env = "AURORA_CA_FILE", value_name = "FILE")]
     ca_file: Option<PathBuf>,
 
@@ -96,6 +96,15 @@ impl RemoteArguments {
         })
     }
 
+    /// Returns what asks other machines than the repository's.
+    pub(crate) fn web(&self) -> Result<web::Client, Failure> {
+        let settings = web::Settings {
+            ca_file: self.ca_file.clone(),
+            proxies: web::Proxies::from_environment(),
+        };
+        Ok(web::Client::new(settings)?)
+    }
+
     /// Returns the repository that was named, to be looked at once: a mirror is made for it and removed with the second
     /// value, since that of a data directory is somebody else's while he runs.
     pub(crate) fn looked_at(&self, place: &Path) -> Result<(Repository, Option<Scratch>), Failure> {
@@ -110,7 +119,6 @@ impl RemoteArguments {
         let files = [
             ("--git-credentials-file", self.git_credentials_file.is_some()),
             ("--known-hosts", self.known_hosts.is_some()),
-            ("--ca-file", self.ca_file.is_some()),
             ("--proxy", self.proxy.is_some()),
         ];
         match files.into_iter().find(|(_, is_given)| *is_given) {

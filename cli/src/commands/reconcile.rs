@@ -18,8 +18,8 @@ use server::{Metrics, Runtime};
 use standalone::{Mode, Options, Standalone};
 
 use crate::arguments::{
-    BranchArguments, DataArguments, DatasetArguments, First, OutputArguments, RemoteArguments,
-    RepositoryArguments, UpstreamArguments,
+    BranchArguments, DataArguments, DatasetArguments, First, ForgeArguments, OutputArguments,
+    RemoteArguments, RepositoryArguments, UpstreamArguments,
 };
 use crate::clock;
 use crate::commands::registry::random_id;
@@ -69,6 +69,8 @@ pub(crate) struct ReconcileArguments {
     listener: ListenerArguments,
     #[command(flatten)]
     webhook: WebhookArguments,
+    #[command(flatten)]
+    forge: ForgeArguments,
     #[command(flatten)]
     output: OutputArguments,
 }

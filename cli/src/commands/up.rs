@@ -23,8 +23,8 @@ use tokio::time::MissedTickBehavior;
 use self::banner::Addresses;
 use self::presenter::Presenter;
 use crate::arguments::{
-    BranchArguments, DataArguments, DatasetArguments, First, OutputArguments, RemoteArguments,
-    RepositoryArguments, UpstreamArguments,
+    BranchArguments, DataArguments, DatasetArguments, First, ForgeArguments, OutputArguments,
+    RemoteArguments, RepositoryArguments, UpstreamArguments,
 };
 use crate::clock;
 use crate::commands::registry::random_id;
@@ -36,6 +36,7 @@ use crate::machine::Machine;
 use crate::memory::Heap;
 use crate::meters::Meters;
 use crate::news::Teller;
+use crate::outward::{Outward, OutwardSettings};
 use crate::serving::{self, Parts};
 use crate::signals::Signals;
 use crate::slots::ServerSlots;
@@ -74,6 +75,8 @@ pub(crate) struct UpArguments {
     #[command(flatten)]
     webhook: WebhookArguments,
     #[command(flatten)]
+    forge: ForgeArguments,
+    #[command(flatten)]
     output: OutputArguments,
 }
 
@@ -99,10 +102,18 @@ pub(crate) fn run(arguments: &UpArguments) -> Result<ExitCode, Failure> {
         installation: random_id()?,
     };
     let webhook = arguments.webhook.bind(&options.repository, &arguments.listener)?;
+    let outward = arguments.forge.outward(repo, &arguments.remote)?;
     let standalone = Standalone::open(&options, clock::now())?;
     let presenter = Presenter::new(Terminal::new(arguments.output.output))?;
     let bound = (inference, control_plane, webhook);
-    let ended = serving::block_on(serve(standalone, environment, bound, presenter.clone(), signals))?;
+    let ended = serving::block_on(serve(
+        standalone,
+        environment,
+        bound,
+        outward,
+        presenter.clone(),
+        signals,
+    ))?;
     presenter.flush();
     ended
 }
@@ -111,6 +122,7 @@ async fn serve(
     standalone: Standalone,
     environment: &EnvironmentName,
     (inference, control_plane, webhook): (Bound, Bound, Option<BoundWebhook>),
+    outward: OutwardSettings,
     presenter: Presenter,
     signals: Signals,
 ) -> Result<ExitCode, Failure> {
@@ -124,6 +136,7 @@ async fn serve(
         events: standalone.events(),
         meters: Meters::new(metrics.clone(), environment.clone()),
         heap: Heap::default(),
+        outward: Outward::start(&mut parts, environment, outward, &metrics),
     };
     let telling = Telling {
         environment: environment.clone(),
@@ -186,6 +199,7 @@ struct Keeping {
     events: Receiver<Event>,
     meters: Meters,
     heap: Heap,
+    outward: Outward,
 }
 
 impl Keeping {
@@ -207,8 +221,11 @@ impl Keeping {
         if let Event::Pass(pass) = event {
             self.trouble.found(&pass.findings);
         }
+        if let Event::Reported(reported) = event {
+            self.outward.hear(reported);
+        }
         self.meters.hear(event);
-        if !matches!(event, Event::PassEnded { .. }) {
+        if !matches!(event, Event::PassEnded { .. } | Event::Reported(_)) {
             self.heap.used(1);
             if matches!(event, Event::Settled { .. }) {
                 self.heap.tidy();
@@ -257,7 +274,7 @@ impl Telling {
         if let Event::Uncommitted(files) = &event {
             self.presenter.uncommitted(files);
         }
-        if !matches!(event, Event::PassEnded { .. }) {
+        if !matches!(event, Event::PassEnded { .. } | Event::Reported(_)) {
             self.is_settled = matches!(event, Event::Settled { .. });
         }
         if let Some(word) = self.word.hear(&event) {

@@ -5,7 +5,9 @@ mod http;
 mod repository;
 mod up;
 
-use std::path::PathBuf;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -27,6 +29,12 @@ pub(crate) fn aurora() -> Command {
         }
     }
     command
+}
+
+/// Writes a file that nobody else may read.
+pub(crate) fn private(file: &Path, content: &str) {
+    fs::write(file, content).expect("a file");
+    fs::set_permissions(file, fs::Permissions::from_mode(0o600)).expect("a mode");
 }
 
 /// Runs a command to its end.

@@ -37,6 +37,7 @@ mod signed;
 mod starting;
 mod stopped;
 mod terminal;
+mod told;
 mod trained;
 mod validate;
 #[path = "../../../reconciler/tests/it/versions.rs"]

@@ -19,6 +19,7 @@ use crate::controller::{Controller, identity};
 use crate::failure::{DONE, ERROR, Failure, NO};
 use crate::listeners::{Bound, BoundWebhook};
 use crate::meters::Meters;
+use crate::outward::{Outward, OutwardSettings};
 use crate::serving::{self, Parts};
 use crate::signals::Signals;
 use crate::terminal::Terminal;
@@ -55,8 +56,11 @@ pub(super) fn run(arguments: &ReconcileArguments, namespace: &str) -> Result<Exi
     }
     let bound = arguments.control_plane.bind(&arguments.listener, None)?;
     let webhook = arguments.webhook.bind(&options.repository, &arguments.listener)?;
+    let outward = arguments
+        .forge
+        .outward(&arguments.repository.repo, &arguments.remote)?;
     let terminal = Terminal::new(arguments.output.output);
-    serving::block_on(follow(options, (bound, webhook), terminal, signals))?
+    serving::block_on(follow(options, (bound, webhook), outward, terminal, signals))?
 }
 
 async fn once(
@@ -84,6 +88,7 @@ async fn once(
 async fn follow(
     options: Options,
     (bound, webhook): (Bound, Option<BoundWebhook>),
+    outward: OutwardSettings,
     terminal: Terminal,
     signals: Signals,
 ) -> Result<ExitCode, Failure> {
@@ -100,7 +105,13 @@ async fn follow(
     if let Some(webhook) = webhook {
         parts.webhook(webhook, controller.metrics.clone())?;
     }
-    let listener = listener(controller.metrics.clone(), status, options.environment.clone());
+    let outward = Outward::start(&mut parts, &options.environment, outward, &controller.metrics);
+    let listener = listener(
+        controller.metrics.clone(),
+        status,
+        options.environment.clone(),
+        outward,
+    );
     let stopped = parts.stopped();
     let work = async move {
         let ended = reconcile::run(config, options, Mode::Follow, listener, stopped).await;
@@ -139,7 +150,12 @@ async fn ask(
 }
 
 /// Counts passes, and says what is found wrong as soon as that is news.
-fn listener(metrics: Metrics, status: Arc<LastPass>, environment: EnvironmentName) -> Listener {
+fn listener(
+    metrics: Metrics,
+    status: Arc<LastPass>,
+    environment: EnvironmentName,
+    mut outward: Outward,
+) -> Listener {
     let mut known: Vec<Finding> = Vec::new();
     let mut meters = Meters::new(metrics.clone(), environment.clone());
     Box::new(move |told: Told<'_>| {
@@ -148,8 +164,12 @@ fn listener(metrics: Metrics, status: Arc<LastPass>, environment: EnvironmentNam
             behind,
             drifted,
             seen,
+            reported,
             ..
         } = told.pass;
+        if let Some(reported) = reported {
+            outward.hear(reported);
+        }
         for (model, live) in seen {
             match live {
                 Some(live) => meters.serves(model, live.weight, live.is_idle),

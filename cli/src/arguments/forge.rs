@@ -1,0 +1,114 @@
+//! Whom passes are told to beside whoever looks. No flag holds a secret: they name the files that do.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::forge::{ForgeRepository, GitHub, Settings};
+use clap::Args;
+
+use super::RemoteArguments;
+use crate::clock;
+use crate::failure::{Context as _, Failure};
+use crate::outward::notify::NotifySettings;
+use crate::outward::{LinkedGitHub, OutwardSettings};
+use crate::secret_file;
+
+/// The API of GitHub itself.
+const GITHUB_API: &str = "https://api.github.com";
+/// How far apart writes are: GitHub asks for that much.
+const BETWEEN_WRITES: Duration = Duration::from_secs(1);
+
+/// Flags for a forge.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "GitHub")]
+pub(crate) struct ForgeArguments {
+    /// A token of GitHub, which is shown how commits fare: by commit statuses and deployment records. Read for each call;
+    /// mode 600
+    #[arg(long, env = "AURORA_GITHUB_TOKEN_FILE", value_name = "FILE")]
+    github_token_file: Option<PathBuf>,
+
+    /// The repository there [default: that of --repo]
+    #[arg(
+        long,
+        env = "AURORA_GITHUB_REPOSITORY",
+        value_name = "OWNER/NAME",
+        requires = "github_token_file"
+    )]
+    github_repository: Option<String>,
+
+    /// The address of the API: https://HOST/api/v3 of a GitHub Enterprise Server [default: that of --repo's host]
+    #[arg(
+        long,
+        env = "AURORA_GITHUB_API",
+        value_name = "ADDRESS",
+        requires = "github_repository"
+    )]
+    github_api: Option<String>,
+
+    /// The page that statuses and records link to
+    #[arg(
+        long,
+        env = "AURORA_GITHUB_LINK",
+        value_name = "ADDRESS",
+        requires = "github_token_file"
+    )]
+    github_link: Option<String>,
+
+    /// The folder of the files that an MLEnvironment's `notify` names as `secretFile`; each mode 600
+    #[arg(
+        long,
+        env = "AURORA_NOTIFY_SECRETS",
+        value_name = "PATH",
+        help_heading = "Those who are told"
+    )]
+    notify_secrets: Option<PathBuf>,
+}
+
+impl ForgeArguments {
+    /// Returns how others are told of `repo`.
+    pub(crate) fn outward(&self, repo: &Path, remote: &RemoteArguments) -> Result<OutwardSettings, Failure> {
+        let remote_of_notify = remote.clone();
+        let client = move || {
+            remote_of_notify
+                .web()
+                .map_err(|failure| failure.message().to_owned())
+        };
+        Ok(OutwardSettings {
+            github: self.github(repo, remote)?,
+            notify: NotifySettings {
+                secrets: self.notify_secrets.clone(),
+                client: Arc::new(client),
+            },
+        })
+    }
+
+    /// Returns the forge that is told of `repo`, if one is.
+    fn github(&self, repo: &Path, remote: &RemoteArguments) -> Result<Option<LinkedGitHub>, Failure> {
+        let Some(file) = self.github_token_file.clone() else {
+            return Ok(None);
+        };
+        // What cannot be read now is said now; later it is told and tried again.
+        secret_file::read(&file).map_err(|why| Failure::new(format!("--github-token-file: {why}")))?;
+        let github = GitHub::new(Settings {
+            client: remote.web()?,
+            repository: self.repository(repo)?,
+            token: Arc::new(move || secret_file::read(&file)),
+            now: Arc::new(|| clock::now().timestamp()),
+            between_writes: BETWEEN_WRITES,
+        });
+        Ok(Some((github, self.github_link.clone())))
+    }
+
+    fn repository(&self, repo: &Path) -> Result<ForgeRepository, Failure> {
+        if let Some(name) = &self.github_repository {
+            let api = self.github_api.as_deref().unwrap_or(GITHUB_API);
+            return ForgeRepository::new(api, name)
+                .context(|| format!("--github-repository {name} at {api}"));
+        }
+        ForgeRepository::of_address(&repo.to_string_lossy()).map_err(|error| {
+            Failure::new(format!("--repo: {error}"))
+                .hint("give --github-repository OWNER/NAME, and --github-api where it is not github.com")
+        })
+    }
+}
