@@ -20,7 +20,7 @@ use reconciler::zones::Zones;
 use registry::{DatasetRoots, RootError};
 use standalone::DataDirError;
 
-pub(crate) use self::forge::ForgeArguments;
+pub(crate) use self::forge::{ForgeArguments, GitHubArguments};
 use crate::commands::Command;
 use crate::failure::{ERROR, Failure};
 use crate::terminal::{self, Terminal};

@@ -43,6 +43,15 @@ pub struct CommitState {
 }
 
 impl CommitState {
+    /// Makes a state of any words: one line, cut to what a forge takes.
+    pub fn new(revision: Revision, state: State, description: &str) -> Self {
+        Self {
+            revision,
+            state,
+            description: line(description),
+        }
+    }
+
     /// Reads a report; nothing where no commit was ever looked at.
     pub fn of(report: &MLEnvironmentStatus) -> Option<Self> {
         let revision = report.attempted_revision.clone()?;

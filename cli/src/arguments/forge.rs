@@ -19,41 +19,11 @@ const GITHUB_API: &str = "https://api.github.com";
 /// How far apart writes are: GitHub asks for that much.
 const BETWEEN_WRITES: Duration = Duration::from_secs(1);
 
-/// Flags for a forge.
+/// Flags for those who are told.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "GitHub")]
 pub(crate) struct ForgeArguments {
-    /// A token of GitHub, which is shown how commits fare: by commit statuses and deployment records. Read for each call;
-    /// mode 600
-    #[arg(long, env = "AURORA_GITHUB_TOKEN_FILE", value_name = "FILE")]
-    github_token_file: Option<PathBuf>,
-
-    /// The repository there [default: that of --repo]
-    #[arg(
-        long,
-        env = "AURORA_GITHUB_REPOSITORY",
-        value_name = "OWNER/NAME",
-        requires = "github_token_file"
-    )]
-    github_repository: Option<String>,
-
-    /// The address of the API: https://HOST/api/v3 of a GitHub Enterprise Server [default: that of --repo's host]
-    #[arg(
-        long,
-        env = "AURORA_GITHUB_API",
-        value_name = "ADDRESS",
-        requires = "github_repository"
-    )]
-    github_api: Option<String>,
-
-    /// The page that statuses and records link to
-    #[arg(
-        long,
-        env = "AURORA_GITHUB_LINK",
-        value_name = "ADDRESS",
-        requires = "github_token_file"
-    )]
-    github_link: Option<String>,
+    #[command(flatten)]
+    github: GitHubArguments,
 
     /// The folder of the files that an MLEnvironment's `notify` names as `secretFile`; each mode 600
     #[arg(
@@ -63,6 +33,50 @@ pub(crate) struct ForgeArguments {
         help_heading = "Those who are told"
     )]
     notify_secrets: Option<PathBuf>,
+}
+
+/// Flags for a forge.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "GitHub")]
+pub(crate) struct GitHubArguments {
+    /// The token by which GitHub is told; read for each call; mode 600
+    #[arg(
+        id = "github_token_file",
+        long = "github-token-file",
+        env = "AURORA_GITHUB_TOKEN_FILE",
+        value_name = "FILE"
+    )]
+    token_file: Option<PathBuf>,
+
+    /// The repository there [default: that of --repo]
+    #[arg(
+        id = "github_repository",
+        long = "github-repository",
+        env = "AURORA_GITHUB_REPOSITORY",
+        value_name = "OWNER/NAME",
+        requires = "github_token_file"
+    )]
+    repository: Option<String>,
+
+    /// The address of the API: https://HOST/api/v3 of a GitHub Enterprise Server [default: that of --repo's host]
+    #[arg(
+        id = "github_api",
+        long = "github-api",
+        env = "AURORA_GITHUB_API",
+        value_name = "ADDRESS",
+        requires = "github_repository"
+    )]
+    api: Option<String>,
+
+    /// The page that statuses and records link to
+    #[arg(
+        id = "github_link",
+        long = "github-link",
+        env = "AURORA_GITHUB_LINK",
+        value_name = "ADDRESS",
+        requires = "github_token_file"
+    )]
+    link: Option<String>,
 }
 
 impl ForgeArguments {
@@ -75,17 +89,23 @@ impl ForgeArguments {
                 .map_err(|failure| failure.message().to_owned())
         };
         Ok(OutwardSettings {
-            github: self.github(repo, remote)?,
+            github: self.github.github(repo, remote)?,
             notify: NotifySettings {
                 secrets: self.notify_secrets.clone(),
                 client: Arc::new(client),
             },
         })
     }
+}
 
+impl GitHubArguments {
     /// Returns the forge that is told of `repo`, if one is.
-    fn github(&self, repo: &Path, remote: &RemoteArguments) -> Result<Option<LinkedGitHub>, Failure> {
-        let Some(file) = self.github_token_file.clone() else {
+    pub(crate) fn github(
+        &self,
+        repo: &Path,
+        remote: &RemoteArguments,
+    ) -> Result<Option<LinkedGitHub>, Failure> {
+        let Some(file) = self.token_file.clone() else {
             return Ok(None);
         };
         // What cannot be read now is said now; later it is told and tried again.
@@ -97,12 +117,12 @@ impl ForgeArguments {
             now: Arc::new(|| clock::now().timestamp()),
             between_writes: BETWEEN_WRITES,
         });
-        Ok(Some((github, self.github_link.clone())))
+        Ok(Some((github, self.link.clone())))
     }
 
     fn repository(&self, repo: &Path) -> Result<ForgeRepository, Failure> {
-        if let Some(name) = &self.github_repository {
-            let api = self.github_api.as_deref().unwrap_or(GITHUB_API);
+        if let Some(name) = &self.repository {
+            let api = self.api.as_deref().unwrap_or(GITHUB_API);
             return ForgeRepository::new(api, name)
                 .context(|| format!("--github-repository {name} at {api}"));
         }

@@ -3,6 +3,9 @@
 //! Without `--base`: what the branch's newest commit would do to a data directory. With `--base` and `--head`: what one
 //! commit means to change against another, as intents; needs no data directory.
 
+mod annotations;
+mod pull_request;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -15,6 +18,7 @@ use reconciler::preview::{self, Preview};
 use registry::Store;
 use serde_json::json;
 
+use self::pull_request::PullRequestArguments;
 use crate::arguments::{
     BranchArguments, DataArguments, DatasetArguments, Format, RemoteArguments, RepositoryArguments,
     UpstreamArguments,
@@ -59,6 +63,9 @@ pub(crate) struct PlanArguments {
     #[arg(long, value_name = "PATH", requires = "base")]
     registry: Option<PathBuf>,
 
+    #[command(flatten)]
+    pull_request: PullRequestArguments,
+
     /// The form of the output
     #[arg(long, env = "AURORA_OUTPUT", value_name = "FORM", default_value = "text")]
     output: PlanFormat,
@@ -76,14 +83,20 @@ enum PlanFormat {
 
 pub(crate) fn run(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
     let RepositoryArguments { repo, environment } = &arguments.repository;
+    let place = repo;
     let (repo, _until_the_end) = &arguments.remote.looked_at(repo)?;
     let (changes, findings) = if let Some(base) = &arguments.base {
         let registry = arguments.registry()?;
         let head = &arguments.head;
         let planes = arguments.upstream.control_planes()?;
         let (registry, planes) = (registry.as_ref(), Some(planes.as_ref()));
-        let intents = preview::between(repo, base, head, environment, registry, planes, clock::now())?;
-        say_intents(arguments.output, &intents)?;
+        let planned = preview::between(repo, base, head, environment, registry, planes, clock::now());
+        let planned = planned.map_err(Failure::from);
+        let shown = &arguments.pull_request;
+        let told = shown.show(planned.as_ref(), environment, place, &arguments.remote);
+        let intents = planned?;
+        shown.guarded(|| say_intents(arguments.output, &intents))?;
+        told?;
         (
             !intents.intents.is_empty(),
             !intents.is_complete || stops(&intents.findings) || intents.is_stopped(),
