@@ -26,6 +26,7 @@ mod git;
 mod jobs;
 mod operated;
 mod pods;
+mod pull_request;
 mod reading;
 mod reconciled;
 mod release_before;
