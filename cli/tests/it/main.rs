@@ -43,3 +43,4 @@ mod trained;
 mod validate;
 #[path = "../../../reconciler/tests/it/versions.rs"]
 mod versions;
+mod workflows;
