@@ -5,6 +5,7 @@
 
 use planner::endpoint::Url;
 use planner::names::{Digest, ModelName, Revision, Version};
+use planner::span::Span;
 use schemars::{Schema, SchemaGenerator, json_schema};
 
 /// What a name looks like.
@@ -145,6 +146,7 @@ pub(crate) fn matches(pattern: &str, text: &str) -> bool {
         DIGEST => text.parse::<Digest>().is_ok(),
         SHA256 => Digest::from_hex(text).is_ok(),
         REVISION => text.parse::<Revision>().is_ok(),
+        SPAN => text.parse::<Span>().is_ok(),
         LABEL => text.len() <= 63 && is_label(text),
         SUBDOMAIN => text.split('.').all(is_label),
         HOST => text.strip_prefix("*.").unwrap_or(text).split('.').all(is_label),

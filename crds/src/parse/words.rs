@@ -1,5 +1,7 @@
 //! How findings speak of values and of what a schema expects.
 
+use std::borrow::Cow;
+
 use serde_json::Value as Json;
 
 use super::document::{Node, Value};
@@ -9,9 +11,22 @@ const TEXT_MAX: usize = 60;
 
 /// Cuts a text of a manifest to what a line can carry.
 pub(super) fn cut(text: &str) -> String {
+    let text = without_user(text);
     match text.char_indices().nth(TEXT_MAX) {
         Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
+        None => text.into_owned(),
+    }
+}
+
+/// Hides who asks in an address: that may be a secret.
+fn without_user(text: &str) -> Cow<'_, str> {
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return text.into();
+    };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    match rest[..end].rfind('@') {
+        Some(at) => format!("{scheme}://…{}", &rest[at..]).into(),
+        None => text.into(),
     }
 }
 

@@ -169,6 +169,31 @@ fn descriptions_say_what_is_accepted() {
     assert!(described("version").ends_with(&format!(" Expects {}.", crate::wire::VERSION_WORDS)));
 }
 
+/// What no pattern takes is refused offline, too: a new pattern needs an arm of its own.
+#[test]
+fn no_pattern_is_left_to_the_server() {
+    fn look(schema: &serde_json::Value, found: &mut usize) {
+        if let Some(pattern) = schema["pattern"].as_str() {
+            *found += 1;
+            assert!(!crate::wire::matches(pattern, "\0"), "{pattern}");
+        }
+        let object = schema.as_object().into_iter().flat_map(|fields| fields.values());
+        let array = schema.as_array().into_iter().flatten();
+        for inner in object.chain(array) {
+            look(inner, found);
+        }
+    }
+    let mut found = 0;
+    for schema in [
+        object_schema::<MLEnvironment>(),
+        object_schema::<MLDeployment>(),
+        object_schema::<MLTrainingJob>(),
+    ] {
+        look(&schema["properties"]["spec"], &mut found);
+    }
+    assert!(found > 30, "{found}");
+}
+
 /// Asks the API server's regular expressions what the parser asks the types.
 #[test]
 fn patterns_and_types_accept_the_same_texts() {

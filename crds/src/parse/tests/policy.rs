@@ -43,7 +43,7 @@ fn those_who_are_told_are_named_without_their_secrets() {
         expect![[r#"
             environments/dev/wine.yaml:4:46: InvalidManifest: MLEnvironment/dev: spec.notify[0].url: "http://hooks.example.org" is not an address: https://HOST/…, or http://localhost:PORT/… for this machine, without user and fragment
               hint: write an address: https://HOST/…, or http://localhost:PORT/… for this machine, without user and fragment
-            environments/dev/wine.yaml:4:102: InvalidManifest: MLEnvironment/dev: spec.notify[1].url: "https://me:x@h.example/" is not an address: https://HOST/…, or http://localhost:PORT/… for this machine, without user and fragment
+            environments/dev/wine.yaml:4:102: InvalidManifest: MLEnvironment/dev: spec.notify[1].url: "https://…@h.example/" is not an address: https://HOST/…, or http://localhost:PORT/… for this machine, without user and fragment
               hint: write an address: https://HOST/…, or http://localhost:PORT/… for this machine, without user and fragment
             environments/dev/wine.yaml:4:141: InvalidManifest: MLEnvironment/dev: spec.notify[1].secretFile: "../../etc/passwd" is not the name of a file: letters, digits, '-', '_' and '.', and no folder
               hint: write the name of a file: letters, digits, '-', '_' and '.', and no folder
@@ -138,6 +138,8 @@ fn windows_and_gates_say_what_is_wrong_with_them() {
         expect![[r#"
             environments/dev/wine.yaml:4:47: InvalidManifest: MLEnvironment/dev: spec.windows[0].type: the text "Freeze" is not one of Allow, Deny
               hint: write one of these
+            environments/dev/wine.yaml:4:136: InvalidManifest: MLEnvironment/dev: spec.windows[1].duration: "62 h" is not a length of time from 1m to 366d, e.g. 90m, 8h or 14d
+              hint: write a length of time from 1m to 366d, e.g. 90m, 8h or 14d
             environments/dev/wine.yaml:4:169: InvalidManifest: MLEnvironment/dev: spec.windows[2]: `cron` is missing
               hint: add `cron:` with a schedule of five fields, e.g. "0 18 * * FRI"
         "#]],
@@ -148,7 +150,7 @@ fn windows_and_gates_say_what_is_wrong_with_them() {
         ),
         expect![[r#"
             environments/dev/wine.yaml:4:83: InvalidManifest: MLEnvironment/dev: spec.windows[0].duration: "400d" is not a length of time from 1m to 366d, e.g. 90m, 8h or 14d
-              hint: write a value of this form that exists
+              hint: write a length of time from 1m to 366d, e.g. 90m, 8h or 14d
         "#]],
     );
     check(
@@ -190,9 +192,11 @@ fn windows_and_gates_say_what_is_wrong_with_them() {
     check(
         &environment("promotion: { soak: 1y }"),
         expect![[r#"
-        environments/dev/wine.yaml:4:29: InvalidManifest: MLEnvironment/dev: spec.promotion: `from` is missing
-          hint: add `from:` with a name: at most 40 lower-case letters, digits and '-', a letter or digit at each end
-    "#]],
+            environments/dev/wine.yaml:4:29: InvalidManifest: MLEnvironment/dev: spec.promotion: `from` is missing
+              hint: add `from:` with a name: at most 40 lower-case letters, digits and '-', a letter or digit at each end
+            environments/dev/wine.yaml:4:48: InvalidManifest: MLEnvironment/dev: spec.promotion.soak: "1y" is not a length of time from 1m to 366d, e.g. 90m, 8h or 14d
+              hint: write a length of time from 1m to 366d, e.g. 90m, 8h or 14d
+        "#]],
     );
 }
 
@@ -213,7 +217,7 @@ fn another_environment_is_named_by_a_url_that_a_key_may_be_sent_to() {
         expect![[r#"
             environments/dev/wine.yaml:4:51: InvalidManifest: MLEnvironment/dev: spec.registry.upstream: "http://staging.example.org" is not a control plane's URL: https://HOST[:PORT][/PREFIX], without user, query or fragment; http:// on loopback only
               hint: write a control plane's URL: https://HOST[:PORT][/PREFIX], without user, query or fragment; http:// on loopback only
-            environments/dev/wine.yaml:4:119: InvalidManifest: MLEnvironment/dev: spec.promotion.status: "https://user:secret@staging.example.org" is not a control plane's URL: https://HOST[:PORT][/PREFIX], without user, query or fragment; http:// on loopback only
+            environments/dev/wine.yaml:4:119: InvalidManifest: MLEnvironment/dev: spec.promotion.status: "https://…@staging.example.org" is not a control plane's URL: https://HOST[:PORT][/PREFIX], without user, query or fragment; http:// on loopback only
               hint: write a control plane's URL: https://HOST[:PORT][/PREFIX], without user, query or fragment; http:// on loopback only
         "#]],
     );
