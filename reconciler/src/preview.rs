@@ -438,11 +438,12 @@ pub fn between(
     now: Timestamp,
 ) -> Result<Intents, PreviewError> {
     let source = Source::open_any(repository)?;
-    let desired = |text: &str, last_good: Option<&Environment>| {
+    // What both have in common is read once.
+    let mut resolver = Resolver::without_history();
+    let mut desired = |text: &str, last_good: Option<&Environment>| {
         let revision = source.find(text)?;
-        let mut resolver = Resolver::without_history();
         resolver.resolve(&source, &revision, environment, last_good)?;
-        let Resolution { desired, findings } = resolver.into_resolution();
+        let Resolution { desired, findings } = resolver.resolution().clone();
         match desired {
             Some(desired) => Ok((desired, findings)),
             None => Err(PreviewError::NoEnvironment {
