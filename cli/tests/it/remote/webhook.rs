@@ -1,15 +1,17 @@
 //! A forge tells of pushes: one fetch for a burst, and nobody else is listened to.
 
+use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 
 use super::Following;
-use crate::harness::{Answer, Forge, eventually, free_port, get, post};
+use crate::harness::{Answer, Forge, eventually, free_port, get, note, post, root};
 
 const SECRET: &str = "a secret of twenty-five by";
 
@@ -154,6 +156,61 @@ fn what_is_forged_replayed_or_too_large_is_refused_and_counted() {
     );
     hook.following.applies(commit);
     assert_eq!(hook.fetches() - before, 2, "nothing else was fetched");
+}
+
+/// How many commits are pushed where nobody asks for more.
+const PUSHES: usize = 20;
+
+/// From a call to the first answer of another version: what lies between is the fetch, the pass and the swap.
+#[test]
+fn a_push_changes_live_traffic() {
+    let Some(hook) = Hook::start() else { return };
+    let asked_for = std::env::var("TESTKIT_PUSHES").ok();
+    let pushes = asked_for.map_or(PUSHES, |count| count.parse().expect("a number"));
+    let versions = ["v20261101-120000", "v20261102-120000"];
+    let [job, deployment] = {
+        let manifest = fs::read_to_string(root().join("environments/dev/iris.yaml")).expect("a manifest");
+        let (job, deployment) = manifest.split_once("---\n").expect("two documents");
+        [job.to_owned(), deployment.to_owned()]
+    };
+    let second = job
+        .replace("name: iris\n", "name: iris-again\n")
+        .replace(versions[0], versions[1])
+        .replace("seed: 0", "seed: 1");
+    let push = |number: usize, version: &str| {
+        let deployment = deployment.replace(versions[0], version);
+        let manifest = [&job[..], &second, &deployment].join("---\n");
+        hook.forge
+            .repository
+            .write("environments/dev/iris.yaml", manifest);
+        hook.forge.repository.commit(&format!("push {number}"));
+        let body = format!("{{\"number\":{number}}}");
+        let signature = signed(SECRET, &body);
+        let began = Instant::now();
+        let answer = hook.call(&format!("push-{number}"), &signature, &body);
+        assert_eq!(answer.status, 202, "{answer:?}");
+        let row = r#"{"inputs":[[5.1,3.5,1.4,0.2]]}"#;
+        while hook.following.up.predict("iris", &[], row).version() != version {
+            assert!(
+                began.elapsed() < Duration::from_mins(2),
+                "{version} does not answer"
+            );
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        began.elapsed()
+    };
+    // The first one waits for the training of the other version.
+    push(0, versions[1]);
+    let mut took: Vec<Duration> = (1..=pushes)
+        .map(|number| push(number, versions[(number + 1) % 2]))
+        .collect();
+    took.sort();
+    let at = |percent: usize| took[(took.len() * percent).div_ceil(100) - 1];
+    note(&format!(
+        "from a push to live traffic, over {pushes} commits: p50 {:?}, p99 {:?}",
+        at(50),
+        at(99)
+    ));
 }
 
 /// Who issues tokens, with a key of its own.
