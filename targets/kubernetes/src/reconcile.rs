@@ -22,7 +22,7 @@ use reconciler::objects::TargetError;
 use reconciler::source::{Follow, Interrupt, Repository, SourceError};
 use reconciler::{Beat, ControlPlanes, Converged, FirstError, Pass, Reconciler, Standing};
 use registry::{DatasetRoots, StoreError};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinError;
 
 use crate::leadership::{Election, Fence, Loss, Terms};
@@ -254,6 +254,11 @@ async fn passes(
         ..
     } = &options;
     let objects = Arc::new(Objects::follow(&client, namespace, environment));
+    let fetched = Arc::new(Notify::new());
+    if let Some(remote) = &options.repository.remote {
+        let fetched = fetched.clone();
+        remote.nudge.on_fetched(move || fetched.notify_one());
+    }
     let opening = objects.clone();
     let fencing = fence.clone();
     let Opened {
@@ -267,6 +272,7 @@ async fn passes(
         objects,
         memory,
         listener,
+        fetched,
         turned: None,
         counted: None,
         result: "",
@@ -280,6 +286,8 @@ struct Passing {
     objects: Arc<Objects>,
     memory: Memory,
     listener: Listener,
+    /// Told once something new was fetched.
+    fetched: Arc<Notify>,
     /// When it was last looked into the registry.
     turned: Option<Instant>,
     /// When a pass was last told, and what it came to.
@@ -371,6 +379,7 @@ async fn follow(
         };
         tokio::select! {
             () = next => {}
+            () = passing.fetched.notified() => {}
             () = tokio::time::sleep(rest) => {}
             _changed = stopped.changed() => {}
         }

@@ -156,6 +156,11 @@ impl Standalone {
         };
         data_dir.note_registry(&path)?;
         data_dir.note_dataset_roots(&options.dataset_roots)?;
+        let wake = Wake::default();
+        if let Some(remote) = &options.repository.remote {
+            let wake = wake.clone();
+            remote.nudge.on_fetched(move || wake.reconciler());
+        }
         Ok(Self {
             source,
             environment: options.environment.clone(),
@@ -165,7 +170,7 @@ impl Standalone {
             owner,
             roots: options.dataset_roots.clone(),
             control_planes: options.control_planes.clone(),
-            wake: Wake::default(),
+            wake,
             events: Events::new(),
         })
     }

@@ -209,6 +209,10 @@ impl Shared {
     /// Takes in how a fetch ended; returns how many in a row failed.
     fn take(&self, fetched: Result<Fetched, Fault>) -> u32 {
         let mut state = self.state();
+        let before = state.fetched.as_ref().map(|before| before.commit);
+        let is_new = fetched
+            .as_ref()
+            .is_ok_and(|fetched| before != Some(fetched.commit));
         state.ended += 1;
         match fetched {
             Ok(fetched) => {
@@ -234,7 +238,12 @@ impl Shared {
             }
         }
         self.changed.notify_all();
-        state.faults
+        let faults = state.faults;
+        drop(state);
+        if is_new {
+            self.remote.nudge.fetched();
+        }
+        faults
     }
 
     /// Fetches once, in a process of its own.

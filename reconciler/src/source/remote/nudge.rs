@@ -1,12 +1,14 @@
-//! Asking for a fetch before its time.
+//! Asking for a fetch before its time, and being told of what one brought.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::schedule::{SETTLE, SETTLE_MAX};
 
-/// Asks for a fetch now. However often it is asked within a burst, one fetch comes of it.
+/// Asks for a fetch now. However often it is asked within a burst, one fetch comes of it. Who wants to is told once something
+/// new was fetched.
 #[derive(Debug, Clone, Default)]
 pub struct Nudge(Arc<Asked>);
 
@@ -14,6 +16,17 @@ pub struct Nudge(Arc<Asked>);
 struct Asked {
     state: Mutex<State>,
     changed: Condvar,
+    told: Mutex<Told>,
+}
+
+/// What is called once something new was fetched.
+#[derive(Default)]
+struct Told(Vec<Box<dyn Fn() + Send + Sync>>);
+
+impl fmt::Debug for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Told").field(&self.0.len()).finish()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -41,6 +54,17 @@ impl Nudge {
         let first = state.asked.map_or(now, |(first, _)| first);
         state.asked = Some((first, now));
         self.0.changed.notify_all();
+    }
+
+    /// Has `told` called, on the thread that fetches, whenever another commit was fetched.
+    pub fn on_fetched(&self, told: impl Fn() + Send + Sync + 'static) {
+        self.told().0.push(Box::new(told));
+    }
+
+    pub(super) fn fetched(&self) {
+        for told in &self.told().0 {
+            told();
+        }
     }
 
     /// Lets who waits look whether it is over.
@@ -72,6 +96,10 @@ impl Nudge {
             let waited = self.0.changed.wait_timeout(state, until - now);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    fn told(&self) -> std::sync::MutexGuard<'_, Told> {
+        self.0.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
