@@ -54,7 +54,7 @@ pub struct Plan {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Action {
     /// Writes the MLEnvironment object.
-    PutEnvironment(Environment),
+    PutEnvironment(Box<Environment>),
     /// Copies a data file of the commit into the registry.
     StageDataset {
         /// The job that trains on it.
@@ -372,5 +372,6 @@ fn unsuspended(desired: &Desired, observed: &Observed, now: Timestamp) -> Plan {
 }
 
 fn put_environment(environment: &Environment, observed: &Observed) -> Option<Action> {
-    (observed.environment.as_ref() != Some(environment)).then(|| Action::PutEnvironment(environment.clone()))
+    (observed.environment.as_ref() != Some(environment))
+        .then(|| Action::PutEnvironment(Box::new(environment.clone())))
 }

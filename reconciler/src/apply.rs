@@ -202,7 +202,7 @@ fn carry_out(action: &Action, desired: &Desired, world: World<'_>, now: Timestam
         reason: None,
     };
     match action {
-        Action::PutEnvironment(environment) => target.put(&Object::Environment(environment.clone()))?,
+        Action::PutEnvironment(environment) => target.put(&Object::Environment((**environment).clone()))?,
         Action::PutTraining { name, object, .. } => {
             target.put(&Object::Training(name.clone(), (**object).clone()))?;
         }

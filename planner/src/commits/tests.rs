@@ -76,16 +76,14 @@ fn faults() -> Vec<Fault> {
 
 #[track_caller]
 fn check(judgement: &Judgement, expected: &Expect) {
-    let mut text = if judgement.is_refused {
+    let what = if judgement.is_refused {
         "refused"
     } else {
         "applied"
-    }
-    .to_owned();
-    for finding in &judgement.findings {
-        text += &format!("\n{finding}");
-    }
-    expected.assert_eq(&text);
+    };
+    let findings = judgement.findings.iter().map(ToString::to_string);
+    let lines: Vec<String> = [what.to_owned()].into_iter().chain(findings).collect();
+    expected.assert_eq(&lines.join("\n"));
 }
 
 #[test]

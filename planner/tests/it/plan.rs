@@ -130,7 +130,7 @@ impl Case {
 
     fn act(&mut self, action: Action) {
         match action {
-            Action::PutEnvironment(environment) => self.observed.environment = Some(environment),
+            Action::PutEnvironment(environment) => self.observed.environment = Some(*environment),
             Action::StageDataset { sha256, .. } => {
                 Arc::make_mut(&mut self.observed.datasets).insert(sha256);
             }

@@ -230,7 +230,7 @@ impl World {
     /// the registry moves no alias to what does not verify.
     pub(super) fn act(&mut self, action: Action) {
         match action {
-            Action::PutEnvironment(environment) => self.truth.environment = Some(environment),
+            Action::PutEnvironment(environment) => self.truth.environment = Some(*environment),
             Action::StageDataset { .. } => unreachable!("no job has a data file"),
             Action::Import(_) => unreachable!("no environment has an upstream"),
             Action::PutTraining { name, from, object } => {

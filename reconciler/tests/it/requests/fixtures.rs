@@ -92,36 +92,36 @@ pub(crate) const REQUESTS: &[Request] = {
     }
     &[
         request("a model is served", Planned, |repo| {
-            write(repo, "e", V1, None, "")
+            write(repo, "e", V1, None, "");
         }),
         request("a canary", Planned, |repo| {
-            write(repo, "a", V1, Some((V2, 10)), "")
+            write(repo, "a", V1, Some((V2, 10)), "");
         }),
         request("more of it", Planned, |repo| {
-            write(repo, "a", V1, Some((V2, 50)), "")
+            write(repo, "a", V1, Some((V2, 50)), "");
         }),
         request("less of it", Planned, |repo| {
-            write(repo, "a", V1, Some((V2, 5)), "")
+            write(repo, "a", V1, Some((V2, 5)), "");
         }),
         request("a promotion", Planned, |repo| write(repo, "a", V2, None, "")),
         request("a roll back", Planned, |repo| {
             write(repo, "a", V1, None, &format!("  rejected: [ {V2} ]\n"));
         }),
         request("a rejection lifted", Planned, |repo| {
-            write(repo, "a", V1, None, "")
+            write(repo, "a", V1, None, "");
         }),
         request("a canary leaves again", Planned, |repo| {
             write(repo, "b", V1, Some((V2, 10)), "");
             write(repo, "c", V1, None, POD);
         }),
         request("a canary that goes", Planned, |repo| {
-            write(repo, "b", V1, None, "")
+            write(repo, "b", V1, None, "");
         }),
         request("an autoscaler", Planned, |repo| {
-            write(repo, "c", V1, None, SCALED)
+            write(repo, "c", V1, None, SCALED);
         }),
         request("settings of pods", Planned, |repo| {
-            write(repo, "c", V1, None, POD)
+            write(repo, "c", V1, None, POD);
         }),
         request("neither", Planned, |repo| write(repo, "c", V1, None, "")),
         request("a comment", Nothing, |repo| {
@@ -133,7 +133,7 @@ pub(crate) const REQUESTS: &[Request] = {
             repo.write("environments/dev/sub/c.yaml", &manifest("c", V1, None, ""));
         }),
         request("a file that is none of ours", Nothing, |repo| {
-            repo.write("README", "hello")
+            repo.write("README", "hello");
         }),
         request("another name for the object of a model", Planned, |repo| {
             let content = manifest("c", V1, None, "").replace("{ name: c }", "{ name: c2 }");
@@ -147,24 +147,23 @@ pub(crate) const REQUESTS: &[Request] = {
             }
         }),
         request("a model is suspended", Planned, |repo| {
-            write(repo, "d", V1, None, STOPPED)
+            write(repo, "d", V1, None, STOPPED);
         }),
         request("another version for it meanwhile", Held, |repo| {
             write(repo, "d", V2, None, STOPPED);
         }),
         request("which is taken back", Held, |repo| {
-            write(repo, "d", V1, None, STOPPED)
+            write(repo, "d", V1, None, STOPPED);
         }),
         request("and it goes on", Planned, |repo| write(repo, "d", V1, None, "")),
         request("with another version", Planned, |repo| {
-            write(repo, "d", V2, None, "")
+            write(repo, "d", V2, None, "");
         }),
         request("a model goes", Planned, |repo| remove(repo, "e")),
         request("too many go", Held, |repo| {
-            ["a", "b", "d", "sub/c"]
-                .map(|it| remove(repo, it))
-                .into_iter()
-                .collect()
+            for file in ["a", "b", "d", "sub/c"] {
+                remove(repo, file);
+            }
         }),
         request("and come back", Already, |repo| {
             write(repo, "d", V2, None, "");
@@ -178,40 +177,40 @@ pub(crate) const REQUESTS: &[Request] = {
         }),
         request("a job", Planned, |repo| job(repo, "f", "f")),
         request("another seed for its holdout", Planned, |repo| {
-            job(repo, "seed: 0", "seed: 7")
+            job(repo, "seed: 0", "seed: 7");
         }),
         request("the job goes", Planned, |repo| remove(repo, "job")),
         request("other limits of removals", Planned, |repo| {
-            environment(repo, ", removal: { maxCount: 4 }")
+            environment(repo, ", removal: { maxCount: 4 }");
         }),
         request("all is suspended", Planned, |repo| {
-            environment(repo, ", suspend: a freeze")
+            environment(repo, ", suspend: a freeze");
         }),
         request("a canary meanwhile", Held, |repo| {
-            write(repo, "d", V2, Some((V1, 10)), "")
+            write(repo, "d", V2, Some((V1, 10)), "");
         }),
         request("which is taken back, too", Held, |repo| {
-            write(repo, "d", V2, None, "")
+            write(repo, "d", V2, None, "");
         }),
         request("all goes on", Planned, |repo| environment(repo, "")),
         request("a file that cannot be read", Nothing, |repo| {
             repo.write("environments/dev/broken.yaml", "kind: [");
         }),
         request("a canary beside it", Planned, |repo| {
-            write(repo, "d", V2, Some((V1, 20)), "")
+            write(repo, "d", V2, Some((V1, 20)), "");
         }),
         request("it is mended", Nothing, |repo| remove(repo, "broken")),
         request("a largest step", Planned, |repo| {
             environment(repo, ", gates: { maxWeightStep: 20, onUnknown: Allow }");
         }),
         request("a step that is larger", Held, |repo| {
-            write(repo, "d", V2, Some((V1, 90)), "")
+            write(repo, "d", V2, Some((V1, 90)), "");
         }),
         request("which is taken back at last", Already, |repo| {
             write(repo, "d", V2, Some((V1, 20)), "");
         }),
         request("one that is not", Planned, |repo| {
-            write(repo, "d", V2, Some((V1, 40)), "")
+            write(repo, "d", V2, Some((V1, 40)), "");
         }),
     ]
 };

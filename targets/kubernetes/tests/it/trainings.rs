@@ -272,9 +272,8 @@ fn clock_ahead() -> Timestamp {
 
 fn time(status: &Value, pointer: &str) -> Timestamp {
     let time = status.pointer(pointer).and_then(Value::as_str);
-    time.unwrap_or_else(|| panic!("{pointer}: {status:#}"))
-        .parse()
-        .unwrap()
+    assert!(time.is_some(), "{pointer}: {status:#}");
+    time.unwrap().parse().unwrap()
 }
 
 /// The slot after the last comes by itself, trains nothing that was trained, and what has changed by the one after it.
