@@ -1,17 +1,13 @@
 //! A forge tells of pushes: one fetch for a burst, and nobody else is listened to.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::io::Write as _;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::json;
-
 use super::Following;
-use crate::harness::{Answer, Forge, eventually, free_port, get, note, post, root};
+use crate::harness::{Answer, Forge, Issuing, eventually, free_port, get, note, post, root};
 
 const SECRET: &str = "a secret of twenty-five by";
 
@@ -213,97 +209,12 @@ fn a_push_changes_live_traffic() {
     ));
 }
 
-/// Who issues tokens, with a key of its own.
-struct Issuing {
-    address: SocketAddr,
-    folder: tempfile::TempDir,
-}
-
-impl Issuing {
-    fn start() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let key = folder.path().join("key.pem");
-        openssl(&["genrsa", "-out", key.to_str().expect("text"), "2048"], b"");
-        let modulus = openssl(
-            &["rsa", "-modulus", "-noout", "-in", key.to_str().expect("text")],
-            b"",
-        );
-        let modulus = String::from_utf8(modulus).expect("text");
-        let digits = modulus
-            .trim()
-            .strip_prefix("Modulus=")
-            .expect("a modulus")
-            .to_owned();
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = listener.local_addr().expect("an address");
-        std::thread::spawn(move || {
-            let bytes: Vec<u8> = (0..digits.len() / 2)
-                .map(|at| u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).expect("digits"))
-                .collect();
-            let keys = json!({ "keys": [
-                { "kty": "RSA", "kid": "one", "use": "sig", "n": URL_SAFE_NO_PAD.encode(bytes), "e": "AQAB" },
-            ] });
-            let described = json!({
-                "issuer": format!("http://{address}"), "jwks_uri": format!("http://{address}/keys"),
-            });
-            for stream in listener.incoming() {
-                let mut stream = stream.expect("a connection");
-                let mut head = [0; 4096];
-                let length = stream.read(&mut head).expect("a request");
-                let is_of_keys = head[..length].starts_with(b"GET /keys ");
-                let body = if is_of_keys { &keys } else { &described }.to_string();
-                let head = format!(
-                    "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
-                    body.len()
-                );
-                stream.write_all((head + &body).as_bytes()).expect("it is taken");
-            }
-        });
-        Self { address, folder }
-    }
-
-    /// Returns the token that a job of a repository is given.
-    fn token(&self, repository: &str, id: &str) -> String {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        let now = now.expect("after 1970").as_secs();
-        let header = json!({ "alg": "RS256", "typ": "JWT", "kid": "one" });
-        let claims = json!({
-            "iss": format!("http://{}", self.address), "aud": "aurora", "repository": repository,
-            "jti": id, "nbf": now - 10, "iat": now, "exp": now + 300,
-        });
-        let text = [header, claims]
-            .map(|part| URL_SAFE_NO_PAD.encode(part.to_string()))
-            .join(".");
-        let key = self.folder.path().join("key.pem");
-        let signature = openssl(
-            &["dgst", "-sha256", "-sign", key.to_str().expect("text")],
-            text.as_bytes(),
-        );
-        format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature))
-    }
-}
-
-fn openssl(arguments: &[&str], input: &[u8]) -> Vec<u8> {
-    let mut openssl = Command::new("openssl")
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("openssl");
-    // One that reads nothing may have ended.
-    drop(openssl.stdin.take().expect("it reads").write_all(input));
-    let output = openssl.wait_with_output().expect("it ends");
-    assert!(output.status.success(), "openssl {arguments:?}");
-    output.stdout
-}
-
 /// A job shows the token that the forge gave it: nobody has to share a secret with it.
 #[test]
 fn a_job_of_the_repository_calls_with_its_token() {
     let Some(forge) = Forge::start() else { return };
-    let issuing = Issuing::start();
-    let issuer = format!("http://{}", issuing.address);
+    let issuing = Issuing::start("team/models");
+    let issuer = issuing.issuer();
     let flags = [
         "--webhook-oidc-issuer",
         &issuer,

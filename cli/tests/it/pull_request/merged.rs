@@ -1,0 +1,186 @@
+//! From a pull request to live traffic: the workflows as a runner runs them, the webhook that a job calls with its own token,
+//! and an `aurora up` that hears of the merge by nothing else.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use git2::Oid;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::{MANIFEST, PullRequest};
+use crate::harness::{Forge, Issuing, Up, eventually, free_port, get, private, up_at};
+
+/// What follows the forge, and is told of pushes by jobs alone.
+struct Following {
+    up: Up,
+    data: TempDir,
+    webhook: SocketAddr,
+    issuing: Issuing,
+}
+
+impl Following {
+    fn start(forge: &Forge, pull: &PullRequest<'_>) -> Self {
+        let (data, issuing) = (TempDir::new().unwrap(), Issuing::start("octo/models"));
+        let webhook = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+        private(&data.path().join("token"), pull.forge.token());
+        let mut flags = forge.https_flags();
+        flags.truncate(flags.len() - 2);
+        let (address, token) = (
+            webhook.to_string(),
+            data.path().join("token").display().to_string(),
+        );
+        let (issuer, api) = (issuing.issuer(), pull.forge.api());
+        let more = [
+            ("--branch", "main"),
+            ("--fetch-interval", "3600"),
+            ("--webhook", &address),
+            ("--webhook-oidc-issuer", &issuer),
+            ("--webhook-oidc-repository", "octo/models"),
+            ("--github-token-file", &token),
+            ("--github-repository", "octo/models"),
+            ("--github-api", &api),
+        ];
+        flags.extend(
+            more.iter()
+                .flat_map(|(flag, value)| [*flag, *value])
+                .map(str::to_owned),
+        );
+        let command = up_at(&forge.https_address("git"), &data.path().join("data"), &flags);
+        let mut up = Up::watch(command);
+        up.event("it is ready", |event| event["event"] == "ready");
+        Self {
+            up,
+            data,
+            webhook,
+            issuing,
+        }
+    }
+
+    /// Runs `apply.yml` for a push to a branch; nothing where the machine cannot.
+    fn pushed(&self, pull: &PullRequest<'_>, branch: &str, before: Oid, after: Oid) -> Option<String> {
+        let event = pushed(branch, before, after);
+        let places = self.places();
+        let webhook = format!("AURORA_WEBHOOK_URL=http://{}/webhook", self.webhook);
+        let [address, asking] = self.issuing.variables();
+        let settings = [
+            "--var", &places, "--var", &webhook, "--env", &address, "--env", &asking,
+        ];
+        pull.run_workflow("apply.yml", "push", &event, &settings)
+    }
+
+    /// Says where the environment stands.
+    fn places(&self) -> String {
+        format!("AURORA_PLACES=dev={}", self.data.path().join("data").display())
+    }
+
+    fn accepted(&self) -> u64 {
+        let series = "aurora_webhook_calls_total{result=\"accepted\"} ";
+        let metrics = get(self.up.control_plane, "/metrics").body;
+        let mut lines = metrics.lines();
+        lines
+            .find_map(|line| line.strip_prefix(series)?.parse().ok())
+            .unwrap_or(0)
+    }
+}
+
+/// Returns what a forge says of a push.
+fn pushed(branch: &str, before: Oid, after: Oid) -> Value {
+    json!({
+        "ref": format!("refs/heads/{branch}"), "before": before.to_string(), "after": after.to_string(),
+        "deleted": false, "repository": { "full_name": "octo/models", "default_branch": "main" },
+    })
+}
+
+/// Returns how each step that ran ended, by job and name, without those that the runner adds.
+fn steps(said: &str) -> Vec<String> {
+    let lines = said
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let text = |line: &Value, name: &str| line[name].as_str().unwrap_or_default().to_owned();
+    lines
+        .filter(|line| !line["stepResult"].is_null() && !line["stepID"].is_null())
+        .map(|line| {
+            let (job, step) = (text(&line, "jobID"), text(&line, "step"));
+            format!("{job}: {step}: {}", text(&line, "stepResult"))
+        })
+        .collect()
+}
+
+#[test]
+fn a_pull_request_is_planned_merged_told_applied_and_marked() {
+    let Some(forge) = Forge::start() else { return };
+    let pull = PullRequest::open(&forge.repository);
+    let following = Following::start(&forge, &pull);
+    let git = forge.repository.git();
+    let base = git.find_commit(pull.base).unwrap();
+    git.branch("change", &base, false).unwrap();
+    git.set_head("refs/heads/change").unwrap();
+
+    // It is opened, and a second push changes its one comment.
+    let first = pull.push("minimum: 0.9", "minimum: 0.8");
+    let Some(said) = pull.act(first, "octo/models") else {
+        return;
+    };
+    let planned = ["plan: Plan: success", "planned: Was it planned?: success"];
+    assert_eq!(steps(&said), planned, "{said}");
+    let comment = pull.comment();
+    let second = pull.push("minimum: 0.8", "minimum: 0.7");
+    let said = pull.act(second, "octo/models").unwrap();
+    assert_eq!(steps(&said), planned, "{said}");
+    assert_ne!(pull.comment(), comment);
+    assert_eq!(pull.status(second), "aurora/plan/dev success 1 change");
+    // A push to another branch runs nothing.
+    let said = following.pushed(&pull, "change", first, second).unwrap();
+    assert_eq!(steps(&said), [] as [&str; 0], "{said}");
+
+    // It is merged: a job tells, nothing else does, and the next one waits until the commit is live.
+    let merge = pull.merge(second);
+    git.reference("refs/heads/main", merge, true, "merge").unwrap();
+    git.set_head("refs/heads/main").unwrap();
+    assert_eq!(following.accepted(), 0);
+    let said = following.pushed(&pull, "main", pull.base, merge).unwrap();
+    let applied = [
+        "tell: Tell: success",
+        "applied: Wait until it is applied: success",
+    ];
+    assert_eq!(steps(&said), applied, "{said}");
+    assert_eq!(following.accepted(), 1, "{said}");
+    let status = following.up.status()["environment"]["status"].clone();
+    assert_eq!(status["appliedRevision"], merge.to_string(), "{status}");
+    eventually("the merge is marked as applied", || {
+        let statuses = pull.forge.statuses(&merge.to_string());
+        (statuses.last()? == "aurora/dev success applied").then_some(())
+    });
+    for words in ["### Aurora: `dev`", "applied and live", "evaluation.bound 0.9"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+
+    // What cannot be applied is a job that fails, with the finding in its summary.
+    let version = "    version: v20261101-120000\n";
+    let manifest = forge.repository.read(MANIFEST);
+    assert_eq!(manifest.matches(version).count(), 1, "{manifest}");
+    let missing = forge
+        .repository
+        .edit(MANIFEST, version, "    version: v20261102-120000\n");
+    let said = following.pushed(&pull, "main", merge, missing).unwrap();
+    let stopped = [
+        "tell: Tell: success",
+        "applied: Wait until it is applied: failure",
+    ];
+    assert_eq!(steps(&said), stopped, "{said}");
+    for words in ["VersionMissing", "::error title=Aurora::dev does not serve"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+
+    // Whom nobody tells is waited for, as long as that may take.
+    let mended = forge
+        .repository
+        .edit(MANIFEST, "    version: v20261102-120000\n", version);
+    let places = following.places();
+    let settings = ["--var", &places, "--var", "AURORA_APPLY_TIMEOUT=1s"];
+    let said = pull
+        .run_workflow("apply.yml", "push", &pushed("main", missing, mended), &settings)
+        .unwrap();
+    assert_eq!(steps(&said), [stopped[1]], "{said}");
+    assert!(said.contains("the commit was not seen yet"), "{said}");
+}
