@@ -1,5 +1,7 @@
-//! A pull request on GitHub: what the plan action shows of it, what keeps a fork off the runner, and what its merge does.
+//! A pull request on GitHub: what the plan action shows of it, what keeps a fork off the runner, and what its
+//! merge does.
 
+mod by_hand;
 mod merged;
 
 use std::fs;
@@ -49,6 +51,7 @@ impl<'a> PullRequest<'a> {
         for file in [
             ".github/workflows/plan.yml",
             ".github/workflows/apply.yml",
+            ".github/workflows/train.yml",
             ".github/actions/plan/plan.sh",
         ] {
             repository.write(file, fs::read(root().join(file)).unwrap());
@@ -195,6 +198,21 @@ impl<'a> PullRequest<'a> {
     fn status(&self, head: Oid) -> String {
         self.forge.statuses(&head.to_string()).join("; ")
     }
+}
+
+/// Returns how each step that ran ended, by job and name, without those that the runner adds.
+fn steps(said: &str) -> Vec<String> {
+    let lines = said
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let text = |line: &Value, name: &str| line[name].as_str().unwrap_or_default().to_owned();
+    lines
+        .filter(|line| !line["stepResult"].is_null() && !line["stepID"].is_null())
+        .map(|line| {
+            let (job, step) = (text(&line, "jobID"), text(&line, "step"));
+            format!("{job}: {step}: {}", text(&line, "stepResult"))
+        })
+        .collect()
 }
 
 #[test]

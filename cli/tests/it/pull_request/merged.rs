@@ -7,7 +7,7 @@ use git2::Oid;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{MANIFEST, PullRequest};
+use super::{MANIFEST, PullRequest, steps};
 use crate::harness::{Forge, Issuing, Up, eventually, free_port, get, private, up_at};
 
 /// What follows the forge, and is told of pushes by jobs alone.
@@ -89,21 +89,6 @@ fn pushed(branch: &str, before: Oid, after: Oid) -> Value {
         "ref": format!("refs/heads/{branch}"), "before": before.to_string(), "after": after.to_string(),
         "deleted": false, "repository": { "full_name": "octo/models", "default_branch": "main" },
     })
-}
-
-/// Returns how each step that ran ended, by job and name, without those that the runner adds.
-fn steps(said: &str) -> Vec<String> {
-    let lines = said
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let text = |line: &Value, name: &str| line[name].as_str().unwrap_or_default().to_owned();
-    lines
-        .filter(|line| !line["stepResult"].is_null() && !line["stepID"].is_null())
-        .map(|line| {
-            let (job, step) = (text(&line, "jobID"), text(&line, "step"));
-            format!("{job}: {step}: {}", text(&line, "stepResult"))
-        })
-        .collect()
 }
 
 #[test]
