@@ -5,6 +5,7 @@
 mod answer;
 mod calls;
 
+use std::collections::BTreeMap;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -51,7 +52,9 @@ struct Call {
     path: String,
     query: String,
     is_known: bool,
+    /// Null where it is no JSON.
     body: Value,
+    bytes: Vec<u8>,
 }
 
 impl GitHub {
@@ -127,6 +130,11 @@ impl GitHub {
         self.shared().repository.comments(&pull.to_string())
     }
 
+    /// Returns the releases, oldest first: `tag draft` or `tag published`, and the files of each by name.
+    pub fn releases(&self) -> Vec<(String, BTreeMap<String, Vec<u8>>)> {
+        self.shared().repository.releases()
+    }
+
     fn shared(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -169,6 +177,7 @@ fn read(stream: &TcpStream) -> io::Result<Call> {
         query: query.to_owned(),
         is_known: false,
         body: Value::Null,
+        bytes: Vec::new(),
     };
     let mut length = 0;
     loop {
@@ -186,6 +195,7 @@ fn read(stream: &TcpStream) -> io::Result<Call> {
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
     call.body = serde_json::from_slice(&body).unwrap_or_default();
+    call.bytes = body;
     Ok(call)
 }
 

@@ -1,9 +1,12 @@
 //! Workflows and actions, read by those who know what goes wrong with them.
 
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Output};
 
-use crate::harness::{root, run, skipped, text};
+use tempfile::TempDir;
+use testkit::{GitHub, Refusal};
+
+use crate::harness::{has_git, root, run, skipped, text};
 
 /// Not empty where these tests must run: a machine without the linters is a failure then.
 const REQUIRED: &str = "REQUIRE_WORKFLOW_LINTERS";
@@ -54,4 +57,81 @@ fn nothing_is_passed_over_and_nothing_of_others_is_used() {
             }
         }
     }
+}
+
+/// Releases a program of these bytes, with a tag's name.
+fn release(forge: &GitHub, tag: &str, program: &[u8]) -> Output {
+    let folder = TempDir::new().unwrap();
+    let binary = folder.path().join("aurora");
+    fs::write(&binary, program).unwrap();
+    let mut script = Command::new(root().join(".ci/release"));
+    script.args(["publish", tag]).arg(&binary);
+    script
+        .env("GITHUB_API_URL", forge.api())
+        .env("GITHUB_REPOSITORY", "octo/models");
+    let output = run(script.env("TOKEN", forge.token()));
+    assert!(!text(&output).contains(forge.token()), "{}", text(&output));
+    output
+}
+
+/// A program without a loader, as far as `ldd` can see.
+const STATIC: &[u8] = b"\x7fELF and so on";
+
+#[test]
+fn a_release_is_a_static_program_with_its_checksum() {
+    if !has_git() {
+        return;
+    }
+    let forge = GitHub::start().unwrap();
+    let tag = concat!("v", env!("CARGO_PKG_VERSION"));
+    let refused = |tag: &str, program: &[u8], why: &str| {
+        let output = release(&forge, tag, program);
+        assert!(
+            !output.status.success() && text(&output).contains(why),
+            "{}",
+            text(&output)
+        );
+        assert_eq!(forge.calls().len(), 0, "{why}");
+    };
+    refused("v999.0.0", STATIC, "the tag is v999.0.0, and Cargo.toml says ");
+    refused(tag, b"#!/bin/sh", "is no program of Linux");
+    let linked = fs::read(env!("CARGO_BIN_EXE_aurora")).unwrap();
+    refused(tag, &linked, "is not static");
+
+    let output = release(&forge, tag, STATIC);
+    assert!(output.status.success(), "{}", text(&output));
+    let [(released, files)] = &forge.releases()[..] else {
+        panic!("{}", text(&output))
+    };
+    assert_eq!(*released, format!("{tag} published"));
+    // What is listed is what is there.
+    let folder = TempDir::new().unwrap();
+    for (name, content) in files {
+        fs::write(folder.path().join(name), content).unwrap();
+    }
+    let checked = run(Command::new("sha256sum")
+        .args(["--check", "--strict", "SHA256SUMS"])
+        .current_dir(folder.path()));
+    let archive = format!("aurora-{tag}-x86_64-linux.tar.gz");
+    assert_eq!(text(&checked), format!("{archive}: OK\n"));
+    let listed = run(Command::new("tar")
+        .args(["--list", "--file", &archive])
+        .current_dir(folder.path()));
+    let expected =
+        ["", "CHANGELOG.md", "LICENSE", "README.md", "aurora"].map(|name| format!("aurora-{tag}/{name}\n"));
+    assert_eq!(text(&listed), expected.concat());
+    // The same program makes the same archive.
+    assert!(release(&forge, tag, STATIC).status.success());
+    let all = forge.releases();
+    assert_eq!(all[0].1, all[1].1);
+
+    // A forge that says no ends it.
+    let calls = forge.calls().len();
+    let refusal = Refusal {
+        code: 502,
+        headers: Vec::new(),
+    };
+    forge.refuse([refusal]);
+    assert!(!release(&forge, tag, STATIC).status.success());
+    assert_eq!((forge.calls().len(), forge.releases().len()), (calls + 1, 2));
 }

@@ -1,4 +1,4 @@
-//! What one repository keeps: statuses, deployments, the comments and heads of pull requests.
+//! What one repository keeps: statuses, deployments, the comments and heads of pull requests, releases.
 
 use std::collections::BTreeMap;
 
@@ -28,6 +28,9 @@ pub(super) struct Repository {
     /// How many comments there ever were.
     commented: u64,
     heads: BTreeMap<String, String>,
+    releases: Vec<Value>,
+    /// By release and name.
+    files: BTreeMap<(String, String), Vec<u8>>,
 }
 
 impl Repository {
@@ -126,8 +129,55 @@ impl Repository {
                 self.comments.retain(|comment| id_of(comment) != *id);
                 Answer::of(204, Value::Null)
             }
+            _ => self.answer_of_releases(call, api, parts),
+        }
+    }
+
+    fn answer_of_releases(&mut self, call: &Call, api: &str, parts: &[&str]) -> Answer {
+        match (call.method.as_str(), parts) {
+            ("POST", ["releases"]) => {
+                let mut release = call.body.clone();
+                let id = self.releases.len() + 1;
+                let place = format!("{api}/repos/octo/models/releases/{id}/assets{{?name,label}}");
+                release["upload_url"] = json!(place);
+                push(&mut self.releases, release)
+            }
+            ("POST", ["releases", id, "assets"]) => match call.query.strip_prefix("name=") {
+                Some(name) => {
+                    let key = ((*id).to_owned(), name.to_owned());
+                    self.files.insert(key, call.bytes.clone());
+                    Answer::of(201, json!({ "name": name }))
+                }
+                None => Answer::problem(400, "name is missing"),
+            },
+            ("PATCH", ["releases", id]) => {
+                let known = self.releases.iter_mut().find(|release| id_of(release) == *id);
+                known.map_or_else(
+                    || Answer::problem(404, "Not Found"),
+                    |release| {
+                        release["draft"] = call.body["draft"].clone();
+                        Answer::of(200, release.clone())
+                    },
+                )
+            }
             _ => Answer::problem(404, "Not Found"),
         }
+    }
+
+    pub(super) fn releases(&self) -> Vec<(String, BTreeMap<String, Vec<u8>>)> {
+        let files = |release: &Value| {
+            let of_release = self.files.iter().filter(|((id, _), _)| *id == id_of(release));
+            of_release
+                .map(|((_, name), bytes)| (name.clone(), bytes.clone()))
+                .collect()
+        };
+        let state = |release: &Value| {
+            let is_draft = release["draft"] == json!(true);
+            let tag = release["tag_name"].as_str().unwrap_or_default();
+            format!("{tag} {}", if is_draft { "draft" } else { "published" })
+        };
+        let releases = self.releases.iter();
+        releases.map(|release| (state(release), files(release))).collect()
     }
 
     pub(super) fn comment(&mut self, pull: &str, author: &str, text: &str) -> Value {
