@@ -3,6 +3,7 @@
 mod comments;
 mod deployments;
 mod pace;
+mod pulls;
 mod statuses;
 
 use std::fmt;
@@ -19,6 +20,7 @@ use crate::error::ForgeError;
 use crate::repository::ForgeRepository;
 pub use comments::{Comment, Commented};
 use pace::Pace;
+pub use pulls::{Opened, Proposal};
 
 /// The form of answers that is asked for.
 const FORM: &str = "application/vnd.github+json";
@@ -77,7 +79,7 @@ impl GitHub {
         &self.settings.repository
     }
 
-    /// Reads what is below the repository.
+    /// Reads what is below the repository, or of itself where that is nothing.
     async fn get<T: DeserializeOwned>(&self, what: &'static str, below: &str) -> Result<T, ForgeError> {
         let url = self.url(what, below)?;
         let answer = self.call(what, Request::new(Method::GET, url)).await?;

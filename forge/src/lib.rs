@@ -18,7 +18,7 @@ mod repository;
 mod standing;
 
 pub use error::ForgeError;
-pub use github::{Comment, Commented, GitHub, Settings, Token};
+pub use github::{Comment, Commented, GitHub, Opened, Proposal, Settings, Token};
 pub use reporter::{Reporter, Told};
 pub use repository::{ForgeRepository, RepositoryError};
 pub use standing::{CommitState, State};

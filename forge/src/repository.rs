@@ -76,8 +76,9 @@ impl ForgeRepository {
     }
 
     pub(crate) fn url(&self, below: &str) -> Result<Url, WebError> {
-        self.api
-            .join(&format!("repos/{}/{}/{below}", self.owner, self.name))
+        let path = format!("repos/{}/{}/{below}", self.owner, self.name);
+        // The repository's own has no slash at its end.
+        self.api.join(path.trim_end_matches('/'))
     }
 
     pub(crate) fn api(&self) -> &Url {

@@ -120,6 +120,11 @@ impl GitHub {
         self.shared().repository.open(&pull.to_string(), head);
     }
 
+    /// Returns the pull requests that were opened by a call, `branch into branch: title` each, oldest first.
+    pub fn proposed(&self) -> Vec<String> {
+        self.shared().repository.proposed()
+    }
+
     /// Lets somebody comment on a pull request.
     pub fn comment(&self, pull: u64, author: &str, text: &str) {
         self.shared().repository.comment(&pull.to_string(), author, text);

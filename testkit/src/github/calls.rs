@@ -28,6 +28,8 @@ pub(super) struct Repository {
     /// How many comments there ever were.
     commented: u64,
     heads: BTreeMap<String, String>,
+    /// Pull requests that were opened by a call.
+    proposed: Vec<Value>,
     releases: Vec<Value>,
     /// By release and name.
     files: BTreeMap<(String, String), Vec<u8>>,
@@ -37,6 +39,12 @@ impl Repository {
     pub(super) fn answer(&mut self, call: &Call, api: &str) -> Answer {
         if !call.is_known {
             return Answer::problem(401, "Bad credentials");
+        }
+        if call.path == "/api/v3/repos/octo/models" {
+            return Answer::of(
+                200,
+                json!({ "full_name": "octo/models", "default_branch": "main" }),
+            );
         }
         let Some(below) = call.path.strip_prefix("/api/v3/repos/octo/models/") else {
             return Answer::problem(404, "Not Found");
@@ -103,6 +111,37 @@ impl Repository {
                 Some(head) => Answer::of(200, json!({ "number": number, "head": { "sha": head } })),
                 None => Answer::problem(404, "Not Found"),
             },
+            ("GET", ["pulls"]) => {
+                let mut found = self.proposed.clone();
+                let head = call
+                    .query
+                    .split('&')
+                    .find_map(|part| part.strip_prefix("head=octo:"));
+                found.retain(|pull| head.is_none_or(|head| pull["head"]["ref"] == head));
+                Answer::page(call, api, found)
+            }
+            ("POST", ["pulls"]) => {
+                let number = self.proposed.len() + 1;
+                let mut pull = call.body.clone();
+                for side in ["head", "base"] {
+                    pull[side] = json!({ "ref": call.body[side] });
+                }
+                pull["number"] = json!(number);
+                pull["html_url"] = json!(format!("https://forge.example/octo/models/pull/{number}"));
+                push(&mut self.proposed, pull)
+            }
+            ("PATCH", ["pulls", number]) => {
+                let mut known = self.proposed.iter_mut();
+                known.find(|pull| number_of(pull) == *number).map_or_else(
+                    || Answer::problem(404, "Not Found"),
+                    |pull| {
+                        for name in ["title", "body"] {
+                            pull[name] = call.body[name].clone();
+                        }
+                        Answer::of(200, pull.clone())
+                    },
+                )
+            }
             ("GET", ["issues", number, "comments"]) => {
                 let mut found = newest(&self.comments, "pull", &json!(number));
                 found.reverse();
@@ -200,6 +239,15 @@ impl Repository {
         self.heads.insert(pull.to_owned(), head.to_owned());
     }
 
+    pub(super) fn proposed(&self) -> Vec<String> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let shown = |pull: &Value| {
+            let [head, base] = ["head", "base"].map(|side| text(&pull[side]["ref"]));
+            format!("{head} into {base}: {}", text(&pull["title"]))
+        };
+        self.proposed.iter().map(shown).collect()
+    }
+
     pub(super) fn statuses(&self, revision: &str) -> Vec<String> {
         let of_commit = self.statuses.iter().filter(|status| status["sha"] == revision);
         of_commit
@@ -226,6 +274,11 @@ impl Repository {
         };
         self.deployments.iter().map(shown).collect()
     }
+}
+
+/// Returns a pull request's number as it stands in a path.
+fn number_of(pull: &Value) -> String {
+    pull["number"].to_string()
 }
 
 /// Returns an id as it stands in a path.
