@@ -277,6 +277,12 @@ impl Editor {
         }
     }
 
+    /// Returns the message of the commit that a branch ends with, if there is such a branch.
+    pub fn newest_message(&self, branch: &str) -> Option<String> {
+        let end = self.commit_at(&format!("refs/heads/{branch}")).ok()?;
+        Some(String::from_utf8_lossy(end.message_bytes()).into_owned())
+    }
+
     /// Returns the commit that a change is made on.
     fn start(&self, place: &Place) -> Result<Commit<'_>, EditorError> {
         let Place::Branch { name, base, is_given } = place else {

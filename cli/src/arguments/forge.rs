@@ -89,7 +89,7 @@ impl ForgeArguments {
                 .map_err(|failure| failure.message().to_owned())
         };
         Ok(OutwardSettings {
-            github: self.github.github(repo, remote)?,
+            github: self.github.github(repo, || remote.web())?,
             notify: NotifySettings {
                 secrets: self.notify_secrets.clone(),
                 client: Arc::new(client),
@@ -99,19 +99,26 @@ impl ForgeArguments {
 }
 
 impl GitHubArguments {
+    /// Returns the token as it is now, if there is one.
+    pub(crate) fn token(&self) -> Result<Option<String>, Failure> {
+        let read = |file: &PathBuf| {
+            secret_file::read(file).map_err(|why| Failure::new(format!("--github-token-file: {why}")))
+        };
+        self.token_file.as_ref().map(read).transpose()
+    }
+
     /// Returns the forge that is told of `repo`, if one is.
     pub(crate) fn github(
         &self,
         repo: &Path,
-        remote: &RemoteArguments,
+        client: impl FnOnce() -> Result<web::Client, Failure>,
     ) -> Result<Option<LinkedGitHub>, Failure> {
-        let Some(file) = self.token_file.clone() else {
+        // What cannot be read now is said now; later it is told and tried again.
+        let (Some(_token), Some(file)) = (self.token()?, self.token_file.clone()) else {
             return Ok(None);
         };
-        // What cannot be read now is said now; later it is told and tried again.
-        secret_file::read(&file).map_err(|why| Failure::new(format!("--github-token-file: {why}")))?;
         let github = GitHub::new(Settings {
-            client: remote.web()?,
+            client: client()?,
             repository: self.repository(repo)?,
             token: Arc::new(move || secret_file::read(&file)),
             now: Arc::new(|| clock::now().timestamp()),

@@ -2,11 +2,13 @@
 
 pub(super) mod pin;
 pub(super) mod promote;
+mod request;
 pub(super) mod rollback;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use ::forge::Opened;
 use clap::Args;
 use crds::edit::Edit;
 use planner::deployment::Pin;
@@ -19,6 +21,7 @@ use super::model::StoreArguments;
 use crate::arguments::OutputArguments;
 use crate::failure::Failure;
 use crate::terminal::Terminal;
+use request::{RequestArguments, Requesting};
 
 /// Where a change goes.
 #[derive(Debug, Args)]
@@ -47,6 +50,9 @@ pub(crate) struct EditArguments {
     /// Only show what would change
     #[arg(long)]
     dry_run: bool,
+
+    #[command(flatten)]
+    request: RequestArguments,
 
     #[command(flatten)]
     output: OutputArguments,
@@ -126,6 +132,8 @@ impl<'a> Editing<'a> {
         let shown = shown.transpose()?;
         let title = format!("{environment}: {} {}", deployment.model, change.what);
         let message = self.arguments.message.as_deref().unwrap_or(&title);
+        // Whom nobody can ask is said before anything is written.
+        let requesting = self.requesting()?;
         let written = text.as_deref().filter(|_| !self.arguments.dry_run);
         let written = written.map(|text| self.editor.write(&self.place, &self.found, text, message));
         let commit = written.transpose()?.flatten();
@@ -133,16 +141,19 @@ impl<'a> Editing<'a> {
             Place::Branch { name, .. } => Some(name).filter(|_| commit.is_some()),
             Place::WorkTree => None,
         };
+        let opened = self.request(requesting)?;
         let terminal = Terminal::new(self.arguments.output.output);
         if terminal.is_json() {
             terminal.document(&json!({
                 "environment": environment, "model": deployment.model, "file": path, "changed": text.is_some(),
                 "difference": shown, "branch": branch, "commit": commit,
+                "pull_request": opened.as_ref().map(|opened| &opened.page),
             }))?;
             return Ok(ExitCode::SUCCESS);
         }
         let Some(shown) = shown else {
             terminal.line(format!("{path} says so already: {title}"))?;
+            terminal.lines(opened.as_ref().map(request::said))?;
             return Ok(ExitCode::SUCCESS);
         };
         terminal.text(shown.trim_end())?;
@@ -151,7 +162,34 @@ impl<'a> Editing<'a> {
             _ if self.arguments.dry_run => "nothing was changed: --dry-run".to_owned(),
             _ => format!("{path} is changed, and not committed"),
         })?;
+        terminal.lines(opened.as_ref().map(request::said))?;
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// Says whom the branch is proposed to, where that is asked for.
+    fn requesting(&self) -> Result<Option<Requesting>, Failure> {
+        let EditArguments {
+            request,
+            repo,
+            dry_run: false,
+            ..
+        } = self.arguments
+        else {
+            return Ok(None);
+        };
+        match &self.place {
+            Place::Branch { name, .. } => request.begin(repo, name),
+            Place::WorkTree => Ok(None),
+        }
+    }
+
+    /// Proposes the branch as its newest commit says. One that is there from an attempt that was cut off is proposed too.
+    fn request(&self, requesting: Option<Requesting>) -> Result<Option<Opened>, Failure> {
+        let (Some(requesting), Place::Branch { name, .. }) = (requesting, &self.place) else {
+            return Ok(None);
+        };
+        let message = self.editor.newest_message(name);
+        message.map(|message| requesting.end(&message)).transpose()
     }
 }
 

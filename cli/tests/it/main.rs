@@ -26,6 +26,7 @@ mod git;
 mod jobs;
 mod operated;
 mod pods;
+mod proposed;
 mod pull_request;
 mod reading;
 mod reconciled;

@@ -101,7 +101,7 @@ impl PullRequestArguments {
         let (Some(pull), Some(head)) = (self.pull_request, &self.pull_request_head) else {
             return Ok(());
         };
-        let Some((github, link)) = self.github.github(repo, remote)? else {
+        let Some((github, link)) = self.github.github(repo, || remote.web())? else {
             return Ok(());
         };
         let comment = Comment {
