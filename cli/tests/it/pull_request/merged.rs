@@ -1,14 +1,17 @@
 //! From a pull request to live traffic: the workflows as a runner runs them, the webhook that a job calls with its own token,
 //! and an `aurora up` that hears of the merge by nothing else.
 
+use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use git2::Oid;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{MANIFEST, PullRequest, steps};
-use crate::harness::{Forge, Issuing, Up, eventually, free_port, get, private, up_at};
+use crate::harness::{Forge, Issuing, Up, eventually, free_port, get, post, private, text, up_at};
 
 /// What follows the forge, and is told of pushes by jobs alone.
 struct Following {
@@ -59,8 +62,7 @@ impl Following {
     /// Runs `apply.yml` for a push to a branch; nothing where the machine cannot.
     fn pushed(&self, pull: &PullRequest<'_>, branch: &str, before: Oid, after: Oid) -> Option<String> {
         let event = pushed(branch, before, after);
-        let places = self.places();
-        let webhook = format!("AURORA_WEBHOOK_URL=http://{}/webhook", self.webhook);
+        let (places, webhook) = (self.places(), self.webhook());
         let [address, asking] = self.issuing.variables();
         let settings = [
             "--var", &places, "--var", &webhook, "--env", &address, "--env", &asking,
@@ -71,6 +73,18 @@ impl Following {
     /// Says where the environment stands.
     fn places(&self) -> String {
         format!("AURORA_PLACES=dev={}", self.data.path().join("data").display())
+    }
+
+    /// Says where it is told.
+    fn webhook(&self) -> String {
+        format!("AURORA_WEBHOOK_URL=http://{}/webhook", self.webhook)
+    }
+
+    /// Tells of a push, as a job does.
+    fn tell(&self, id: &str) {
+        let authorization = format!("Bearer {}", self.issuing.token("octo/models", id));
+        let headers = [("authorization", authorization.as_str())];
+        assert_eq!(post(self.webhook, "/webhook", &headers, "").status, 202);
     }
 
     fn accepted(&self) -> u64 {
@@ -157,15 +171,72 @@ fn a_pull_request_is_planned_merged_told_applied_and_marked() {
         assert!(said.contains(words), "{words}: {said}");
     }
 
-    // Whom nobody tells is waited for, as long as that may take.
+    // A call that is not taken is a warning: the commit is waited for all the same, as long as that may take.
     let mended = forge
         .repository
         .edit(MANIFEST, "    version: v20261102-120000\n", version);
-    let places = following.places();
-    let settings = ["--var", &places, "--var", "AURORA_APPLY_TIMEOUT=1s"];
+    let (places, webhook) = (following.places(), following.webhook());
+    let [address, asking] = Issuing::start("octo/models").variables();
+    let settings = [
+        "--var",
+        &places,
+        "--var",
+        &webhook,
+        "--env",
+        &address,
+        "--env",
+        &asking,
+        "--var",
+        "AURORA_APPLY_TIMEOUT=1s",
+    ];
     let said = pull
         .run_workflow("apply.yml", "push", &pushed("main", missing, mended), &settings)
         .unwrap();
-    assert_eq!(steps(&said), [stopped[1]], "{said}");
+    assert_eq!(steps(&said), stopped, "{said}");
+    assert!(
+        said.contains("::warning title=Aurora::the webhook was not told"),
+        "{said}"
+    );
     assert!(said.contains("the commit was not seen yet"), "{said}");
+}
+
+#[test]
+fn a_job_whose_commit_was_overtaken_ends_once_the_later_one_is_live() {
+    let Some(forge) = Forge::start() else { return };
+    let pull = PullRequest::open(&forge.repository);
+    let following = Following::start(&forge, &pull);
+    let first = forge.commit("the first");
+    let places = following.places();
+    let event = pushed("main", pull.base, first);
+    let settings = ["--var", &places, "--var", "AURORA_APPLY_TIMEOUT=60s"];
+    let Some(mut act) = pull.workflow("apply.yml", "push", &event, &settings) else {
+        return;
+    };
+    let job = act.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // It has looked at the forge before the second commit is there, and nobody tells of the first.
+    eventually("the job has fetched", || {
+        let tip = find(pull.folder.path(), "repository/refs/heads/followed")?;
+        (fs::read_to_string(tip).ok()?.trim_end() == first.to_string()).then_some(())
+    });
+    forge.commit("the second");
+    following.tell("the second");
+    let said = text(&job.wait_with_output().unwrap());
+    assert_eq!(
+        steps(&said),
+        ["applied: Wait until it is applied: success"],
+        "{said}"
+    );
+}
+
+/// Looks for a file by the end of its path.
+fn find(folder: &Path, end: &str) -> Option<PathBuf> {
+    let entries: Vec<_> = fs::read_dir(folder).ok()?.flatten().collect();
+    entries.into_iter().find_map(|entry| {
+        let path = entry.path();
+        match entry.file_type().ok()? {
+            kind if kind.is_dir() => find(&path, end),
+            kind if kind.is_file() && path.ends_with(end) => Some(path),
+            _ => None,
+        }
+    })
 }
