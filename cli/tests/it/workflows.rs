@@ -135,3 +135,27 @@ fn a_release_is_a_static_program_with_its_checksum() {
     assert!(!release(&forge, tag, STATIC).status.success());
     assert_eq!((forge.calls().len(), forge.releases().len()), (calls + 1, 2));
 }
+
+#[test]
+fn a_tag_is_released_where_it_is_the_version_of_a_merged_commit() {
+    if !has_git() {
+        return;
+    }
+    let tag = concat!("v", env!("CARGO_PKG_VERSION"));
+    let check = |tag: &str, branch: &str, refusal: Option<&str>| {
+        let output = run(Command::new(root().join(".ci/release")).args(["check", tag, branch]));
+        assert_eq!(output.status.success(), refusal.is_none(), "{}", text(&output));
+        assert!(
+            text(&output).contains(refusal.unwrap_or_default()),
+            "{}",
+            text(&output)
+        );
+    };
+    check(tag, "HEAD", None);
+    check(tag, "HEAD~1", Some("is of no commit that HEAD~1 contains"));
+    check(
+        "v999.0.0",
+        "HEAD",
+        Some("the tag is v999.0.0, and Cargo.toml says "),
+    );
+}
