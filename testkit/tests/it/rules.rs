@@ -66,6 +66,27 @@ const SHA256: &str = r#""aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
 
 /// At least one per CEL rule; then near ones.
 const REFUSED: &[Fixture] = &[
+    (Kind::Environment, &[("/commits", r#"{"verify": "Warn"}"#)]),
+    (
+        Kind::Environment,
+        &[(
+            "/commits",
+            r#"{"verify": "Require", "keyring": "k", "forge": {"squash": "Allow"}}"#,
+        )],
+    ),
+    (Kind::Environment, &[("/notify", r#"[{"secretFile": "a"}]"#)]),
+    (
+        Kind::Environment,
+        &[(
+            "/notify",
+            r#"[{"type": "Slack", "url": "https://a.example/", "secretFile": "a"}]"#,
+        )],
+    ),
+    (
+        Kind::Environment,
+        &[("/promotion", r#"{"from": "staging", "keyFile": "/keys/a"}"#)],
+    ),
+    (Kind::Environment, &[("/registry", r#"{"keyFile": "/keys/a"}"#)]),
     (Kind::Deployment, &[("/canary/version", r#""v20261101-120000""#)]),
     (
         Kind::Deployment,
@@ -286,6 +307,35 @@ const REFUSED: &[Fixture] = &[
 /// Near what is refused.
 const ACCEPTED: &[Fixture] = &[
     (Kind::Environment, &[]),
+    (Kind::Environment, &[("/commits", r#"{"verify": "Off"}"#)]),
+    (
+        Kind::Environment,
+        &[(
+            "/commits",
+            r#"{"verify": "Require", "allowedSigners": "a/..b", "forge": {"keyring": "/k"}}"#,
+        )],
+    ),
+    (
+        Kind::Environment,
+        &[(
+            "/notify",
+            r#"[{"url": "https://a.example/b", "secretFile": "a"}, {"type": "Slack", "secretFile": "a"}]"#,
+        )],
+    ),
+    (
+        Kind::Environment,
+        &[(
+            "/promotion",
+            r#"{"from": "staging", "status": "https://a.example", "keyFile": "/keys/a"}"#,
+        )],
+    ),
+    (
+        Kind::Environment,
+        &[(
+            "/registry",
+            r#"{"upstream": "https://a.example:8443/b", "keyFile": "/keys/a"}"#,
+        )],
+    ),
     (Kind::Environment, &[("/registry", r#"{"path": "/a/..b/c:d"}"#)]),
     (Kind::Deployment, &[]),
     (Kind::Deployment, &[("/canary/digest", DIGEST)]),
