@@ -24,7 +24,7 @@ use rustix::io::Errno;
 
 use crate::error::StoreError;
 pub use beneath::open_beneath;
-pub use exposed::is_exposed;
+pub use exposed::{SecretError, is_exposed, read_secret};
 pub use stamp::Stamp;
 use stamp::found;
 pub(crate) use stamp::{SETTLED_SECONDS, seconds_now};

@@ -1,11 +1,9 @@
 //! The secrets that calls are signed with: a file of one line, or of two while one takes the other's place.
 
-use std::fs::{File, Metadata};
-use std::io::{self, Read as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::io;
 use std::path::PathBuf;
 
-use registry::files::is_exposed;
+use registry::files::{SecretError, read_secret};
 
 /// The largest such file, in bytes.
 const BYTES_MAX: u64 = 4096;
@@ -57,12 +55,10 @@ impl WebhookSecrets {
             path: self.0.clone(),
             what,
         };
-        // Before it is opened, for opening a pipe waits; and after, for it may be another one by then.
-        check(&std::fs::metadata(&self.0).map_err(failed)?).map_err(unusable)?;
-        let file = File::open(&self.0).map_err(failed)?;
-        check(&file.metadata().map_err(failed)?).map_err(unusable)?;
-        let mut text = String::new();
-        file.take(BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
+        let text = read_secret(&self.0, BYTES_MAX).map_err(|error| match error {
+            SecretError::Read(source) => failed(source),
+            SecretError::Unusable(what) => unusable(what),
+        })?;
         let secrets: Vec<String> = text
             .lines()
             .filter(|line| !line.is_empty())
@@ -81,17 +77,4 @@ impl WebhookSecrets {
         }
         Ok(secrets)
     }
-}
-
-fn check(metadata: &Metadata) -> Result<(), String> {
-    if !metadata.is_file() {
-        return Err("is no regular file".to_owned());
-    }
-    let mode = metadata.mode() & 0o7777;
-    if is_exposed(mode, metadata.uid()) {
-        return Err(format!(
-            "has mode {mode:04o}: others must not read or write it; chmod 600, or 640 where it belongs to root"
-        ));
-    }
-    Ok(())
 }

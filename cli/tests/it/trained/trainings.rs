@@ -88,7 +88,7 @@ async fn a_job_trains_publishes_and_is_not_run_again_when_its_status_is_lost() {
     let events = world.until(EVENTS, |found| succeeded(found) > 0).await;
     assert_eq!(succeeded(&events), 1, "{events:#}");
 
-    // Somebody wipes the status, and deletes the Job: the version is there.
+    // Somebody wipes the status: the version is there, and its Job is not made again.
     let object = "apis/aurora.io/v1alpha1/mltrainingjobs/wine";
     world
         .ask(
