@@ -231,7 +231,7 @@ fn signed<'a>(call: &Call<'a>, secrets: &[String], now: Duration) -> Result<(&'a
 fn is_by(secrets: &[String], content: &[&[u8]], given: &[u8]) -> bool {
     let made = secrets
         .iter()
-        .map(|secret| hmac(secret.as_bytes(), content).ct_eq(given));
+        .map(|secret| hmac(secret.as_bytes(), content).as_ref().ct_eq(given));
     made.fold(subtle::Choice::from(0), |any, this| any | this).into()
 }
 

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use sha2::{Digest as _, Sha256};
+use ring::hmac::{Context, HMAC_SHA256, Key, Tag};
 
 /// Returns the `webhook-signature` of a call by Standard Webhooks, with `secret`'s bytes as the key.
 pub fn sign(secret: &str, id: &str, timestamp: &str, body: &[u8]) -> String {
@@ -15,22 +15,13 @@ pub(super) fn content<'a>(id: &'a str, timestamp: &'a str, body: &'a [u8]) -> [&
     [id.as_bytes(), b".", timestamp.as_bytes(), b".", body]
 }
 
-/// HMAC-SHA256 (RFC 2104).
-pub(super) fn hmac(key: &[u8], content: &[&[u8]]) -> [u8; 32] {
-    let mut block = [0; 64];
-    if key.len() > block.len() {
-        block[..32].copy_from_slice(&Sha256::digest(key));
-    } else {
-        block[..key.len()].copy_from_slice(key);
-    }
-    let mut inner = Sha256::new().chain_update(block.map(|byte| byte ^ 0x36));
+/// HMAC-SHA256 (RFC 2104) over parts, one after the other.
+pub(super) fn hmac(key: &[u8], content: &[&[u8]]) -> Tag {
+    let mut signing = Context::with_key(&Key::new(HMAC_SHA256, key));
     for part in content {
-        inner.update(part);
+        signing.update(part);
     }
-    let outer = Sha256::new()
-        .chain_update(block.map(|byte| byte ^ 0x5c))
-        .chain_update(inner.finalize());
-    outer.finalize().into()
+    signing.sign()
 }
 
 #[cfg(test)]
