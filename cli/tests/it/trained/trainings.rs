@@ -25,11 +25,12 @@ fn quick() -> Value {
     })
 }
 
-/// A job that takes longer than a test waits.
-fn long() -> Value {
+/// A job that does not end by itself, however quick the machine: a team's own program that waits.
+fn endless() -> Value {
     let mut spec = quick();
-    spec["algorithm"] = json!("gradient_boosting");
-    spec["hyperparameters"] = json!({ "trees": 5000, "max_leaves": 64 });
+    spec.as_object_mut().expect("an object").remove("algorithm");
+    let waits = "trap 'exit 1' TERM; sleep 3600 & wait";
+    spec["container"] = json!({ "image": TEAM_IMAGE, "command": ["sh", "-c", waits] });
     spec
 }
 
@@ -42,9 +43,16 @@ fn condition(status: &Value, kind: &str) -> Value {
         .unwrap_or_default()
 }
 
-/// Waits until the only Pod runs, and returns its name.
+/// Says whether the program of a Pod runs: it does so before what publishes, and until then the Pod is pending.
+fn runs(pod: &Value) -> bool {
+    let containers = pod["status"]["initContainerStatuses"].as_array();
+    let fit = containers.and_then(|containers| containers.last());
+    fit.is_some_and(|fit| !fit["state"]["running"].is_null())
+}
+
+/// Waits until a Pod of another name runs its program, and returns its name.
 async fn running(world: &mut World, but: &str) -> String {
-    let is_running = |pod: &Value| pod["status"]["phase"] == "Running" && pod["metadata"]["name"] != but;
+    let is_running = |pod: &Value| runs(pod) && pod["metadata"]["name"] != but;
     let pods = world
         .until(PODS, |found| {
             found["items"]
@@ -137,7 +145,7 @@ async fn an_evicted_run_is_tried_again_costs_no_attempt_and_goes_with_its_object
         return;
     };
     world.operate().await;
-    world.declare("wine", &long()).await;
+    world.declare("wine", &endless()).await;
     let pod = running(&mut world, "").await;
     let evicted = testkit::evict(&world.namespace.client(), world.namespace.name(), &pod).await;
     assert!(evicted.expect("the server answers").is_success());
@@ -174,18 +182,19 @@ async fn a_run_that_takes_too_long_is_stopped_and_not_tried_again() {
         return;
     };
     world.operate().await;
-    let mut spec = long();
-    spec["activeDeadlineSeconds"] = json!(5);
+    let mut spec = endless();
+    spec["activeDeadlineSeconds"] = json!(10);
     world.declare("wine", &spec).await;
+    running(&mut world, "").await;
     let status = world.until_phase("wine", "Failed").await;
     let message = status["message"].as_str().unwrap_or_default();
     assert!(
-        message.contains("stopped after activeDeadlineSeconds (5 s)"),
+        message.contains("stopped after activeDeadlineSeconds (10 s)"),
         "{status}"
     );
     let ended = |found: &Value| {
         let pods = found["items"].as_array();
-        pods.is_some_and(|pods| pods.iter().all(|pod| pod["status"]["phase"] != "Running"))
+        pods.is_some_and(|pods| !pods.iter().any(runs))
     };
     world.until(PODS, ended).await;
     world.stop();
