@@ -28,6 +28,8 @@ git init -q "$work/repository"
 cd "$work/repository"
 git config core.hooksPath /dev/null
 git config credential.helper "$work/helper"
+# Nothing of Git's goes on in the folder while it is removed.
+git config maintenance.auto false
 # The merge, and its whole history: a gate may ask how long a version has been elsewhere.
 git fetch -q --no-tags "$GITHUB_SERVER_URL/$GITHUB_REPOSITORY" "$MERGE" ||
   { echo "plan: the merge $MERGE cannot be fetched; does the pull request conflict with its base?" >&2; exit 1; }
