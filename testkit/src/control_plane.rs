@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,6 +16,7 @@ use tokio::sync::OnceCell;
 use crate::assets::Assets;
 use crate::audit::{self, Call};
 use crate::certificates::Certificates;
+use crate::port::free_port;
 use crate::supervisor::Supervisor;
 
 /// How long a control plane may take to answer: it takes some seconds on a quiet machine.
@@ -197,7 +197,7 @@ impl ControlPlane {
             .prefix("aurora-testkit-")
             .tempdir()?
             .keep();
-        let [etcd, peer, api_server] = free_ports()?;
+        let [etcd, peer, api_server] = [free_port()?, free_port()?, free_port()?];
         write_files(&folder, &Certificates::make()?, api_server)?;
         let audit_log = audit_log(&folder)?;
         for (program, arguments) in [
@@ -289,18 +289,6 @@ fn is_alive(pid: Pid) -> bool {
     let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
     let state = stat.rsplit(')').next().unwrap_or_default().trim_start();
     !state.is_empty() && !state.starts_with(['Z', 'X'])
-}
-
-/// Returns ports that nothing listens on now.
-fn free_ports<const N: usize>() -> io::Result<[u16; N]> {
-    let mut ports = [0; N];
-    let mut listeners = Vec::new();
-    for port in &mut ports {
-        let listener = TcpListener::bind("127.0.0.1:0")?;
-        *port = listener.local_addr()?.port();
-        listeners.push(listener);
-    }
-    Ok(ports)
 }
 
 fn write_files(folder: &Path, certificates: &Certificates, port: u16) -> io::Result<()> {

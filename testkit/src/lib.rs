@@ -28,6 +28,7 @@ mod kubelet;
 mod listener;
 mod mirror;
 mod namespace;
+mod port;
 mod proxy;
 mod request;
 mod supervisor;
@@ -39,6 +40,7 @@ pub use github::{GitHub, Refusal};
 pub use install::{condition, install};
 pub use kubelet::{Containers, Ending, Image, Kubelet, Machine, evict, on_machine};
 pub use namespace::{Namespace, assets, namespace};
+pub use port::{free_address, free_port};
 pub use proxy::{Fault, Proxy};
 pub use request::{Answer, Applied, apply, send};
 

@@ -2,7 +2,7 @@
 //! fed by `aurora control-plane`, and requests come through a gateway that follows the route late.
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -71,10 +71,7 @@ impl Installation {
 
         let ground = Ground::dev();
         let (stable, canary) = trained(&ground);
-        let artifacts = TcpListener::bind("127.0.0.1:0")
-            .expect("a port")
-            .local_addr()
-            .expect("an address");
+        let artifacts = testkit::free_address().expect("a port");
         let mut serving = aurora();
         serving
             .args([

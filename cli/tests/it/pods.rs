@@ -37,10 +37,9 @@ impl Cluster {
                 .unwrap()
                 .to_owned()
         };
-        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         Self {
             ground,
-            address: free,
+            address: testkit::free_address().unwrap(),
             version: said("/version"),
             digest: said("/artifact/digest"),
             folder: TempDir::new().unwrap(),

@@ -45,9 +45,7 @@ fn a_taken_port_names_its_flag() {
 #[test]
 fn one_port_for_both_listeners_is_said_with_both_flags() {
     let repository = Repository::dev();
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = free.local_addr().unwrap().port();
-    drop(free);
+    let port = testkit::free_port().unwrap();
     for (inference, control_plane) in [
         ("127.0.0.1", "127.0.0.1"),
         ("localhost", "127.0.0.1"),

@@ -2,12 +2,13 @@
 
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Write as _};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
 
 use planner::shown::is_plain;
 use rustix::process::{Pid, Signal, kill_process};
+use testkit::free_address;
 
 use crate::harness::{Ground, Repository, Up, aurora, eventually, get, run, text, up_command};
 
@@ -22,11 +23,6 @@ fn full_pipe() -> (PipeReader, PipeWriter) {
     while writer.write(&[b'.'; 4096]).is_ok() {}
     rustix::io::ioctl_fionbio(&writer, false).unwrap();
     (reader, writer)
-}
-
-/// Returns an address where nobody listens now.
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 /// A process that is killed when a test fails.
@@ -68,7 +64,7 @@ fn up_at(ground: &Ground, inference: SocketAddr, control_plane: SocketAddr) -> C
 #[test]
 fn output_that_nobody_reads_stops_neither_commits_nor_the_drain() {
     let ground = Ground::dev();
-    let (inference, control_plane) = (free_address(), free_address());
+    let (inference, control_plane) = (free_address().unwrap(), free_address().unwrap());
     let (out, err) = (full_pipe(), full_pipe());
     let server = Server::start(
         up_at(&ground, inference, control_plane)
@@ -117,7 +113,7 @@ fn servers_go_on_when_their_output_cannot_be_written() {
             ("serve", "--inference", "/v2/health/live"),
             ("control-plane", "--control-plane", "/health"),
         ] {
-            let address = free_address();
+            let address = free_address().unwrap();
             let server = Server::start(
                 aurora()
                     .arg(command)
@@ -130,7 +126,7 @@ fn servers_go_on_when_their_output_cannot_be_written() {
             eventually(command, || (get(address, path).status == 200).then_some(()));
             server.ends_well();
         }
-        let (inference, control_plane) = (free_address(), free_address());
+        let (inference, control_plane) = (free_address().unwrap(), free_address().unwrap());
         let server = Server::start(
             up_at(&ground, inference, control_plane)
                 .stdout(out())
@@ -274,7 +270,7 @@ fn what_a_commit_brings_is_shown_escaped_everywhere() {
     let ground = Ground::dev();
     let repository = &ground.repository;
     let path = repository.path().to_str().unwrap();
-    let (inference, control_plane) = (free_address(), free_address());
+    let (inference, control_plane) = (free_address().unwrap(), free_address().unwrap());
     let said = tempfile::tempfile().unwrap();
     let server = Server::start(
         up_at(&ground, inference, control_plane)

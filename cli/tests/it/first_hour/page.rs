@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -224,11 +224,7 @@ fn every_command_of_the_page_prints_what_stands_there() {
         "[user]\nname = Ada\nemail = ada@example.org\n",
     )
     .unwrap();
-    let free = || {
-        TcpListener::bind("127.0.0.1:0")
-            .and_then(|listener| listener.local_addr())
-            .unwrap()
-    };
+    let free = || testkit::free_address().unwrap();
     let mut reader = Reader {
         folder: ground.path().to_owned(),
         home,

@@ -1,7 +1,6 @@
 //! An installation in a namespace of a real API server: its processes are those that are shipped, its Pods are processes of
 //! this machine, and its volume is a folder.
 
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -65,10 +64,9 @@ impl World {
             .with_image(TEAM_IMAGE, Image::of_program("/bin/sh", "/bin/sh"));
         machine.claims.insert(CLAIM.to_owned(), registry);
         let node = Kubelet::start(namespace.control_plane(), namespace.name(), machine).await;
-        let free = TcpListener::bind("127.0.0.1:0").expect("a port");
         let world = Self {
             _node: node.expect("a node"),
-            artifacts: free.local_addr().expect("an address").to_string(),
+            artifacts: testkit::free_address().expect("a port").to_string(),
             repository: Repository::empty(),
             operator: None,
             reconciler: None,
