@@ -41,6 +41,7 @@ pub mod signature;
 pub mod span;
 pub mod training;
 pub mod window;
+pub mod word;
 
 pub use chrono::{DateTime, Utc};
 
