@@ -242,6 +242,9 @@ pub struct MLEnvironmentStatus {
     /// What goes on by itself once something else has happened, one sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waiting: Vec<String>,
+    /// The same for programs: who waits, for what, and until when.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits: Vec<WaitStatus>,
     /// How much there is of everything.
     #[serde(default)]
     pub counts: Counts,
@@ -291,6 +294,37 @@ impl From<&planner::finding::Finding> for FindingStatus {
             subject: subject.to_string(),
             message: message.clone(),
             hint: hint.clone(),
+        }
+    }
+}
+
+/// Something that goes on by itself once something else has happened.
+#[derive(JsonSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WaitStatus {
+    /// What waits, e.g. `MLDeployment/wine-quality`.
+    pub subject: String,
+    /// For what, as a stable word, e.g. `WaitingForVersion`.
+    pub reason: String,
+    /// In one sentence.
+    pub message: String,
+    /// What comes first, e.g. `MLTrainingJob/wine-quality`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocked_by: Option<String>,
+    /// When it goes on at the latest, as far as that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub until: Option<Timestamp>,
+}
+
+impl From<&planner::plan::Waiting> for WaitStatus {
+    fn from(waiting: &planner::plan::Waiting) -> Self {
+        Self {
+            subject: waiting.subject().to_string(),
+            reason: waiting.reason().to_string(),
+            message: waiting.to_string(),
+            blocked_by: waiting.blocked_by().map(|id| id.to_string()),
+            until: waiting.until(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What a pass found and did → the status of the MLEnvironment. Computed in one place, at the end of the pass.
 
 use crds::MLEnvironmentStatus;
-use crds::status::{Condition, Counts, FindingStatus, PassStatus};
+use crds::status::{Condition, Counts, FindingStatus, PassStatus, WaitStatus};
 use planner::Timestamp;
 use planner::clock::Doubt;
 use planner::names::Revision;
@@ -99,6 +99,7 @@ pub(crate) fn report(pass: &Pass, standing: &Standing, view: &View, now: Timesta
             .take(NAMED_MAX)
             .map(ToString::to_string)
             .collect(),
+        waits: standing.waiting().take(NAMED_MAX).map(WaitStatus::from).collect(),
         counts: Counts {
             deployments: count(view.observed.deployments.len()),
             trainings: count(view.observed.trainings.len()),
