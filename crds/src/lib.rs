@@ -30,6 +30,7 @@ pub mod schema;
 pub mod status;
 mod stored;
 mod training;
+pub mod view;
 mod wire;
 
 pub use commits::{CommitsSpec, ForgeSpec, SquashPolicy, VerifyPolicy};

@@ -193,8 +193,10 @@ impl Waiting {
 /// What is known of one model.
 #[derive(Debug, Clone, Default)]
 pub struct ModelFacts<'a> {
-    /// Why what is known is worth nothing: too old, or not to be read.
+    /// Why what is known is worth nothing: too old, or never written.
     pub unknown: Option<&'a str>,
+    /// Why one of its objects cannot be read.
+    pub unreadable: Option<&'a str>,
     /// Why the whole environment is suspended.
     pub suspended: Option<&'a str>,
     /// What its MLDeployment object says; `None` where there is none.
@@ -228,6 +230,11 @@ pub fn of_model(facts: &ModelFacts<'_>) -> Option<Standing> {
     if let Some(why) = facts.unknown {
         let next = "see whether the process that reconciles is alive";
         return Some(standing(Word::Unknown, "KnowledgeTooOld", why, next));
+    }
+    if let Some(why) = facts.unreadable {
+        let next =
+            "see the log of the process that reconciles; it writes the object anew when a commit changes it";
+        return Some(standing(Word::Unknown, "Unreadable", why, next));
     }
     if facts.deployment.is_none() && !facts.is_declared {
         let failed = facts.failed_run?;

@@ -83,6 +83,7 @@ struct Row {
     suspended: Option<&'static str>,
     environment: Option<&'static str>,
     unknown: Option<&'static str>,
+    unreadable: Option<&'static str>,
     behind: Option<Behind>,
     findings: Vec<Reason>,
     waits: Vec<WaitReason>,
@@ -97,6 +98,7 @@ fn serving() -> Row {
         suspended: None,
         environment: None,
         unknown: None,
+        unreadable: None,
         behind: None,
         findings: Vec::new(),
         waits: Vec::new(),
@@ -113,6 +115,7 @@ fn said(row: &Row) -> Option<Standing> {
     });
     of_model(&ModelFacts {
         unknown: row.unknown,
+        unreadable: row.unreadable,
         suspended: row.environment,
         deployment,
         is_declared: row.is_declared,
@@ -167,7 +170,7 @@ fn a_model_has_the_first_word_that_holds() {
         });
         thinned
     };
-    for (name, row, expected) in [
+    let rows = vec![
         ("nothing is wrong", serving(), Some((Serving, "Serving"))),
         (
             "a report stops nothing",
@@ -350,7 +353,16 @@ fn a_model_has_the_first_word_that_holds() {
             },
             Some((Unknown, "KnowledgeTooOld")),
         ),
-    ] {
+        (
+            "an object that cannot be read",
+            Row {
+                unreadable: Some("why"),
+                ..no_object(false, None)
+            },
+            Some((Unknown, "Unreadable")),
+        ),
+    ];
+    for (name, row, expected) in rows {
         let said = said(&row);
         let told = said.as_ref().map(|said| (said.word, said.reason.as_str()));
         assert_eq!(told, expected, "{name}");
@@ -392,6 +404,7 @@ fn a_word_says_since_when_and_what_next() {
 
 #[test]
 fn an_environment_has_the_word_of_the_worst() {
+    use Word::*;
     let model = |word: Word| standing(word, "Reason", "why", "next");
     let facts = || EnvironmentFacts {
         since: Some(at(2)),
@@ -409,7 +422,6 @@ fn an_environment_has_the_word_of_the_worst() {
         unknown: Some("why nothing is known"),
         ..facts()
     };
-    use Word::*;
     for (facts, models, expected) in [
         (facts(), &[][..], "Serving NoModels: no model is declared"),
         (

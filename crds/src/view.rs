@@ -1,0 +1,464 @@
+//! What the objects of one environment say together, model by model: who looks from outside sees no more than this, and
+//! needs neither Git nor a controller for it.
+
+use std::collections::BTreeMap;
+
+use planner::Timestamp;
+use planner::finding::{Reason, Subject};
+use planner::names::{Digest, ModelName, Revision, Version, Weight};
+use planner::object::Kind;
+use planner::observed::Behind;
+use planner::word::{
+    DeploymentFacts, EnvironmentFacts, Found, ModelFacts, Standing, WaitReason, Waits, Word, of_environment,
+    of_model,
+};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::convert;
+use crate::status::{Condition, FindingStatus, PhaseName, TrackStatus, WaitStatus};
+use crate::wire;
+use crate::{MLDeployment, MLEnvironment, MLTrainingJob};
+
+/// The objects of one environment, each with its status where it has one.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct View {
+    /// Absent before the first pass.
+    pub environment: Option<MLEnvironment>,
+    /// By name.
+    pub deployments: BTreeMap<String, MLDeployment>,
+    /// By name.
+    pub trainings: BTreeMap<String, MLTrainingJob>,
+    /// What could not be read, e.g. `MLDeployment/wine`, and why.
+    pub unreadable: BTreeMap<String, String>,
+}
+
+/// What is known of one model.
+#[derive(Debug, Clone, Default)]
+pub struct ModelView<'a> {
+    /// The object that serves it, or is to.
+    pub deployment: Option<&'a MLDeployment>,
+    /// The jobs that make its versions.
+    pub trainings: Vec<&'a MLTrainingJob>,
+    /// What is wrong with its manifests and objects.
+    pub findings: Vec<&'a FindingStatus>,
+    /// What it waits for.
+    pub waits: Vec<&'a WaitStatus>,
+    /// How it stands; `None` for one that nothing serves and nothing is to serve, and whose runs did not fail.
+    pub standing: Option<Standing>,
+    unreadable: Vec<&'a str>,
+    is_declared: bool,
+}
+
+/// An environment at a glance.
+#[derive(JsonSchema, Debug, Clone, PartialEq, Serialize)]
+pub struct Overview {
+    /// The environment itself.
+    pub environment: EnvironmentRow,
+    /// Its models, by name.
+    pub models: Vec<ModelRow>,
+}
+
+/// An environment without its models.
+#[derive(JsonSchema, Debug, Clone, PartialEq, Serialize)]
+pub struct EnvironmentRow {
+    /// Its name; `null` before the first pass.
+    pub name: Option<String>,
+    /// How it stands.
+    #[serde(flatten)]
+    pub standing: StandingRow,
+    /// Why it is suspended.
+    pub suspended: Option<String>,
+    /// The commit that the last pass looked at.
+    #[schemars(with = "Option<String>")]
+    pub attempted_revision: Option<Revision>,
+    /// The newest commit of which everything was applied.
+    #[schemars(with = "Option<String>")]
+    pub applied_revision: Option<Revision>,
+    /// When the next pass is due although nothing happens: the next edge of a window, or a schedule's slot.
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub next_wake_up: Option<Timestamp>,
+    /// How many models have each word.
+    pub words: BTreeMap<String, u32>,
+    /// What is wrong, at most 100.
+    pub findings: Vec<FindingStatus>,
+    /// How much is wrong in all.
+    pub findings_count: u32,
+    /// What waits, at most 100.
+    pub waits: Vec<WaitStatus>,
+}
+
+/// A model at a glance.
+#[derive(JsonSchema, Debug, Clone, PartialEq, Serialize)]
+pub struct ModelRow {
+    /// Its name.
+    pub model: String,
+    /// How it stands; `null` for one that nothing serves and nothing is to serve.
+    #[serde(flatten)]
+    pub standing: Option<StandingRow>,
+    /// What stable serves.
+    pub stable: Option<TrackStatus>,
+    /// What the canary serves.
+    pub canary: Option<TrackStatus>,
+    /// Percent of requests that go to the canary now.
+    #[schemars(with = "u8", range(min = 0, max = 100))]
+    pub weight: Weight,
+    /// What Git declares, as far as it was applied.
+    pub declared: Option<DeclaredRow>,
+    /// The commit that last changed its manifest.
+    #[schemars(with = "Option<String>", regex(pattern = wire::REVISION))]
+    pub revision: Option<String>,
+    /// Whether somebody changed it behind Git's back, and that stands.
+    pub drifted: bool,
+    /// How much is wrong.
+    pub findings: u32,
+    /// What comes first, where it waits.
+    pub blocked_by: Option<String>,
+    /// When it goes on at the latest, as far as that is known.
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub until: Option<Timestamp>,
+    /// The newest training run, where there is one.
+    pub run: Option<RunRow>,
+}
+
+/// A word, and what a person asks next.
+#[derive(JsonSchema, Debug, Clone, PartialEq, Serialize)]
+pub struct StandingRow {
+    /// The word.
+    #[schemars(with = "String", extend("enum" = ["Failed", "Degraded", "Unknown", "Waiting", "RollingOut", "Training", "Held", "Serving"]))]
+    pub word: Word,
+    /// Why, as a stable word.
+    pub reason: String,
+    /// Why, in one sentence.
+    pub message: String,
+    /// What to do, or what happens by itself.
+    pub next: String,
+    /// Since when.
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub since: Option<Timestamp>,
+}
+
+impl From<Standing> for StandingRow {
+    fn from(standing: Standing) -> Self {
+        let Standing {
+            word,
+            reason,
+            message,
+            next,
+            since,
+        } = standing;
+        Self {
+            word,
+            reason,
+            message,
+            next,
+            since,
+        }
+    }
+}
+
+/// What a manifest declares of a model.
+#[derive(JsonSchema, Debug, Clone, PartialEq, Serialize)]
+pub struct DeclaredRow {
+    /// What stable is to serve.
+    pub stable: PinRow,
+    /// What the canary is to serve.
+    pub canary: Option<PinRow>,
+    /// The most that the canary may carry, in percent.
+    #[schemars(with = "u8", range(min = 0, max = 100))]
+    pub weight: Weight,
+}
+
+/// A pin.
+#[derive(JsonSchema, Debug, Clone, PartialEq, Serialize)]
+pub struct PinRow {
+    /// The model version.
+    #[schemars(with = "String", regex(pattern = wire::VERSION))]
+    pub version: Version,
+    /// The digest of its artifact, once it is resolved.
+    #[schemars(with = "Option<String>", regex(pattern = wire::DIGEST))]
+    pub digest: Option<Digest>,
+}
+
+/// A training run at a glance.
+#[derive(JsonSchema, Debug, Clone, PartialEq, Serialize)]
+pub struct RunRow {
+    /// The name of its job.
+    pub job: String,
+    /// Where it stands.
+    pub phase: PhaseName,
+    /// What it makes.
+    #[schemars(with = "Option<String>", regex(pattern = wire::VERSION))]
+    pub version: Option<Version>,
+    /// How far it is.
+    #[schemars(range(min = 0, max = 100))]
+    pub progress_percent: Option<u8>,
+    /// What went wrong, or what it waits for.
+    pub message: Option<String>,
+    /// The next slot of its schedule.
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub next_run: Option<Timestamp>,
+}
+
+impl View {
+    /// Returns every model that an object, a finding or a wait is about, by its name. `unknown`: why what is known is
+    /// worth nothing.
+    pub fn models<'a>(&'a self, unknown: Option<&str>) -> BTreeMap<String, ModelView<'a>> {
+        let mut models = self.joined();
+        let suspended = self.suspended();
+        for model in models.values_mut() {
+            model.standing = model.stands(unknown, suspended);
+        }
+        models
+    }
+
+    /// Returns the environment at a glance.
+    pub fn overview(&self, unknown: Option<&str>) -> Overview {
+        let models = self.models(unknown);
+        let mut words: BTreeMap<String, u32> = BTreeMap::new();
+        for standing in models.values().filter_map(|model| model.standing.as_ref()) {
+            *words.entry(standing.word.to_string()).or_default() += 1;
+        }
+        let status = self
+            .environment
+            .as_ref()
+            .and_then(|environment| environment.status.as_ref());
+        Overview {
+            environment: EnvironmentRow {
+                name: self
+                    .environment
+                    .as_ref()
+                    .and_then(|environment| environment.metadata.name.clone()),
+                standing: self.standing(unknown, &models).into(),
+                suspended: self.suspended().map(str::to_owned),
+                attempted_revision: status.and_then(|status| status.attempted_revision.clone()),
+                applied_revision: status.and_then(|status| status.applied_revision.clone()),
+                next_wake_up: status.and_then(|status| status.next_wake_up),
+                words,
+                findings: status.map(|status| status.findings.clone()).unwrap_or_default(),
+                findings_count: status.map_or(0, |status| status.counts.findings),
+                waits: status.map(|status| status.waits.clone()).unwrap_or_default(),
+            },
+            models: models.iter().map(|(name, model)| model.row(name)).collect(),
+        }
+    }
+
+    /// Returns how the environment stands with these models.
+    fn standing(&self, unknown: Option<&str>, models: &BTreeMap<String, ModelView<'_>>) -> Standing {
+        let status = self
+            .environment
+            .as_ref()
+            .and_then(|environment| environment.status.as_ref());
+        let nothing = status.is_none().then_some("nothing was read yet");
+        let is_of_none = |finding: &&FindingStatus| {
+            let counted = models.values().filter(|model| model.standing.is_some());
+            !counted
+                .flat_map(|model| &model.findings)
+                .any(|of_model| std::ptr::eq(*of_model, *finding))
+        };
+        let findings = status.into_iter().flat_map(|status| &status.findings);
+        let facts = EnvironmentFacts {
+            unknown: unknown.or(nothing),
+            suspended: self.suspended(),
+            findings: findings.filter(is_of_none).map(found).collect(),
+            since: status.and_then(|status| since(&status.conditions)),
+        };
+        let counted = models
+            .iter()
+            .filter_map(|(name, model)| Some((name.as_str(), model.standing.as_ref()?)));
+        of_environment(&facts, counted)
+    }
+
+    fn suspended(&self) -> Option<&str> {
+        self.environment.as_ref()?.spec.suspend.as_deref()
+    }
+
+    fn joined(&self) -> BTreeMap<String, ModelView<'_>> {
+        let mut models: BTreeMap<String, ModelView<'_>> = BTreeMap::new();
+        for deployment in self.deployments.values() {
+            let model = models.entry(deployment.spec.model_name.to_string()).or_default();
+            let serves = |object: &MLDeployment| {
+                object
+                    .status
+                    .as_ref()
+                    .is_some_and(|status| status.stable.is_some())
+            };
+            // Of two that claim it, the one that has it.
+            if model
+                .deployment
+                .is_none_or(|known| !serves(known) && serves(deployment))
+            {
+                model.deployment = Some(deployment);
+            }
+        }
+        for training in self.trainings.values() {
+            let model = models.entry(training.spec.model_name.to_string()).or_default();
+            model.trainings.push(training);
+        }
+        let status = self
+            .environment
+            .as_ref()
+            .and_then(|environment| environment.status.as_ref());
+        for finding in status.into_iter().flat_map(|status| &status.findings) {
+            if let Some((name, kind)) = self.model_of(&finding.subject) {
+                let model = models.entry(name).or_default();
+                model.findings.push(finding);
+                model.is_declared |= kind == Kind::Deployment;
+            }
+        }
+        for waits in status.into_iter().flat_map(|status| &status.waits) {
+            if let Some((name, kind)) = self.model_of(&waits.subject) {
+                let model = models.entry(name).or_default();
+                model.waits.push(waits);
+                model.is_declared |= kind == Kind::Deployment;
+            }
+        }
+        for (subject, why) in &self.unreadable {
+            if let Some((name, _kind)) = self.model_of(subject) {
+                models.entry(name).or_default().unreadable.push(why);
+            }
+        }
+        models
+    }
+
+    /// Returns the model that something is about. One without an object is called as its manifest is.
+    fn model_of(&self, subject: &str) -> Option<(String, Kind)> {
+        let Subject::Object(id) = Subject::from(subject.to_owned()) else {
+            return None;
+        };
+        let name = id.name.as_str();
+        let model = match id.kind {
+            Kind::Environment => return None,
+            Kind::Deployment => self.deployments.get(name).map(|object| &object.spec.model_name),
+            Kind::Training => self.trainings.get(name).map(|object| &object.spec.model_name),
+        };
+        Some((
+            model.map_or_else(|| name.to_owned(), ModelName::to_string),
+            id.kind,
+        ))
+    }
+}
+
+impl ModelView<'_> {
+    fn stands(&self, unknown: Option<&str>, suspended: Option<&str>) -> Option<Standing> {
+        let behind: Option<Behind> = self
+            .deployment
+            .and_then(|deployment| convert::behind(&deployment.metadata));
+        let deployment = self.deployment.map(|deployment| {
+            let status = deployment.status.as_ref();
+            DeploymentFacts {
+                suspended: deployment.spec.suspend.as_deref(),
+                behind: behind.as_ref(),
+                status: status.and_then(|status| status.memory.as_ref()),
+                since: status.and_then(|status| since(&status.conditions)),
+            }
+        });
+        let failed = |training: &&&crate::MLTrainingJob| {
+            training.status.as_ref().and_then(|status| status.phase) == Some(PhaseName::Failed)
+        };
+        let failed_run = self.trainings.iter().find(failed).map(|training| {
+            let message = training
+                .status
+                .as_ref()
+                .and_then(|status| status.message.as_deref());
+            message.unwrap_or("its run failed")
+        });
+        of_model(&ModelFacts {
+            unknown,
+            unreadable: self.unreadable.first().copied(),
+            suspended,
+            deployment,
+            is_declared: self.is_declared,
+            findings: self.findings.iter().copied().map(found).collect(),
+            waits: self.waits.iter().filter_map(|waits| read_wait(waits)).collect(),
+            failed_run,
+        })
+    }
+
+    /// Returns the model at a glance.
+    pub fn row(&self, name: &str) -> ModelRow {
+        let status = self.deployment.and_then(|deployment| deployment.status.as_ref());
+        let annotations = self
+            .deployment
+            .and_then(|deployment| deployment.metadata.annotations.as_ref());
+        let first = self.waits.first();
+        ModelRow {
+            model: name.to_owned(),
+            standing: self.standing.clone().map(StandingRow::from),
+            stable: status.and_then(|status| status.stable.clone()),
+            canary: status.and_then(|status| status.canary.clone()),
+            weight: status.map_or(Weight::ZERO, |status| status.weight),
+            declared: self.deployment.map(declared),
+            revision: annotations.and_then(|annotations| annotations.get("aurora.io/revision").cloned()),
+            drifted: self
+                .findings
+                .iter()
+                .any(|finding| reason(&finding.reason).is_some_and(Reason::is_drift)),
+            findings: u32::try_from(self.findings.len()).unwrap_or(u32::MAX),
+            blocked_by: first.and_then(|waits| waits.blocked_by.clone()),
+            until: first.and_then(|waits| waits.until),
+            run: self.trainings.iter().find_map(|training| run(training)),
+        }
+    }
+}
+
+fn declared(deployment: &MLDeployment) -> DeclaredRow {
+    let spec = &deployment.spec;
+    let canary = spec.canary.as_ref();
+    DeclaredRow {
+        stable: PinRow {
+            version: spec.stable.version.clone(),
+            digest: spec.stable.digest,
+        },
+        canary: canary.map(|canary| PinRow {
+            version: canary.version.clone(),
+            digest: canary.digest,
+        }),
+        weight: canary.map_or(Weight::ZERO, |canary| canary.weight),
+    }
+}
+
+fn run(training: &MLTrainingJob) -> Option<RunRow> {
+    let status = training.status.as_ref()?;
+    Some(RunRow {
+        job: training.metadata.name.clone().unwrap_or_default(),
+        phase: status.phase?,
+        version: status.version.clone(),
+        progress_percent: status.progress_percent.filter(|_| status.finished_at.is_none()),
+        message: status.message.clone(),
+        next_run: status.next_run,
+    })
+}
+
+fn found(finding: &FindingStatus) -> Found<'_> {
+    Found {
+        reason: reason(&finding.reason),
+        name: &finding.reason,
+        message: &finding.message,
+        hint: &finding.hint,
+    }
+}
+
+/// Reads a reason; `None` for one that a newer program wrote.
+fn reason(text: &str) -> Option<Reason> {
+    serde_json::from_value(serde_json::Value::from(text)).ok()
+}
+
+fn read_wait(waits: &WaitStatus) -> Option<Waits<'_>> {
+    let reason: WaitReason = serde_json::from_value(serde_json::Value::from(waits.reason.as_str())).ok()?;
+    Some(Waits {
+        reason,
+        message: &waits.message,
+        blocked_by: waits.blocked_by.as_deref(),
+        until: waits.until,
+    })
+}
+
+/// Returns since when a status says that its object is ready, or is not.
+fn since(conditions: &[Condition]) -> Option<Timestamp> {
+    let ready = conditions.iter().find(|condition| condition.kind == "Ready");
+    ready.map(|condition| condition.last_transition_time)
+}
+
+#[cfg(test)]
+mod tests;

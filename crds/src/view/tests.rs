@@ -1,0 +1,192 @@
+use serde_json::{Value, json};
+
+use super::*;
+
+const REVISION: &str = "8cdae6d33b8cdae6d33b8cdae6d33b8cdae6d33b";
+
+fn digest() -> String {
+    format!("sha256:{}", "a".repeat(64))
+}
+
+fn deployment(name: &str, model: &str, status: Value) -> MLDeployment {
+    serde_json::from_value(json!({
+        "apiVersion": "aurora.io/v1alpha1", "kind": "MLDeployment",
+        "metadata": { "name": name, "annotations": { "aurora.io/revision": REVISION } },
+        "spec": { "modelName": model, "stable": { "version": "v20261101-120000", "digest": digest() } },
+        "status": status,
+    }))
+    .unwrap()
+}
+
+fn training(name: &str, model: &str, status: Value) -> MLTrainingJob {
+    serde_json::from_value(json!({
+        "apiVersion": "aurora.io/v1alpha1", "kind": "MLTrainingJob", "metadata": { "name": name },
+        "spec": {
+            "modelName": model, "version": "v20261101-120000", "dataset": { "uri": "builtin:iris" },
+            "algorithm": "logistic_regression", "evaluation": { "metric": "accuracy", "minimum": 0.9 },
+        },
+        "status": status,
+    }))
+    .unwrap()
+}
+
+/// A status of a model that serves what Git declares.
+fn idle() -> Value {
+    let pin = json!({ "version": "v20261101-120000", "digest": digest() });
+    json!({
+        "state": "Idle", "stable": pin,
+        "memory": {
+            "format": 1, "state": "Idle", "since": "2026-11-01T12:05:00Z", "stable": pin, "canary": null, "weight": 0,
+            "lost": null, "paused": null, "history": [],
+        },
+    })
+}
+
+fn view(findings: Value, waits: Value) -> View {
+    let environment = serde_json::from_value(json!({
+        "apiVersion": "aurora.io/v1alpha1", "kind": "MLEnvironment", "metadata": { "name": "dev" },
+        "spec": { "target": "Standalone" },
+        "status": {
+            "appliedRevision": REVISION, "findings": findings, "waits": waits,
+            "conditions": [{
+                "type": "Ready", "status": "True", "reason": "Applied", "message": "",
+                "lastTransitionTime": "2026-11-01T12:00:00Z",
+            }],
+        },
+    }));
+    View {
+        environment: Some(environment.unwrap()),
+        ..View::default()
+    }
+}
+
+/// Renders each model with its word, and the environment's.
+fn words(view: &View) -> String {
+    let Overview { environment, models } = view.overview(None);
+    let said = |standing: &StandingRow| format!("{} {}", standing.word, standing.reason);
+    let mut words: Vec<String> = models
+        .iter()
+        .map(|row| {
+            format!(
+                "{}: {}",
+                row.model,
+                row.standing.as_ref().map_or_else(|| "-".to_owned(), said)
+            )
+        })
+        .collect();
+    words.push(said(&environment.standing));
+    words.join(", ")
+}
+
+fn finding(subject: &str, reason: &str) -> Value {
+    json!({ "subject": subject, "reason": reason, "message": "what is wrong", "hint": "what to do" })
+}
+
+#[test]
+fn what_is_said_of_an_object_is_said_of_its_model() {
+    let check = |findings: Value, waits: Value, expected: &str| {
+        let mut view = view(findings, waits);
+        view.deployments
+            .insert("wine-a".to_owned(), deployment("wine-a", "wine", idle()));
+        view.trainings
+            .insert("wine-job".to_owned(), training("wine-job", "wine", Value::Null));
+        assert_eq!(words(&view), expected);
+    };
+    check(json!([]), json!([]), "wine: Serving Serving, Serving Serving");
+    for subject in ["MLDeployment/wine-a", "MLTrainingJob/wine-job"] {
+        check(
+            json!([finding(subject, "InvalidManifest")]),
+            json!([]),
+            "wine: Degraded InvalidManifest, Degraded InvalidManifest",
+        );
+    }
+    // It has no object yet.
+    check(
+        json!([finding("MLDeployment/iris", "VersionMissing")]),
+        json!([]),
+        "iris: Failed VersionMissing, wine: Serving Serving, Failed VersionMissing",
+    );
+    let waits = json!([{
+        "subject": "MLDeployment/iris", "reason": "WaitingForVersion", "message": "it waits",
+        "blockedBy": "MLTrainingJob/iris",
+    }]);
+    check(
+        json!([]),
+        waits,
+        "iris: Training WaitingForVersion, wine: Serving Serving, Training WaitingForVersion",
+    );
+    // What is about no model is the environment's, and so is what is wrong with a job that nothing waits for.
+    check(
+        json!([finding("", "CommitRefused")]),
+        json!([]),
+        "wine: Serving Serving, Degraded CommitRefused",
+    );
+    check(
+        json!([finding("MLTrainingJob/other", "DatasetUnusable")]),
+        json!([]),
+        "other: -, wine: Serving Serving, Degraded DatasetUnusable",
+    );
+    // A reason that this program does not know.
+    check(
+        json!([finding("MLDeployment/wine-a", "Eclipsed")]),
+        json!([]),
+        "wine: Degraded Eclipsed, Degraded Eclipsed",
+    );
+}
+
+#[test]
+fn a_job_alone_counts_once_it_failed() {
+    for (status, expected) in [
+        (Value::Null, "wine: -, Serving NoModels"),
+        (json!({ "phase": "Succeeded" }), "wine: -, Serving NoModels"),
+        (
+            json!({ "phase": "Failed", "message": "line 5" }),
+            "wine: Failed TrainingFailed, Failed TrainingFailed",
+        ),
+    ] {
+        let mut view = view(json!([]), json!([]));
+        view.trainings
+            .insert("job".to_owned(), training("job", "wine", status));
+        assert_eq!(words(&view), expected);
+    }
+}
+
+#[test]
+fn what_cannot_be_read_costs_one_row() {
+    let mut view = view(json!([]), json!([]));
+    view.deployments
+        .insert("wine".to_owned(), deployment("wine", "wine", idle()));
+    view.unreadable
+        .insert("MLDeployment/iris".to_owned(), "it is cut off".to_owned());
+    let expected = "iris: Unknown Unreadable, wine: Serving Serving, Unknown Unreadable";
+    assert_eq!(words(&view), expected);
+}
+
+#[test]
+fn of_two_objects_of_a_model_that_which_serves_it_counts() {
+    let mut view = view(json!([]), json!([]));
+    for (name, status) in [("a", Value::Null), ("b", idle()), ("c", Value::Null)] {
+        view.deployments
+            .insert(name.to_owned(), deployment(name, "wine", status));
+    }
+    assert_eq!(words(&view), "wine: Serving Serving, Serving Serving");
+}
+
+#[test]
+fn nothing_is_known_before_the_first_pass_or_once_it_is_too_old() {
+    assert_eq!(words(&View::default()), "Unknown KnowledgeTooOld");
+    let mut view = view(json!([]), json!([]));
+    view.deployments
+        .insert("wine".to_owned(), deployment("wine", "wine", idle()));
+    let overview = view.overview(Some("long ago"));
+    assert_eq!(overview.environment.standing.word, Word::Unknown);
+    assert_eq!(
+        overview.environment.words,
+        BTreeMap::from([("Unknown".to_owned(), 1)])
+    );
+    // What was known stays to be seen.
+    assert_eq!(
+        overview.models[0].stable.as_ref().unwrap().digest.to_string(),
+        digest()
+    );
+}
