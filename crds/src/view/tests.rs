@@ -8,7 +8,7 @@ fn digest() -> String {
     format!("sha256:{}", "a".repeat(64))
 }
 
-fn deployment(name: &str, model: &str, status: Value) -> MLDeployment {
+fn deployment(name: &str, model: &str, status: &Value) -> MLDeployment {
     serde_json::from_value(json!({
         "apiVersion": "aurora.io/v1alpha1", "kind": "MLDeployment",
         "metadata": { "name": name, "annotations": { "aurora.io/revision": REVISION } },
@@ -18,7 +18,7 @@ fn deployment(name: &str, model: &str, status: Value) -> MLDeployment {
     .unwrap()
 }
 
-fn training(name: &str, model: &str, status: Value) -> MLTrainingJob {
+fn training(name: &str, model: &str, status: &Value) -> MLTrainingJob {
     serde_json::from_value(json!({
         "apiVersion": "aurora.io/v1alpha1", "kind": "MLTrainingJob", "metadata": { "name": name },
         "spec": {
@@ -42,7 +42,7 @@ fn idle() -> Value {
     })
 }
 
-fn view(findings: Value, waits: Value) -> View {
+fn view(findings: &Value, waits: &Value) -> View {
     let environment = serde_json::from_value(json!({
         "apiVersion": "aurora.io/v1alpha1", "kind": "MLEnvironment", "metadata": { "name": "dev" },
         "spec": { "target": "Standalone" },
@@ -84,26 +84,26 @@ fn finding(subject: &str, reason: &str) -> Value {
 
 #[test]
 fn what_is_said_of_an_object_is_said_of_its_model() {
-    let check = |findings: Value, waits: Value, expected: &str| {
+    let check = |findings: &Value, waits: &Value, expected: &str| {
         let mut view = view(findings, waits);
         view.deployments
-            .insert("wine-a".to_owned(), deployment("wine-a", "wine", idle()));
+            .insert("wine-a".to_owned(), deployment("wine-a", "wine", &idle()));
         view.trainings
-            .insert("wine-job".to_owned(), training("wine-job", "wine", Value::Null));
+            .insert("wine-job".to_owned(), training("wine-job", "wine", &Value::Null));
         assert_eq!(words(&view), expected);
     };
-    check(json!([]), json!([]), "wine: Serving Serving, Serving Serving");
+    check(&json!([]), json!([]), "wine: Serving Serving, Serving Serving");
     for subject in ["MLDeployment/wine-a", "MLTrainingJob/wine-job"] {
         check(
-            json!([finding(subject, "InvalidManifest")]),
-            json!([]),
+            &json!([finding(subject, "InvalidManifest")]),
+            &json!([]),
             "wine: Degraded InvalidManifest, Degraded InvalidManifest",
         );
     }
     // It has no object yet.
     check(
-        json!([finding("MLDeployment/iris", "VersionMissing")]),
-        json!([]),
+        &json!([finding("MLDeployment/iris", "VersionMissing")]),
+        &json!([]),
         "iris: Failed VersionMissing, wine: Serving Serving, Failed VersionMissing",
     );
     let waits = json!([{
@@ -111,25 +111,25 @@ fn what_is_said_of_an_object_is_said_of_its_model() {
         "blockedBy": "MLTrainingJob/iris",
     }]);
     check(
-        json!([]),
-        waits,
+        &json!([]),
+        &waits,
         "iris: Training WaitingForVersion, wine: Serving Serving, Training WaitingForVersion",
     );
     // What is about no model is the environment's, and so is what is wrong with a job that nothing waits for.
     check(
-        json!([finding("", "CommitRefused")]),
-        json!([]),
+        &json!([finding("", "CommitRefused")]),
+        &json!([]),
         "wine: Serving Serving, Degraded CommitRefused",
     );
     check(
-        json!([finding("MLTrainingJob/other", "DatasetUnusable")]),
-        json!([]),
+        &json!([finding("MLTrainingJob/other", "DatasetUnusable")]),
+        &json!([]),
         "other: -, wine: Serving Serving, Degraded DatasetUnusable",
     );
     // A reason that this program does not know.
     check(
-        json!([finding("MLDeployment/wine-a", "Eclipsed")]),
-        json!([]),
+        &json!([finding("MLDeployment/wine-a", "Eclipsed")]),
+        &json!([]),
         "wine: Degraded Eclipsed, Degraded Eclipsed",
     );
 }
@@ -144,18 +144,18 @@ fn a_job_alone_counts_once_it_failed() {
             "wine: Failed TrainingFailed, Failed TrainingFailed",
         ),
     ] {
-        let mut view = view(json!([]), json!([]));
+        let mut view = view(&json!([]), &json!([]));
         view.trainings
-            .insert("job".to_owned(), training("job", "wine", status));
+            .insert("job".to_owned(), training("job", "wine", &status));
         assert_eq!(words(&view), expected);
     }
 }
 
 #[test]
 fn what_cannot_be_read_costs_one_row() {
-    let mut view = view(json!([]), json!([]));
+    let mut view = view(&json!([]), &json!([]));
     view.deployments
-        .insert("wine".to_owned(), deployment("wine", "wine", idle()));
+        .insert("wine".to_owned(), deployment("wine", "wine", &idle()));
     view.unreadable
         .insert("MLDeployment/iris".to_owned(), "it is cut off".to_owned());
     let expected = "iris: Unknown Unreadable, wine: Serving Serving, Unknown Unreadable";
@@ -164,10 +164,10 @@ fn what_cannot_be_read_costs_one_row() {
 
 #[test]
 fn of_two_objects_of_a_model_that_which_serves_it_counts() {
-    let mut view = view(json!([]), json!([]));
+    let mut view = view(&json!([]), &json!([]));
     for (name, status) in [("a", Value::Null), ("b", idle()), ("c", Value::Null)] {
         view.deployments
-            .insert(name.to_owned(), deployment(name, "wine", status));
+            .insert(name.to_owned(), deployment(name, "wine", &status));
     }
     assert_eq!(words(&view), "wine: Serving Serving, Serving Serving");
 }
@@ -175,9 +175,9 @@ fn of_two_objects_of_a_model_that_which_serves_it_counts() {
 #[test]
 fn nothing_is_known_before_the_first_pass_or_once_it_is_too_old() {
     assert_eq!(words(&View::default()), "Unknown KnowledgeTooOld");
-    let mut view = view(json!([]), json!([]));
+    let mut view = view(&json!([]), &json!([]));
     view.deployments
-        .insert("wine".to_owned(), deployment("wine", "wine", idle()));
+        .insert("wine".to_owned(), deployment("wine", "wine", &idle()));
     let overview = view.overview(Some("long ago"));
     assert_eq!(overview.environment.standing.word, Word::Unknown);
     assert_eq!(
