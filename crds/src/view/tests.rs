@@ -92,7 +92,7 @@ fn what_is_said_of_an_object_is_said_of_its_model() {
             .insert("wine-job".to_owned(), training("wine-job", "wine", &Value::Null));
         assert_eq!(words(&view), expected);
     };
-    check(&json!([]), json!([]), "wine: Serving Serving, Serving Serving");
+    check(&json!([]), &json!([]), "wine: Serving Serving, Serving Serving");
     for subject in ["MLDeployment/wine-a", "MLTrainingJob/wine-job"] {
         check(
             &json!([finding(subject, "InvalidManifest")]),
