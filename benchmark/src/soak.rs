@@ -200,7 +200,7 @@ impl<'a> Soak<'a> {
         while asked.elapsed() < APPLIED_WAIT_MAX {
             let (_, body) = http::ask(
                 aurora.control_plane,
-                &http::get(aurora.control_plane, "/status"),
+                &http::get(aurora.control_plane, "/status/objects"),
                 ANSWER_WAIT_MAX,
             )?;
             let status: Value = serde_json::from_slice(&body)?;

@@ -24,7 +24,7 @@ pub(crate) use self::forge::{ForgeArguments, GitHubArguments};
 use crate::commands::Command;
 use crate::failure::{ERROR, Failure};
 use crate::terminal::{self, Terminal};
-use crate::view::View;
+use crate::view;
 pub(crate) use remote::{First, RemoteArguments};
 pub(crate) use upstream::UpstreamArguments;
 
@@ -160,7 +160,7 @@ impl DataArguments {
     /// Returns where the environment's registry lies.
     pub(crate) fn registry_root(&self) -> Result<PathBuf, Failure> {
         let data_dir = self.settled()?;
-        let declared = View::read(&data_dir)?
+        let declared = view::read_whole(&data_dir)?
             .environment
             .and_then(|environment| environment.spec.registry)
             .and_then(|registry| registry.path);

@@ -1,13 +1,13 @@
 //! What the control plane shows in a cluster: the API server's objects, nodes and storage classes. It needs no controller to
 //! be alive.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crds::view::View;
 use kubernetes::cluster::{Cluster, Objects};
-use serde_json::{Value, json};
-use server::{Infrastructure, StatusSource};
-
-use crate::view::View;
+use serde_json::Value;
+use server::{Infrastructure, Known, StatusSource};
 
 /// A cluster, shown.
 #[derive(Clone)]
@@ -21,16 +21,12 @@ impl ClusterView {
 }
 
 impl StatusSource for ClusterView {
-    fn status(&self) -> Value {
+    fn known(&self) -> Known {
         let (objects, _age) = self.0.objects();
-        objects.map_or_else(
-            |why| {
-                let mut empty = View::default().to_json();
-                empty["error"] = json!(format!("the objects are not known: {why}"));
-                empty
-            },
-            |objects| view(&objects).to_json(),
-        )
+        match objects {
+            Ok(objects) => Known::Objects(Box::new(view(&objects))),
+            Err(why) => Known::Unreadable(format!("the objects are not known: {why}")),
+        }
     }
 
     fn age_seconds(&self) -> Option<f64> {
@@ -66,5 +62,6 @@ pub(crate) fn view(objects: &Objects) -> View {
             .into_iter()
             .map(|object| (name(&object.metadata.name), object))
             .collect(),
+        unreadable: BTreeMap::new(),
     }
 }

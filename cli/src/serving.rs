@@ -363,6 +363,7 @@ mod tests {
 
     use clap::Parser;
     use registry::Owner;
+    use server::Known;
 
     use super::*;
     use crate::listeners::{ControlPlaneArguments, InferenceArguments, ListenerArguments};
@@ -382,9 +383,9 @@ mod tests {
     struct Hanging(Arc<Mutex<()>>);
 
     impl StatusSource for Hanging {
-        fn status(&self) -> serde_json::Value {
+        fn known(&self) -> Known {
             drop(self.0.lock());
-            serde_json::Value::Null
+            Known::Process(serde_json::Value::Null)
         }
 
         fn age_seconds(&self) -> Option<f64> {

@@ -4,11 +4,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use planner::finding::{Finding, Reason};
-use serde_json::{Value, json};
-use server::StatusSource;
+use server::{Known, StatusSource};
 
 use crate::life;
-use crate::view::View;
+use crate::view;
 
 /// The status kept in one data directory.
 #[derive(Debug)]
@@ -53,21 +52,18 @@ impl StatusFiles {
 }
 
 impl StatusSource for StatusFiles {
-    fn status(&self) -> Value {
-        let mut status = View::read(&self.data_dir).map_or_else(
-            |error| {
+    fn known(&self) -> Known {
+        match view::read(&self.data_dir) {
+            Ok(view) => Known::Objects(Box::new(view)),
+            Err(error) => {
                 tracing::warn!(%error, "the status files cannot be read");
-                let mut empty = View::default().to_json();
-                empty["error"] = json!(format!("the status files cannot be read: {error}"));
-                empty
-            },
-            |view| view.to_json(),
-        );
-        let trouble = self.trouble.told();
-        if !trouble.is_empty() {
-            status["trouble"] = json!(trouble);
+                Known::Unreadable(format!("the status files cannot be read: {error}"))
+            }
         }
-        status
+    }
+
+    fn trouble(&self) -> Vec<String> {
+        self.trouble.told()
     }
 
     fn age_seconds(&self) -> Option<f64> {

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
-use crds::{MLDeployment, MLEnvironment, MLTrainingJob, check_stored};
+use crds::check_stored;
+use crds::view::View;
 use registry::files::Dir;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// The largest object or status file, in bytes.
 const FILE_BYTES_MAX: u64 = 4 << 20;
@@ -17,62 +18,76 @@ const ENVIRONMENT: &str = "MLEnvironment";
 const DEPLOYMENT: &str = "MLDeployment";
 const TRAINING: &str = "MLTrainingJob";
 
-/// The objects of one environment, each with its status where it has one.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct View {
-    /// Absent before the first pass.
-    pub(crate) environment: Option<MLEnvironment>,
-    /// By name.
-    pub(crate) deployments: BTreeMap<String, MLDeployment>,
-    /// By name.
-    pub(crate) trainings: BTreeMap<String, MLTrainingJob>,
+/// Reads what a data directory says; empty for a folder that is none. An object that cannot be read costs no other.
+///
+/// # Errors
+///
+/// A folder cannot be listed.
+pub(crate) fn read(data_dir: &Path) -> io::Result<View> {
+    let mut unreadable = BTreeMap::new();
+    Ok(View {
+        environment: objects(data_dir, ENVIRONMENT, &mut unreadable)?
+            .into_values()
+            .next(),
+        deployments: objects(data_dir, DEPLOYMENT, &mut unreadable)?,
+        trainings: objects(data_dir, TRAINING, &mut unreadable)?,
+        unreadable,
+    })
 }
 
-impl View {
-    /// Reads the view; empty for a folder that is no data directory.
-    pub(crate) fn read(data_dir: &Path) -> io::Result<Self> {
-        Ok(Self {
-            environment: objects(data_dir, ENVIRONMENT)?.into_values().next(),
-            deployments: objects(data_dir, DEPLOYMENT)?,
-            trainings: objects(data_dir, TRAINING)?,
-        })
-    }
-
-    /// Returns it as the status API shows it.
-    pub(crate) fn to_json(&self) -> Value {
-        let Self {
-            environment,
-            deployments,
-            trainings,
-        } = self;
-        json!({
-            "environment": environment,
-            "deployments": deployments.values().collect::<Vec<_>>(),
-            "trainings": trainings.values().collect::<Vec<_>>(),
-        })
+/// Reads what a data directory says, all of it.
+///
+/// # Errors
+///
+/// A folder cannot be listed, or an object cannot be read: the first.
+pub(crate) fn read_whole(data_dir: &Path) -> io::Result<View> {
+    let view = read(data_dir)?;
+    match view.unreadable.first_key_value() {
+        Some((subject, why)) => Err(invalid(&format!("{subject}: {why}"))),
+        None => Ok(view),
     }
 }
 
 /// Reads a kind's objects and puts each one's status into it.
-fn objects<T: DeserializeOwned>(data_dir: &Path, kind: &str) -> io::Result<BTreeMap<String, T>> {
+fn objects<T: DeserializeOwned>(
+    data_dir: &Path,
+    kind: &str,
+    unreadable: &mut BTreeMap<String, String>,
+) -> io::Result<BTreeMap<String, T>> {
     let open = |folder: &str| Dir::open_if_there(&data_dir.join(folder).join(kind));
     let (folder, statuses) = (open("objects")?, open("status")?);
     let mut objects = BTreeMap::new();
-    for name in names(folder.as_ref())? {
-        // A file that is replaced or removed meanwhile is read next time.
-        let Some(mut object) = document(folder.as_ref(), &name)? else {
-            continue;
-        };
-        check_stored(&object).map_err(|error| invalid(&format!("{kind}/{name} {error}")))?;
-        let status = document(statuses.as_ref(), &name)?;
-        if let (Some(object), Some(status)) = (object.as_object_mut(), status) {
-            object.insert("status".to_owned(), status);
+    for file in names(folder.as_ref())? {
+        let name = file.trim_end_matches(".json");
+        match object(folder.as_ref(), statuses.as_ref(), &file) {
+            Ok(Some(object)) => drop(objects.insert(name.to_owned(), object)),
+            // A file that is replaced or removed meanwhile is read next time.
+            Ok(None) => {}
+            Err(error) => {
+                let subject = format!("{kind}/{name}");
+                tracing::warn!(%subject, %error, "an object cannot be read");
+                unreadable.insert(subject, error.to_string());
+            }
         }
-        let object =
-            serde_json::from_value(object).map_err(|error| invalid(&format!("{kind}/{name}: {error}")))?;
-        objects.insert(name.trim_end_matches(".json").to_owned(), object);
     }
     Ok(objects)
+}
+
+fn object<T: DeserializeOwned>(
+    folder: Option<&Dir>,
+    statuses: Option<&Dir>,
+    file: &str,
+) -> io::Result<Option<T>> {
+    let Some(mut object) = document(folder, file)? else {
+        return Ok(None);
+    };
+    check_stored(&object).map_err(|error| invalid(&error.to_string()))?;
+    let status = document(statuses, file)?;
+    if let (Some(object), Some(status)) = (object.as_object_mut(), status) {
+        object.insert("status".to_owned(), status);
+    }
+    let object = serde_json::from_value(object).map_err(|error| invalid(&error.to_string()))?;
+    Ok(Some(object))
 }
 
 fn invalid(message: &str) -> io::Error {

@@ -201,6 +201,26 @@ pub struct RunRow {
 }
 
 impl View {
+    /// Returns the objects as they are: `{"environment", "deployments": […], "trainings": […]}`, and `"unreadable"` where
+    /// something is.
+    pub fn objects(&self) -> serde_json::Value {
+        let Self {
+            environment,
+            deployments,
+            trainings,
+            unreadable,
+        } = self;
+        let mut shown = serde_json::json!({
+            "environment": environment,
+            "deployments": deployments.values().collect::<Vec<_>>(),
+            "trainings": trainings.values().collect::<Vec<_>>(),
+        });
+        if !unreadable.is_empty() {
+            shown["unreadable"] = serde_json::json!(unreadable);
+        }
+        shown
+    }
+
     /// Returns every model that an object, a finding or a wait is about, by its name. `unknown`: why what is known is
     /// worth nothing.
     pub fn models<'a>(&'a self, unknown: Option<&str>) -> BTreeMap<String, ModelView<'a>> {

@@ -33,18 +33,11 @@ use crate::metrics::{Metrics, RouteMeters};
 use artifact::Verified;
 pub use infrastructure::Infrastructure;
 use route::{Kind, Route};
+pub use status::{Known, StatusSource};
+use status::{Snapshots, Streams};
 
 /// How many requests read at a time: a file system that hangs holds no more threads.
 const READS: usize = 8;
-
-/// What is known of the environment: a view over what the reconciler wrote down.
-pub trait StatusSource: Send + Sync {
-    /// Returns `{"environment": {…}, "deployments": […], "trainings": […]}`: the objects with their status. Reads files
-    /// where it must; called on a thread that may block.
-    fn status(&self) -> serde_json::Value;
-    /// Returns how long ago the knowledge was last renewed, in seconds; `None` before the first pass.
-    fn age_seconds(&self) -> Option<f64>;
-}
 
 /// What the control plane shows, and to whom.
 #[derive(Clone)]
@@ -92,6 +85,11 @@ fn answer(control: ControlPlane, sockets: Sockets, shutdown: Shutdown<'_>) -> Bo
         let _watching = access.keys.watched();
         let how = Listener::new("control_plane", limits, access, metrics);
         let server = Arc::new(Server::new(control));
+        let streams = server.streams.clone();
+        let shutdown = pin!(async {
+            shutdown.await;
+            streams.end();
+        });
         let routes = |place| routes(server.clone(), place);
         http::serve(routes, sockets, how, shutdown, || {}).await;
     })
@@ -107,6 +105,8 @@ struct Server {
     /// What answers hold until they are taken.
     answers: Budget,
     verified: Arc<Verified>,
+    snapshots: Arc<Snapshots>,
+    streams: Arc<Streams>,
     meters: [RouteMeters; Kind::COUNT],
 }
 
@@ -119,6 +119,8 @@ impl Server {
             reads: Semaphore::new(READS),
             answers: Budget::new(limits.answers_bytes, limits.answer_bytes),
             verified: Arc::default(),
+            snapshots: Arc::new(Snapshots::new(epoch())),
+            streams: Arc::default(),
             control,
         }
     }
@@ -176,6 +178,13 @@ impl Server {
                 "aurora": env!("CARGO_PKG_VERSION"),
             })),
             Route::OpenApi => ok(&openapi::document()),
+            Route::Status(status::At::Events) => status::events(
+                &self.control.status,
+                &self.snapshots,
+                &self.streams,
+                method,
+                headers,
+            )?,
             route => {
                 let _turn = tokio::time::timeout(self.control.limits.queue_timeout, self.reads.acquire())
                     .await
@@ -204,13 +213,10 @@ impl Server {
                 let found = blocking(move || artifact::find(&store, &verified, &model, &reference)).await?;
                 artifact::respond(found, headers).await
             }
-            Route::Status => {
-                let source = self.control.status.clone();
-                blocking(move || Ok(status::all(&*source))).await
-            }
-            Route::StatusOfModel(model) => {
-                let source = self.control.status.clone();
-                blocking(move || status::of_model(&*source, &store, &model)).await
+            Route::Status(at) => {
+                let (source, snapshots) = (self.control.status.clone(), self.snapshots.clone());
+                let headers = headers.clone();
+                blocking(move || status::read(&at, &*source, &snapshots, &store, &headers)).await
             }
             Route::Nodes => {
                 let infrastructure = self.control.infrastructure.clone();
@@ -225,6 +231,12 @@ impl Server {
             }
         }
     }
+}
+
+/// Returns what tells this process's states from those of the one before.
+fn epoch() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
 }
 
 fn ok(body: &serde_json::Value) -> Response {

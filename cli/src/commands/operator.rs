@@ -12,8 +12,8 @@ use kubernetes::operator::{self, Health, Options, Scope};
 use kubernetes::reconcile;
 use planner::names::EnvironmentName;
 use planner::route::Gateway;
-use serde_json::{Value, json};
-use server::{Metrics, StatusSource};
+use serde_json::json;
+use server::{Known, Metrics, StatusSource};
 
 use crate::arguments::OutputArguments;
 use crate::clock;
@@ -226,8 +226,8 @@ async fn release(arguments: ReleaseArguments, mut signals: Signals) -> Result<Ex
 struct Steps(Arc<Health>);
 
 impl StatusSource for Steps {
-    fn status(&self) -> Value {
-        json!({ "operator": { "steps": self.0.steps(), "failures": self.0.failures() } })
+    fn known(&self) -> Known {
+        Known::Process(json!({ "operator": { "steps": self.0.steps(), "failures": self.0.failures() } }))
     }
 
     fn age_seconds(&self) -> Option<f64> {

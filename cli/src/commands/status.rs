@@ -19,7 +19,8 @@ use crate::arguments::OutputArguments;
 use crate::failure::{Context as _, Failure, NO};
 use crate::life::Life;
 use crate::terminal::{Colour, Line, Terminal, painted, table};
-use crate::view::View;
+use crate::view;
+use crds::view::View;
 
 /// Flags of `aurora status`.
 #[derive(Debug, Args)]
@@ -39,7 +40,7 @@ pub(crate) fn run(arguments: &StatusArguments) -> Result<ExitCode, Failure> {
     let terminal = Terminal::new(arguments.output.output);
     let is_well = is_well(&view, life) && missed.is_none();
     if terminal.is_json() {
-        let mut value = view.to_json();
+        let mut value = view.objects();
         let mut add = |name: &str, to: serde_json::Value| value[name] = to;
         add("process", json!(life)["process"].clone());
         add("age_seconds", json!(life)["age_seconds"].clone());
@@ -62,16 +63,27 @@ pub(crate) fn run(arguments: &StatusArguments) -> Result<ExitCode, Failure> {
     })
 }
 
-/// Reads a data directory that must be one.
+/// Reads a data directory that must be one, and whole.
 pub(crate) fn read(data_dir: &Path) -> Result<View, Failure> {
+    must_be_one(data_dir)?;
+    view::read_whole(data_dir).context(|| format!("cannot read {}", data_dir.display()))
+}
+
+/// Reads what can be read of a data directory that must be one.
+fn look(data_dir: &Path) -> Result<View, Failure> {
+    must_be_one(data_dir)?;
+    view::read(data_dir).context(|| format!("cannot read {}", data_dir.display()))
+}
+
+fn must_be_one(data_dir: &Path) -> Result<(), Failure> {
     // What else is wrong there, the view says.
-    if !may_be_there(&data_dir.join("objects")) {
-        return Err(
-            Failure::new(format!("{} is no data directory", data_dir.display()))
-                .hint("`aurora up` makes one; give another one with --data-dir"),
-        );
+    if may_be_there(&data_dir.join("objects")) {
+        return Ok(());
     }
-    View::read(data_dir).context(|| format!("cannot read {}", data_dir.display()))
+    Err(
+        Failure::new(format!("{} is no data directory", data_dir.display()))
+            .hint("`aurora up` makes one; give another one with --data-dir"),
+    )
 }
 
 /// Says whether a live process serves all that Git declares: nothing is wrong, suspended, waits or is under way.
@@ -86,6 +98,7 @@ fn is_well(view: &View, life: Life) -> bool {
         .is_some_and(|environment| suspension(environment).is_some());
     life.is_running()
         && !is_suspended
+        && view.unreadable.is_empty()
         && report.is_some_and(|report| report.findings.is_empty() && report.waiting.is_empty())
         && view.deployments.values().all(is_serving)
 }
@@ -108,6 +121,12 @@ fn render(view: &View, life: Life) -> Vec<Line> {
     }
     if !view.trainings.is_empty() {
         parts.push(trainings(view));
+    }
+    if !view.unreadable.is_empty() {
+        let said = |(subject, why): (&String, &String)| {
+            painted(Colour::Red, format!("cannot be read: {subject}: {why}"))
+        };
+        parts.push(view.unreadable.iter().map(said).collect());
     }
     if let Some(status) = status {
         let mut lines: Vec<Line> = status.findings.iter().flat_map(finding).collect();

@@ -76,7 +76,7 @@ fn output_that_nobody_reads_stops_neither_commits_nor_the_drain() {
     eventually("it serves", || {
         ready("/v2/models/wine-quality/ready").then_some(())
     });
-    let live = || get(control_plane, "/status").json()["deployments"][1]["status"]["weight"].clone();
+    let live = || get(control_plane, "/status/objects").json()["deployments"][1]["status"]["weight"].clone();
     for (from, to) in [(10, 20), (20, 30), (30, 40)] {
         ground
             .repository
@@ -299,7 +299,7 @@ fn what_a_commit_brings_is_shown_escaped_everywhere() {
     repository.write(WINE, wine);
     let head = repository.commit(HOSTILE).to_string();
     eventually("the commit is dealt with", || {
-        let status = get(control_plane, "/status").json();
+        let status = get(control_plane, "/status/objects").json();
         (status["environment"]["status"]["attemptedRevision"] == head.as_str()).then_some(())
     });
     let other = format!("{data}-other");

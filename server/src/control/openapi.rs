@@ -22,7 +22,11 @@ pub(super) fn document() -> Value {
             "/models/{model}": operation("One model: aliases, versions, history.", &[MODEL], &["404"]),
             "/models/{model}/{ref}": operation("The metadata of a version.", &[MODEL, REF], &["404"]),
             "/models/{model}/{ref}/artifact": artifact(),
-            "/status": operation("The environment, its objects and their status, and how old the knowledge is.", &[], &[]),
+            "/status": operation("The environment and its models at a glance, and how old the knowledge is.", &[], &[]),
+            "/status/objects": operation("The objects as they are, with their status.", &[], &[]),
+            "/status/events": text("The changes of /status as server-sent events: `snapshot` or `current`, then `change` and `beat`."),
+            "/status/badge.svg": text("The environment's word as a picture."),
+            "/status/models/{model}/badge.svg": text("A model's word as a picture."),
             "/cluster/nodes": operation("The machines: name, ready, roles, version, capacity, allocatable; `unknown` says why not.", &[], &[]),
             "/storage/classes": operation(
                 "Where volumes come from (name, provisioner, default, expansion, binding mode; `unknown` says why not), and the registry's volume in bytes.",

@@ -4,6 +4,7 @@ use planner::names::ModelName;
 use registry::Reference;
 use strum::{EnumCount, IntoStaticStr, VariantArray};
 
+use super::status;
 use crate::http::reply::Failure;
 use crate::metrics::{Metrics, RouteMeters};
 
@@ -18,8 +19,7 @@ pub(super) enum Route {
     Model(ModelName),
     Version(ModelName, Reference),
     Artifact(ModelName, Reference),
-    Status,
-    StatusOfModel(ModelName),
+    Status(status::At),
     Nodes,
     Storage,
 }
@@ -40,8 +40,12 @@ impl Route {
             ["models", name, text, "artifact"] => Self::Artifact(model(name)?, reference(text)?),
             ["cluster", "nodes"] => Self::Nodes,
             ["storage", "classes"] => Self::Storage,
-            ["status"] => Self::Status,
-            ["status", "models", name] => Self::StatusOfModel(model(name)?),
+            ["status"] => Self::Status(status::At::All),
+            ["status", "objects"] => Self::Status(status::At::Objects),
+            ["status", "events"] => Self::Status(status::At::Events),
+            ["status", "badge.svg"] => Self::Status(status::At::Badge),
+            ["status", "models", name] => Self::Status(status::At::Model(model(name)?)),
+            ["status", "models", name, "badge.svg"] => Self::Status(status::At::BadgeOfModel(model(name)?)),
             _ => {
                 return Err(Failure::not_found(
                     "no such path: GET /openapi.json lists them".to_owned(),
@@ -60,8 +64,12 @@ impl Route {
             Self::Model(_) => Kind::Model,
             Self::Version(..) => Kind::Version,
             Self::Artifact(..) => Kind::Artifact,
-            Self::Status => Kind::Status,
-            Self::StatusOfModel(_) => Kind::StatusOfModel,
+            Self::Status(status::At::All) => Kind::Status,
+            Self::Status(status::At::Objects) => Kind::StatusObjects,
+            Self::Status(status::At::Events) => Kind::StatusEvents,
+            Self::Status(status::At::Badge) => Kind::StatusBadge,
+            Self::Status(status::At::Model(_)) => Kind::StatusOfModel,
+            Self::Status(status::At::BadgeOfModel(_)) => Kind::BadgeOfModel,
             Self::Nodes => Kind::Nodes,
             Self::Storage => Kind::Storage,
         }
@@ -105,8 +113,16 @@ pub(super) enum Kind {
     Artifact,
     #[strum(serialize = "/status")]
     Status,
+    #[strum(serialize = "/status/objects")]
+    StatusObjects,
+    #[strum(serialize = "/status/events")]
+    StatusEvents,
+    #[strum(serialize = "/status/badge.svg")]
+    StatusBadge,
     #[strum(serialize = "/status/models/{model}")]
     StatusOfModel,
+    #[strum(serialize = "/status/models/{model}/badge.svg")]
+    BadgeOfModel,
     #[strum(serialize = "/cluster/nodes")]
     Nodes,
     #[strum(serialize = "/storage/classes")]

@@ -10,7 +10,7 @@ use planner::finding::Finding;
 use planner::names::EnvironmentName;
 use reconciler::Pass;
 use serde_json::{Value, json};
-use server::{Metrics, StatusSource};
+use server::{Known, Metrics, StatusSource};
 
 use super::ReconcileArguments;
 use crate::clock;
@@ -202,9 +202,9 @@ impl LastPass {
 }
 
 impl StatusSource for LastPass {
-    fn status(&self) -> Value {
+    fn known(&self) -> Known {
         let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        last.as_ref().map_or(Value::Null, |(_, status)| status.clone())
+        Known::Process(last.as_ref().map_or(Value::Null, |(_, status)| status.clone()))
     }
 
     fn age_seconds(&self) -> Option<f64> {

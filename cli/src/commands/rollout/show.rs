@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::commands::status::{apart, behind, finding, is_serving, waits};
 use crate::failure::Failure;
 use crate::terminal::{Line, Terminal, table};
-use crate::view::View;
+use crds::view::View;
 
 /// What is known of one model's rollout.
 pub(super) struct Rollout<'a> {

@@ -8,12 +8,12 @@ use kubernetes::cluster::{Look, LookError, Namespace};
 use planner::Timestamp;
 use tokio::runtime::{Builder, Runtime};
 
-use super::read;
+use super::look;
 use crate::arguments::DataArguments;
 use crate::cluster_view;
 use crate::failure::{Context as _, Failure};
 use crate::life::Life;
-use crate::view::View;
+use crds::view::View;
 
 /// How often a namespace is looked at.
 const CLUSTER_POLL: Duration = Duration::from_secs(1);
@@ -70,7 +70,7 @@ impl Place {
     /// Looks, and fails only where looking again does not help.
     pub(super) fn look(&self) -> Result<Seen, Failure> {
         match self {
-            Self::DataDir(data_dir) => Ok(Seen::State(Box::new(read(data_dir)?), Life::of(data_dir))),
+            Self::DataDir(data_dir) => Ok(Seen::State(Box::new(look(data_dir)?), Life::of(data_dir))),
             Self::Namespace { found, runtime, .. } => match runtime.block_on(found.look()) {
                 Ok(Look {
                     objects,

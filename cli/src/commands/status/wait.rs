@@ -16,7 +16,7 @@ use super::{behind, is_serving, is_well, suspension};
 use crate::failure::Failure;
 use crate::git_reader;
 use crate::life::Life;
-use crate::view::View;
+use crds::view::View;
 
 /// How many hex digits a commit's whole id has at least.
 const ID_LENGTH_MIN: usize = 40;

@@ -124,9 +124,9 @@ impl Up {
         post(self.inference, &format!("/predict/{model}"), headers, body)
     }
 
-    /// Returns the environment, the deployments and the trainings as the status API shows them.
+    /// Returns the environment, the deployments and the trainings as they are, with their status.
     pub(crate) fn status(&self) -> Value {
-        let answer = get(self.control_plane, "/status");
+        let answer = get(self.control_plane, "/status/objects");
         assert_eq!(answer.status, 200, "{answer:?}");
         answer.json()
     }
