@@ -11,7 +11,6 @@ mod status;
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Instant;
 
 use futures_util::future::BoxFuture;
 use hyper::header::HeaderMap;
@@ -20,12 +19,11 @@ use registry::Store;
 use serde_json::json;
 use strum::EnumCount as _;
 use tokio::sync::Semaphore;
-use warp::path::FullPath;
 use warp::reply::Response;
-use warp::{Filter, Rejection};
 
+use crate::http::body::Body;
 use crate::http::budget::Budget;
-use crate::http::place::Place;
+use crate::http::frame::{Answered, Answers, Frame, Request, routes};
 use crate::http::reply::{self, Failure};
 use crate::http::{self, Limits, Listener, Shutdown, Sockets};
 use crate::keys::Access;
@@ -99,6 +97,7 @@ fn answer(control: ControlPlane, sockets: Sockets, shutdown: Shutdown<'_>) -> Bo
 #[derive(Debug)]
 struct Server {
     control: ControlPlane,
+    frame: Frame,
     admitted: Semaphore,
     /// Turns to read what is asked for.
     reads: Semaphore,
@@ -110,11 +109,30 @@ struct Server {
     meters: [RouteMeters; Kind::COUNT],
 }
 
+impl Answers for Server {
+    fn frame(&self) -> &Frame {
+        &self.frame
+    }
+
+    async fn answer(
+        &self,
+        request: Request<'_>,
+        _unwanted: impl Future<Output = Result<Body, Failure>> + Send,
+    ) -> Answered<'_> {
+        let route = Route::parse(request.path);
+        let kind = route.as_ref().map_or(Kind::Unknown, Route::kind);
+        let answer = self.dispatch(request, kind, route).await;
+        let meters = Some(&self.meters[kind as usize]);
+        Answered { answer, meters }
+    }
+}
+
 impl Server {
     fn new(control: ControlPlane) -> Self {
         let limits = &control.limits;
         Self {
             meters: Kind::meters(&control.metrics),
+            frame: Frame::new(limits),
             admitted: Semaphore::new(limits.requests),
             reads: Semaphore::new(READS),
             answers: Budget::new(limits.answers_bytes, limits.answer_bytes),
@@ -125,32 +143,18 @@ impl Server {
         }
     }
 
-    async fn answer(
-        &self,
-        place: &Arc<Place>,
-        method: Method,
-        path: FullPath,
-        headers: HeaderMap,
-    ) -> Response {
-        let since = Instant::now();
-        let route = Route::parse(path.as_str());
-        let kind = route.as_ref().map_or(Kind::Unknown, Route::kind);
-        let response = self
-            .dispatch(place, &method, kind, route, &headers)
-            .await
-            .unwrap_or_else(|failure| failure.response());
-        self.meters[kind as usize].answered(method.as_str(), response.status().as_u16(), since.elapsed());
-        response
-    }
-
     async fn dispatch(
         &self,
-        place: &Arc<Place>,
-        method: &Method,
+        request: Request<'_>,
         kind: Kind,
         route: Result<Route, Failure>,
-        headers: &HeaderMap,
     ) -> Result<Response, Failure> {
+        let Request {
+            place,
+            method,
+            headers,
+            ..
+        } = request;
         if let Some(failure) = place.refused() {
             return Err(failure);
         }
@@ -250,19 +254,6 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.map_err(|_panicked| {
         Failure::internal("failed to read the registry: a fault of the server".to_owned())
     })?
-}
-
-fn routes(
-    server: Arc<Server>,
-    place: Arc<Place>,
-) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync {
-    warp::method()
-        .and(warp::path::full())
-        .and(warp::header::headers_cloned())
-        .and_then(move |method, path, headers| {
-            let (server, place) = (server.clone(), place.clone());
-            async move { Ok::<_, Rejection>(server.answer(&place, method, path, headers).await) }
-        })
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@
 //! sockets      one listener on several addresses
 //! socket       half-closed clients, clients that take nothing, what comes after an early answer
 //! guard        Host and Origin
+//! frame        what every request passes: its name, what is left of its body, counting
+//! request_id   that name
 //! body         a request's body within its bounds
 //! budget       memory that bodies, and answers, share
 //! reply        JSON, text, failures
@@ -19,10 +21,12 @@ pub(crate) mod body;
 pub(crate) mod budget;
 pub(crate) mod clock;
 mod connection;
+pub(crate) mod frame;
 mod guard;
 pub(crate) mod place;
 mod places;
 pub(crate) mod reply;
+pub(crate) mod request_id;
 mod socket;
 mod sockets;
 

@@ -14,7 +14,6 @@ mod predict;
 mod prepare;
 mod protocol;
 pub(crate) mod refusals;
-mod request_id;
 mod route;
 mod tensor;
 
@@ -22,19 +21,15 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Buf;
-use futures_util::Stream;
 use futures_util::future::BoxFuture;
-use hyper::Method;
 use hyper::header::HeaderMap;
 use strum::EnumCount as _;
 use tokio::sync::{Semaphore, SemaphorePermit};
-use warp::path::FullPath;
 use warp::reply::Response;
-use warp::{Filter, Rejection};
 
-use crate::http::body::{self, Body, BodyLimits};
+use crate::http::body::Body;
 use crate::http::budget::{self, Budget};
+use crate::http::frame::{Answered, Answers, Frame, Request, routes};
 use crate::http::place::Place;
 use crate::http::reply::{self, Failure};
 use crate::http::{self, Limits, Listener, Shutdown, Sockets};
@@ -43,7 +38,6 @@ use crate::metrics::{Codes, RouteMeters};
 use crate::runtime::{Model, Runtime};
 pub(crate) use describe::{live, server};
 pub(crate) use prepare::{Form, check_content_type, choice};
-pub(crate) use request_id::{HEADER as REQUEST_ID, RequestIds};
 pub(crate) use route::{Kind, Route};
 
 /// How long after a model was replaced it is freed: requests that hold it have mostly ended then.
@@ -127,6 +121,24 @@ async fn sweep(runtime: &Runtime) {
     }
 }
 
+impl Answers for Server {
+    fn frame(&self) -> &Frame {
+        &self.frame
+    }
+
+    async fn answer(
+        &self,
+        request: Request<'_>,
+        body: impl Future<Output = Result<Body, Failure>> + Send,
+    ) -> Answered<'_> {
+        let route = Route::parse(request.path);
+        let meters = Some(&self.meters[route.kind() as usize]);
+        // Read only once it is known that somebody wants it.
+        let answer = self.dispatch(request, route, pin!(body)).await;
+        Answered { answer, meters }
+    }
+}
+
 /// What every request shares.
 #[derive(Debug)]
 struct Server {
@@ -134,7 +146,7 @@ struct Server {
     access: Access,
     limits: Limits,
     health: Health,
-    bodies: BodyLimits,
+    frame: Frame,
     /// What answers hold until they are taken.
     answers: Budget,
     /// Requests between their last byte and their answer.
@@ -145,7 +157,6 @@ struct Server {
     listings: Semaphore,
     /// The turn to make such an answer to a probe: not behind those.
     probes: Semaphore,
-    ids: RequestIds,
     /// Inference requests for models that nobody knows.
     unrouted: Arc<Codes>,
     meters: [RouteMeters; Kind::COUNT],
@@ -163,13 +174,12 @@ impl Server {
         Self {
             unrouted: metrics.unrouted(None),
             meters: Kind::meters(metrics),
-            bodies: BodyLimits::of(&limits),
+            frame: Frame::new(&limits),
             answers: Budget::new(limits.answers_bytes, limits.answer_bytes),
             admitted: Semaphore::new(limits.requests),
             turns: Arc::new(Semaphore::new(cores)),
             listings: Semaphore::new(LISTINGS),
             probes: Semaphore::new(1),
-            ids: RequestIds::new(),
             runtime,
             access,
             limits,
@@ -177,43 +187,18 @@ impl Server {
         }
     }
 
-    /// Answers one request, whatever it is.
-    async fn answer<S, B>(
-        &self,
-        place: &Arc<Place>,
-        method: Method,
-        path: &str,
-        headers: HeaderMap,
-        body: S,
-    ) -> Response
-    where
-        S: Stream<Item = Result<B, warp::Error>>,
-        B: Buf,
-    {
-        let since = Instant::now();
-        let route = Route::parse(path);
-        let kind = route.kind();
-        let mut stream = pin!(body);
-        let answered = {
-            // Read only once it is known that somebody wants it.
-            let body = pin!(Body::read(stream.as_mut(), &headers, &self.bodies, place));
-            self.dispatch(place, &method, route, &headers, body).await
-        };
-        let mut response = answered.unwrap_or_else(|failure| failure.response());
-        body::discard(stream, &headers).await;
-        response.headers_mut().insert(REQUEST_ID, self.ids.of(&headers));
-        self.meters[kind as usize].answered(method.as_str(), response.status().as_u16(), since.elapsed());
-        response
-    }
-
     async fn dispatch(
         &self,
-        place: &Arc<Place>,
-        method: &Method,
+        request: Request<'_>,
         route: Route<'_>,
-        headers: &HeaderMap,
         body: impl Future<Output = Result<Body, Failure>>,
     ) -> Result<Response, Failure> {
+        let Request {
+            place,
+            method,
+            headers,
+            ..
+        } = request;
         route.kind().admit(method, headers, place, &self.access).await?;
         match route {
             Route::Server => Ok(describe::server()),
@@ -350,21 +335,6 @@ impl<'a> Asked<'a> {
             headers,
         }
     }
-}
-
-/// Returns the filter that answers every request of a connection.
-fn routes(
-    server: Arc<Server>,
-    place: Arc<Place>,
-) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync {
-    warp::method()
-        .and(warp::path::full())
-        .and(warp::header::headers_cloned())
-        .and(warp::body::stream())
-        .and_then(move |method, path: FullPath, headers, body| {
-            let (server, place) = (server.clone(), place.clone());
-            async move { Ok::<_, Rejection>(server.answer(&place, method, path.as_str(), headers, body).await) }
-        })
 }
 
 #[cfg(test)]

@@ -27,11 +27,12 @@ use arc_swap::ArcSwapOption;
 use futures_util::future::BoxFuture;
 use planner::backends::Backends;
 
+use crate::http::frame::routes;
 use crate::http::reply::Failure;
 use crate::http::{self, Limits, Listener, Shutdown, Sockets};
 use crate::keys::Access;
 use crate::metrics::{Metrics, RouterMeters};
-use listener::{Server, routes};
+use listener::Server;
 use pick::Dice;
 pub(crate) use table::Table;
 

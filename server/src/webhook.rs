@@ -19,17 +19,13 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use bytes::Buf;
-use futures_util::Stream;
 use hyper::header::HeaderMap;
 use hyper::{Method, StatusCode};
 use serde_json::json;
-use warp::path::FullPath;
 use warp::reply::Response;
-use warp::{Filter, Rejection};
 
-use crate::http::body::{self, Body, BodyLimits};
-use crate::http::place::Place;
+use crate::http::body::Body;
+use crate::http::frame::{Answered, Answers, Frame, Request, routes};
 use crate::http::reply::{self, Failure};
 use crate::http::{self, Limits, Listener, Sockets};
 use crate::keys::{Access, Keys};
@@ -97,7 +93,7 @@ pub async fn serve_webhook(
         secrets,
         issued,
         nudge,
-        bodies: BodyLimits::of(&limits),
+        frame: Frame::new(&limits),
         memory: Mutex::new(Memory {
             rate: Rate::new(Instant::now()),
             seen: Seen::default(),
@@ -115,33 +111,12 @@ pub async fn serve_webhook(
     .await;
 }
 
-/// Makes the filter that answers every call of a connection.
-fn routes(
-    server: Arc<Server>,
-    place: Arc<Place>,
-) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync {
-    warp::method()
-        .and(warp::path::full())
-        .and(warp::header::headers_cloned())
-        .and(warp::body::stream())
-        .and_then(move |method, path: FullPath, headers, body| {
-            let (server, place) = (server.clone(), place.clone());
-            async move {
-                Ok::<_, Rejection>(
-                    server
-                        .answer(&place, &method, path.as_str(), &headers, body)
-                        .await,
-                )
-            }
-        })
-}
-
 /// What every call shares.
 struct Server {
     secrets: Option<WebhookSecrets>,
     issued: Option<Arc<Issued>>,
     nudge: Arc<dyn Fn() + Send + Sync>,
-    bodies: BodyLimits,
+    frame: Frame,
     memory: Mutex<Memory>,
     meters: WebhookMeters,
 }
@@ -151,33 +126,42 @@ struct Memory {
     seen: Seen,
 }
 
-impl Server {
-    async fn answer<S, B>(
+impl Answers for Server {
+    fn frame(&self) -> &Frame {
+        &self.frame
+    }
+
+    async fn answer(
         &self,
-        place: &Arc<Place>,
-        method: &Method,
-        path: &str,
-        headers: &HeaderMap,
-        body: S,
-    ) -> Response
-    where
-        S: Stream<Item = Result<B, warp::Error>>,
-        B: Buf,
-    {
-        if path != "/webhook" {
-            return Failure::not_found("calls are taken at /webhook".to_owned()).response();
+        request: Request<'_>,
+        body: impl Future<Output = Result<Body, Failure>> + Send,
+    ) -> Answered<'_> {
+        Answered {
+            answer: self.called(request, body).await,
+            meters: None,
         }
-        if method != Method::POST {
-            return Failure::method_not_allowed("POST").response();
+    }
+}
+
+impl Server {
+    async fn called(
+        &self,
+        request: Request<'_>,
+        body: impl Future<Output = Result<Body, Failure>>,
+    ) -> Result<Response, Failure> {
+        if request.path != "/webhook" {
+            return Err(Failure::not_found("calls are taken at /webhook".to_owned()));
         }
-        let mut stream = pin!(body);
+        if request.method != Method::POST {
+            return Err(Failure::method_not_allowed("POST"));
+        }
         let verdict = if self.memory().rate.admits(Instant::now()) {
-            match Body::read(stream.as_mut(), headers, &self.bodies, place).await {
-                Ok(body) => self.judge(headers, &body),
+            match body.await {
+                Ok(body) => self.judge(request.headers, &body),
                 Err(failure) if failure.status == StatusCode::PAYLOAD_TOO_LARGE => Verdict::TooLarge,
                 Err(failure) => {
                     self.meters.called(Verdict::Broken.word());
-                    return failure.response();
+                    return Err(failure);
                 }
             }
         } else {
@@ -187,7 +171,6 @@ impl Server {
         if verdict == Verdict::Accepted {
             (self.nudge)();
         }
-        body::discard(stream, headers).await;
         told(verdict)
     }
 
@@ -214,12 +197,12 @@ impl Server {
     }
 }
 
-fn told(verdict: Verdict) -> Response {
+fn told(verdict: Verdict) -> Result<Response, Failure> {
     let status = verdict.status();
     if status.is_success() {
-        return reply::json(status, &json!({ "result": verdict.word() }));
+        return Ok(reply::json(status, &json!({ "result": verdict.word() })));
     }
-    Failure::new(status, verdict.why().to_owned()).response()
+    Err(Failure::new(status, verdict.why().to_owned()))
 }
 
 #[cfg(test)]

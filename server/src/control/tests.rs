@@ -9,6 +9,7 @@ use serde_json::Value;
 use strum::VariantArray as _;
 
 use super::*;
+use crate::http::place::Place;
 use crate::keys::Keys;
 use crate::testing::{V1, V2, draft, linear, model, version};
 

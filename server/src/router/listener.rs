@@ -3,27 +3,24 @@
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use bytes::Buf;
-use futures_util::Stream;
-use hyper::Method;
 use hyper::header::HeaderMap;
 use strum::EnumCount as _;
 use tokio::sync::Semaphore;
-use warp::path::FullPath;
 use warp::reply::Response;
-use warp::{Filter, Rejection};
 
 use super::forward::{Outgoing, Way};
 use super::table::Table;
 use super::{Router, RouterOptions, describe, headers};
 use crate::http::Limits;
-use crate::http::body::{self, Body, BodyLimits};
+use crate::http::body::Body;
 use crate::http::budget::{self, Budget};
+use crate::http::frame::{Answered, Answers, Frame, Request};
 use crate::http::place::Place;
 use crate::http::reply::{self, Failure};
-use crate::inference::{Form, Kind, REQUEST_ID, RequestIds, Route, check_content_type, choice, refusals};
+use crate::http::request_id::HEADER as REQUEST_ID;
+use crate::inference::{Form, Kind, Route, check_content_type, choice, refusals};
 use crate::keys::Access;
 use crate::metrics::RouteMeters;
 use crate::runtime::Choice;
@@ -35,13 +32,30 @@ pub(super) struct Server {
     access: Access,
     pub(super) limits: Limits,
     pub(super) answer_timeout: Duration,
-    bodies: BodyLimits,
+    frame: Frame,
     /// What answers hold until they are taken.
     pub(super) answers: Budget,
     /// Requests between their last byte and their answer.
     admitted: Semaphore,
-    ids: RequestIds,
     meters: [RouteMeters; Kind::COUNT],
+}
+
+impl Answers for Server {
+    fn frame(&self) -> &Frame {
+        &self.frame
+    }
+
+    async fn answer(
+        &self,
+        request: Request<'_>,
+        body: impl Future<Output = Result<Body, Failure>> + Send,
+    ) -> Answered<'_> {
+        let route = Route::parse(request.path);
+        let meters = Some(&self.meters[route.kind() as usize]);
+        // Read only once it is known that somebody wants it.
+        let answer = self.dispatch(request, route, pin!(body)).await;
+        Answered { answer, meters }
+    }
 }
 
 impl Server {
@@ -53,10 +67,9 @@ impl Server {
         } = options;
         Self {
             meters: Kind::meters(&router.0.metrics),
-            bodies: BodyLimits::of(&limits),
+            frame: Frame::new(&limits),
             answers: Budget::new(limits.answers_bytes, limits.answer_bytes),
             admitted: Semaphore::new(limits.requests),
-            ids: RequestIds::new(),
             router,
             access,
             limits,
@@ -64,45 +77,19 @@ impl Server {
         }
     }
 
-    /// Answers one request, whatever it is.
-    async fn answer<S, B>(
-        &self,
-        place: &Arc<Place>,
-        method: Method,
-        path: &str,
-        mut headers: HeaderMap,
-        body: S,
-    ) -> Response
-    where
-        S: Stream<Item = Result<B, warp::Error>>,
-        B: Buf,
-    {
-        let since = Instant::now();
-        let route = Route::parse(path);
-        let kind = route.kind();
-        let id = self.ids.of(&headers);
-        headers.insert(REQUEST_ID, id.clone());
-        let mut stream = pin!(body);
-        let answered = {
-            // Read only once it is known that somebody wants it.
-            let body = pin!(Body::read(stream.as_mut(), &headers, &self.bodies, place));
-            self.dispatch(place, &method, (route, path), &headers, body).await
-        };
-        let mut response = answered.unwrap_or_else(|failure| failure.response());
-        body::discard(stream, &headers).await;
-        response.headers_mut().insert(REQUEST_ID, id);
-        self.meters[kind as usize].answered(method.as_str(), response.status().as_u16(), since.elapsed());
-        response
-    }
-
     async fn dispatch(
         &self,
-        place: &Arc<Place>,
-        method: &Method,
-        (route, path): (Route<'_>, &str),
-        headers: &HeaderMap,
+        request: Request<'_>,
+        route: Route<'_>,
         body: impl Future<Output = Result<Body, Failure>>,
     ) -> Result<Response, Failure> {
+        let Request {
+            place,
+            method,
+            path,
+            headers,
+            ..
+        } = request;
         route.kind().admit(method, headers, place, &self.access).await?;
         let router = &self.router;
         match route {
@@ -120,7 +107,7 @@ impl Server {
                 let table = self.of_model(Some(name))?;
                 let choice = choice(version, headers)?;
                 let track = table.describing(&choice)?;
-                let outgoing = Outgoing::get(path, self.passed(headers));
+                let outgoing = Outgoing::get(path, self.passed(request));
                 let _admitted = self.admit(place)?;
                 self.forward(&table, Way::describing(track), &outgoing, place)
                     .await
@@ -136,7 +123,7 @@ impl Server {
                     version,
                     form: Form::Protocol,
                 };
-                self.infer(asked, place, path, headers, body).await
+                self.infer(asked, request, body).await
             }
             Route::Predict { name } => {
                 let asked = Asked {
@@ -144,7 +131,7 @@ impl Server {
                     version: None,
                     form: Form::Plain,
                 };
-                self.infer(asked, place, path, headers, body).await
+                self.infer(asked, request, body).await
             }
             Route::Unknown => Err(refusals::no_such_path()),
         }
@@ -154,11 +141,12 @@ impl Server {
     async fn infer(
         &self,
         asked: Asked<'_>,
-        place: &Arc<Place>,
-        path: &str,
-        headers: &HeaderMap,
+        request: Request<'_>,
         body: impl Future<Output = Result<Body, Failure>>,
     ) -> Result<Response, Failure> {
+        let Request {
+            place, path, headers, ..
+        } = request;
         let Asked { name, version, form } = asked;
         self.of_model(name)?;
         check_content_type(form, headers)?;
@@ -168,7 +156,7 @@ impl Server {
         // Asked for anew: a body may take its time, and the weight is that of now.
         let table = self.of_model(name)?;
         let way = self.way(&table, &choice)?;
-        let outgoing = Outgoing::post(path, self.passed(headers), body);
+        let outgoing = Outgoing::post(path, self.passed(request), body);
         self.forward(&table, way, &outgoing, place).await
     }
 
@@ -206,8 +194,10 @@ impl Server {
     }
 
     /// Returns the headers that an endpoint gets. A key that is ours is nobody else's.
-    fn passed(&self, headers: &HeaderMap) -> HeaderMap {
-        headers::passed(headers, self.access.keys.configured())
+    fn passed(&self, request: Request<'_>) -> HeaderMap {
+        let mut passed = headers::passed(request.headers, self.access.keys.configured());
+        passed.insert(REQUEST_ID, request.id.clone());
+        passed
     }
 }
 
@@ -217,19 +207,4 @@ struct Asked<'a> {
     name: Option<&'a str>,
     version: Option<&'a str>,
     form: Form,
-}
-
-/// Returns the filter that answers every request of a connection.
-pub(super) fn routes(
-    server: Arc<Server>,
-    place: Arc<Place>,
-) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync {
-    warp::method()
-        .and(warp::path::full())
-        .and(warp::header::headers_cloned())
-        .and(warp::body::stream())
-        .and_then(move |method, path: FullPath, headers, body| {
-            let (server, place) = (server.clone(), place.clone());
-            async move { Ok::<_, Rejection>(server.answer(&place, method, path.as_str(), headers, body).await) }
-        })
 }

@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use super::*;
+use crate::http::frame::routes;
 use crate::http::place::Place;
 use crate::testing::{V1, V2, artifact, linear, model, series, version};
 use crate::{Health, InferenceOptions, Runtime, serve_inference};

@@ -5,6 +5,7 @@ use planner::names::Track;
 use registry::artifact::{Child, Graph, Trees};
 
 use super::*;
+use crate::http::frame;
 use crate::http::place::Place;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
@@ -178,7 +179,7 @@ fn large_bodies_share_what_they_hold_and_small_ones_go_on() {
     let server = Arc::new(Server::new(wine(), InferenceOptions { limits, ..options() }));
     let large = format!("{}{}", r#"{"inputs":[[1,2]]}"#, " ".repeat(30_000));
     block_on(async {
-        let mut others = server.bodies.held.hold(Place::nowhere());
+        let mut others = server.frame.bodies.held.hold(Place::nowhere());
         others.grow_to(16_384 + 30_000).await.expect("30,000 of 40,000");
         let refused = shown(&send(&server, post("/predict/wine", &large)).await);
         expect![[r#"
@@ -189,7 +190,7 @@ fn large_bodies_share_what_they_hold_and_small_ones_go_on() {
         assert_eq!(send(&server, small).await.status(), 200);
         drop(others);
         assert_eq!(send(&server, post("/predict/wine", &large)).await.status(), 200);
-        assert_eq!(server.bodies.held.held(), 0);
+        assert_eq!(server.frame.bodies.held.held(), 0);
     });
 }
 
@@ -254,20 +255,20 @@ fn an_answer_counts_until_its_bytes_are_gone() {
     let server = server(&runtime);
     let body = format!(r#"{{"inputs":[{}]}}"#, vec!["[0.1,0.2]"; 2000].join(","));
     block_on(async {
-        let mut response = server
-            .answer(
-                &Place::nowhere(),
-                Method::POST,
-                "/predict/wine",
-                HeaderMap::new(),
-                futures_util::stream::iter([Ok::<_, warp::Error>(bytes::Bytes::from(body))]),
-            )
-            .await;
+        let mut response = frame::answer(
+            &*server,
+            &Place::nowhere(),
+            hyper::Method::POST,
+            "/predict/wine",
+            HeaderMap::new(),
+            futures_util::stream::iter([Ok::<_, warp::Error>(bytes::Bytes::from(body))]),
+        )
+        .await;
         assert_eq!(response.status(), 200);
         // 2,000 numbers of 15 digits, beyond what is free.
         let held = server.answers.held();
         assert!((10_000..20_000).contains(&held), "{held}");
-        assert_eq!(server.bodies.held.held(), 0);
+        assert_eq!(server.frame.bodies.held.held(), 0);
         drop(response.extensions_mut().remove::<crate::http::budget::Counted>());
         assert_eq!(server.answers.held(), 0);
     });

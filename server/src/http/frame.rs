@@ -1,0 +1,125 @@
+//! The frame of every listener: a request's method, path, headers and body in, an answer with the request's name out.
+//!
+//! Whatever a listener answers, here the request gets its name, what nobody wanted of its body is read, and it is counted.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Buf;
+use futures_util::Stream;
+use hyper::Method;
+use hyper::header::{HeaderMap, HeaderValue};
+use warp::path::FullPath;
+use warp::reply::Response;
+use warp::{Filter, Rejection};
+
+use super::Limits;
+use super::body::{self, Body, BodyLimits};
+use super::place::Place;
+use super::reply::Failure;
+use super::request_id::{HEADER as REQUEST_ID, RequestIds};
+use crate::metrics::RouteMeters;
+
+/// What the frame of one listener keeps.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    pub(crate) bodies: BodyLimits,
+    ids: RequestIds,
+}
+
+impl Frame {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self {
+            bodies: BodyLimits::of(limits),
+            ids: RequestIds::new(),
+        }
+    }
+}
+
+/// A request without its body.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Request<'a> {
+    /// The place of its connection.
+    pub(crate) place: &'a Arc<Place>,
+    pub(crate) method: &'a Method,
+    /// As it came: no escape is taken out.
+    pub(crate) path: &'a str,
+    pub(crate) headers: &'a HeaderMap,
+    /// The request's name.
+    pub(crate) id: &'a HeaderValue,
+}
+
+/// What a listener answers, and where that is counted.
+#[derive(Debug)]
+pub(crate) struct Answered<'a> {
+    pub(crate) answer: Result<Response, Failure>,
+    pub(crate) meters: Option<&'a RouteMeters>,
+}
+
+/// What answers the requests of one listener.
+pub(crate) trait Answers: Send + Sync + 'static {
+    fn frame(&self) -> &Frame;
+
+    /// Answers one request, whatever it is. Of the body nothing is read before it is asked for.
+    fn answer(
+        &self,
+        request: Request<'_>,
+        body: impl Future<Output = Result<Body, Failure>> + Send,
+    ) -> impl Future<Output = Answered<'_>> + Send;
+}
+
+/// Returns the filter that answers every request of a connection.
+pub(crate) fn routes<A: Answers>(
+    answers: Arc<A>,
+    place: Arc<Place>,
+) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync {
+    warp::method()
+        .and(warp::path::full())
+        .and(warp::header::headers_cloned())
+        .and(warp::body::stream())
+        .and_then(move |method, path: FullPath, headers, body| {
+            let (answers, place) = (answers.clone(), place.clone());
+            async move {
+                Ok::<_, Rejection>(answer(&*answers, &place, method, path.as_str(), headers, body).await)
+            }
+        })
+}
+
+/// Answers one request, whatever it is.
+pub(crate) async fn answer<A, S, B>(
+    answers: &A,
+    place: &Arc<Place>,
+    method: Method,
+    path: &str,
+    headers: HeaderMap,
+    body: S,
+) -> Response
+where
+    A: Answers,
+    S: Stream<Item = Result<B, warp::Error>> + Send,
+    B: Buf + Send,
+{
+    let since = Instant::now();
+    let frame = answers.frame();
+    let id = frame.ids.of(&headers);
+    let mut stream = pin!(body);
+    let Answered { answer, meters } = {
+        let request = Request {
+            place,
+            method: &method,
+            path,
+            headers: &headers,
+            id: &id,
+        };
+        let body = Body::read(stream.as_mut(), &headers, &frame.bodies, place);
+        answers.answer(request, body).await
+    };
+    let mut response = answer.unwrap_or_else(|failure| failure.response());
+    body::discard(stream, &headers).await;
+    response.headers_mut().insert(REQUEST_ID, id);
+    if let Some(meters) = meters {
+        meters.answered(method.as_str(), response.status().as_u16(), since.elapsed());
+    }
+    response
+}
