@@ -7,6 +7,7 @@ mod webhook;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -107,6 +108,15 @@ struct InferenceLimits {
     )]
     max_requests: Option<usize>,
 
+    /// Inference requests of one address in a second; twice as many may come at once [default: no bound]
+    #[arg(
+        long,
+        env = "AURORA_MAX_REQUEST_RATE",
+        value_name = "COUNT",
+        help_heading = LIMITS
+    )]
+    max_request_rate: Option<NonZero<u32>>,
+
     /// Rows of one request
     #[arg(
         long,
@@ -191,6 +201,16 @@ pub(crate) struct ControlPlaneArguments {
         value_parser = count
     )]
     max_control_plane_connections: Option<usize>,
+
+    /// Requests of one address to the control plane in a second; twice as many may come at once. Health is not counted
+    #[arg(
+        long,
+        env = "AURORA_MAX_CONTROL_PLANE_REQUEST_RATE",
+        value_name = "COUNT",
+        default_value = "200",
+        help_heading = LIMITS
+    )]
+    max_control_plane_request_rate: NonZero<u32>,
 }
 
 /// How both listeners treat whoever asks.
@@ -287,6 +307,7 @@ impl InferenceArguments {
         let InferenceLimits {
             max_connections,
             max_requests,
+            max_request_rate,
             max_rows,
             max_body,
             max_bodies,
@@ -302,6 +323,7 @@ impl InferenceArguments {
         let limits = Limits {
             connections,
             requests: max_requests.unwrap_or(defaults.requests.min(connections)),
+            peer_requests_per_second: max_request_rate,
             rows: max_rows,
             body_bytes: max_body.unwrap_or(defaults.body_bytes.min(bodies_bytes)),
             bodies_bytes,
@@ -336,6 +358,7 @@ impl ControlPlaneArguments {
                 .max_control_plane_connections
                 .unwrap_or(defaults.control_plane_connections),
             requests: CONTROL_PLANE_REQUESTS,
+            peer_requests_per_second: Some(self.max_control_plane_request_rate),
             answer_bytes: defaults.control_plane_answers_bytes,
             answers_bytes: defaults.control_plane_answers_bytes,
             ..listener.limits()

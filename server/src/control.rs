@@ -13,8 +13,8 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use hyper::StatusCode;
 use hyper::header::HeaderMap;
-use hyper::{Method, StatusCode};
 use registry::Store;
 use serde_json::json;
 use strum::EnumCount as _;
@@ -33,6 +33,9 @@ pub use infrastructure::Infrastructure;
 use route::{Kind, Route};
 pub use status::{Known, StatusSource};
 use status::{Snapshots, Streams};
+
+/// What the listener is called in metrics.
+const LISTENER: &str = "control_plane";
 
 /// How many requests read at a time: a file system that hangs holds no more threads.
 const READS: usize = 8;
@@ -81,7 +84,7 @@ fn answer(control: ControlPlane, sockets: Sockets, shutdown: Shutdown<'_>) -> Bo
             ..
         } = &control;
         let _watching = access.keys.watched();
-        let how = Listener::new("control_plane", limits, access, metrics);
+        let how = Listener::new(LISTENER, limits, access, metrics);
         let server = Arc::new(Server::new(control));
         let streams = server.streams.clone();
         let shutdown = pin!(async {
@@ -122,7 +125,7 @@ impl Answers for Server {
         let route = Route::parse(request.path);
         let kind = route.as_ref().map_or(Kind::Unknown, Route::kind);
         let answer = self.dispatch(request, kind, route).await;
-        let meters = Some(&self.meters[kind as usize]);
+        let meters = &self.meters[kind as usize];
         Answered { answer, meters }
     }
 }
@@ -132,7 +135,7 @@ impl Server {
         let limits = &control.limits;
         Self {
             meters: Kind::meters(&control.metrics),
-            frame: Frame::new(limits),
+            frame: Frame::new(limits, &control.access, control.metrics.listener(LISTENER)),
             admitted: Semaphore::new(limits.requests),
             reads: Semaphore::new(READS),
             answers: Budget::new(limits.answers_bytes, limits.answer_bytes),
@@ -149,26 +152,11 @@ impl Server {
         kind: Kind,
         route: Result<Route, Failure>,
     ) -> Result<Response, Failure> {
-        let Request {
-            place,
-            method,
-            headers,
-            ..
-        } = request;
-        if let Some(failure) = place.refused() {
-            return Err(failure);
+        if let Some(answer) = self.frame.admit(request, kind.demands()).await? {
+            return Ok(answer);
         }
-        if place.reserved && !matches!(kind, Kind::Health | Kind::Metrics) {
-            return Err(Failure::only_probes());
-        }
-        let access = &self.control.access;
-        if !(kind == Kind::Health || (kind == Kind::Metrics && access.open_metrics)) {
-            access.keys.admit(headers).await?;
-        }
+        let Request { place, headers, .. } = request;
         let route = route?;
-        if method != Method::GET && method != Method::HEAD {
-            return Err(Failure::method_not_allowed("GET, HEAD"));
-        }
         let _admitted = self
             .admitted
             .try_acquire()

@@ -9,6 +9,8 @@
 //! guard        Host and Origin
 //! frame        what every request passes: its name, what is left of its body, counting
 //! request_id   that name
+//! gate         who may ask, how often, with which method
+//! rates        how often each address may
 //! body         a request's body within its bounds
 //! budget       memory that bodies, and answers, share
 //! reply        JSON, text, failures
@@ -22,18 +24,21 @@ pub(crate) mod budget;
 pub(crate) mod clock;
 mod connection;
 pub(crate) mod frame;
+pub(crate) mod gate;
 mod guard;
 pub(crate) mod place;
 mod places;
+mod rates;
 pub(crate) mod reply;
 pub(crate) mod request_id;
 mod socket;
 mod sockets;
 
+use std::num::NonZero;
 use std::time::Duration;
 
 use crate::keys::Access;
-use crate::metrics::{ConnectionMeters, Metrics};
+use crate::metrics::{ListenerMeters, Metrics};
 pub(crate) use connection::{Shutdown, serve};
 use guard::Names;
 pub use sockets::Sockets;
@@ -48,6 +53,8 @@ pub struct Limits {
     pub connections: usize,
     /// Requests between their last byte and their answer; one more is told 429.
     pub requests: usize,
+    /// Requests of one address in a second, twice as many at once; more are told 429. Health is not counted.
+    pub peer_requests_per_second: Option<NonZero<u32>>,
     /// Bytes of one request's body; more is 413.
     pub body_bytes: usize,
     /// Bytes of bodies held at once, beyond the first 16 KiB of each. A body that finds no room waits two seconds while
@@ -78,6 +85,7 @@ impl Default for Limits {
         Self {
             connections: 1024,
             requests: 512,
+            peer_requests_per_second: None,
             body_bytes: 16 << 20,
             bodies_bytes: 64 << 20,
             rows: 100_000,
@@ -115,7 +123,7 @@ impl Limits {
 pub(crate) struct Listener {
     limits: Limits,
     names: Names,
-    meters: ConnectionMeters,
+    meters: ListenerMeters,
 }
 
 impl Listener {
@@ -128,7 +136,7 @@ impl Listener {
             } else {
                 Names::Loopback
             },
-            meters: metrics.connections(name),
+            meters: metrics.listener(name),
         }
     }
 }

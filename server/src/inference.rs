@@ -46,6 +46,9 @@ const SWEEP: Duration = Duration::from_millis(500);
 /// How many answers that name every model, or every series, are made at a time.
 const LISTINGS: usize = 2;
 
+/// What the listener is called in metrics.
+pub(crate) const LISTENER: &str = "inference";
+
 /// What the inference listener is told besides the runtime.
 #[derive(Debug, Clone, Default)]
 pub struct InferenceOptions {
@@ -89,7 +92,7 @@ fn answer(
     Box::pin(async move {
         let InferenceOptions { access, limits, .. } = &options;
         let _watching = access.keys.watched();
-        let how = Listener::new("inference", limits, access, runtime.metrics());
+        let how = Listener::new(LISTENER, limits, access, runtime.metrics());
         let server = Arc::new(Server::new(runtime.clone(), options));
         let routes = |place| routes(server.clone(), place);
         let serving = http::serve(routes, sockets, how, shutdown, || runtime.drain());
@@ -132,7 +135,7 @@ impl Answers for Server {
         body: impl Future<Output = Result<Body, Failure>> + Send,
     ) -> Answered<'_> {
         let route = Route::parse(request.path);
-        let meters = Some(&self.meters[route.kind() as usize]);
+        let meters = &self.meters[route.kind() as usize];
         // Read only once it is known that somebody wants it.
         let answer = self.dispatch(request, route, pin!(body)).await;
         Answered { answer, meters }
@@ -143,7 +146,6 @@ impl Answers for Server {
 #[derive(Debug)]
 struct Server {
     runtime: Runtime,
-    access: Access,
     limits: Limits,
     health: Health,
     frame: Frame,
@@ -174,14 +176,13 @@ impl Server {
         Self {
             unrouted: metrics.unrouted(None),
             meters: Kind::meters(metrics),
-            frame: Frame::new(&limits),
+            frame: Frame::new(&limits, &access, metrics.listener(LISTENER)),
             answers: Budget::new(limits.answers_bytes, limits.answer_bytes),
             admitted: Semaphore::new(limits.requests),
             turns: Arc::new(Semaphore::new(cores)),
             listings: Semaphore::new(LISTINGS),
             probes: Semaphore::new(1),
             runtime,
-            access,
             limits,
             health,
         }
@@ -193,13 +194,10 @@ impl Server {
         route: Route<'_>,
         body: impl Future<Output = Result<Body, Failure>>,
     ) -> Result<Response, Failure> {
-        let Request {
-            place,
-            method,
-            headers,
-            ..
-        } = request;
-        route.kind().admit(method, headers, place, &self.access).await?;
+        if let Some(answer) = self.frame.admit(request, route.kind().demands()).await? {
+            return Ok(answer);
+        }
+        let Request { place, headers, .. } = request;
         match route {
             Route::Server => Ok(describe::server()),
             Route::Live => Ok(describe::live()),

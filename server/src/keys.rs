@@ -134,6 +134,18 @@ pub(crate) enum Refused {
     Closed,
 }
 
+impl Refused {
+    /// Names it in metrics.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Missing => "no_key",
+            Self::Several => "several_keys",
+            Self::Unknown => "unknown_key",
+            Self::Closed => "keys_unusable",
+        }
+    }
+}
+
 impl Keys {
     /// Asks nobody for a key: for loopback, see [`require_loopback`].
     pub fn none() -> Self {

@@ -26,7 +26,7 @@ use prometheus::{
 use tokio::sync::Semaphore;
 use tokio::task::JoinError;
 
-pub(crate) use connection::{Closed, ConnectionMeters};
+pub(crate) use connection::{Closed, ListenerMeters};
 pub(crate) use route::RouteMeters;
 use router::RouterFamilies;
 pub(crate) use router::RouterMeters;
@@ -58,6 +58,7 @@ struct Families {
     connections: IntGaugeVec,
     connections_refused: IntCounterVec,
     connections_closed: IntCounterVec,
+    requests_refused: IntCounterVec,
     reconciles: IntCounterVec,
     /// Without labels; it too is made by what it counts first.
     reconcile_duration: HistogramVec,
@@ -136,6 +137,11 @@ impl Metrics {
             connections_closed: counter(
                 "aurora_connections_closed_total",
                 "Connections that the server closed: evicted, slow, stalled, header, idle.",
+                &["listener", "reason"],
+            ),
+            requests_refused: counter(
+                "aurora_requests_refused_total",
+                "Requests that were refused for want of a key, or because their address asks too often.",
                 &["listener", "reason"],
             ),
             reconciles: counter(
@@ -290,9 +296,9 @@ impl Metrics {
         RouteMeters::new(self.0.clone(), method, route)
     }
 
-    /// Returns the counters of one listener's connections.
-    pub(crate) fn connections(&self, listener: &'static str) -> ConnectionMeters {
-        ConnectionMeters::new(self.0.clone(), listener)
+    /// Returns the counters of one listener.
+    pub(crate) fn listener(&self, listener: &'static str) -> ListenerMeters {
+        ListenerMeters::new(self.0.clone(), listener)
     }
 
     /// Returns the counter of inference requests for a model that no slot took, by status: they named nothing that is

@@ -19,23 +19,29 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use hyper::StatusCode;
 use hyper::header::HeaderMap;
-use hyper::{Method, StatusCode};
 use serde_json::json;
 use warp::reply::Response;
 
 use crate::http::body::Body;
 use crate::http::frame::{Answered, Answers, Frame, Request, routes};
+use crate::http::gate::{Audience, Demands, Methods};
 use crate::http::reply::{self, Failure};
 use crate::http::{self, Limits, Listener, Sockets};
 use crate::keys::{Access, Keys};
-use crate::metrics::{Metrics, WebhookMeters};
+use crate::metrics::{Metrics, RouteMeters, WebhookMeters};
 use judge::{Call, Known, Verdict, judge};
 use rate::Rate;
 pub use secrets::{SecretsError, WebhookSecrets};
 use seen::Seen;
 pub use sign::sign;
 pub use token::{Issued, Issuer, IssuerKeys};
+
+/// What the listener is called in metrics.
+const LISTENER: &str = "webhook";
+/// Where calls are taken.
+const PATH: &str = "/webhook";
 
 /// The largest body. GitHub sends at most 25 MiB; a call that is larger is not missed, for polling goes on.
 const BODY_BYTES_MAX: usize = 8 << 20;
@@ -77,6 +83,8 @@ pub async fn serve_webhook(
         limits,
     } = webhook;
     let limits = Limits {
+        // How often it may be called is its own: a forge has few addresses.
+        peer_requests_per_second: None,
         connections: limits.connections.min(64),
         body_bytes: BODY_BYTES_MAX,
         bodies_bytes: BODIES_BYTES_MAX,
@@ -88,17 +96,18 @@ pub async fn serve_webhook(
         open_metrics: false,
         open_names: true,
     };
-    let how = Listener::new("webhook", &limits, &access, &metrics);
+    let how = Listener::new(LISTENER, &limits, &access, &metrics);
     let server = Arc::new(Server {
         secrets,
         issued,
         nudge,
-        frame: Frame::new(&limits),
+        frame: Frame::new(&limits, &access, metrics.listener(LISTENER)),
         memory: Mutex::new(Memory {
             rate: Rate::new(Instant::now()),
             seen: Seen::default(),
         }),
         meters: metrics.webhook(),
+        routes: [PATH, "unknown"].map(|route| metrics.route("POST", route)),
     });
     let of_connection = |place| routes(server.clone(), place);
     Box::pin(http::serve(
@@ -119,6 +128,7 @@ struct Server {
     frame: Frame,
     memory: Mutex<Memory>,
     meters: WebhookMeters,
+    routes: [RouteMeters; 2],
 }
 
 struct Memory {
@@ -138,7 +148,7 @@ impl Answers for Server {
     ) -> Answered<'_> {
         Answered {
             answer: self.called(request, body).await,
-            meters: None,
+            meters: &self.routes[usize::from(request.path != PATH)],
         }
     }
 }
@@ -149,11 +159,20 @@ impl Server {
         request: Request<'_>,
         body: impl Future<Output = Result<Body, Failure>>,
     ) -> Result<Response, Failure> {
-        if request.path != "/webhook" {
-            return Err(Failure::not_found("calls are taken at /webhook".to_owned()));
+        let methods = match request.path {
+            PATH => Methods::Call,
+            _ => Methods::None,
+        };
+        let demands = Demands {
+            // Who sends a call shows it by the signature.
+            audience: Audience::Keys,
+            methods,
+        };
+        if let Some(answer) = self.frame.admit(request, demands).await? {
+            return Ok(answer);
         }
-        if request.method != Method::POST {
-            return Err(Failure::method_not_allowed("POST"));
+        if request.path != PATH {
+            return Err(Failure::not_found(format!("calls are taken at {PATH}")));
         }
         let verdict = if self.memory().rate.admits(Instant::now()) {
             match body.await {

@@ -5,6 +5,7 @@ use registry::Reference;
 use strum::{EnumCount, IntoStaticStr, VariantArray};
 
 use super::status;
+use crate::http::gate::{Audience, Demands, Methods};
 use crate::http::reply::Failure;
 use crate::metrics::{Metrics, RouteMeters};
 
@@ -25,7 +26,7 @@ pub(super) enum Route {
 }
 
 impl Route {
-    /// Takes a path apart: 404 where there is no such path or nothing can have such a name.
+    /// Takes a path apart: 404 where there is no such path, 400 where nothing can have such a name.
     pub(super) fn parse(path: &str) -> Result<Self, Failure> {
         let path = path.trim_start_matches('/');
         let segments: Vec<&str> = path.strip_suffix('/').unwrap_or(path).splitn(6, '/').collect();
@@ -78,7 +79,7 @@ impl Route {
 
 fn model(name: &str) -> Result<ModelName, Failure> {
     name.parse().map_err(|malformed: planner::names::Malformed| {
-        Failure::not_found(format!("no such model: {malformed}"))
+        Failure::bad_request(format!("no model has such a name: {malformed}"))
     })
 }
 
@@ -88,7 +89,7 @@ fn reference(text: &str) -> Result<Reference, Failure> {
         .replace("%3a", ":")
         .parse()
         .map_err(|malformed: planner::names::Malformed| {
-            Failure::not_found(format!("no such version: {malformed}"))
+            Failure::bad_request(format!("no version has such a name: {malformed}"))
         })
 }
 
@@ -132,6 +133,20 @@ pub(super) enum Kind {
 }
 
 impl Kind {
+    /// Returns what the path asks of a request: all are read.
+    pub(super) const fn demands(self) -> Demands {
+        let audience = match self {
+            Self::Health => Audience::Probes,
+            Self::Metrics => Audience::Scrapers,
+            _ => Audience::Keys,
+        };
+        let methods = match self {
+            Self::Unknown => Methods::None,
+            _ => Methods::Read,
+        };
+        Demands { audience, methods }
+    }
+
     /// Builds the meters of each kind, in the order of the variants.
     pub(super) fn meters(metrics: &Metrics) -> [RouteMeters; Self::COUNT] {
         std::array::from_fn(|at| metrics.route("GET", Self::VARIANTS[at].into()))

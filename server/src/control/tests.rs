@@ -1,5 +1,7 @@
 //! The control plane's answers as clients see them, over a registry in a temporary folder.
 
+mod hostile;
+
 use expect_test::{Expect, expect};
 use planner::Timestamp;
 use planner::names::{Digest, Track};
@@ -155,7 +157,7 @@ fn it_shows_what_the_registry_holds() {
         "/models/other",
         expect![[r#"404 {"error":"no such model: other"}"#]],
     );
-    fixture.check("GET", "/models/..%2Fwine", expect![[r#"404 {"error":"no such model: \"..%2Fwine\" is not a name: at most 40 lower-case letters, digits and '-', a letter or digit at each end"}"#]]);
+    fixture.check("GET", "/models/..%2Fwine", expect![[r#"400 {"error":"no model has such a name: \"..%2Fwine\" is not a name: at most 40 lower-case letters, digits and '-', a letter or digit at each end"}"#]]);
     fixture.check(
         "GET",
         "/models/wine/v20260303-000000",
@@ -166,7 +168,7 @@ fn it_shows_what_the_registry_holds() {
         "/models/wine/canary",
         expect![[r#"404 {"error":"wine has no alias canary"}"#]],
     );
-    fixture.check("GET", "/models/wine/latest", expect![[r#"404 {"error":"no such version: \"latest\" is not stable, canary, a version (v20261101-120000) or a digest (sha256:…)"}"#]]);
+    fixture.check("GET", "/models/wine/latest", expect![[r#"400 {"error":"no version has such a name: \"latest\" is not stable, canary, a version (v20261101-120000) or a digest (sha256:…)"}"#]]);
     fixture.check(
         "GET",
         "/nowhere",
@@ -175,17 +177,17 @@ fn it_shows_what_the_registry_holds() {
     fixture.check(
         "POST",
         "/models/wine",
-        expect![[r#"405 allow=GET, HEAD {"error":"this path takes GET, HEAD only"}"#]],
+        expect![[r#"405 allow=GET, HEAD, OPTIONS {"error":"this path takes GET, HEAD, OPTIONS only"}"#]],
     );
     fixture.check(
         "DELETE",
         "/models/wine/stable/artifact",
-        expect![[r#"405 allow=GET, HEAD {"error":"this path takes GET, HEAD only"}"#]],
+        expect![[r#"405 allow=GET, HEAD, OPTIONS {"error":"this path takes GET, HEAD, OPTIONS only"}"#]],
     );
     fixture.check(
         "POST",
         "/status",
-        expect![[r#"405 allow=GET, HEAD {"error":"this path takes GET, HEAD only"}"#]],
+        expect![[r#"405 allow=GET, HEAD, OPTIONS {"error":"this path takes GET, HEAD, OPTIONS only"}"#]],
     );
 }
 

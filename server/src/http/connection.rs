@@ -26,7 +26,7 @@ use super::place::{Leave, Place, Receiving};
 use super::places::{Found, Places};
 use super::socket::Socket;
 use super::{Limits, Listener, Sockets};
-use crate::metrics::{Closed, ConnectionMeters};
+use crate::metrics::{Closed, ListenerMeters};
 
 /// What a client is told that comes when all connections are taken.
 const FULL: &[u8] =
@@ -177,7 +177,7 @@ async fn drive<F>(
     place: Arc<Place>,
     limits: Limits,
     names: Names,
-    meters: ConnectionMeters,
+    meters: ListenerMeters,
 ) where
     F: Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync + 'static,
     F::Future: Send,

@@ -8,32 +8,53 @@ use std::time::Instant;
 
 use bytes::Buf;
 use futures_util::Stream;
-use hyper::Method;
+use hyper::body::Body as _;
 use hyper::header::{HeaderMap, HeaderValue};
+use hyper::{Method, StatusCode};
 use warp::path::FullPath;
 use warp::reply::Response;
 use warp::{Filter, Rejection};
 
 use super::Limits;
 use super::body::{self, Body, BodyLimits};
+use super::clock;
+use super::gate::{Demands, Gate};
 use super::place::Place;
 use super::reply::Failure;
 use super::request_id::{HEADER as REQUEST_ID, RequestIds};
-use crate::metrics::RouteMeters;
+use crate::keys::Access;
+use crate::metrics::{ListenerMeters, RouteMeters};
+
+/// What the log of requests is switched on by: `AURORA_LOG=warn,access=debug`.
+const ACCESS_LOG: &str = "access";
 
 /// What the frame of one listener keeps.
 #[derive(Debug)]
 pub(crate) struct Frame {
     pub(crate) bodies: BodyLimits,
+    gate: Gate,
     ids: RequestIds,
+    listener: &'static str,
 }
 
 impl Frame {
-    pub(crate) fn new(limits: &Limits) -> Self {
+    /// Makes the frame of the listener that `meters` are of.
+    pub(crate) fn new(limits: &Limits, access: &Access, meters: ListenerMeters) -> Self {
         Self {
             bodies: BodyLimits::of(limits),
+            listener: meters.listener(),
+            gate: Gate::new(limits, access, meters),
             ids: RequestIds::new(),
         }
+    }
+
+    /// Lets a request pass, refuses it, or answers it where it only asks for the methods.
+    pub(crate) async fn admit(
+        &self,
+        request: Request<'_>,
+        demands: Demands,
+    ) -> Result<Option<Response>, Failure> {
+        self.gate.admit(request, demands).await
     }
 }
 
@@ -54,7 +75,7 @@ pub(crate) struct Request<'a> {
 #[derive(Debug)]
 pub(crate) struct Answered<'a> {
     pub(crate) answer: Result<Response, Failure>,
-    pub(crate) meters: Option<&'a RouteMeters>,
+    pub(crate) meters: &'a RouteMeters,
 }
 
 /// What answers the requests of one listener.
@@ -117,9 +138,25 @@ where
     };
     let mut response = answer.unwrap_or_else(|failure| failure.response());
     body::discard(stream, &headers).await;
+    let took = since.elapsed();
+    meters.answered(method.as_str(), response.status().as_u16(), took);
+    tracing::debug!(
+        target: ACCESS_LOG,
+        listener = frame.listener,
+        peer = %place.load.peer,
+        method = method.as_str(),
+        path = shown(path, meters.route(), response.status()),
+        code = response.status().as_u16(),
+        bytes = response.body().size_hint().exact(),
+        microseconds = clock::microseconds(took),
+        request = id.to_str().unwrap_or_default(),
+        "answered"
+    );
     response.headers_mut().insert(REQUEST_ID, id);
-    if let Some(meters) = meters {
-        meters.answered(method.as_str(), response.status().as_u16(), since.elapsed());
-    }
     response
+}
+
+/// Returns what the log shows of a path: that of what was not found, or not even looked for, may be anything, a key too.
+fn shown<'a>(path: &'a str, route: &'a str, status: StatusCode) -> &'a str {
+    if status.is_client_error() { route } else { path }
 }

@@ -3,6 +3,7 @@
 //! Shared by the connection's own task (socket, hyper, the request's future) and by whoever looks for a place to free.
 //! A request that is answered at once touches a few atomics here and reads the clock once.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::pin::Pin;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
@@ -36,6 +37,12 @@ impl Peer {
             }
             address => Self(address),
         }
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 

@@ -25,8 +25,8 @@ pub(crate) struct Failure {
     pub(crate) message: String,
     /// The methods that the path knows, with 405.
     allow: Option<&'static str>,
-    /// Whether to come back in a second, with 429 and 503.
-    retry: bool,
+    /// In how many seconds to come back, with 429 and 503.
+    retry: Option<u64>,
 }
 
 impl Failure {
@@ -38,7 +38,8 @@ impl Failure {
             retry: matches!(
                 status,
                 StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
-            ),
+            )
+            .then_some(1),
         }
     }
 
@@ -117,6 +118,29 @@ impl Failure {
         )
     }
 
+    pub(crate) fn too_often(wait: Duration) -> Self {
+        Self::later(
+            wait,
+            "your address asks more often than it may: the operator sets how often",
+        )
+    }
+
+    pub(crate) fn too_many_wrong_keys(wait: Duration) -> Self {
+        Self::later(wait, "your address sent too many keys that are not known")
+    }
+
+    fn later(wait: Duration, why: &str) -> Self {
+        // Rounded up: whoever comes back then has waited long enough.
+        let seconds = wait.as_secs() + 1;
+        Self {
+            retry: Some(seconds),
+            ..Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                format!("{why}; come back in {seconds} s"),
+            )
+        }
+    }
+
     /// Returns the answer that says so.
     pub(crate) fn response(&self) -> Response {
         #[derive(Serialize)]
@@ -134,8 +158,8 @@ impl Failure {
                 HeaderValue::from_static("Bearer realm=\"aurora\""),
             );
         }
-        if self.retry {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        if let Some(seconds) = self.retry {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

@@ -1,12 +1,8 @@
 //! The listener's paths. Segments are compared as they are: names and versions need no escapes.
 
-use hyper::Method;
-use hyper::header::HeaderMap;
 use strum::{EnumCount, IntoStaticStr, VariantArray};
 
-use crate::http::place::Place;
-use crate::http::reply::Failure;
-use crate::keys::Access;
+use crate::http::gate::{Audience, Demands, Methods};
 use crate::metrics::{Metrics, RouteMeters};
 
 /// A path, taken apart.
@@ -131,28 +127,19 @@ impl Kind {
         })
     }
 
-    /// Refuses a request whose connection is kept for others, that has no key, or that asks a path with a method it is not
-    /// for.
-    pub(crate) async fn admit(
-        self,
-        method: &Method,
-        headers: &HeaderMap,
-        place: &Place,
-        access: &Access,
-    ) -> Result<(), Failure> {
-        if let Some(failure) = place.refused() {
-            return Err(failure);
-        }
-        if place.reserved && !(self.open() || self == Self::Metrics) {
-            return Err(Failure::only_probes());
-        }
-        if !(self.open() || (self == Self::Metrics && access.open_metrics)) {
-            access.keys.admit(headers).await?;
-        }
-        if self != Self::Unknown && !self.allows(method) {
-            return Err(Failure::method_not_allowed(self.allow()));
-        }
-        Ok(())
+    /// Returns what the path asks of a request.
+    pub(crate) fn demands(self) -> Demands {
+        let audience = match self {
+            Self::Live | Self::Ready | Self::Health => Audience::Probes,
+            Self::Metrics => Audience::Scrapers,
+            _ => Audience::Keys,
+        };
+        let methods = match self.method() {
+            _ if self == Self::Unknown => Methods::None,
+            "POST" => Methods::Call,
+            _ => Methods::Read,
+        };
+        Demands { audience, methods }
     }
 
     /// Returns the method that the path is made for.
@@ -169,23 +156,5 @@ impl Kind {
             | Self::Metrics
             | Self::Unknown => "GET",
         }
-    }
-
-    /// Returns every method that the path takes, as the header `Allow` lists them.
-    fn allow(self) -> &'static str {
-        if self.method() == "POST" {
-            "POST"
-        } else {
-            "GET, HEAD"
-        }
-    }
-
-    fn allows(self, method: &Method) -> bool {
-        method == self.method() || (method == Method::HEAD && self.method() == "GET")
-    }
-
-    /// Returns whether it is answered without a key: probes have none.
-    const fn open(self) -> bool {
-        matches!(self, Self::Live | Self::Ready | Self::Health)
     }
 }

@@ -23,9 +23,9 @@ pub(crate) enum Closed {
     Idle,
 }
 
-/// The counters of one listener's connections; cheap to clone.
+/// The counters of one listener's connections, and of what it lets nobody ask; cheap to clone.
 #[derive(Clone)]
-pub(crate) struct ConnectionMeters {
+pub(crate) struct ListenerMeters {
     families: Arc<Families>,
     listener: &'static str,
     open: Arc<OnceLock<IntGauge>>,
@@ -35,13 +35,13 @@ pub(crate) struct ConnectionMeters {
 #[derive(Debug)]
 pub(crate) struct Open(IntGauge);
 
-impl std::fmt::Debug for ConnectionMeters {
+impl std::fmt::Debug for ListenerMeters {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("ConnectionMeters").field(&self.listener).finish()
+        f.debug_tuple("ListenerMeters").field(&self.listener).finish()
     }
 }
 
-impl ConnectionMeters {
+impl ListenerMeters {
     pub(super) fn new(families: Arc<Families>, listener: &'static str) -> Self {
         Self {
             families,
@@ -72,6 +72,20 @@ impl ConnectionMeters {
         self.families
             .connections_closed
             .with_label_values(&[self.listener, why.into()])
+            .inc();
+    }
+}
+
+impl ListenerMeters {
+    pub(crate) const fn listener(&self) -> &'static str {
+        self.listener
+    }
+
+    /// Counts a request that was refused before it was looked at; `reason` is one of a few fixed words.
+    pub(crate) fn refused_request(&self, reason: &'static str) {
+        self.families
+            .requests_refused
+            .with_label_values(&[self.listener, reason])
             .inc();
     }
 }

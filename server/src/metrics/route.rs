@@ -36,6 +36,11 @@ impl RouteMeters {
         }
     }
 
+    /// Returns the route's label.
+    pub(crate) const fn route(&self) -> &'static str {
+        self.route
+    }
+
     /// Counts one answered request.
     pub(crate) fn answered(&self, method: &str, code: u16, took: Duration) {
         if code == 200 && method == self.method {

@@ -20,7 +20,7 @@ use crate::http::frame::{Answered, Answers, Frame, Request};
 use crate::http::place::Place;
 use crate::http::reply::{self, Failure};
 use crate::http::request_id::HEADER as REQUEST_ID;
-use crate::inference::{Form, Kind, Route, check_content_type, choice, refusals};
+use crate::inference::{Form, Kind, LISTENER, Route, check_content_type, choice, refusals};
 use crate::keys::Access;
 use crate::metrics::RouteMeters;
 use crate::runtime::Choice;
@@ -51,7 +51,7 @@ impl Answers for Server {
         body: impl Future<Output = Result<Body, Failure>> + Send,
     ) -> Answered<'_> {
         let route = Route::parse(request.path);
-        let meters = Some(&self.meters[route.kind() as usize]);
+        let meters = &self.meters[route.kind() as usize];
         // Read only once it is known that somebody wants it.
         let answer = self.dispatch(request, route, pin!(body)).await;
         Answered { answer, meters }
@@ -67,7 +67,7 @@ impl Server {
         } = options;
         Self {
             meters: Kind::meters(&router.0.metrics),
-            frame: Frame::new(&limits),
+            frame: Frame::new(&limits, &access, router.0.metrics.listener(LISTENER)),
             answers: Budget::new(limits.answers_bytes, limits.answer_bytes),
             admitted: Semaphore::new(limits.requests),
             router,
@@ -83,14 +83,12 @@ impl Server {
         route: Route<'_>,
         body: impl Future<Output = Result<Body, Failure>>,
     ) -> Result<Response, Failure> {
+        if let Some(answer) = self.frame.admit(request, route.kind().demands()).await? {
+            return Ok(answer);
+        }
         let Request {
-            place,
-            method,
-            path,
-            headers,
-            ..
+            place, path, headers, ..
         } = request;
-        route.kind().admit(method, headers, place, &self.access).await?;
         let router = &self.router;
         match route {
             Route::Server => Ok(describe::server()),

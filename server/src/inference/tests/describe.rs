@@ -139,15 +139,15 @@ fn paths_and_methods_that_do_not_exist_say_so() {
         &runtime,
         get("/v2/models/wine/infer"),
         expect![[r#"
-        405 allow=POST
-        {"error":"this path takes POST only"}"#]],
+            405 allow=POST, OPTIONS
+            {"error":"this path takes POST, OPTIONS only"}"#]],
     );
     check(
         &runtime,
         post("/v2/models/wine", ""),
         expect![[r#"
-        405 allow=GET, HEAD
-        {"error":"this path takes GET, HEAD only"}"#]],
+            405 allow=GET, HEAD, OPTIONS
+            {"error":"this path takes GET, HEAD, OPTIONS only"}"#]],
     );
     check(
         &runtime,
@@ -156,8 +156,8 @@ fn paths_and_methods_that_do_not_exist_say_so() {
             ..get("/v2/models/wine")
         },
         expect![[r#"
-            405 allow=GET, HEAD
-            {"error":"this path takes GET, HEAD only"}"#]],
+            405 allow=GET, HEAD, OPTIONS
+            {"error":"this path takes GET, HEAD, OPTIONS only"}"#]],
     );
     check(
         &runtime,
@@ -290,7 +290,7 @@ fn head_is_taken_wherever_get_is() {
         let response = block_on(send(&server, ask));
         assert_eq!(
             (response.status().as_u16(), &response.headers()["allow"]),
-            (405, &"POST".parse().unwrap()),
+            (405, &"POST, OPTIONS".parse().unwrap()),
             "{path}"
         );
     }
