@@ -42,6 +42,10 @@ impl Infrastructure for ClusterView {
     fn storage_classes(&self) -> Result<Value, String> {
         self.0.storage_classes()
     }
+
+    fn volumes(&self) -> Result<Value, String> {
+        self.0.volumes()
+    }
 }
 
 /// Returns the objects of a namespace as they are shown.

@@ -86,4 +86,8 @@ impl Infrastructure for NoView {
     fn storage_classes(&self) -> Result<Value, String> {
         Err(Self::WHY.to_owned())
     }
+
+    fn volumes(&self) -> Result<Value, String> {
+        Err(Self::WHY.to_owned())
+    }
 }

@@ -31,4 +31,9 @@ impl Infrastructure for Machine {
     fn storage_classes(&self) -> Result<Value, String> {
         Ok(json!([]))
     }
+
+    /// Nor has it claims.
+    fn volumes(&self) -> Result<Value, String> {
+        Ok(json!([]))
+    }
 }

@@ -61,6 +61,16 @@ pub enum StoreError {
         /// What was asked for.
         reference: Box<Reference>,
     },
+    /// Several artifacts answer to the reference.
+    #[error("{reference} of {model} may be {} or {}: give more digits", .digests[0], .digests[1])]
+    Ambiguous {
+        /// The model.
+        model: ModelName,
+        /// What was asked for.
+        reference: Box<Reference>,
+        /// Two of the artifacts.
+        digests: Box<[Digest; 2]>,
+    },
     /// The version exists with another artifact or other inputs; versions never change.
     #[error(
         "{model} {version} exists already with artifact {there}, not {given}: a version never changes, publish another one"
@@ -194,6 +204,7 @@ impl StoreError {
             Self::NoStore(_)
             | Self::OtherLayout { .. }
             | Self::OtherOwner { .. }
+            | Self::Ambiguous { .. }
             | Self::Exists { .. }
             | Self::BrokenAlias { .. }
             | Self::Damaged { .. }

@@ -22,6 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use planner::Timestamp;
 use planner::names::{Digest, ModelName, Revision, Track, Version};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;
@@ -38,7 +39,7 @@ pub(crate) const LINE_BYTES_MAX: usize = 16 << 10;
 const TEXT_CHARS_MAX: usize = 1_000;
 
 /// What happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Event {
     /// An alias names another version.
@@ -50,21 +51,27 @@ pub enum Event {
 }
 
 /// One line of `history.jsonl`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HistoryEntry {
     /// When.
+    #[schemars(with = "String")]
     pub at: Timestamp,
     /// What happened.
     pub event: Event,
     /// To which alias.
+    #[schemars(with = "String")]
     pub alias: Track,
     /// What it named before.
+    #[schemars(with = "Option<String>")]
     pub from: Option<Version>,
     /// What it names from then on.
+    #[schemars(with = "Option<String>")]
     pub to: Option<Version>,
     /// The digest of `to`, of `from` where there is no `to`.
+    #[schemars(with = "Option<String>")]
     pub digest: Option<Digest>,
     /// The commit behind it.
+    #[schemars(with = "Option<String>")]
     pub revision: Option<Revision>,
     /// Who: `aurora`, or a person's words.
     pub actor: String,

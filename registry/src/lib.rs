@@ -44,7 +44,7 @@ pub use history::{Event, HistoryEntry};
 pub use identity::Wrong;
 pub use observer::Observer;
 pub use publish::Draft;
-pub use reference::{Entry, Reference};
+pub use reference::{Entry, Reference, ShortDigest};
 pub use roots::{DatasetRoots, RootError, open_data_file};
 pub use shortage::{Advice, Shortage};
 pub use store::{LAYOUT, METADATA_BYTES_MAX, Owner, Store};

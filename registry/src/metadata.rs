@@ -6,23 +6,27 @@ use planner::Timestamp;
 use planner::endpoint::Url;
 use planner::names::{Digest, ModelName, ObjectName, Revision, Version};
 use planner::training::Feature;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Damage, why};
 use crate::store::{METADATA_FILE, MODEL_FILE};
 
 /// The content of a version's `metadata.json`. Its first keys are the seed's.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct VersionMetadata {
     /// The registered model.
+    #[schemars(with = "String")]
     pub model_name: ModelName,
     /// The version.
+    #[schemars(with = "String")]
     pub version: Version,
     /// What fitted it: `linfa`, `aurora`, or what a pushed version names.
     pub framework: String,
     /// The algorithm's name in a manifest.
     pub algorithm: String,
     /// When the run published it.
+    #[schemars(with = "String")]
     pub trained_at: Timestamp,
     /// How many inputs it takes.
     pub features: usize,
@@ -32,6 +36,7 @@ pub struct VersionMetadata {
     /// The artifact.
     pub artifact: Artifact,
     /// The hash of the declared inputs (docs/design.md, "Training identity"); absent for a version that was pushed.
+    #[schemars(with = "Option<String>")]
     pub inputs_hash: Option<Digest>,
     /// What goes in and comes out.
     pub signature: Signature,
@@ -80,24 +85,26 @@ impl VersionMetadata {
 }
 
 /// The artifact file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Artifact {
     /// Its name in the version's folder: `model.onnx`.
     pub file: String,
     /// Its digest.
+    #[schemars(with = "String")]
     pub digest: Digest,
     /// Its size.
     pub bytes: u64,
 }
 
 /// What goes into a model and comes out.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Signature {
     /// The input tensors: for our trainer one, `input` FP64 `[-1, n]`.
     pub inputs: Vec<Tensor>,
     /// The output tensors: `prediction`, or `label` and `probabilities`.
     pub outputs: Vec<Tensor>,
     /// The columns of `input` in order, and how each derives from raw columns.
+    #[schemars(schema_with = "features")]
     pub features: Vec<Feature>,
     /// The class labels in the order of `probabilities`; empty for a regression.
     pub labels: Labels,
@@ -111,6 +118,41 @@ pub struct Signature {
     pub target_unit: Option<String>,
     /// Whether a missing value (JSON `null`, NaN) is an input that the model was made for.
     pub missing_values: bool,
+}
+
+/// Describes what the planner, which knows no schemas, writes of a feature.
+fn features(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "items": {
+            "type": "object",
+            "required": ["name", "derivation"],
+            "properties": {
+                "name": { "type": "string" },
+                "derivation": {
+                    "oneOf": [
+                        {
+                            "type": "object",
+                            "required": ["column"],
+                            "properties": { "column": { "type": "string" } },
+                        },
+                        {
+                            "type": "object",
+                            "required": ["ratio"],
+                            "properties": {
+                                "ratio": {
+                                    "type": "array",
+                                    "items": { "type": "string" },
+                                    "minItems": 2,
+                                    "maxItems": 2,
+                                },
+                            },
+                        },
+                    ],
+                },
+            },
+        },
+    })
 }
 
 impl Signature {
@@ -148,7 +190,7 @@ impl Signature {
 }
 
 /// One tensor of a signature.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Tensor {
     /// Its name.
     pub name: String,
@@ -159,7 +201,7 @@ pub struct Tensor {
 }
 
 /// Class labels: numbers or words.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Labels {
     /// Whole numbers.
@@ -169,40 +211,44 @@ pub enum Labels {
 }
 
 /// What was measured on a holdout.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Measured {
     /// The metrics by name: `r2`, `rmse`, `mae` or `accuracy`, `log_loss`.
     pub values: BTreeMap<String, f64>,
     /// The hash of the sorted row hashes of the holdout.
+    #[schemars(with = "String")]
     pub holdout_digest: Digest,
     /// How many rows it has.
     pub holdout_rows: usize,
 }
 
 /// What the pinned stable reached on the same holdout.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Baseline {
     /// The stable version.
+    #[schemars(with = "String")]
     pub version: Version,
     /// Its digest.
+    #[schemars(with = "String")]
     pub digest: Digest,
     /// The metrics by name.
     pub values: BTreeMap<String, f64>,
 }
 
 /// The data of a training run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DatasetRecord {
     /// As the manifest gives it.
     pub uri: String,
     /// The digest of the file; of the canonical rows for data that has no file.
+    #[schemars(with = "String")]
     pub digest: Digest,
     /// How many rows, the holdout included.
     pub rows: usize,
 }
 
 /// How a fit went.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Fit {
     /// How many steps a solver took to the optimum; absent where nothing is solved step by step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -226,11 +272,13 @@ impl Fit {
 }
 
 /// Where a version comes from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Lineage {
     /// The commit whose manifest asked for the run; absent for a run or push by hand.
+    #[schemars(with = "Option<String>")]
     pub revision: Option<Revision>,
     /// The MLTrainingJob.
+    #[schemars(with = "Option<String>")]
     pub job: Option<ObjectName>,
     /// The trainer's version and the CPU features that its arithmetic used, e.g. `aurora 0.1.0 (x86_64: avx2 fma)`.
     pub trainer: String,
@@ -240,18 +288,21 @@ pub struct Lineage {
 }
 
 /// How a version came from another environment's registry.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Imported {
     /// The control plane that handed it out.
+    #[schemars(with = "String")]
     pub from: Url,
     /// When it was asked for.
+    #[schemars(with = "String")]
     pub at: Timestamp,
     /// The commit that pinned it here.
+    #[schemars(with = "String")]
     pub revision: Revision,
 }
 
 /// How inputs and predictions were distributed over the training rows.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Reference {
     /// One per feature, in the signature's order.
     pub features: Vec<Distribution>,
@@ -260,7 +311,7 @@ pub struct Reference {
 }
 
 /// A sketch of one distribution.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Distribution {
     /// The feature's name, or `prediction`.
     pub name: String,
@@ -277,7 +328,7 @@ pub struct Distribution {
 }
 
 /// One held-out row, what it derives to, and what the model says of it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Example {
     /// Raw column → value, without the target.
     pub row: BTreeMap<String, f64>,

@@ -23,6 +23,29 @@ pub enum Reference {
     Alias(Track),
     /// The newest version whose artifact has this digest.
     Digest(Digest),
+    /// The newest version whose artifact's digest begins so; no other artifact of the model's may.
+    Short(ShortDigest),
+}
+
+/// The beginning of a digest, as tables print it: at least 8 of its 64 hex digits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShortDigest(Box<str>);
+
+impl FromStr for ShortDigest {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let digits = text.strip_prefix("sha256:").unwrap_or(text);
+        let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        if (8..64).contains(&digits.len()) && digits.bytes().all(is_hex) {
+            Ok(Self(digits.into()))
+        } else {
+            Err(Malformed {
+                got: text.chars().take(80).collect(),
+                expected: "the first 8 or more hex digits of a digest",
+            })
+        }
+    }
 }
 
 /// A version that exists, as its record describes it: verified by its checksum, the artifact not.
@@ -47,12 +70,14 @@ impl FromStr for Reference {
         let alias = text.parse().map(Self::Alias);
         let version = || text.parse().map(Self::Version);
         let digest = || text.parse().map(Self::Digest);
+        let short = || text.parse().map(Self::Short);
         alias
             .or_else(|_: Malformed| version())
             .or_else(|_: Malformed| digest())
+            .or_else(|_: Malformed| short())
             .map_err(|_ignored: Malformed| Malformed {
                 got: text.chars().take(80).collect(),
-                expected: "stable, canary, a version (v20261101-120000) or a digest (sha256:…)",
+                expected: "stable, canary, a version (v20261101-120000), a digest (sha256:…) or its first 8 or more digits",
             })
     }
 }
@@ -63,6 +88,7 @@ impl fmt::Display for Reference {
             Self::Version(version) => write!(f, "version {version}"),
             Self::Alias(track) => write!(f, "alias {track}"),
             Self::Digest(digest) => write!(f, "artifact {digest}"),
+            Self::Short(ShortDigest(digits)) => write!(f, "artifact sha256:{digits}…"),
         }
     }
 }
@@ -106,18 +132,39 @@ impl Store {
                 None => Err(not_found()),
             },
             Reference::Digest(digest) => {
-                for version in versions_in(&versions)?.iter().rev() {
-                    match entry(&versions, model, version) {
-                        Ok(Some(entry)) if entry.digest == *digest => return Ok(entry),
-                        // A damaged neighbour must not hide a sound version.
-                        Ok(_) | Err(StoreError::Damaged { .. } | StoreError::Link { .. }) => {}
-                        Err(error) => return Err(error),
-                    }
+                newest(&versions, model, |entry| entry.digest == *digest)?.ok_or_else(not_found)
+            }
+            Reference::Short(ShortDigest(digits)) => {
+                let begins_so = |entry: &Entry| entry.digest.hex().starts_with(&**digits);
+                let found = newest(&versions, model, begins_so)?.ok_or_else(not_found)?;
+                let other = |entry: &Entry| begins_so(entry) && entry.digest != found.digest;
+                match newest(&versions, model, other)? {
+                    None => Ok(found),
+                    Some(other) => Err(StoreError::Ambiguous {
+                        model: model.clone(),
+                        reference: Box::new(reference.clone()),
+                        digests: Box::new([found.digest, other.digest]),
+                    }),
                 }
-                Err(not_found())
             }
         }
     }
+}
+
+/// Finds the newest version of which something is so. A damaged neighbour does not hide a sound version.
+fn newest(
+    versions: &Dir,
+    model: &ModelName,
+    is_so: impl Fn(&Entry) -> bool,
+) -> Result<Option<Entry>, StoreError> {
+    for version in versions_in(versions)?.iter().rev() {
+        match entry(versions, model, version) {
+            Ok(Some(entry)) if is_so(&entry) => return Ok(Some(entry)),
+            Ok(_) | Err(StoreError::Damaged { .. } | StoreError::Link { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
 }
 
 /// Returns the version's entry, `None` where it does not exist. Its record is what its checksum says, or this fails.

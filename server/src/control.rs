@@ -7,6 +7,7 @@ mod infrastructure;
 mod models;
 mod openapi;
 mod route;
+mod shown;
 mod status;
 
 use std::pin::pin;
@@ -14,9 +15,8 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use hyper::StatusCode;
-use hyper::header::HeaderMap;
 use registry::Store;
-use serde_json::json;
+use serde::Serialize;
 use strum::EnumCount as _;
 use tokio::sync::Semaphore;
 use warp::reply::Response;
@@ -30,6 +30,7 @@ use crate::keys::Access;
 use crate::metrics::{Metrics, RouteMeters};
 use artifact::Verified;
 pub use infrastructure::Infrastructure;
+use models::Page;
 use route::{Kind, Route};
 pub use status::{Known, StatusSource};
 use status::{Snapshots, Streams};
@@ -155,27 +156,30 @@ impl Server {
         if let Some(answer) = self.frame.admit(request, kind.demands()).await? {
             return Ok(answer);
         }
-        let Request { place, headers, .. } = request;
+        let place = request.place;
         let route = route?;
         let _admitted = self
             .admitted
             .try_acquire()
             .map_err(|_none_left| Failure::unavailable("too many requests at once, try again".to_owned()))?;
         let response = match route {
-            Route::Health => ok(&json!({ "status": "ok", "service": "aurora-control-plane" })),
-            Route::Platform => ok(&json!({
-                "platform": "AURORA Control Plane",
-                "version": "v1",
-                "control_plane": true,
-                "aurora": env!("CARGO_PKG_VERSION"),
-            })),
+            Route::Health => ok(&shown::Health {
+                status: "ok",
+                service: "aurora-control-plane",
+            }),
+            Route::Platform => ok(&shown::PlatformInfo {
+                platform: "AURORA Control Plane",
+                version: "v1",
+                control_plane: true,
+                aurora: env!("CARGO_PKG_VERSION"),
+            }),
             Route::OpenApi => ok(&openapi::document()),
             Route::Status(status::At::Events) => status::events(
                 &self.control.status,
                 &self.snapshots,
                 &self.streams,
-                method,
-                headers,
+                request.method,
+                request.headers,
             )?,
             route => {
                 let _turn = tokio::time::timeout(self.control.limits.queue_timeout, self.reads.acquire())
@@ -183,7 +187,7 @@ impl Server {
                     .map_err(|_elapsed| {
                         Failure::unavailable("too much is being read, try again".to_owned())
                     })?;
-                let response = self.read(route, headers).await?;
+                let response = self.read(route, request).await?;
                 return reply::counted(response, &self.answers, place).await;
             }
         };
@@ -191,32 +195,39 @@ impl Server {
     }
 
     /// Answers from files, or from what is counted.
-    async fn read(&self, route: Route, headers: &HeaderMap) -> Result<Response, Failure> {
+    async fn read(&self, route: Route, request: Request<'_>) -> Result<Response, Failure> {
         let store = self.control.store.clone();
         match route {
             Route::Metrics => reply::metrics(&self.control.metrics).await,
-            Route::Models => blocking(move || models::list(&store)).await,
-            Route::Model(model) => blocking(move || models::model(&store, &model)).await,
+            Route::Models => read(move || models::list(&store)).await,
+            Route::Model(model) => {
+                let page = Page::parse(request.query)?;
+                read(move || models::model(&store, &model, &page)).await
+            }
             Route::Version(model, reference) => {
-                blocking(move || models::version(&store, &model, &reference)).await
+                read(move || models::version(&store, &model, &reference)).await
             }
             Route::Artifact(model, reference) => {
                 let verified = self.verified.clone();
                 let found = blocking(move || artifact::find(&store, &verified, &model, &reference)).await?;
-                artifact::respond(found, headers).await
+                artifact::respond(found, request.headers).await
             }
             Route::Status(at) => {
                 let (source, snapshots) = (self.control.status.clone(), self.snapshots.clone());
-                let headers = headers.clone();
+                let headers = request.headers.clone();
                 blocking(move || status::read(&at, &*source, &snapshots, &store, &headers)).await
             }
             Route::Nodes => {
                 let infrastructure = self.control.infrastructure.clone();
-                blocking(move || Ok(infrastructure::nodes(&*infrastructure))).await
+                read(move || Ok(infrastructure::nodes(&*infrastructure))).await
             }
-            Route::Storage => {
+            Route::Classes => {
                 let infrastructure = self.control.infrastructure.clone();
-                blocking(move || Ok(infrastructure::storage(&*infrastructure, &store))).await
+                read(move || Ok(infrastructure::classes(&*infrastructure, &store))).await
+            }
+            Route::Volumes => {
+                let infrastructure = self.control.infrastructure.clone();
+                read(move || Ok(infrastructure::volumes(&*infrastructure, &store))).await
             }
             Route::Health | Route::Platform | Route::OpenApi => {
                 Err(Failure::internal("nothing to read here".to_owned()))
@@ -231,8 +242,15 @@ fn epoch() -> u64 {
     now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
 }
 
-fn ok(body: &serde_json::Value) -> Response {
+fn ok(body: &impl Serialize) -> Response {
     reply::json(StatusCode::OK, body)
+}
+
+/// Reads what is to be shown, and makes the answer, where no other request waits for it.
+async fn read<T: Serialize>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<Response, Failure> {
+    blocking(move || work().map(|body| ok(&body))).await
 }
 
 /// Runs what reads files where no other request waits for it.

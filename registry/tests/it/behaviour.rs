@@ -177,12 +177,33 @@ fn a_reference_is_a_version_an_alias_or_a_digest() {
         store.resolve(&word("iris"), &Reference::Alias(Track::Stable)),
         &expect!["iris has no alias stable"],
     );
-    expect![[r#""latest" is not stable, canary, a version (v20261101-120000) or a digest (sha256:…)"#]]
+    expect![[r#""latest" is not stable, canary, a version (v20261101-120000), a digest (sha256:…) or its first 8 or more digits"#]]
         .assert_eq(&"latest".parse::<Reference>().unwrap_err().to_string());
 
     // Two versions of the same bytes: the newer one.
     write(root.path(), "publish wine v20261121-000000 two").unwrap();
     assert_eq!(find(&two.to_string()).unwrap(), "v20261121-000000");
+    // As tables print it, or longer.
+    for short in [
+        &two.short(),
+        &two.hex()[..8],
+        &two.hex()[..63],
+        &two.to_string()[..20],
+    ] {
+        assert_eq!(find(short).unwrap(), "v20261121-000000", "{short}");
+    }
+    refused(
+        find("0123456789ab"),
+        &expect!["wine has no artifact sha256:0123456789ab…"],
+    );
+    for malformed in [
+        &two.hex()[..7],
+        &two.hex().to_uppercase()[..12],
+        "sha256:",
+        "0123456789ax",
+    ] {
+        assert!(malformed.parse::<Reference>().is_err(), "{malformed}");
+    }
     let names: Vec<_> = store
         .versions(&wine())
         .unwrap()
@@ -190,6 +211,22 @@ fn a_reference_is_a_version_an_alias_or_a_digest() {
         .map(ToString::to_string)
         .collect();
     assert_eq!(names, [V1, V2, "v20261121-000000"]);
+}
+
+#[test]
+fn a_short_digest_that_several_artifacts_have_names_none() {
+    let (root, store) = store();
+    // The digests of both begin with c43c4589.
+    write(root.path(), "publish wine v20261121-000000 n18622").unwrap();
+    write(root.path(), "publish wine v20261122-000000 n41826").unwrap();
+    let find = |reference: &str| store.resolve(&wine(), &reference.parse().unwrap());
+    refused(
+        find("c43c4589"),
+        &expect![
+            "artifact sha256:c43c4589… of wine may be sha256:c43c4589e992fb0e3d7603677c29bd1a021363a908fbc2b5b640f1aafbd94f19 or sha256:c43c45890497216d91999059b9109fa1314396278bded4c54fe6eb70bcc50b54: give more digits"
+        ],
+    );
+    assert_eq!(find("c43c45890").unwrap().version.to_string(), "v20261121-000000");
 }
 
 #[test]

@@ -33,6 +33,7 @@ pub(super) fn document() -> Value {
                 &[],
                 &[],
             ),
+            "/storage/volumes": operation("What claims storage in the environment's namespace; `unknown` says why not.", &[], &[]),
             "/status/models/{model}": operation(
                 "The state of one model: its objects, and since when its stable alias has named which version.",
                 &[MODEL],

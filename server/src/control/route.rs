@@ -22,7 +22,8 @@ pub(super) enum Route {
     Artifact(ModelName, Reference),
     Status(status::At),
     Nodes,
-    Storage,
+    Classes,
+    Volumes,
 }
 
 impl Route {
@@ -40,7 +41,8 @@ impl Route {
             ["models", name, text] => Self::Version(model(name)?, reference(text)?),
             ["models", name, text, "artifact"] => Self::Artifact(model(name)?, reference(text)?),
             ["cluster", "nodes"] => Self::Nodes,
-            ["storage", "classes"] => Self::Storage,
+            ["storage", "classes"] => Self::Classes,
+            ["storage", "volumes"] => Self::Volumes,
             ["status"] => Self::Status(status::At::All),
             ["status", "objects"] => Self::Status(status::At::Objects),
             ["status", "events"] => Self::Status(status::At::Events),
@@ -72,7 +74,8 @@ impl Route {
             Self::Status(status::At::Model(_)) => Kind::StatusOfModel,
             Self::Status(status::At::BadgeOfModel(_)) => Kind::BadgeOfModel,
             Self::Nodes => Kind::Nodes,
-            Self::Storage => Kind::Storage,
+            Self::Classes => Kind::Classes,
+            Self::Volumes => Kind::Volumes,
         }
     }
 }
@@ -127,7 +130,9 @@ pub(super) enum Kind {
     #[strum(serialize = "/cluster/nodes")]
     Nodes,
     #[strum(serialize = "/storage/classes")]
-    Storage,
+    Classes,
+    #[strum(serialize = "/storage/volumes")]
+    Volumes,
     #[strum(serialize = "unknown")]
     Unknown,
 }

@@ -7,7 +7,7 @@ use planner::Timestamp;
 use planner::names::{Digest, Track};
 use registry::artifact::Graph;
 use registry::{Draft, Event, HistoryEntry, Owner};
-use serde_json::Value;
+use serde_json::{Value, json};
 use strum::VariantArray as _;
 
 use super::*;
@@ -30,11 +30,20 @@ impl StatusSource for Seen {
 /// A cluster whose nodes are known, and whose classes are not.
 impl Infrastructure for Seen {
     fn nodes(&self) -> Result<Value, String> {
-        Ok(json!([{ "name": "one", "ready": true }]))
+        Ok(json!([{
+            "name": "one", "ready": true, "roles": [], "version": null, "capacity": {}, "allocatable": {},
+        }]))
     }
 
     fn storage_classes(&self) -> Result<Value, String> {
         Err("storageclasses is forbidden".to_owned())
+    }
+
+    fn volumes(&self) -> Result<Value, String> {
+        Ok(json!([{
+            "name": "models", "class": "fast", "volume": null, "phase": "Pending",
+            "requested": "1Gi", "capacity": null, "access_modes": ["ReadWriteOnce"],
+        }]))
     }
 }
 
@@ -141,17 +150,17 @@ fn it_shows_what_the_registry_holds() {
     fixture.check(
         "GET",
         "/health",
-        expect![[r#"200 {"service":"aurora-control-plane","status":"ok"}"#]],
+        expect![[r#"200 {"status":"ok","service":"aurora-control-plane"}"#]],
     );
     fixture.check(
         "GET",
         "/platform/info",
         expect![[
-            r#"200 {"aurora":"0.1.0","control_plane":true,"platform":"AURORA Control Plane","version":"v1"}"#
+            r#"200 {"platform":"AURORA Control Plane","version":"v1","control_plane":true,"aurora":"0.1.0"}"#
         ]],
     );
-    fixture.check("GET", "/models", expect![[r#"200 {"models":[{"aliases":{"stable":"v20260101-000000"},"name":"wine","versions":["v20260202-000000","v20260101-000000"],"versions_count":2}]}"#]]);
-    fixture.check("GET", "/models/wine", expect![[r#"200 {"aliases":{"stable":"v20260101-000000"},"history":[{"actor":"test","alias":"stable","at":"2026-01-01T00:00:00Z","digest":"sha256:b9615b97799a2ee1fbdfb2e1cca5157572e70773d4ccf7c3a8079f5a14e338fc","event":"moved","from":null,"reason":null,"revision":null,"to":"v20260101-000000"}],"name":"wine","versions":["v20260202-000000","v20260101-000000"]}"#]]);
+    fixture.check("GET", "/models", expect![[r#"200 {"models":[{"name":"wine","aliases":{"stable":"v20260101-000000"},"versions_count":2,"versions":["v20260202-000000","v20260101-000000"]}]}"#]]);
+    fixture.check("GET", "/models/wine", expect![[r#"200 {"name":"wine","aliases":{"stable":"v20260101-000000"},"versions_count":2,"versions":[{"version":"v20260202-000000","digest":"sha256:e4860ae86c32ea886d339c4cd60ecbe996875155fd2742bd5c12bb5bb6c66081","bytes":224,"trained_at":"2026-02-02T00:00:00Z","framework":"test","algorithm":"linear_regression","metrics":{"r2":0.5},"baseline":null,"dataset":{"uri":"synthetic:test","digest":"sha256:e4860ae86c32ea886d339c4cd60ecbe996875155fd2742bd5c12bb5bb6c66081","rows":10},"lineage":{"revision":null,"job":null,"trainer":"test"}},{"version":"v20260101-000000","digest":"sha256:b9615b97799a2ee1fbdfb2e1cca5157572e70773d4ccf7c3a8079f5a14e338fc","bytes":224,"trained_at":"2026-01-01T00:00:00Z","framework":"test","algorithm":"linear_regression","metrics":{"r2":0.5},"baseline":null,"dataset":{"uri":"synthetic:test","digest":"sha256:b9615b97799a2ee1fbdfb2e1cca5157572e70773d4ccf7c3a8079f5a14e338fc","rows":10},"lineage":{"revision":null,"job":null,"trainer":"test"}}],"next":null,"history":[{"at":"2026-01-01T00:00:00Z","event":"moved","alias":"stable","from":null,"to":"v20260101-000000","digest":"sha256:b9615b97799a2ee1fbdfb2e1cca5157572e70773d4ccf7c3a8079f5a14e338fc","revision":null,"actor":"test","reason":null}]}"#]]);
     fixture.check(
         "GET",
         "/models/other",
@@ -168,7 +177,7 @@ fn it_shows_what_the_registry_holds() {
         "/models/wine/canary",
         expect![[r#"404 {"error":"wine has no alias canary"}"#]],
     );
-    fixture.check("GET", "/models/wine/latest", expect![[r#"400 {"error":"no version has such a name: \"latest\" is not stable, canary, a version (v20261101-120000) or a digest (sha256:…)"}"#]]);
+    fixture.check("GET", "/models/wine/latest", expect![[r#"400 {"error":"no version has such a name: \"latest\" is not stable, canary, a version (v20261101-120000), a digest (sha256:…) or its first 8 or more digits"}"#]]);
     fixture.check(
         "GET",
         "/nowhere",
@@ -196,13 +205,46 @@ fn a_version_is_found_by_its_name_its_alias_and_its_digest() {
     let fixture = fixture();
     let digest = Digest::of(&bytes_of(0.0)).to_string();
     let escaped = digest.replace(':', "%3A");
-    for reference in [V1, "stable", &digest, &escaped] {
+    let short = Digest::of(&bytes_of(0.0)).short();
+    for reference in [V1, "stable", &digest, &escaped, &short] {
         let response = fixture.get(&format!("/models/wine/{reference}"));
         assert_eq!(response.status(), 200, "{reference}");
         let metadata: Value = serde_json::from_slice(response.body()).expect("JSON");
         assert_eq!(metadata["version"], V1);
         assert_eq!(metadata["artifact"]["digest"], digest.as_str());
     }
+}
+
+#[test]
+fn a_model_shows_its_versions_page_by_page() {
+    let fixture = fixture();
+    let shown = |query: &str| -> Value {
+        let response = fixture.get(&format!("/models/wine{query}"));
+        assert_eq!(response.status(), 200, "{query}");
+        serde_json::from_slice(response.body()).expect("JSON")
+    };
+    let first = shown("?limit=1");
+    assert_eq!(first["versions"][0]["version"], V2);
+    assert_eq!(
+        (&first["versions_count"], &first["next"]),
+        (&json!(2), &json!(V2))
+    );
+    let last = shown(&format!("?limit=1&before={V2}"));
+    assert_eq!(last["versions"][0]["version"], V1);
+    assert_eq!(
+        (&last["versions_count"], &last["next"]),
+        (&json!(2), &Value::Null)
+    );
+    assert_eq!(shown(&format!("?before={V1}"))["versions"], json!([]));
+    for query in ["?limit=0", "?limit=x", "?before=stable", "?before=.."] {
+        let path = format!("/models/wine{query}");
+        assert_eq!(fixture.get(&path).status(), 400, "{query}");
+    }
+    // What is wrong with one version does not hide the other.
+    std::fs::write(fixture.artifact_path(V2).with_file_name("metadata.json"), "{}").expect("written");
+    let shown = shown("");
+    let errors: Vec<&Value> = (0..2).map(|at| &shown["versions"][at]["error"]).collect();
+    assert!(errors[0].is_string() && errors[1].is_null(), "{errors:?}");
 }
 
 #[test]
@@ -397,7 +439,7 @@ fn what_it_runs_on_is_shown_and_what_is_unknown_is_no_empty_list() {
     fixture.check(
         "GET",
         "/cluster/nodes",
-        expect![[r#"200 {"nodes":[{"name":"one","ready":true}]}"#]],
+        expect![[r#"200 {"nodes":[{"name":"one","ready":true,"roles":[],"version":null,"capacity":{},"allocatable":{}}]}"#]],
     );
     let response = fixture.get("/storage/classes");
     assert_eq!(response.status(), 200);
@@ -407,6 +449,9 @@ fn what_it_runs_on_is_shown_and_what_is_unknown_is_no_empty_list() {
         shown,
         json!({ "classes": null, "unknown": "storageclasses is forbidden", "volume": null })
     );
+    let volumes: Value = serde_json::from_slice(fixture.get("/storage/volumes").body()).expect("JSON");
+    assert_eq!(volumes["volumes"][0]["name"], "models");
+    assert_eq!(volumes["registry"]["capacity_bytes"], volume["capacity_bytes"]);
     let bytes = |name: &str| volume[name].as_u64().expect("a number");
     assert!(bytes("capacity_bytes") > 0);
     assert!(bytes("used_bytes") + bytes("available_bytes") <= bytes("capacity_bytes"));

@@ -2,6 +2,7 @@
 //!
 //! Whatever a listener answers, here the request gets its name, what nobody wanted of its body is read, and it is counted.
 
+use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
@@ -66,6 +67,8 @@ pub(crate) struct Request<'a> {
     pub(crate) method: &'a Method,
     /// As it came: no escape is taken out.
     pub(crate) path: &'a str,
+    /// What follows the `?`, as it came; may be empty.
+    pub(crate) query: &'a str,
     pub(crate) headers: &'a HeaderMap,
     /// The request's name.
     pub(crate) id: &'a HeaderValue,
@@ -97,14 +100,22 @@ pub(crate) fn routes<A: Answers>(
 ) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync {
     warp::method()
         .and(warp::path::full())
+        .and(query())
         .and(warp::header::headers_cloned())
         .and(warp::body::stream())
-        .and_then(move |method, path: FullPath, headers, body| {
+        .and_then(move |method, path: FullPath, query: String, headers, body| {
             let (answers, place) = (answers.clone(), place.clone());
             async move {
-                Ok::<_, Rejection>(answer(&*answers, &place, method, path.as_str(), headers, body).await)
+                Ok::<_, Rejection>(
+                    answer(&*answers, &place, method, (path.as_str(), &query), headers, body).await,
+                )
             }
         })
+}
+
+/// Returns the query; empty where there is none.
+fn query() -> impl Filter<Extract = (String,), Error = Infallible> + Copy {
+    warp::query::raw().or(warp::any().map(String::new)).unify()
 }
 
 /// Answers one request, whatever it is.
@@ -112,7 +123,7 @@ pub(crate) async fn answer<A, S, B>(
     answers: &A,
     place: &Arc<Place>,
     method: Method,
-    path: &str,
+    (path, query): (&str, &str),
     headers: HeaderMap,
     body: S,
 ) -> Response
@@ -130,6 +141,7 @@ where
             place,
             method: &method,
             path,
+            query,
             headers: &headers,
             id: &id,
         };

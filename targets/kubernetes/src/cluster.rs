@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crds::{MLDeployment, MLEnvironment, MLTrainingJob};
-use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::core::v1::{Node, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::ListParams;
 use kube::{Api, Client, Resource};
@@ -59,6 +59,7 @@ pub struct Cluster {
     runtime: Handle,
     nodes: Kept<Value>,
     classes: Kept<Value>,
+    claims: Kept<Value>,
     objects: Kept<Arc<Objects>>,
 }
 
@@ -77,6 +78,7 @@ impl Cluster {
             runtime: Handle::current(),
             nodes: Kept::default(),
             classes: Kept::default(),
+            claims: Kept::default(),
             objects: Kept::default(),
         }
     }
@@ -99,6 +101,16 @@ impl Cluster {
             Ok(classes.iter().map(describe::class).collect())
         };
         self.runtime.block_on(self.classes.get(read)).value
+    }
+
+    /// Returns the claims of the namespace as JSON, or why they are not known; blocks.
+    pub fn volumes(&self) -> Result<Value, String> {
+        let api: Api<PersistentVolumeClaim> = Api::default_namespaced(self.client.clone());
+        let read = async {
+            let claims = list(&api).await.map_err(|error| error.to_string())?;
+            Ok(claims.iter().map(describe::claim).collect())
+        };
+        self.runtime.block_on(self.claims.get(read)).value
     }
 
     /// Returns the objects of the namespace, or why they are not known, and how old that is; blocks.

@@ -27,6 +27,7 @@ async fn ask(gate: &Gate, method: &str, demands: Demands, key: Option<&str>) -> 
         place: &place,
         method: &method,
         path: "/",
+        query: "",
         headers: &headers,
         id: &id,
     };

@@ -259,7 +259,7 @@ fn an_answer_counts_until_its_bytes_are_gone() {
             &*server,
             &Place::nowhere(),
             hyper::Method::POST,
-            "/predict/wine",
+            ("/predict/wine", ""),
             HeaderMap::new(),
             futures_util::stream::iter([Ok::<_, warp::Error>(bytes::Bytes::from(body))]),
         )

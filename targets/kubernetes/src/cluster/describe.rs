@@ -1,8 +1,8 @@
-//! What is shown of a node and of a storage class.
+//! What is shown of a node, of a storage class and of a claim.
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::core::v1::{Node, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde_json::{Value, json};
@@ -52,6 +52,27 @@ pub(super) fn class(class: &StorageClass) -> Value {
         "default": is_default,
         "expansion": class.allow_volume_expansion.unwrap_or(false),
         "binding_mode": class.volume_binding_mode.as_deref().unwrap_or("Immediate"),
+    })
+}
+
+/// Shows a claim of storage.
+pub(super) fn claim(claim: &PersistentVolumeClaim) -> Value {
+    let spec = claim.spec.clone().unwrap_or_default();
+    let status = claim.status.clone().unwrap_or_default();
+    let requested = spec.resources.and_then(|resources| resources.requests);
+    let storage = |quantities: Option<BTreeMap<String, Quantity>>| {
+        quantities
+            .and_then(|mut quantities| quantities.remove("storage"))
+            .map(|Quantity(quantity)| quantity)
+    };
+    json!({
+        "name": claim.metadata.name,
+        "class": spec.storage_class_name,
+        "volume": spec.volume_name,
+        "phase": status.phase,
+        "requested": storage(requested),
+        "capacity": storage(status.capacity),
+        "access_modes": status.access_modes.or(spec.access_modes).unwrap_or_default(),
     })
 }
 
@@ -127,6 +148,34 @@ mod tests {
             &json!({ "metadata": { "name": "b", "annotations": { DEFAULT: "false" } }, "provisioner": "p" }),
             &json!({
                 "name": "b", "provisioner": "p", "default": false, "expansion": false, "binding_mode": "Immediate",
+            }),
+            show,
+        );
+    }
+
+    #[test]
+    fn a_claim_shows_what_it_asks_for_and_what_it_got() {
+        let show = |object| claim(&serde_json::from_value(object).expect("a claim"));
+        check(
+            &json!({
+                "metadata": { "name": "models" },
+                "spec": {
+                    "accessModes": ["ReadWriteMany"], "storageClassName": "fast", "volumeName": "pv-1",
+                    "resources": { "requests": { "storage": "1Gi" } },
+                },
+                "status": { "phase": "Bound", "accessModes": ["ReadWriteOnce"], "capacity": { "storage": "2Gi" } },
+            }),
+            &json!({
+                "name": "models", "class": "fast", "volume": "pv-1", "phase": "Bound", "requested": "1Gi",
+                "capacity": "2Gi", "access_modes": ["ReadWriteOnce"],
+            }),
+            show,
+        );
+        check(
+            &json!({ "metadata": { "name": "new" } }),
+            &json!({
+                "name": "new", "class": null, "volume": null, "phase": null, "requested": null, "capacity": null,
+                "access_modes": [],
             }),
             show,
         );

@@ -55,6 +55,15 @@ async fn a_cluster_shows_what_it_has_to_whom_it_is_allowed() {
         .expect("it is allowed");
     assert!(names(classes).contains(&"class-of-view".to_owned()));
 
+    let claim = json!({
+        "metadata": { "name": "claim-of-view" },
+        "spec": { "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": "1Gi" } } },
+    });
+    let claims = format!("/api/v1/namespaces/{}/persistentvolumeclaims", namespace.name());
+    create(&client, &claims, &claim).await;
+    let volumes = asked(&cluster, Cluster::volumes).await.expect("it is allowed");
+    assert!(names(volumes).contains(&"claim-of-view".to_owned()));
+
     let nobody = namespace
         .client_as("nobody", &["system:authenticated"])
         .await
@@ -66,6 +75,9 @@ async fn a_cluster_shows_what_it_has_to_whom_it_is_allowed() {
             .await
             .expect_err("it is not allowed"),
         asked(&cluster, Cluster::storage_classes)
+            .await
+            .expect_err("it is not allowed"),
+        asked(&cluster, Cluster::volumes)
             .await
             .expect_err("it is not allowed"),
     ];
