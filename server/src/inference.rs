@@ -1,15 +1,20 @@
-//! The inference listener: Open Inference Protocol v2 over JSON, `/predict`, health and metrics.
+//! The inference listener: Open Inference Protocol v2, `/predict`, health and metrics.
 //!
 //! ```text
-//! route ── key ── content type ── admission ── body ── parse ── slot ── signature ── evaluate ── answer
-//!                                                              └ from here on the request counts for its slot
+//! route ── key ── envelope ── admission ── body ── parse ── slot ── signature ── evaluate ── answer
+//!                                                          └ from here on the request counts for its slot
 //! ```
 //!
 //! It changes no model: those change by commit.
 
 mod answer;
+mod coding;
+mod datatype;
 mod describe;
+mod envelope;
 mod evaluate;
+mod infer;
+mod literal;
 mod predict;
 mod prepare;
 mod protocol;
@@ -37,7 +42,8 @@ use crate::keys::Access;
 use crate::metrics::{Codes, RouteMeters};
 use crate::runtime::{Model, Runtime};
 pub(crate) use describe::{live, server};
-pub(crate) use prepare::{Form, check_content_type, choice};
+pub(crate) use envelope::{Envelope, Form};
+pub(crate) use prepare::choice;
 pub(crate) use route::{Kind, Route};
 
 /// How long after a model was replaced it is freed: requests that hold it have mostly ended then.
@@ -302,7 +308,7 @@ impl Server {
             form,
             headers,
         } = asked;
-        check_content_type(form, headers)?;
+        let envelope = Envelope::read(form, headers)?;
         let choice = choice(version, headers)?;
         let body = body.await?;
         let Ok(_admitted) = self.admitted.try_acquire() else {
@@ -312,7 +318,7 @@ impl Server {
         let Some(_of_peer) = place.admit(of_peer) else {
             return Err(Failure::too_many_of_yours(of_peer));
         };
-        evaluate::run(self, place, model, choice, form, body).await
+        evaluate::run(self, place, model, choice, (form, envelope), body).await
     }
 }
 

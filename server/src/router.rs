@@ -1,7 +1,7 @@
 //! A router: the inference listener of one model whose versions are served elsewhere, by two tracks.
 //!
 //! ```text
-//! route ── key ── content type ── body ── admission ── track ── endpoint ── asked ─┬─ answer
+//! route ── key ── envelope ── body ── admission ── track ── endpoint ── asked ─┬─ answer
 //!                                          └ split.rs    └─────another one◄────────┘
 //! ```
 //!

@@ -26,8 +26,7 @@ use crate::metrics::{Metrics, SlotLabels};
 pub(crate) use choice::{Choice, NoSlot};
 pub use ready::Awaited;
 use ready::Latch;
-use slots::Slot;
-pub(crate) use slots::{Loaded, Model, Snapshot};
+pub(crate) use slots::{Loaded, Model, Slot, Snapshot};
 
 /// A verified model on its way into a slot.
 #[derive(Debug)]

@@ -56,6 +56,11 @@ impl std::ops::Deref for Body {
 }
 
 impl Body {
+    /// Returns a body of these bytes, which are what is held.
+    pub(crate) fn of(bytes: Vec<u8>, held: Held) -> Self {
+        Self { bytes, held }
+    }
+
     /// Reads `stream` to its end: 413 where it is too large, 408 where it takes too long, 503 where all bodies
     /// together take too much.
     pub(crate) async fn read<S, B>(

@@ -4,8 +4,9 @@ use registry::artifact::{LABEL, PREDICTION, PROBABILITIES, Predictions};
 use registry::metadata::Labels;
 use serde::Serialize;
 
-use super::prepare::{Reply, Work};
-use super::protocol::{InferResponse, OutputData, OutputTensor};
+use super::coding::Coding;
+use super::prepare::{Output, Reply, Work};
+use super::protocol::{BinarySize, InferResponse, OutputData, OutputTensor};
 use crate::http::budget::FREE_BYTES;
 use crate::http::reply::Failure;
 use crate::metrics::Outcome;
@@ -49,15 +50,16 @@ pub(super) struct Size {
 impl Size {
     pub(super) fn of(loaded: &Loaded, reply: &Reply) -> Self {
         let slot = &loaded.slot;
-        let of_output = |name: &str| match name {
-            LABEL => slot.label_bytes_max + 1,
+        let of_output = |output: Output| match output.name {
+            // Of a text, two quotes and a comma, or four bytes of length.
+            LABEL => slot.label_bytes_max + if output.is_binary { 2 } else { 1 },
             PROBABILITIES => slot.classes().saturating_mul(NUMBER_BYTES),
             _ => NUMBER_BYTES,
         };
         match reply {
             Reply::Plain if slot.model.labels().is_some() => Self {
                 frame: FRAME_BYTES,
-                a_row: of_output(LABEL),
+                a_row: slot.label_bytes_max + 1,
             },
             Reply::Plain => Self {
                 frame: FRAME_BYTES,
@@ -68,7 +70,7 @@ impl Size {
                 frame: FRAME_BYTES + id.as_ref().map_or(0, |id| id.len().saturating_mul(6)),
                 a_row: outputs
                     .iter()
-                    .map(|name| of_output(name))
+                    .map(|output| of_output(*output))
                     .fold(0, usize::saturating_add),
             },
         }
@@ -76,6 +78,30 @@ impl Size {
 
     pub(super) fn of_rows(self, rows: usize) -> usize {
         self.frame.saturating_add(self.a_row.saturating_mul(rows))
+    }
+}
+
+/// The body of an answer.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) bytes: Vec<u8>,
+    /// How many of them are JSON, where tensors follow.
+    pub(super) json_bytes: Option<usize>,
+    /// How they are compressed.
+    pub(super) coding: Option<Coding>,
+}
+
+impl Answer {
+    /// Compresses it where the client takes that and it gets smaller.
+    fn coded(self, takes: Option<Coding>) -> Self {
+        match takes.and_then(|coding| Some((coding, coding.compress(&self.bytes)?))) {
+            Some((coding, bytes)) => Self {
+                bytes,
+                coding: Some(coding),
+                ..self
+            },
+            None => self,
+        }
     }
 }
 
@@ -90,36 +116,18 @@ enum Kept {
     },
 }
 
-/// Evaluates the rows and writes the answer's body.
-pub(super) fn evaluate(loaded: &Loaded, work: Work) -> Result<Vec<u8>, Failed> {
+/// Evaluates the rows and writes the answer's body, compressed where the client takes that.
+pub(super) fn evaluate(loaded: &Loaded, work: Work, takes: Option<Coding>) -> Result<Answer, Failed> {
     let Work {
         rows,
         count,
         reply,
         answer_bytes_max: _,
     } = work;
-    let is_wanted = matches!(&reply, Reply::Protocol { outputs, .. } if outputs.contains(&PROBABILITIES));
-    let predictions = predict(loaded, &rows, count, is_wanted)?;
+    let predictions = predict(loaded, &rows, count, Keep::of(&reply))?;
     drop(rows);
-    match reply {
-        Reply::Protocol { id, outputs } => {
-            let response = InferResponse {
-                model_name: loaded.slot.labels.model.as_str(),
-                model_version: &loaded.version_text,
-                id: id.as_deref(),
-                outputs: outputs
-                    .into_iter()
-                    .map(|name| output(name, loaded, &predictions, count))
-                    .collect::<Result<_, _>>()?,
-            };
-            let numbers = match &predictions {
-                Kept::Numbers(numbers) => numbers.len(),
-                Kept::Classes {
-                    index, probabilities, ..
-                } => index.len() + probabilities.len(),
-            };
-            Ok(write(&response, numbers))
-        }
+    let answer = match reply {
+        Reply::Protocol { id, outputs } => infer(loaded, &predictions, count, id.as_deref(), &outputs)?,
         Reply::Plain => {
             #[derive(Serialize)]
             struct Body<'a> {
@@ -129,21 +137,77 @@ pub(super) fn evaluate(loaded: &Loaded, work: Work) -> Result<Vec<u8>, Failed> {
                 Kept::Numbers(numbers) => OutputData::Doubles(numbers),
                 Kept::Classes { index, .. } => labels(loaded, index)?,
             };
-            Ok(write(&Body { predictions }, count))
+            write(&Body { predictions }, count * NUMBER_BYTES, &[])
+        }
+    };
+    Ok(answer.coded(takes))
+}
+
+/// Writes the protocol's answer: JSON, and then the elements of the outputs that are wanted in binary.
+fn infer(
+    loaded: &Loaded,
+    predictions: &Kept,
+    count: usize,
+    id: Option<&str>,
+    outputs: &[Output],
+) -> Result<Answer, Failed> {
+    let mut tensors = Vec::with_capacity(outputs.len());
+    let mut binary = Vec::new();
+    let mut json_bytes = 0;
+    for wanted in outputs {
+        let mut tensor = output(wanted.name, loaded, predictions, count)?;
+        if let Some(data) = tensor.data.take_if(|_| wanted.is_binary) {
+            tensor.parameters = Some(BinarySize {
+                binary_data_size: data.binary_bytes(),
+            });
+            binary.push(data);
+        } else {
+            json_bytes += tensor.shape.iter().product::<usize>() * NUMBER_BYTES;
+        }
+        tensors.push(tensor);
+    }
+    let response = InferResponse {
+        model_name: loaded.slot.labels.model.as_str(),
+        model_version: &loaded.version_text,
+        id,
+        outputs: tensors,
+    };
+    Ok(write(&response, json_bytes, &binary))
+}
+
+/// What of predictions an answer needs.
+#[derive(Debug, Clone, Copy)]
+struct Keep {
+    probabilities: bool,
+    /// Whether a number that is not finite is an answer: only binary tensors can hold one.
+    not_finite: bool,
+}
+
+impl Keep {
+    fn of(reply: &Reply) -> Self {
+        let find = |name| match reply {
+            Reply::Protocol { outputs, .. } => outputs.iter().find(|output| output.name == name),
+            Reply::Plain => None,
+        };
+        let probabilities = find(PROBABILITIES);
+        let numbers = probabilities.or_else(|| find(PREDICTION));
+        Self {
+            probabilities: probabilities.is_some(),
+            not_finite: numbers.is_some_and(|output| output.is_binary),
         }
     }
 }
 
 /// Evaluates as many rows at a time as give a bounded number of numbers: of a thousand classes only labels may be
 /// wanted.
-fn predict(loaded: &Loaded, rows: &[f64], count: usize, probabilities_wanted: bool) -> Result<Kept, Failed> {
+fn predict(loaded: &Loaded, rows: &[f64], count: usize, keep: Keep) -> Result<Kept, Failed> {
     let model = &loaded.slot.model;
     let classes = loaded.slot.classes();
     let block = (BLOCK_NUMBERS_MAX / classes.max(1)).max(1);
     if count <= block {
         return match model.predict(rows) {
             Predictions::Numbers(numbers) => {
-                check(&numbers, count, 1, 0)?;
+                check(&numbers, count, 1, 0, keep)?;
                 Ok(Kept::Numbers(numbers))
             }
             Predictions::Classes {
@@ -151,7 +215,7 @@ fn predict(loaded: &Loaded, rows: &[f64], count: usize, probabilities_wanted: bo
                 probabilities,
                 k,
             } => {
-                check(&probabilities, count, k, 0)?;
+                check(&probabilities, count, k, 0, keep)?;
                 Ok(Kept::Classes {
                     index,
                     probabilities,
@@ -163,7 +227,7 @@ fn predict(loaded: &Loaded, rows: &[f64], count: usize, probabilities_wanted: bo
     let mut kept = if model.labels().is_some() {
         Kept::Classes {
             index: Vec::with_capacity(count),
-            probabilities: Vec::with_capacity(if probabilities_wanted { count * classes } else { 0 }),
+            probabilities: Vec::with_capacity(if keep.probabilities { count * classes } else { 0 }),
             k: classes,
         }
     } else {
@@ -174,7 +238,7 @@ fn predict(loaded: &Loaded, rows: &[f64], count: usize, probabilities_wanted: bo
         let count = rows.len() / model.width();
         match (model.predict(rows), &mut kept) {
             (Predictions::Numbers(numbers), Kept::Numbers(all)) => {
-                check(&numbers, count, 1, first)?;
+                check(&numbers, count, 1, first, keep)?;
                 all.extend(numbers);
             }
             (
@@ -189,9 +253,9 @@ fn predict(loaded: &Loaded, rows: &[f64], count: usize, probabilities_wanted: bo
                     ..
                 },
             ) => {
-                check(&probabilities, count, k, first)?;
+                check(&probabilities, count, k, first, keep)?;
                 indices.extend(index);
-                if probabilities_wanted {
+                if keep.probabilities {
                     all.extend(probabilities);
                 }
             }
@@ -202,10 +266,13 @@ fn predict(loaded: &Loaded, rows: &[f64], count: usize, probabilities_wanted: bo
     Ok(kept)
 }
 
-/// Refuses numbers that are not those of so many rows, or that JSON cannot hold; the first row has number `first`.
-fn check(numbers: &[f64], count: usize, a_row: usize, first: usize) -> Result<(), Failed> {
+/// Refuses numbers that are not those of so many rows, or that the answer cannot hold; the first row has number `first`.
+fn check(numbers: &[f64], count: usize, a_row: usize, first: usize, keep: Keep) -> Result<(), Failed> {
     if numbers.len() != count * a_row {
         return Err(Failed::Inconsistent);
+    }
+    if keep.not_finite {
+        return Ok(());
     }
     match numbers.iter().position(|number| !number.is_finite()) {
         Some(at) => Err(Failed::NonFinite {
@@ -240,7 +307,8 @@ fn output<'a>(
         name,
         shape,
         datatype,
-        data,
+        parameters: None,
+        data: Some(data),
     })
 }
 
@@ -261,13 +329,23 @@ fn labels<'a>(loaded: &'a Loaded, index: &[usize]) -> Result<OutputData<'a>, Fai
     found.ok_or(Failed::Inconsistent)
 }
 
-fn write<T: Serialize>(body: &T, numbers: usize) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(FRAME_BYTES + numbers * NUMBER_BYTES);
+/// Writes JSON whose rows take so many bytes at most, and the elements of tensors after it.
+fn write<T: Serialize>(body: &T, json_bytes: usize, binary: &[OutputData<'_>]) -> Answer {
+    let binary_bytes: usize = binary.iter().map(OutputData::binary_bytes).sum();
+    let mut bytes = Vec::with_capacity(FRAME_BYTES + json_bytes + binary_bytes);
     serde_json::to_writer(&mut bytes, body)
         .expect("invariant: answers have text keys and writing to memory works");
+    let json_bytes = (!binary.is_empty()).then_some(bytes.len());
+    for data in binary {
+        data.append_to(&mut bytes);
+    }
     // Until the client has taken it, it is to hold what it counts for.
     if bytes.capacity() > FREE_BYTES {
         bytes.shrink_to_fit();
     }
-    bytes
+    Answer {
+        bytes,
+        json_bytes,
+        coding: None,
+    }
 }

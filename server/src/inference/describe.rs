@@ -17,11 +17,15 @@ use crate::runtime::{Model, Models, NoSlot, Runtime};
 
 /// What our artifacts are, in the protocol's form `<project>_<format>`.
 const PLATFORM: &str = "aurora_onnx";
+/// What is there beyond the protocol, by the names that its clients know: nothing else.
+const EXTENSIONS: [&str; 1] = ["binary_tensor_data"];
 /// How many names an error lists.
 const NAMES_SHOWN_MAX: usize = 20;
 
 pub(crate) fn server() -> Response {
-    let body = json!({ "name": "aurora", "version": env!("CARGO_PKG_VERSION"), "extensions": [] });
+    let body = json!({
+        "name": "aurora", "version": env!("CARGO_PKG_VERSION"), "extensions": EXTENSIONS,
+    });
     reply::json(StatusCode::OK, &body)
 }
 

@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hyper::StatusCode;
-use hyper::header::HeaderName;
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
 use warp::reply::Response;
 
 use super::Server;
-use super::answer::{self, Failed};
-use super::prepare::{Bounds, Form, Prepared, TRACK_HEADER, Work, prepare};
+use super::answer::{self, Answer, Failed};
+use super::coding::{Coding, Inflated, Inflating};
+use super::envelope::{Envelope, Form, JSON_LENGTH};
+use super::prepare::{Bounds, Prepared, TRACK_HEADER, Work, prepare};
 use crate::http::body::Body;
 use crate::http::budget::{Counted, FREE_BYTES, Held};
 use crate::http::place::Place;
@@ -20,6 +22,8 @@ use crate::runtime::{Choice, Loaded, Model};
 const VERSION_HEADER: HeaderName = HeaderName::from_static("aurora-model-version");
 const DIGEST_HEADER: HeaderName = HeaderName::from_static("aurora-model-digest");
 const REVISION_HEADER: HeaderName = HeaderName::from_static("aurora-revision");
+/// What an answer with tensors after its JSON is.
+const TENSORS: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
 /// The largest body that is parsed on an async worker: with evaluation and answer, half a millisecond.
 const INLINE_BODY_BYTES: usize = 64 << 10;
@@ -27,6 +31,10 @@ const INLINE_BODY_BYTES: usize = 64 << 10;
 const INLINE_EVALUATION: Duration = Duration::from_micros(300);
 /// What a kilobyte of an answer takes to write, by what it has at most.
 const WRITING_A_KILOBYTE: Duration = Duration::from_nanos(2_500);
+/// What it takes to compress one.
+const COMPRESSING_A_KILOBYTE: Duration = Duration::from_micros(20);
+/// How much of a compressed body is decompressed before it is looked whether there is room for more of it.
+const INFLATED_BYTES: usize = 64 << 10;
 
 /// Answers a request whose body is complete. Fails only while it has no slot.
 pub(super) async fn run(
@@ -34,11 +42,16 @@ pub(super) async fn run(
     place: &Arc<Place>,
     model: &Arc<Model>,
     choice: Choice,
-    form: Form,
+    (form, envelope): (Form, Envelope),
     body: Body,
 ) -> Result<Response, Failure> {
     let since = Instant::now();
+    let body = match envelope.coding {
+        None => body,
+        Some(coding) => server.inflate(coding, body).await?,
+    };
     let bounds = Bounds::of(&server.limits);
+    let form = (form, envelope.layout);
     let (prepared, held) = if body.len() <= INLINE_BODY_BYTES {
         let prepared = prepare(model, &choice, form, &body, bounds, since)?;
         (prepared, body.into_held())
@@ -59,14 +72,14 @@ pub(super) async fn run(
     // From here on dropping this future drops `attempt`, which counts the request as cancelled.
     let result = match work {
         Err(failure) => Err((Prepared::REFUSED, failure)),
-        Ok(work) => evaluate(server, place, &loaded, work).await,
+        Ok(work) => evaluate(server, place, &loaded, work, envelope.takes).await,
     };
     // Rows take some times what the body took: they count for as long.
     drop(held);
     let response = match result {
-        Ok((bytes, counted)) => {
+        Ok((answer, counted)) => {
             attempt.finish(Outcome::Ok, 200);
-            let mut response = reply::json_bytes(StatusCode::OK, bytes);
+            let mut response = respond(answer);
             if let Some(counted) = counted {
                 response.extensions_mut().insert(Counted::from(counted));
             }
@@ -80,36 +93,68 @@ pub(super) async fn run(
     Ok(named(response, &loaded))
 }
 
-/// Evaluates rows that fit, once there is room for the answer; returns its bytes and what they hold.
+/// Makes an answer's response.
+fn respond(answer: Answer) -> Response {
+    let Answer {
+        bytes,
+        json_bytes,
+        coding,
+    } = answer;
+    let mut response = reply::json_bytes(StatusCode::OK, bytes);
+    let headers = response.headers_mut();
+    if let Some(json_bytes) = json_bytes {
+        headers.insert(CONTENT_TYPE, TENSORS);
+        headers.insert(JSON_LENGTH, json_bytes.into());
+    }
+    if let Some(coding) = coding {
+        headers.insert(CONTENT_ENCODING, coding.header());
+    }
+    response
+}
+
+/// Evaluates rows that fit, once there is room for the answer; returns it and what it holds.
 async fn evaluate(
     server: &Server,
     place: &Arc<Place>,
     loaded: &Arc<Loaded>,
     work: Work,
-) -> Result<(Vec<u8>, Option<Held>), (Outcome, Failure)> {
+    takes: Option<Coding>,
+) -> Result<(Answer, Option<Held>), (Outcome, Failure)> {
     let error = |failure| (Outcome::Error, failure);
     let mut held = None;
-    if work.answer_bytes_max > FREE_BYTES {
+    // While it is compressed it is there twice; where that is more than it may have, it goes as it is.
+    let twice = work.answer_bytes_max.saturating_mul(2);
+    let takes = takes.filter(|_| twice <= server.limits.answer_bytes);
+    let room_bytes = if takes.is_some() {
+        twice
+    } else {
+        work.answer_bytes_max
+    };
+    if room_bytes > FREE_BYTES {
         let mut room = server.answers.hold(place.clone());
-        room.grow_to(work.answer_bytes_max)
+        room.grow_to(room_bytes)
             .await
             .map_err(|_full| error(Failure::answers_full()))?;
         held = Some(room);
     }
     let kilobytes = u32::try_from(work.answer_bytes_max >> 10).unwrap_or(u32::MAX);
-    let writing = WRITING_A_KILOBYTE.saturating_mul(kilobytes);
-    let bytes = if loaded.slot.cost(work.count).saturating_add(writing) <= INLINE_EVALUATION {
-        answer::evaluate(loaded, work)
+    let a_kilobyte = match takes {
+        None => WRITING_A_KILOBYTE,
+        Some(_) => WRITING_A_KILOBYTE + COMPRESSING_A_KILOBYTE,
+    };
+    let writing = a_kilobyte.saturating_mul(kilobytes);
+    let answer = if loaded.slot.cost(work.count).saturating_add(writing) <= INLINE_EVALUATION {
+        answer::evaluate(loaded, work, takes)
     } else {
         let slot = loaded.clone();
-        let evaluated = server.aside(move || answer::evaluate(&slot, work)).await;
+        let evaluated = server.aside(move || answer::evaluate(&slot, work, takes)).await;
         evaluated.map_err(error)?
     };
-    let bytes = bytes.map_err(Failed::into_parts)?;
+    let answer = answer.map_err(Failed::into_parts)?;
     if let Some(held) = &mut held {
-        held.shrink_to(bytes.len());
+        held.shrink_to(answer.bytes.len());
     }
-    Ok((bytes, held))
+    Ok((answer, held))
 }
 
 /// Adds the headers that say who answered.
@@ -123,6 +168,42 @@ pub(super) fn named(mut response: Response, loaded: &Loaded) -> Response {
 }
 
 impl Server {
+    /// Decompresses a body on a thread that may block, as far as there is room for it; with what came it may have as many
+    /// bytes as a body that is not compressed.
+    async fn inflate(&self, coding: Coding, body: Body) -> Result<Body, Failure> {
+        let max = self.limits.body_bytes;
+        let (compressed, mut held) = body.into_parts();
+        let compressed_bytes = compressed.len();
+        // One more than it may have shows that it has more.
+        let most = max.saturating_sub(compressed_bytes) + 1;
+        let mut inflating = Inflating::new(coding, compressed);
+        let mut bytes = INFLATED_BYTES;
+        loop {
+            bytes = bytes.min(most);
+            let is_full = held.grow_to(compressed_bytes + bytes).await.is_err();
+            if is_full {
+                return Err(Failure::bodies_full());
+            }
+            match self.aside(move || inflating.up_to(bytes)).await?? {
+                Inflated::Whole(whole) => {
+                    held.shrink_to(whole.len());
+                    return Ok(Body::of(whole, held));
+                }
+                Inflated::Part(_) if bytes == most => {
+                    return Err(Failure::new(
+                        StatusCode::PAYLOAD_TOO_LARGE,
+                        format!(
+                            "the body has more than {max} bytes, those that came and those that they decompress to: send \
+                             fewer rows per request"
+                        ),
+                    ));
+                }
+                Inflated::Part(part) => inflating = part,
+            }
+            bytes *= 4;
+        }
+    }
+
     /// Runs `work` on a thread that may block, one per core at a time; 503 when its turn does not come in time.
     async fn aside<T: Send + 'static>(
         &self,

@@ -9,7 +9,9 @@ use registry::metadata::Signature;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::prepare::{Reply, Work, numbers, shown};
+use super::infer::numbers;
+use super::literal;
+use super::prepare::{Reply, Work, shown};
 use super::tensor::Data;
 use crate::http::reply::Failure;
 
@@ -66,7 +68,7 @@ pub(super) fn check(
                     )));
                 }
             };
-            (numbers(inputs, width, signature, None)?, count)
+            (numbers(inputs, width, signature)?, count)
         }
         (None, Some(rows)) if !rows.ends.is_empty() => {
             // First: what is derived may be much larger than what came.
@@ -292,8 +294,12 @@ impl<'de> Deserialize<'de> for Cell {
                 Ok(Cell::Other("true or false"))
             }
 
-            fn visit_str<E: Error>(self, _value: &str) -> Result<Cell, E> {
-                Ok(Cell::Other("a text"))
+            fn visit_str<E: Error>(self, value: &str) -> Result<Cell, E> {
+                Ok(Cell::Other(if value == literal::MARK {
+                    "NaN or Infinity, which JSON does not have"
+                } else {
+                    "a text"
+                }))
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Cell, A::Error> {

@@ -1,19 +1,18 @@
 //! From a body to rows that a slot can evaluate: parse, choose the slot, check against its signature.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
 use hyper::StatusCode;
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{HeaderMap, HeaderName};
 use planner::names::Track;
-use registry::artifact::{INPUT, LABEL, PREDICTION, PROBABILITIES};
-use registry::metadata::Signature;
 
 use super::answer::Size;
+use super::envelope::{Form, JSON_LENGTH, Layout};
+use super::infer;
+use super::literal;
 use super::predict::{self, PlainRequest};
-use super::protocol::{InferRequest, InputTensor, RequestedOutput};
-use super::tensor::{Data, Flaw};
+use super::protocol::InferRequest;
 use crate::http::Limits;
 use crate::http::reply::Failure;
 use crate::metrics::{Attempt, Outcome};
@@ -21,18 +20,6 @@ use crate::runtime::{Choice, Loaded, Model, NoSlot};
 
 /// The header that asks for a track.
 pub(super) const TRACK_HEADER: HeaderName = HeaderName::from_static("aurora-track");
-/// The header of the binary tensor extension, which is not offered.
-const BINARY_HEADER: HeaderName = HeaderName::from_static("inference-header-content-length");
-
-/// Which of the two bodies a path takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
-    /// The Open Inference Protocol's.
-    Protocol,
-    /// `/predict`'s.
-    Plain,
-}
-
 /// A request that has its slot and fits it.
 #[derive(Debug)]
 pub(super) struct Prepared {
@@ -105,35 +92,14 @@ pub(super) enum Reply {
 }
 
 /// Which outputs an answer carries, in this order.
-pub(super) type Wanted = Vec<&'static str>;
+pub(super) type Wanted = Vec<Output>;
 
-/// Refuses a body that is not JSON. A request without the header is taken at its word, and so is what `curl -d` says
-/// where `/predict` is asked: any page can make a browser send either, so refusing one would protect nobody.
-pub(crate) fn check_content_type(form: Form, headers: &HeaderMap) -> Result<(), Failure> {
-    let unsupported = |message: &str| {
-        Err(Failure::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            message.to_owned(),
-        ))
-    };
-    if headers.contains_key(BINARY_HEADER) {
-        return Err(no_binary("the request"));
-    }
-    let encoded = |value: &HeaderValue| !value.as_bytes().eq_ignore_ascii_case(b"identity");
-    if headers.get_all(CONTENT_ENCODING).iter().any(encoded) {
-        return unsupported("compressed bodies are not taken: send it without content-encoding");
-    }
-    let Some(kind) = headers.get(CONTENT_TYPE) else {
-        return Ok(());
-    };
-    let kind = kind.to_str().unwrap_or_default();
-    let essence = kind.split(';').next().unwrap_or_default().trim();
-    let curl = form == Form::Plain && essence.eq_ignore_ascii_case("application/x-www-form-urlencoded");
-    if curl || essence.eq_ignore_ascii_case("application/json") {
-        Ok(())
-    } else {
-        unsupported("the content type is not application/json (curl: -H 'content-type: application/json')")
-    }
+/// An output that an answer carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Output {
+    pub(super) name: &'static str,
+    /// Whether its elements come as bytes after the JSON.
+    pub(super) is_binary: bool,
 }
 
 /// Reads which slot a request asks for, if any.
@@ -168,28 +134,36 @@ impl From<NoSlot> for Failure {
 pub(super) fn prepare(
     model: &Model,
     choice: &Choice,
-    form: Form,
+    (form, layout): (Form, Layout),
     body: &[u8],
     bounds: Bounds,
     since: Instant,
 ) -> Result<Prepared, Failure> {
-    let parsed = match form {
-        Form::Protocol => Parsed::Protocol(parse(body)?),
-        Form::Plain => Parsed::Plain(parse(body)?),
+    let (json, tensors) = divide(body, layout)?;
+    // NaN and Infinity are no JSON, but Python writes them: read for what they are, their refusal names their place.
+    let quoted;
+    let parsed = match (Parsed::read(form, json), layout) {
+        (_, Layout::Raw) => Parsed::Raw,
+        (Ok(parsed), _) => parsed,
+        (Err(failure), _) => {
+            quoted = literal::quoted(json).ok_or_else(|| failure.clone())?;
+            Parsed::read(form, &quoted).map_err(|_same| failure)?
+        }
     };
     let (loaded, routed) = model.route(choice)?;
     let attempt = Attempt::start(loaded.meters.clone(), routed, since);
-    let signature = &loaded.slot.signature;
-    let width = loaded.slot.model.width();
+    let slot = &loaded.slot;
+    let within = |rows, reply: &Reply| bounds.check(rows, slot.model.width(), Size::of(&loaded, reply));
     let work = match parsed {
-        Parsed::Protocol(request) => check(request, signature, width, &loaded),
-        Parsed::Plain(request) => predict::check(request, signature, width, |rows| {
-            bounds.check(rows, width, Size::of(&loaded, &Reply::Plain))
+        Parsed::Protocol(request) => infer::check(request, tensors, slot, within),
+        Parsed::Raw => infer::check_raw(body, slot, within),
+        Parsed::Plain(request) => predict::check(request, &slot.signature, slot.model.width(), |rows| {
+            within(rows, &Reply::Plain)
         }),
     };
     let work = work.and_then(|mut work| {
         let size = Size::of(&loaded, &work.reply);
-        bounds.check(work.count, width, size)?;
+        bounds.check(work.count, slot.model.width(), size)?;
         work.answer_bytes_max = size.of_rows(work.count);
         Ok(work)
     });
@@ -207,7 +181,32 @@ impl Prepared {
 
 enum Parsed<'a> {
     Protocol(InferRequest<'a>),
+    Raw,
     Plain(PlainRequest<'a>),
+}
+
+impl<'a> Parsed<'a> {
+    fn read(form: Form, json: &'a [u8]) -> Result<Self, Failure> {
+        match form {
+            Form::Protocol => parse(json).map(Self::Protocol),
+            Form::Plain => parse(json).map(Self::Plain),
+        }
+    }
+}
+
+/// Returns the JSON of a body, and what comes after it where that is announced.
+fn divide(body: &[u8], layout: Layout) -> Result<(&[u8], Option<&[u8]>), Failure> {
+    match layout {
+        Layout::Json => Ok((body, None)),
+        Layout::Raw => Ok((&[], None)),
+        Layout::Tensors(json_bytes) => match body.split_at_checked(json_bytes) {
+            Some((json, tensors)) => Ok((json, Some(tensors))),
+            None => Err(Failure::bad_request(format!(
+                "{JSON_LENGTH}: got {json_bytes}, but the body has {} bytes in all (decompressed)",
+                body.len()
+            ))),
+        },
+    }
 }
 
 fn parse<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T, Failure> {
@@ -217,214 +216,6 @@ fn parse<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T, Failure> {
     }
     serde_json::from_slice(body)
         .map_err(|error| Failure::bad_request(format!("failed to read the body as JSON: {error}")))
-}
-
-fn check(
-    request: InferRequest<'_>,
-    signature: &Signature,
-    width: usize,
-    loaded: &Loaded,
-) -> Result<Work, Failure> {
-    let InferRequest {
-        id,
-        parameters,
-        inputs,
-        outputs,
-    } = request;
-    if parameters.is_some_and(|parameters| parameters.binary()) {
-        return Err(no_binary("the request"));
-    }
-    let outputs = wanted(outputs, loaded.slot.model.labels().is_some())?;
-    let expected = || format!("FP64 [-1,{width}]");
-    let [input] = <[InputTensor<'_>; 1]>::try_from(inputs).map_err(|inputs| {
-        let got = match &inputs[..] {
-            [] => "none".to_owned(),
-            [first, ..] => format!("{}, the first of them `{}`", inputs.len(), shown(&first.name)),
-        };
-        Failure::bad_request(format!("expected one input, `{INPUT}` {}, got {got}", expected()))
-    })?;
-    if input.name != INPUT {
-        return Err(Failure::bad_request(format!(
-            "input `{}` is unknown: expected `{INPUT}` {}",
-            shown(&input.name),
-            expected()
-        )));
-    }
-    if input.parameters.is_some_and(|parameters| parameters.binary()) {
-        return Err(no_binary("input `input`"));
-    }
-    let widening = Widening::of(&input.datatype).ok_or_else(|| {
-        Failure::bad_request(format!(
-            "input `{INPUT}`: got {}, expected FP64 or a type that widens to it without loss: FP32, INT8, INT16, INT32, \
-             UINT8, UINT16, UINT32",
-            shown(&input.datatype)
-        ))
-    })?;
-    let data = input
-        .data
-        .ok_or_else(|| Failure::bad_request(format!("input `{INPUT}` has no data")))?;
-    let count = match input.shape[..] {
-        [count, columns] if columns == width as u64 && count > 0 => {
-            usize::try_from(count).unwrap_or(usize::MAX)
-        }
-        _ => {
-            return Err(Failure::bad_request(format!(
-                "input `{INPUT}`: got shape {:?}, expected [-1,{width}] with at least one row",
-                &input.shape[..input.shape.len().min(8)]
-            )));
-        }
-    };
-    let elements = count.saturating_mul(width);
-    if data.values.len() != elements {
-        return Err(Failure::bad_request(format!(
-            "input `{INPUT}`: got {} elements, expected {elements} for shape [{count},{width}]",
-            data.values.len()
-        )));
-    }
-    if data.flaw.is_none() && data.dims.len() > 1 && data.dims != [count, width] {
-        return Err(Failure::bad_request(format!(
-            "input `{INPUT}`: got data nested as {:?}, expected [{count},{width}] or a flat list",
-            data.dims
-        )));
-    }
-    let rows = numbers(data, width, signature, Some(widening))?;
-    Ok(Work {
-        rows,
-        count,
-        reply: Reply::Protocol {
-            id: id.map(Cow::into_owned),
-            outputs,
-        },
-        answer_bytes_max: 0,
-    })
-}
-
-/// Returns a tensor's numbers once nothing is wrong with any of them; `width` and `signature` name the element.
-pub(super) fn numbers(
-    data: Data,
-    width: usize,
-    signature: &Signature,
-    widening: Option<Widening>,
-) -> Result<Vec<f64>, Failure> {
-    let place = |at: usize| {
-        let (row, column) = (at / width.max(1), at % width.max(1));
-        match signature.features.get(column) {
-            Some(feature) => format!("input `{INPUT}`, row {row}, column {column} ({})", feature.name),
-            None => format!("input `{INPUT}`, row {row}, column {column}"),
-        }
-    };
-    let refuse =
-        |at: usize, got: &str| Failure::bad_request(format!("{}: got {got}, expected a number", place(at)));
-    match data.flaw {
-        None => {}
-        Some(Flaw::Text(at)) => return Err(refuse(at, "a text")),
-        Some(Flaw::Bool(at)) => return Err(refuse(at, "true or false")),
-        Some(Flaw::Ragged(at)) => {
-            return Err(Failure::bad_request(format!(
-                "input `{INPUT}`: lists of different lengths or depths at element {at}"
-            )));
-        }
-    }
-    if let Some(at) = data.missing.filter(|_| !signature.missing_values) {
-        return Err(refuse(at, "null (this model takes no missing value)"));
-    }
-    let mut values = data.values;
-    if let Some(widening) = widening.filter(|widening| *widening != Widening::Double) {
-        for (at, value) in values.iter_mut().enumerate() {
-            if !value.is_nan() {
-                *value = widening.apply(*value).ok_or_else(|| {
-                    Failure::bad_request(format!("{}: {value:?} is no {}", place(at), widening.as_str()))
-                })?;
-            }
-        }
-    }
-    Ok(values)
-}
-
-/// A tensor type whose every value is also a double.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Widening {
-    Double,
-    Single,
-    /// Whole numbers of this name, from and to.
-    Whole(&'static str, f64, f64),
-}
-
-impl Widening {
-    fn of(datatype: &str) -> Option<Self> {
-        Some(match datatype {
-            "FP64" => Self::Double,
-            "FP32" => Self::Single,
-            "INT8" => Self::Whole("INT8", i8::MIN.into(), i8::MAX.into()),
-            "INT16" => Self::Whole("INT16", i16::MIN.into(), i16::MAX.into()),
-            "INT32" => Self::Whole("INT32", i32::MIN.into(), i32::MAX.into()),
-            "UINT8" => Self::Whole("UINT8", 0.0, u8::MAX.into()),
-            "UINT16" => Self::Whole("UINT16", 0.0, u16::MAX.into()),
-            "UINT32" => Self::Whole("UINT32", 0.0, u32::MAX.into()),
-            _ => return None,
-        })
-    }
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Double => "FP64",
-            Self::Single => "FP32",
-            Self::Whole(name, ..) => name,
-        }
-    }
-
-    /// Returns the value that the tensor's type gives this literal; `None` where it cannot hold it.
-    fn apply(self, value: f64) -> Option<f64> {
-        match self {
-            Self::Double => Some(value),
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "the type's own rounding, as its sender meant it"
-            )]
-            Self::Single => Some(f64::from(value as f32)).filter(|value| value.is_finite()),
-            Self::Whole(_, min, max) => {
-                (value.fract() == 0.0 && (min..=max).contains(&value)).then_some(value)
-            }
-        }
-    }
-}
-
-fn wanted(outputs: Option<Vec<RequestedOutput<'_>>>, classifier: bool) -> Result<Wanted, Failure> {
-    let offered: &[&'static str] = if classifier {
-        &[LABEL, PROBABILITIES]
-    } else {
-        &[PREDICTION]
-    };
-    let Some(outputs) = outputs.filter(|outputs| !outputs.is_empty()) else {
-        return Ok(offered.to_vec());
-    };
-    let mut wanted = Wanted::with_capacity(offered.len());
-    for output in outputs {
-        if output.parameters.is_some_and(|parameters| parameters.binary()) {
-            return Err(no_binary(&format!("output `{}`", shown(&output.name))));
-        }
-        let known = offered.iter().find(|name| **name == output.name).ok_or_else(|| {
-            Failure::bad_request(format!(
-                "output `{}` is unknown: expected {}",
-                shown(&output.name),
-                offered.join(" or ")
-            ))
-        })?;
-        if wanted.contains(known) {
-            return Err(Failure::bad_request(format!(
-                "output `{known}` is asked for twice"
-            )));
-        }
-        wanted.push(known);
-    }
-    Ok(wanted)
-}
-
-fn no_binary(what: &str) -> Failure {
-    Failure::bad_request(format!(
-        "{what} asks for binary tensors: that extension is not offered, send and ask for JSON (tritonclient: \
-         binary_data=False)"
-    ))
 }
 
 /// Cuts what a client wrote to what fits into a message.

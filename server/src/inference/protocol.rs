@@ -3,7 +3,9 @@
 //! Fields that the protocol does not know are skipped, as its text asks.
 
 use std::borrow::Cow;
+use std::fmt;
 
+use serde::de::{Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
 
 use super::tensor::Data;
@@ -13,7 +15,7 @@ use super::tensor::Data;
 pub(super) struct InferRequest<'a> {
     #[serde(borrow)]
     pub(super) id: Option<Cow<'a, str>>,
-    pub(super) parameters: Option<Parameters>,
+    pub(super) parameters: Option<RequestParameters>,
     #[serde(borrow)]
     pub(super) inputs: Vec<InputTensor<'a>>,
     #[serde(borrow)]
@@ -25,37 +27,43 @@ pub(super) struct InferRequest<'a> {
 pub(super) struct InputTensor<'a> {
     #[serde(borrow)]
     pub(super) name: Cow<'a, str>,
-    pub(super) shape: Vec<u64>,
+    pub(super) shape: Vec<Length>,
     #[serde(borrow)]
     pub(super) datatype: Cow<'a, str>,
-    pub(super) parameters: Option<Parameters>,
+    pub(super) parameters: Option<InputParameters>,
     pub(super) data: Option<Data>,
 }
+
+/// One length of a shape: what is below 0 is refused where the tensor's name is known.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Length(pub(super) i128);
 
 /// One output that the client wants.
 #[derive(Debug, Deserialize)]
 pub(super) struct RequestedOutput<'a> {
     #[serde(borrow)]
     pub(super) name: Cow<'a, str>,
-    pub(super) parameters: Option<Parameters>,
+    pub(super) parameters: Option<OutputParameters>,
 }
 
-/// The parameters that would ask for the binary tensor extension; every other one is the client's own business.
+/// What the binary tensor extension asks of a request. Every other parameter is the client's own business.
 #[derive(Debug, Deserialize)]
-pub(super) struct Parameters {
-    #[serde(rename = "binary_data")]
-    output: Option<bool>,
-    #[serde(rename = "binary_data_output")]
-    outputs: Option<bool>,
-    #[serde(rename = "binary_data_size")]
-    input_bytes: Option<u64>,
+pub(super) struct RequestParameters {
+    /// Whether outputs come in binary that do not say themselves.
+    pub(super) binary_data_output: Option<bool>,
 }
 
-impl Parameters {
-    /// Returns whether they ask for binary tensors.
-    pub(super) fn binary(&self) -> bool {
-        self.output == Some(true) || self.outputs == Some(true) || self.input_bytes.is_some()
-    }
+/// What it says of an input.
+#[derive(Debug, Deserialize)]
+pub(super) struct InputParameters {
+    /// How many of the bytes after the JSON are its elements.
+    pub(super) binary_data_size: Option<u64>,
+}
+
+/// What it asks of an output.
+#[derive(Debug, Deserialize)]
+pub(super) struct OutputParameters {
+    pub(super) binary_data: Option<bool>,
 }
 
 /// The body of an answer.
@@ -75,7 +83,17 @@ pub(super) struct OutputTensor<'a> {
     pub(super) name: &'static str,
     pub(super) shape: Vec<usize>,
     pub(super) datatype: &'static str,
-    pub(super) data: OutputData<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) parameters: Option<BinarySize>,
+    /// Absent where its bytes follow the JSON.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) data: Option<OutputData<'a>>,
+}
+
+/// How many of the bytes after the JSON are an output's.
+#[derive(Debug, Serialize)]
+pub(super) struct BinarySize {
+    pub(super) binary_data_size: usize,
 }
 
 /// The elements of an output tensor, row-major.
@@ -85,4 +103,64 @@ pub(super) enum OutputData<'a> {
     Doubles(&'a [f64]),
     Integers(Vec<i64>),
     Texts(Vec<&'a str>),
+}
+
+impl OutputData<'_> {
+    /// Returns how many bytes the elements take in binary.
+    pub(super) fn binary_bytes(&self) -> usize {
+        match self {
+            Self::Doubles(numbers) => size_of_val(*numbers),
+            Self::Integers(numbers) => size_of_val(&numbers[..]),
+            Self::Texts(texts) => texts.iter().map(|text| size_of::<u32>() + text.len()).sum(),
+        }
+    }
+
+    /// Appends the elements as the binary tensor extension sends them: little-endian, a text with its length before it.
+    pub(super) fn append_to(&self, bytes: &mut Vec<u8>) {
+        match self {
+            Self::Doubles(numbers) => numbers
+                .iter()
+                .for_each(|number| bytes.extend(number.to_le_bytes())),
+            Self::Integers(numbers) => numbers
+                .iter()
+                .for_each(|number| bytes.extend(number.to_le_bytes())),
+            Self::Texts(texts) => {
+                for text in texts {
+                    let length = u32::try_from(text.len()).expect("invariant: labels are bounded in bytes");
+                    bytes.extend(length.to_le_bytes());
+                    bytes.extend_from_slice(text.as_bytes());
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Length {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl<'de> Deserialize<'de> for Length {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Whole;
+
+        impl Visitor<'_> for Whole {
+            type Value = Length;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a whole number")
+            }
+
+            fn visit_u64<E>(self, value: u64) -> Result<Length, E> {
+                Ok(Length(value.into()))
+            }
+
+            fn visit_i64<E>(self, value: i64) -> Result<Length, E> {
+                Ok(Length(value.into()))
+            }
+        }
+
+        deserializer.deserialize_i64(Whole)
+    }
 }

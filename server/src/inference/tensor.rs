@@ -7,6 +7,9 @@ use std::fmt;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
+use super::datatype::{Inexact, is_exact};
+use super::literal;
+
 /// The deepest nesting; models take two dimensions.
 const DEPTH_MAX: usize = 8;
 
@@ -20,6 +23,8 @@ pub(super) struct Data {
     pub(super) flaw: Option<Flaw>,
     /// The position of the first `null`.
     pub(super) missing: Option<usize>,
+    /// The first whole number that was rounded.
+    pub(super) inexact: Option<Inexact>,
     /// At which depth elements are; lists there and elements elsewhere are ragged.
     leaf: Option<usize>,
 }
@@ -31,6 +36,8 @@ pub(super) enum Flaw {
     Text(usize),
     /// `true` or `false` at this position.
     Bool(usize),
+    /// `NaN` or `Infinity` at this position.
+    NotFinite(usize),
     /// Lists of different lengths or depths, noticed before this position.
     Ragged(usize),
 }
@@ -41,6 +48,15 @@ impl Data {
             self.note(Flaw::Ragged(self.values.len()));
         }
         self.values.push(value);
+    }
+
+    /// Adds a whole number as the double next to it.
+    fn push_whole(&mut self, value: i128, rounded: f64, depth: usize) {
+        if !is_exact(value, rounded) {
+            let at = self.values.len();
+            self.inexact.get_or_insert(Inexact { at, value });
+        }
+        self.push(rounded, depth);
     }
 
     fn note(&mut self, flaw: Flaw) {
@@ -104,7 +120,7 @@ impl<'de> Visitor<'de> for Level<'_> {
         reason = "JSON numbers are doubles here: rounded like any other literal"
     )]
     fn visit_u64<E>(self, value: u64) -> Result<(), E> {
-        self.data.push(value as f64, self.depth);
+        self.data.push_whole(value.into(), value as f64, self.depth);
         Ok(())
     }
 
@@ -113,7 +129,7 @@ impl<'de> Visitor<'de> for Level<'_> {
         reason = "JSON numbers are doubles here: rounded like any other literal"
     )]
     fn visit_i64<E>(self, value: i64) -> Result<(), E> {
-        self.data.push(value as f64, self.depth);
+        self.data.push_whole(value.into(), value as f64, self.depth);
         Ok(())
     }
 
@@ -129,8 +145,13 @@ impl<'de> Visitor<'de> for Level<'_> {
         Ok(())
     }
 
-    fn visit_str<E>(self, _value: &str) -> Result<(), E> {
-        self.data.note(Flaw::Text(self.data.values.len()));
+    fn visit_str<E>(self, value: &str) -> Result<(), E> {
+        let at = self.data.values.len();
+        self.data.note(if value == literal::MARK {
+            Flaw::NotFinite(at)
+        } else {
+            Flaw::Text(at)
+        });
         self.data.push(f64::NAN, self.depth);
         Ok(())
     }

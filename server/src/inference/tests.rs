@@ -1,6 +1,8 @@
 //! The listener's answers as clients see them, without a socket.
 
 mod any_body;
+mod binary;
+mod coding;
 mod describe;
 mod guard;
 mod infer;
@@ -19,7 +21,7 @@ struct Ask<'a> {
     method: &'a str,
     path: &'a str,
     headers: &'a [(&'a str, &'a str)],
-    body: &'a str,
+    body: &'a [u8],
 }
 
 fn get(path: &str) -> Ask<'_> {
@@ -27,7 +29,7 @@ fn get(path: &str) -> Ask<'_> {
         method: "GET",
         path,
         headers: &[],
-        body: "",
+        body: b"",
     }
 }
 
@@ -36,7 +38,7 @@ fn post<'a>(path: &'a str, body: &'a str) -> Ask<'a> {
         method: "POST",
         path,
         headers: &[],
-        body,
+        body: body.as_bytes(),
     }
 }
 
@@ -72,7 +74,17 @@ fn shown(response: &hyper::Response<bytes::Bytes>) -> String {
         write!(text, " content-type={kind}").expect("text grows");
     }
     assert!(response.headers().contains_key("aurora-request-id"));
-    format!("{text}\n{}", String::from_utf8_lossy(response.body()))
+    let json_bytes = response.headers().get("inference-header-content-length");
+    let json_bytes = json_bytes.map_or(response.body().len(), |value| {
+        value.to_str().expect("ASCII").parse().expect("a number")
+    });
+    let (json, tensors) = response.body().split_at(json_bytes);
+    let text = format!("{text}\n{}", String::from_utf8_lossy(json));
+    if tensors.is_empty() {
+        text
+    } else {
+        format!("{text}\n{}", hex::encode(tensors))
+    }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "expect! makes a value")]

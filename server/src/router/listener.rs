@@ -20,7 +20,7 @@ use crate::http::frame::{Answered, Answers, Frame, Request};
 use crate::http::place::Place;
 use crate::http::reply::{self, Failure};
 use crate::http::request_id::HEADER as REQUEST_ID;
-use crate::inference::{Form, Kind, LISTENER, Route, check_content_type, choice, refusals};
+use crate::inference::{Envelope, Form, Kind, LISTENER, Route, choice, refusals};
 use crate::keys::Access;
 use crate::metrics::RouteMeters;
 use crate::runtime::Choice;
@@ -147,7 +147,7 @@ impl Server {
         } = request;
         let Asked { name, version, form } = asked;
         self.of_model(name)?;
-        check_content_type(form, headers)?;
+        Envelope::read(form, headers)?;
         let choice = choice(version, headers)?;
         let (body, _held) = body.await?.into_parts();
         let _admitted = self.admit(place)?;

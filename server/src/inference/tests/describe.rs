@@ -15,15 +15,15 @@ fn the_server_describes_itself() {
         &runtime,
         get("/v2"),
         expect![[r#"
-        200
-        {"extensions":[],"name":"aurora","version":"0.1.0"}"#]],
+            200
+            {"extensions":["binary_tensor_data"],"name":"aurora","version":"0.1.0"}"#]],
     );
     check(
         &runtime,
         get("/v2/"),
         expect![[r#"
-        200
-        {"extensions":[],"name":"aurora","version":"0.1.0"}"#]],
+            200
+            {"extensions":["binary_tensor_data"],"name":"aurora","version":"0.1.0"}"#]],
     );
     check(
         &runtime,

@@ -201,22 +201,22 @@ fn types_that_widen_without_loss_are_widened_and_others_named() {
             "INT64",
             "[1, 1]",
             expect![[r#"
-            400 aurora-track=stable aurora-model-version=v20260101-000000
-            {"error":"input `input`: got INT64, expected FP64 or a type that widens to it without loss: FP32, INT8, INT16, INT32, UINT8, UINT16, UINT32"}"#]],
+                200 aurora-track=stable aurora-model-version=v20260101-000000
+                {"model_name":"wine","model_version":"v20260101-000000","outputs":[{"name":"prediction","shape":[1,1],"datatype":"FP64","data":[11.0]}]}"#]],
         ),
         (
             "BOOL",
             "[true, false]",
             expect![[r#"
-            400 aurora-track=stable aurora-model-version=v20260101-000000
-            {"error":"input `input`: got BOOL, expected FP64 or a type that widens to it without loss: FP32, INT8, INT16, INT32, UINT8, UINT16, UINT32"}"#]],
+                400 aurora-track=stable aurora-model-version=v20260101-000000
+                {"error":"input `input`: got BOOL, expected FP64 or a type that widens to it: FP32, FP16 (binary), INT8, INT16, INT32, UINT8, UINT16, UINT32, and of INT64 and UINT64 what is exact"}"#]],
         ),
         (
             "BYTES",
             "[\"a\", \"b\"]",
             expect![[r#"
-            400 aurora-track=stable aurora-model-version=v20260101-000000
-            {"error":"input `input`: got BYTES, expected FP64 or a type that widens to it without loss: FP32, INT8, INT16, INT32, UINT8, UINT16, UINT32"}"#]],
+                400 aurora-track=stable aurora-model-version=v20260101-000000
+                {"error":"input `input`: got BYTES, expected FP64 or a type that widens to it: FP32, FP16 (binary), INT8, INT16, INT32, UINT8, UINT16, UINT32, and of INT64 and UINT64 what is exact"}"#]],
         ),
         (
             "FP64",
@@ -314,8 +314,8 @@ fn inputs_that_do_not_fit_are_refused_with_what_was_expected() {
     check(
         &tensor("input", "[-1,2]", "[1,2]"),
         expect![[r#"
-        400
-        {"error":"failed to read the body as JSON: invalid value: integer `-1`, expected u64 at line 1 column 38"}"#]],
+            400 aurora-track=stable aurora-model-version=v20260101-000000
+            {"error":"input `input`: got shape [-1, 2], expected [-1,2] with at least one row: a request says how many (-1 stands for that where the model is described)"}"#]],
     );
     check(
         &tensor("input", "[2,2]", "[[1,2,3],[4]]"),
@@ -339,7 +339,7 @@ fn inputs_that_do_not_fit_are_refused_with_what_was_expected() {
         r#"{"name":"input","shape":[1,2],"datatype":"FP64","parameters":{"binary_data_size":16}}"#,
         expect![[r#"
             400 aurora-track=stable aurora-model-version=v20260101-000000
-            {"error":"input `input` asks for binary tensors: that extension is not offered, send and ask for JSON (tritonclient: binary_data=False)"}"#]],
+            {"error":"input `input`: binary_data_size needs the header inference-header-content-length, which says where the JSON ends"}"#]],
     );
 }
 
@@ -386,8 +386,8 @@ fn bodies_that_are_no_request_are_refused() {
         (
             r#"{"inputs":[{"name":"input","shape":[1,2],"datatype":"FP64","data":[NaN,1]}]}"#,
             expect![[r#"
-            400
-            {"error":"failed to read the body as JSON: expected value at line 1 column 68"}"#]],
+                400 aurora-track=stable aurora-model-version=v20260101-000000
+                {"error":"input `input`, row 0, column 0 (a): got NaN or Infinity, which JSON does not have (null is a missing value), expected a number"}"#]],
         ),
         (
             r#"{"inputs":[{"name":"input","shape":[1,2],"datatype":"FP64","data":[1,1]}],"outputs":[{"name":"x"}]}"#,
@@ -398,14 +398,16 @@ fn bodies_that_are_no_request_are_refused() {
         (
             r#"{"inputs":[{"name":"input","shape":[1,2],"datatype":"FP64","data":[1,1]}],"outputs":[{"name":"prediction","parameters":{"binary_data":true}}]}"#,
             expect![[r#"
-                400 aurora-track=stable aurora-model-version=v20260101-000000
-                {"error":"output `prediction` asks for binary tensors: that extension is not offered, send and ask for JSON (tritonclient: binary_data=False)"}"#]],
+                200 aurora-track=stable aurora-model-version=v20260101-000000 content-type=application/octet-stream
+                {"model_name":"wine","model_version":"v20260101-000000","outputs":[{"name":"prediction","shape":[1,1],"datatype":"FP64","parameters":{"binary_data_size":8}}]}
+                0000000000002640"#]],
         ),
         (
             r#"{"parameters":{"binary_data_output":true},"inputs":[{"name":"input","shape":[1,2],"datatype":"FP64","data":[1,1]}]}"#,
             expect![[r#"
-                400 aurora-track=stable aurora-model-version=v20260101-000000
-                {"error":"the request asks for binary tensors: that extension is not offered, send and ask for JSON (tritonclient: binary_data=False)"}"#]],
+                200 aurora-track=stable aurora-model-version=v20260101-000000 content-type=application/octet-stream
+                {"model_name":"wine","model_version":"v20260101-000000","outputs":[{"name":"prediction","shape":[1,1],"datatype":"FP64","parameters":{"binary_data_size":8}}]}
+                0000000000002640"#]],
         ),
     ] {
         check(&runtime, post("/v2/models/wine/infer", body), expected);
@@ -422,15 +424,15 @@ fn bodies_that_are_no_request_are_refused() {
             "content-encoding",
             "gzip",
             expect![[r#"
-            415
-            {"error":"compressed bodies are not taken: send it without content-encoding"}"#]],
+                400
+                {"error":"the body is not what its content-encoding says: invalid gzip header"}"#]],
         ),
         (
             "inference-header-content-length",
             "80",
             expect![[r#"
                 400
-                {"error":"the request asks for binary tensors: that extension is not offered, send and ask for JSON (tritonclient: binary_data=False)"}"#]],
+                {"error":"inference-header-content-length: got 80, but the body has 76 bytes in all (decompressed)"}"#]],
         ),
         (
             "content-type",
