@@ -1,4 +1,5 @@
-//! The inference listener: Open Inference Protocol v2, `/predict`, health and metrics.
+//! The inference listener: Open Inference Protocol v2, `/predict`, the shapes of KServe's first protocol and of MLflow's
+//! scoring, health and metrics.
 //!
 //! ```text
 //! route ── key ── envelope ── admission ── body ── parse ── slot ── signature ── evaluate ── answer
@@ -9,17 +10,20 @@
 
 mod answer;
 mod coding;
+mod configuration;
 mod datatype;
 mod describe;
 mod envelope;
 mod evaluate;
 mod infer;
 mod literal;
+mod openapi;
 mod predict;
 mod prepare;
 mod protocol;
 pub(crate) mod refusals;
 mod route;
+mod rows;
 mod tensor;
 
 use std::pin::pin;
@@ -41,7 +45,7 @@ use crate::http::{self, Limits, Listener, Shutdown, Sockets};
 use crate::keys::Access;
 use crate::metrics::{Codes, RouteMeters};
 use crate::runtime::{Model, Runtime};
-pub(crate) use describe::{live, server};
+pub(crate) use describe::{alive, live, server, version};
 pub(crate) use envelope::{Envelope, Form};
 pub(crate) use prepare::choice;
 pub(crate) use route::{Kind, Route};
@@ -205,9 +209,11 @@ impl Server {
         }
         let Request { place, headers, .. } = request;
         match route {
-            Route::Server => Ok(describe::server()),
-            Route::Live => Ok(describe::live()),
-            Route::Ready => Ok(describe::ready(&self.runtime)),
+            Route::Root => Ok(alive()),
+            Route::Server => Ok(server()),
+            Route::Version => Ok(version()),
+            Route::Live => Ok(live()),
+            Route::Ready | Route::Ping => Ok(describe::ready(&self.runtime)),
             Route::Health => {
                 let means = self.health;
                 let health = move |runtime: &Runtime| describe::health(runtime, means);
@@ -218,27 +224,57 @@ impl Server {
                 let response = reply::metrics(self.runtime.metrics()).await?;
                 reply::counted(response, &self.answers, place).await
             }
-            Route::Models => self.listing(&self.listings, place, describe::models).await,
+            Route::Models | Route::FirstModels => self.listing(&self.listings, place, describe::models).await,
             Route::Index => self.listing(&self.listings, place, describe::index).await,
+            // What names no model is of all of them, unless there is one of that name.
+            Route::Model {
+                name: "stats",
+                version: None,
+            } if self.runtime.model("stats").is_none() => {
+                self.listing(&self.listings, place, configuration::all_statistics)
+                    .await
+            }
             Route::Model { name, version } => describe::model(&*self.model(name)?, version, headers),
             Route::ModelReady { name, version } => {
-                describe::model_ready(&*self.model(name)?, version, headers)
+                describe::model_ready(&self.runtime, name, version, headers)
+            }
+            Route::FirstModel { name } => describe::model_ready(&self.runtime, name, None, headers),
+            Route::Config { name, version } => {
+                let loaded = describe::describing(&*self.model(name)?, version, headers)?;
+                Ok(configuration::configuration(&loaded, self.limits.rows))
+            }
+            Route::Stats { name, version } => {
+                let model = self.model(name)?;
+                let snapshot = model.snapshot();
+                let only = choice(version, headers)?;
+                let only = (!only.is_split()).then(|| snapshot.explicit(&only)).transpose()?;
+                Ok(configuration::statistics(&snapshot, only.map(|loaded| &**loaded)))
+            }
+            Route::OpenApi { name } => {
+                let loaded = describe::describing(&*self.model(name)?, None, headers)?;
+                let has_keys = self.frame.asks_for_keys();
+                let describe = move |_: &Runtime| openapi::describe(&loaded, has_keys);
+                self.listing(&self.listings, place, describe).await
             }
             Route::ChangeModel => Err(refusals::by_commit()),
             Route::Infer { name, version } => {
                 let asked = Asked {
-                    place,
                     version,
-                    form: Form::Protocol,
-                    headers,
+                    ..Asked::in_form(Form::Protocol, place, headers)
                 };
-                self.infer(name, asked, body).await
+                self.infer(Some(name), asked, body).await
             }
-            Route::Predict { name: Some(name) } => self.infer(name, Asked::plain(place, headers), body).await,
-            Route::Predict { name: None } => {
-                let name =
-                    describe::only_model(&self.runtime).map_err(|failure| self.unrouted(None, failure))?;
-                self.infer(&name, Asked::plain(place, headers), body).await
+            Route::Predict { name } => {
+                self.infer(name, Asked::in_form(Form::Plain, place, headers), body)
+                    .await
+            }
+            Route::FirstPredict { name } => {
+                self.infer(Some(name), Asked::in_form(Form::Instances, place, headers), body)
+                    .await
+            }
+            Route::Invocations => {
+                self.infer(None, Asked::in_form(Form::Invocation, place, headers), body)
+                    .await
             }
             Route::Unknown => Err(refusals::no_such_path()),
         }
@@ -247,7 +283,7 @@ impl Server {
     fn model(&self, name: &str) -> Result<Arc<Model>, Failure> {
         self.runtime
             .model(name)
-            .ok_or_else(|| describe::unknown_model(&self.runtime))
+            .ok_or_else(|| describe::unknown_model(&self.runtime, name))
     }
 
     /// Makes an answer that names every model on a thread that may block: with thousands of them it takes a while. The
@@ -275,14 +311,19 @@ impl Server {
             .map(|turn| turn.expect("invariant: the semaphore is never closed"))
     }
 
-    /// Answers a request for predictions; what fails before it has a slot is counted as unrouted.
+    /// Answers a request for predictions, of the one model that is served where it names none; what fails before it has a
+    /// slot is counted as unrouted.
     async fn infer(
         &self,
-        name: &str,
+        name: Option<&str>,
         asked: Asked<'_>,
         body: impl Future<Output = Result<Body, Failure>>,
     ) -> Result<Response, Failure> {
-        let model = self.model(name).map_err(|failure| self.unrouted(None, failure))?;
+        let model = match name {
+            Some(name) => self.model(name),
+            None => describe::only_model(&self.runtime).and_then(|name| self.model(&name)),
+        };
+        let model = model.map_err(|failure| self.unrouted(None, failure))?;
         self.infer_of(&model, asked, body)
             .await
             .map_err(|failure| self.unrouted(Some(&model), failure))
@@ -331,11 +372,12 @@ struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
-    fn plain(place: &'a Arc<Place>, headers: &'a HeaderMap) -> Self {
+    /// Asks for no version.
+    fn in_form(form: Form, place: &'a Arc<Place>, headers: &'a HeaderMap) -> Self {
         Self {
             place,
             version: None,
-            form: Form::Plain,
+            form,
             headers,
         }
     }

@@ -9,6 +9,7 @@ mod ready;
 mod slots;
 pub(crate) mod split;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -78,6 +79,8 @@ struct Inner {
     /// Told when there is something to sweep.
     retired: Notify,
     latch: Mutex<Latch>,
+    /// The pins of each model that are not served yet and have no finding; models without one are not in it.
+    awaited: Mutex<BTreeMap<String, Vec<Awaited>>>,
     metrics: Metrics,
 }
 
@@ -96,6 +99,7 @@ impl Runtime {
             retired: Notify::new(),
             writer: Mutex::default(),
             latch: Mutex::default(),
+            awaited: Mutex::default(),
             metrics,
         }))
     }
@@ -142,7 +146,15 @@ impl Runtime {
             also(snapshot);
         });
         drop(writer);
-        self.latch().loaded(&name, track, &slot.labels.version);
+        let version = &slot.labels.version;
+        self.latch().loaded(&name, track, version);
+        let mut awaited = self.all_awaited();
+        if let Some(pins) = awaited.get_mut(name.as_str()) {
+            pins.retain(|pin| pin.track != track || pin.version != *version);
+            if pins.is_empty() {
+                awaited.remove(name.as_str());
+            }
+        }
     }
 
     /// Empties a slot. An emptied canary leaves the weight at 0.
@@ -174,6 +186,7 @@ impl Runtime {
 
     /// Forgets a model: its slots are emptied and its paths answer 404.
     pub fn remove(&self, model: &ModelName) {
+        self.all_awaited().remove(model.as_str());
         let mut writer = self.writer();
         if let Some(known) = self.model(model.as_str()) {
             let models = self.0.models.load().remove(model.as_str());
@@ -211,18 +224,27 @@ impl Runtime {
 
     /// Says what one model's pins still wait for; replaces what was said of it before. Empty: nothing.
     ///
-    /// A pin with a finding is left out, and one that is loaded meanwhile is no longer awaited. Once the server was
-    /// ready nothing of this counts any more.
+    /// A pin with a finding is left out, and one that is loaded meanwhile is no longer awaited. A model that is awaited is
+    /// not ready, rather than unknown. Once the server was ready nothing of this counts any more for its readiness.
     pub fn expect(&self, model: &ModelName, awaited: Vec<Awaited>) {
-        // A load that comes between stores its snapshot before it asks for the latch: one of the two sees the other.
+        // A load that comes between stores its snapshot before it asks for these: one of the two sees the other.
         let mut latch = self.latch();
+        let mut all = self.all_awaited();
         let snapshot = self.model(model.as_str()).map(|known| known.snapshot());
-        latch.expect(model, awaited, |pin| {
+        let is_loaded = |pin: &Awaited| {
             snapshot
                 .as_ref()
                 .and_then(|snapshot| snapshot.slot(pin.track))
                 .is_some_and(|loaded| *loaded.version() == pin.version)
-        });
+        };
+        let left: Vec<_> = awaited.iter().filter(|pin| !is_loaded(pin)).cloned().collect();
+        if left.is_empty() {
+            all.remove(model.as_str());
+        } else {
+            all.insert(model.to_string(), left);
+        }
+        drop(all);
+        latch.expect(model, awaited, is_loaded);
     }
 
     /// A pass has said all that it expects; the minute of training pins counts from the first.
@@ -236,6 +258,16 @@ impl Runtime {
     /// Returns whether the server can answer for what it was told to serve.
     pub fn ready(&self, now: Instant) -> bool {
         self.latch().ready(now, self.answering() > 0)
+    }
+
+    /// Returns the first pin of a model that it waits for, if there is one.
+    pub(crate) fn awaited(&self, model: &str) -> Option<Awaited> {
+        self.all_awaited().get(model)?.first().cloned()
+    }
+
+    /// Returns the pins of every model, by name, that are not served yet and have no finding.
+    pub(crate) fn all_awaited(&self) -> MutexGuard<'_, BTreeMap<String, Vec<Awaited>>> {
+        self.0.awaited.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns how many models have something loaded.

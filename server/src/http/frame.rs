@@ -39,6 +39,11 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
+    /// Says whether those that are no probes need a key.
+    pub(crate) fn asks_for_keys(&self) -> bool {
+        self.gate.asks_for_keys()
+    }
+
     /// Makes the frame of the listener that `meters` are of.
     pub(crate) fn new(limits: &Limits, access: &Access, meters: ListenerMeters) -> Self {
         Self {

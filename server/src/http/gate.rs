@@ -83,6 +83,11 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
+    /// Says whether those that are no probes need a key.
+    pub(crate) fn asks_for_keys(&self) -> bool {
+        self.access.keys.configured()
+    }
+
     pub(crate) fn new(limits: &Limits, access: &Access, meters: ListenerMeters) -> Self {
         let requests = |per_second: NonZero<u32>| {
             let interval = Duration::from_secs(1) / per_second.get();

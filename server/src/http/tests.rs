@@ -156,7 +156,7 @@ async fn what_is_no_http_is_told_so() {
             "POST /v2 HTTP/1.1\r\nhost: localhost\r\ncontent-length: -1\r\n\r\n",
             400,
         ),
-        ("CONNECT localhost:1 HTTP/1.1\r\nhost: localhost\r\n\r\n", 404),
+        ("CONNECT localhost:1 HTTP/1.1\r\nhost: localhost\r\n\r\n", 405),
         ("CONNECT a:1 HTTP/1.1\r\nhost: localhost\r\n\r\n", 403),
         ("OPTIONS * HTTP/1.1\r\nhost: localhost\r\n\r\n", 404),
         (&many, 431),

@@ -2,7 +2,7 @@
 
 use registry::artifact::{LABEL, PREDICTION, PROBABILITIES, Predictions};
 use registry::metadata::Labels;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::coding::Coding;
 use super::prepare::{Output, Reply, Work};
@@ -57,13 +57,17 @@ impl Size {
             _ => NUMBER_BYTES,
         };
         match reply {
-            Reply::Plain if slot.model.labels().is_some() => Self {
-                frame: FRAME_BYTES,
-                a_row: slot.label_bytes_max + 1,
+            Reply::Plain { probabilities: true } => Self {
+                // The classes' names come once, those of a row in brackets of their own.
+                frame: FRAME_BYTES + slot.classes().saturating_mul(slot.label_bytes_max + 1),
+                a_row: slot.label_bytes_max + slot.classes().saturating_mul(NUMBER_BYTES) + 4,
             },
-            Reply::Plain => Self {
+            Reply::Plain { probabilities: false } => Self {
                 frame: FRAME_BYTES,
-                a_row: NUMBER_BYTES,
+                a_row: match slot.model.labels() {
+                    Some(_) => slot.label_bytes_max + 1,
+                    None => NUMBER_BYTES,
+                },
             },
             Reply::Protocol { id, outputs } => Self {
                 // An id may need six bytes for one that is not shown.
@@ -128,19 +132,65 @@ pub(super) fn evaluate(loaded: &Loaded, work: Work, takes: Option<Coding>) -> Re
     drop(rows);
     let answer = match reply {
         Reply::Protocol { id, outputs } => infer(loaded, &predictions, count, id.as_deref(), &outputs)?,
-        Reply::Plain => {
-            #[derive(Serialize)]
-            struct Body<'a> {
-                predictions: OutputData<'a>,
-            }
-            let predictions = match &predictions {
-                Kept::Numbers(numbers) => OutputData::Doubles(numbers),
-                Kept::Classes { index, .. } => labels(loaded, index)?,
-            };
-            write(&Body { predictions }, count * NUMBER_BYTES, &[])
-        }
+        Reply::Plain { probabilities } => plain(loaded, &predictions, probabilities)?,
     };
     Ok(answer.coded(takes))
+}
+
+/// Writes the plain answer: predictions, and with the probabilities the classes in their order.
+fn plain(loaded: &Loaded, predictions: &Kept, is_with_probabilities: bool) -> Result<Answer, Failed> {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        predictions: OutputData<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        classes: Option<&'a Labels>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        probabilities: Option<Table<'a>>,
+    }
+    let (body, numbers) = match predictions {
+        Kept::Numbers(numbers) => {
+            let body = Body {
+                predictions: OutputData::Doubles(numbers),
+                classes: None,
+                probabilities: None,
+            };
+            (body, numbers.len())
+        }
+        Kept::Classes {
+            index,
+            probabilities,
+            k,
+        } => {
+            let table = Table {
+                numbers: probabilities,
+                width: *k,
+            };
+            let body = Body {
+                predictions: labels(loaded, index)?,
+                classes: loaded.slot.model.labels().filter(|_| is_with_probabilities),
+                probabilities: is_with_probabilities.then_some(table),
+            };
+            let shown = if is_with_probabilities {
+                probabilities.len()
+            } else {
+                0
+            };
+            (body, index.len() + shown)
+        }
+    };
+    Ok(write(&body, numbers * NUMBER_BYTES, &[]))
+}
+
+/// Numbers of which so many are a row.
+struct Table<'a> {
+    numbers: &'a [f64],
+    width: usize,
+}
+
+impl Serialize for Table<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.numbers.chunks(self.width.max(1)))
+    }
 }
 
 /// Writes the protocol's answer: JSON, and then the elements of the outputs that are wanted in binary.
@@ -185,10 +235,16 @@ struct Keep {
 
 impl Keep {
     fn of(reply: &Reply) -> Self {
-        let find = |name| match reply {
-            Reply::Protocol { outputs, .. } => outputs.iter().find(|output| output.name == name),
-            Reply::Plain => None,
+        let outputs = match reply {
+            Reply::Plain { probabilities } => {
+                return Self {
+                    probabilities: *probabilities,
+                    not_finite: false,
+                };
+            }
+            Reply::Protocol { outputs, .. } => outputs,
         };
+        let find = |name| outputs.iter().find(|output| output.name == name);
         let probabilities = find(PROBABILITIES);
         let numbers = probabilities.or_else(|| find(PREDICTION));
         Self {

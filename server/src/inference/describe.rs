@@ -1,9 +1,10 @@
 //! What the listener says of itself and of its models.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use hyper::StatusCode;
-use hyper::header::HeaderMap;
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use registry::metadata::Tensor;
 use serde::Serialize;
 use serde_json::json;
@@ -13,12 +14,12 @@ use super::Health;
 use super::evaluate::named;
 use super::prepare::choice;
 use crate::http::reply::{self, Failure};
-use crate::runtime::{Model, Models, NoSlot, Runtime};
+use crate::runtime::{Awaited, Loaded, Model, Models, NoSlot, Runtime};
 
 /// What our artifacts are, in the protocol's form `<project>_<format>`.
-const PLATFORM: &str = "aurora_onnx";
+pub(super) const PLATFORM: &str = "aurora_onnx";
 /// What is there beyond the protocol, by the names that its clients know: nothing else.
-const EXTENSIONS: [&str; 1] = ["binary_tensor_data"];
+const EXTENSIONS: [&str; 2] = ["binary_tensor_data", "model_configuration"];
 /// How many names an error lists.
 const NAMES_SHOWN_MAX: usize = 20;
 
@@ -27,6 +28,19 @@ pub(crate) fn server() -> Response {
         "name": "aurora", "version": env!("CARGO_PKG_VERSION"), "extensions": EXTENSIONS,
     });
     reply::json(StatusCode::OK, &body)
+}
+
+/// Says that somebody is there, in the word of KServe's first protocol.
+pub(crate) fn alive() -> Response {
+    reply::json(StatusCode::OK, &json!({ "status": "alive" }))
+}
+
+/// Says which Aurora this is, as text: so does MLflow of itself.
+pub(crate) fn version() -> Response {
+    let mut response = Response::new(env!("CARGO_PKG_VERSION").into());
+    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
 }
 
 pub(crate) fn live() -> Response {
@@ -56,7 +70,7 @@ pub(super) fn models(runtime: &Runtime) -> Response {
     reply::json(StatusCode::OK, &json!({ "models": models }))
 }
 
-/// The repository index: each loaded version, and models that have none yet.
+/// The repository index: each version that is loaded or comes to be, and models that have none.
 pub(super) fn index(runtime: &Runtime) -> Response {
     #[derive(Serialize)]
     struct Entry<'a> {
@@ -68,9 +82,10 @@ pub(super) fn index(runtime: &Runtime) -> Response {
     }
     let models = runtime.models();
     let mut entries = Vec::with_capacity(models.size());
+    let awaited = runtime.all_awaited().clone();
     for (name, model) in models.iter() {
         let snapshot = model.snapshot();
-        if !snapshot.any() {
+        if !snapshot.any() && !awaited.contains_key(name) {
             entries.push(Entry {
                 name,
                 version: None,
@@ -85,6 +100,13 @@ pub(super) fn index(runtime: &Runtime) -> Response {
             reason: "",
         }));
     }
+    entries.extend(awaited.values().flatten().map(|pin| Entry {
+        name: pin.model.as_str(),
+        version: Some(pin.version.to_string()),
+        state: "LOADING",
+        reason: waits_for(pin),
+    }));
+    entries.sort_by_key(|entry| entry.name);
     reply::json(StatusCode::OK, &entries)
 }
 
@@ -97,15 +119,8 @@ pub(super) fn model(model: &Model, version: Option<&str>, headers: &HeaderMap) -
         inputs: &'a [Tensor],
         outputs: &'a [Tensor],
     }
-    let choice = choice(version, headers)?;
+    let loaded = describing(model, version, headers)?;
     let snapshot = model.snapshot();
-    let loaded = match snapshot.explicit(&choice) {
-        // Nothing was asked for: whatever is loaded describes the model.
-        Err(NoSlot::Track(_)) if choice.track.is_none() => {
-            snapshot.canary.as_ref().ok_or(NoSlot::NotReady)?
-        }
-        found => found?,
-    };
     let signature = &loaded.slot.signature;
     let body = Metadata {
         name: model.name.as_str(),
@@ -117,16 +132,43 @@ pub(super) fn model(model: &Model, version: Option<&str>, headers: &HeaderMap) -
         inputs: &signature.inputs,
         outputs: &signature.outputs,
     };
-    Ok(named(reply::json(StatusCode::OK, &body), loaded))
+    Ok(named(reply::json(StatusCode::OK, &body), &loaded))
+}
+
+/// Returns what describes a model: what was asked for, else stable, else whatever is loaded.
+pub(super) fn describing(
+    model: &Model,
+    version: Option<&str>,
+    headers: &HeaderMap,
+) -> Result<Arc<Loaded>, Failure> {
+    let choice = choice(version, headers)?;
+    let snapshot = model.snapshot();
+    let loaded = match snapshot.explicit(&choice) {
+        Err(NoSlot::Track(_)) if choice.track.is_none() => {
+            snapshot.canary.as_ref().ok_or(NoSlot::NotReady)?
+        }
+        found => found?,
+    };
+    Ok(loaded.clone())
 }
 
 /// A model is ready when a request that names no track is answered.
 pub(super) fn model_ready(
-    model: &Model,
+    runtime: &Runtime,
+    name: &str,
     version: Option<&str>,
     headers: &HeaderMap,
 ) -> Result<Response, Failure> {
     let choice = choice(version, headers)?;
+    let Some(model) = runtime.model(name) else {
+        return match runtime.awaited(name) {
+            Some(_) => Ok(reply::json(
+                status(false),
+                &json!({ "name": name, "ready": false }),
+            )),
+            None => Err(unknown_model(runtime, name)),
+        };
+    };
     let snapshot = model.snapshot();
     let loaded = match snapshot.explicit(&choice) {
         Err(NoSlot::Track(_)) if choice.track.is_none() => None,
@@ -153,13 +195,30 @@ pub(super) fn only_model(runtime: &Runtime) -> Result<String, Failure> {
     }
 }
 
-pub(super) fn unknown_model(runtime: &Runtime) -> Failure {
+/// Says that a model is not there: not yet, or not at all.
+pub(super) fn unknown_model(runtime: &Runtime, name: &str) -> Failure {
+    if let Some(pin) = runtime.awaited(name) {
+        return Failure::unavailable(format!(
+            "no version is loaded yet: {} {}",
+            pin.version,
+            waits_for(&pin)
+        ));
+    }
     let models = runtime.models();
     Failure::not_found(if runtime.answering() == 0 {
         "no such model: none is loaded".to_owned()
     } else {
         format!("no such model; served: {}", listed(runtime, &models))
     })
+}
+
+/// Says what a version that is not served yet waits for.
+fn waits_for(pin: &Awaited) -> &'static str {
+    if pin.training {
+        "is still being trained or imported"
+    } else {
+        "is being loaded"
+    }
 }
 
 /// Lists the first names of what is served, and counts the others: an error must not cost more with more models.

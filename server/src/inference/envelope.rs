@@ -16,6 +16,10 @@ pub(crate) enum Form {
     Protocol,
     /// `/predict`'s.
     Plain,
+    /// That of KServe's first protocol.
+    Instances,
+    /// MLflow's.
+    Invocation,
 }
 
 /// How a body is divided.

@@ -1,19 +1,19 @@
-//! `/predict`: `{"inputs": [[…]]}` or `{"rows": [{raw column: value}]}`, derived as in training.
+//! Plain requests: `/predict`'s `{"inputs": [[…]]}` or `{"rows": [{raw column: value}]}`, and the shapes that clients of
+//! KServe's first protocol and of MLflow send. Raw columns are derived as in training.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
 
 use planner::training::Derivation;
 use registry::metadata::Signature;
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::IgnoredAny;
 
 use super::infer::numbers;
-use super::literal;
 use super::prepare::{Reply, Work, shown};
+use super::rows::{Cell, Columns, Instances, Rows, Split, rows_of, transposed, uneven};
 use super::tensor::Data;
 use crate::http::reply::Failure;
+use crate::runtime::Slot;
 
 /// The longest name that is compared.
 const COMPARED_BYTES_MAX: usize = 80;
@@ -22,170 +22,356 @@ const COMPARED_MAX: usize = 200;
 /// How alike an unknown column and a known one must be to be worth a hint.
 const ALIKE: f64 = 0.6;
 
-/// The body of a plain request: one of the two.
+/// The body of `/predict`: one of inputs and rows.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PlainRequest<'a> {
     inputs: Option<Data>,
     #[serde(borrow)]
     rows: Option<Rows<'a>>,
+    #[serde(default)]
+    probabilities: bool,
+    #[serde(default)]
+    extra_columns: bool,
 }
 
-/// Rows of raw columns, one after the other in one list: a body of many small rows takes a few times its size.
-#[derive(Debug, Default)]
-struct Rows<'a> {
-    cells: Vec<(Cow<'a, str>, Cell)>,
-    /// Where each row's cells end.
-    ends: Vec<usize>,
+/// The body of KServe's first protocol. What else a client says is skipped.
+#[derive(Debug, Deserialize)]
+pub(super) struct InstancesRequest<'a> {
+    #[serde(borrow)]
+    instances: Instances<'a>,
 }
 
-/// The value of a raw column.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Cell {
-    Number(f64),
-    Null,
-    /// What it is instead of a number.
-    Other(&'static str),
+/// The body of MLflow's scoring protocol: one of four shapes.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Invocation<'a> {
+    #[serde(borrow)]
+    dataframe_split: Option<Split<'a>>,
+    #[serde(borrow)]
+    dataframe_records: Option<Rows<'a>>,
+    #[serde(borrow)]
+    instances: Option<Instances<'a>>,
+    #[serde(borrow)]
+    inputs: Option<Columns<'a>>,
+    params: Option<Params>,
+    /// A name that clients of TensorFlow Serving give.
+    #[serde(rename = "signature_name")]
+    _signature_name: Option<IgnoredAny>,
 }
 
-/// Checks a plain request against a signature; `within` refuses more rows than it may have.
+/// The parameters of an invocation; as MLflow does, others are skipped.
+#[derive(Debug, Default, Deserialize)]
+struct Params {
+    #[serde(default)]
+    probabilities: bool,
+}
+
+/// What a plain request gives, whatever its shape.
+#[derive(Debug)]
+pub(super) struct Plain<'a> {
+    /// What its shape calls the rows.
+    name: &'static str,
+    given: Given<'a>,
+    /// Whether it wants the probabilities of classes too.
+    probabilities: bool,
+    /// Whether columns are passed over that the model does not know.
+    extra_columns: bool,
+}
+
+#[derive(Debug)]
+enum Given<'a> {
+    Inputs(Data),
+    Rows(Rows<'a>),
+    Split(Split<'a>),
+    Columns(Columns<'a>),
+    Instances(Instances<'a>),
+}
+
+impl<'a> TryFrom<PlainRequest<'a>> for Plain<'a> {
+    type Error = Failure;
+
+    fn try_from(request: PlainRequest<'a>) -> Result<Self, Failure> {
+        let (name, given) = match (request.inputs, request.rows) {
+            (Some(inputs), None) => ("inputs", Given::Inputs(inputs)),
+            (None, Some(rows)) => ("rows", Given::Rows(rows)),
+            (Some(_), Some(_)) => {
+                return Err(Failure::bad_request(
+                    "expected inputs or rows, got both".to_owned(),
+                ));
+            }
+            (None, None) => {
+                return Err(Failure::bad_request(
+                    "expected {\"inputs\": [[number, …], …]} or {\"rows\": [{column: number, …}, …]}"
+                        .to_owned(),
+                ));
+            }
+        };
+        Ok(Self {
+            name,
+            given,
+            probabilities: request.probabilities,
+            extra_columns: request.extra_columns,
+        })
+    }
+}
+
+impl<'a> From<InstancesRequest<'a>> for Plain<'a> {
+    fn from(request: InstancesRequest<'a>) -> Self {
+        Self {
+            name: "instances",
+            given: Given::Instances(request.instances),
+            probabilities: false,
+            extra_columns: false,
+        }
+    }
+}
+
+impl<'a> TryFrom<Invocation<'a>> for Plain<'a> {
+    type Error = Failure;
+
+    fn try_from(request: Invocation<'a>) -> Result<Self, Failure> {
+        let given = [
+            request
+                .dataframe_split
+                .map(|split| ("dataframe_split", Given::Split(split))),
+            request
+                .dataframe_records
+                .map(|rows| ("dataframe_records", Given::Rows(rows))),
+            request
+                .instances
+                .map(|instances| ("instances", Given::Instances(instances))),
+            request.inputs.map(|columns| ("inputs", Given::Columns(columns))),
+        ];
+        let mut given = given.into_iter().flatten();
+        let (Some((name, given)), None) = (given.next(), given.next()) else {
+            return Err(Failure::bad_request(
+                "expected one of dataframe_split, dataframe_records, instances and inputs".to_owned(),
+            ));
+        };
+        Ok(Self {
+            name,
+            given,
+            probabilities: request.params.unwrap_or_default().probabilities,
+            // As MLflow, whose models have a signature too.
+            extra_columns: true,
+        })
+    }
+}
+
+/// Checks a plain request against what a slot takes; `within` refuses more rows than it may have.
 pub(super) fn check(
-    request: PlainRequest<'_>,
-    signature: &Signature,
-    width: usize,
-    within: impl FnOnce(usize) -> Result<(), Failure>,
+    plain: Plain<'_>,
+    slot: &Slot,
+    within: impl FnOnce(usize, &Reply) -> Result<(), Failure>,
 ) -> Result<Work, Failure> {
-    let (rows, count) = match (request.inputs, request.rows) {
-        (Some(inputs), None) => {
-            let count = match inputs.dims[..] {
-                [count, columns] if columns == width && count > 0 => count,
-                _ if inputs.flaw.is_some() => 0,
-                _ => {
-                    return Err(Failure::bad_request(format!(
-                        "inputs: got lists of shape {:?}, expected [-1,{width}]: rows of {width} numbers ({})",
-                        inputs.dims,
-                        names(signature.features.iter().map(|feature| feature.name.as_str())),
-                    )));
-                }
-            };
-            (numbers(inputs, width, signature)?, count)
+    let Plain {
+        name,
+        given,
+        probabilities,
+        extra_columns,
+    } = plain;
+    if probabilities && slot.model.labels().is_none() {
+        return Err(Failure::bad_request(
+            "probabilities: this model predicts numbers, and has none".to_owned(),
+        ));
+    }
+    let reply = Reply::Plain { probabilities };
+    let deriving = Deriving {
+        name,
+        signature: &slot.signature,
+        width: slot.model.width(),
+        extra_columns,
+    };
+    // First: what is derived may be much larger than what came.
+    let within = |count| within(count, &reply);
+    let (rows, count) = match given {
+        Given::Inputs(data) | Given::Columns(Columns::Numbers(data)) => deriving.inputs(data)?,
+        Given::Rows(rows) => deriving.rows(&rows, within)?,
+        Given::Instances(instances) => match (instances.numbers.values.is_empty(), instances.rows.len()) {
+            (_, 0) => deriving.inputs(instances.numbers)?,
+            (true, _) => deriving.rows(&instances.rows, within)?,
+            (false, _) => {
+                return Err(Failure::bad_request(format!(
+                    "{name}: expected lists of numbers or {{column: number, …}}, got both"
+                )));
+            }
+        },
+        Given::Split(split) => {
+            if let Some((row, got)) = split.uneven() {
+                let columns = split.columns();
+                return Err(Failure::bad_request(format!(
+                    "{name}: data[{row}] has {got} values, expected {columns}, one for each of columns"
+                )));
+            }
+            deriving.derive(split.iter(), split.len(), within)?
         }
-        (None, Some(rows)) if !rows.ends.is_empty() => {
-            // First: what is derived may be much larger than what came.
-            within(rows.ends.len())?;
-            (derive(&rows, signature, width)?, rows.ends.len())
-        }
-        (None, Some(_none)) => {
-            return Err(Failure::bad_request("rows: expected at least one row".to_owned()));
-        }
-        (Some(_), Some(_)) => {
-            return Err(Failure::bad_request(
-                "expected inputs or rows, got both".to_owned(),
-            ));
-        }
-        (None, None) => {
-            return Err(Failure::bad_request(
-                "expected {\"inputs\": [[number, …], …]} or {\"rows\": [{column: number, …}, …]}".to_owned(),
-            ));
+        Given::Columns(Columns::Named(columns)) => {
+            let count = rows_of(&columns);
+            if let Some((column, got)) = uneven(&columns) {
+                return Err(Failure::bad_request(format!(
+                    "{name}: column `{}` has {got} values, expected {count} as the first has",
+                    shown(column)
+                )));
+            }
+            deriving.derive(transposed(&columns), count, within)?
         }
     };
     Ok(Work {
         rows,
         count,
-        reply: Reply::Plain,
+        reply,
         answer_bytes_max: 0,
     })
 }
 
-/// Computes each row's features from its raw columns.
-fn derive(rows: &Rows<'_>, signature: &Signature, width: usize) -> Result<Vec<f64>, Failure> {
-    // Column name → its place in `raw`.
-    let mut columns: BTreeMap<&str, usize> = BTreeMap::new();
-    for feature in &signature.features {
-        let used: &[String] = match &feature.derivation {
-            Derivation::Column(column) => std::slice::from_ref(column),
-            Derivation::Ratio(both) => both,
+/// What rows become features by, and what is said of those that do not.
+#[derive(Debug, Clone, Copy)]
+struct Deriving<'a> {
+    name: &'static str,
+    signature: &'a Signature,
+    width: usize,
+    extra_columns: bool,
+}
+
+impl Deriving<'_> {
+    /// Returns features that are given as they are, and how many rows they are.
+    fn inputs(&self, inputs: Data) -> Result<(Vec<f64>, usize), Failure> {
+        let (width, signature) = (self.width, self.signature);
+        let count = match inputs.dims[..] {
+            [count, columns] if columns == width && count > 0 => count,
+            _ if inputs.flaw.is_some() => 0,
+            _ => {
+                return Err(Failure::bad_request(format!(
+                    "{}: got lists of shape {:?}, expected [-1,{width}]: rows of {width} numbers ({})",
+                    self.name,
+                    inputs.dims,
+                    names(signature.features.iter().map(|feature| feature.name.as_str())),
+                )));
+            }
         };
-        for column in used {
-            let next = columns.len();
-            columns.entry(column).or_insert(next);
-        }
+        Ok((numbers(inputs, width, signature)?, count))
     }
-    let mut raw: Vec<Option<f64>> = vec![None; columns.len()];
-    let mut derived = Vec::with_capacity(rows.ends.len() * width);
-    let mut start = 0;
-    for (number, end) in rows.ends.iter().copied().enumerate() {
-        raw.fill(None);
-        for (column, cell) in &rows.cells[std::mem::replace(&mut start, end)..end] {
-            let place = *columns
-                .get(&**column)
-                .ok_or_else(|| unknown(number, column, &columns))?;
-            let value = match cell {
-                Cell::Number(value) => *value,
-                Cell::Null if signature.missing_values => f64::NAN,
-                Cell::Null => {
-                    return Err(refuse(
-                        number,
-                        column,
-                        "got null, and this model takes no missing value",
-                    ));
-                }
-                Cell::Other(got) => {
-                    return Err(refuse(number, column, &format!("got {got}, expected a number")));
-                }
+
+    fn rows(
+        &self,
+        rows: &Rows<'_>,
+        within: impl FnOnce(usize) -> Result<(), Failure>,
+    ) -> Result<(Vec<f64>, usize), Failure> {
+        self.derive(rows.iter(), rows.len(), within)
+    }
+
+    /// Computes each row's features from its raw columns.
+    fn derive<'r, R: Iterator<Item = (&'r str, &'r Cell)>>(
+        &self,
+        rows: impl Iterator<Item = R>,
+        count: usize,
+        within: impl FnOnce(usize) -> Result<(), Failure>,
+    ) -> Result<(Vec<f64>, usize), Failure> {
+        if count == 0 {
+            return Err(Failure::bad_request(format!(
+                "{}: expected at least one row",
+                self.name
+            )));
+        }
+        within(count)?;
+        let signature = self.signature;
+        // Column name → its place in `raw`.
+        let mut columns: BTreeMap<&str, usize> = BTreeMap::new();
+        for feature in &signature.features {
+            let used: &[String] = match &feature.derivation {
+                Derivation::Column(column) => std::slice::from_ref(column),
+                Derivation::Ratio(both) => both,
             };
-            if raw[place].replace(value).is_some() {
-                return Err(refuse(number, column, "given twice"));
+            for column in used {
+                let next = columns.len();
+                columns.entry(column).or_insert(next);
             }
         }
-        let value = |column: &String| {
-            raw[columns[column.as_str()]].ok_or_else(|| {
-                let needed = names(columns.keys().copied());
-                Failure::bad_request(format!(
-                    "rows[{number}]: column `{column}` is missing; needed: {needed}"
-                ))
-            })
-        };
-        for feature in &signature.features {
-            derived.push(match &feature.derivation {
-                Derivation::Column(column) => value(column)?,
-                Derivation::Ratio([numerator, denominator]) => {
-                    let (numerator, below) = (value(numerator)?, value(denominator)?);
-                    if below == 0.0 {
-                        let why = format!("is 0, and {} divides by it", feature.name);
-                        return Err(refuse(number, denominator, &why));
+        let mut raw: Vec<Option<f64>> = vec![None; columns.len()];
+        let mut derived = Vec::with_capacity(count * self.width);
+        for (number, row) in rows.enumerate() {
+            raw.fill(None);
+            for (column, cell) in row {
+                let Some(place) = columns.get(column).copied() else {
+                    if self.extra_columns {
+                        continue;
                     }
-                    Some(numerator / below)
-                        .filter(|ratio| ratio.is_finite() || !(numerator.is_finite() && below.is_finite()))
-                        .ok_or_else(|| {
-                            let why = format!("is so small that {} is not finite", feature.name);
-                            refuse(number, denominator, &why)
-                        })?
+                    return Err(self.unknown(number, column, &columns));
+                };
+                let value = match cell {
+                    Cell::Number(value) => *value,
+                    Cell::Null if signature.missing_values => f64::NAN,
+                    Cell::Null => {
+                        return Err(self.refuse(
+                            number,
+                            column,
+                            "got null, and this model takes no missing value",
+                        ));
+                    }
+                    Cell::Other(got) => {
+                        return Err(self.refuse(number, column, &format!("got {got}, expected a number")));
+                    }
+                };
+                if raw[place].replace(value).is_some() {
+                    return Err(self.refuse(number, column, "given twice"));
                 }
-            });
+            }
+            let value = |column: &String| {
+                raw[columns[column.as_str()]].ok_or_else(|| {
+                    let needed = names(columns.keys().copied());
+                    Failure::bad_request(format!(
+                        "{}[{number}]: column `{column}` is missing; needed: {needed}",
+                        self.name
+                    ))
+                })
+            };
+            for feature in &signature.features {
+                derived.push(match &feature.derivation {
+                    Derivation::Column(column) => value(column)?,
+                    Derivation::Ratio([numerator, denominator]) => {
+                        let (numerator, below) = (value(numerator)?, value(denominator)?);
+                        if below == 0.0 {
+                            let why = format!("is 0, and {} divides by it", feature.name);
+                            return Err(self.refuse(number, denominator, &why));
+                        }
+                        Some(numerator / below)
+                            .filter(|ratio| {
+                                ratio.is_finite() || !(numerator.is_finite() && below.is_finite())
+                            })
+                            .ok_or_else(|| {
+                                let why = format!("is so small that {} is not finite", feature.name);
+                                self.refuse(number, denominator, &why)
+                            })?
+                    }
+                });
+            }
         }
+        Ok((derived, count))
     }
-    Ok(derived)
-}
 
-fn refuse(row: usize, column: &str, why: &str) -> Failure {
-    Failure::bad_request(format!("rows[{row}]: column `{}`: {why}", shown(column)))
-}
+    fn refuse(&self, row: usize, column: &str, why: &str) -> Failure {
+        Failure::bad_request(format!("{}[{row}]: column `{}`: {why}", self.name, shown(column)))
+    }
 
-fn unknown(row: usize, column: &str, columns: &BTreeMap<&str, usize>) -> Failure {
-    let column = shown(column);
-    let nearest = columns
-        .keys()
-        .filter(|known| known.len() <= COMPARED_BYTES_MAX)
-        .take(COMPARED_MAX)
-        .map(|known| (strsim::jaro_winkler(known, &column), known))
-        .filter(|(alike, _)| *alike >= ALIKE)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b));
-    let hint = match nearest {
-        Some((_, known)) => format!("did you mean `{known}`?"),
-        None => format!("known: {}", names(columns.keys().copied())),
-    };
-    Failure::bad_request(format!("rows[{row}]: column `{column}` is unknown; {hint}"))
+    fn unknown(&self, row: usize, column: &str, columns: &BTreeMap<&str, usize>) -> Failure {
+        let column = shown(column);
+        let nearest = columns
+            .keys()
+            .filter(|known| known.len() <= COMPARED_BYTES_MAX)
+            .take(COMPARED_MAX)
+            .map(|known| (strsim::jaro_winkler(known, &column), known))
+            .filter(|(alike, _)| *alike >= ALIKE)
+            .max_by(|(a, _), (b, _)| a.total_cmp(b));
+        let hint = match nearest {
+            Some((_, known)) => format!("did you mean `{known}`?"),
+            None => format!("known: {}", names(columns.keys().copied())),
+        };
+        Failure::bad_request(format!(
+            "{}[{row}]: column `{column}` is unknown; {hint}",
+            self.name
+        ))
+    }
 }
 
 /// Lists names, the first few of many.
@@ -199,120 +385,5 @@ fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
         listed
     } else {
         format!("{listed} and {more} more")
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Rows<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        /// A key that stays where it is in the body unless it has escapes.
-        #[derive(Deserialize)]
-        struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
-
-        struct List;
-
-        impl<'de> Visitor<'de> for List {
-            type Value = Rows<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("rows: [{column: number, …}, …]")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-                let mut rows = Rows::default();
-                while list.next_element_seed(Row(&mut rows.cells))?.is_some() {
-                    rows.ends.push(rows.cells.len());
-                }
-                Ok(rows)
-            }
-        }
-
-        struct Row<'r, 'de>(&'r mut Vec<(Cow<'de, str>, Cell)>);
-
-        impl<'de> DeserializeSeed<'de> for Row<'_, 'de> {
-            type Value = ();
-
-            fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-                deserializer.deserialize_map(self)
-            }
-        }
-
-        impl<'de> Visitor<'de> for Row<'_, 'de> {
-            type Value = ();
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a row: {column: number, …}")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-                while let Some((Key(key), cell)) = map.next_entry()? {
-                    self.0.push((key, cell));
-                }
-                Ok(())
-            }
-        }
-
-        deserializer.deserialize_seq(List)
-    }
-}
-
-impl<'de> Deserialize<'de> for Cell {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Value;
-
-        impl<'de> Visitor<'de> for Value {
-            type Value = Cell;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a number")
-            }
-
-            fn visit_f64<E>(self, value: f64) -> Result<Cell, E> {
-                Ok(Cell::Number(value))
-            }
-
-            #[expect(
-                clippy::cast_precision_loss,
-                reason = "JSON numbers are doubles here: rounded like any other literal"
-            )]
-            fn visit_u64<E>(self, value: u64) -> Result<Cell, E> {
-                Ok(Cell::Number(value as f64))
-            }
-
-            #[expect(
-                clippy::cast_precision_loss,
-                reason = "JSON numbers are doubles here: rounded like any other literal"
-            )]
-            fn visit_i64<E>(self, value: i64) -> Result<Cell, E> {
-                Ok(Cell::Number(value as f64))
-            }
-
-            fn visit_unit<E>(self) -> Result<Cell, E> {
-                Ok(Cell::Null)
-            }
-
-            fn visit_bool<E: Error>(self, _value: bool) -> Result<Cell, E> {
-                Ok(Cell::Other("true or false"))
-            }
-
-            fn visit_str<E: Error>(self, value: &str) -> Result<Cell, E> {
-                Ok(Cell::Other(if value == literal::MARK {
-                    "NaN or Infinity, which JSON does not have"
-                } else {
-                    "a text"
-                }))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Cell, A::Error> {
-                while list.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Cell::Other("a list"))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Cell, A::Error> {
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(Cell::Other("an object"))
-            }
-        }
-
-        deserializer.deserialize_any(Value)
     }
 }

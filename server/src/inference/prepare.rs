@@ -11,7 +11,7 @@ use super::answer::Size;
 use super::envelope::{Form, JSON_LENGTH, Layout};
 use super::infer;
 use super::literal;
-use super::predict::{self, PlainRequest};
+use super::predict::{self, InstancesRequest, Invocation, Plain, PlainRequest};
 use super::protocol::InferRequest;
 use crate::http::Limits;
 use crate::http::reply::Failure;
@@ -87,8 +87,8 @@ impl Bounds {
 pub(super) enum Reply {
     /// The protocol's, with the request's id and the outputs that it asked for.
     Protocol { id: Option<String>, outputs: Wanted },
-    /// `{"predictions": …}`.
-    Plain,
+    /// `{"predictions": …}`, with the probabilities of classes or without.
+    Plain { probabilities: bool },
 }
 
 /// Which outputs an answer carries, in this order.
@@ -157,9 +157,7 @@ pub(super) fn prepare(
     let work = match parsed {
         Parsed::Protocol(request) => infer::check(request, tensors, slot, within),
         Parsed::Raw => infer::check_raw(body, slot, within),
-        Parsed::Plain(request) => predict::check(request, &slot.signature, slot.model.width(), |rows| {
-            within(rows, &Reply::Plain)
-        }),
+        Parsed::Plain(plain) => plain.and_then(|plain| predict::check(plain, slot, within)),
     };
     let work = work.and_then(|mut work| {
         let size = Size::of(&loaded, &work.reply);
@@ -182,14 +180,19 @@ impl Prepared {
 enum Parsed<'a> {
     Protocol(InferRequest<'a>),
     Raw,
-    Plain(PlainRequest<'a>),
+    /// A shape that can be read may still be none that there is.
+    Plain(Result<Plain<'a>, Failure>),
 }
 
 impl<'a> Parsed<'a> {
     fn read(form: Form, json: &'a [u8]) -> Result<Self, Failure> {
         match form {
             Form::Protocol => parse(json).map(Self::Protocol),
-            Form::Plain => parse(json).map(Self::Plain),
+            Form::Plain => parse::<PlainRequest<'_>>(json).map(|request| Self::Plain(request.try_into())),
+            Form::Instances => {
+                parse::<InstancesRequest<'_>>(json).map(|request| Self::Plain(Ok(request.into())))
+            }
+            Form::Invocation => parse::<Invocation<'_>>(json).map(|request| Self::Plain(request.try_into())),
         }
     }
 }

@@ -9,6 +9,7 @@ use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, Se
 
 use super::datatype::{Inexact, is_exact};
 use super::literal;
+use super::rows::Rows;
 
 /// The deepest nesting; models take two dimensions.
 const DEPTH_MAX: usize = 8;
@@ -80,22 +81,40 @@ impl Data {
 impl<'de> Deserialize<'de> for Data {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut data = Self::default();
-        let level = Level {
-            data: &mut data,
-            depth: 0,
-        };
-        deserializer.deserialize_seq(level)?;
+        deserializer.deserialize_seq(Level::of_numbers(&mut data))?;
         Ok(data)
     }
 }
 
 /// Reads what is nested `depth` deep.
-struct Level<'a> {
+pub(super) struct Level<'a, 'de> {
     data: &'a mut Data,
+    /// Where the elements of the outermost list may be rows of raw columns.
+    rows: Option<&'a mut Rows<'de>>,
     depth: usize,
 }
 
-impl<'de> DeserializeSeed<'de> for Level<'_> {
+impl<'a, 'de> Level<'a, 'de> {
+    /// Reads the outermost list of a tensor.
+    pub(super) fn of_numbers(data: &'a mut Data) -> Self {
+        Self {
+            data,
+            rows: None,
+            depth: 0,
+        }
+    }
+
+    /// Reads a list whose elements are those of a tensor, or rows of raw columns.
+    pub(super) fn of_either(data: &'a mut Data, rows: &'a mut Rows<'de>) -> Self {
+        Self {
+            data,
+            rows: Some(rows),
+            depth: 0,
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Level<'_, 'de> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -103,7 +122,7 @@ impl<'de> DeserializeSeed<'de> for Level<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Level<'_> {
+impl<'de> Visitor<'de> for Level<'_, 'de> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -157,7 +176,11 @@ impl<'de> Visitor<'de> for Level<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        let Self { data, depth } = self;
+        let Self {
+            data,
+            mut rows,
+            depth,
+        } = self;
         if depth == DEPTH_MAX {
             return Err(A::Error::custom(format_args!(
                 "nested deeper than {DEPTH_MAX} lists"
@@ -170,6 +193,7 @@ impl<'de> Visitor<'de> for Level<'_> {
         while list
             .next_element_seed(Level {
                 data: &mut *data,
+                rows: rows.as_deref_mut().filter(|_| depth == 0),
                 depth: depth + 1,
             })?
             .is_some()
@@ -180,8 +204,14 @@ impl<'de> Visitor<'de> for Level<'_> {
         Ok(())
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, _map: A) -> Result<(), A::Error> {
-        Err(A::Error::invalid_type(serde::de::Unexpected::Map, &self))
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
+        match self.rows {
+            Some(rows) => rows.read(map),
+            None => Err(A::Error::invalid_type(
+                serde::de::Unexpected::Map,
+                &"a list of numbers, nested or flat",
+            )),
+        }
     }
 }
 

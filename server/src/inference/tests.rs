@@ -2,11 +2,13 @@
 
 mod any_body;
 mod binary;
+mod clients;
 mod coding;
 mod describe;
 mod guard;
 mod infer;
 mod predict;
+mod table;
 
 use std::fmt::Write as _;
 

@@ -59,6 +59,22 @@ impl SlotMeters {
         }
     }
 
+    /// Returns what was counted of requests that were answered with predictions, and of the others.
+    pub(crate) fn ended_by_success(&self) -> (Ended, Ended) {
+        let count = |outcome| {
+            Routed::VARIANTS
+                .iter()
+                .map(|routed| self.ended(*routed, outcome))
+                .sum::<u64>()
+        };
+        let all: u64 = Outcome::VARIANTS.iter().map(|outcome| count(*outcome)).sum();
+        let ok = count(Outcome::Ok);
+        let [ok_nanoseconds, other_nanoseconds] =
+            [0, 1].map(|at| self.latency.sums[at].load(Ordering::Relaxed));
+        let of = |count, nanoseconds| Ended { count, nanoseconds };
+        (of(ok, ok_nanoseconds), of(all - ok, other_nanoseconds))
+    }
+
     pub(super) fn started(&self, routed: Routed) -> u64 {
         self.started[routed as usize].load(Ordering::Relaxed)
     }
@@ -66,6 +82,13 @@ impl SlotMeters {
     pub(super) fn ended(&self, routed: Routed, outcome: Outcome) -> u64 {
         self.outcomes[routed as usize][outcome as usize].load(Ordering::Relaxed)
     }
+}
+
+/// Requests that ended, and how long they took together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ended {
+    pub(crate) count: u64,
+    pub(crate) nanoseconds: u64,
 }
 
 /// Answers by HTTP status.
@@ -104,17 +127,17 @@ impl Codes {
 pub(super) struct Latency {
     /// Not cumulative; the last is for what is above every bound.
     buckets: [AtomicU64; LATENCY_BUCKETS_SECONDS.len() + 1],
-    /// Nanoseconds: room for five hundred years.
-    sum: AtomicU64,
+    /// Nanoseconds, room for five hundred years: of requests that were answered with predictions, and of the others.
+    sums: [AtomicU64; 2],
 }
 
 impl Latency {
-    fn observe(&self, took: Duration) {
+    fn observe(&self, took: Duration, is_ok: bool) {
         let seconds = took.as_secs_f64();
         let bucket = LATENCY_BUCKETS_SECONDS.partition_point(|bound| *bound < seconds);
         increment(&self.buckets[bucket]);
         let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        self.sum.fetch_add(nanoseconds, Ordering::Relaxed);
+        self.sums[usize::from(!is_ok)].fetch_add(nanoseconds, Ordering::Relaxed);
     }
 
     /// Returns how many are at or below each bound, how many there are, and their sum in seconds.
@@ -126,7 +149,8 @@ impl Latency {
         };
         let cumulative = std::array::from_fn(|bucket| at(&self.buckets[bucket]));
         let all = at(&self.buckets[LATENCY_BUCKETS_SECONDS.len()]);
-        let sum = Duration::from_nanos(self.sum.load(Ordering::Relaxed));
+        let sum = self.sums.iter().map(|sum| sum.load(Ordering::Relaxed)).sum();
+        let sum = Duration::from_nanos(sum);
         (cumulative, all, sum.as_secs_f64())
     }
 }
@@ -166,7 +190,9 @@ impl Attempt {
         let meters = &self.meters;
         increment(&meters.outcomes[self.routed as usize][outcome as usize]);
         meters.codes.count(code);
-        meters.latency.observe(self.since.elapsed());
+        meters
+            .latency
+            .observe(self.since.elapsed(), outcome == Outcome::Ok);
     }
 }
 

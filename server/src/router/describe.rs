@@ -8,7 +8,7 @@ use warp::reply::Response;
 use super::Router;
 use super::table::{Table, Upstream};
 use crate::http::reply::{self, Failure};
-pub(super) use crate::inference::{live, server};
+pub(super) use crate::inference::{alive, live, server, version};
 use crate::runtime::Choice;
 
 pub(super) fn ready(router: &Router) -> Response {

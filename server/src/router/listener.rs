@@ -86,33 +86,32 @@ impl Server {
         if let Some(answer) = self.frame.admit(request, route.kind().demands()).await? {
             return Ok(answer);
         }
-        let Request {
-            place, path, headers, ..
-        } = request;
+        let Request { place, headers, .. } = request;
         let router = &self.router;
         match route {
+            Route::Root => Ok(describe::alive()),
             Route::Server => Ok(describe::server()),
+            Route::Version => Ok(describe::version()),
             Route::Live => Ok(describe::live()),
-            Route::Ready => Ok(describe::ready(router)),
+            Route::Ready | Route::Ping => Ok(describe::ready(router)),
             Route::Health => Ok(describe::health(router)),
             Route::Metrics => {
                 let response = reply::metrics(&router.0.metrics).await?;
                 reply::counted(response, &self.answers, place).await
             }
-            Route::Models => Ok(describe::models(&*router.table()?)),
+            Route::Models | Route::FirstModels => Ok(describe::models(&*router.table()?)),
             Route::Index => Ok(describe::index(&*router.table()?)),
-            Route::Model { name, version } => {
-                let table = self.of_model(Some(name))?;
-                let choice = choice(version, headers)?;
-                let track = table.describing(&choice)?;
-                let outgoing = Outgoing::get(path, self.passed(request));
-                let _admitted = self.admit(place)?;
-                self.forward(&table, Way::describing(track), &outgoing, place)
-                    .await
-            }
+            Route::Model { name, version }
+            | Route::Config { name, version }
+            | Route::Stats { name, version } => self.describe((name, version), request).await,
+            Route::OpenApi { name } => self.describe((name, None), request).await,
             Route::ModelReady { name, version } => {
                 let table = self.of_model(Some(name))?;
                 describe::model_ready(&table, &choice(version, headers)?)
+            }
+            Route::FirstModel { name } => {
+                let table = self.of_model(Some(name))?;
+                describe::model_ready(&table, &choice(None, headers)?)
             }
             Route::ChangeModel => Err(refusals::by_commit()),
             Route::Infer { name, version } => {
@@ -124,15 +123,36 @@ impl Server {
                 self.infer(asked, request, body).await
             }
             Route::Predict { name } => {
-                let asked = Asked {
-                    name,
-                    version: None,
-                    form: Form::Plain,
-                };
+                let asked = Asked::in_form(Form::Plain, name);
+                self.infer(asked, request, body).await
+            }
+            Route::FirstPredict { name } => {
+                let asked = Asked::in_form(Form::Instances, Some(name));
+                self.infer(asked, request, body).await
+            }
+            Route::Invocations => {
+                let asked = Asked::in_form(Form::Invocation, None);
                 self.infer(asked, request, body).await
             }
             Route::Unknown => Err(refusals::no_such_path()),
         }
+    }
+
+    /// Has a model described by whoever serves it.
+    async fn describe(
+        &self,
+        (name, version): (&str, Option<&str>),
+        request: Request<'_>,
+    ) -> Result<Response, Failure> {
+        let Request {
+            place, path, headers, ..
+        } = request;
+        let table = self.of_model(Some(name))?;
+        let track = table.describing(&choice(version, headers)?)?;
+        let outgoing = Outgoing::get(path, self.passed(request));
+        let _admitted = self.admit(place)?;
+        self.forward(&table, Way::describing(track), &outgoing, place)
+            .await
     }
 
     /// Has a request for predictions answered. What is refused here is not counted in the split.
@@ -205,4 +225,15 @@ struct Asked<'a> {
     name: Option<&'a str>,
     version: Option<&'a str>,
     form: Form,
+}
+
+impl<'a> Asked<'a> {
+    /// Asks for no version.
+    fn in_form(form: Form, name: Option<&'a str>) -> Self {
+        Self {
+            name,
+            version: None,
+            form,
+        }
+    }
 }

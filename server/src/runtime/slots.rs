@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use hyper::header::HeaderValue;
 use planner::names::{Digest, ModelName, Revision, Track, Version, Weight};
 use planner::per_track::PerTrack;
-use registry::metadata::{Labels, Signature, VersionMetadata};
+use registry::metadata::{Example, Labels, Signature, VersionMetadata};
 
 use super::split;
 use super::{Choice, NoSlot};
@@ -115,6 +115,8 @@ pub(crate) struct Slot {
     pub(crate) digest: Digest,
     pub(crate) model: registry::artifact::Model,
     pub(crate) signature: Signature,
+    /// What a request may look like.
+    pub(crate) example: Example,
     /// What the longest label takes in an answer.
     pub(crate) label_bytes_max: usize,
     /// What one row takes, measured when it was loaded.
@@ -129,14 +131,17 @@ impl Slot {
         metadata: Arc<VersionMetadata>,
     ) -> Self {
         let row_cost = measure(&model, &metadata.example.inputs);
-        // Sketches, example, metrics and lineage are several times what is served.
-        let signature = Arc::unwrap_or_clone(metadata).signature;
+        // Sketches, metrics and lineage are several times what is served.
+        let VersionMetadata {
+            signature, example, ..
+        } = Arc::unwrap_or_clone(metadata);
         Self {
             label_bytes_max: model.labels().map_or(0, label_bytes_max),
             labels,
             digest,
             model,
             signature,
+            example,
             row_cost,
         }
     }

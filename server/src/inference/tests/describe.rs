@@ -16,14 +16,14 @@ fn the_server_describes_itself() {
         get("/v2"),
         expect![[r#"
             200
-            {"extensions":["binary_tensor_data"],"name":"aurora","version":"0.1.0"}"#]],
+            {"extensions":["binary_tensor_data","model_configuration"],"name":"aurora","version":"0.1.0"}"#]],
     );
     check(
         &runtime,
         get("/v2/"),
         expect![[r#"
             200
-            {"extensions":["binary_tensor_data"],"name":"aurora","version":"0.1.0"}"#]],
+            {"extensions":["binary_tensor_data","model_configuration"],"name":"aurora","version":"0.1.0"}"#]],
     );
     check(
         &runtime,
@@ -113,15 +113,15 @@ fn the_server_describes_itself() {
         &runtime,
         post("/v2/repository/models/wine/load", ""),
         expect![[r#"
-        403
-        {"error":"models are loaded and unloaded by a commit to the environment, not by a request"}"#]],
+            403
+            {"error":"models change by commit: what the environment's manifests declare is loaded, nothing else"}"#]],
     );
     check(
         &runtime,
         post("/v2/repository/models/wine/unload", "{}"),
         expect![[r#"
-        403
-        {"error":"models are loaded and unloaded by a commit to the environment, not by a request"}"#]],
+            403
+            {"error":"models change by commit: what the environment's manifests declare is loaded, nothing else"}"#]],
     );
 }
 
@@ -130,10 +130,10 @@ fn paths_and_methods_that_do_not_exist_say_so() {
     let runtime = wine();
     check(
         &runtime,
-        get("/"),
+        get("/nowhere"),
         expect![[r#"
-        404
-        {"error":"no such path: the Open Inference Protocol is under /v2, a plain form at POST /predict/MODEL"}"#]],
+            404
+            {"error":"no such path: the Open Inference Protocol is under /v2, a plain form at POST /predict/MODEL, KServe's first protocol under /v1, MLflow's at POST /invocations"}"#]],
     );
     check(
         &runtime,
@@ -163,8 +163,8 @@ fn paths_and_methods_that_do_not_exist_say_so() {
         &runtime,
         get("/v2/models/wine/versions/a/b/c/d/e/f"),
         expect![[r#"
-        404
-        {"error":"no such path: the Open Inference Protocol is under /v2, a plain form at POST /predict/MODEL"}"#]],
+            404
+            {"error":"no such path: the Open Inference Protocol is under /v2, a plain form at POST /predict/MODEL, KServe's first protocol under /v1, MLflow's at POST /invocations"}"#]],
     );
     check(
         &runtime,
@@ -256,7 +256,16 @@ fn head_is_taken_wherever_get_is() {
     let runtime = wine();
     let server = server(&runtime);
     let allowed = [
+        "/",
+        "/ping",
+        "/version",
+        "/v1/models",
+        "/v1/models/wine",
         "/v2",
+        "/v2/models/stats",
+        "/v2/models/wine/config",
+        "/v2/models/wine/stats",
+        "/predict/wine/openapi.json",
         "/v2/health/live",
         "/v2/health/ready",
         "/v2/models",
@@ -282,6 +291,8 @@ fn head_is_taken_wherever_get_is() {
         "/v2/repository/models/wine/load",
         "/predict",
         "/predict/wine",
+        "/v1/models/wine:predict",
+        "/invocations",
     ] {
         let ask = Ask {
             method: "HEAD",

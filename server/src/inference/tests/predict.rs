@@ -147,8 +147,8 @@ fn predict_takes_inputs_or_rows_of_raw_columns() {
         (
             r#"{"input":[[1,2]]}"#,
             expect![[r#"
-            400
-            {"error":"failed to read the body as JSON: unknown field `input`, expected `inputs` or `rows` at line 1 column 8"}"#]],
+                400
+                {"error":"failed to read the body as JSON: unknown field `input`, expected one of `inputs`, `rows`, `probabilities`, `extra_columns` at line 1 column 8"}"#]],
         ),
     ] {
         check(&runtime, post("/predict/wine", body), expected);
