@@ -226,6 +226,8 @@ impl Inner {
                     error = message,
                     "a version does not load; what served serves"
                 );
+                self.runtime
+                    .failed(&request.model, request.track, &request.pin.version);
                 load.unloadable = Some((request.pin.clone(), message));
             }
         }

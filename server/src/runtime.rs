@@ -5,11 +5,11 @@
 //! [`Runtime::load`] has verified the artifact, and calls it on a thread that may block.
 
 mod choice;
+mod coming;
 mod ready;
 mod slots;
 pub(crate) mod split;
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -25,6 +25,8 @@ use tokio::sync::Notify;
 
 use crate::metrics::{Metrics, SlotLabels};
 pub(crate) use choice::{Choice, NoSlot};
+use coming::AllComing;
+pub(crate) use coming::Coming;
 pub use ready::Awaited;
 use ready::Latch;
 pub(crate) use slots::{Loaded, Model, Slot, Snapshot};
@@ -79,8 +81,7 @@ struct Inner {
     /// Told when there is something to sweep.
     retired: Notify,
     latch: Mutex<Latch>,
-    /// The pins of each model that are not served yet and have no finding; models without one are not in it.
-    awaited: Mutex<BTreeMap<String, Vec<Awaited>>>,
+    coming: Mutex<AllComing>,
     metrics: Metrics,
 }
 
@@ -99,7 +100,7 @@ impl Runtime {
             retired: Notify::new(),
             writer: Mutex::default(),
             latch: Mutex::default(),
-            awaited: Mutex::default(),
+            coming: Mutex::default(),
             metrics,
         }))
     }
@@ -148,17 +149,17 @@ impl Runtime {
         drop(writer);
         let version = &slot.labels.version;
         self.latch().loaded(&name, track, version);
-        let mut awaited = self.all_awaited();
-        if let Some(pins) = awaited.get_mut(name.as_str()) {
-            pins.retain(|pin| pin.track != track || pin.version != *version);
-            if pins.is_empty() {
-                awaited.remove(name.as_str());
-            }
-        }
+        self.coming().loaded(name.as_str(), track, version);
+    }
+
+    /// Notes that a version did not load; what serves goes on. A model without anything that serves is unavailable then.
+    pub fn failed(&self, model: &ModelName, track: Track, version: &Version) {
+        self.coming().failed(model.as_str(), track, version);
     }
 
     /// Empties a slot. An emptied canary leaves the weight at 0.
     pub fn unload(&self, model: &ModelName, track: Track) {
+        self.coming().emptied(model.as_str(), track);
         let mut writer = self.writer();
         if let Some(model) = self.model(model.as_str()) {
             self.replace(&mut writer, &model, |snapshot| *snapshot.slot_mut(track) = None);
@@ -186,7 +187,7 @@ impl Runtime {
 
     /// Forgets a model: its slots are emptied and its paths answer 404.
     pub fn remove(&self, model: &ModelName) {
-        self.all_awaited().remove(model.as_str());
+        self.coming().remove(model.as_str());
         let mut writer = self.writer();
         if let Some(known) = self.model(model.as_str()) {
             let models = self.0.models.load().remove(model.as_str());
@@ -229,7 +230,7 @@ impl Runtime {
     pub fn expect(&self, model: &ModelName, awaited: Vec<Awaited>) {
         // A load that comes between stores its snapshot before it asks for these: one of the two sees the other.
         let mut latch = self.latch();
-        let mut all = self.all_awaited();
+        let mut coming = self.coming();
         let snapshot = self.model(model.as_str()).map(|known| known.snapshot());
         let is_loaded = |pin: &Awaited| {
             snapshot
@@ -237,13 +238,9 @@ impl Runtime {
                 .and_then(|snapshot| snapshot.slot(pin.track))
                 .is_some_and(|loaded| *loaded.version() == pin.version)
         };
-        let left: Vec<_> = awaited.iter().filter(|pin| !is_loaded(pin)).cloned().collect();
-        if left.is_empty() {
-            all.remove(model.as_str());
-        } else {
-            all.insert(model.to_string(), left);
-        }
-        drop(all);
+        let left = awaited.iter().filter(|pin| !is_loaded(pin));
+        coming.expect(model.as_str(), left.cloned().collect());
+        drop(coming);
         latch.expect(model, awaited, is_loaded);
     }
 
@@ -260,14 +257,9 @@ impl Runtime {
         self.latch().ready(now, self.answering() > 0)
     }
 
-    /// Returns the first pin of a model that it waits for, if there is one.
-    pub(crate) fn awaited(&self, model: &str) -> Option<Awaited> {
-        self.all_awaited().get(model)?.first().cloned()
-    }
-
-    /// Returns the pins of every model, by name, that are not served yet and have no finding.
-    pub(crate) fn all_awaited(&self) -> MutexGuard<'_, BTreeMap<String, Vec<Awaited>>> {
-        self.0.awaited.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Returns what should come to serve and does not yet.
+    pub(crate) fn coming(&self) -> MutexGuard<'_, AllComing> {
+        self.0.coming.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns how many models have something loaded.

@@ -14,12 +14,14 @@ use super::Health;
 use super::evaluate::named;
 use super::prepare::choice;
 use crate::http::reply::{self, Failure};
-use crate::runtime::{Awaited, Loaded, Model, Models, NoSlot, Runtime};
+use crate::runtime::{Awaited, Coming, Loaded, Model, Models, NoSlot, Runtime};
 
 /// What our artifacts are, in the protocol's form `<project>_<format>`.
 pub(super) const PLATFORM: &str = "aurora_onnx";
 /// What is there beyond the protocol, by the names that its clients know: nothing else.
 const EXTENSIONS: [&str; 2] = ["binary_tensor_data", "model_configuration"];
+/// Why a version that failed is not there. What is wrong with it is for operators, not for clients.
+const DOES_NOT_LOAD: &str = "does not load: `aurora status` says why";
 /// How many names an error lists.
 const NAMES_SHOWN_MAX: usize = 20;
 
@@ -82,10 +84,32 @@ pub(super) fn index(runtime: &Runtime) -> Response {
     }
     let models = runtime.models();
     let mut entries = Vec::with_capacity(models.size());
-    let awaited = runtime.all_awaited().clone();
+    let coming: Vec<_> = {
+        let all = runtime.coming();
+        all.iter()
+            .map(|(name, coming)| (name.to_owned(), coming.clone()))
+            .collect()
+    };
+    for (name, coming) in &coming {
+        entries.extend(coming.awaited.iter().map(|pin| Entry {
+            name,
+            version: Some(pin.version.to_string()),
+            state: "LOADING",
+            reason: waits_for(pin),
+        }));
+        let failed = coming.failed.as_ref().into_iter();
+        entries.extend(failed.filter_map(|(_, version)| {
+            Some(Entry {
+                name,
+                version: Some(version.as_ref()?.to_string()),
+                state: "UNAVAILABLE",
+                reason: DOES_NOT_LOAD,
+            })
+        }));
+    }
     for (name, model) in models.iter() {
         let snapshot = model.snapshot();
-        if !snapshot.any() && !awaited.contains_key(name) {
+        if !snapshot.any() && runtime.coming().get(name).is_none() {
             entries.push(Entry {
                 name,
                 version: None,
@@ -100,13 +124,7 @@ pub(super) fn index(runtime: &Runtime) -> Response {
             reason: "",
         }));
     }
-    entries.extend(awaited.values().flatten().map(|pin| Entry {
-        name: pin.model.as_str(),
-        version: Some(pin.version.to_string()),
-        state: "LOADING",
-        reason: waits_for(pin),
-    }));
-    entries.sort_by_key(|entry| entry.name);
+    entries.sort_by_key(|entry| (entry.name, entry.state != "READY"));
     reply::json(StatusCode::OK, &entries)
 }
 
@@ -161,8 +179,9 @@ pub(super) fn model_ready(
 ) -> Result<Response, Failure> {
     let choice = choice(version, headers)?;
     let Some(model) = runtime.model(name) else {
-        return match runtime.awaited(name) {
-            Some(_) => Ok(reply::json(
+        let is_to_come = runtime.coming().get(name).is_some();
+        return match is_to_come.then_some(()) {
+            Some(()) => Ok(reply::json(
                 status(false),
                 &json!({ "name": name, "ready": false }),
             )),
@@ -197,12 +216,8 @@ pub(super) fn only_model(runtime: &Runtime) -> Result<String, Failure> {
 
 /// Says that a model is not there: not yet, or not at all.
 pub(super) fn unknown_model(runtime: &Runtime, name: &str) -> Failure {
-    if let Some(pin) = runtime.awaited(name) {
-        return Failure::unavailable(format!(
-            "no version is loaded yet: {} {}",
-            pin.version,
-            waits_for(&pin)
-        ));
+    if let Some(coming) = runtime.coming().get(name) {
+        return Failure::unavailable(format!("no version is loaded: {}", why_not(coming)));
     }
     let models = runtime.models();
     Failure::not_found(if runtime.answering() == 0 {
@@ -210,6 +225,17 @@ pub(super) fn unknown_model(runtime: &Runtime, name: &str) -> Failure {
     } else {
         format!("no such model; served: {}", listed(runtime, &models))
     })
+}
+
+/// Says why nothing of a model serves that should.
+fn why_not(coming: &Coming) -> String {
+    let mut failed = coming.failed.as_ref().into_iter();
+    let failed = failed.find_map(|(_, version)| version.as_ref());
+    match (coming.awaited.first(), failed) {
+        (Some(pin), _) => format!("{} {}", pin.version, waits_for(pin)),
+        (None, Some(version)) => format!("{version} {DOES_NOT_LOAD}"),
+        (None, None) => "none is pinned".to_owned(),
+    }
 }
 
 /// Says what a version that is not served yet waits for.

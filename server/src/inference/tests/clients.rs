@@ -385,8 +385,8 @@ fn a_model_that_still_loads_is_not_ready_rather_than_unknown() {
             &runtime,
             ask,
             expect![[r#"
-            503 retry-after=1
-            {"error":"no version is loaded yet: v20260101-000000 is being loaded"}"#]],
+                503 retry-after=1
+                {"error":"no version is loaded: v20260101-000000 is being loaded"}"#]],
         );
     }
     check(
@@ -417,6 +417,45 @@ fn a_model_that_still_loads_is_not_ready_rather_than_unknown() {
         expect![[r#"
         200
         [{"name":"wine","state":"UNAVAILABLE","reason":"no version is loaded"}]"#]],
+    );
+    runtime.failed(&model("wine"), Track::Stable, &version(V2));
+    check(
+        &runtime,
+        post("/v2/repository/index", ""),
+        expect![[r#"
+        200
+        [{"name":"wine","version":"v20260202-000000","state":"UNAVAILABLE","reason":"does not load: `aurora status` says why"}]"#]],
+    );
+    runtime.unload(&model("wine"), Track::Stable);
+    check(
+        &runtime,
+        post("/v2/repository/index", ""),
+        expect![[r#"
+        200
+        [{"name":"wine","state":"UNAVAILABLE","reason":"no version is loaded"}]"#]],
+    );
+    runtime.failed(&model("broken"), Track::Stable, &version(V2));
+    check(
+        &runtime,
+        post("/predict/broken", "{}"),
+        expect![[r#"
+        503 retry-after=1
+        {"error":"no version is loaded: v20260202-000000 does not load: `aurora status` says why"}"#]],
+    );
+    check(
+        &runtime,
+        get("/v1/models/broken"),
+        expect![[r#"
+        503
+        {"name":"broken","ready":false}"#]],
+    );
+    runtime.unload(&model("broken"), Track::Stable);
+    check(
+        &runtime,
+        get("/v1/models/broken"),
+        expect![[r#"
+        404
+        {"error":"no such model: none is loaded"}"#]],
     );
     runtime.expect(&model("slow"), vec![pin(Track::Stable, V1, false)]);
     runtime.remove(&model("slow"));
