@@ -354,27 +354,3 @@ async fn no_request_fails_while_models_are_swapped() {
     }
     swapping.await.expect("no panic");
 }
-
-/// The protocol's Python client, where `AURORA_TRITONCLIENT_PYTHON` names a Python that has it.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_python_client_is_content() {
-    let Some(python) = std::env::var_os("AURORA_TRITONCLIENT_PYTHON") else {
-        let mut stderr = std::io::stderr();
-        let _closed =
-            std::io::Write::write_all(&mut stderr, b"skipped: AURORA_TRITONCLIENT_PYTHON is not set\n");
-        return;
-    };
-    let listening = listen(Limits::default()).await;
-    crate::testing::add_iris(&listening.runtime);
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/protocol_client.py");
-    let output = tokio::process::Command::new(python)
-        .arg(script)
-        .arg(listening.address.to_string())
-        .output();
-    let output = timeout(Duration::from_mins(1), output)
-        .await
-        .expect("in time")
-        .expect("python runs");
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{errors}");
-}
