@@ -101,6 +101,15 @@ impl Server {
             }
             Route::Models | Route::FirstModels => Ok(describe::models(&*router.table()?)),
             Route::Index => Ok(describe::index(&*router.table()?)),
+            // What names no model is of the one that there is.
+            Route::Model {
+                name: "stats",
+                version: None,
+            } => {
+                let table = router.table()?;
+                self.describe((table.model.as_str(), None), place, path, headers)
+                    .await
+            }
             Route::Model { name, version }
             | Route::Config { name, version }
             | Route::Stats { name, version } => self.describe((name, version), request).await,

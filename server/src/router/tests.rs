@@ -121,7 +121,12 @@ impl Front {
         front
     }
 
-    async fn send(&self, ask: &str, headers: &[(&str, &str)], body: &str) -> hyper::Response<bytes::Bytes> {
+    async fn send(
+        &self,
+        ask: &str,
+        headers: &[(&str, &str)],
+        body: impl AsRef<[u8]>,
+    ) -> hyper::Response<bytes::Bytes> {
         let (method, path) = ask.split_once(' ').expect("a method and a path");
         let mut request = warp::test::request().method(method).path(path).body(body);
         for (name, value) in headers {
@@ -235,6 +240,64 @@ async fn a_request_may_name_its_track_or_version_as_on_one_machine() {
         .send("POST /predict/wine", &[("aurora-request-id", "mine")], ROW)
         .await;
     assert_eq!(named.headers()["aurora-request-id"], "mine");
+}
+
+#[tokio::test]
+async fn other_clients_shapes_and_tensors_pass_as_they_are() {
+    let (stable, canary) = (pod(Track::Stable).await, pod(Track::Canary).await);
+    let front = Front::before(&backends(0, &[stable], Some(&[canary])));
+    let instances = r#"{"instances":[[1,0.5]]}"#;
+    for (ask, body, expected) in [
+        ("POST /v1/models/wine:predict", instances, "200 stable"),
+        ("POST /v1/models/other:predict", instances, "404"),
+        ("POST /invocations", instances, "200 stable"),
+        ("GET /v1/models", "", "200"),
+        ("GET /v1/models/wine", "", "200"),
+        ("GET /v1/models/other", "", "404"),
+        ("GET /", "", "200"),
+        ("GET /ping", "", "200"),
+        ("GET /version", "", "200"),
+        ("GET /v2/models/wine/config", "", "200 stable"),
+        ("GET /v2/models/wine/stats", "", "200"),
+        ("GET /v2/models/stats", "", "200"),
+        ("GET /v2/models/stats/config", "", "404"),
+        ("GET /predict/wine/openapi.json", "", "200 stable"),
+        ("GET /predict/other/openapi.json", "", "404"),
+        ("POST /v2/repository/models/wine/load", "", "403"),
+        ("PUT /invocations", "", "405"),
+    ] {
+        assert_eq!(shown(&front.send(ask, &[], body).await), expected, "{ask}");
+    }
+    let json = r#"{"parameters":{"binary_data_output":true},"inputs":[{"name":"input","shape":[1,2],"datatype":"FP64","parameters":{"binary_data_size":16}}]}"#;
+    let body = [json.as_bytes(), &1_f64.to_le_bytes(), &0.5_f64.to_le_bytes()].concat();
+    let length = json.len().to_string();
+    let headers = [
+        ("inference-header-content-length", length.as_str()),
+        ("content-type", "application/octet-stream"),
+    ];
+    let answer = front.send("POST /v2/models/wine/infer", &headers, &body).await;
+    assert_eq!(shown(&answer), "200 stable");
+    assert_eq!(answer.headers()["content-type"], "application/octet-stream");
+    assert!(answer.headers().contains_key("inference-header-content-length"));
+    assert!(answer.body().ends_with(&6_f64.to_le_bytes()), "{answer:?}");
+    // What can be seen from the headers is refused here, and costs no pod anything.
+    for (ask, headers, expected) in [
+        (
+            "POST /predict/wine",
+            [("inference-header-content-length", "5")],
+            "400",
+        ),
+        ("POST /v2/models/wine/infer", [("content-encoding", "br")], "415"),
+        ("POST /invocations", [("content-type", "text/csv")], "415"),
+    ] {
+        assert_eq!(shown(&front.send(ask, &headers, ROW).await), expected, "{ask}");
+    }
+    assert_eq!(
+        front.counted(
+            "aurora_router_requests_total{code=\"415\",model=\"wine\",routed=\"split\",track=\"stable\"}"
+        ),
+        0
+    );
 }
 
 #[tokio::test]

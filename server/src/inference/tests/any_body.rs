@@ -27,6 +27,14 @@ fn bodies() -> impl Strategy<Value = String> {
         Just("id"),
         Just("parameters"),
         Just("binary_data"),
+        Just("binary_data_size"),
+        Just("binary_data_output"),
+        Just("instances"),
+        Just("dataframe_records"),
+        Just("dataframe_split"),
+        Just("columns"),
+        Just("probabilities"),
+        Just("extra_columns"),
         Just("é\u{1F600}"),
     ];
     let leaf = prop_oneof![
@@ -54,7 +62,14 @@ fn bodies() -> impl Strategy<Value = String> {
         });
     let fitting = proptest::collection::vec(any::<f64>(), 2)
         .prop_map(|data| serde_json::json!({ "inputs": [{ "name": "input", "shape": [1, 2], "datatype": "FP64", "data": data }] }));
-    let valid = prop_oneof![json, shaped, fitting].prop_map(|value| value.to_string());
+    let binary = (0..40_u64, any::<bool>(), prop_oneof![Just("FP64"), Just("FP16"), Just("INT64")])
+        .prop_map(|(size, all, datatype)| {
+            serde_json::json!({
+                "parameters": { "binary_data_output": all },
+                "inputs": [{ "name": "input", "shape": [1, 2], "datatype": datatype, "parameters": { "binary_data_size": size } }],
+            })
+        });
+    let valid = prop_oneof![json, shaped, fitting, binary].prop_map(|value| value.to_string());
     prop_oneof![
         4 => valid.clone(),
         1 => (valid, any::<proptest::sample::Index>())
@@ -77,15 +92,34 @@ fn any_body_gets_json_and_outcomes_add_up_to_started() {
         "/v2/models/wine/infer",
         "/predict/wine",
         "/v2/models/iris/infer",
+        "/v1/models/wine:predict",
         "/predict",
+        "/invocations",
     ];
     // Counted, as the seeds of failures that were saved come before the cases.
     let sent = std::cell::Cell::new(0_u64);
-    proptest!(ProptestConfig::with_cases(1500), |(body in bodies(), path in 0..paths.len(), track in any::<bool>())| {
-        let headers: &[_] = if track { &[("aurora-track", "stable")] } else { &[] };
-        let ask = Ask { headers, ..post(paths[path], &body) };
+    proptest!(ProptestConfig::with_cases(1500), |(
+        body in bodies(),
+        tensors in proptest::option::of(proptest::collection::vec(any::<u8>(), 0..24)),
+        path in 0..paths.len(),
+        track in any::<bool>(),
+    )| {
+        let length = body.len().to_string();
+        let mut headers = Vec::new();
+        if track {
+            headers.push(("aurora-track", "stable"));
+        }
+        if tensors.is_some() {
+            headers.push(("inference-header-content-length", &length));
+        }
+        let body = [body.as_bytes(), &tensors.unwrap_or_default()].concat();
+        let ask = Ask { headers: &headers, body: &body, ..post(paths[path], "") };
         sent.set(sent.get() + 1);
         let response = executor.block_on(send(&server, ask));
+        if response.headers()["content-type"] == "application/octet-stream" {
+            prop_assert_eq!(response.status(), 200);
+            return Ok(());
+        }
         prop_assert_eq!(&response.headers()["content-type"], "application/json");
         let answer: serde_json::Value = serde_json::from_slice(response.body()).expect("every answer is JSON");
         if response.status() == 200 {
