@@ -194,6 +194,8 @@ impl Inflating {
                 "the body goes on after the end of what is compressed".to_owned(),
             ));
         }
+        // What counts is what is there, not what there was room for.
+        self.bytes.shrink_to_fit();
         Ok(Inflated::Whole(self.bytes))
     }
 }

@@ -133,7 +133,7 @@ fn only(inputs: Vec<InputTensor<'_>>, width: usize) -> Result<InputTensor<'_>, F
 /// Returns how many rows the shape says.
 fn rows(input: &InputTensor<'_>, width: usize) -> Result<usize, Failure> {
     if let [count, columns] = input.shape[..]
-        && i128::try_from(width) == Ok(columns.0)
+        && i64::try_from(width) == Ok(columns.0)
         && count.0 > 0
     {
         return Ok(usize::try_from(count.0).unwrap_or(usize::MAX));

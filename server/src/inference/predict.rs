@@ -6,11 +6,10 @@ use std::collections::BTreeMap;
 use planner::training::Derivation;
 use registry::metadata::Signature;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 
 use super::infer::numbers;
 use super::prepare::{Reply, Work, shown};
-use super::rows::{Cell, Columns, Instances, Rows, Split, rows_of, transposed, uneven};
+use super::rows::{Cell, Columns, Instances, Rows, Split};
 use super::tensor::Data;
 use crate::http::reply::Failure;
 use crate::runtime::Slot;
@@ -55,9 +54,6 @@ pub(super) struct Invocation<'a> {
     #[serde(borrow)]
     inputs: Option<Columns<'a>>,
     params: Option<Params>,
-    /// A name that clients of TensorFlow Serving give.
-    #[serde(rename = "signature_name")]
-    _signature_name: Option<IgnoredAny>,
 }
 
 /// The parameters of an invocation; as MLflow does, others are skipped.
@@ -207,14 +203,14 @@ pub(super) fn check(
             deriving.derive(split.iter(), split.len(), within)?
         }
         Given::Columns(Columns::Named(columns)) => {
-            let count = rows_of(&columns);
-            if let Some((column, got)) = uneven(&columns) {
+            let count = columns.len();
+            if let Some((column, got)) = columns.uneven() {
                 return Err(Failure::bad_request(format!(
                     "{name}: column `{}` has {got} values, expected {count} as the first has",
                     shown(column)
                 )));
             }
-            deriving.derive(transposed(&columns), count, within)?
+            deriving.derive(columns.iter(), count, within)?
         }
     };
     Ok(Work {

@@ -36,7 +36,7 @@ pub(super) struct InputTensor<'a> {
 
 /// One length of a shape: what is below 0 is refused where the tensor's name is known.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Length(pub(super) i128);
+pub(super) struct Length(pub(super) i64);
 
 /// One output that the client wants.
 #[derive(Debug, Deserialize)]
@@ -153,11 +153,12 @@ impl<'de> Deserialize<'de> for Length {
             }
 
             fn visit_u64<E>(self, value: u64) -> Result<Length, E> {
-                Ok(Length(value.into()))
+                // Nothing is so long.
+                Ok(Length(i64::try_from(value).unwrap_or(i64::MAX)))
             }
 
             fn visit_i64<E>(self, value: i64) -> Result<Length, E> {
-                Ok(Length(value.into()))
+                Ok(Length(value))
             }
         }
 

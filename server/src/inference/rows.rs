@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use strum::Display;
 
 use super::literal;
 use super::tensor::{Data, Level};
@@ -26,8 +27,30 @@ pub(super) struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 pub(super) enum Cell {
     Number(f64),
     Null,
-    /// What it is instead of a number.
-    Other(&'static str),
+    Other(Other),
+}
+
+/// What a value is instead of a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Display)]
+pub(super) enum Other {
+    #[strum(serialize = "a text")]
+    Text,
+    #[strum(serialize = "true or false")]
+    Bool,
+    #[strum(serialize = "a list")]
+    List,
+    #[strum(serialize = "an object")]
+    Object,
+    #[strum(serialize = "NaN or Infinity, which JSON does not have (null is a missing value)")]
+    NotFinite,
+}
+
+/// Lists of values, one after the other in one list.
+#[derive(Debug, Default)]
+struct Lists {
+    cells: Vec<Cell>,
+    /// Where each list's cells end.
+    ends: Vec<usize>,
 }
 
 /// A list whose elements are rows of raw columns, or what lists of numbers are made of.
@@ -42,14 +65,21 @@ pub(super) struct Instances<'a> {
 pub(super) struct Split<'a> {
     #[serde(borrow)]
     columns: Vec<Name<'a>>,
-    data: Vec<Vec<Cell>>,
+    data: Lists,
 }
 
 /// Columns by their names, or a list of numbers.
 #[derive(Debug)]
 pub(super) enum Columns<'a> {
-    Named(Vec<(Name<'a>, Vec<Cell>)>),
+    Named(Named<'a>),
     Numbers(Data),
+}
+
+/// Columns by their names.
+#[derive(Debug, Default)]
+pub(super) struct Named<'a> {
+    names: Vec<Name<'a>>,
+    columns: Lists,
 }
 
 impl<'a> Rows<'a> {
@@ -76,51 +106,65 @@ impl<'a> Rows<'a> {
     }
 }
 
+impl Lists {
+    fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Returns the cells of a list; none where there is no such list.
+    fn get(&self, at: usize) -> &[Cell] {
+        let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
+        self.ends.get(at).map_or(&[], |end| &self.cells[start..*end])
+    }
+
+    /// Returns the first list that has another length, and what it has.
+    fn uneven(&self, length: usize) -> Option<(usize, usize)> {
+        let lengths = (0..self.len()).map(|at| (at, self.get(at).len()));
+        lengths.into_iter().find(|(_, got)| *got != length)
+    }
+}
+
 impl Split<'_> {
     pub(super) fn len(&self) -> usize {
         self.data.len()
     }
 
+    /// Returns how many columns each row is to have.
+    pub(super) fn columns(&self) -> usize {
+        self.columns.len()
+    }
+
     /// Returns each row's columns.
     pub(super) fn iter(&self) -> impl Iterator<Item = impl Iterator<Item = (&str, &Cell)>> {
-        self.data
-            .iter()
-            .map(|row| self.columns.iter().map(|name| &*name.0).zip(row))
+        let names = || self.columns.iter().map(|name| &*name.0);
+        (0..self.len()).map(move |row| names().zip(self.data.get(row)))
     }
 
     /// Returns the first row that has not one value for each column, and how many it has.
     pub(super) fn uneven(&self) -> Option<(usize, usize)> {
-        let lengths = self.data.iter().map(Vec::len).enumerate();
-        lengths
-            .into_iter()
-            .find(|(_, length)| *length != self.columns.len())
-    }
-
-    pub(super) fn columns(&self) -> usize {
-        self.columns.len()
+        self.data.uneven(self.columns())
     }
 }
 
-/// Returns each row of named columns; all of them have as many values.
-pub(super) fn transposed<'c>(
-    columns: &'c [(Name<'_>, Vec<Cell>)],
-) -> impl Iterator<Item = impl Iterator<Item = (&'c str, &'c Cell)>> {
-    (0..rows_of(columns)).map(move |row| {
-        let cells = columns.iter();
-        cells.filter_map(move |(name, cells)| Some((&*name.0, cells.get(row)?)))
-    })
-}
+impl Named<'_> {
+    /// Returns how many rows there are, by the first column.
+    pub(super) fn len(&self) -> usize {
+        self.columns.get(0).len()
+    }
 
-/// Returns how many rows the first of named columns has.
-pub(super) fn rows_of(columns: &[(Name<'_>, Vec<Cell>)]) -> usize {
-    columns.first().map_or(0, |(_, cells)| cells.len())
-}
+    /// Returns each row's columns; all of them have as many values.
+    pub(super) fn iter(&self) -> impl Iterator<Item = impl Iterator<Item = (&str, &Cell)>> {
+        (0..self.len()).map(move |row| {
+            let names = self.names.iter().enumerate();
+            names.filter_map(move |(at, name)| Some((&*name.0, self.columns.get(at).get(row)?)))
+        })
+    }
 
-/// Returns the name and the length of the first column that has not as many values as the first of all.
-pub(super) fn uneven<'c>(columns: &'c [(Name<'_>, Vec<Cell>)]) -> Option<(&'c str, usize)> {
-    let rows = rows_of(columns);
-    let mut named = columns.iter().map(|(name, cells)| (&*name.0, cells.len()));
-    named.find(|(_, length)| *length != rows)
+    /// Returns the name of the first column that has not as many values as the first of all, and how many it has.
+    pub(super) fn uneven(&self) -> Option<(&str, usize)> {
+        let (at, got) = self.columns.uneven(self.len())?;
+        Some((&self.names[at].0, got))
+    }
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Rows<'a> {
@@ -193,15 +237,65 @@ impl<'de: 'a, 'a> Deserialize<'de> for Columns<'a> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut columns = Vec::new();
-                while let Some(column) = map.next_entry()? {
-                    columns.push(column);
+                let mut named = Named::default();
+                while let Some(name) = map.next_key()? {
+                    named.names.push(name);
+                    map.next_value_seed(OneList(&mut named.columns))?;
                 }
-                Ok(Columns::Named(columns))
+                Ok(Columns::Named(named))
             }
         }
 
         deserializer.deserialize_any(Either)
+    }
+}
+
+impl<'de> Deserialize<'de> for Lists {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Outer;
+
+        impl<'de> Visitor<'de> for Outer {
+            type Value = Lists;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("rows: [[number, …], …]")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Lists, A::Error> {
+                let mut lists = Lists::default();
+                while list.next_element_seed(OneList(&mut lists))?.is_some() {}
+                Ok(lists)
+            }
+        }
+
+        deserializer.deserialize_seq(Outer)
+    }
+}
+
+/// Reads one list more.
+struct OneList<'l>(&'l mut Lists);
+
+impl<'de> DeserializeSeed<'de> for OneList<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for OneList<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of numbers")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        while let Some(cell) = list.next_element()? {
+            self.0.cells.push(cell);
+        }
+        self.0.ends.push(self.0.cells.len());
+        Ok(())
     }
 }
 
@@ -241,25 +335,25 @@ impl<'de> Deserialize<'de> for Cell {
             }
 
             fn visit_bool<E: Error>(self, _value: bool) -> Result<Cell, E> {
-                Ok(Cell::Other("true or false"))
+                Ok(Cell::Other(Other::Bool))
             }
 
             fn visit_str<E: Error>(self, value: &str) -> Result<Cell, E> {
                 Ok(Cell::Other(if value == literal::MARK {
-                    "NaN or Infinity, which JSON does not have"
+                    Other::NotFinite
                 } else {
-                    "a text"
+                    Other::Text
                 }))
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Cell, A::Error> {
                 while list.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Cell::Other("a list"))
+                Ok(Cell::Other(Other::List))
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Cell, A::Error> {
                 while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(Cell::Other("an object"))
+                Ok(Cell::Other(Other::Object))
             }
         }
 

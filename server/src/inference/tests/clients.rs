@@ -137,8 +137,8 @@ fn mlflows_scoring_takes_four_shapes() {
         (
             r#"{"dataframe_records":[{"a":1,"b":NaN,"c":1}]}"#,
             expect![[r#"
-            400 aurora-track=stable aurora-model-version=v20260101-000000
-            {"error":"dataframe_records[0]: column `b`: got NaN or Infinity, which JSON does not have, expected a number"}"#]],
+                400 aurora-track=stable aurora-model-version=v20260101-000000
+                {"error":"dataframe_records[0]: column `b`: got NaN or Infinity, which JSON does not have (null is a missing value), expected a number"}"#]],
         ),
         (
             r#"{"instances":[[1,0.5]]}"#,
@@ -197,8 +197,8 @@ fn mlflows_scoring_takes_four_shapes() {
         (
             r#"{"data":[[1,0.5]]}"#,
             expect![[r#"
-            400
-            {"error":"failed to read the body as JSON: unknown field `data`, expected one of `dataframe_split`, `dataframe_records`, `instances`, `inputs`, `params`, `signature_name` at line 1 column 7"}"#]],
+                400
+                {"error":"failed to read the body as JSON: unknown field `data`, expected one of `dataframe_split`, `dataframe_records`, `instances`, `inputs`, `params` at line 1 column 7"}"#]],
         ),
     ] {
         check(&runtime, post("/invocations", body), expected);

@@ -308,8 +308,8 @@ fn inputs_that_do_not_fit_are_refused_with_what_was_expected() {
     check(
         &tensor("input", "[18446744073709551615,2]", "[1,2]"),
         expect![[r#"
-        400 aurora-track=stable aurora-model-version=v20260101-000000
-        {"error":"input `input`: got 2 elements, expected 18446744073709551615 for shape [18446744073709551615,2]"}"#]],
+            400 aurora-track=stable aurora-model-version=v20260101-000000
+            {"error":"input `input`: got 2 elements, expected 18446744073709551614 for shape [9223372036854775807,2]"}"#]],
     );
     check(
         &tensor("input", "[-1,2]", "[1,2]"),
