@@ -14,7 +14,7 @@ use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderValue};
 use crate::http::reply::Failure;
 
 /// Answers below it are a few packets: a client would wait longer for the coding than for the bytes.
-const COMPRESSED_BYTES_MIN: usize = 4 << 10;
+pub(super) const COMPRESSED_BYTES_MIN: usize = 4 << 10;
 
 /// How bytes are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use warp::reply::Response;
 
 use super::Server;
 use super::answer::{self, Answer, Failed};
-use super::coding::{Coding, Inflated, Inflating};
+use super::coding::{COMPRESSED_BYTES_MIN, Coding, Inflated, Inflating};
 use super::envelope::{Envelope, Form, JSON_LENGTH};
 use super::prepare::{Bounds, Prepared, TRACK_HEADER, Work, prepare};
 use crate::http::body::Body;
@@ -33,8 +33,6 @@ const INLINE_EVALUATION: Duration = Duration::from_micros(300);
 const WRITING_A_KILOBYTE: Duration = Duration::from_nanos(2_500);
 /// What it takes to compress one.
 const COMPRESSING_A_KILOBYTE: Duration = Duration::from_micros(20);
-/// How much of a compressed body is decompressed before it is looked whether there is room for more of it.
-const INFLATED_BYTES: usize = 64 << 10;
 
 /// Answers a request whose body is complete. Fails only while it has no slot.
 pub(super) async fn run(
@@ -124,7 +122,8 @@ async fn evaluate(
     let mut held = None;
     // While it is compressed it is there twice; where that is more than it may have, it goes as it is.
     let twice = work.answer_bytes_max.saturating_mul(2);
-    let takes = takes.filter(|_| twice <= server.limits.answer_bytes);
+    let takes = takes
+        .filter(|_| work.answer_bytes_max >= COMPRESSED_BYTES_MIN && twice <= server.limits.answer_bytes);
     let room_bytes = if takes.is_some() {
         twice
     } else {
@@ -177,7 +176,13 @@ impl Server {
         // One more than it may have shows that it has more.
         let most = max.saturating_sub(compressed_bytes) + 1;
         let mut inflating = Inflating::new(coding, compressed);
-        let mut bytes = INFLATED_BYTES;
+        // A small one stays within what counts for nothing.
+        let free = FREE_BYTES.saturating_sub(compressed_bytes);
+        let mut bytes = if free > compressed_bytes {
+            free
+        } else {
+            compressed_bytes * 4
+        };
         loop {
             bytes = bytes.min(most);
             let is_full = held.grow_to(compressed_bytes + bytes).await.is_err();

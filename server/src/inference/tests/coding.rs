@@ -160,6 +160,28 @@ fn a_body_that_decompresses_to_too_much_is_refused() {
     assert_eq!(ask(&padded(50 << 20)).0, 413);
 }
 
+/// Small requests are answered whatever large ones hold.
+#[test]
+fn a_small_compressed_body_needs_no_room() {
+    let limits = Limits {
+        bodies_bytes: 0,
+        body_bytes: 100_000,
+        ..Limits::default()
+    };
+    let options = InferenceOptions { limits, ..options() };
+    let server = Arc::new(Server::new(wine(), options));
+    block_on(async {
+        let mut all = server.bodies.held.hold(Place::nowhere());
+        all.grow_to(server.bodies.held.most()).await.expect("room");
+        let ask = Ask {
+            headers: &[("content-encoding", "gzip")],
+            body: &gzip(ROW.as_bytes()),
+            ..post(PATH, "")
+        };
+        assert_eq!(send(&server, ask).await.status(), 200);
+    });
+}
+
 #[test]
 fn a_large_answer_is_compressed_where_the_client_takes_that() {
     let runtime = wine();
