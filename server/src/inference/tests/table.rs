@@ -8,6 +8,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use hyper::{Response, StatusCode};
 use planner::names::Track;
+use strum::VariantArray as _;
 
 use super::*;
 use crate::keys::Keys;
@@ -29,7 +30,7 @@ const fn read(path: &'static str) -> Line {
 }
 
 const INPUTS: &str = r#"{"inputs":[[1,0.5]]}"#;
-const LINES: [Line; 29] = [
+const LINES: [Line; 31] = [
     read("/"),
     read("/v2"),
     read("/v2/health/live"),
@@ -77,6 +78,8 @@ const LINES: [Line; 29] = [
     read("/ping"),
     read("/version"),
     read("/health"),
+    read("/metrics"),
+    read("/nowhere"),
 ];
 
 /// What is wrong with a request, and what it is then. Nothing where a path cannot meet it.
@@ -210,6 +213,10 @@ async fn ask(server: &Arc<Server>, key: &str, method: &str, asked: &Asked) -> St
 
 #[test]
 fn every_route_answers_every_method_and_fault_as_the_protocol_says() {
+    for kind in Kind::VARIANTS {
+        let is_there = LINES.iter().any(|line| Route::parse(line.path).kind() == *kind);
+        assert!(is_there, "{kind:?} has no line");
+    }
     let runtime = wine();
     // What is declared later holds up nobody's readiness but its own.
     assert!(runtime.ready(Instant::now()));
@@ -434,6 +441,13 @@ fn every_route_answers_every_method_and_fault_as_the_protocol_says() {
           200 GET, HEAD
           405 POST, PUT, PATCH, DELETE, OPTIONS, TRACE
           200 no key
+        /metrics
+          200 GET, HEAD
+          405 POST, PUT, PATCH, DELETE, OPTIONS, TRACE
+          401 no key
+        /nowhere
+          404 GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE
+          401 no key
     "#]]
     .assert_eq(&table);
 }
