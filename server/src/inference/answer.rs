@@ -93,6 +93,8 @@ pub(super) struct Answer {
     pub(super) json_bytes: Option<usize>,
     /// How they are compressed.
     pub(super) coding: Option<Coding>,
+    /// How the request ended: bytes hold what is no number too, but it is no prediction.
+    pub(super) outcome: Outcome,
 }
 
 impl Answer {
@@ -120,6 +122,17 @@ enum Kept {
     },
 }
 
+impl Kept {
+    fn are_finite(&self) -> bool {
+        let (Self::Numbers(numbers)
+        | Self::Classes {
+            probabilities: numbers,
+            ..
+        }) = self;
+        numbers.iter().all(|number| number.is_finite())
+    }
+}
+
 /// Evaluates the rows and writes the answer's body, compressed where the client takes that.
 pub(super) fn evaluate(loaded: &Loaded, work: Work, takes: Option<Coding>) -> Result<Answer, Failed> {
     let Work {
@@ -128,12 +141,16 @@ pub(super) fn evaluate(loaded: &Loaded, work: Work, takes: Option<Coding>) -> Re
         reply,
         answer_bytes_max: _,
     } = work;
-    let predictions = predict(loaded, &rows, count, Keep::of(&reply))?;
+    let keep = Keep::of(&reply);
+    let predictions = predict(loaded, &rows, count, keep)?;
     drop(rows);
-    let answer = match reply {
+    let mut answer = match reply {
         Reply::Protocol { id, outputs } => infer(loaded, &predictions, count, id.as_deref(), &outputs)?,
         Reply::Plain { probabilities } => plain(loaded, &predictions, probabilities)?,
     };
+    if keep.not_finite && !predictions.are_finite() {
+        answer.outcome = Outcome::NonFinite;
+    }
     Ok(answer.coded(takes))
 }
 
@@ -403,5 +420,6 @@ fn write<T: Serialize>(body: &T, json_bytes: usize, binary: &[OutputData<'_>]) -
         bytes,
         json_bytes,
         coding: None,
+        outcome: Outcome::Ok,
     }
 }

@@ -76,7 +76,7 @@ pub(super) async fn run(
     drop(held);
     let response = match result {
         Ok((answer, counted)) => {
-            attempt.finish(Outcome::Ok, 200);
+            attempt.finish(answer.outcome, 200);
             let mut response = respond(answer);
             if let Some(counted) = counted {
                 response.extensions_mut().insert(Counted::from(counted));
@@ -97,6 +97,7 @@ fn respond(answer: Answer) -> Response {
         bytes,
         json_bytes,
         coding,
+        outcome: _,
     } = answer;
     let mut response = reply::json_bytes(StatusCode::OK, bytes);
     let headers = response.headers_mut();

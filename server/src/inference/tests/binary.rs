@@ -7,7 +7,7 @@ use registry::metadata::Labels;
 
 use super::*;
 use crate::metrics::Metrics;
-use crate::testing::{V1, artifact, logistic};
+use crate::testing::{V1, artifact, logistic, series};
 
 const PATH: &str = "/v2/models/wine/infer";
 
@@ -308,7 +308,7 @@ fn a_length_of_json_that_is_none_is_refused() {
     }
 }
 
-/// JSON cannot hold it, bytes can.
+/// JSON cannot hold it, bytes can; it counts as what it is.
 #[test]
 fn what_is_not_finite_comes_as_bytes() {
     let runtime = Runtime::new(Metrics::new());
@@ -326,4 +326,10 @@ fn what_is_not_finite_comes_as_bytes() {
         {"model_name":"wine","model_version":"v20260101-000000","outputs":[{"name":"prediction","shape":[1,1],"datatype":"FP64","parameters":{"binary_data_size":8}}]}
         000000000000f07f"#]],
     );
+    let outcome = series(
+        runtime.metrics(),
+        "aurora_inference_outcomes_total{model=\"wine\",outcome=\"non_finite\",routed=\"split\",track=\"stable\",\
+         version=\"v20260101-000000\"}",
+    );
+    assert_eq!(outcome, 1);
 }
