@@ -1,5 +1,5 @@
 """Asks a running `aurora up` as the clients do that teams have: tritonclient itself, and what KServe's and MLflow's put on
-the wire. Run by the test `clients` of the command line, with the addresses of the inference listener.
+the wire. Run by the test `clients` of the command line, with the address of the inference listener.
 
 Serves `iris` (a classifier) and `wine-quality` (a regression with a canary). Every answer is held against that of `/predict`.
 """
