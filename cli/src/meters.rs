@@ -25,6 +25,7 @@ pub(crate) struct Meters {
 impl Meters {
     /// Counts into `metrics`.
     pub(crate) fn new(metrics: Metrics, environment: EnvironmentName) -> Self {
+        metrics.begin_reconciled(&environment);
         Self {
             metrics,
             environment,

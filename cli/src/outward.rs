@@ -42,6 +42,7 @@ impl Outward {
         let OutwardSettings { github, notify } = settings;
         let states = github.map(|(github, link)| {
             let (states, wanted) = watch::channel(None);
+            metrics.begin_told("github");
             let metrics = metrics.clone();
             let told = Arc::new(move |result| metrics.told("github", result));
             let reporter = Reporter::new(github, environment.clone(), link, told);

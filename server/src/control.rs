@@ -27,16 +27,13 @@ use crate::http::frame::{Answered, Answers, Frame, Request, routes};
 use crate::http::reply::{self, Failure};
 use crate::http::{self, Limits, Listener, Shutdown, Sockets};
 use crate::keys::Access;
-use crate::metrics::{Metrics, RouteMeters};
+use crate::metrics::{ListenerName, Metrics, Page as MetricsPage, RouteMeters};
 use artifact::Verified;
 pub use infrastructure::Infrastructure;
 use models::Page;
 use route::{Kind, Route};
 pub use status::{Known, StatusSource};
 use status::{Snapshots, Streams};
-
-/// What the listener is called in metrics.
-const LISTENER: &str = "control_plane";
 
 /// How many requests read at a time: a file system that hangs holds no more threads.
 const READS: usize = 8;
@@ -85,7 +82,7 @@ fn answer(control: ControlPlane, sockets: Sockets, shutdown: Shutdown<'_>) -> Bo
             ..
         } = &control;
         let _watching = access.keys.watched();
-        let how = Listener::new(LISTENER, limits, access, metrics);
+        let how = Listener::new(ListenerName::ControlPlane, limits, access, metrics);
         let server = Arc::new(Server::new(control));
         let streams = server.streams.clone();
         let shutdown = pin!(async {
@@ -136,7 +133,11 @@ impl Server {
         let limits = &control.limits;
         Self {
             meters: Kind::meters(&control.metrics),
-            frame: Frame::new(limits, &control.access, control.metrics.listener(LISTENER)),
+            frame: Frame::new(
+                limits,
+                &control.access,
+                control.metrics.listener(ListenerName::ControlPlane),
+            ),
             admitted: Semaphore::new(limits.requests),
             reads: Semaphore::new(READS),
             answers: Budget::new(limits.answers_bytes, limits.answer_bytes),
@@ -198,7 +199,7 @@ impl Server {
     async fn read(&self, route: Route, request: Request<'_>) -> Result<Response, Failure> {
         let store = self.control.store.clone();
         match route {
-            Route::Metrics => reply::metrics(&self.control.metrics).await,
+            Route::Metrics => reply::metrics(&self.control.metrics, MetricsPage::ControlPlane).await,
             Route::Models => read(move || models::list(&store)).await,
             Route::Model(model) => {
                 let page = Page::parse(request.query)?;

@@ -38,7 +38,7 @@ use std::num::NonZero;
 use std::time::Duration;
 
 use crate::keys::Access;
-use crate::metrics::{ListenerMeters, Metrics};
+use crate::metrics::{ListenerMeters, ListenerName, Metrics};
 pub(crate) use connection::{Shutdown, serve};
 use guard::Names;
 pub use sockets::Sockets;
@@ -127,8 +127,8 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// `name` is `inference` or `control_plane`.
-    pub(crate) fn new(name: &'static str, limits: &Limits, access: &Access, metrics: &Metrics) -> Self {
+    /// `name` is the one that its connections are counted under.
+    pub(crate) fn new(name: ListenerName, limits: &Limits, access: &Access, metrics: &Metrics) -> Self {
         Self {
             limits: limits.clone(),
             names: if access.keys.configured() || access.open_names {

@@ -43,7 +43,7 @@ use crate::http::place::Place;
 use crate::http::reply::{self, Failure};
 use crate::http::{self, Limits, Listener, Shutdown, Sockets};
 use crate::keys::Access;
-use crate::metrics::{Codes, RouteMeters};
+use crate::metrics::{Codes, ListenerName, Page, RouteMeters};
 use crate::runtime::{Model, Runtime};
 pub(crate) use describe::{alive, live, server, version};
 pub(crate) use envelope::{Envelope, Form};
@@ -55,9 +55,6 @@ const SWEEP: Duration = Duration::from_millis(500);
 
 /// How many answers that name every model, or every series, are made at a time.
 const LISTINGS: usize = 2;
-
-/// What the listener is called in metrics.
-pub(crate) const LISTENER: &str = "inference";
 
 /// What the inference listener is told besides the runtime.
 #[derive(Debug, Clone, Default)]
@@ -102,7 +99,7 @@ fn answer(
     Box::pin(async move {
         let InferenceOptions { access, limits, .. } = &options;
         let _watching = access.keys.watched();
-        let how = Listener::new(LISTENER, limits, access, runtime.metrics());
+        let how = Listener::new(ListenerName::Inference, limits, access, runtime.metrics());
         let server = Arc::new(Server::new(runtime.clone(), options));
         let routes = |place| routes(server.clone(), place);
         let serving = http::serve(routes, sockets, how, shutdown, || runtime.drain());
@@ -186,7 +183,7 @@ impl Server {
         Self {
             unrouted: metrics.unrouted(None),
             meters: Kind::meters(metrics),
-            frame: Frame::new(&limits, &access, metrics.listener(LISTENER)),
+            frame: Frame::new(&limits, &access, metrics.listener(ListenerName::Inference)),
             answers: Budget::new(limits.answers_bytes, limits.answer_bytes),
             admitted: Semaphore::new(limits.requests),
             turns: Arc::new(Semaphore::new(cores)),
@@ -221,7 +218,7 @@ impl Server {
             }
             Route::Metrics => {
                 let _turn = self.turn(&self.listings).await?;
-                let response = reply::metrics(self.runtime.metrics()).await?;
+                let response = reply::metrics(self.runtime.metrics(), Page::Inference).await?;
                 reply::counted(response, &self.answers, place).await
             }
             Route::Models | Route::FirstModels => self.listing(&self.listings, place, describe::models).await,

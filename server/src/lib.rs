@@ -32,7 +32,7 @@ pub use control::{ControlPlane, Infrastructure, Known, StatusSource, serve_contr
 pub use http::{Limits, Sockets};
 pub use inference::{Health, InferenceOptions, serve_inference};
 pub use keys::{Access, Keys};
-pub use metrics::Metrics;
+pub use metrics::{Metrics, Page};
 pub use router::{Router, RouterOptions, serve_router};
 pub use runtime::{Artifact, Awaited, Runtime};
 pub use webhook::{Issued, Issuer, IssuerKeys, SecretsError, Webhook, WebhookSecrets, serve_webhook, sign};

@@ -2,11 +2,12 @@
 //!
 //! Labels are bounded: models and versions come from slots, never from a request's path; whatever a request names
 //! that is not served shares the label `unknown`. A hot path holds its counters in a [`SlotMeters`] or
-//! [`RouteMeters`] and looks no label up. Nothing that never happened has a line: what is shown is linear in what is
-//! loaded and in what was asked.
+//! [`RouteMeters`] and looks no label up. What fails is shown from 0 on, what else never happened has no line: what is
+//! shown is linear in what is loaded and in what was asked. Each listener has a [`Page`] of its own.
 
 mod connection;
 mod kept;
+mod page;
 mod route;
 mod router;
 mod series;
@@ -20,13 +21,14 @@ use std::time::{Duration, Instant};
 
 use planner::Timestamp;
 use planner::names::{EnvironmentName, ModelName, Track, Version, Weight};
-use prometheus::{
-    GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
-};
+use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
 use tokio::sync::Semaphore;
 use tokio::task::JoinError;
 
 pub(crate) use connection::{Closed, ListenerMeters};
+pub(crate) use page::ListenerName;
+pub use page::Page;
+use page::PageFamilies;
 pub(crate) use route::RouteMeters;
 use router::RouterFamilies;
 pub(crate) use router::RouterMeters;
@@ -45,20 +47,17 @@ pub const LATENCY_BUCKETS_SECONDS: [f64; 17] = [
 /// values: many scrape intervals.
 pub const RETIRED_SERIES_KEPT: Duration = Duration::from_mins(15);
 
+/// The result of a pass, or of telling somebody, that failed.
+const FAILED: &str = "failed";
+
 /// Every metric of the process; cheap to clone.
 #[derive(Clone)]
 pub struct Metrics(Arc<Families>);
 
 struct Families {
-    registry: Registry,
+    inference: Arc<PageFamilies>,
+    control_plane: Arc<PageFamilies>,
     slots: SlotSeries,
-    requests: IntCounterVec,
-    latency: HistogramVec,
-    errors: IntCounterVec,
-    connections: IntGaugeVec,
-    connections_refused: IntCounterVec,
-    connections_closed: IntCounterVec,
-    requests_refused: IntCounterVec,
     reconciles: IntCounterVec,
     /// Without labels; it too is made by what it counts first.
     reconcile_duration: HistogramVec,
@@ -94,68 +93,27 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Builds a registry with every family of Aurora and no series.
+    /// Builds both pages with every family of Aurora and no series.
     pub fn new() -> Self {
-        let registry = Registry::new();
-        let counter = |name, help, labels: &[&str]| {
-            register(&registry, IntCounterVec::new(Opts::new(name, help), labels))
-        };
-        let gauge = |name, help, labels: &[&str]| {
-            register(&registry, IntGaugeVec::new(Opts::new(name, help), labels))
-        };
-        let histogram = |name: &str, help: &str, labels: &[&str]| {
-            let options = HistogramOpts::new(name, help).buckets(LATENCY_BUCKETS_SECONDS.to_vec());
-            register(&registry, HistogramVec::new(options, labels))
-        };
+        let (inference, control_plane) = (PageFamilies::new(), PageFamilies::new());
+        let (serving, rest) = (&inference.registry, &control_plane.registry);
         let families = Families {
-            slots: register(&registry, Ok(SlotSeries::new())),
-            requests: counter(
-                "aurora_requests_total",
-                "HTTP requests by method, route and status.",
-                &["method", "route", "code"],
-            ),
-            latency: histogram(
-                "aurora_request_latency_seconds",
-                "From a request's headers to its answer's, reading the body included.",
-                &["route"],
-            ),
-            errors: counter(
-                "aurora_errors_total",
-                "HTTP requests that failed on the server's side (status 500 and above).",
-                &["route"],
-            ),
-            connections: gauge(
-                "aurora_connections",
-                "Open connections by listener: inference or control_plane.",
-                &["listener"],
-            ),
-            connections_refused: counter(
-                "aurora_connections_refused_total",
-                "Connections that were told that all places are taken.",
-                &["listener"],
-            ),
-            connections_closed: counter(
-                "aurora_connections_closed_total",
-                "Connections that the server closed: evicted, slow, stalled, header, idle.",
-                &["listener", "reason"],
-            ),
-            requests_refused: counter(
-                "aurora_requests_refused_total",
-                "Requests that were refused for want of a key, or because their address asks too often.",
-                &["listener", "reason"],
-            ),
+            slots: register(serving, Ok(SlotSeries::new())),
+            router: RouterFamilies::new(serving),
             reconciles: counter(
+                rest,
                 "aurora_reconcile_total",
                 "Reconcile passes by result.",
                 &["environment", "result"],
             ),
             reconcile_duration: histogram(
+                rest,
                 "aurora_reconcile_duration_seconds",
                 "How long a reconcile pass took.",
                 &[],
             ),
             last_reconcile: register(
-                &registry,
+                rest,
                 GaugeVec::new(
                     Opts::new(
                         "aurora_last_reconcile_timestamp_seconds",
@@ -165,54 +123,70 @@ impl Metrics {
                 ),
             ),
             converged: gauge(
+                rest,
                 "aurora_model_converged",
                 "1 while the model serves what Git declares.",
                 &["environment", "model"],
             ),
             drifted: gauge(
+                rest,
                 "aurora_drifted",
                 "1 while somebody has changed what Git declares of the model, and that stands.",
                 &["environment", "model"],
             ),
             canary_weight: gauge(
+                rest,
                 "aurora_canary_weight",
                 "The live weight of the canary, percent.",
                 &["environment", "model"],
             ),
             webhook_calls: counter(
+                rest,
                 "aurora_webhook_calls_total",
                 "Calls of the webhook, by what came of them.",
                 &["result"],
             ),
             told: counter(
+                rest,
                 "aurora_told_total",
                 "Attempts to tell others of passes, by whom and by what came of them.",
                 &["receiver", "result"],
             ),
-            router: RouterFamilies::new(counter, gauge, histogram),
             rendering: Semaphore::new(1),
-            registry,
+            inference,
+            control_plane,
         };
         Self(Arc::new(families))
     }
 
-    /// Returns every series in Prometheus's text format.
-    pub fn render(&self) -> String {
-        TextEncoder::new()
-            .encode_to_string(&self.0.registry.gather())
-            .expect("invariant: gathered families have a name and at least one series")
+    fn page(&self, page: Page) -> &Arc<PageFamilies> {
+        match page {
+            Page::Inference => &self.0.inference,
+            Page::ControlPlane => &self.0.control_plane,
+        }
+    }
+
+    /// Returns every series of a page in Prometheus's text format.
+    pub fn render(&self, page: Page) -> String {
+        self.page(page).render()
     }
 
     /// Renders on a thread that may block: with thousands of models it takes a while.
-    pub(crate) async fn scrape(&self) -> Result<String, JoinError> {
+    pub(crate) async fn scrape(&self, page: Page) -> Result<String, JoinError> {
         let _turn = self
             .0
             .rendering
             .acquire()
             .await
             .expect("invariant: the semaphore is never closed");
-        let metrics = self.clone();
-        tokio::task::spawn_blocking(move || metrics.render()).await
+        let page = self.page(page).clone();
+        tokio::task::spawn_blocking(move || page.render()).await
+    }
+
+    /// Begins to count an environment's passes: none has failed yet.
+    pub fn begin_reconciled(&self, environment: &EnvironmentName) {
+        let failed = [environment.as_str(), FAILED];
+        drop(self.0.reconciles.with_label_values(&failed));
     }
 
     /// Counts one reconcile pass that took `took` and ended at `at`; `result` is one of a few fixed words.
@@ -268,7 +242,7 @@ impl Metrics {
     /// Counts the steps of an operator; `read` returns how many came to their end, and how many failed. Once per process.
     pub fn count_steps(&self, read: impl Fn() -> (u64, u64) + Send + Sync + 'static) {
         let steps = Steps::new(Box::new(read));
-        self.0
+        self.page(Page::ControlPlane)
             .registry
             .register(Box::new(steps))
             .expect("invariant: one operator of a process counts its steps");
@@ -292,13 +266,13 @@ impl Metrics {
     }
 
     /// Returns the counters of one HTTP route. `method` is the one that counts without a look-up.
-    pub(crate) fn route(&self, method: &'static str, route: &'static str) -> RouteMeters {
-        RouteMeters::new(self.0.clone(), method, route)
+    pub(crate) fn route(&self, page: Page, method: &'static str, route: &'static str) -> RouteMeters {
+        RouteMeters::new(self.page(page).clone(), method, route)
     }
 
     /// Returns the counters of one listener.
-    pub(crate) fn listener(&self, listener: &'static str) -> ListenerMeters {
-        ListenerMeters::new(self.0.clone(), listener)
+    pub(crate) fn listener(&self, listener: ListenerName) -> ListenerMeters {
+        ListenerMeters::new(self.page(listener.page()).clone(), listener)
     }
 
     /// Returns the counter of inference requests for a model that no slot took, by status: they named nothing that is
@@ -335,6 +309,19 @@ impl Metrics {
     }
 }
 
+fn counter(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+    register(registry, IntCounterVec::new(Opts::new(name, help), labels))
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+    register(registry, IntGaugeVec::new(Opts::new(name, help), labels))
+}
+
+fn histogram(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
+    let options = HistogramOpts::new(name, help).buckets(LATENCY_BUCKETS_SECONDS.to_vec());
+    register(registry, HistogramVec::new(options, labels))
+}
+
 fn register<C: prometheus::core::Collector + Clone + 'static>(
     registry: &Registry,
     built: prometheus::Result<C>,
@@ -346,5 +333,7 @@ fn register<C: prometheus::core::Collector + Clone + 'static>(
     collector
 }
 
+#[cfg(test)]
+mod documented;
 #[cfg(test)]
 mod tests;

@@ -30,9 +30,8 @@ use planner::backends::Backends;
 use crate::http::frame::routes;
 use crate::http::reply::Failure;
 use crate::http::{self, Limits, Listener, Shutdown, Sockets};
-use crate::inference::LISTENER;
 use crate::keys::Access;
-use crate::metrics::{Metrics, RouterMeters};
+use crate::metrics::{ListenerName, Metrics, RouterMeters};
 use listener::Server;
 use pick::Dice;
 pub(crate) use table::Table;
@@ -138,7 +137,7 @@ fn answer(
     Box::pin(async move {
         let RouterOptions { access, limits, .. } = &options;
         let _watching = access.keys.watched();
-        let how = Listener::new(LISTENER, limits, access, &router.0.metrics);
+        let how = Listener::new(ListenerName::Inference, limits, access, &router.0.metrics);
         let server = Arc::new(Server::new(router.clone(), options));
         let of_connection = |place| routes(server.clone(), place);
         http::serve(of_connection, sockets, how, shutdown, || router.drain()).await;

@@ -10,7 +10,7 @@ use registry::metadata::{
     VersionMetadata,
 };
 
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Page};
 use crate::runtime::{Artifact, Runtime};
 
 pub(crate) const V1: &str = "v20260101-000000";
@@ -154,10 +154,11 @@ pub(crate) fn add_iris(runtime: &Runtime) {
     ));
 }
 
-/// Returns the count of one series as `/metrics` shows it; 0 where there is none.
+/// Returns the count of one series as the `/metrics` of whichever listener shows it; 0 where neither does.
 pub(crate) fn series(metrics: &Metrics, name_and_labels: &str) -> u64 {
-    metrics
-        .render()
+    let pages = [Page::Inference, Page::ControlPlane].map(|page| metrics.render(page));
+    pages
+        .concat()
         .lines()
         .find_map(|line| {
             line.strip_prefix(name_and_labels)?

@@ -30,7 +30,7 @@ use crate::http::gate::{Audience, Demands, Methods};
 use crate::http::reply::{self, Failure};
 use crate::http::{self, Limits, Listener, Sockets};
 use crate::keys::{Access, Keys};
-use crate::metrics::{Metrics, RouteMeters, WebhookMeters};
+use crate::metrics::{ListenerName, Metrics, Page, RouteMeters, WebhookMeters};
 use judge::{Call, Known, Verdict, judge};
 use rate::Rate;
 pub use secrets::{SecretsError, WebhookSecrets};
@@ -38,8 +38,6 @@ use seen::Seen;
 pub use sign::sign;
 pub use token::{Issued, Issuer, IssuerKeys};
 
-/// What the listener is called in metrics.
-const LISTENER: &str = "webhook";
 /// Where calls are taken.
 const PATH: &str = "/webhook";
 
@@ -96,18 +94,18 @@ pub async fn serve_webhook(
         open_metrics: false,
         open_names: true,
     };
-    let how = Listener::new(LISTENER, &limits, &access, &metrics);
+    let how = Listener::new(ListenerName::Webhook, &limits, &access, &metrics);
     let server = Arc::new(Server {
         secrets,
         issued,
         nudge,
-        frame: Frame::new(&limits, &access, metrics.listener(LISTENER)),
+        frame: Frame::new(&limits, &access, metrics.listener(ListenerName::Webhook)),
         memory: Mutex::new(Memory {
             rate: Rate::new(Instant::now()),
             seen: Seen::default(),
         }),
         meters: metrics.webhook(),
-        routes: [PATH, "unknown"].map(|route| metrics.route("POST", route)),
+        routes: [PATH, "unknown"].map(|route| metrics.route(Page::ControlPlane, "POST", route)),
     });
     let of_connection = |place| routes(server.clone(), place);
     Box::pin(http::serve(

@@ -117,6 +117,7 @@ impl Notifier {
     }
 
     fn begin(&self, receiver: &Receiver) -> Result<Queue, String> {
+        self.metrics.begin_told(word(&receiver.form));
         let folder = self.settings.secrets.as_ref();
         let folder = folder.ok_or("--notify-secrets names no folder, and `secretFile` is a file there")?;
         let sending = Sending {

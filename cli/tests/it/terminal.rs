@@ -83,7 +83,7 @@ fn output_that_nobody_reads_stops_neither_commits_nor_the_drain() {
             .edit(WINE, &format!("weight: {from}"), &format!("weight: {to}"));
         eventually("the commit arrives", || (live() == to).then_some(()));
     }
-    let metrics = get(inference, "/metrics").body;
+    let metrics = get(control_plane, "/metrics").body;
     assert!(
         metrics.contains("aurora_canary_weight{environment=\"dev\",model=\"wine-quality\"} 40"),
         "{metrics}"

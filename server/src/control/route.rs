@@ -7,7 +7,7 @@ use strum::{EnumCount, IntoStaticStr, VariantArray};
 use super::status;
 use crate::http::gate::{Audience, Demands, Methods};
 use crate::http::reply::Failure;
-use crate::metrics::{Metrics, RouteMeters};
+use crate::metrics::{Metrics, Page, RouteMeters};
 
 /// A path whose names are names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,6 +154,6 @@ impl Kind {
 
     /// Builds the meters of each kind, in the order of the variants.
     pub(super) fn meters(metrics: &Metrics) -> [RouteMeters; Self::COUNT] {
-        std::array::from_fn(|at| metrics.route("GET", Self::VARIANTS[at].into()))
+        std::array::from_fn(|at| metrics.route(Page::ControlPlane, "GET", Self::VARIANTS[at].into()))
     }
 }

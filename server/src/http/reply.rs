@@ -12,7 +12,7 @@ use warp::reply::Response;
 use super::budget::{Budget, Counted, FREE_BYTES};
 use super::place::Place;
 use crate::keys::Refused;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Page};
 
 /// Clients compare the header as text: exactly this.
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -206,9 +206,9 @@ pub(crate) fn json_bytes(status: StatusCode, bytes: Vec<u8>) -> Response {
     response
 }
 
-/// Returns metrics in Prometheus's text format.
-pub(crate) async fn metrics(metrics: &Metrics) -> Result<Response, Failure> {
-    let text = metrics.scrape().await.map_err(|_panicked| {
+/// Returns a page of metrics in Prometheus's text format.
+pub(crate) async fn metrics(metrics: &Metrics, page: Page) -> Result<Response, Failure> {
+    let text = metrics.scrape(page).await.map_err(|_panicked| {
         Failure::internal("failed to render the metrics: a fault of the server".to_owned())
     })?;
     let mut response = Response::new(text.into());

@@ -3,7 +3,7 @@
 use strum::{EnumCount, IntoStaticStr, VariantArray};
 
 use crate::http::gate::{Audience, Demands, Methods};
-use crate::metrics::{Metrics, RouteMeters};
+use crate::metrics::{Metrics, Page, RouteMeters};
 
 /// A path, taken apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -210,7 +210,7 @@ impl Kind {
     pub(crate) fn meters(metrics: &Metrics) -> [RouteMeters; Self::COUNT] {
         std::array::from_fn(|at| {
             let kind = Self::VARIANTS[at];
-            metrics.route(kind.method(), kind.into())
+            metrics.route(Page::Inference, kind.method(), kind.into())
         })
     }
 

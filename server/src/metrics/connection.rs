@@ -1,11 +1,11 @@
-//! What is counted of one listener's connections; made when it first counts.
+//! What is counted of one listener's connections: refusals begin with 0, each other series is made when it first counts.
 
 use std::sync::{Arc, OnceLock};
 
-use prometheus::IntGauge;
+use prometheus::{IntCounter, IntGauge};
 use strum::{EnumCount, IntoStaticStr};
 
-use super::Families;
+use super::page::{ListenerName, PageFamilies};
 
 /// Why the server closed a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumCount, IntoStaticStr)]
@@ -26,9 +26,10 @@ pub(crate) enum Closed {
 /// The counters of one listener's connections, and of what it lets nobody ask; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct ListenerMeters {
-    families: Arc<Families>,
+    families: Arc<PageFamilies>,
     listener: &'static str,
     open: Arc<OnceLock<IntGauge>>,
+    refused: IntCounter,
 }
 
 /// An open connection, until it is dropped.
@@ -42,8 +43,10 @@ impl std::fmt::Debug for ListenerMeters {
 }
 
 impl ListenerMeters {
-    pub(super) fn new(families: Arc<Families>, listener: &'static str) -> Self {
+    pub(super) fn new(families: Arc<PageFamilies>, listener: ListenerName) -> Self {
+        let listener = listener.into();
         Self {
+            refused: families.connections_refused.with_label_values(&[listener]),
             families,
             listener,
             open: Arc::default(),
@@ -61,10 +64,7 @@ impl ListenerMeters {
 
     /// Counts a connection that got no place.
     pub(crate) fn refused(&self) {
-        self.families
-            .connections_refused
-            .with_label_values(&[self.listener])
-            .inc();
+        self.refused.inc();
     }
 
     /// Counts a connection that the server closed.

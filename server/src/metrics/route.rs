@@ -1,21 +1,21 @@
-//! The counters of one HTTP route: each is made when it first counts, and found without a look-up from then on.
+//! The counters of one HTTP route: failures begin with 0, each other is made when it first counts. None is looked up twice.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use prometheus::{Histogram, IntCounter};
 
-use super::Families;
+use super::page::PageFamilies;
 
 /// The counters of one HTTP route.
 pub(crate) struct RouteMeters {
-    families: Arc<Families>,
+    families: Arc<PageFamilies>,
     /// The method whose answers of 200 count without a look-up.
     method: &'static str,
     route: &'static str,
     ok: OnceLock<IntCounter>,
     latency: OnceLock<Histogram>,
-    errors: OnceLock<IntCounter>,
+    errors: IntCounter,
 }
 
 impl std::fmt::Debug for RouteMeters {
@@ -25,14 +25,14 @@ impl std::fmt::Debug for RouteMeters {
 }
 
 impl RouteMeters {
-    pub(super) fn new(families: Arc<Families>, method: &'static str, route: &'static str) -> Self {
+    pub(super) fn new(families: Arc<PageFamilies>, method: &'static str, route: &'static str) -> Self {
         Self {
+            errors: families.errors.with_label_values(&[route]),
             families,
             method,
             route,
             ok: OnceLock::new(),
             latency: OnceLock::new(),
-            errors: OnceLock::new(),
         }
     }
 
@@ -52,9 +52,7 @@ impl RouteMeters {
             .get_or_init(|| self.families.latency.with_label_values(&[self.route]))
             .observe(took.as_secs_f64());
         if code >= 500 {
-            self.errors
-                .get_or_init(|| self.families.errors.with_label_values(&[self.route]))
-                .inc();
+            self.errors.inc();
         }
     }
 

@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use hyper::StatusCode;
 use planner::names::Track;
-use prometheus::{HistogramVec, IntCounterVec, IntGaugeVec};
+use prometheus::{HistogramVec, IntCounterVec, IntGaugeVec, Registry};
 
 use super::slot::Routed;
-use super::{Families, Metrics};
+use super::{Families, Metrics, counter, gauge, histogram};
 use crate::router::Table;
 
 /// The families of a router.
@@ -24,43 +24,46 @@ pub(super) struct RouterFamilies {
 }
 
 impl RouterFamilies {
-    pub(super) fn new(
-        counter: impl Fn(&'static str, &'static str, &[&str]) -> IntCounterVec,
-        gauge: impl Fn(&'static str, &'static str, &[&str]) -> IntGaugeVec,
-        histogram: impl Fn(&str, &str, &[&str]) -> HistogramVec,
-    ) -> Self {
+    pub(super) fn new(registry: &Registry) -> Self {
         Self {
             requests: counter(
+                registry,
                 "aurora_router_requests_total",
                 "Requests for predictions by the track that they went to and the HTTP status (499: the client went away).",
                 &["model", "track", "routed", "code"],
             ),
             latency: histogram(
+                registry,
                 "aurora_router_request_latency_seconds",
                 "From a request's last byte to its answer, asking another endpoint included.",
                 &["model", "track"],
             ),
             diverted: counter(
+                registry,
                 "aurora_router_diverted_total",
                 "Requests of the canary's share that stable answered, for no endpoint of the canary did.",
                 &["model"],
             ),
             tried: counter(
+                registry,
                 "aurora_router_endpoint_failures_total",
                 "Endpoints that gave no answer: refused, not_ready, broken.",
                 &["model", "track", "reason"],
             ),
             weight: gauge(
+                registry,
                 "aurora_router_weight",
                 "The canary's share that the router goes by, percent.",
                 &["model"],
             ),
             endpoints: gauge(
+                registry,
                 "aurora_router_endpoints",
                 "Endpoints that can answer, by track.",
                 &["model", "track"],
             ),
             unreadable: counter(
+                registry,
                 "aurora_router_refused_total",
                 "Times that what the router was told could not be gone by, so that the last that could stayed in force.",
                 &[],

@@ -1,4 +1,6 @@
-//! The series of slots and models, made from what was counted when somebody asks. What never happened has none.
+//! The series of slots and models, made from what was counted when somebody asks. What never happened has none, but what
+//! the split began to hand to a slot that is loaded, and how often that failed: those begin with 0, so that a first failure
+//! is an increase.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -165,8 +167,13 @@ fn slot(collected: &mut Collected, meters: &SlotMeters, loaded: bool) {
     let labels = [("model", model), ("track", track), ("version", &version)];
     collected[Family::Latency as usize].extend(latency(&meters.latency, &labels));
     for routed in Routed::VARIANTS.iter().copied() {
-        collected[Family::Started as usize].extend(counter(
-            meters.started(routed),
+        let started = meters.started(routed);
+        let is_begun = started > 0 || (loaded && routed == Routed::Split);
+        if !is_begun {
+            continue;
+        }
+        collected[Family::Started as usize].push(counter(
+            started,
             &[
                 ("model", model),
                 ("routed", routed.into()),
@@ -175,8 +182,12 @@ fn slot(collected: &mut Collected, meters: &SlotMeters, loaded: bool) {
             ],
         ));
         for outcome in Outcome::VARIANTS.iter().copied() {
-            collected[Family::Outcomes as usize].extend(counter(
-                meters.ended(routed, outcome),
+            let ended = meters.ended(routed, outcome);
+            if ended == 0 && !outcome.is_failure() {
+                continue;
+            }
+            collected[Family::Outcomes as usize].push(counter(
+                ended,
                 &[
                     ("model", model),
                     ("outcome", outcome.into()),
@@ -192,7 +203,7 @@ fn slot(collected: &mut Collected, meters: &SlotMeters, loaded: bool) {
 fn requests(collected: &mut Collected, codes: &Codes, [model, track, version]: [&str; 3]) {
     for (code, count) in codes.counted() {
         let code = code.to_string();
-        collected[Family::Requests as usize].extend(counter(
+        collected[Family::Requests as usize].push(counter(
             count,
             &[
                 ("code", &code),
@@ -224,15 +235,13 @@ fn latency(latency: &Latency, labels: &[(&str, &str)]) -> Option<Metric> {
     })
 }
 
-fn counter(count: u64, labels: &[(&str, &str)]) -> Option<Metric> {
-    (count > 0).then(|| {
-        let mut counter = Counter::default();
-        #[expect(clippy::cast_precision_loss, reason = "counts stay below 2^53")]
-        counter.set_value(count as f64);
-        let mut metric = labelled(labels);
-        metric.set_counter(counter);
-        metric
-    })
+fn counter(count: u64, labels: &[(&str, &str)]) -> Metric {
+    let mut counter = Counter::default();
+    #[expect(clippy::cast_precision_loss, reason = "counts stay below 2^53")]
+    counter.set_value(count as f64);
+    let mut metric = labelled(labels);
+    metric.set_counter(counter);
+    metric
 }
 
 fn labelled(labels: &[(&str, &str)]) -> Metric {

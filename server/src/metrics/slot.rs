@@ -38,6 +38,16 @@ pub(crate) enum Outcome {
     Cancelled,
 }
 
+impl Outcome {
+    /// Whether the client lacks an answer by no fault of its own.
+    pub(super) const fn is_failure(self) -> bool {
+        match self {
+            Self::Error | Self::NonFinite => true,
+            Self::Ok | Self::RejectedInput | Self::Cancelled => false,
+        }
+    }
+}
+
 /// What is counted of one version on one track.
 #[derive(Debug)]
 pub(crate) struct SlotMeters {

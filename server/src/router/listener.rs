@@ -20,9 +20,9 @@ use crate::http::frame::{Answered, Answers, Frame, Request};
 use crate::http::place::Place;
 use crate::http::reply::{self, Failure};
 use crate::http::request_id::HEADER as REQUEST_ID;
-use crate::inference::{Envelope, Form, Kind, LISTENER, Route, choice, refusals};
+use crate::inference::{Envelope, Form, Kind, Route, choice, refusals};
 use crate::keys::Access;
-use crate::metrics::RouteMeters;
+use crate::metrics::{ListenerName, Page, RouteMeters};
 use crate::runtime::Choice;
 
 /// What every request shares.
@@ -67,7 +67,11 @@ impl Server {
         } = options;
         Self {
             meters: Kind::meters(&router.0.metrics),
-            frame: Frame::new(&limits, &access, router.0.metrics.listener(LISTENER)),
+            frame: Frame::new(
+                &limits,
+                &access,
+                router.0.metrics.listener(ListenerName::Inference),
+            ),
             answers: Budget::new(limits.answers_bytes, limits.answer_bytes),
             admitted: Semaphore::new(limits.requests),
             router,
@@ -96,7 +100,7 @@ impl Server {
             Route::Ready | Route::Ping => Ok(describe::ready(router)),
             Route::Health => Ok(describe::health(router)),
             Route::Metrics => {
-                let response = reply::metrics(&router.0.metrics).await?;
+                let response = reply::metrics(&router.0.metrics, Page::Inference).await?;
                 reply::counted(response, &self.answers, place).await
             }
             Route::Models | Route::FirstModels => Ok(describe::models(&*router.table()?)),
@@ -107,8 +111,7 @@ impl Server {
                 version: None,
             } => {
                 let table = router.table()?;
-                self.describe((table.model.as_str(), None), place, path, headers)
-                    .await
+                self.describe((table.model.as_str(), None), request).await
             }
             Route::Model { name, version }
             | Route::Config { name, version }

@@ -3,7 +3,7 @@ use std::sync::Weak;
 use expect_test::{Expect, expect};
 
 use super::*;
-use crate::metrics::{Attempt, Outcome, RETIRED_SERIES_KEPT, Routed};
+use crate::metrics::{Attempt, Outcome, Page, RETIRED_SERIES_KEPT, Routed};
 use crate::testing::{V1, V2, artifact, linear, model, series, version, wine};
 
 fn weight(percent: u64) -> Weight {
@@ -207,7 +207,11 @@ fn a_replaced_model_is_freed_by_the_sweep_once_no_request_holds_it() {
 fn series_of_a_version_outlive_it_for_a_while_and_go_on_when_it_comes_back() {
     let runtime = wine();
     let metrics = runtime.metrics().clone();
-    let shown = || metrics.render().contains("version=\"v20260101-000000\"");
+    let shown = || {
+        metrics
+            .render(Page::Inference)
+            .contains("version=\"v20260101-000000\"")
+    };
     let now = Instant::now();
     let known = runtime.model("wine").expect("known");
     let (loaded, routed) = known.route(&Choice::default()).expect("served");
@@ -221,7 +225,7 @@ fn series_of_a_version_outlive_it_for_a_while_and_go_on_when_it_comes_back() {
     assert!(shown());
     runtime.unload(&model("wine"), Track::Stable);
     runtime.sweep(now + RETIRED_SERIES_KEPT * 2);
-    assert!(!shown(), "{}", metrics.render());
+    assert!(!shown(), "{}", metrics.render(Page::Inference));
 }
 
 fn awaits(name: &str, track: Track, number: &str) -> Awaited {
@@ -300,12 +304,13 @@ fn a_removed_model_leaves_no_series_behind() {
     known.unrouted.count(415);
     let shown = || {
         metrics
-            .render()
+            .render(Page::Inference)
             .lines()
             .filter(|line| line.contains("\"wine\""))
             .count()
     };
-    assert_eq!(shown(), 3);
+    // Each of two tracks: that it is loaded, what was started, and what failed in two ways.
+    assert_eq!(shown(), 1 + 2 * 4);
     runtime.remove(&name);
     let now = Instant::now();
     assert_eq!(shown(), 1, "nothing is loaded, what happened is still to be seen");
@@ -315,7 +320,7 @@ fn a_removed_model_leaves_no_series_behind() {
     assert_eq!(shown(), 0);
     // It comes back and begins anew.
     runtime.load(artifact("wine", V1, Track::Stable, &linear(0.0)));
-    assert_eq!(shown(), 1);
+    assert_eq!(shown(), 4);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use planner::training::{Derivation, Feature};
 use registry::artifact::{Graph, Limits, Model, encode};
 use registry::metadata::{Labels, VersionMetadata};
 use serde_json::json;
-use server::{Artifact, Metrics, Runtime};
+use server::{Artifact, Metrics, Page, Runtime};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]
@@ -116,8 +116,12 @@ fn ten_times_the_models_cost_ten_times_the_work_and_little_memory_each() {
     );
     let kept = kept.bytes_allocated.saturating_sub(kept.bytes_deallocated) / MODELS;
     assert!(kept <= KEPT_BYTES_MAX, "{kept} bytes per model");
-    // One line for each model that is loaded, two that describe them.
-    assert_eq!(metrics.render().lines().count(), MODELS + 2);
+    // Four lines for each model that is loaded: that it is, what was started, and what failed in two ways; and two that
+    // describe each of these families.
+    assert_eq!(
+        metrics.render(Page::Inference).lines().count(),
+        4 * MODELS + 3 * 2
+    );
 
     let region = Region::new(ALLOCATOR);
     runtime.remove(&name(MODELS - 1));
@@ -127,7 +131,7 @@ fn ten_times_the_models_cost_ten_times_the_work_and_little_memory_each() {
         runtime.remove(&name(number));
     }
     assert!(
-        metrics.render().is_empty(),
+        metrics.render(Page::Inference).is_empty(),
         "what nobody asked leaves nothing behind"
     );
 }

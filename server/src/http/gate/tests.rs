@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use super::*;
 use crate::http::place::Place;
 use crate::keys::Keys;
-use crate::metrics::Metrics;
+use crate::metrics::{ListenerName, Metrics};
 use crate::testing::series;
 
 const READ: Demands = Demands {
@@ -54,7 +54,10 @@ fn gate(access: &Access, per_second: Option<u32>) -> (Gate, Metrics) {
         ..Limits::default()
     };
     let metrics = Metrics::new();
-    (Gate::new(&limits, access, metrics.listener("inference")), metrics)
+    (
+        Gate::new(&limits, access, metrics.listener(ListenerName::Inference)),
+        metrics,
+    )
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,6 +3,7 @@
 use registry::artifact::{Child, Graph, Trees};
 
 use super::*;
+use crate::metrics::Page;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_has_said_all_gets_its_answer() {
@@ -160,7 +161,7 @@ async fn latencies_are_what_they_are_said_to_be() {
     send(&mut stream, rest).await;
     assert!(receive(&mut stream).await.ends_with("[5.0]}"));
     let sum = |name: &str| -> f64 {
-        let text = listening.runtime.metrics().render();
+        let text = listening.runtime.metrics().render(Page::Inference);
         let line = text.lines().find(|line| line.starts_with(name)).expect("counted");
         line.rsplit_once(' ')
             .expect("a value")

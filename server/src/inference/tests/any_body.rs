@@ -4,6 +4,7 @@ use planner::names::Weight;
 use proptest::prelude::*;
 
 use super::*;
+use crate::metrics::Page;
 use crate::testing;
 
 /// JSON of any shape, near the shape of requests.
@@ -130,7 +131,7 @@ fn any_body_gets_json_and_outcomes_add_up_to_started() {
         }
     });
     let sum = |prefix: &str| -> u64 {
-        let text = runtime.metrics().render();
+        let text = runtime.metrics().render(Page::Inference);
         let values = text.lines().filter(|line| line.starts_with(prefix));
         values
             .filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok())

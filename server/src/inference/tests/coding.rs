@@ -172,8 +172,8 @@ fn a_small_compressed_body_needs_no_room() {
     let options = InferenceOptions { limits, ..options() };
     let server = Arc::new(Server::new(wine(), options));
     block_on(async {
-        let mut all = server.bodies.held.hold(Place::nowhere());
-        all.grow_to(server.bodies.held.most()).await.expect("room");
+        let mut all = server.frame.bodies.held.hold(Place::nowhere());
+        all.grow_to(server.frame.bodies.held.most()).await.expect("room");
         let ask = Ask {
             headers: &[("content-encoding", "gzip")],
             body: &gzip(ROW.as_bytes()),
