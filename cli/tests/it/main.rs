@@ -25,6 +25,7 @@ mod faults;
 mod first_hour;
 mod git;
 mod jobs;
+mod monitoring;
 mod operated;
 mod pods;
 mod proposed;

@@ -105,8 +105,12 @@ impl Installation {
         self.operator = operator(&self.namespace, self.artifacts, kubeconfig);
     }
 
-    /// Ends the operator in order.
+    /// Ends the operator in order; it has counted its steps.
     pub(crate) fn end(self) {
+        let metrics = get(self.operator.control_plane, "/metrics").body;
+        let steps = "aurora_operator_steps_total{result=\"ok\"} ";
+        let steps = metrics.lines().find_map(|line| line.strip_prefix(steps));
+        assert!(steps.is_some_and(|steps| steps != "0"), "{metrics}");
         assert!(self.operator.stop().success(), "it ends in order");
     }
 

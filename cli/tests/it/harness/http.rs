@@ -88,13 +88,29 @@ fn exchange(
         .and_then(|line| line.split(' ').nth(1))
         .and_then(|code| code.parse().ok())
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("no status: {head:?}")))?;
-    let headers = lines
+    let headers: BTreeMap<String, String> = lines
         .filter_map(|line| line.split_once(':'))
         .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
         .collect();
+    let is_chunked = headers
+        .get("transfer-encoding")
+        .is_some_and(|coding| coding == "chunked");
     Ok(Answer {
         status,
         headers,
-        body: body.to_owned(),
+        body: if is_chunked { join(body) } else { body.to_owned() },
     })
+}
+
+/// Joins the chunks of a body: a line with the length of each, in hex, the bytes, and a line's end.
+fn join(mut chunks: &str) -> String {
+    let mut body = String::new();
+    while let Some((length, rest)) = chunks.split_once("\r\n") {
+        let length = usize::from_str_radix(length, 16).unwrap_or(0);
+        let chunk = rest.get(..length).filter(|chunk| !chunk.is_empty());
+        let Some(chunk) = chunk else { break };
+        body.push_str(chunk);
+        chunks = rest.get(length + 2..).unwrap_or_default();
+    }
+    body
 }
