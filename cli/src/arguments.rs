@@ -36,7 +36,8 @@ Exit codes (docs/cli.md lists them by command):
   2  not done, or not known to be done: a wrong command line, or an error that is printed with what to do
   3  train only: the inputs are at fault, nothing was published
 
-AURORA_LOG sets the log filter (default warn; e.g. info, reconciler=debug), NO_COLOR switches colours off.";
+AURORA_LOG sets the log filter (default warn; e.g. info, reconciler=debug), AURORA_LOG_FORMAT its form (text, json;
+default text on a terminal, json elsewhere), NO_COLOR switches colours off.";
 
 /// Keeps the models that are served equal to what a Git repository says.
 #[derive(Debug, Parser)]

@@ -1,17 +1,23 @@
-//! Structured logs on standard error, filtered by `AURORA_LOG`; by default only what a person must act on.
+//! Structured logs on standard error, filtered by `AURORA_LOG`; by default only what a person must act on. Text where a
+//! person reads them, which is on a terminal, and JSON elsewhere, unless `AURORA_LOG_FORMAT` says otherwise.
 //!
 //! They are written on a thread of their own: a standard error that nobody reads stops nothing. One event is one line,
 //! whatever its fields hold.
 
+mod json;
+
+use std::backtrace::BacktraceStatus;
 use std::io::{self, IsTerminal as _, Write};
 use std::panic::PanicHookInfo;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use planner::shown::escape;
+use tracing::Level;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::clock;
 use crate::terminal::{self, Colour, Heard, Line, Printer, Sink, painted};
 
 /// The filter where `AURORA_LOG` is not set: what a person must act on. `info` tells each change.
@@ -22,9 +28,37 @@ pub(crate) const END: Duration = Duration::from_secs(1);
 /// Standard error, once something was said there; absent where there is no thread or descriptor left for it.
 static STDERR: OnceLock<Option<Printer<String>>> = OnceLock::new();
 
-/// Starts logging. An `AURORA_LOG` that is no filter counts as the default one, and that is said.
+/// How events are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Text,
+    Json,
+}
+
+impl Form {
+    /// Returns the form that is asked for, or where that is none the one of a stream that is a terminal or not.
+    fn of(asked: Option<&str>, is_terminal: bool) -> Result<Self, Self> {
+        let default = if is_terminal { Self::Text } else { Self::Json };
+        match asked {
+            None | Some("") => Ok(default),
+            Some("text") => Ok(Self::Text),
+            Some("json") => Ok(Self::Json),
+            Some(_) => Err(default),
+        }
+    }
+
+    fn in_use() -> Result<Self, Self> {
+        let asked = std::env::var_os("AURORA_LOG_FORMAT");
+        let asked = asked.as_ref().map(|asked| asked.to_string_lossy());
+        Self::of(asked.as_deref(), io::stderr().is_terminal())
+    }
+}
+
+/// Starts logging. An `AURORA_LOG` that is no filter, and an `AURORA_LOG_FORMAT` that is none, count as the default, and that
+/// is said.
 pub(crate) fn start() {
     std::panic::set_hook(Box::new(panicked));
+    let form = Form::in_use();
     let (filter, wrong) = match std::env::var("AURORA_LOG") {
         Ok(text) if !text.is_empty() => match EnvFilter::try_new(&text) {
             Ok(filter) => (filter, None),
@@ -32,14 +66,22 @@ pub(crate) fn start() {
         },
         Ok(_) | Err(_) => (EnvFilter::new(DEFAULT_FILTER), None),
     };
-    tracing_subscriber::fmt()
+    let lines = Lines {
+        form: form.unwrap_or_else(|default| default),
+        is_painted: terminal::colours(io::stderr().is_terminal()),
+    };
+    let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(false)
         .with_target(false)
-        .with_writer(Lines {
-            is_painted: terminal::colours(io::stderr().is_terminal()),
-        })
-        .init();
+        .with_writer(lines);
+    match lines.form {
+        Form::Text => builder.init(),
+        Form::Json => builder.event_format(json::Json).init(),
+    }
+    if form.is_err() {
+        tracing::warn!("AURORA_LOG_FORMAT is neither `text` nor `json`");
+    }
     if let Some(error) = wrong {
         tracing::warn!(%error, "AURORA_LOG is no filter such as `info` or `reconciler=debug`");
     }
@@ -49,9 +91,11 @@ pub(crate) fn start() {
 pub(crate) fn say(lines: String) {
     let printer = STDERR.get_or_init(|| {
         let mut sink = Sink::stderr().ok()?;
+        let is_json = Form::in_use().unwrap_or_else(|default| default) == Form::Json;
+        let missed = move |lines| terminal::missed(is_json, lines);
         let print = move |heard: Heard<String>| match heard {
-            Heard::Said(lines) => write(&mut sink, &lines),
-            Heard::Missed(lines) => write(&mut sink, &terminal::missed(false, lines)),
+            Heard::Said(lines) => sink.write(&lines, missed),
+            Heard::Missed(lines) => sink.write(&missed(lines), missed),
         };
         Printer::start("log", print).ok()
     });
@@ -72,22 +116,29 @@ pub(crate) fn flush() {
     }
 }
 
-fn write(sink: &mut Sink, lines: &str) {
-    sink.write(lines, |lost| terminal::missed(false, lost));
-}
-
 /// Says that our own invariant broke, where it did.
 fn panicked(panic: &PanicHookInfo<'_>) {
     let thread = std::thread::current();
     let thread = thread.name().unwrap_or("unnamed");
     let text = format!("thread {thread} panicked: {panic}");
     let trace = std::backtrace::Backtrace::capture();
-    let mut lines = format!("{}\n", escape(&text));
-    if trace.status() == std::backtrace::BacktraceStatus::Captured {
-        lines.push_str(&terminal::escape_lines(&format!("{trace}")));
-        lines.push('\n');
+    let trace = (trace.status() == BacktraceStatus::Captured).then(|| trace.to_string());
+    match Form::in_use().unwrap_or_else(|default| default) {
+        Form::Text => {
+            let mut lines = format!("{}\n", escape(&text));
+            if let Some(trace) = trace {
+                lines.push_str(&terminal::escape_lines(&trace));
+                lines.push('\n');
+            }
+            say(lines);
+        }
+        Form::Json => {
+            let fields = [("message", Some(text)), ("backtrace", trace)];
+            let fields = fields.map(|(name, value)| (name.to_owned(), value.into()));
+            let document = json::document(clock::now(), Level::ERROR, fields.into_iter().collect());
+            say(terminal::plain_json(document) + "\n");
+        }
     }
-    say(lines);
     // The process may end with this.
     flush();
 }
@@ -95,6 +146,7 @@ fn panicked(panic: &PanicHookInfo<'_>) {
 /// Makes one line of each event.
 #[derive(Debug, Clone, Copy)]
 struct Lines {
+    form: Form,
     is_painted: bool,
 }
 
@@ -111,7 +163,10 @@ impl Write for Lines {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(event);
         let text = text.strip_suffix('\n').unwrap_or(&text);
-        say(paint(text).render(self.is_painted) + "\n");
+        say(match self.form {
+            Form::Text => paint(text).render(self.is_painted),
+            Form::Json => terminal::plain_json(text.to_owned()),
+        } + "\n");
         Ok(event.len())
     }
 
@@ -142,6 +197,20 @@ fn paint(text: &str) -> Line {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn people_get_text_and_programs_json_unless_told_otherwise() {
+        for (asked, on_terminal, elsewhere) in [
+            (None, Ok(Form::Text), Ok(Form::Json)),
+            (Some(""), Ok(Form::Text), Ok(Form::Json)),
+            (Some("text"), Ok(Form::Text), Ok(Form::Text)),
+            (Some("json"), Ok(Form::Json), Ok(Form::Json)),
+            (Some("JSON"), Err(Form::Text), Err(Form::Json)),
+        ] {
+            let formed = [Form::of(asked, true), Form::of(asked, false)];
+            assert_eq!(formed, [on_terminal, elsewhere], "{asked:?}");
+        }
+    }
 
     #[test]
     fn an_event_is_one_line_with_a_coloured_level() {

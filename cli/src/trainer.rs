@@ -20,7 +20,7 @@ const PARENT: &str = "AURORA_TRAIN_PARENT";
 /// Tells the child how many files it may have open, where its parent may have more.
 const OPEN_FILES: &str = "AURORA_TRAIN_OPEN_FILES";
 /// All that a training run gets of this process's environment variables.
-const HANDED_ON: [&str; 13] = [
+const HANDED_ON: [&str; 14] = [
     "PATH",
     "HOME",
     "LANG",
@@ -33,6 +33,7 @@ const HANDED_ON: [&str; 13] = [
     "RUST_BACKTRACE",
     "NO_COLOR",
     "AURORA_LOG",
+    "AURORA_LOG_FORMAT",
     "LLVM_PROFILE_FILE",
 ];
 /// How much later than the others the child has its turn: as late as may be.
