@@ -1,17 +1,22 @@
 //! Hands reports on to those who are told of them outside. Nothing waits for them.
 
 pub(crate) mod notify;
+mod traces;
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::forge::{CommitState, GitHub, Reporter};
 use planner::names::EnvironmentName;
 use reconciler::Reported;
 use server::Metrics;
+use standalone::Event;
 use tokio::sync::watch;
 
 use self::notify::{Notifier, NotifySettings};
+use self::traces::Exporter;
+use crate::clock;
 use crate::serving::Parts;
 
 /// A forge, and the page that what it is told links to.
@@ -23,12 +28,15 @@ pub(crate) struct OutwardSettings {
     pub(crate) github: Option<LinkedGitHub>,
     /// How those are told whom the environment names.
     pub(crate) notify: NotifySettings,
+    /// Where traces go, if there are any, and what they are sent with.
+    pub(crate) traces: Option<(web::Client, web::Url)>,
 }
 
 /// Who is told.
 pub(crate) struct Outward {
     states: Option<watch::Sender<Option<CommitState>>>,
     notifier: Notifier,
+    traces: Option<Exporter>,
 }
 
 impl Outward {
@@ -39,7 +47,11 @@ impl Outward {
         settings: OutwardSettings,
         metrics: &Metrics,
     ) -> Self {
-        let OutwardSettings { github, notify } = settings;
+        let OutwardSettings {
+            github,
+            notify,
+            traces,
+        } = settings;
         let states = github.map(|(github, link)| {
             let (states, wanted) = watch::channel(None);
             metrics.begin_told("github");
@@ -65,18 +77,37 @@ impl Outward {
         Self {
             states,
             notifier: Notifier::new(environment.clone(), notify, metrics.clone()),
+            traces: traces
+                .map(|(client, url)| Exporter::new(environment.clone(), client, url, metrics.clone())),
         }
     }
 
     /// Hands a report on.
     pub(crate) fn hear(&mut self, reported: &Reported) {
         self.notifier.hear(reported);
+        if let Some(traces) = &mut self.traces {
+            traces.reported(reported);
+        }
         if let (Some(states), Some(state)) = (&self.states, CommitState::of(&reported.after)) {
             states.send_if_modified(|known| {
                 let is_new = known.as_ref() != Some(&state);
                 *known = Some(state);
                 is_new
             });
+        }
+    }
+
+    /// Takes in what else happens.
+    pub(crate) fn happened(&mut self, event: &Event) {
+        if let Some(traces) = &mut self.traces {
+            traces.happened(event, clock::now());
+        }
+    }
+
+    /// Takes in that a pass ended, after what it reported.
+    pub(crate) fn passed(&mut self, result: &'static str, took: Duration) {
+        if let Some(traces) = &mut self.traces {
+            traces.passed(result, took, clock::now());
         }
     }
 }

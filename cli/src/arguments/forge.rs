@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ::forge::{ForgeRepository, GitHub, Settings};
 use clap::Args;
+use web::{Plain, Url};
 
 use super::RemoteArguments;
 use crate::clock;
@@ -33,6 +34,16 @@ pub(crate) struct ForgeArguments {
         help_heading = "Those who are told"
     )]
     notify_secrets: Option<PathBuf>,
+
+    /// Who takes a trace of each commit, from when it is seen until it is applied: OTLP over HTTP, in JSON, at
+    /// ADDRESS/v1/traces [example: http://127.0.0.1:4318]
+    #[arg(
+        long,
+        env = "AURORA_TRACES",
+        value_name = "ADDRESS",
+        help_heading = "Those who are told"
+    )]
+    traces: Option<String>,
 }
 
 /// Flags for a forge.
@@ -88,7 +99,13 @@ impl ForgeArguments {
                 .web()
                 .map_err(|failure| failure.message().to_owned())
         };
+        let traces = self.traces.as_ref().map(|address| {
+            // Collectors stand beside what they collect from, and a trace holds no secret.
+            let url = Url::parse(address, Plain::Anywhere).and_then(|url| url.join("v1/traces"));
+            Ok::<_, Failure>((remote.web()?, url.context(|| "--traces".to_owned())?))
+        });
         Ok(OutwardSettings {
+            traces: traces.transpose()?,
             github: self.github.github(repo, || remote.web())?,
             notify: NotifySettings {
                 secrets: self.notify_secrets.clone(),

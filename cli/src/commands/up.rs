@@ -224,6 +224,10 @@ impl Keeping {
         if let Event::Reported(reported) = event {
             self.outward.hear(reported);
         }
+        if let Event::PassEnded { result, took } = event {
+            self.outward.passed(result, *took);
+        }
+        self.outward.happened(event);
         self.meters.hear(event);
         if !matches!(event, Event::PassEnded { .. } | Event::Reported(_)) {
             self.heap.used(1);

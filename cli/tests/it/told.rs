@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use testkit::{GitHub, Refusal};
 
@@ -137,6 +137,7 @@ impl Told {
             &self.forge.api(),
         ]);
         command.arg("--notify-secrets").arg(self.folder.path());
+        command.args(["--traces", &self.receiver.address]);
         Up::watch(command)
     }
 
@@ -215,6 +216,31 @@ fn a_forge_and_receivers_are_told_how_commits_fare() {
     );
     assert!(slack.header("webhook-signature").is_empty());
     assert_eq!(told.forge.deployments().len(), 1);
+
+    // A collector took the way of each commit, the one that was applied and the one that was refused.
+    for (commit, code) in [(first, 1), (refused, 2)] {
+        let id = &commit.to_string()[..32];
+        let spans = eventually("a trace came", || {
+            let calls = told.receiver.calls("/v1/traces");
+            let mut spans = calls
+                .iter()
+                .map(|call| call.json()["resourceSpans"][0]["scopeSpans"][0]["spans"].clone());
+            spans.rfind(|spans| spans[0]["traceId"] == id)
+        });
+        assert_eq!(
+            (&spans[0]["name"], &spans[0]["status"]["code"]),
+            (&json!("commit"), &json!(code)),
+            "{spans}"
+        );
+        let names = spans.as_array().unwrap()[1..].iter().map(|span| {
+            assert_eq!(span["parentSpanId"], spans[0]["spanId"], "{spans}");
+            span["name"].as_str().unwrap().to_owned()
+        });
+        let names: Vec<String> = names.collect();
+        let trained = "train iris v20261101-120000".to_owned();
+        assert!(names.contains(&"pass".to_owned()), "{names:?}");
+        assert_eq!(names.contains(&trained), code == 1, "{names:?}");
+    }
 
     let metrics = get(up.control_plane, "/metrics").body;
     for series in [

@@ -170,6 +170,7 @@ fn listener(
         if let Some(reported) = reported {
             outward.hear(reported);
         }
+        outward.passed(told.result, told.took);
         for (model, live) in seen {
             match live {
                 Some(live) => meters.serves(model, live.weight, live.is_idle),

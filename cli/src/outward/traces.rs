@@ -1,0 +1,220 @@
+//! The way of each commit as a trace: from when it is seen until it is applied, refused or overtaken.
+//!
+//! A trace's id is how the commit's begins: who knows the one finds the other, and environments that follow one commit
+//! share its trace. What is under way when the process ends is lost.
+
+mod otlp;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use forge::{CommitState, State};
+use planner::Timestamp;
+use planner::names::{EnvironmentName, ModelName, ObjectName, Revision, Version};
+use planner::rollout;
+use planner::runs::Outcome;
+use reconciler::Reported;
+use standalone::Event;
+
+pub(crate) use otlp::Exporter;
+
+/// The most spans of a trace beside that of the commit; what is more is counted.
+const SPANS_MAX: usize = 256;
+
+/// A part of a commit's way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Span {
+    id: u64,
+    name: String,
+    began: Timestamp,
+    ended: Timestamp,
+    attributes: Vec<(&'static str, String)>,
+    /// What went wrong, where something did.
+    error: Option<String>,
+}
+
+/// The way of a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Trace {
+    revision: Revision,
+    commit: Span,
+    spans: Vec<Span>,
+    left_out: usize,
+}
+
+/// Records the ways of commits.
+struct Recorder {
+    environment: EnvironmentName,
+    /// Makes ids that no other span has.
+    next_id: Box<dyn FnMut() -> u64 + Send>,
+    /// What the pass reported that has not ended yet.
+    reported: Option<Box<Reported>>,
+    under_way: Option<Trace>,
+    /// Runs and rollouts that have not ended, since when, and of which model: a run may begin before the pass over its commit
+    /// has ended, and go on under the next. It belongs to the commit that it ends under.
+    open: BTreeMap<String, (Timestamp, ModelName)>,
+}
+
+impl Recorder {
+    fn new(environment: EnvironmentName, next_id: Box<dyn FnMut() -> u64 + Send>) -> Self {
+        Self {
+            environment,
+            next_id,
+            reported: None,
+            under_way: None,
+            open: BTreeMap::new(),
+        }
+    }
+
+    /// Keeps what a pass reported until it has ended.
+    fn reported(&mut self, reported: &Reported) {
+        self.reported = Some(Box::new(reported.clone()));
+    }
+
+    /// Takes in that a pass ended at `now`, and returns the traces that ended with it.
+    fn passed(&mut self, result: &'static str, took: Duration, now: Timestamp) -> Vec<Trace> {
+        let mut ended = Vec::new();
+        let Some(reported) = self.reported.take() else {
+            return ended;
+        };
+        let Some(state) = CommitState::of(&reported.after) else {
+            return ended;
+        };
+        let began = now - took;
+        if let Some(trace) = self.under_way.take_if(|trace| trace.revision != state.revision) {
+            let why = format!("overtaken by {} before it was applied", state.revision.short());
+            ended.push(trace.end(now, Some(why)));
+        }
+        if reported.before.attempted_revision.as_ref() != Some(&state.revision) {
+            self.under_way = Some(Trace {
+                commit: self.span("commit".to_owned(), (began, now), Vec::new()),
+                revision: state.revision.clone(),
+                spans: Vec::new(),
+                left_out: 0,
+            });
+        }
+        let counts = &reported.after.counts;
+        let attributes = vec![
+            ("aurora.result", result.to_owned()),
+            ("aurora.findings", counts.findings.to_string()),
+            ("aurora.waiting", counts.waiting.to_string()),
+        ];
+        let pass = self.span("pass".to_owned(), (began, now), attributes);
+        let Some(trace) = &mut self.under_way else {
+            return ended;
+        };
+        trace.add(pass);
+        let error = match state.state {
+            State::Pending => return ended,
+            State::Success => None,
+            State::Failure | State::Superseded => Some(state.description),
+        };
+        ended.extend(self.under_way.take().map(|trace| trace.end(now, error)));
+        ended
+    }
+
+    /// Takes in what else happens on a commit's way.
+    fn happened(&mut self, event: &Event, now: Timestamp) {
+        match event {
+            Event::TrainingStarted { job, model, version } => self.begin(training(job, version), model, now),
+            Event::TrainingEnded {
+                job,
+                version,
+                outcome,
+                ..
+            } => {
+                let error = match outcome {
+                    Outcome::Running | Outcome::Published { .. } => None,
+                    Outcome::Skipped { reason, .. } => Some(format!("skipped: {reason}")),
+                    Outcome::Stopped { reason, .. } => Some(format!("stopped: {reason}")),
+                    Outcome::Refused { message, .. } | Outcome::Transient { message, .. } => {
+                        Some(message.clone())
+                    }
+                };
+                self.end(training(job, version), error, now);
+            }
+            Event::Rollout { model, status, .. } => {
+                let error = match &status.state {
+                    rollout::State::Idle => None,
+                    rollout::State::Aborted { reason, .. } => Some(reason.clone()),
+                    rollout::State::Preparing
+                    | rollout::State::Promoting
+                    | rollout::State::Holding { .. } => {
+                        self.begin(rolling_out(model), model, now);
+                        return;
+                    }
+                };
+                self.end(rolling_out(model), error, now);
+            }
+            Event::Pass(_)
+            | Event::PassEnded { .. }
+            | Event::Reported(_)
+            | Event::Uncommitted(_)
+            | Event::TrainingProgress { .. }
+            | Event::Removed { .. }
+            | Event::Settled { .. }
+            | Event::Trouble(_)
+            | Event::Recovered => {}
+        }
+    }
+
+    fn begin(&mut self, name: String, model: &ModelName, now: Timestamp) {
+        if self.open.len() < SPANS_MAX {
+            self.open.entry(name).or_insert_with(|| (now, model.clone()));
+        }
+    }
+
+    fn end(&mut self, name: String, error: Option<String>, now: Timestamp) {
+        let Some((began, model)) = self.open.remove(&name) else {
+            return;
+        };
+        let mut span = self.span(name, (began, now), vec![("aurora.model", model.to_string())]);
+        span.error = error;
+        if let Some(trace) = &mut self.under_way {
+            trace.add(span);
+        }
+    }
+
+    fn span(
+        &mut self,
+        name: String,
+        (began, ended): (Timestamp, Timestamp),
+        attributes: Vec<(&'static str, String)>,
+    ) -> Span {
+        Span {
+            id: (self.next_id)(),
+            name,
+            began,
+            ended,
+            attributes,
+            error: None,
+        }
+    }
+}
+
+impl Trace {
+    fn add(&mut self, span: Span) {
+        if self.spans.len() < SPANS_MAX {
+            self.spans.push(span);
+        } else {
+            self.left_out += 1;
+        }
+    }
+
+    fn end(mut self, now: Timestamp, error: Option<String>) -> Self {
+        self.commit.ended = now;
+        self.commit.error = error;
+        self
+    }
+}
+
+fn training(job: &ObjectName, version: &Version) -> String {
+    format!("train {job} {version}")
+}
+
+fn rolling_out(model: &ModelName) -> String {
+    format!("roll out {model}")
+}
+
+#[cfg(test)]
+mod tests;
