@@ -257,6 +257,11 @@ impl Runtime {
         self.latch().ready(now, self.answering() > 0)
     }
 
+    /// Says whether it is known by now which models there are to be.
+    pub(crate) fn is_told(&self) -> bool {
+        self.latch().is_told()
+    }
+
     /// Returns what should come to serve and does not yet.
     pub(crate) fn coming(&self) -> MutexGuard<'_, AllComing> {
         self.0.coming.lock().unwrap_or_else(PoisonError::into_inner)

@@ -219,6 +219,9 @@ pub(super) fn unknown_model(runtime: &Runtime, name: &str) -> Failure {
     if let Some(coming) = runtime.coming().get(name) {
         return Failure::unavailable(format!("no version is loaded: {}", why_not(coming)));
     }
+    if !runtime.is_told() {
+        return Failure::unavailable("it is not known yet which models there are, try again".to_owned());
+    }
     let models = runtime.models();
     Failure::not_found(if runtime.answering() == 0 {
         "no such model: none is loaded".to_owned()

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicUsize;
+use std::time::Instant;
 
 use planner::backends::Backend;
 use planner::names::{Track, Weight};
@@ -14,7 +15,7 @@ use super::*;
 use crate::http::frame::routes;
 use crate::http::place::Place;
 use crate::testing::{V1, V2, artifact, linear, model, series, version};
-use crate::{Health, InferenceOptions, Runtime, serve_inference};
+use crate::{Awaited, Health, InferenceOptions, Runtime, serve_inference};
 
 const ROW: &str = r#"{"inputs":[[1,0.5]]}"#;
 
@@ -29,9 +30,18 @@ async fn pod(track: Track) -> SocketAddr {
     listen(runtime).await
 }
 
-/// A pod that has no model yet.
+/// A pod that has no model yet, and knows which it will have.
 async fn empty_pod() -> SocketAddr {
-    listen(Runtime::new(Metrics::new())).await
+    let runtime = Runtime::new(Metrics::new());
+    let awaited = Awaited {
+        model: model("wine"),
+        track: Track::Stable,
+        version: version(V1),
+        training: false,
+    };
+    runtime.expect(&model("wine"), vec![awaited]);
+    runtime.expected(Instant::now());
+    listen(runtime).await
 }
 
 async fn listen(runtime: Runtime) -> SocketAddr {
@@ -320,7 +330,7 @@ async fn a_pod_without_a_model_is_passed_over() {
     let answer = alone.predict().await;
     assert_eq!(answer.status(), 503);
     assert!(
-        String::from_utf8_lossy(answer.body()).contains("has its model yet"),
+        String::from_utf8_lossy(answer.body()).contains("is being loaded"),
         "{answer:?}"
     );
 }

@@ -67,6 +67,11 @@ impl Latch {
         self.first.get_or_insert(now);
     }
 
+    /// Says whether a pass has said all that it expects.
+    pub(super) fn is_told(&self) -> bool {
+        self.first.is_some()
+    }
+
     /// Drops what waited for this version in this slot.
     pub(super) fn loaded(&mut self, model: &ModelName, track: Track, version: &Version) {
         let Some(mut awaited) = self.awaited.remove(model) else {

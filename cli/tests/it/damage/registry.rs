@@ -107,7 +107,9 @@ fn a_version_whose_metadata_was_changed_is_not_loaded_until_it_is_restored() {
 
     let mut up = ground.up();
     finding(&mut up, subject, &["ArtifactChanged", STABLE, "metadata.json"]);
-    assert_eq!(up.predict("iris", &[], &flower).status, 404);
+    eventually("it is unavailable", || {
+        (up.predict("iris", &[], &flower).status == 503).then_some(())
+    });
     let said = status_text(&ground);
     assert!(
         said.contains("LoadFailed") && said.contains("restore its metadata.json"),
@@ -129,7 +131,9 @@ fn a_version_whose_metadata_was_changed_is_not_loaded_until_it_is_restored() {
     eventually("it is refused", || {
         status_text(&ground).contains("signature.features[").then_some(())
     });
-    assert_eq!(up.predict("iris", &[], &flower).status, 404);
+    eventually("it is unavailable", || {
+        (up.predict("iris", &[], &flower).status == 503).then_some(())
+    });
     assert!(up.stop().success());
 }
 

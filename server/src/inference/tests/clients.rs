@@ -362,6 +362,7 @@ fn a_model_that_still_loads_is_not_ready_rather_than_unknown() {
         &model("wine"),
         vec![pin(Track::Stable, V1, false), pin(Track::Canary, V2, true)],
     );
+    runtime.expected(Instant::now());
     for path in [
         "/v2/models/wine/ready",
         "/v1/models/wine",
@@ -454,8 +455,8 @@ fn a_model_that_still_loads_is_not_ready_rather_than_unknown() {
         &runtime,
         get("/v1/models/broken"),
         expect![[r#"
-        404
-        {"error":"no such model: none is loaded"}"#]],
+            404
+            {"error":"no such model: none is loaded"}"#]],
     );
     runtime.expect(&model("slow"), vec![pin(Track::Stable, V1, false)]);
     runtime.remove(&model("slow"));
@@ -463,7 +464,7 @@ fn a_model_that_still_loads_is_not_ready_rather_than_unknown() {
         &runtime,
         get("/v1/models/slow"),
         expect![[r#"
-        404
-        {"error":"no such model: none is loaded"}"#]],
+            404
+            {"error":"no such model: none is loaded"}"#]],
     );
 }

@@ -230,8 +230,8 @@ fn before_anything_is_loaded_it_lives_but_is_not_ready() {
         &runtime,
         get("/v2/models/wine"),
         expect![[r#"
-        404
-        {"error":"no such model: none is loaded"}"#]],
+            503 retry-after=1
+            {"error":"it is not known yet which models there are, try again"}"#]],
     );
     // Only the canary is there: requests of the split wait for stable.
     runtime.load(artifact("wine", V2, Track::Canary, &linear(0.0)));
