@@ -12,6 +12,7 @@ mod status;
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use hyper::StatusCode;
@@ -37,6 +38,8 @@ use status::{Snapshots, Streams};
 
 /// How many requests read at a time: a file system that hangs holds no more threads.
 const READS: usize = 8;
+/// How long the metrics wait for how models stand.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What the control plane shows, and to whom.
 #[derive(Clone)]
@@ -106,6 +109,8 @@ struct Server {
     answers: Budget,
     verified: Arc<Verified>,
     snapshots: Arc<Snapshots>,
+    /// The turn to look how models stand, for the metrics.
+    looking: Arc<Semaphore>,
     streams: Arc<Streams>,
     meters: [RouteMeters; Kind::COUNT],
 }
@@ -143,6 +148,7 @@ impl Server {
             answers: Budget::new(limits.answers_bytes, limits.answer_bytes),
             verified: Arc::default(),
             snapshots: Arc::new(Snapshots::new(epoch())),
+            looking: Arc::new(Semaphore::new(1)),
             streams: Arc::default(),
             control,
         }
@@ -195,11 +201,31 @@ impl Server {
         Ok(response)
     }
 
+    /// Lets the metrics say how models stand. Whatever hangs, all else that is counted is shown.
+    async fn see_states(&self) {
+        let look = async {
+            let turn = self.looking.clone().try_acquire_owned().ok()?;
+            let (source, snapshots) = (self.control.status.clone(), self.snapshots.clone());
+            let looking = tokio::task::spawn_blocking(move || {
+                // As long as one look hangs, there is no other.
+                let _turn = turn;
+                snapshots.look(&*source)
+            });
+            tokio::time::timeout(LOOK, looking).await.ok()?.ok()
+        };
+        let seen = look.await;
+        let words = seen.iter().flat_map(|snapshot| snapshot.words());
+        self.control.metrics.set_states(words);
+    }
+
     /// Answers from files, or from what is counted.
     async fn read(&self, route: Route, request: Request<'_>) -> Result<Response, Failure> {
         let store = self.control.store.clone();
         match route {
-            Route::Metrics => reply::metrics(&self.control.metrics, MetricsPage::ControlPlane).await,
+            Route::Metrics => {
+                self.see_states().await;
+                reply::metrics(&self.control.metrics, MetricsPage::ControlPlane).await
+            }
             Route::Models => read(move || models::list(&store)).await,
             Route::Model(model) => {
                 let page = Page::parse(request.query)?;

@@ -12,6 +12,7 @@ mod route;
 mod router;
 mod series;
 mod slot;
+mod states;
 mod steps;
 mod told;
 mod webhook;
@@ -34,6 +35,7 @@ use router::RouterFamilies;
 pub(crate) use router::RouterMeters;
 use series::SlotSeries;
 pub(crate) use slot::{Attempt, Codes, Outcome, Routed, SlotMeters};
+use states::States;
 use steps::Steps;
 pub(crate) use webhook::WebhookMeters;
 
@@ -65,6 +67,7 @@ struct Families {
     converged: IntGaugeVec,
     drifted: IntGaugeVec,
     canary_weight: IntGaugeVec,
+    states: States,
     router: RouterFamilies,
     webhook_calls: IntCounterVec,
     told: IntCounterVec,
@@ -140,6 +143,7 @@ impl Metrics {
                 "The live weight of the canary, percent.",
                 &["environment", "model"],
             ),
+            states: register(rest, Ok(States::new())),
             webhook_calls: counter(
                 rest,
                 "aurora_webhook_calls_total",

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use hyper::StatusCode;
 use planner::backends::{Backend, Backends};
+use planner::word::Word;
 use planner::names::{EnvironmentName, Track, Weight};
 
 use super::*;
@@ -46,6 +47,7 @@ fn count_everything(metrics: &Metrics) {
     metrics.set_converged(&environment, &wine, true);
     metrics.set_drifted(&environment, &wine, false);
     metrics.set_canary_weight(&environment, &wine, Weight::FULL);
+    metrics.set_states([("dev", "wine", Word::Serving)].into_iter());
     let router = Router::new(metrics.clone(), 0);
     router.follow(&Backends {
         model: wine,

@@ -244,7 +244,7 @@ fn counter(count: u64, labels: &[(&str, &str)]) -> Metric {
     metric
 }
 
-fn labelled(labels: &[(&str, &str)]) -> Metric {
+pub(super) fn labelled(labels: &[(&str, &str)]) -> Metric {
     let pair = |(name, value): &(&str, &str)| {
         let mut pair = LabelPair::default();
         pair.set_name((*name).to_owned());

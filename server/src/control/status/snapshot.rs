@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crds::view::{EnvironmentRow, ModelRow, Overview};
+use planner::word::Word;
 use serde_json::{Value, json};
 
 use super::{Known, StatusSource, unknown};
@@ -117,6 +118,15 @@ impl Body {
             change["environment"] = json!(self.environment());
         }
         change
+    }
+}
+
+impl Snapshot {
+    /// Returns how each model stands that has a word: its environment, its name, and the word.
+    pub(in super::super) fn words(&self) -> impl Iterator<Item = (&str, &str, Word)> {
+        let environment = self.body.environment().and_then(|row| row.name.as_deref());
+        let models = self.body.models().iter();
+        models.filter_map(move |row| Some((environment?, row.model.as_str(), row.standing.as_ref()?.word)))
     }
 }
 
