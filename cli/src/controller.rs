@@ -45,16 +45,14 @@ impl Controller {
             status,
             metrics,
         } = self;
-        let address = bound.address;
+        let (address, url) = (bound.address, bound.url());
         let store = Store::at(REGISTRY.as_ref());
         parts.control_plane(store, status, Arc::new(NoView), metrics, bound)?;
         parts.spawn(name, work);
         parts.supervisor().ready();
         let said = Announcer::new(terminal)?;
         said.say(
-            [format!(
-                "{verb} namespace {namespace}; health and metrics: http://{address}"
-            )],
+            [format!("{verb} namespace {namespace}; health and metrics: {url}")],
             || json!({ "event": "listening", "namespace": namespace, "control_plane": address }),
         );
         parts.wait().await?;

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use clap::Args;
 use server::keys::{KeysError, require_loopback};
-use server::{Access, Keys, Limits};
+use server::{Access, Keys, Limits, Tls, TlsError};
 
 use self::place::Place;
 use crate::failure::{Context as _, Failure};
@@ -216,6 +216,24 @@ pub(crate) struct ControlPlaneArguments {
 /// How both listeners treat whoever asks.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ListenerArguments {
+    /// Answer by TLS with this chain of certificates in PEM, the own one first; it and its key are reread as they change
+    #[arg(
+        long,
+        env = "AURORA_TLS_CERTIFICATE",
+        value_name = "PATH",
+        requires = "tls_key"
+    )]
+    tls_certificate: Option<PathBuf>,
+
+    /// The certificate's key in PEM; mode 600
+    #[arg(
+        long,
+        env = "AURORA_TLS_KEY",
+        value_name = "PATH",
+        requires = "tls_certificate"
+    )]
+    tls_key: Option<PathBuf>,
+
     /// Show /metrics without a key too
     #[arg(long, env = "AURORA_METRICS_WITHOUT_KEY")]
     metrics_without_key: bool,
@@ -290,6 +308,7 @@ pub(crate) struct Bound {
     pub(crate) address: SocketAddr,
     access: Access,
     limits: Limits,
+    tls: Option<Tls>,
     /// The memory that the limits are measured by.
     memory: Option<MemoryLimit>,
 }
@@ -333,7 +352,8 @@ impl InferenceArguments {
             ..listener.limits()
         };
         let access = listener.access(keys, self.insecure_inference);
-        bind(self.inference.inference, INFERENCE, access, limits, memory, None)
+        let tls = listener.tls()?;
+        bind(self.inference.inference, INFERENCE, access, limits, memory, None).map(|bound| bound.over(tls))
     }
 }
 
@@ -351,6 +371,7 @@ impl ControlPlaneArguments {
             "--api-keys-file",
         )
         .hint(|| "`aurora key new NAME` makes a key".to_owned())?;
+        let tls = listener.tls()?;
         let memory = memory_limit::smallest();
         let defaults = Defaults::of(memory.as_ref());
         let limits = Limits {
@@ -371,10 +392,19 @@ impl ControlPlaneArguments {
             memory,
             inference,
         )
+        .map(|bound| bound.over(tls))
     }
 }
 
 impl ListenerArguments {
+    /// Reads the certificate, if one was given.
+    fn tls(&self) -> Result<Option<Tls>, TlsError> {
+        let files = self.tls_certificate.as_ref().zip(self.tls_key.as_ref());
+        files
+            .map(|(certificate, key)| Tls::from_files(certificate, key))
+            .transpose()
+    }
+
     fn access(&self, keys: Keys, open_names: bool) -> Access {
         Access {
             keys,
@@ -397,6 +427,16 @@ impl ListenerArguments {
 }
 
 impl Bound {
+    fn over(self, tls: Option<Tls>) -> Self {
+        Self { tls, ..self }
+    }
+
+    /// Returns where it answers.
+    pub(crate) fn url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
     /// Returns what its requests may hold, to be told.
     pub(crate) fn bounds(&self) -> Bounds {
         Bounds::new(&self.limits, self.memory.as_ref())
@@ -407,13 +447,13 @@ impl Bound {
         self.limits.drain_timeout
     }
 
-    /// Hands over the sockets, who may ask, and what they take. No other handle is left: the port is free as soon as
+    /// Hands over the sockets, by what connections come, who may ask, and what they take. No other handle is left: the port is free as soon as
     /// they are dropped.
-    pub(crate) fn into_parts(self) -> io::Result<(Vec<TcpListener>, Access, Limits)> {
+    pub(crate) fn into_parts(self) -> io::Result<(Vec<TcpListener>, Option<Tls>, Access, Limits)> {
         for socket in &self.sockets {
             socket.set_nonblocking(true)?;
         }
-        Ok((self.sockets, self.access, self.limits))
+        Ok((self.sockets, self.tls, self.access, self.limits))
     }
 
     /// Says whether a place asks for what this listener has.
@@ -482,6 +522,7 @@ fn bind(
             address,
             access,
             limits,
+            tls: None,
             memory,
         }),
         Err(error) => {

@@ -154,7 +154,7 @@ impl Parts {
         + Send
         + 'static,
     ) -> Result<(), Failure> {
-        let (sockets, access, limits) = bound.into_parts()?;
+        let (sockets, tls, access, limits) = bound.into_parts()?;
         let limits = self.within(limits, 3);
         let stopped = Box::pin(self.stopped());
         let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -167,7 +167,7 @@ impl Parts {
         let serving = threads.run(sockets, move |sockets| async move {
             // Where requests are answered: it lasts as long as these threads do.
             drop(tokio::spawn(supervisor.watch()));
-            serve(sockets, access, limits, stopped).await;
+            serve(sockets.over(tls), access, limits, stopped).await;
         })?;
         self.spawn("inference", serving);
         Ok(())
@@ -182,7 +182,7 @@ impl Parts {
         metrics: Metrics,
         bound: Bound,
     ) -> Result<(), Failure> {
-        let (sockets, access, limits) = bound.into_parts()?;
+        let (sockets, tls, access, limits) = bound.into_parts()?;
         let control_plane = ControlPlane {
             store,
             status,
@@ -197,8 +197,8 @@ impl Parts {
             workers: 1,
             aside: CONTROL_PLANE_ASIDE,
         };
-        let serving = threads.run(sockets, |sockets| {
-            server::serve_control_plane(control_plane, sockets, stopped)
+        let serving = threads.run(sockets, move |sockets| {
+            server::serve_control_plane(control_plane, sockets.over(tls), stopped)
         })?;
         self.spawn("control plane", serving);
         Ok(())

@@ -6,6 +6,8 @@
 //! place        what one connection has to finish, whether its client keeps pace
 //! sockets      one listener on several addresses
 //! socket       half-closed clients, clients that take nothing, what comes after an early answer
+//! stream       TCP, or TLS over it
+//! tls          a certificate and its key, read again as they change
 //! guard        Host and Origin
 //! frame        what every request passes: its name, what is left of its body, counting
 //! request_id   that name
@@ -33,6 +35,8 @@ pub(crate) mod reply;
 pub(crate) mod request_id;
 mod socket;
 mod sockets;
+mod stream;
+pub(crate) mod tls;
 
 use std::num::NonZero;
 use std::time::Duration;
@@ -42,6 +46,7 @@ use crate::metrics::{ListenerMeters, ListenerName, Metrics};
 pub(crate) use connection::{Shutdown, serve};
 use guard::Names;
 pub use sockets::Sockets;
+pub use tls::{Tls, TlsError, probe};
 
 /// What a listener takes from strangers. The defaults are those of inference.
 ///

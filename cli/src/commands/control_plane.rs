@@ -76,12 +76,12 @@ async fn serve(
     signals: Signals,
 ) -> Result<ExitCode, Failure> {
     let mut parts = Parts::begin(signals);
-    let address = bound.address;
+    let (address, url) = (bound.address, bound.url());
     parts.control_plane(store, status, infrastructure, Metrics::new(), bound)?;
     parts.supervisor().ready();
     let said = Announcer::new(terminal)?;
     said.say(
-        [format!("control plane  http://{address}")],
+        [format!("control plane  {url}")],
         || json!({ "event": "listening", "control_plane": address }),
     );
     parts.wait().await?;

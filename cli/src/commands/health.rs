@@ -1,7 +1,8 @@
 //! `aurora health`: asks a listener of this machine whether it is well, for images that have no other client.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -31,6 +32,10 @@ pub(crate) struct HealthArguments {
     #[arg(long, value_name = "SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     timeout: u32,
 
+    /// The certificate that the listener shows: then it is asked by TLS, and answers with no other
+    #[arg(long, env = "AURORA_TLS_CERTIFICATE", value_name = "PATH")]
+    tls_certificate: Option<PathBuf>,
+
     #[command(flatten)]
     inference: InferenceAddress,
     #[command(flatten)]
@@ -58,7 +63,7 @@ pub(crate) fn run(arguments: &HealthArguments) -> Result<ExitCode, Failure> {
         (Asked::Inference, false) | (Asked::ControlPlane, _) => "/health",
     };
     let timeout = Duration::from_secs(arguments.timeout.into());
-    let (is_well, said) = match ask(address, path, timeout) {
+    let (is_well, said) = match ask(address, path, timeout, arguments.tls_certificate.as_deref()) {
         Ok((status, body)) => (status == 200, format!("{status} {body}")),
         Err(error) => (false, error.to_string()),
     };
@@ -67,7 +72,8 @@ pub(crate) fn run(arguments: &HealthArguments) -> Result<ExitCode, Failure> {
         terminal.document(&json!({ "healthy": is_well, "address": address, "path": path, "said": said }))?;
     } else {
         let word = if is_well { "healthy" } else { "not healthy" };
-        terminal.line(format!("{word}: http://{address}{path}: {}", said.trim_end()))?;
+        let scheme = arguments.tls_certificate.as_ref().map_or("http", |_path| "https");
+        terminal.line(format!("{word}: {scheme}://{address}{path}: {}", said.trim_end()))?;
     }
     // Whoever asks in an image knows two answers: what does not answer is not healthy.
     Ok(if is_well {
@@ -78,17 +84,31 @@ pub(crate) fn run(arguments: &HealthArguments) -> Result<ExitCode, Failure> {
 }
 
 /// Returns the status of an answer and its body.
-fn ask(address: SocketAddr, path: &str, timeout: Duration) -> io::Result<(u16, String)> {
-    let mut stream = TcpStream::connect_timeout(&address, timeout)?;
+fn ask(
+    address: SocketAddr,
+    path: &str,
+    timeout: Duration,
+    certificate: Option<&Path>,
+) -> io::Result<(u16, String)> {
+    let stream = TcpStream::connect_timeout(&address, timeout)?;
     stream.set_read_timeout(Some(timeout))?;
     stream.set_write_timeout(Some(timeout))?;
-    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes())?;
-    let mut answer = Vec::new();
-    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
+    let answer = match certificate {
+        None => exchange(stream, path),
+        Some(certificate) => exchange(server::probe(certificate, stream)?, path),
+    }?;
     let answer = String::from_utf8_lossy(&answer);
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
     let status = status.ok_or_else(|| io::Error::other("what answers there speaks no HTTP"))?;
     Ok((status, body.to_owned()))
+}
+
+fn exchange(mut stream: impl Read + Write, path: &str) -> io::Result<Vec<u8>> {
+    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
+    stream.flush()?;
+    let mut answer = Vec::new();
+    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
+    Ok(answer)
 }

@@ -63,7 +63,7 @@ async fn route(arguments: RouterArguments, bound: Bound, signals: Signals) -> Re
     let mut parts = Parts::begin(signals);
     let config = reconcile::config().await?;
     let router = Router::new(Metrics::new(), seed()?);
-    let (address, bounds) = (bound.address, bound.bounds());
+    let (address, url, bounds) = (bound.address, bound.url(), bound.bounds());
     let answer_timeout = Duration::from_secs(answer_timeout.into());
     parts.router(&router, bound, answer_timeout)?;
     let stopped = parts.stopped();
@@ -71,7 +71,7 @@ async fn route(arguments: RouterArguments, bound: Bound, signals: Signals) -> Re
     said.say(
         [
             bounds.to_string(),
-            format!("routes as ConfigMap {config_map} of {namespace} says; http://{address}"),
+            format!("routes as ConfigMap {config_map} of {namespace} says; {url}"),
         ],
         || json!({ "event": "listening", "inference": address, "config_map": config_map, "bounds": bounds }),
     );

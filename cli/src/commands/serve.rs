@@ -120,7 +120,7 @@ async fn serve(
         runtime.expect(&object.spec.model, awaited);
     }
     runtime.expected(Instant::now());
-    let address = bound.address;
+    let url = bound.url();
     let bounds = bound.bounds();
     parts.inference(&runtime, bound, Health::Ready)?;
     parts.supervisor().ready();
@@ -133,8 +133,8 @@ async fn serve(
     }
     let said = Announcer::new(terminal)?;
     said.say(
-        [bounds.to_string(), format!("inference      http://{address}")],
-        || json!({ "event": "ready", "inference": format!("http://{address}"), "bounds": bounds }),
+        [bounds.to_string(), format!("inference      {url}")],
+        || json!({ "event": "ready", "inference": url, "bounds": bounds }),
     );
     parts.wait().await?;
     parts.stop().await?;

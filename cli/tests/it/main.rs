@@ -9,6 +9,7 @@ mod harness;
 mod image;
 mod limits;
 
+mod access;
 mod clients;
 mod clocks;
 mod cluster;

@@ -25,6 +25,8 @@ use super::guard::Names;
 use super::place::{Leave, Place, Receiving};
 use super::places::{Found, Places};
 use super::socket::Socket;
+use super::stream::Stream;
+use super::tls::Tls;
 use super::{Limits, Listener, Sockets};
 use crate::metrics::{Closed, ListenerMeters};
 
@@ -67,11 +69,14 @@ pub(crate) async fn serve<R, F>(
     F: Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync + 'static,
     F::Future: Send,
 {
+    let tls = sockets.tls.clone();
+    let _watching = tls.as_ref().map(|tls| tls.watched(&listener.meters));
     let mut accepting = Accepting {
         places: Places::new(listener.limits.connections),
         running: JoinSet::new(),
         routes,
         listener,
+        tls,
     };
     loop {
         let accepted = tokio::select! {
@@ -128,6 +133,7 @@ struct Accepting<R> {
     running: JoinSet<()>,
     routes: R,
     listener: Listener,
+    tls: Option<Tls>,
 }
 
 impl<R, F> Accepting<R>
@@ -145,13 +151,16 @@ where
             Found::Free(place) | Found::Of(place) => place,
             Found::None => {
                 self.listener.meters.refused();
-                refuse(&stream);
+                // Whoever expects TLS can read no other words.
+                if self.tls.is_none() {
+                    refuse(&stream);
+                }
                 return;
             }
         };
         let driving = drive(
             (self.routes)(place.clone()),
-            stream,
+            (stream, self.tls.clone()),
             place.clone(),
             self.listener.limits.clone(),
             self.listener.names,
@@ -173,7 +182,7 @@ where
 /// Drives one connection to its end.
 async fn drive<F>(
     routes: F,
-    stream: TcpStream,
+    (stream, tls): (TcpStream, Option<Tls>),
     place: Arc<Place>,
     limits: Limits,
     names: Names,
@@ -211,13 +220,22 @@ async fn drive<F>(
             Ok::<_, Infallible>(answer.map(|body| under_way.until_sent(body, counted)))
         }
     });
-    let io = TokioIo::new(Socket::new(stream, place.clone(), limits.write_timeout));
-    // hyper's own header time-out starts a timer for each request and knows no idling.
-    let connection = http1::Builder::new()
-        .header_read_timeout(None)
-        .max_header_size(HEADER_BYTES_MAX)
-        .max_buf_size(BUFFER_BYTES_MAX)
-        .serve_connection(io, service);
+    let connection = async {
+        // A place whose client has not shaken hands is one that idles: it is the first to give way.
+        let stream = match tls {
+            Some(tls) => Stream::Tls(Box::new(tls.accept(stream).await.map_err(Broken::Handshake)?)),
+            None => Stream::Plain(stream),
+        };
+        let io = TokioIo::new(Socket::new(stream, place.clone(), limits.write_timeout));
+        // hyper's own header time-out starts a timer for each request and knows no idling.
+        http1::Builder::new()
+            .header_read_timeout(None)
+            .max_header_size(HEADER_BYTES_MAX)
+            .max_buf_size(BUFFER_BYTES_MAX)
+            .serve_connection(io, service)
+            .await
+            .map_err(Broken::Request)
+    };
     let ended = until_closed(connection, &place, &limits).await;
     if let Ended::Closed(Err(error)) = &ended {
         tracing::debug!(
@@ -229,6 +247,7 @@ async fn drive<F>(
         (Some(Leave::Idle), _) => Closed::Evicted,
         (Some(Leave::Behind), _) => Closed::Slow,
         (None, _) if place.has_stalled() => Closed::Stalled,
+        (None, Ended::Closed(Err(Broken::Handshake(_)))) => Closed::Handshake,
         (None, Ended::Late) if place.awaits_head() => Closed::Header,
         (None, Ended::Late) => Closed::Idle,
         (None, Ended::Closed(_) | Ended::Evicted) => return,
@@ -236,10 +255,19 @@ async fn drive<F>(
     meters.closed(why);
 }
 
+/// What broke a connection.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    #[error("the handshake failed")]
+    Handshake(#[source] io::Error),
+    #[error(transparent)]
+    Request(hyper::Error),
+}
+
 /// How a connection ended.
 enum Ended {
     /// By itself.
-    Closed(hyper::Result<()>),
+    Closed(Result<(), Broken>),
     /// Nothing came in time.
     Late,
     /// Somebody else needed its place, or what it held.
@@ -248,7 +276,7 @@ enum Ended {
 
 /// Polls a connection until it ends, is late, or must go.
 async fn until_closed(
-    connection: impl Future<Output = hyper::Result<()>>,
+    connection: impl Future<Output = Result<(), Broken>>,
     place: &Place,
     limits: &Limits,
 ) -> Ended {

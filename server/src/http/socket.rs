@@ -14,10 +14,10 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
 use super::place::{Place, UnderWay};
+use super::stream::Stream;
 
 /// How long what nobody wants is read in all.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -28,10 +28,10 @@ const LINGER_BYTES_MAX: usize = 1 << 30;
 /// How much is read or written before others get their turn: a small part of a millisecond.
 pub(super) const BYTES_AT_ONCE: usize = 256 << 10;
 
-/// A TCP stream that knows its place.
+/// A stream that knows its place.
 #[derive(Debug)]
 pub(super) struct Socket {
-    stream: TcpStream,
+    stream: Stream,
     place: Arc<Place>,
     timeout: Duration,
     /// Runs while a write or the end waits; kept so that waiting allocates once per connection.
@@ -61,7 +61,7 @@ struct Lingering {
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream, place: Arc<Place>, timeout: Duration) -> Self {
+    pub(super) fn new(stream: Stream, place: Arc<Place>, timeout: Duration) -> Self {
         Self {
             stream,
             place,
@@ -233,8 +233,9 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, ctx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // A TCP stream has nothing to flush.
-        Pin::new(&mut self.stream).poll_flush(ctx)
+        // TCP has nothing to flush; TLS has what it sealed and the client does not take.
+        let flushed = Pin::new(&mut self.stream).poll_flush(ctx);
+        self.limited(ctx, flushed, |()| 0)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, ctx: &mut Context<'_>) -> Poll<io::Result<()>> {

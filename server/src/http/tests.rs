@@ -2,6 +2,7 @@
 
 mod clients;
 mod hogs;
+mod tls;
 mod turns;
 
 use std::time::Duration;
@@ -13,7 +14,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::Limits;
+use super::{Limits, Sockets, Tls};
 use crate::testing::{V1, V2, artifact, linear, model, series, wine};
 use crate::{InferenceOptions, Runtime, serve_inference};
 
@@ -28,6 +29,10 @@ struct Listening {
 }
 
 async fn listen(limits: Limits) -> Listening {
+    listen_on(limits, None).await
+}
+
+async fn listen_on(limits: Limits, tls: Option<Tls>) -> Listening {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("bound");
     let (shutdown, signal) = oneshot::channel::<()>();
@@ -36,7 +41,8 @@ async fn listen(limits: Limits) -> Listening {
         limits,
         ..InferenceOptions::default()
     };
-    let serving = serve_inference(runtime.clone(), listener, options, async {
+    let sockets = Sockets::from(listener).over(tls);
+    let serving = serve_inference(runtime.clone(), sockets, options, async {
         // A dropped sender is a shutdown too.
         let _dropped = signal.await;
     });

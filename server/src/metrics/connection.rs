@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use planner::Timestamp;
 use prometheus::{IntCounter, IntGauge};
 use strum::{EnumCount, IntoStaticStr};
 
@@ -17,6 +18,8 @@ pub(crate) enum Closed {
     Slow,
     /// Its client took nothing of an answer for too long.
     Stalled,
+    /// It is by TLS, and the handshake failed or took too long.
+    Handshake,
     /// A request's head did not come in time.
     Header,
     /// It idled for too long.
@@ -79,6 +82,16 @@ impl ListenerMeters {
 impl ListenerMeters {
     pub(crate) const fn listener(&self) -> &'static str {
         self.listener
+    }
+
+    /// Sets until when the listener's certificate is valid.
+    pub(crate) fn certificate_expires(&self, at: Timestamp) {
+        #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 stay below 2^53")]
+        let seconds = (at.timestamp_millis() / 1000) as f64;
+        self.families
+            .certificate_expiry
+            .with_label_values(&[self.listener])
+            .set(seconds);
     }
 
     /// Counts a request that was refused before it was looked at; `reason` is one of a few fixed words.

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use hyper::StatusCode;
 use planner::backends::{Backend, Backends};
-use planner::word::Word;
 use planner::names::{EnvironmentName, Track, Weight};
+use planner::word::Word;
 
 use super::*;
 use crate::Router;
@@ -38,6 +38,7 @@ fn count_everything(metrics: &Metrics) {
         drop(connections.opened());
         connections.closed(Closed::Idle);
         connections.refused_request("rate");
+        connections.certificate_expires(version(V1).time());
     }
     metrics.webhook().called("accepted");
     metrics.told("github", "ok");

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use prometheus::{HistogramVec, IntCounterVec, IntGaugeVec, Registry, TextEncoder};
+use prometheus::{GaugeVec, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 use strum::IntoStaticStr;
 
-use super::{counter, gauge, histogram};
+use super::{counter, gauge, histogram, register};
 
 /// Whose `/metrics`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +46,7 @@ pub(super) struct PageFamilies {
     pub(super) connections_refused: IntCounterVec,
     pub(super) connections_closed: IntCounterVec,
     pub(super) requests_refused: IntCounterVec,
+    pub(super) certificate_expiry: GaugeVec,
 }
 
 impl PageFamilies {
@@ -85,7 +86,7 @@ impl PageFamilies {
             connections_closed: counter(
                 &registry,
                 "aurora_connections_closed_total",
-                "Connections that the server closed: evicted, slow, stalled, header, idle.",
+                "Connections that the server closed: evicted, slow, stalled, handshake, header, idle.",
                 &["listener", "reason"],
             ),
             requests_refused: counter(
@@ -93,6 +94,16 @@ impl PageFamilies {
                 "aurora_requests_refused_total",
                 "Requests that were refused for want of a key, or because their address asks too often.",
                 &["listener", "reason"],
+            ),
+            certificate_expiry: register(
+                &registry,
+                GaugeVec::new(
+                    Opts::new(
+                        "aurora_certificate_expiry_timestamp_seconds",
+                        "Until when a listener's certificate is valid, in Unix seconds.",
+                    ),
+                    &["listener"],
+                ),
             ),
             registry,
         })

@@ -153,11 +153,11 @@ async fn serve(
     let mut parts = Parts::begin(signals);
     let runtime = Runtime::new(Metrics::new());
     expect(&runtime, wanted);
-    let (address, bounds) = (bound.address, bound.bounds());
+    let (address, url, bounds) = (bound.address, bound.url(), bound.bounds());
     parts.inference(&runtime, bound, Health::Alive)?;
     let said = Announcer::new(terminal)?;
     said.say(
-        [bounds.to_string(), format!("inference      http://{address}")],
+        [bounds.to_string(), format!("inference      {url}")],
         || json!({ "event": "listening", "inference": address, "bounds": bounds }),
     );
     let artifact = tokio::select! {

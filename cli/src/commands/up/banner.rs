@@ -37,8 +37,8 @@ impl Addresses {
     /// Returns the URLs of two bound listeners.
     pub(crate) fn new(inference: &Bound, control_plane: &Bound) -> Self {
         Self {
-            inference: format!("http://{}", inference.address),
-            control_plane: format!("http://{}", control_plane.address),
+            inference: inference.url(),
+            control_plane: control_plane.url(),
         }
     }
 }

@@ -47,7 +47,14 @@ pub(crate) fn post(address: SocketAddr, path: &str, headers: &[(&str, &str)], bo
     ask(address, "POST", path, headers, body)
 }
 
-fn ask(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+/// Asks by any method.
+pub(crate) fn ask(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Answer {
     exchange(address, method, path, headers, body).unwrap_or_else(|error| Answer {
         status: 0,
         headers: BTreeMap::new(),

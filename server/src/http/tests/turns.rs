@@ -17,6 +17,7 @@ use crate::http::body::{Body, BodyLimits};
 use crate::http::budget::Budget;
 use crate::http::place::{Peer, PeerLoad, Place};
 use crate::http::socket::{BYTES_AT_ONCE, Socket};
+use crate::http::stream::Stream;
 
 const LARGE: usize = 32 << 20;
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -43,7 +44,7 @@ async fn a_large_answer_is_written_piece_by_piece() {
         }
     });
     let stream = tokio::net::TcpStream::connect(address).await.unwrap();
-    let mut socket = Socket::new(stream, place(), PATIENCE);
+    let mut socket = Socket::new(Stream::Plain(stream), place(), PATIENCE);
     let bytes = vec![0; LARGE];
     let mut written = 0;
     poll_fn(|ctx| {
