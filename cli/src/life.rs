@@ -46,6 +46,17 @@ impl Life {
         }
     }
 
+    /// Says why what is known is worth nothing, where it is.
+    pub(crate) const fn unknown(self) -> Option<&'static str> {
+        match self {
+            Self::Running(_) => None,
+            Self::Silent(_) | Self::Stopped(_) => Some(
+                "whoever reconciles has not been seen alive lately; what is shown is the last that was known",
+            ),
+            Self::NeverRun => Some("nobody has reconciled here yet"),
+        }
+    }
+
     /// Says whether what the directory says is what is.
     pub(crate) fn is_running(self) -> bool {
         matches!(self, Self::Running(_))

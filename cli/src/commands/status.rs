@@ -1,6 +1,7 @@
 //! `aurora status`: how an environment stands, read from its data directory, whether it runs or not, or from its namespace
 //! in a cluster.
 
+mod one;
 mod place;
 mod wait;
 
@@ -9,9 +10,12 @@ use std::process::ExitCode;
 
 use clap::Args;
 use crds::status::{FindingStatus, StateName, TrackStatus};
+use crds::view::{EnvironmentRow, View};
 use crds::{MLDeployment, MLEnvironment};
 use planner::Timestamp;
+use planner::names::ModelName;
 use planner::observed::Behind;
+use planner::word::Word;
 use registry::files::may_be_there;
 use serde_json::json;
 
@@ -20,11 +24,18 @@ use crate::failure::{Context as _, Failure, NO};
 use crate::life::Life;
 use crate::terminal::{Colour, Line, Terminal, painted, table};
 use crate::view;
-use crds::view::View;
 
 /// Flags of `aurora status`.
 #[derive(Debug, Args)]
 pub(crate) struct StatusArguments {
+    /// Only this model: what Git pins and what serves, why they differ, and what to do
+    #[arg(value_name = "MODEL", conflicts_with_all = ["wait", "revision"])]
+    model: Option<ModelName>,
+
+    /// Show it again whenever it has changed, until Ctrl-C; as JSON, one document a line
+    #[arg(long, short, conflicts_with_all = ["wait", "revision"])]
+    watch: bool,
+
     #[command(flatten)]
     place: place::PlaceArguments,
     #[command(flatten)]
@@ -35,9 +46,15 @@ pub(crate) struct StatusArguments {
 
 pub(crate) fn run(arguments: &StatusArguments) -> Result<ExitCode, Failure> {
     let place = arguments.place.find()?;
+    let terminal = Terminal::new(arguments.output.output);
+    if arguments.watch {
+        return watch(arguments, &place, terminal);
+    }
     let missed = arguments.wait.wait(&place)?;
     let (view, life) = place.state()?;
-    let terminal = Terminal::new(arguments.output.output);
+    if let Some(model) = &arguments.model {
+        return one::say(model, &view, life, terminal);
+    }
     let is_well = is_well(&view, life) && missed.is_none();
     if terminal.is_json() {
         let mut value = view.objects();
@@ -46,6 +63,7 @@ pub(crate) fn run(arguments: &StatusArguments) -> Result<ExitCode, Failure> {
         add("age_seconds", json!(life)["age_seconds"].clone());
         add("well", json!(is_well));
         add("missed", json!(missed));
+        add("overview", json!(view.overview(life.unknown())));
         terminal.document(&value)?;
     } else {
         terminal.lines(render(&view, life))?;
@@ -61,6 +79,39 @@ pub(crate) fn run(arguments: &StatusArguments) -> Result<ExitCode, Failure> {
     } else {
         ExitCode::from(NO)
     })
+}
+
+/// Says how it stands, and again whenever that has changed.
+fn watch(arguments: &StatusArguments, place: &place::Place, terminal: Terminal) -> Result<ExitCode, Failure> {
+    let mut said: Option<(View, Option<&str>)> = None;
+    loop {
+        let (view, life) = place.state()?;
+        let now = (view, life.unknown());
+        if said.as_ref() != Some(&now) {
+            let view = &now.0;
+            let is_first = said.is_none();
+            if !terminal.is_json() && !is_first {
+                terminal.line(Line::default())?;
+            }
+            match &arguments.model {
+                Some(model) => drop(one::say(model, view, life, terminal)?),
+                None if terminal.is_json() => terminal.document(&view.overview(life.unknown()))?,
+                None => terminal.lines(render(view, life))?,
+            }
+            said = Some(now);
+        }
+        std::thread::sleep(place.poll());
+    }
+}
+
+/// Paints a word: only one is well.
+fn word(word: Word) -> Line {
+    let colour = match word {
+        Word::Serving => Colour::Green,
+        Word::Failed | Word::Degraded | Word::Unknown => Colour::Red,
+        Word::Waiting | Word::RollingOut | Word::Training | Word::Held => Colour::Yellow,
+    };
+    painted(colour, word)
 }
 
 /// Reads a data directory that must be one, and whole.
@@ -114,10 +165,11 @@ fn render(view: &View, life: Life) -> Vec<Line> {
     let status = environment.and_then(|environment| environment.status.as_ref());
     let mut parts: Vec<Vec<Line>> = environment
         .iter()
-        .map(|environment| headline(environment, life))
+        .map(|environment| headline(environment, &view.overview(life.unknown()).environment, life))
         .collect();
-    if !view.deployments.is_empty() {
-        parts.push(deployments(view));
+    let models = models(view, life);
+    if models.len() > 1 {
+        parts.push(models);
     }
     if !view.trainings.is_empty() {
         parts.push(trainings(view));
@@ -148,7 +200,7 @@ pub(crate) fn apart(parts: Vec<Vec<Line>>) -> Vec<Line> {
     all
 }
 
-fn headline(environment: &MLEnvironment, life: Life) -> Vec<Line> {
+fn headline(environment: &MLEnvironment, row: &EnvironmentRow, life: Life) -> Vec<Line> {
     let status = environment.status.as_ref();
     let applied = status.and_then(|status| status.applied_revision.as_ref());
     let attempted = status.and_then(|status| status.attempted_revision.as_ref());
@@ -162,6 +214,11 @@ fn headline(environment: &MLEnvironment, life: Life) -> Vec<Line> {
             revision.short()
         )),
     ))];
+    let said = &row.standing;
+    lines.push(word(said.word).and(format!(": {}", said.message)));
+    if !said.next.is_empty() {
+        lines.push(Line::from(format!("  next: {}", said.next)));
+    }
     lines.extend(suspension(environment).map(|reason| {
         Line::from(format!(
             "suspended: {reason}; nothing is changed while it stands, and what serves stays"
@@ -215,31 +272,48 @@ fn served(track: Option<&TrackStatus>) -> String {
     track.map_or_else(|| "-".to_owned(), |track| track.version.to_string())
 }
 
-fn deployments(view: &View) -> Vec<Line> {
+/// Draws a table of the models that are served, or are to be.
+fn models(view: &View, life: Life) -> Vec<Line> {
     let mut rows = vec![
-        ["model", "stable", "canary", "weight", "declared", "state"]
-            .map(str::to_owned)
-            .to_vec(),
+        [
+            "model", "word", "stable", "canary", "weight", "declared", "revision", "state",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
     ];
-    for deployment in view.deployments.values() {
-        let MLDeployment { spec, status, .. } = deployment;
-        let status = status.clone().unwrap_or_default();
-        let declared = spec.canary.as_ref().map(|canary| canary.weight.to_string());
+    for (name, found) in view.models(life.unknown()) {
+        let row = found.row(&name);
+        let Some(said) = row
+            .standing
+            .filter(|_| found.deployment.is_some() || !found.findings.is_empty() || !found.waits.is_empty())
+        else {
+            continue;
+        };
+        let status = found.deployment.and_then(|deployment| deployment.status.as_ref());
         let mut state = status
-            .state
+            .and_then(|status| status.state)
             .map_or_else(|| "-".to_owned(), |state| format!("{state:?}"));
-        if !status.message.is_empty() {
-            state = format!("{state} ({})", status.message);
+        if let Some(message) = status
+            .map(|status| &status.message)
+            .filter(|message| !message.is_empty())
+        {
+            state = format!("{state} ({message})");
         }
-        if let Some(behind) = behind(deployment) {
+        if let Some(behind) = found.deployment.and_then(behind) {
             state = format!("{state}, {behind}");
         }
+        let declared = row.declared.filter(|declared| declared.canary.is_some());
         rows.push(vec![
-            spec.model_name.to_string(),
-            served(status.stable.as_ref()),
-            served(status.canary.as_ref()),
-            status.weight.to_string(),
-            declared.unwrap_or_else(|| "-".to_owned()),
+            name,
+            said.word.to_string(),
+            served(row.stable.as_ref()),
+            served(row.canary.as_ref()),
+            row.weight.to_string(),
+            declared.map_or_else(|| "-".to_owned(), |declared| declared.weight.to_string()),
+            row.revision.as_deref().map_or_else(
+                || "-".to_owned(),
+                |revision| revision.get(..10).unwrap_or(revision).to_owned(),
+            ),
             state,
         ]);
     }

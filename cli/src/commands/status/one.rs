@@ -1,0 +1,198 @@
+//! `aurora status MODEL`: how one model stands, why it is not what Git says, and what to do.
+
+use std::process::ExitCode;
+
+use crds::status::{MLDeploymentStatus, PhaseName, TrackStatus};
+use crds::view::{ModelRow, ModelView, PinRow, View};
+use planner::Timestamp;
+use planner::names::ModelName;
+use planner::word::Word;
+use serde_json::{Value, json};
+
+use super::{finding, waits, word};
+use crate::failure::{Failure, NO};
+use crate::life::Life;
+use crate::terminal::{Line, Terminal, table};
+
+/// How many of its last transitions are shown.
+const TRANSITIONS_SHOWN: usize = 5;
+
+/// Says how a model stands; ends with 1 unless it serves what Git declares and nothing is wrong.
+pub(super) fn say(
+    model: &ModelName,
+    view: &View,
+    life: Life,
+    terminal: Terminal,
+) -> Result<ExitCode, Failure> {
+    let models = view.models(life.unknown());
+    let Some(found) = models.get(model.as_str()) else {
+        let names: Vec<&str> = models.keys().map(String::as_str).collect();
+        let hint = match names[..] {
+            [] => "no model is known yet".to_owned(),
+            _ => format!("there are {}", names.join(", ")),
+        };
+        return Err(Failure::new(format!("no model {model} is known here")).hint(hint));
+    };
+    let row = found.row(model.as_str());
+    if terminal.is_json() {
+        terminal.document(&document(&row, found))?;
+    } else {
+        terminal.lines(render(&row, found))?;
+    }
+    let is_well = row
+        .standing
+        .as_ref()
+        .is_some_and(|said| said.word == Word::Serving);
+    Ok(if is_well && found.findings.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(NO)
+    })
+}
+
+/// Returns what `/status/models/{model}` shows, without what the registry says.
+fn document(row: &ModelRow, found: &ModelView<'_>) -> Value {
+    json!({
+        "model": row.model,
+        "summary": row,
+        "deployments": found.deployment.into_iter().collect::<Vec<_>>(),
+        "trainings": found.trainings,
+        "findings": found.findings,
+        "waits": found.waits,
+    })
+}
+
+fn render(row: &ModelRow, found: &ModelView<'_>) -> Vec<Line> {
+    let mut lines = headline(row);
+    lines.push(Line::default());
+    lines.extend(tracks(row));
+    let mut parts: Vec<Vec<Line>> = vec![lines];
+    let mut wrong: Vec<Line> = found.findings.iter().flat_map(|one| finding(one)).collect();
+    wrong.extend(found.waits.iter().map(|one| waits(&one.message)));
+    parts.push(wrong);
+    parts.push(
+        found
+            .trainings
+            .iter()
+            .filter_map(|training| run(training))
+            .collect(),
+    );
+    let status = found.deployment.and_then(|deployment| deployment.status.as_ref());
+    parts.push(status.map(transitions).unwrap_or_default());
+    parts.retain(|part| !part.is_empty());
+    super::apart(parts)
+}
+
+/// Says the word, why, and what to do next.
+fn headline(row: &ModelRow) -> Vec<Line> {
+    let Some(said) = &row.standing else {
+        return vec![Line::from(format!(
+            "{}: nothing serves it, and nothing is to serve it",
+            row.model
+        ))];
+    };
+    let since = said
+        .since
+        .map_or_else(String::new, |since| format!(", since {}", moment(since)));
+    let mut lines = vec![
+        Line::from(format!("{}: ", row.model))
+            .followed_by(word(said.word))
+            .and(format!("{since}: {}", said.message)),
+    ];
+    if !said.next.is_empty() {
+        lines.push(Line::from(format!("  next: {}", said.next)));
+    }
+    lines
+}
+
+/// Shows what Git pins beside what serves.
+fn tracks(row: &ModelRow) -> Vec<Line> {
+    let live = |track: Option<&TrackStatus>| {
+        track.map_or_else(
+            || "nothing".to_owned(),
+            |track| format!("{} {}", track.version, track.digest.short()),
+        )
+    };
+    let pinned = |pin: Option<&PinRow>| match pin {
+        None => "-".to_owned(),
+        Some(PinRow {
+            version,
+            digest: Some(digest),
+        }) => format!("{version} {}", digest.short()),
+        Some(PinRow { version, .. }) => version.to_string(),
+    };
+    let declared = row.declared.as_ref();
+    let revision = row
+        .revision
+        .as_deref()
+        .map_or("-", |revision| revision.get(..10).unwrap_or(revision));
+    let weight = declared.map_or_else(|| "-".to_owned(), |declared| declared.weight.to_string());
+    table(&[
+        vec!["".to_owned(), format!("Git, at {revision}"), "serves".to_owned()],
+        vec![
+            "stable".to_owned(),
+            pinned(declared.map(|declared| &declared.stable)),
+            live(row.stable.as_ref()),
+        ],
+        vec![
+            "canary".to_owned(),
+            pinned(declared.and_then(|declared| declared.canary.as_ref())),
+            live(row.canary.as_ref()),
+        ],
+        vec!["weight".to_owned(), weight, row.weight.to_string()],
+    ])
+}
+
+fn run(training: &crds::MLTrainingJob) -> Option<Line> {
+    let status = training.status.as_ref()?;
+    let phase = status.phase?;
+    let name = training.metadata.name.as_deref().unwrap_or_default();
+    let mut said = format!("training {name}: {phase:?}");
+    if let Some(version) = &status.version {
+        said += &format!(" {version}");
+    }
+    if let (PhaseName::Running, Some(percent)) = (phase, status.progress_percent) {
+        said += &format!(", {percent}%");
+    }
+    if let Some(message) = &status.message {
+        said += &format!(": {message}");
+    }
+    for (metric, value) in &status.metrics {
+        said += &format!(", {metric} {value:.3}");
+    }
+    if let Some(next) = status.next_run {
+        said += &format!("; next run {}", moment(next));
+    }
+    if let Some(skipped) = &status.last_skipped {
+        let at = skipped.slot.unwrap_or(skipped.at);
+        said += &format!("; skipped {}: {}", moment(at), skipped.reason);
+    }
+    Some(Line::from(said))
+}
+
+fn transitions(status: &MLDeploymentStatus) -> Vec<Line> {
+    let newest = status.history.iter().rev().take(TRANSITIONS_SHOWN);
+    newest
+        .map(|change| {
+            let why = if change.message.is_empty() {
+                String::new()
+            } else {
+                format!(": {}", change.message)
+            };
+            Line::from(format!(
+                "{}  {:?} -> {:?}, canary {}{why}",
+                moment(change.at),
+                change.from,
+                change.to,
+                change.weight
+            ))
+        })
+        .collect()
+}
+
+fn moment(at: Timestamp) -> String {
+    at.format("%F %H:%M:%S UTC").to_string()
+}
+
+#[cfg(test)]
+mod tests;
