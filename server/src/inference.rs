@@ -356,7 +356,7 @@ impl Server {
         let Some(_of_peer) = place.admit(of_peer) else {
             return Err(Failure::too_many_of_yours(of_peer));
         };
-        evaluate::run(self, place, model, choice, (form, envelope), body).await
+        evaluate::run(self, place, model, choice, (form, envelope), headers, body).await
     }
 }
 

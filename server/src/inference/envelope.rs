@@ -33,14 +33,12 @@ pub(super) enum Layout {
     Raw,
 }
 
-/// What has to be known of a body to read it, and of the client to answer it.
+/// What has to be known of a body to read it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Envelope {
     pub(super) layout: Layout,
-    /// How the body is compressed.
+    /// How it is compressed.
     pub(super) coding: Option<Coding>,
-    /// How the answer may be.
-    pub(super) takes: Option<Coding>,
 }
 
 impl Envelope {
@@ -50,11 +48,7 @@ impl Envelope {
     pub(crate) fn read(form: Form, headers: &HeaderMap) -> Result<Self, Failure> {
         let layout = layout(form, headers)?;
         let coding = Coding::of_body(headers)?;
-        let envelope = Self {
-            layout,
-            coding,
-            takes: Coding::of_answer(headers),
-        };
+        let envelope = Self { layout, coding };
         let Some(kind) = headers.get(CONTENT_TYPE) else {
             return Ok(envelope);
         };

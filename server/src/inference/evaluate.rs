@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hyper::StatusCode;
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use warp::reply::Response;
 
 use super::Server;
@@ -41,6 +41,7 @@ pub(super) async fn run(
     model: &Arc<Model>,
     choice: Choice,
     (form, envelope): (Form, Envelope),
+    headers: &HeaderMap,
     body: Body,
 ) -> Result<Response, Failure> {
     let since = Instant::now();
@@ -70,7 +71,7 @@ pub(super) async fn run(
     // From here on dropping this future drops `attempt`, which counts the request as cancelled.
     let result = match work {
         Err(failure) => Err((Prepared::REFUSED, failure)),
-        Ok(work) => evaluate(server, place, &loaded, work, envelope.takes).await,
+        Ok(work) => evaluate(server, place, &loaded, work, headers).await,
     };
     // Rows take some times what the body took: they count for as long.
     drop(held);
@@ -117,14 +118,18 @@ async fn evaluate(
     place: &Arc<Place>,
     loaded: &Arc<Loaded>,
     work: Work,
-    takes: Option<Coding>,
+    headers: &HeaderMap,
 ) -> Result<(Answer, Option<Held>), (Outcome, Failure)> {
     let error = |failure| (Outcome::Error, failure);
     let mut held = None;
     // While it is compressed it is there twice; where that is more than it may have, it goes as it is.
     let twice = work.answer_bytes_max.saturating_mul(2);
-    let takes = takes
-        .filter(|_| work.answer_bytes_max >= COMPRESSED_BYTES_MIN && twice <= server.limits.answer_bytes);
+    let may_be_coded = work.answer_bytes_max >= COMPRESSED_BYTES_MIN && twice <= server.limits.answer_bytes;
+    let takes = if may_be_coded {
+        Coding::of_answer(headers)
+    } else {
+        None
+    };
     let room_bytes = if takes.is_some() {
         twice
     } else {
