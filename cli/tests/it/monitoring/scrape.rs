@@ -16,10 +16,14 @@ use crate::harness::{
 };
 
 /// What `up` alone does not bring about, and where its scrape is looked at.
-const ELSEWHERE: [(&str, &str); 3] = [
-    ("aurora_router_", "routed.rs"),
-    ("aurora_operator_steps_total", "operated.rs"),
-    ("aurora_webhook_calls_total", "remote/webhook.rs"),
+const ELSEWHERE: [(&str, &str); 4] = [
+    ("aurora_router_", "cli/tests/it/routed.rs"),
+    ("aurora_operator_steps_total", "cli/tests/it/operated.rs"),
+    ("aurora_webhook_calls_total", "cli/tests/it/remote/webhook.rs"),
+    (
+        "aurora_certificate_expiry_timestamp_seconds",
+        "server/src/http/tests/tls.rs",
+    ),
 ];
 const MANIFEST: &str = "environments/dev/environment.yaml";
 /// Labels that a scraper gives, or the text format.
@@ -125,6 +129,7 @@ fn counted(ground: &Ground, folder: &TempDir, key: &str, line: &str) -> Up {
     command.arg("--notify-secrets").arg(folder.path());
     let mut up = Up::watch(command);
     up.event("it is ready", |event| event["event"] == "ready");
+    assert_eq!(get(up.control_plane, "/models").status, 401);
     let headers = [("x-api-key", key)];
     for (inputs, status) in [("[[5.1,3.5,1.4,0.2]]", 200), ("[[1]]", 400)] {
         let body = format!("{{\"inputs\":{inputs}}}");
@@ -288,10 +293,7 @@ fn in_step_with_the_documentation(scraped: &[BTreeMap<String, String>]) {
         "in docs/metrics.md, and in no scrape: {missing:?}"
     );
     for (name, file) in ELSEWHERE {
-        assert!(
-            read(&format!("cli/tests/it/{file}")).contains(name),
-            "{file}: {name}"
-        );
+        assert!(read(file).contains(name), "{file}: {name}");
     }
 }
 
