@@ -540,6 +540,30 @@ fn metrics_need_no_key_where_that_is_said() {
 }
 
 #[test]
+fn metrics_say_how_each_model_stands_unless_a_look_hangs() {
+    let fixture = fixture();
+    let states = || {
+        let page = fixture.get("/metrics");
+        assert_eq!(page.status(), 200);
+        let page = String::from_utf8_lossy(page.body()).into_owned();
+        let states: Vec<_> = page
+            .lines()
+            .filter(|line| line.starts_with("aurora_model_state{"))
+            .map(str::to_owned)
+            .collect();
+        states
+    };
+    let serving = ["iris", "wine"].map(|model| {
+        format!("aurora_model_state{{environment=\"dev\",model=\"{model}\",state=\"Serving\"}} 1")
+    });
+    assert_eq!(states(), serving);
+    let hanging = fixture.server.looking.clone().try_acquire_owned();
+    assert_eq!(states(), [""; 0]);
+    drop(hanging);
+    assert_eq!(states(), serving);
+}
+
+#[test]
 fn head_is_taken_wherever_get_is() {
     let fixture = fixture();
     for path in [
