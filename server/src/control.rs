@@ -32,6 +32,7 @@ use crate::metrics::{ListenerName, Metrics, Page as MetricsPage, RouteMeters};
 use artifact::Verified;
 pub use infrastructure::Infrastructure;
 use models::Page;
+pub use openapi::openapi;
 use route::{Kind, Route};
 pub use status::{Known, StatusSource};
 use status::{Snapshots, Streams};
@@ -180,7 +181,7 @@ impl Server {
                 control_plane: true,
                 aurora: env!("CARGO_PKG_VERSION"),
             }),
-            Route::OpenApi => ok(&openapi::document()),
+            Route::OpenApi => reply::json_bytes(StatusCode::OK, openapi::openapi().into()),
             Route::Status(status::At::Events) => status::events(
                 &self.control.status,
                 &self.snapshots,

@@ -28,7 +28,7 @@ pub mod runtime;
 mod testing;
 mod webhook;
 
-pub use control::{ControlPlane, Infrastructure, Known, StatusSource, serve_control_plane};
+pub use control::{ControlPlane, Infrastructure, Known, StatusSource, openapi, serve_control_plane};
 pub use http::{Limits, Sockets, Tls, TlsError, probe};
 pub use inference::{Health, InferenceOptions, serve_inference};
 pub use keys::{Access, Keys};

@@ -10,7 +10,8 @@ fn files() -> Vec<(PathBuf, String)> {
     let definitions = crds::crd_yaml().into_iter();
     let definitions = definitions.map(|(name, text)| (Path::new("crds/yaml").join(name), text));
     let schema = (PathBuf::from("crds/aurora.schema.json"), crds::manifest_schema());
-    definitions.chain([schema]).collect()
+    let openapi = (PathBuf::from("docs/openapi.json"), server::openapi().to_owned());
+    definitions.chain([schema, openapi]).collect()
 }
 
 /// Writes all generated files.

@@ -27,6 +27,7 @@ mod first_hour;
 mod git;
 mod jobs;
 mod monitoring;
+mod openapi;
 mod operated;
 mod pods;
 mod proposed;

@@ -12,8 +12,8 @@ use crate::http::reply::Failure;
 /// How many of the newest versions of each model the list of all models names.
 const VERSIONS_LISTED: usize = 20;
 /// How many versions a page of a model has where it is not said, and at most.
-const PAGE: usize = 20;
-const PAGE_MAX: usize = 100;
+pub(super) const PAGE: usize = 20;
+pub(super) const PAGE_MAX: usize = 100;
 /// How many of the newest entries of its history a model shows.
 const HISTORY_SHOWN: usize = 50;
 
@@ -43,13 +43,21 @@ impl Page {
             let limit = text.parse().ok().filter(|limit| (1..=PAGE_MAX).contains(limit));
             limit.ok_or_else(|| Failure::bad_request(format!("limit is a whole number from 1 to {PAGE_MAX}")))
         })?;
-        let before = before.map(str::parse).transpose();
-        let before = before.map_err(|malformed: Malformed| {
-            Failure::bad_request(format!(
-                "before is the version that a page began before: {malformed}"
-            ))
-        })?;
+        let before = before.map(|text| text.parse().map_err(|malformed| no_version(text, &malformed)));
+        let before = before.transpose()?;
         Ok(Self { limit, before })
+    }
+}
+
+/// Says what is wrong with what names a version: one whose time never was is none that there is.
+pub(super) fn no_version(text: &str, malformed: &Malformed) -> Failure {
+    let is_like_one = text
+        .strip_prefix('v')
+        .is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-'));
+    if is_like_one {
+        Failure::not_found(format!("no such version: {malformed}"))
+    } else {
+        Failure::bad_request(format!("no version has such a name: {malformed}"))
     }
 }
 

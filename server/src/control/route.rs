@@ -4,6 +4,7 @@ use planner::names::ModelName;
 use registry::Reference;
 use strum::{EnumCount, IntoStaticStr, VariantArray};
 
+use super::models::no_version;
 use super::status;
 use crate::http::gate::{Audience, Demands, Methods};
 use crate::http::reply::Failure;
@@ -91,9 +92,7 @@ fn reference(text: &str) -> Result<Reference, Failure> {
     text.replace("%3A", ":")
         .replace("%3a", ":")
         .parse()
-        .map_err(|malformed: planner::names::Malformed| {
-            Failure::bad_request(format!("no version has such a name: {malformed}"))
-        })
+        .map_err(|malformed| no_version(text, &malformed))
 }
 
 /// A path without what varies in it: the label `route`, and the key in the OpenAPI document.

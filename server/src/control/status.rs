@@ -15,11 +15,13 @@ mod stream;
 
 use std::sync::Arc;
 
-use crds::view::View;
+use crds::view::{Overview, View};
 use hyper::header::{CACHE_CONTROL, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH};
 use hyper::{Method, StatusCode};
 use planner::names::ModelName;
 use registry::Store;
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::{Value, json};
 use warp::reply::Response;
 
@@ -55,6 +57,47 @@ pub trait StatusSource: Send + Sync {
     }
     /// Returns how long ago the knowledge was last renewed, in seconds; `None` before the first pass.
     fn age_seconds(&self) -> Option<f64>;
+}
+
+/// The environment and its models at a glance.
+#[derive(JsonSchema, Debug, Serialize)]
+pub(super) struct All<'a> {
+    #[serde(flatten)]
+    overview: &'a Overview,
+    /// The state: what `/status/events` and `If-None-Match` name it by.
+    id: &'a str,
+    /// How old the knowledge is; `null` before the first pass.
+    age_seconds: Option<f64>,
+    /// Why the objects cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+    /// What keeps the state from being written down.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    trouble: &'a [String],
+}
+
+impl Snapshot {
+    fn show(&self, age_seconds: Option<f64>) -> Response {
+        match &self.body {
+            snapshot::Body::Environment {
+                overview,
+                error,
+                trouble,
+            } => ok(&All {
+                overview,
+                id: &self.id,
+                age_seconds,
+                error: error.as_deref(),
+                trouble,
+            }),
+            snapshot::Body::Process(_) => {
+                let mut shown = self.body.json();
+                shown["id"] = json!(self.id);
+                shown["age_seconds"] = json!(age_seconds);
+                ok(&shown)
+            }
+        }
+    }
 }
 
 /// A path below `/status`.
@@ -117,10 +160,7 @@ fn all(source: &dyn StatusSource, snapshots: &Snapshots, headers: &HeaderMap) ->
         *unchanged.status_mut() = StatusCode::NOT_MODIFIED;
         unchanged
     } else {
-        let mut shown = snapshot.body.json();
-        shown["id"] = json!(snapshot.id);
-        shown["age_seconds"] = json!(age);
-        ok(&shown)
+        snapshot.show(age)
     };
     let named = response.headers_mut();
     named.insert(ETAG, header(&tag));

@@ -6,6 +6,7 @@ use std::time::Duration;
 use hyper::StatusCode;
 use hyper::body::Body as _;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use schemars::JsonSchema;
 use serde::Serialize;
 use warp::reply::Response;
 
@@ -16,6 +17,14 @@ use crate::metrics::{Metrics, Page};
 
 /// Clients compare the header as text: exactly this.
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// What is told instead of an answer.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Error")]
+pub(crate) struct ErrorBody<'a> {
+    /// What is wrong, and what to do.
+    error: &'a str,
+}
 
 /// A request that gets no answer but a reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -143,11 +152,7 @@ impl Failure {
 
     /// Returns the answer that says so.
     pub(crate) fn response(&self) -> Response {
-        #[derive(Serialize)]
-        struct Body<'a> {
-            error: &'a str,
-        }
-        let mut response = json(self.status, &Body { error: &self.message });
+        let mut response = json(self.status, &ErrorBody { error: &self.message });
         let headers = response.headers_mut();
         if let Some(allow) = self.allow {
             headers.insert(ALLOW, HeaderValue::from_static(allow));
