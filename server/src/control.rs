@@ -106,6 +106,8 @@ struct Server {
     admitted: Semaphore,
     /// Turns to read what is asked for.
     reads: Semaphore,
+    /// Turns to open an artifact, which may have to be hashed first: fewer, so that nothing else waits for it.
+    opens: Semaphore,
     /// What answers hold until they are taken.
     answers: Budget,
     verified: Arc<Verified>,
@@ -146,6 +148,7 @@ impl Server {
             ),
             admitted: Semaphore::new(limits.requests),
             reads: Semaphore::new(READS),
+            opens: Semaphore::new(READS / 2),
             answers: Budget::new(limits.answers_bytes, limits.answer_bytes),
             verified: Arc::default(),
             snapshots: Arc::new(Snapshots::new(epoch())),
@@ -190,7 +193,11 @@ impl Server {
                 request.headers,
             )?,
             route => {
-                let _turn = tokio::time::timeout(self.control.limits.queue_timeout, self.reads.acquire())
+                let turns = match route {
+                    Route::Artifact(..) => &self.opens,
+                    _ => &self.reads,
+                };
+                let _turn = tokio::time::timeout(self.control.limits.queue_timeout, turns.acquire())
                     .await
                     .map_err(|_elapsed| {
                         Failure::unavailable("too much is being read, try again".to_owned())
@@ -238,7 +245,7 @@ impl Server {
             Route::Artifact(model, reference) => {
                 let verified = self.verified.clone();
                 let found = blocking(move || artifact::find(&store, &verified, &model, &reference)).await?;
-                artifact::respond(found, request.headers).await
+                Ok(artifact::respond(found, request.headers))
             }
             Route::Status(at) => {
                 let (source, snapshots) = (self.control.status.clone(), self.snapshots.clone());

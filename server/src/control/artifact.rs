@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
-use std::io::{self, SeekFrom};
+use std::io;
 use std::ops::Range;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt as _, MetadataExt};
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use futures_util::{Stream, stream};
@@ -17,7 +17,6 @@ use hyper::StatusCode;
 use hyper::header::{HeaderMap, RANGE};
 use planner::names::{Digest, ModelName};
 use registry::{Reference, Store};
-use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use warp::Reply;
 use warp::reply::Response;
 
@@ -25,13 +24,17 @@ use super::models::failure;
 use crate::http::reply::Failure;
 
 /// How much is read and sent at a time.
-const CHUNK_BYTES: usize = 128 << 10;
+const CHUNK_BYTES: u64 = 128 << 10;
 /// How many verified artifacts are remembered.
 const REMEMBERED_MAX: usize = 1024;
 
 /// Artifacts that were found to be what their record says, by file and stamp: an unchanged file is not hashed again.
 #[derive(Debug, Default)]
-pub(super) struct Verified(Mutex<BTreeMap<PathBuf, Stamp>>);
+pub(super) struct Verified {
+    stamps: Mutex<BTreeMap<PathBuf, Stamp>>,
+    /// Held while one is hashed: many that ask for it at once have it hashed once, and never all cores at it.
+    hashing: Mutex<()>,
+}
 
 /// What changes when a file does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +99,17 @@ pub(super) fn find(
     };
     let file = open()?;
     let stamp = Stamp::of(&file.metadata().map_err(unreadable)?);
-    if verified.remembered().get(&path) != Some(&stamp) {
+    let found = |file| Found {
+        file,
+        bytes: stamp.bytes,
+        digest: entry.digest,
+    };
+    let is_known = || verified.remembered().get(&path) == Some(&stamp);
+    if !is_known() {
+        let _hashing = verified.hashing.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_known() {
+            return Ok(found(file));
+        }
         store
             .verify(&entry)
             .map_err(|damage| damaged(damage.to_string()))?;
@@ -110,21 +123,17 @@ pub(super) fn find(
         }
         remembered.insert(path, stamp);
     }
-    Ok(Found {
-        file,
-        bytes: stamp.bytes,
-        digest: entry.digest,
-    })
+    Ok(found(file))
 }
 
 impl Verified {
-    fn remembered(&self) -> std::sync::MutexGuard<'_, BTreeMap<PathBuf, Stamp>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn remembered(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Stamp>> {
+        self.stamps.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Answers with the artifact, a part of it, or that the client has it already.
-pub(super) async fn respond(found: Found, headers: &HeaderMap) -> Result<Response, Failure> {
+pub(super) fn respond(found: Found, headers: &HeaderMap) -> Response {
     let Found { file, bytes, digest } = found;
     let etag: ETag = format!("\"{digest}\"")
         .parse()
@@ -133,7 +142,7 @@ pub(super) async fn respond(found: Found, headers: &HeaderMap) -> Result<Respons
         let mut response = Response::default();
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         response.headers_mut().typed_insert(etag);
-        return Ok(response);
+        return response;
     }
     let (status, part) = match wanted(headers, &etag, bytes) {
         Wanted::All => (StatusCode::OK, 0..bytes),
@@ -147,15 +156,11 @@ pub(super) async fn respond(found: Found, headers: &HeaderMap) -> Result<Respons
             response
                 .headers_mut()
                 .typed_insert(ContentRange::unsatisfied_bytes(bytes));
-            return Ok(response);
+            return response;
         }
     };
-    let mut file = tokio::fs::File::from_std(file);
-    file.seek(SeekFrom::Start(part.start))
-        .await
-        .map_err(|error| Failure::internal(format!("failed to read the artifact: {error}")))?;
     let length = part.end - part.start;
-    let mut response = warp::reply::stream(chunks(file, length)).into_response();
+    let mut response = warp::reply::stream(chunks(file, part.clone())).into_response();
     *response.status_mut() = status;
     let named = response.headers_mut();
     named.typed_insert(etag);
@@ -166,7 +171,7 @@ pub(super) async fn respond(found: Found, headers: &HeaderMap) -> Result<Respons
         let range = ContentRange::bytes(part, bytes).expect("invariant: a range with an end");
         named.typed_insert(range);
     }
-    Ok(response)
+    response
 }
 
 /// Returns whether the client has it already. A weak tag names the same bytes: ours are digests.
@@ -222,16 +227,33 @@ fn part(range: &str, bytes: u64) -> Wanted {
     }
 }
 
-fn chunks(file: tokio::fs::File, length: u64) -> impl Stream<Item = io::Result<Bytes>> + Send + Sync {
-    stream::try_unfold((file, length), |(mut file, left)| async move {
-        if left == 0 {
-            return Ok(None);
+/// Reads a part piece by piece on threads that may block, one piece ahead of what is sent.
+fn chunks(file: File, part: Range<u64>) -> impl Stream<Item = io::Result<Bytes>> + Send + Sync {
+    let file = Arc::new(file);
+    let Range { start, end } = part;
+    let read = move |from: u64| {
+        let file = file.clone();
+        let size = end.saturating_sub(from).min(CHUNK_BYTES);
+        (size > 0).then(|| tokio::task::spawn_blocking(move || piece(&file, from, size)))
+    };
+    stream::try_unfold((None, start), move |(ahead, from)| {
+        let reading = ahead.or_else(|| read(from));
+        let next = from.saturating_add(CHUNK_BYTES).min(end);
+        let ahead = read(next);
+        async move {
+            let Some(reading) = reading else {
+                return Ok(None);
+            };
+            let bytes = reading.await.map_err(io::Error::other)??;
+            Ok(Some((bytes, (ahead, next))))
         }
-        let size = usize::try_from(left).unwrap_or(usize::MAX).min(CHUNK_BYTES);
-        let mut chunk = vec![0; size];
-        file.read_exact(&mut chunk).await?;
-        Ok(Some((Bytes::from(chunk), (file, left - size as u64))))
     })
+}
+
+fn piece(file: &File, from: u64, size: u64) -> io::Result<Bytes> {
+    let mut bytes = vec![0; usize::try_from(size).map_err(io::Error::other)?];
+    file.read_exact_at(&mut bytes, from)?;
+    Ok(bytes.into())
 }
 
 #[cfg(test)]
