@@ -479,7 +479,16 @@ fn the_openapi_document_has_every_route() {
     for path in served {
         let path = path.replace("{model}", "wine").replace("{ref}", "stable");
         assert_eq!(fixture.get(&path).status(), 200, "{path}");
-        assert_eq!(fixture.send("PUT", &path, &[]).status(), 405, "{path}");
+        for method in [
+            "POST", "PUT", "PATCH", "DELETE", "TRACE", "QUERY", "PROPFIND", "get",
+        ] {
+            let answer = fixture.send(method, &path, &[]);
+            assert_eq!(answer.status(), 405, "{method} {path}");
+            assert_eq!(answer.headers()["allow"], "GET, HEAD, OPTIONS", "{method} {path}");
+        }
+        let methods = fixture.send("OPTIONS", &path, &[]);
+        assert_eq!(methods.status(), 204, "{path}");
+        assert_eq!(methods.headers()["allow"], "GET, HEAD, OPTIONS", "{path}");
     }
 }
 
