@@ -62,7 +62,12 @@ impl Methods {
     }
 
     fn has(self, method: &Method) -> bool {
-        self == Self::None || self.allow().split(", ").any(|allowed| allowed == method.as_str())
+        let allowed: &[Method] = match self {
+            Self::Read => &[Method::GET, Method::HEAD, Method::OPTIONS],
+            Self::Call => &[Method::POST, Method::OPTIONS],
+            Self::None => return true,
+        };
+        allowed.contains(method)
     }
 }
 
