@@ -22,6 +22,7 @@ use strum::EnumCount as _;
 use tokio::sync::Semaphore;
 use warp::reply::Response;
 
+use crate::dashboard;
 use crate::http::body::Body;
 use crate::http::budget::Budget;
 use crate::http::frame::{Answered, Answers, Frame, Request, routes};
@@ -185,6 +186,7 @@ impl Server {
                 aurora: env!("CARGO_PKG_VERSION"),
             }),
             Route::OpenApi => reply::json_bytes(StatusCode::OK, openapi::openapi().into()),
+            Route::Dashboard(path) => dashboard::answer(&path, request.headers)?,
             Route::Status(status::At::Events) => status::events(
                 &self.control.status,
                 &self.snapshots,
@@ -264,7 +266,7 @@ impl Server {
                 let infrastructure = self.control.infrastructure.clone();
                 read(move || Ok(infrastructure::volumes(&*infrastructure, &store))).await
             }
-            Route::Health | Route::Platform | Route::OpenApi => {
+            Route::Health | Route::Platform | Route::OpenApi | Route::Dashboard(_) => {
                 Err(Failure::internal("nothing to read here".to_owned()))
             }
         }

@@ -5,6 +5,7 @@
 //! inference   Open Inference Protocol v2 and /predict over the runtime
 //! router      the same where versions are served elsewhere: by which track, by which endpoint
 //! control     /models…, /status…, /cluster/nodes, /storage/classes over the registry, a StatusSource, an Infrastructure
+//! dashboard   the page that shows /status to people
 //! http        connections: limits, time-outs, drain; the shape of answers and errors
 //! webhook     who pushed asks for a fetch
 //! fetch       the other end of the control plane: one version by its digest
@@ -17,6 +18,7 @@
 #![warn(missing_docs)]
 
 pub mod control;
+mod dashboard;
 pub mod fetch;
 mod http;
 pub mod inference;

@@ -21,6 +21,8 @@ use crate::http::reply::ErrorBody;
 const REFUSALS: [u16; 4] = [400, 403, 500, 503];
 /// What it may be told besides where probes do not ask: it has no key that is known, or asks too often.
 const OF_KEYS: [u16; 2] = [401, 429];
+/// What it may be told where everybody may ask: it asks too often.
+const OF_RATES: [u16; 1] = [429];
 
 /// One path, as it is read.
 struct Operation {
@@ -90,6 +92,12 @@ fn document() -> Value {
 fn operation(kind: Kind, schemas: &mut SchemaGenerator) -> Option<Operation> {
     let missing = (404, "There is no such thing.");
     Some(match kind {
+        Kind::Dashboard => Operation {
+            media: "text/html",
+            schema: json_schema!({ "type": "string" }),
+            others: vec![(304, "If-None-Match names the newest page.")],
+            ..any("dashboard", "The dashboard; it needs no key, what it shows does.")
+        },
         Kind::Health => json_of::<shown::Health>(schemas, "health", "Whether the control plane answers."),
         Kind::Platform => json_of::<shown::PlatformInfo>(schemas, "platformInfo", "What answers here."),
         Kind::Metrics => Operation {
@@ -235,6 +243,7 @@ fn path(kind: Kind, operation: Operation) -> Value {
     }
     let of_keys: &[u16] = match audience {
         Audience::Probes => &[],
+        Audience::Public => &OF_RATES,
         Audience::Scrapers | Audience::Keys => &OF_KEYS,
     };
     for status in REFUSALS.iter().chain(of_keys) {
@@ -243,7 +252,7 @@ fn path(kind: Kind, operation: Operation) -> Value {
     let mut get = json!({
         "operationId": id, "summary": summary, "parameters": parameters, "responses": responses,
     });
-    if audience == Audience::Probes {
+    if matches!(audience, Audience::Probes | Audience::Public) {
         get["security"] = json!([]);
     }
     let mut head = get.clone();

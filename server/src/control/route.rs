@@ -25,6 +25,8 @@ pub(super) enum Route {
     Nodes,
     Classes,
     Volumes,
+    /// The page, or what it loads: the path without its first slash.
+    Dashboard(String),
 }
 
 impl Route {
@@ -50,6 +52,7 @@ impl Route {
             ["status", "badge.svg"] => Self::Status(status::At::Badge),
             ["status", "models", name] => Self::Status(status::At::Model(model(name)?)),
             ["status", "models", name, "badge.svg"] => Self::Status(status::At::BadgeOfModel(model(name)?)),
+            [""] | ["assets", _] => Self::Dashboard(path.to_owned()),
             _ => {
                 return Err(Failure::not_found(
                     "no such path: GET /openapi.json lists them".to_owned(),
@@ -77,6 +80,7 @@ impl Route {
             Self::Nodes => Kind::Nodes,
             Self::Classes => Kind::Classes,
             Self::Volumes => Kind::Volumes,
+            Self::Dashboard(_) => Kind::Dashboard,
         }
     }
 }
@@ -132,6 +136,8 @@ pub(super) enum Kind {
     Classes,
     #[strum(serialize = "/storage/volumes")]
     Volumes,
+    #[strum(serialize = "/")]
+    Dashboard,
     #[strum(serialize = "unknown")]
     Unknown,
 }
@@ -142,6 +148,7 @@ impl Kind {
         let audience = match self {
             Self::Health => Audience::Probes,
             Self::Metrics => Audience::Scrapers,
+            Self::Dashboard => Audience::Public,
             _ => Audience::Keys,
         };
         let methods = match self {

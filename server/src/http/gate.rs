@@ -38,6 +38,8 @@ pub(crate) enum Audience {
     Scrapers,
     /// Whoever has a key.
     Keys,
+    /// Everybody.
+    Public,
 }
 
 /// How a path may be asked for.
@@ -119,14 +121,14 @@ impl Gate {
         if let Some(failure) = request.place.refused() {
             return Err(failure);
         }
-        if request.place.reserved && audience == Audience::Keys {
+        if request.place.reserved && matches!(audience, Audience::Keys | Audience::Public) {
             return Err(Failure::only_probes());
         }
         if audience != Audience::Probes {
             self.in_time(request)?;
         }
         let open = match audience {
-            Audience::Probes => true,
+            Audience::Probes | Audience::Public => true,
             Audience::Scrapers => self.access.open_metrics,
             Audience::Keys => false,
         };
