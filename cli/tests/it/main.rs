@@ -18,6 +18,7 @@ mod commits;
 mod container;
 mod control_plane;
 mod damage;
+mod dashboard;
 mod data;
 mod editing;
 mod elsewhere;

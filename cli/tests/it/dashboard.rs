@@ -1,0 +1,311 @@
+//! The dashboard of a running `aurora up`, in a real browser.
+
+mod browser;
+mod many;
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use browser::{Browser, Page, SCREENS, axe};
+use many::{MODELS, Many};
+
+use crate::harness::{FREE_PORTS, Ground, Up, aurora, private, run, text, up_command};
+
+/// How soon a page shows what a commit changed.
+const SOON: Duration = Duration::from_secs(1);
+const IRIS: &str = "environments/dev/iris.yaml";
+
+fn address(up: &Up) -> String {
+    format!("http://{}/", up.control_plane)
+}
+
+/// Says what a model's row has to say, as an expression of the page.
+fn row_says(model: &str, what: &str) -> String {
+    format!(
+        "document.querySelector('[data-row=\"{model}\"]')?.closest('[role=row]').textContent.includes({}) ?? false",
+        json!(what)
+    )
+}
+
+fn unfold(page: &mut Page<'_>) {
+    page.ask("document.querySelectorAll('details').forEach((details) => { details.open = true; })");
+}
+
+#[test]
+fn a_commit_shows_within_a_second_and_the_page_is_not_loaded_again() {
+    let Some(mut browser) = Browser::start() else {
+        return;
+    };
+    let ground = Ground::dev();
+    let up = ground.up();
+    let mut page = browser.open(&address(&up), SCREENS[0]);
+    page.until("iris serves", &row_says("iris", "Serving"));
+    page.ask("window.loadedOnce = true");
+    let mut took = Vec::new();
+    for _ in 0..3 {
+        for (from, to, word) in [
+            (
+                "spec:\n  modelName: iris\n  stable",
+                "spec:\n  suspend: <img id=markup src=x onerror=alert(1)>\n  modelName: iris\n  stable",
+                "Held",
+            ),
+            (
+                "  suspend: <img id=markup src=x onerror=alert(1)>\n",
+                "",
+                "Serving",
+            ),
+        ] {
+            ground.repository.edit(IRIS, from, to);
+            let committed = Instant::now();
+            page.until(word, &row_says("iris", word));
+            took.push(committed.elapsed());
+        }
+    }
+    assert_eq!(page.ask("window.loadedOnce"), json!(true));
+    // What a commit says is text.
+    assert_eq!(page.ask("document.getElementById('markup')"), Value::Null);
+    // The machine is shared: what holds for most of them is what a person sees.
+    took.sort_unstable();
+    assert!(took[took.len() / 2] < SOON, "{took:?}");
+    assert_eq!(page.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn nothing_keeps_people_out_on_any_screen_in_any_theme() {
+    let (Some(mut browser), Some(axe)) = (Browser::start(), axe()) else {
+        return;
+    };
+    let ground = Ground::dev();
+    let up = ground.up();
+    // A finding and a model that is held, so that there is something to read.
+    let broken = "kind: MLDeployment\nspec: [\n";
+    ground.repository.write("environments/dev/broken.yaml", broken);
+    ground.repository.commit("break a file");
+    let mut page = browser.open(&address(&up), SCREENS[0]);
+    page.until(
+        "the finding is shown",
+        "document.querySelector('.finding')?.textContent.includes('broken.yaml') ?? false",
+    );
+    page.ask(&format!("{axe}; 0"));
+    for (name, place, sign) in [
+        ("overview", "#/", "h1"),
+        ("model", "#/models/iris", ".facts"),
+        ("canary", "#/models/wine-quality", ".compare"),
+    ] {
+        page.ask(&format!("location.hash = {}", json!(place)));
+        page.until(
+            "the view is there",
+            &format!("document.querySelector('#main {sign}') !== null"),
+        );
+        for screen in SCREENS {
+            page.show_on(screen);
+            unfold(&mut page);
+            let found = page.ask(
+                "axe.run().then(({ violations }) => violations
+                    .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+                    .map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`))",
+            );
+            assert_eq!(found, json!([]), "{name} {screen:?}");
+            let beyond =
+                page.ask("document.documentElement.scrollWidth - document.documentElement.clientWidth");
+            assert_eq!(beyond, json!(0), "{name} {screen:?}: it has to be moved sideways");
+            page.picture(&format!("{name}-{}-{}.png", screen.width, screen.theme));
+        }
+    }
+    assert_eq!(page.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn the_keyboard_alone_finds_a_model_and_the_way_back() {
+    let Some(mut browser) = Browser::start() else {
+        return;
+    };
+    let ground = Ground::dev();
+    let up = ground.up();
+    let mut page = browser.open(&address(&up), SCREENS[0]);
+    page.until("iris serves", &row_says("iris", "Serving"));
+    page.ask("document.getElementById('filter').focus()");
+    page.write("iris");
+    page.until(
+        "one row is left",
+        "document.querySelectorAll('[data-row]').length === 1",
+    );
+    assert_eq!(page.ask("location.hash"), json!("#/?q=iris"));
+    page.press("ArrowDown");
+    assert_eq!(page.ask("document.activeElement.dataset.row"), json!("iris"));
+    page.press("Enter");
+    page.until(
+        "the model's page is there",
+        "document.querySelector('h1')?.textContent === 'iris' && document.activeElement?.tagName === 'H1'",
+    );
+    page.ask("history.back()");
+    page.until(
+        "the focus is where it was",
+        "document.activeElement?.dataset?.row === 'iris'",
+    );
+    assert_eq!(page.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn a_key_is_asked_for_once_and_stands_in_no_address() {
+    let Some(mut browser) = Browser::start() else {
+        return;
+    };
+    let ground = Ground::dev();
+    let folder = TempDir::new().expect("a temporary folder");
+    let file = folder.path().join("keys");
+    let made = run(aurora().args(["key", "new", "reader", "--output", "json"]));
+    let made: Value = serde_json::from_slice(&made.stdout).expect("JSON");
+    let key = made["key"].as_str().expect("a key").to_owned();
+    private(&file, &format!("{}\n", made["line"].as_str().expect("a line")));
+    let mut command = up_command(ground.repository.path(), &ground.data());
+    command.args(FREE_PORTS).arg("--api-keys-file").arg(&file);
+    let mut up = Up::watch(command);
+    up.event("it is ready", |event| event["event"] == "ready");
+    let mut page = browser.open(&address(&up), SCREENS[0]);
+    for (typed, then) in [
+        ("wrong", "document.querySelector('.door .warning') !== null"),
+        (
+            key.as_str(),
+            "document.querySelector('[data-row=\"iris\"]') !== null",
+        ),
+    ] {
+        page.until("the door is there", "document.activeElement?.id === 'key'");
+        page.write(typed);
+        page.press("Enter");
+        page.until("it was tried", then);
+    }
+    page.ask("document.querySelector('[data-row=\"iris\"]').click()");
+    page.until(
+        "the model's page is there",
+        "document.querySelector('.facts, .compare') !== null",
+    );
+    let asked =
+        page.ask("performance.getEntriesByType('resource').map(({ name }) => name).concat(location.href)");
+    assert!(!asked.to_string().contains(&key), "{asked}");
+    page.reload();
+    page.until(
+        "the key was kept",
+        "document.querySelector('.facts, .compare') !== null",
+    );
+}
+
+#[test]
+fn what_was_known_stays_in_sight_and_is_said_to_be_old() {
+    let Some(mut browser) = Browser::start() else {
+        return;
+    };
+    let ground = Ground::dev();
+    let up = ground.up();
+    let mut page = browser.open(&address(&up), SCREENS[0]);
+    page.until("iris serves", &row_says("iris", "Serving"));
+    up.signal(Signal::KILL);
+    page.until(
+        "it says so",
+        "document.querySelector('.banner')?.textContent.includes('Not connected') ?? false",
+    );
+    assert_eq!(page.ask(&row_says("iris", "Serving")), Value::Bool(true));
+    assert_eq!(
+        page.ask("document.documentElement.classList.contains('stale')"),
+        Value::Bool(true)
+    );
+}
+
+#[test]
+fn of_a_thousand_models_those_in_sight_are_there_within_a_second() {
+    let Some(mut browser) = Browser::start() else {
+        return;
+    };
+    let many = Many::start();
+    let address = format!("http://{}/", many.address);
+    let mut took = Vec::new();
+    for _ in 0..5 {
+        let mut page = browser.open(&address, SCREENS[0]);
+        page.until(
+            "the first models are there",
+            "document.querySelector('[data-row]') !== null",
+        );
+        let milliseconds = page.ask("performance.now()").as_f64().expect("a number");
+        took.push(Duration::from_secs_f64(milliseconds / 1000.0));
+        page.close();
+    }
+    let mut page = browser.open(&address, SCREENS[0]);
+    page.until(
+        "the first models are there",
+        "document.querySelector('[data-row]') !== null",
+    );
+    took.sort_unstable();
+    assert!(took[took.len() / 2] < SOON, "{took:?}");
+    let chip = page.ask("document.querySelector('.chip b').textContent");
+    assert_eq!(
+        chip.as_str().map(|shown| shown.replace(',', "")),
+        Some(MODELS.to_string())
+    );
+    let built = page.ask("document.querySelectorAll('[data-row]').length");
+    assert!(built.as_u64().is_some_and(|built| built < 40), "{built}");
+    page.ask("scrollTo(0, document.body.scrollHeight)");
+    page.until(
+        "the last model is there",
+        "document.querySelector('[data-row=\"model-0999\"]') !== null",
+    );
+    assert_eq!(page.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn what_comes_is_read_however_it_is_cut_and_what_is_pasted_stays_one_word() {
+    let Some(mut browser) = Browser::start() else {
+        return;
+    };
+    let many = Many::start();
+    let mut page = browser.open(&format!("http://{}/", many.address), SCREENS[0]);
+    page.until(
+        "the page is there",
+        "document.querySelector('[data-row]') !== null",
+    );
+    let module = |name: &str| {
+        format!("import(document.querySelector('link[rel=modulepreload][href*=\"/{name}-\"]').href)")
+    };
+    let frames = "retry: 2000\nevent: snapshot\nid: a-1\ndata: {\"model\":\"wein\u{df}\u{2028}\"}\n\n\
+                  : a comment\nevent: beat\r\ndata: {}\r\ndata: 1\n\ndata: cut";
+    let expected = json!([
+        { "event": "snapshot", "id": "a-1", "data": "{\"model\":\"wein\u{df}\u{2028}\"}" },
+        { "event": "beat", "data": "{}\n1" },
+    ]);
+    for bytes in [1, 2, 7, 1000] {
+        let read = page.ask(&format!(
+            "(async () => {{
+                const {{ framesOf }} = await {};
+                const bytes = new TextEncoder().encode({});
+                const frames = [];
+                for await (const frame of framesOf(new Blob([bytes]).stream().pipeThrough(new TransformStream({{
+                    transform(chunk, to) {{ for (let at = 0; at < chunk.length; at += {bytes}) to.enqueue(chunk.slice(at, at + {bytes})); }},
+                }})))) frames.push(frame);
+                return frames;
+            }})()",
+            module("link"),
+            json!(frames),
+        ));
+        assert_eq!(read, expected, "{bytes} bytes at a time");
+    }
+    let pasted = page.ask(&format!(
+        "(async () => (await {}).curl('wine', {{ example: {{ row: {{ \"it's; $(id)\": 1 }} }} }}, new URL('http://aurora.example:8000')))()",
+        module("model"),
+    ));
+    let shown = run(Command::new("sh").args([
+        "-c",
+        &pasted.as_str().expect("text").replacen("curl", "printf '%s|'", 1),
+    ]));
+    let words = text(&shown);
+    assert!(
+        words.starts_with("-s|http://aurora.example:8080/predict/wine|-H|"),
+        "{words}"
+    );
+    assert!(
+        words.ends_with("|-d|{\"rows\":[{\"it's; $(id)\":1}]}|"),
+        "{words}"
+    );
+}
