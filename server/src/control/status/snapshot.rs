@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crds::view::{EnvironmentRow, ModelRow, Overview};
+use crds::view::{EnvironmentRow, ModelRow, Overview, View};
 use planner::word::Word;
 use serde_json::{Value, json};
 
@@ -36,17 +36,20 @@ pub(super) enum Body {
 }
 
 impl Body {
-    fn of(source: &dyn StatusSource) -> Self {
-        let overview = |view: &crds::view::View, unknown| Box::new(view.overview(unknown));
+    /// Looks. What was read last stays to be seen while nothing can be read.
+    fn of(source: &dyn StatusSource, last: &mut View) -> Self {
         let trouble = source.trouble();
         match source.known() {
-            Known::Objects(view) => Self::Environment {
-                overview: overview(&view, unknown(source)),
-                error: None,
-                trouble,
-            },
+            Known::Objects(view) => {
+                *last = *view;
+                Self::Environment {
+                    overview: Box::new(last.overview(unknown(source))),
+                    error: None,
+                    trouble,
+                }
+            }
             Known::Unreadable(why) => Self::Environment {
-                overview: overview(&crds::view::View::default(), Some(&why)),
+                overview: Box::new(last.overview(Some(&why))),
                 error: Some(why),
                 trouble,
             },
@@ -95,7 +98,7 @@ impl Body {
     }
 
     /// Returns what has changed since `before`: the environment where it has, the models that have, and the names of those
-    /// that are gone.
+    /// that are gone; and what keeps the state from being read or written now.
     pub(super) fn since(&self, before: &Self) -> Value {
         let (Self::Environment { .. }, Self::Environment { .. }) = (self, before) else {
             return self.json();
@@ -116,6 +119,12 @@ impl Body {
         });
         if self.environment() != before.environment() {
             change["environment"] = json!(self.environment());
+        }
+        let shown = self.json();
+        for name in ["error", "trouble"] {
+            if !shown[name].is_null() {
+                change[name] = shown[name].clone();
+            }
         }
         change
     }
@@ -141,6 +150,8 @@ pub(in super::super) struct Snapshots {
 struct Newest {
     generation: u64,
     looked_at: Instant,
+    /// What could be read last.
+    view: View,
     snapshot: Arc<Snapshot>,
 }
 
@@ -176,13 +187,22 @@ impl Snapshots {
         {
             return newest.snapshot.clone();
         }
-        let body = Body::of(source);
+        let (mut view, generation, before) = newest.take().map_or_else(
+            || (View::default(), 0, None),
+            |newest| (newest.view, newest.generation, Some(newest.snapshot)),
+        );
+        let body = Body::of(source, &mut view);
         let looked_at = Instant::now();
-        if let Some(newest) = newest.as_mut().filter(|newest| newest.snapshot.body == body) {
-            newest.looked_at = looked_at;
-            return newest.snapshot.clone();
+        if let Some(snapshot) = before.filter(|before| before.body == body) {
+            *newest = Some(Newest {
+                generation,
+                looked_at,
+                view,
+                snapshot: snapshot.clone(),
+            });
+            return snapshot;
         }
-        let generation = newest.as_ref().map_or(1, |newest| newest.generation + 1);
+        let generation = generation + 1;
         let snapshot = Arc::new(Snapshot {
             id: format!("{:x}-{generation}", self.epoch),
             body,
@@ -190,6 +210,7 @@ impl Snapshots {
         *newest = Some(Newest {
             generation,
             looked_at,
+            view,
             snapshot: snapshot.clone(),
         });
         snapshot

@@ -142,6 +142,27 @@ fn knowledge_is_worth_something_while_somebody_reconciles() {
     }
 }
 
+#[tokio::test]
+async fn what_was_read_last_stays_to_be_seen_while_nothing_can_be_read() {
+    let source = Changing::new(objects(&["wine"]));
+    let snapshots = Snapshots::new(1);
+    let before = snapshots.look(&source);
+    source.becomes(Known::Unreadable("the disk is gone".to_owned()));
+    let now = loop {
+        let now = snapshots.look(&source);
+        if now.id != before.id {
+            break now;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    };
+    let change = now.body.since(&before.body);
+    assert_eq!(change["error"], "the disk is gone");
+    assert_eq!(change["removed"], json!([]));
+    assert_eq!(change["environment"]["word"], "Unknown");
+    assert_eq!(change["models"][0]["word"], "Unknown");
+    assert_eq!(change["models"][0]["stable"]["version"], V1);
+}
+
 #[test]
 fn a_change_holds_what_has_changed() {
     let of = |known: Known| {
