@@ -167,10 +167,10 @@ fn a_key_stands_in_no_log_no_file_no_metric_and_no_answer() {
 
     let log = fs::read_to_string(&log).unwrap();
     assert!(
-        log.contains("path=\"/models/iris/stable\""),
+        log.contains("\"path\":\"/models/iris/stable\""),
         "the log of requests: {log}"
     );
-    assert!(log.contains("code=401"), "the log of requests: {log}");
+    assert!(log.contains("\"code\":401"), "the log of requests: {log}");
     for key in [&known, &unknown] {
         let told: Vec<&str> = log.lines().filter(|line| line.contains(key)).collect();
         assert!(told.is_empty(), "{told:?}");

@@ -128,7 +128,7 @@ fn tracks(row: &ModelRow) -> Vec<Line> {
         .map_or("-", |revision| revision.get(..10).unwrap_or(revision));
     let weight = declared.map_or_else(|| "-".to_owned(), |declared| declared.weight.to_string());
     table(&[
-        vec!["".to_owned(), format!("Git, at {revision}"), "serves".to_owned()],
+        vec![String::new(), format!("Git, at {revision}"), "serves".to_owned()],
         vec![
             "stable".to_owned(),
             pinned(declared.map(|declared| &declared.stable)),
@@ -147,27 +147,19 @@ fn run(training: &crds::MLTrainingJob) -> Option<Line> {
     let status = training.status.as_ref()?;
     let phase = status.phase?;
     let name = training.metadata.name.as_deref().unwrap_or_default();
-    let mut said = format!("training {name}: {phase:?}");
-    if let Some(version) = &status.version {
-        said += &format!(" {version}");
-    }
-    if let (PhaseName::Running, Some(percent)) = (phase, status.progress_percent) {
-        said += &format!(", {percent}%");
-    }
-    if let Some(message) = &status.message {
-        said += &format!(": {message}");
-    }
-    for (metric, value) in &status.metrics {
-        said += &format!(", {metric} {value:.3}");
-    }
-    if let Some(next) = status.next_run {
-        said += &format!("; next run {}", moment(next));
-    }
-    if let Some(skipped) = &status.last_skipped {
+    let mut said = vec![format!("training {name}: {phase:?}")];
+    said.extend(status.version.as_ref().map(|version| format!(" {version}")));
+    let percent = status.progress_percent.filter(|_| phase == PhaseName::Running);
+    said.extend(percent.map(|percent| format!(", {percent}%")));
+    said.extend(status.message.as_ref().map(|message| format!(": {message}")));
+    let metrics = status.metrics.iter();
+    said.extend(metrics.map(|(metric, value)| format!(", {metric} {value:.3}")));
+    said.extend(status.next_run.map(|next| format!("; next run {}", moment(next))));
+    said.extend(status.last_skipped.as_ref().map(|skipped| {
         let at = skipped.slot.unwrap_or(skipped.at);
-        said += &format!("; skipped {}: {}", moment(at), skipped.reason);
-    }
-    Some(Line::from(said))
+        format!("; skipped {}: {}", moment(at), skipped.reason)
+    }));
+    Some(Line::from(said.concat()))
 }
 
 fn transitions(status: &MLDeploymentStatus) -> Vec<Line> {
