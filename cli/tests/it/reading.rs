@@ -119,6 +119,13 @@ fn a_reader_that_is_killed_is_replaced_and_ends_with_whoever_asks_it() {
     eventually("its reader ends too", || (!is_there(last)).then_some(()));
 }
 
+/// Moves a branch at once, as Git does: nobody reads half of it.
+fn moves(branch: &Path, to: git2::Oid) {
+    let beside = branch.with_extension("lock");
+    fs::write(&beside, format!("{to}\n")).expect("written beside it");
+    fs::rename(&beside, branch).expect("the branch moves");
+}
+
 #[test]
 fn an_object_that_is_read_for_ever_is_told_with_its_commit_and_followed_once_it_is_whole() {
     let ground = Ground::dev();
@@ -149,10 +156,10 @@ fn an_object_that_is_read_for_ever_is_told_with_its_commit_and_followed_once_it_
         };
         let file = loose(repository, &torn.to_string());
         let branch = repository.git().path().join("refs/heads/main");
-        fs::write(&branch, format!("{parent}\n")).expect("the branch moves back");
+        moves(&branch, parent);
         follows(&up, now);
         let whole = tear(&file);
-        fs::write(&branch, format!("{id}\n")).expect("the branch moves on");
+        moves(&branch, id);
         let short = &id.to_string()[..10];
         let told = up.event(&format!("a torn {what} is told"), |event| {
             event["event"] == "finding"

@@ -90,6 +90,8 @@ pub(super) fn fault(error: &git2::Error, seen: &Seen, request: &Fetch) -> Fault 
         (ErrorClass::Ssh, _, _) if is_no_repository(said) => Fault::NotFound,
         (ErrorClass::Ssh, None, _) => Fault::Unreachable { message },
         (ErrorClass::Net | ErrorClass::Os, _, _) if is_no_connection(said) => Fault::Unreachable { message },
+        // It can be written, and lacks something that was there: another one is made once that is not the remote's fault.
+        (ErrorClass::Odb, _, _) if error.code() == ErrorCode::NotFound => Fault::Broken { message },
         (ErrorClass::Os | ErrorClass::Odb | ErrorClass::Filesystem | ErrorClass::NoMemory, _, _) => {
             Fault::Mirror { message }
         }
@@ -142,7 +144,7 @@ fn is_no_connection(said: &str) -> bool {
 mod tests {
     use std::fmt::Write as _;
 
-    use ErrorClass::{Http, Indexer, Net, Os, Ssh, Ssl};
+    use ErrorClass::{Http, Indexer, Net, Odb, Os, Ssh, Ssl};
     use expect_test::expect;
 
     use super::*;
@@ -242,6 +244,13 @@ mod tests {
                 Os,
                 "failed to write: No space left on device",
             ),
+            (
+                none(),
+                https(),
+                ErrorCode::NotFound,
+                Odb,
+                "object not found - no match for id (e2c2ec76)",
+            ),
             (none(), https(), generic, Ssl, "SSL error: received early EOF"),
             (none(), https(), generic, Indexer, "invalid packfile"),
             (
@@ -304,6 +313,8 @@ mod tests {
               Transient: the host is not reached: failed to connect to forge.example: Connection refused
             failed to write: No space left on device
               Transient: the mirror cannot be kept: failed to write: No space left on device
+            object not found - no match for id (e2c2ec76)
+              Transient: what came is broken: object not found - no match for id (e2c2ec76)
             SSL error: received early EOF
               Transient: what came is broken: SSL error: received early EOF
             invalid packfile
