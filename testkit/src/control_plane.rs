@@ -16,7 +16,7 @@ use tokio::sync::OnceCell;
 use crate::assets::Assets;
 use crate::audit::{self, Call};
 use crate::certificates::Certificates;
-use crate::port::free_port;
+use crate::port::{free_port, is_free};
 use crate::supervisor::Supervisor;
 
 /// How long a control plane may take to answer: it takes some seconds on a quiet machine.
@@ -36,6 +36,8 @@ const CONTROLLER_MANAGER: &str = "kube-controller-manager";
 #[derive(Debug)]
 pub struct ControlPlane {
     folder: PathBuf,
+    /// The port that the API server listens at.
+    api_server: u16,
     audit_log: PathBuf,
     assets: Assets,
     supervisor: Supervisor,
@@ -167,7 +169,8 @@ impl ControlPlane {
             .pid(API_SERVER)
             .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
         kill_process(pid, Signal::KILL).map_err(io::Error::from)?;
-        while is_alive(pid) {
+        // A process whose first thread is gone may have others yet, which hold its port.
+        while is_alive(pid) || !is_free(self.api_server) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         fs::remove_file(self.folder.join(format!("{API_SERVER}.pid")))?;
@@ -215,6 +218,7 @@ impl ControlPlane {
         }
         Ok(Self {
             folder,
+            api_server,
             audit_log,
             assets: assets.clone(),
             supervisor,

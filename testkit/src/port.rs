@@ -32,9 +32,14 @@ pub fn free_port() -> io::Result<u16> {
         // Neighbouring processes begin far apart.
         let place = (process::id().wrapping_mul(7_919).wrapping_add(step)) % COUNT;
         let port = u16::try_from(FIRST + place).expect("invariant: the last one is below 32768");
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+        if is_free(port) {
             return Ok(port);
         }
     }
     Err(io::Error::new(io::ErrorKind::AddrInUse, "no port is free"))
+}
+
+/// Says whether nothing listens on a port now.
+pub(crate) fn is_free(port: u16) -> bool {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
