@@ -61,14 +61,6 @@ impl Word {
             Self::Serving => "Serving",
         }
     }
-
-    /// Says whether a person should look.
-    pub const fn needs_somebody(self) -> bool {
-        match self {
-            Self::Failed | Self::Degraded | Self::Unknown => true,
-            Self::Waiting | Self::RollingOut | Self::Training | Self::Held | Self::Serving => false,
-        }
-    }
 }
 
 impl fmt::Display for Word {
