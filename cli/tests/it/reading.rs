@@ -126,6 +126,26 @@ fn moves(branch: &Path, to: git2::Oid) {
     fs::rename(&beside, branch).expect("the branch moves");
 }
 
+/// Commits an edit of the newest commit's manifest that no branch has yet: nobody has read anything of it.
+fn commit_aside(repository: &Repository, from: &str, to: &str) -> git2::Oid {
+    let git = repository.git();
+    let parent = git.find_commit(repository.head()).expect("the newest commit");
+    let tree = parent.tree().expect("its tree");
+    let entry = tree.get_path(Path::new(WINE)).expect("the manifest");
+    let blob = git.find_blob(entry.id()).expect("its text");
+    let text = str::from_utf8(blob.content()).expect("text");
+    assert!(text.contains(from), "{text}");
+    let blob = git.blob(text.replace(from, to).as_bytes()).expect("a blob");
+    let tree = git2::build::TreeUpdateBuilder::new()
+        .upsert(WINE, blob, git2::FileMode::Blob)
+        .create_updated(git, &tree)
+        .and_then(|tree| git.find_tree(tree))
+        .expect("a tree");
+    let author = parent.author();
+    git.commit(None, &author, &author, to, &tree, &[&parent])
+        .expect("a commit")
+}
+
 #[test]
 fn an_object_that_is_read_for_ever_is_told_with_its_commit_and_followed_once_it_is_whole() {
     let ground = Ground::dev();
@@ -133,31 +153,24 @@ fn an_object_that_is_read_for_ever_is_told_with_its_commit_and_followed_once_it_
     let mut up = ground.up();
     let commit = repository.edit(WINE, "weight: 10", "weight: 20");
     follows(&up, 20);
+    let branch = repository.git().path().join("refs/heads/main");
     // A commit, its folder, its file: each is torn before the branch comes to it.
     let mut now = 20;
     for what in ["commit", "tree", "blob"] {
         let next = now + 10;
-        let parent = repository
+        let id = commit_aside(repository, &format!("weight: {now}"), &format!("weight: {next}"));
+        let tree = repository
             .git()
-            .find_commit(repository.head())
-            .expect("the commit")
-            .id();
-        let id = repository.edit(WINE, &format!("weight: {now}"), &format!("weight: {next}"));
-        let torn = if what == "commit" {
-            id
-        } else {
-            let tree = repository
-                .git()
-                .find_commit(id)
-                .and_then(|it| it.tree())
-                .expect("its tree");
-            let path = if what == "tree" { "environments" } else { WINE };
-            tree.get_path(Path::new(path)).expect("an entry").id()
+            .find_commit(id)
+            .and_then(|it| it.tree())
+            .expect("its tree");
+        let entry = |path: &str| tree.get_path(Path::new(path)).expect("an entry").id();
+        let torn = match what {
+            "commit" => id,
+            "tree" => entry("environments"),
+            _ => entry(WINE),
         };
         let file = loose(repository, &torn.to_string());
-        let branch = repository.git().path().join("refs/heads/main");
-        moves(&branch, parent);
-        follows(&up, now);
         let whole = tear(&file);
         moves(&branch, id);
         let short = &id.to_string()[..10];
