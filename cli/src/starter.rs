@@ -19,6 +19,13 @@ pub(crate) struct StarterFile {
     pub(crate) is_optional: bool,
 }
 
+impl StarterFile {
+    /// Says whether it is run by its name.
+    pub(crate) fn is_program(&self) -> bool {
+        self.text.starts_with("#!")
+    }
+}
+
 /// What a starter trains on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Data<'a> {
@@ -61,14 +68,49 @@ pub(crate) fn files(model: &ModelName, version: &Version, data: Data<'_>) -> Res
         .replace("MODEL", model.as_str())
         .replace("VERSION", &version.to_string());
     let manifest = format!("environments/dev/{model}.yaml");
-    Ok(vec![
+    let mut files = vec![
         file("environments/dev/environment.yaml", ENVIRONMENT, false),
         file(&manifest, &manifests, false),
         file("schemas/aurora.schema.json", &crds::manifest_schema(), false),
-        file(".pre-commit-config.yaml", HOOK, true),
-        file("README.md", &readme, true),
-    ])
+    ];
+    files.extend(GITHUB.map(|(path, text)| file(path, text, true)));
+    files.push(file(".pre-commit-config.yaml", HOOK, true));
+    files.push(file("README.md", &readme, true));
+    Ok(files)
 }
+
+/// What GitHub needs, by the path that this repository has it at too. It does nothing before variables of the repository say
+/// what it is for.
+const GITHUB: [(&str, &str); 7] = [
+    (
+        ".github/actionlint.yaml",
+        include_str!("../../.github/actionlint.yaml"),
+    ),
+    (
+        ".github/actions/plan/action.yml",
+        include_str!("../../.github/actions/plan/action.yml"),
+    ),
+    (
+        ".github/actions/plan/plan.sh",
+        include_str!("../../.github/actions/plan/plan.sh"),
+    ),
+    (
+        ".github/runner/job-started",
+        include_str!("../../.github/runner/job-started"),
+    ),
+    (
+        ".github/workflows/apply.yml",
+        include_str!("../../.github/workflows/apply.yml"),
+    ),
+    (
+        ".github/workflows/plan.yml",
+        include_str!("../../.github/workflows/plan.yml"),
+    ),
+    (
+        ".github/workflows/train.yml",
+        include_str!("../../.github/workflows/train.yml"),
+    ),
+];
 
 const ENVIRONMENT: &str = "\
 # yaml-language-server: $schema=../../schemas/aurora.schema.json
@@ -118,10 +160,25 @@ $ aurora rollback MODEL --branch main
 
 Without `--branch main` each of these makes a branch of its own, for a pull request.
 
+## Pull requests on GitHub
+
+The workflows show on a pull request what its merge would do, and follow a push until it is live. They do nothing before
+somebody
+
+1. sets up a self-hosted runner with the label `aurora`, which has `git`, `curl`, `python3` and `aurora`,
+2. keeps forks off it: `.github/runner/job-started`, put where jobs cannot write, and named in the runner's `.env` file as
+   `ACTIONS_RUNNER_HOOK_JOB_STARTED`,
+3. sets the repository's variable `AURORA_ENVIRONMENTS` to `dev`.
+
+Aurora's `docs/github.md` has the rest: which status to require, and the variables of what follows a push.
+
+## What lies where
+
 | file | what |
 |---|---|
 | `environments/dev/environment.yaml` | what holds for all models of this environment |
 | `environments/dev/MODEL.yaml` | how VERSION is trained, and what serves |
+| `.github/` | pull requests, pushes, and training by hand on GitHub |
 | `schemas/aurora.schema.json` | lets editors complete and check manifests |
 | `.pre-commit-config.yaml` | `aurora validate` before each commit |
 | `.aurora/` | the running state; never committed |

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead as _, IsTerminal as _, Read, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -72,31 +73,36 @@ pub(crate) fn run(arguments: &InitArguments) -> Result<ExitCode, Failure> {
         Failure::new(problem).hint(hint)
     })?;
     fs::create_dir_all(folder).context(|| format!("make {}", folder.display()))?;
-    let files: Vec<StarterFile> = files
+    let (kept, files): (Vec<StarterFile>, Vec<StarterFile>) = files
         .into_iter()
-        .filter(|file| !(file.is_optional && is_there(&folder.join(&file.path))))
-        .collect();
+        .partition(|file| file.is_optional && is_there(&folder.join(&file.path)));
     let mut paths: Vec<String> = files.iter().map(|file| file.path.clone()).collect();
     let data = format!("environments/dev/data/{data}");
     paths.extend(arguments.csv.as_ref().map(|_| data.clone()));
     refuse_what_is_there(folder, &paths)?;
-    for StarterFile { path, text, .. } in &files {
-        write(&folder.join(path), text.as_bytes())?;
+    for file in &files {
+        let mode = if file.is_program() { 0o777 } else { 0o666 };
+        write(&folder.join(&file.path), mode, file.text.as_bytes())?;
     }
     if let Some(csv) = &arguments.csv {
         let content = File::open(csv).context(|| format!("open {}", csv.display()))?;
-        write(&folder.join(data), content)?;
+        write(&folder.join(data), 0o666, content)?;
     }
     let commit = edit::begin(folder, &paths, MESSAGE)
         .hint(|| "the files are written; then `git init` and a commit of them do the same".to_owned())?;
     let terminal = Terminal::new(arguments.output.output);
+    let kept: Vec<String> = kept.into_iter().map(|file| file.path).collect();
     if terminal.is_json() {
-        terminal
-            .document(&json!({ "model": model, "version": version, "files": paths, "commit": commit }))?;
+        terminal.document(
+            &json!({ "model": model, "version": version, "files": paths, "kept": kept, "commit": commit }),
+        )?;
         return Ok(ExitCode::SUCCESS);
     }
     for path in &paths {
         terminal.line(format!("  {path}"))?;
+    }
+    for path in &kept {
+        terminal.line(format!("  {path} was there and stays as it is"))?;
     }
     let place = if folder.as_os_str() == "." {
         String::new()
@@ -149,24 +155,34 @@ fn is_there(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
 }
 
-/// Fails if one of the files is there: nothing of somebody's is replaced.
+/// Fails if one of the files is there, or something else where they need a folder: nothing of somebody's is replaced.
 fn refuse_what_is_there(folder: &Path, paths: &[String]) -> Result<(), Failure> {
+    let refused = |path: &Path, what: &str| {
+        let problem = format!("{} is {what}, and nothing was written", path.display());
+        Err(Failure::new(problem).hint("give another folder with --folder"))
+    };
     let environments = folder.join("environments");
     let mut all = paths.iter().map(|path| folder.join(path)).chain([environments]);
-    match all.find(|path| is_there(path)) {
-        Some(path) => Err(Failure::new(format!(
-            "{} is there already, and nothing was written",
-            path.display()
-        ))
-        .hint("give another folder with --folder")),
+    if let Some(path) = all.find(|path| is_there(path)) {
+        return refused(&path, "there already");
+    }
+    let above = |path| Path::new(path).ancestors().skip(1);
+    let mut folders = paths.iter().flat_map(above).map(|path| folder.join(path));
+    match folders.find(|path| is_there(path) && !path.is_dir()) {
+        Some(path) => refused(&path, "no folder"),
         None => Ok(()),
     }
 }
 
-fn write(path: &Path, mut content: impl Read) -> Result<(), Failure> {
+/// Makes a file, with those permissions of `mode` that the user gives to new files.
+fn write(path: &Path, mode: u32, mut content: impl Read) -> Result<(), Failure> {
     let mut written = || {
         fs::create_dir_all(path.parent().unwrap_or(path))?;
-        let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(path)?;
         io::copy(&mut content, &mut file).map(drop)
     };
     written().context(|| format!("write {}", path.display()))

@@ -3,6 +3,7 @@
 mod page;
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use serde_json::Value;
@@ -133,6 +134,10 @@ fn without_data_there_are_flowers_and_nothing_of_anybodys_is_replaced() {
     done(ground.path(), &["init"]);
     assert!(ground.path().join(".git").is_dir());
     done(ground.path(), &["validate"]);
+    for program in [".github/actions/plan/plan.sh", ".github/runner/job-started"] {
+        let mode = fs::metadata(ground.path().join(program)).unwrap().mode();
+        assert_ne!(mode & 0o100, 0, "{program} can be run");
+    }
     let refused = |line: &[&str], why: &str| {
         let (code, said) = words(ground.path(), line);
         assert_eq!(code, Some(2), "{said}");
@@ -159,12 +164,27 @@ fn without_data_there_are_flowers_and_nothing_of_anybodys_is_replaced() {
     // In a repository that is there, its files stay and nothing is committed.
     let other = tempfile::tempdir().unwrap();
     git2::Repository::init(other.path()).unwrap();
-    fs::write(other.path().join("README.md"), "mine").unwrap();
+    fs::create_dir_all(other.path().join(".github/workflows")).unwrap();
+    let theirs = ["README.md", ".github/workflows/plan.yml"];
+    for file in theirs {
+        fs::write(other.path().join(file), "mine").unwrap();
+    }
     let said = done(other.path(), &["init"]);
     assert!(said.contains("commit the files"), "{said}");
-    assert_eq!(
-        fs::read_to_string(other.path().join("README.md")).unwrap(),
-        "mine"
-    );
+    for file in theirs {
+        assert_eq!(fs::read_to_string(other.path().join(file)).unwrap(), "mine");
+        assert!(
+            said.contains(&format!("{file} was there and stays as it is")),
+            "{said}"
+        );
+    }
     done(other.path(), &["validate", "--worktree"]);
+
+    // Where a folder is needed and somebody has a file, nothing is begun.
+    let file = tempfile::tempdir().unwrap();
+    fs::write(file.path().join(".github"), "mine").unwrap();
+    let (code, said) = words(file.path(), &["init"]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("no folder, and nothing was written"), "{said}");
+    assert_eq!(fs::read_dir(file.path()).unwrap().count(), 1);
 }

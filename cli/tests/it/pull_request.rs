@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use testkit::GitHub;
 
-use crate::harness::{Repository, has_git, root, run, skipped, text};
+use crate::harness::{Repository, aurora, copy, has_git, root, run, skipped, text};
 
 const MANIFEST: &str = "environments/dev/iris.yaml";
 
@@ -48,14 +48,11 @@ fn declared() -> Repository {
 
 impl<'a> PullRequest<'a> {
     fn open(repository: &'a Repository) -> Self {
-        for file in [
-            ".github/workflows/plan.yml",
-            ".github/workflows/apply.yml",
-            ".github/workflows/train.yml",
-            ".github/actions/plan/plan.sh",
-        ] {
-            repository.write(file, fs::read(root().join(file)).unwrap());
-        }
+        // As somebody has them who begins a repository.
+        let begun = Repository::empty();
+        let output = run(aurora().args(["init", "--folder"]).arg(begun.path()));
+        assert!(output.status.success(), "{}", text(&output));
+        copy(&begun.file(".github"), &repository.file(".github"));
         let base = repository.commit("take the workflows");
         Self {
             repository,

@@ -1,20 +1,36 @@
 //! Workflows and actions, read by those who know what goes wrong with them.
 
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Output};
 
 use tempfile::TempDir;
 use testkit::{GitHub, Refusal};
 
-use crate::harness::{has_git, root, run, skipped, text};
+use crate::harness::{aurora, has_git, root, run, skipped, text};
 
 /// Not empty where these tests must run: a machine without the linters is a failure then.
 const REQUIRED: &str = "REQUIRE_WORKFLOW_LINTERS";
 
-/// Runs a linter over this repository; it finds nothing.
+/// Runs a linter over this repository, and over one that `aurora init` made; it finds nothing.
 fn lint(program: &str, arguments: &[&str]) {
+    let made = TempDir::new().unwrap();
+    let mut init = aurora();
+    init.args(["init", "--folder"]).arg(made.path());
+    for role in ["AUTHOR", "COMMITTER"] {
+        init.env(format!("GIT_{role}_NAME"), "Ada")
+            .env(format!("GIT_{role}_EMAIL"), "ada@example.org");
+    }
+    let output = run(&mut init);
+    assert!(output.status.success(), "{}", text(&output));
+    for folder in [&root(), made.path()] {
+        lint_folder(program, arguments, folder);
+    }
+}
+
+fn lint_folder(program: &str, arguments: &[&str], folder: &Path) {
     let mut command = Command::new(program);
-    command.args(arguments).current_dir(root());
+    command.args(arguments).current_dir(folder);
     if Command::new(program).arg("--version").output().is_err() {
         let is_required = std::env::var_os(REQUIRED).is_some_and(|value| !value.is_empty());
         assert!(!is_required, "there is no {program}: .ci/run installs it");
@@ -40,10 +56,13 @@ fn zizmor_finds_nothing() {
 /// What a linter is told to pass over, it says nothing of; and what others made may change any day.
 #[test]
 fn nothing_is_passed_over_and_nothing_of_others_is_used() {
-    for folder in [".github/workflows", ".github/actions/plan"] {
+    for folder in [".github", ".github/workflows", ".github/actions/plan"] {
         for entry in fs::read_dir(root().join(folder)).unwrap() {
             let path = entry.unwrap().path();
-            if path.extension().is_none_or(|extension| extension != "yml") {
+            if path
+                .extension()
+                .is_none_or(|extension| extension != "yml" && extension != "yaml")
+            {
                 continue;
             }
             let content = fs::read_to_string(&path).unwrap();
