@@ -23,7 +23,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use exposure::exposures;
-pub use exposure::{Changed, Compared, Exposure, Ground, Importing, Metrics, Pair, Records};
+pub use exposure::{Changed, Compared, Exposure, Ground, Importing, Metrics, Pair, Rate, Records};
 
 /// One thing that a commit means to change.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]

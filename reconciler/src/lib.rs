@@ -42,4 +42,4 @@ pub use pass::{Aborted, Admit, Beat, Live, Locate, Pass, Reconciler, Reported};
 pub use policy::OVERRIDE_TRAILER;
 pub use standing::{AwaitedPin, Standing};
 pub use start::{FirstError, admission, first_environment};
-pub use upstream::{ControlPlanes, Fetched, Nobody};
+pub use upstream::{ControlPlanes, Elsewhere, Fetched, Nobody, Traffic};

@@ -25,7 +25,7 @@ use crate::policy::{OVERRIDE_TRAILER, look};
 use crate::resolve::{DataDigests, Resolution, Resolver};
 use crate::signatures::{Question, Seen, of_keys};
 use crate::source::{Follow, Remembered, Repository, Source, SourceError};
-use crate::upstream::{ControlPlanes, Served, ask};
+use crate::upstream::{ControlPlanes, Elsewhere, Served, ask};
 use crate::view::View;
 use crate::zones::Zones;
 
@@ -434,7 +434,7 @@ pub fn between(
     head: &str,
     environment: &EnvironmentName,
     registry: Option<&Store>,
-    planes: Option<&dyn ControlPlanes>,
+    elsewhere: Elsewhere<'_>,
     now: Timestamp,
 ) -> Result<Intents, PreviewError> {
     let source = Source::open_any(repository)?;
@@ -470,7 +470,7 @@ pub fn between(
     let overridden = source.trailer(&head.revision, OVERRIDE_TRAILER)?;
     let ground = Ground {
         records: Records(registry),
-        planes,
+        elsewhere,
         source: &source,
         overridden: overridden.as_deref(),
         now,

@@ -11,6 +11,7 @@
 mod imports;
 mod rounds;
 mod served;
+mod traffic;
 
 use std::fmt;
 
@@ -21,6 +22,8 @@ use registry::metadata::VersionMetadata;
 
 pub(crate) use imports::Imports;
 pub(crate) use served::{Known, Served, Statuses, ask};
+pub(crate) use traffic::Rates;
+pub use traffic::Traffic;
 
 /// The control planes of other environments. Each call blocks, and takes no longer than a bounded time.
 pub trait ControlPlanes: Send + Sync + fmt::Debug {
@@ -39,6 +42,15 @@ pub trait ControlPlanes: Send + Sync + fmt::Debug {
     ///
     /// Why it says nothing, for people.
     fn status(&self, at: &Endpoint, model: &ModelName) -> Result<Option<Vec<u8>>, String>;
+}
+
+/// Whom a comparison of two commits may ask besides Git and a registry.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Elsewhere<'a> {
+    /// Who asks the control planes that manifests name; absent where nobody may be asked.
+    pub planes: Option<&'a dyn ControlPlanes>,
+    /// The control plane that counts the environment's own requests; absent where nobody named one.
+    pub traffic: Option<Traffic<'a>>,
 }
 
 /// A version that came.

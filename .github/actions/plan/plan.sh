@@ -7,6 +7,8 @@
 #   NUMBER HEAD MERGE         the pull request, its newest commit, and the merge of that with its base
 #   ENVIRONMENTS              the environments, with spaces between
 #   REGISTRY                  a folder that holds aurora/, in which versions are looked up; empty: none
+#   STATUS                    whom to ask how many requests come, ENVIRONMENT=URL of a control plane with spaces between
+#   STATUS_KEYS               a folder with a key for each of them, in a file named after the environment; empty: none
 # Exits 0 where every plan was computed and nothing stops it, else 1.
 set -euo pipefail
 
@@ -40,9 +42,13 @@ git symbolic-ref HEAD refs/heads/plan
 
 failed=0
 for environment in $ENVIRONMENTS; do
-  code=0
+  code=0 counting=()
+  for pair in ${STATUS:-}; do
+    [ "${pair%%=*}" != "$environment" ] || counting=(--status-api "${pair#*=}")
+  done
+  [ "${#counting[@]}" -eq 0 ] || [ -z "${STATUS_KEYS:-}" ] || counting+=(--status-key-file "$STATUS_KEYS/$environment")
   aurora plan --repo . --environment "$environment" --base "$base" --head "$MERGE" \
-    ${REGISTRY:+--registry "$REGISTRY"} --pull-request "$NUMBER" --pull-request-head "$HEAD" \
+    ${REGISTRY:+--registry "$REGISTRY"} "${counting[@]}" --pull-request "$NUMBER" --pull-request-head "$HEAD" \
     --github-token-file "$work/token" --github-api "$GITHUB_API_URL" \
     --github-repository "$GITHUB_REPOSITORY" --github-author "$AUTHOR" \
     ${GITHUB_STEP_SUMMARY:+--summary "$GITHUB_STEP_SUMMARY"} --annotate || code=$?

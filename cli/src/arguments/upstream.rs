@@ -34,8 +34,13 @@ impl UpstreamArguments {
     /// Returns who asks them.
     pub(crate) fn control_planes(&self) -> Result<Arc<dyn ControlPlanes>, Failure> {
         let named = self.key_roots.iter().filter(|root| !root.as_os_str().is_empty());
-        let roots = DatasetRoots::new(&named.cloned().collect::<Vec<_>>())
-            .context(|| "cannot use --key-root".to_owned())?;
+        let named: Vec<PathBuf> = named.cloned().collect();
+        let roots = DatasetRoots::new(&named).context(|| "cannot use --key-root".to_owned())?;
+        self.with_keys_below(roots)
+    }
+
+    /// Returns who asks them with keys below other folders.
+    pub(crate) fn with_keys_below(&self, roots: DatasetRoots) -> Result<Arc<dyn ControlPlanes>, Failure> {
         let client = web::Client::new(web::Settings {
             ca_file: self.upstream_ca_file.clone(),
             proxies: web::Proxies::from_environment(),

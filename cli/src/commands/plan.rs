@@ -5,6 +5,7 @@
 
 mod annotations;
 mod pull_request;
+mod traffic;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,12 +14,14 @@ use clap::{Args, ValueEnum};
 use planner::finding::Finding;
 use planner::plan::Action;
 use planner::shown::markdown;
+use reconciler::Elsewhere;
 use reconciler::diff::Intents;
 use reconciler::preview::{self, Preview};
 use registry::Store;
 use serde_json::json;
 
 use self::pull_request::PullRequestArguments;
+use self::traffic::{Counting, TrafficArguments};
 use crate::arguments::{
     BranchArguments, DataArguments, DatasetArguments, Format, RemoteArguments, RepositoryArguments,
     UpstreamArguments,
@@ -64,6 +67,8 @@ pub(crate) struct PlanArguments {
     registry: Option<PathBuf>,
 
     #[command(flatten)]
+    traffic: TrafficArguments,
+    #[command(flatten)]
     pull_request: PullRequestArguments,
 
     /// The form of the output
@@ -89,8 +94,13 @@ pub(crate) fn run(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
         let registry = arguments.registry()?;
         let head = &arguments.head;
         let planes = arguments.upstream.control_planes()?;
-        let (registry, planes) = (registry.as_ref(), Some(planes.as_ref()));
-        let planned = preview::between(repo, base, head, environment, registry, planes, clock::now());
+        let counting = arguments.traffic.counting(&arguments.upstream)?;
+        let elsewhere = Elsewhere {
+            planes: Some(planes.as_ref()),
+            traffic: counting.as_ref().map(Counting::traffic),
+        };
+        let registry = registry.as_ref();
+        let planned = preview::between(repo, base, head, environment, registry, elsewhere, clock::now());
         let planned = planned.map_err(Failure::from);
         let shown = &arguments.pull_request;
         let told = shown.show(planned.as_ref(), environment, place, &arguments.remote);

@@ -104,6 +104,22 @@ impl Ground {
         Up::watch(command)
     }
 
+    /// Plans the newest commit for staging with a key for its control plane, and returns what is said of requests a second.
+    fn rate_of_the_newest_commit(&self, key: &str) -> String {
+        let planned = run(aurora()
+            .args(["plan", "--environment", "staging", "--base", "HEAD~1", "--repo"])
+            .arg(self.repository.path())
+            .arg("--status-api")
+            .arg(format!("http://127.0.0.1:{}", self.port))
+            .arg("--status-key-file")
+            .arg(self.path(key)));
+        let said = text(&planned);
+        assert_eq!(planned.status.code(), Some(1), "{said}");
+        let mut lines = said.lines();
+        let line = lines.find(|line| line.contains("how many requests a second"));
+        line.unwrap_or_else(|| panic!("{said}")).to_owned()
+    }
+
     /// Pins versions with their digests.
     fn pin(&self, file: &str, version: &str, digest: &str) {
         self.repository.write(file, serves(version, Some(digest)));
@@ -170,6 +186,18 @@ fn what_is_promoted_comes_from_the_environment_that_has_it() {
     // Staging goes on; it is away while that is promoted.
     ground.pin(STAGING, V2, &second);
     answers(&staging, V2);
+    // A plan asks it how many requests come, by the key that it is given and no other; it serves none itself.
+    let uncounted = ground.rate_of_the_newest_commit("keys/staging");
+    assert!(
+        uncounted.contains("does not say how many requests come"),
+        "{uncounted}"
+    );
+    secret(&ground.path("other"), "another");
+    let refused = ground.rate_of_the_newest_commit("other");
+    assert!(
+        refused.contains("401 Unauthorized") && !refused.contains("another"),
+        "{refused}"
+    );
     drop(control_plane);
     let branch = ground
         .repository

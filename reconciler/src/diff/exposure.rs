@@ -20,7 +20,7 @@ use serde::Serialize;
 
 use crate::policy::{Commit, promoted};
 use crate::source::Source;
-use crate::upstream::{ControlPlanes, ask};
+use crate::upstream::{Elsewhere, Rates, ask};
 
 /// How many settings are named that differ.
 const SETTINGS_MAX: usize = 8;
@@ -32,8 +32,8 @@ pub struct Ground<'a> {
     pub records: Records<'a>,
     /// The repository of both commits, for what other environments serve.
     pub source: &'a Source,
-    /// Who asks other environments' control planes; absent where nobody may be asked.
-    pub planes: Option<&'a dyn ControlPlanes>,
+    /// Whom else may be asked.
+    pub elsewhere: Elsewhere<'a>,
     /// Why the commit overrides windows, if it does.
     pub overridden: Option<&'a str>,
     /// When windows are looked at.
@@ -67,6 +67,9 @@ pub struct Exposure {
     pub from: Weight,
     /// The percent that is to reach it.
     pub to: Weight,
+    /// How many requests a second come for the model; absent where nobody named who counts them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Rate>,
     /// The stable version before, which it is compared with; absent where the model is new, or it was stable itself.
     pub beside: Option<Version>,
     /// Whether it has to come from another environment first.
@@ -76,6 +79,16 @@ pub struct Exposure {
     pub compared: Compared,
     /// What each gate says, where requests are to reach it more often.
     pub gates: Vec<Judged>,
+}
+
+/// How many requests come for a model, on both tracks.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Rate {
+    /// So many a second over the last minute.
+    PerSecond(f64),
+    /// Why nobody knows.
+    Unknown(String),
 }
 
 /// How a version differs from the stable of before.
@@ -142,7 +155,25 @@ impl Exposure {
 
     /// Says what there is to know, a line each.
     pub fn lines(&self) -> Vec<String> {
-        let mut lines = vec![format!("requests: {} -> {}", self.from, self.to)];
+        let share = format!("requests: {} -> {}", self.from, self.to);
+        let mut lines = match &self.rate {
+            None => vec![share],
+            Some(Rate::PerSecond(all)) => {
+                let of = |weight: Weight| shown_rate(all * f64::from(weight.percent()) / 100.0);
+                vec![format!(
+                    "{share}, {} -> {} a second of {} over the last minute",
+                    of(self.from),
+                    of(self.to),
+                    shown_rate(*all)
+                )]
+            }
+            Some(Rate::Unknown(why)) => {
+                vec![
+                    share,
+                    format!("unknown: how many requests a second that is: {why}"),
+                ]
+            }
+        };
         lines.extend(
             self.import
                 .as_ref()
@@ -170,6 +201,16 @@ impl Exposure {
             }
         }
         lines
+    }
+}
+
+/// Writes a rate with as many digits as say something.
+fn shown_rate(per_second: f64) -> String {
+    match per_second {
+        rate if rate >= 10.0 => format!("{rate:.0}"),
+        rate if rate >= 0.1 => format!("{rate:.1}"),
+        rate if rate > 0.0 => "under 0.1".to_owned(),
+        _ => "0".to_owned(),
     }
 }
 
@@ -231,6 +272,7 @@ impl Changed {
 pub(super) fn exposures(base: &Desired, head: &Desired, ground: &Ground<'_>) -> Vec<Exposure> {
     let closed = window::closed(&base.environment.windows, ground.now);
     let mut exposures = Vec::new();
+    let mut rates = ground.elsewhere.traffic.map(Rates::new);
     let declared = base.deployments.values().map(|declared| &declared.spec);
     let served: BTreeMap<&ModelName, Tracks> =
         declared.map(|spec| (&spec.model, Tracks::from(spec))).collect();
@@ -244,6 +286,10 @@ pub(super) fn exposures(base: &Desired, head: &Desired, ground: &Ground<'_>) -> 
         if before == Some(&after) {
             continue;
         }
+        let rate = rates.as_mut().map(|rates| match rates.of(&declared.model) {
+            Ok(per_second) => Rate::PerSecond(per_second),
+            Err(why) => Rate::Unknown(why),
+        });
         let seen = Seen::look(declared, before, &after, ground.records);
         let facts = seen.facts();
         let promoted = base.environment.promotion.as_ref().map(|order| {
@@ -253,7 +299,7 @@ pub(super) fn exposures(base: &Desired, head: &Desired, ground: &Ground<'_>) -> 
                 head: &head.revision,
                 now: ground.now,
             };
-            let mut ask = |at: &Endpoint, model: &ModelName| Some(ask(ground.planes, at, model));
+            let mut ask = |at: &Endpoint, model: &ModelName| Some(ask(ground.elsewhere.planes, at, model));
             promoted(commit, found, name, order, &digest, &mut ask)
         });
         let raises = raises(before, &after, &declared.rejected, |pin| seen.has_served(pin));
@@ -310,6 +356,7 @@ pub(super) fn exposures(base: &Desired, head: &Desired, ground: &Ground<'_>) -> 
                 version: pin.version.clone(),
                 from,
                 to,
+                rate: rate.clone(),
                 beside: beside.map(|before| before.stable.version.clone()),
                 import,
                 compared,

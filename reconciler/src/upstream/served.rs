@@ -73,11 +73,7 @@ impl Served {
             stable,
             age_seconds,
         } = serde_json::from_slice(answer).map_err(|error| format!("it answers something else: {error}"))?;
-        match age_seconds {
-            Some(age) if age <= AGE_SECONDS_MAX => {}
-            Some(age) => return Err(format!("what it knows is {age:.0} s old")),
-            None => return Err("it does not say how old that is what it knows".to_owned()),
-        }
+        known_now(age_seconds)?;
         let mut tracks = deployments.into_iter().filter_map(|found| found.status?.stable);
         let Some(serves) = tracks.next() else {
             return Ok(Self::Nothing("nothing serves there as stable".to_owned()));
@@ -104,6 +100,15 @@ impl Served {
                 None => Promoted::Unknown(format!("nobody can say which artifact {version} is here")),
             },
         }
+    }
+}
+
+/// Refuses knowledge that is too old to count.
+pub(super) fn known_now(age_seconds: Option<f64>) -> Result<(), String> {
+    match age_seconds {
+        Some(age) if age <= AGE_SECONDS_MAX => Ok(()),
+        Some(age) => Err(format!("what it knows is {age:.0} s old")),
+        None => Err("it does not say how old that is what it knows".to_owned()),
     }
 }
 

@@ -4,14 +4,14 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use expect_test::expect;
+use expect_test::{Expect, expect};
 use planner::endpoint::Endpoint;
 use planner::finding::Reason;
 use planner::imports::{Fault, Wanted};
 use planner::names::{Digest, ModelName, Revision, Version};
 use planner::training::{Derivation, Feature};
 use reconciler::diff::Exposure;
-use reconciler::{ControlPlanes, Fetched, preview};
+use reconciler::{ControlPlanes, Elsewhere, Fetched, Traffic, preview};
 use registry::Draft;
 use registry::artifact::{Graph, encode};
 
@@ -314,7 +314,16 @@ fn a_plan_tells_what_is_imported_or_that_nobody_can_say() {
     let told = |store: Option<&registry::Store>| {
         let now = "2026-12-01T00:00:00Z".parse().unwrap();
         let repository = world.repo.repository();
-        let intents = preview::between(&repository, &base, head.as_str(), &dev(), store, None, now).unwrap();
+        let intents = preview::between(
+            &repository,
+            &base,
+            head.as_str(),
+            &dev(),
+            store,
+            Elsewhere::default(),
+            now,
+        )
+        .unwrap();
         let lines = intents.exposures.iter().flat_map(Exposure::lines);
         lines.collect::<Vec<_>>().join("\n")
     };
@@ -332,4 +341,67 @@ fn a_plan_tells_what_is_imported_or_that_nobody_can_say() {
     assert!(!told(Some(&world.store)).contains("import"));
     world.settle();
     assert_eq!((world.serves(), staging.asked()), (V3.to_owned(), 0));
+}
+
+#[test]
+fn a_plan_tells_how_many_requests_a_second_it_moves_or_that_nobody_knows() {
+    let mut repo = Repo::with(&[("m.yaml", &deployment("m", V1, Some((V2, 10))))]);
+    let base = repo.change("k.yaml", &deployment("k", V1, None));
+    repo.change("m.yaml", &deployment("m", V1, Some((V2, 50))));
+    let head = repo.change("k.yaml", &deployment("k", V2, None));
+    let at = Endpoint {
+        url: "https://dev.example.org".parse().unwrap(),
+        key_file: None,
+    };
+    let check = |said: Result<Option<&str>, &str>, expected: Expect| {
+        let counting = Staging::default();
+        let said = said.map(|said| said.map(str::to_owned)).map_err(str::to_owned);
+        *counting.status.lock().unwrap() = Some(said);
+        let elsewhere = Elsewhere {
+            planes: None,
+            traffic: Some(Traffic {
+                planes: &counting,
+                at: &at,
+            }),
+        };
+        let now = "2026-12-01T00:00:00Z".parse().unwrap();
+        let (repository, base, head) = (repo.repository(), base.as_str(), head.as_str());
+        let intents = preview::between(&repository, base, head, &dev(), None, elsewhere, now).unwrap();
+        let lines = intents.exposures.iter().flat_map(Exposure::lines);
+        // What a registry would say is no matter here.
+        let lines: Vec<_> = lines.filter(|line| line.contains("requests")).collect();
+        expected.assert_eq(&lines.join("\n"));
+    };
+    check(
+        Ok(Some(
+            r#"{ "traffic": { "stable": { "per_second": 110.0 }, "canary": { "per_second": 13.0 } }, "age_seconds": 2 }"#,
+        )),
+        expect![[r#"
+            requests: 0% -> 100%, 0.0 -> 123 a second of 123 over the last minute
+            requests: 10% -> 50%, 12 -> 62 a second of 123 over the last minute"#]],
+    );
+    check(
+        Ok(Some(r#"{ "age_seconds": 2 }"#)),
+        expect![[r#"
+        requests: 0% -> 100%
+        unknown: how many requests a second that is: it does not say how many requests come
+        requests: 10% -> 50%
+        unknown: how many requests a second that is: it does not say how many requests come"#]],
+    );
+    check(
+        Ok(None),
+        expect![[r#"
+        requests: 0% -> 100%
+        unknown: how many requests a second that is: https://dev.example.org does not serve k
+        requests: 10% -> 50%
+        unknown: how many requests a second that is: https://dev.example.org does not serve m"#]],
+    );
+    check(
+        Err("nobody listens there"),
+        expect![[r#"
+        requests: 0% -> 100%
+        unknown: how many requests a second that is: https://dev.example.org: nobody listens there
+        requests: 10% -> 50%
+        unknown: how many requests a second that is: https://dev.example.org: nobody listens there"#]],
+    );
 }

@@ -2,6 +2,7 @@
 
 use expect_test::{Expect, expect};
 use planner::names::Revision;
+use reconciler::Elsewhere;
 use reconciler::diff::Intents;
 use reconciler::preview::{self, At, Known};
 
@@ -16,7 +17,7 @@ fn between(repo: &Repo, base: &Revision, head: &Revision) -> Intents {
         head.as_str(),
         &dev(),
         None,
-        None,
+        Elsewhere::default(),
         now,
     )
     .unwrap()

@@ -5,6 +5,7 @@ use expect_test::{Expect, expect};
 use planner::Timestamp;
 use planner::gates::Gate;
 use planner::names::{ModelName, Revision};
+use reconciler::Elsewhere;
 use reconciler::diff::Exposure;
 use reconciler::objects::{ObjectStore as _, ObservedObject};
 use reconciler::preview;
@@ -374,7 +375,7 @@ fn a_version_soaks_in_the_environment_before() {
             head.as_str(),
             &dev(),
             store,
-            None,
+            Elsewhere::default(),
             now,
         )
         .unwrap();
@@ -410,7 +411,7 @@ fn plan(world: &World, base: &Revision, head: &Revision) -> reconciler::diff::In
         head.as_str(),
         &dev(),
         store,
-        None,
+        Elsewhere::default(),
         at("00:30:00"),
     )
     .unwrap()

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use planner::Timestamp;
+use reconciler::Elsewhere;
 use reconciler::diff::{Ground, Records, intents};
 use reconciler::objects::ObjectStore as _;
 use reconciler::preview;
@@ -33,7 +34,16 @@ fn what_is_planned_before_a_merge_is_what_the_passes_after_it_do() {
         let head = world.repo.commit(what);
         let (repository, store) = (world.repo.repository(), world.store.clone());
         let (from, to) = (base.as_str(), head.as_str());
-        let planned = preview::between(&repository, from, to, &dev(), Some(&store), None, now).unwrap();
+        let planned = preview::between(
+            &repository,
+            from,
+            to,
+            &dev(),
+            Some(&store),
+            Elsewhere::default(),
+            now,
+        )
+        .unwrap();
 
         let before = observed(world.target.observe(None).unwrap().objects, &base);
         let mut hashes = BTreeSet::new();
@@ -46,7 +56,7 @@ fn what_is_planned_before_a_merge_is_what_the_passes_after_it_do() {
         let source = Source::open_any(&repository).unwrap();
         let ground = Ground {
             records: Records(Some(&store)),
-            planes: None,
+            elsewhere: Elsewhere::default(),
             source: &source,
             overridden: None,
             now,

@@ -15,10 +15,10 @@ use planner::Timestamp;
 use planner::finding::Finding;
 use planner::names::Revision;
 use planner::object::ObjectId;
-use reconciler::Locate;
 use reconciler::objects::ObjectStore as _;
 use reconciler::preview::{self, Known};
 use reconciler::source::Follow;
+use reconciler::{Elsewhere, Locate};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use sha2::{Digest as _, Sha512};
 
@@ -144,7 +144,15 @@ impl World {
     fn planned(&self, head: &Revision) -> Vec<Finding> {
         let (repository, base) = (self.repo.repository(), self.applied());
         let now = "2026-12-01T00:00:00Z".parse().unwrap();
-        let planned = preview::between(&repository, base.as_str(), head.as_str(), &dev(), None, None, now);
+        let planned = preview::between(
+            &repository,
+            base.as_str(),
+            head.as_str(),
+            &dev(),
+            None,
+            Elsewhere::default(),
+            now,
+        );
         planned.unwrap().findings
     }
 

@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use planner::Timestamp;
+use reconciler::Elsewhere;
 use reconciler::diff::{Ground, Records, intents};
 use reconciler::objects::{ObjectStore as _, ObservedObject};
 use reconciler::preview;
@@ -77,12 +78,21 @@ async fn what_is_planned_before_a_merge_is_what_the_reconciler_does_after_it() {
         let now: Timestamp = now();
         let repository = desired.repo.repository();
         let (from, to) = (base.as_str(), head.as_str());
-        let planned = preview::between(&repository, from, to, &dev(), Some(&store), None, now).unwrap();
+        let planned = preview::between(
+            &repository,
+            from,
+            to,
+            &dev(),
+            Some(&store),
+            Elsewhere::default(),
+            now,
+        )
+        .unwrap();
         let status = desired.until_applied(head.as_str()).await;
         let source = Source::open_any(&repository).unwrap();
         let ground = Ground {
             records: Records(Some(&store)),
-            planes: None,
+            elsewhere: Elsewhere::default(),
             source: &source,
             overridden: None,
             now,
