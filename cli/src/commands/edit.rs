@@ -74,15 +74,34 @@ struct Change {
 }
 
 impl EditArguments {
+    fn open(&self) -> Result<Editor, Failure> {
+        Ok(Editor::open(&self.repo)?)
+    }
+
     /// Finds a manifest as it stands before any change: in the work tree, at the end of the branch that was named, or at
     /// the commit where one would begin.
-    fn find(&self, environment: &EnvironmentName, model: &ModelName) -> Result<Found, Failure> {
+    fn find(
+        &self,
+        editor: &Editor,
+        environment: &EnvironmentName,
+        model: &ModelName,
+    ) -> Result<Found, Failure> {
         let place = match (&self.branch, self.in_place) {
             (_, true) => Place::WorkTree,
             (Some(name), false) => self.on(name, true),
             (None, false) => self.on(&self.base, true),
         };
-        Ok(Editor::open(&self.repo)?.find(&place, environment, model)?)
+        Ok(editor.find(&place, environment, model)?)
+    }
+
+    /// Finds a manifest at the commit where a new branch would begin.
+    fn find_at_base(
+        &self,
+        editor: &Editor,
+        environment: &EnvironmentName,
+        model: &ModelName,
+    ) -> Result<Found, Failure> {
+        Ok(editor.find(&self.on(&self.base, true), environment, model)?)
     }
 
     fn on(&self, name: &str, is_given: bool) -> Place {
@@ -98,11 +117,11 @@ impl<'a> Editing<'a> {
     /// Finds the manifest. `aim` names the branch where none is given: what the change brings.
     fn begin(
         arguments: &'a EditArguments,
+        editor: Editor,
         environment: &EnvironmentName,
         model: &ModelName,
         aim: &str,
     ) -> Result<Self, Failure> {
-        let editor = Editor::open(&arguments.repo)?;
         let place = if arguments.in_place {
             Place::WorkTree
         } else {

@@ -147,6 +147,51 @@ fn a_canary_is_pinned_promoted_and_rolled_back_by_commits_on_branches() {
     );
 }
 
+/// Whatever cut the first attempt off, the second finds the branch and goes on from there.
+#[test]
+fn the_same_command_again_changes_nothing_more() {
+    let repository = repository();
+    let main = repository.git().head().unwrap().shorthand().unwrap().to_owned();
+    let second = digest(2);
+    let pins = [
+        &["pin", "wine", V2, "--digest", &second, "--branch", &main][..],
+        &["pin", "wine", V3, "--track", "canary", "--branch", &main],
+    ];
+    for pin in pins {
+        edited(&repository, pin);
+    }
+    for words in [
+        &["pin", "wine", V3, "--track", "canary", "--weight", "7"][..],
+        &["promote", "wine", "--branch", "promoted"],
+        &["promote", "wine", "--from", "dev", "--to", "prod"],
+        &["rollback", "wine", "--to", V1],
+        &["rollback", "wine"],
+        &["rollback", "wine", "--track", "canary"],
+    ] {
+        let (branch, content) = edited(&repository, words);
+        let (code, said, json) = edit(&repository, words);
+        assert_eq!(
+            (code, &json["changed"]),
+            (Some(0), &false.into()),
+            "{words:?}: {said}"
+        );
+        let end = repository
+            .git()
+            .revparse_single(&format!("{branch}:{}", json["file"].as_str().unwrap()));
+        assert_eq!(
+            end.unwrap().as_blob().unwrap().content(),
+            content.as_bytes(),
+            "{words:?}"
+        );
+        repository
+            .git()
+            .find_branch(&branch, git2::BranchType::Local)
+            .unwrap()
+            .delete()
+            .unwrap();
+    }
+}
+
 #[test]
 fn a_version_goes_from_one_environment_to_another_with_its_digest() {
     let repository = repository();

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -147,6 +148,65 @@ fn a_pin_is_pushed_and_proposed_once() {
     let (code, said, json) = clone.edit(&["rollback", "iris", "--to", V2, "--dry-run"]);
     assert_eq!((code, &json["pull_request"]), (Some(0), &Value::Null), "{said}");
     assert_eq!(clone.github.proposed(), both);
+}
+
+#[test]
+fn whatever_changes_a_manifest_is_proposed() {
+    let Some(clone) = Clone::make() else { return };
+    let here = clone.folder.path().join("clone");
+    // Prod serves what dev did before it knew a digest.
+    let prod = here.join("environments/prod");
+    fs::create_dir(&prod).unwrap();
+    let stable = fs::read_to_string(here.join("environments/dev/iris.yaml")).unwrap();
+    let (_job, stable) = stable.split_once("---\n").unwrap();
+    fs::write(prod.join("iris.yaml"), stable).unwrap();
+    let digest = |n: u8| format!("sha256:{}", format!("{n:02x}").repeat(32));
+    let done = |command: &mut Command| {
+        let output = run(command.current_dir(&here));
+        assert!(output.status.success(), "{}", text(&output));
+    };
+    done(Command::new("git").args(["add", "environments/prod"]));
+    done(Command::new("git").args(["commit", "-qm", "begin prod"]));
+    done(aurora().args(["pin", "iris", V1, "--digest", &digest(1), "--branch", "main"]));
+    let canary = ["--track", "canary", "--weight", "10", "--branch", "main"];
+    done(
+        aurora()
+            .args(["pin", "iris", V2, "--digest", &digest(2)])
+            .args(canary),
+    );
+
+    let mut proposed = Vec::new();
+    for (words, branch, title) in [
+        (
+            &["promote", "iris"][..],
+            format!("dev-iris-{V2}"),
+            format!("dev: iris promote canary {V2} (stable was {V1})"),
+        ),
+        (
+            &["promote", "iris", "--from", "dev", "--to", "prod"],
+            format!("prod-iris-{V1}"),
+            format!("prod: iris stable {V1} from dev"),
+        ),
+        (
+            &["rollback", "iris", "--to", V3],
+            format!("dev-iris-without-{V1}"),
+            format!("dev: iris roll back to {V3} (from {V1})"),
+        ),
+        (
+            &["rollback", "iris", "--track", "canary"],
+            format!("dev-iris-without-{V2}"),
+            format!("dev: iris take canary {V2} away"),
+        ),
+    ] {
+        proposed.push(format!("aurora/{branch} into main: {title}"));
+        let json = clone.proposes(words, proposed.len() as u64, &proposed);
+        assert_eq!(
+            clone.pushed(&format!("aurora/{branch}")),
+            json["commit"].as_str().unwrap()
+        );
+        // The same command again proposes no second one.
+        clone.proposes(words, proposed.len() as u64, &proposed);
+    }
 }
 
 #[test]

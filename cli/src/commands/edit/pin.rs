@@ -56,6 +56,7 @@ pub(crate) fn run(arguments: &PinArguments) -> Result<ExitCode, Failure> {
     let pin = pinned(version, arguments.digest, model, &arguments.store)?;
     let editing = Editing::begin(
         &arguments.edit,
+        arguments.edit.open()?,
         &arguments.environment,
         model,
         &version.to_string(),

@@ -59,13 +59,24 @@ fn within(arguments: &PromoteArguments) -> Result<ExitCode, Failure> {
         edit,
         ..
     } = arguments;
-    let Some(canary) = edit.find(environment, model)?.deployment.canary else {
+    let editor = edit.open()?;
+    let found = edit.find(&editor, environment, model)?.deployment;
+    let canary = match found.canary {
+        Some(canary) => Some(canary),
+        // On a branch that was named and is there, an attempt that was cut off may have promoted it.
+        None => {
+            let before = edit.find_at_base(&editor, environment, model).ok();
+            let before = before.and_then(|before| before.deployment.canary);
+            before.filter(|canary| canary.pin.version == found.stable.version)
+        }
+    };
+    let Some(canary) = canary else {
         return Err(
             Failure::new(format!("{model} has no canary in environment {environment}"))
                 .hint("pin one with `aurora pin --track canary`, or promote from another environment with --from and --to"),
         );
     };
-    let editing = Editing::begin(edit, environment, model, &canary.pin.version.to_string())?;
+    let editing = Editing::begin(edit, editor, environment, model, &canary.pin.version.to_string())?;
     let manifest = &editing.found.deployment;
     editing.end(&Change {
         edits: pin_stable(manifest, &canary.pin),
@@ -89,7 +100,8 @@ fn across(
         edit,
         ..
     } = arguments;
-    let Pin { version, digest } = edit.find(from, model)?.deployment.stable;
+    let editor = edit.open()?;
+    let Pin { version, digest } = edit.find(&editor, from, model)?.deployment.stable;
     if digest.is_none() {
         return Err(Failure::new(format!(
             "{from} pins {model} {version} without a digest, and another environment may hold another artifact by that name"
@@ -99,7 +111,7 @@ fn across(
         )));
     }
     let pin = Pin { version, digest };
-    let editing = Editing::begin(edit, to, model, &pin.version.to_string())?;
+    let editing = Editing::begin(edit, editor, to, model, &pin.version.to_string())?;
     let manifest = &editing.found.deployment;
     let edits = match track {
         Track::Stable => pin_stable(manifest, &pin),

@@ -43,7 +43,8 @@ pub(crate) fn run(arguments: &RollbackArguments) -> Result<ExitCode, Failure> {
         store,
         edit,
     } = arguments;
-    let serving = edit.find(environment, model)?.deployment;
+    let editor = edit.open()?;
+    let serving = edit.find(&editor, environment, model)?.deployment;
     let going = match (track, &serving.canary) {
         (Track::Stable, _) => &serving.stable.version,
         (Track::Canary, Some(canary)) => &canary.pin.version,
@@ -53,12 +54,21 @@ pub(crate) fn run(arguments: &RollbackArguments) -> Result<ExitCode, Failure> {
             )));
         }
     };
-    let editing = Editing::begin(edit, environment, model, &format!("without-{going}"))?;
+    let editing = Editing::begin(edit, editor, environment, model, &format!("without-{going}"))?;
     let manifest = &editing.found.deployment;
     if *track == Track::Canary {
         return editing.end(&Change {
             edits: withdraw_canary(manifest),
             what: format!("take canary {going} away"),
+        });
+    }
+    let has_gone = manifest.stable.version != *going && manifest.rejected.contains(going);
+    let leads_here = |to: &Version| *to == manifest.stable.version;
+    if has_gone && to.as_ref().is_none_or(leads_here) {
+        // The branch is there from an attempt that was cut off: there is nothing left to change.
+        return editing.end(&Change {
+            edits: Vec::new(),
+            what: format!("roll back to {} (from {going})", manifest.stable.version),
         });
     }
     let to = match to {
