@@ -46,6 +46,7 @@ impl Meters {
             Event::Rollout {
                 deployment: _,
                 model,
+                revision: _,
                 status,
             } => self.serves(model, status.weight, status.state == State::Idle),
             Event::Removed { model } => self.gone(model),

@@ -168,6 +168,7 @@ fn answer_from(opened: &Opened, request: Request, output: &mut Output) -> Result
         Request::Folder { commit, path } => done(output, &opened.folder(commit, &path)?),
         Request::Folders { commit, path } => done(output, &opened.folders(commit, &path)?),
         Request::Time { commit } => done(output, &opened.commit(commit)?.time().seconds()),
+        Request::Author { commit } => done(output, &signed::author(&opened.commit(commit)?)),
         Request::Trailer { commit, name } => done(output, &opened.trailer(commit, &name)?),
         Request::SignedRange {
             base,

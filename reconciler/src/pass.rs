@@ -205,6 +205,11 @@ impl Reconciler {
         self.source.uncommitted(&self.environment)
     }
 
+    /// Returns who made a commit, as it says itself; `None` where that cannot be read.
+    pub fn author(&self, revision: &Revision) -> Option<String> {
+        self.source.author(revision).ok()
+    }
+
     /// Runs one pass; `applied` is called as soon as objects were written, before the report is.
     pub fn pass(&mut self, beat: Beat, now: Timestamp, applied: &mut dyn FnMut()) -> Pass {
         let mut pass = Pass::default();

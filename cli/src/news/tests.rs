@@ -24,6 +24,7 @@ fn rollout(stable: &str, canary: Option<&str>, weight: u64, state: State) -> Eve
     Event::Rollout {
         deployment: "wine".parse().unwrap(),
         model: "wine".parse().unwrap(),
+        revision: "a".repeat(40).parse().unwrap(),
         status: Box::new(Status {
             state,
             since: time(),
@@ -47,6 +48,7 @@ fn rollout(stable: &str, canary: Option<&str>, weight: u64, state: State) -> Eve
 fn pass(changes: &[&str], findings: &[&str]) -> Event {
     Event::Pass(Box::new(PassSummary {
         revision: Some("a".repeat(40).parse().unwrap()),
+        author: Some("Ann <ann@example.org>".to_owned()),
         is_first: false,
         suspended: None,
         behind: Vec::new(),

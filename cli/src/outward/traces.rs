@@ -116,7 +116,9 @@ impl Recorder {
     /// Takes in what else happens on a commit's way.
     fn happened(&mut self, event: &Event, now: Timestamp) {
         match event {
-            Event::TrainingStarted { job, model, version } => self.begin(training(job, version), model, now),
+            Event::TrainingStarted {
+                job, model, version, ..
+            } => self.begin(training(job, version), model, now),
             Event::TrainingEnded {
                 job,
                 version,

@@ -34,6 +34,7 @@ impl Word {
         };
         let PassSummary {
             revision,
+            author: _,
             is_first: _,
             suspended,
             behind: _,
@@ -82,6 +83,7 @@ mod tests {
     fn pass() -> PassSummary {
         PassSummary {
             revision: Some("8cdae6d33b8cdae6d33b8cdae6d33b8cdae6d33b".parse().unwrap()),
+            author: None,
             is_first: false,
             suspended: None,
             behind: Vec::new(),

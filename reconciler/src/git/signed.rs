@@ -106,11 +106,10 @@ impl<'a> Looked<'a> {
 
     fn read(&self, commit: &Commit<'_>) -> Result<Signed, GitError> {
         let parents: Vec<GitHash> = commit.parent_ids().take(PARENTS_MAX + 1).map(hash).collect();
-        let author = commit.author();
         Ok(Signed {
             commit: hash(commit.id()),
             touches: self.touches(commit)?,
-            author: format!("{} <{}>", named(author.name_bytes()), named(author.email_bytes())),
+            author: author(commit),
             committer: named(commit.committer().email_bytes()),
             signature: self.signature(commit, parents.len()),
             trailers: trailers(commit, self.trailer),
@@ -181,6 +180,12 @@ impl<'a> Looked<'a> {
             Err(_binary) => SignatureText::Unreadable("it is no text".to_owned()),
         }
     }
+}
+
+/// Returns who made a commit, as it says itself: a name and an address.
+pub(super) fn author(commit: &Commit<'_>) -> String {
+    let author = commit.author();
+    format!("{} <{}>", named(author.name_bytes()), named(author.email_bytes()))
 }
 
 fn named(bytes: &[u8]) -> String {

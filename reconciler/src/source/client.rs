@@ -307,6 +307,7 @@ fn what(request: &Request) -> String {
         Request::Find { text } => text.clone(),
         Request::Contains { head: commit, .. }
         | Request::Time { commit }
+        | Request::Author { commit }
         | Request::Trailer { commit, .. }
         | Request::Steps { head: commit, .. }
         | Request::SignedRange { head: commit, .. }
@@ -340,6 +341,7 @@ fn patience(request: &Request) -> Patience {
         | Request::Folder { .. }
         | Request::Folders { .. }
         | Request::Time { .. }
+        | Request::Author { .. }
         | Request::Trailer { .. }
         | Request::Manifests { .. } => (400, 10),
         // Many entries or commits are looked at before there is anything to say.

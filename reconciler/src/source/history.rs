@@ -107,6 +107,12 @@ impl Source {
         Ok(changed_at(commit, time))
     }
 
+    /// Returns who made a commit, as it says itself: a name and an address, each at most 100 characters.
+    pub fn author(&self, revision: &Revision) -> Result<String, SourceError> {
+        let commit = self.hash(revision)?;
+        self.ask(&Request::Author { commit })
+    }
+
     /// Returns what a trailer of a commit's message says, at most 256 characters.
     pub(crate) fn trailer(&self, revision: &Revision, name: &str) -> Result<Option<String>, SourceError> {
         let commit = self.hash(revision)?;

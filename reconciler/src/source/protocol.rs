@@ -51,6 +51,8 @@ pub(crate) enum Request {
     Folders { commit: GitHash, path: String },
     /// Returns a commit's time. → seconds since 1970
     Time { commit: GitHash },
+    /// Returns who made a commit. → a name and an address
+    Author { commit: GitHash },
     /// Reads a trailer of a commit's message, the last of its name. → `Option<String>`
     Trailer { commit: GitHash, name: String },
     /// Reads the commits that a commit contains and another one does not, as far as they touch a folder or have a

@@ -8,6 +8,8 @@
 //! <data-dir>/{registry, git}/
 //! ```
 //!
+//! The process that runs it keeps `events.jsonl` beside them.
+//!
 //! It often lies in a clone, where a commit can put anything in its place. So it is refused while Git tracks anything in
 //! it, and nothing below it is ever reached through a link.
 

@@ -36,6 +36,8 @@ pub enum Event {
         model: ModelName,
         /// The version that it publishes.
         version: Version,
+        /// The commit that last changed the job's manifest.
+        revision: Revision,
     },
     /// A training run got further.
     TrainingProgress {
@@ -67,6 +69,8 @@ pub enum Event {
         deployment: ObjectName,
         /// Its model.
         model: ModelName,
+        /// The commit that last changed its manifest.
+        revision: Revision,
         /// Where it stands now.
         status: Box<rollout::Status>,
     },
@@ -91,6 +95,8 @@ pub enum Event {
 pub struct PassSummary {
     /// The commit that it looked at.
     pub revision: Option<Revision>,
+    /// Who made that commit, as it says itself, where it is another one than before.
+    pub author: Option<String>,
     /// Whether it is the first pass of this process.
     pub is_first: bool,
     /// Why nothing is changed, where the MLEnvironment is suspended.

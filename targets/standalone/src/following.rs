@@ -210,8 +210,11 @@ impl Following {
         let has_news = !(pass.applied.done.is_empty() && pass.behind.is_empty() && pass.drifted.is_empty());
         if !is_told || has_news {
             let done = pass.applied.done.iter().filter(|action| !action.is_note());
+            let is_new = known.and_then(|last| last.revision.as_ref()) != pass.attempted.as_ref();
+            let new = pass.attempted.as_ref().filter(|_| is_new);
             self.events.send(Event::Pass(Box::new(PassSummary {
                 revision: pass.attempted.clone(),
+                author: new.and_then(|revision| self.reconciler.author(revision)),
                 is_first: known.is_none(),
                 suspended: pass.suspended.clone(),
                 behind: pass.behind.clone(),

@@ -192,6 +192,7 @@ impl Models {
                 self.events.send(Event::Rollout {
                     deployment: name.clone(),
                     model: model.clone(),
+                    revision: entry.found.object.revision.clone(),
                     status: Box::new(step.status.clone()),
                 });
             }

@@ -313,6 +313,7 @@ impl Trainings {
             job: key.job,
             model: request.model,
             version: key.version,
+            revision: object.revision.clone(),
         });
         has_news
     }

@@ -101,6 +101,7 @@ fn started() -> Event {
         job: "iris".parse().unwrap(),
         model: "iris".parse().unwrap(),
         version: "v20260101-000000".parse().unwrap(),
+        revision: "a".repeat(40).parse().unwrap(),
     }
 }
 
@@ -118,6 +119,7 @@ fn rollout(state: rollout::State) -> Event {
     Event::Rollout {
         deployment: "iris".parse().unwrap(),
         model: "iris".parse().unwrap(),
+        revision: "a".repeat(40).parse().unwrap(),
         status: Box::new(rollout::Status {
             state,
             since: Timestamp::UNIX_EPOCH,
