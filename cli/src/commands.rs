@@ -3,6 +3,7 @@
 mod control_plane;
 mod crds;
 mod edit;
+mod events;
 mod health;
 mod init;
 mod key;
@@ -48,6 +49,8 @@ pub(crate) enum Command {
     Rollback(edit::rollback::RollbackArguments),
     /// Show how an environment stands; exits 1 if not all serves as Git declares
     Status(status::StatusArguments),
+    /// Show what happened: what changed, who did it, by which commit
+    Events(events::EventsArguments),
     /// Watch or stop the rollout of one model
     Rollout(rollout::RolloutArguments),
     /// Look into the registry, check it, clean it up
@@ -95,6 +98,7 @@ impl Command {
             | Self::Promote(_)
             | Self::Rollback(_)
             | Self::Status(_)
+            | Self::Events(_)
             | Self::Rollout(_)
             | Self::Model(_)
             | Self::Registry(_)
@@ -118,6 +122,7 @@ impl Command {
             Self::Reconcile(arguments) => reconcile::run(&arguments),
             Self::Operator(arguments) => operator::run(arguments),
             Self::Status(arguments) => status::run(&arguments),
+            Self::Events(arguments) => events::run(&arguments),
             Self::Rollout(arguments) => rollout::run(&arguments),
             Self::Model(arguments) => model::run(arguments),
             Self::Registry(arguments) => registry::run(arguments),

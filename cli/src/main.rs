@@ -12,6 +12,7 @@ mod findings;
 mod git_reader;
 #[cfg(target_os = "linux")]
 mod init;
+mod journal;
 mod life;
 mod limits;
 mod listeners;

@@ -73,6 +73,13 @@ pub(crate) enum News {
         /// Why.
         reason: String,
     },
+    /// Raises of a canary's weight are paused by somebody, or no longer.
+    Paused {
+        /// The model.
+        model: ModelName,
+        /// Who and why, while they are.
+        reason: Option<String>,
+    },
     /// A model is gone.
     Removed {
         /// The model.
@@ -135,6 +142,7 @@ struct Told {
     serving: PerTrack<Option<ResolvedPin>>,
     weight: Weight,
     state: Option<State>,
+    paused: Option<String>,
 }
 
 impl Teller {
@@ -261,10 +269,17 @@ impl Teller {
                 reason,
             }));
         }
+        if before.paused != now.paused {
+            news.push(News::Paused {
+                model: model.clone(),
+                reason: now.paused.clone(),
+            });
+        }
         let Status {
             serving,
             weight,
             state,
+            paused,
             ..
         } = now;
         let state = Some(state);
@@ -274,6 +289,7 @@ impl Teller {
                 serving,
                 weight,
                 state,
+                paused,
             },
         );
         news
@@ -357,6 +373,7 @@ impl News {
             Self::Applied { .. }
             | Self::Serving { .. }
             | Self::Weight { .. }
+            | Self::Paused { .. }
             | Self::Removed { .. }
             | Self::Resolved(_)
             | Self::Settled { .. }
@@ -418,6 +435,11 @@ impl fmt::Display for News {
             }
             Self::Weight { model, from, to } => write!(f, "{model} canary weight: {from} -> {to}"),
             Self::Rollout { model, state, reason } => write!(f, "{model} {state}: {reason}"),
+            Self::Paused {
+                model,
+                reason: Some(reason),
+            } => write!(f, "{model} paused: {reason}"),
+            Self::Paused { model, reason: None } => write!(f, "{model} is no longer paused"),
             Self::Removed { model } => write!(f, "{model} removed"),
             Self::Finding(finding) => write!(f, "{finding}"),
             Self::Suspended { reason: Some(reason) } => {

@@ -106,6 +106,15 @@ impl Terminal {
     pub(crate) fn document(self, value: &impl Serialize) -> io::Result<()> {
         write(&(plain_json(serde_json::to_string_pretty(value)?) + "\n"))
     }
+
+    /// Writes one JSON document on a line of its own, for a command that goes on.
+    #[expect(
+        clippy::unused_self,
+        reason = "whoever writes holds the terminal: its form is settled before the first line"
+    )]
+    pub(crate) fn json_line(self, value: &impl Serialize) -> io::Result<()> {
+        write(&event(&serde_json::to_value(value)?))
+    }
 }
 
 /// Says lines on standard output without waiting for that: for processes that serve, whose output stops nothing.

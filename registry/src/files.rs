@@ -450,7 +450,7 @@ impl Dir {
     }
 
     /// Renames within the folder, over what is there if it is of the same kind (a folder: only an empty one).
-    pub(crate) fn rename(&self, from: &str, to: &str) -> Result<()> {
+    pub fn rename(&self, from: &str, to: &str) -> Result<()> {
         rustix::fs::renameat(&self.fd, from, &self.fd, to)
             .map_err(|e| StoreError::io("rename a finished write to", self.path.join(to), e))
     }

@@ -25,6 +25,7 @@ use crate::clock;
 use crate::commands::registry::random_id;
 use crate::failure::{ERROR, Failure, NO};
 use crate::findings::marks;
+use crate::journal::{self, Journal};
 use crate::listeners::{ControlPlaneArguments, ListenerArguments, WebhookArguments};
 use crate::serving::{self, Parts};
 use crate::signals::Signals;
@@ -111,7 +112,10 @@ pub(crate) fn run(arguments: &ReconcileArguments) -> Result<ExitCode, Failure> {
         return Err(StoreError::NoStore(standalone.store().root().to_owned()).into());
     }
     let timeout = Duration::from_secs(arguments.timeout);
-    let converged = serving::block_on(once(standalone, timeout, signals))??;
+    let journal = Journal::start(standalone.data_dir())?;
+    let ended = serving::block_on(once(standalone, timeout, journal.clone(), signals))?;
+    journal.end();
+    let converged = ended?;
     say(Terminal::new(arguments.output.output), &converged)?;
     Ok(if converged.is_converged() {
         ExitCode::SUCCESS
@@ -120,7 +124,13 @@ pub(crate) fn run(arguments: &ReconcileArguments) -> Result<ExitCode, Failure> {
     })
 }
 
-async fn once(standalone: Standalone, timeout: Duration, signals: Signals) -> Result<Converged, Failure> {
+async fn once(
+    standalone: Standalone,
+    timeout: Duration,
+    journal: Journal,
+    signals: Signals,
+) -> Result<Converged, Failure> {
+    let hearing = tokio::spawn(journal.hear(standalone.events()));
     let mut parts = Parts::begin(signals);
     let runtime = Runtime::new(Metrics::new());
     let slots = ServerSlots::new(runtime, standalone.store().clone(), standalone.wake());
@@ -137,6 +147,7 @@ async fn once(standalone: Standalone, timeout: Duration, signals: Signals) -> Re
             None
         }
     };
+    journal::heard_out(hearing).await;
     converged.ok_or_else(|| Failure::new("stopped by a signal").hint("the next run goes on from here"))
 }
 

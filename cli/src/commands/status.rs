@@ -2,8 +2,8 @@
 //! in a cluster.
 
 mod one;
-mod place;
-mod wait;
+pub(super) mod place;
+pub(super) mod wait;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -95,7 +95,7 @@ fn watch(arguments: &StatusArguments, place: &place::Place, terminal: Terminal) 
             }
             match &arguments.model {
                 Some(model) => drop(one::say(model, view, life, terminal)?),
-                None if terminal.is_json() => terminal.document(&view.overview(life.unknown()))?,
+                None if terminal.is_json() => terminal.json_line(&view.overview(life.unknown()))?,
                 None => terminal.lines(render(view, life))?,
             }
             said = Some(now);

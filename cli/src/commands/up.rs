@@ -29,6 +29,7 @@ use crate::arguments::{
 use crate::clock;
 use crate::commands::registry::random_id;
 use crate::failure::{DONE, Failure};
+use crate::journal::{self, Journal};
 use crate::listeners::{
     Bound, BoundWebhook, ControlPlaneArguments, InferenceArguments, ListenerArguments, WebhookArguments,
 };
@@ -105,15 +106,17 @@ pub(crate) fn run(arguments: &UpArguments) -> Result<ExitCode, Failure> {
     let outward = arguments.forge.outward(repo, &arguments.remote)?;
     let standalone = Standalone::open(&options, clock::now())?;
     let presenter = Presenter::new(Terminal::new(arguments.output.output))?;
+    let journal = Journal::start(standalone.data_dir())?;
     let bound = (inference, control_plane, webhook);
     let ended = serving::block_on(serve(
         standalone,
         environment,
         bound,
         outward,
-        presenter.clone(),
+        (presenter.clone(), journal.clone()),
         signals,
     ))?;
+    journal.end();
     presenter.flush();
     ended
 }
@@ -123,7 +126,7 @@ async fn serve(
     environment: &EnvironmentName,
     (inference, control_plane, webhook): (Bound, Bound, Option<BoundWebhook>),
     outward: OutwardSettings,
-    presenter: Presenter,
+    (presenter, journal): (Presenter, Journal),
     signals: Signals,
 ) -> Result<ExitCode, Failure> {
     let mut parts = Parts::begin(signals);
@@ -131,6 +134,7 @@ async fn serve(
     let runtime = Runtime::new(metrics.clone());
     let slots = ServerSlots::new(runtime.clone(), standalone.store().clone(), standalone.wake());
     let status = Arc::new(StatusFiles::new(standalone.data_dir().to_owned()));
+    let events = standalone.events();
     let keeping = Keeping {
         trouble: status.trouble(),
         events: standalone.events(),
@@ -182,6 +186,7 @@ async fn serve(
             .map(|_converged| ())
     });
     // Each a task of its own: what is counted does not wait for what is told.
+    let hearing = tokio::spawn(journal.hear(events));
     let listeners = [tokio::spawn(keeping.run()), tokio::spawn(telling.run())];
 
     let ended = parts.wait().await;
@@ -190,6 +195,7 @@ async fn serve(
     ended?;
     presenter.stopping(drain);
     parts.stop().await?;
+    journal::heard_out(hearing).await;
     Ok(ExitCode::SUCCESS)
 }
 

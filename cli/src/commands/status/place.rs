@@ -32,7 +32,7 @@ pub(crate) struct PlaceArguments {
 }
 
 /// What is looked at.
-pub(super) enum Place {
+pub(crate) enum Place {
     DataDir(PathBuf),
     Namespace {
         name: String,
@@ -42,7 +42,7 @@ pub(super) enum Place {
 }
 
 /// What a look came to.
-pub(super) enum Seen {
+pub(crate) enum Seen {
     /// How the environment stands, and whether anybody keeps it.
     State(Box<View>, Life),
     /// Nobody can say now: why.
@@ -50,7 +50,7 @@ pub(super) enum Seen {
 }
 
 impl PlaceArguments {
-    pub(super) fn find(&self) -> Result<Place, Failure> {
+    pub(crate) fn find(&self) -> Result<Place, Failure> {
         let Some(name) = &self.namespace else {
             return Ok(Place::DataDir(self.data.settled()?));
         };
@@ -68,7 +68,7 @@ impl PlaceArguments {
 
 impl Place {
     /// Looks, and fails only where looking again does not help.
-    pub(super) fn look(&self) -> Result<Seen, Failure> {
+    pub(crate) fn look(&self) -> Result<Seen, Failure> {
         match self {
             Self::DataDir(data_dir) => Ok(Seen::State(Box::new(look(data_dir)?), Life::of(data_dir))),
             Self::Namespace { found, runtime, .. } => match runtime.block_on(found.look()) {
@@ -86,7 +86,7 @@ impl Place {
     }
 
     /// Returns how the environment stands now.
-    pub(super) fn state(&self) -> Result<(View, Life), Failure> {
+    pub(crate) fn state(&self) -> Result<(View, Life), Failure> {
         let (view, life) = match self.look()? {
             Seen::State(view, life) => (*view, life),
             Seen::Unknown(why) => return Err(why),
@@ -101,7 +101,7 @@ impl Place {
     }
 
     /// Returns how long to wait between two looks.
-    pub(super) const fn poll(&self) -> Duration {
+    pub(crate) const fn poll(&self) -> Duration {
         match self {
             Self::DataDir(_) => DATA_POLL,
             Self::Namespace { .. } => CLUSTER_POLL,

@@ -191,7 +191,7 @@ fn first(waiting: &[String], otherwise: &str) -> String {
 }
 
 /// Reads a time: seconds, or a number with its unit.
-fn time(text: &str) -> Result<Duration, String> {
+pub(crate) fn time(text: &str) -> Result<Duration, String> {
     let (number, unit) = text.split_at(text.trim_end_matches(|c: char| c.is_ascii_alphabetic()).len());
     let seconds = match unit {
         "" | "s" => Some(1),
