@@ -2,6 +2,7 @@
 
 mod control_plane;
 mod crds;
+mod doctor;
 mod edit;
 mod events;
 mod health;
@@ -67,6 +68,8 @@ pub(crate) enum Command {
     ControlPlane(control_plane::ControlPlaneCommandArguments),
     /// Ask a listener of this machine whether it is well; exits 1 if it is not, or does not answer
     Health(health::HealthArguments),
+    /// Say whether an environment could be run as the flags say, and what to do where it could not; exits 1 if it could not
+    Doctor(doctor::DoctorArguments),
     /// Make keys for the APIs
     Key(key::KeyArguments),
     /// Print the custom resource definitions as YAML
@@ -99,6 +102,7 @@ impl Command {
             | Self::Rollback(_)
             | Self::Status(_)
             | Self::Events(_)
+            | Self::Doctor(_)
             | Self::Rollout(_)
             | Self::Model(_)
             | Self::Registry(_)
@@ -131,6 +135,7 @@ impl Command {
             Self::Router(arguments) => router::run(arguments),
             Self::ControlPlane(arguments) => control_plane::run(&arguments),
             Self::Health(arguments) => health::run(&arguments),
+            Self::Doctor(arguments) => doctor::run(&arguments),
             Self::Key(arguments) => key::run(&arguments),
             Self::Crds(arguments) => crds::run(&arguments),
         }

@@ -57,6 +57,11 @@ impl Failure {
         &self.message
     }
 
+    /// Returns what to do about it; empty where nothing is known.
+    pub(crate) fn advice(&self) -> &str {
+        self.hint.as_deref().unwrap_or_default()
+    }
+
     /// Says on standard error what went wrong and returns the exit code.
     pub(crate) fn report(self) -> ExitCode {
         terminal::complain(&self.message, self.details, self.hint.as_deref());

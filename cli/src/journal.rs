@@ -164,7 +164,7 @@ fn append(data_dir: &Path, records: &[Record]) -> io::Result<()> {
     if bytes > 0 {
         file.read_exact_at(&mut last, bytes - 1)?;
     }
-    let torn = (last != [b'\n']).then_some("\n").unwrap_or_default();
+    let torn = if last == [b'\n'] { "" } else { "\n" };
     let lines: String = records.iter().map(Record::line).collect();
     file.write_all(format!("{torn}{lines}").as_bytes())
 }
@@ -182,7 +182,9 @@ pub(crate) fn read(data_dir: &Path) -> Result<Option<Vec<Record>>, StoreError> {
         let records = lines.filter_map(|line| serde_json::from_slice(line).ok());
         all.get_or_insert_with(Vec::new).extend(records);
     }
-    all.iter_mut().for_each(|records| name_authors(records));
+    if let Some(records) = &mut all {
+        name_authors(records);
+    }
     Ok(all)
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use crds::view::View;
-use planner::names::ModelName;
+use planner::names::{ModelName, Revision};
 use planner::{DateTime, Timestamp};
 use serde_json::json;
 
@@ -147,7 +147,7 @@ fn render(record: &Record) -> Vec<Line> {
     let name = author
         .as_deref()
         .map(|author| author.split(" <").next().unwrap_or(author));
-    let commit = match (revision.as_ref().map(|revision| revision.short()), name) {
+    let commit = match (revision.as_ref().map(Revision::short), name) {
         (Some(revision), Some(name)) => format!("  ({revision} by {name})"),
         (Some(revision), None) => format!("  ({revision})"),
         (None, _) => String::new(),

@@ -21,6 +21,7 @@ mod control_plane;
 mod damage;
 mod dashboard;
 mod data;
+mod doctor;
 mod editing;
 mod elsewhere;
 mod exit_codes;

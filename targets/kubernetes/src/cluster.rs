@@ -5,6 +5,7 @@
 
 mod describe;
 mod look;
+mod rights;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 
 pub use look::{Look, LookError, Namespace};
+pub use rights::Part;
 
 /// How long an answer counts.
 const COUNTS: Duration = Duration::from_secs(10);

@@ -110,7 +110,7 @@ impl Place {
 }
 
 /// Says whether the reconciler of a namespace is alive, by the last renewal of its Lease.
-fn life(renewed: Option<Timestamp>, is_led: bool) -> Life {
+pub(crate) fn life(renewed: Option<Timestamp>, is_led: bool) -> Life {
     let Some(renewed) = renewed else {
         return Life::NeverRun;
     };

@@ -11,8 +11,8 @@ use crate::reconcile::LEASE;
 /// A namespace that is looked at by whoever asks; its connections live on the runtime that made it.
 #[expect(missing_debug_implementations, reason = "a client has none")]
 pub struct Namespace {
-    client: Client,
-    name: String,
+    pub(super) client: Client,
+    pub(super) name: String,
 }
 
 /// What a namespace says.
@@ -67,21 +67,22 @@ impl Namespace {
     ///
     /// The API server refuses or does not answer.
     pub async fn look(&self) -> Result<Look, LookError> {
-        let looked = tokio::time::timeout(PATIENCE, self.read()).await;
-        let unavailable = |why| LookError::Unavailable {
-            namespace: self.name.clone(),
-            why,
-        };
-        match looked {
-            Ok(Ok(look)) => Ok(look),
-            Ok(Err(error)) if error.is_refusal() => Err(LookError::Refused {
+        match tokio::time::timeout(PATIENCE, self.read()).await {
+            Ok(read) => read.map_err(|error| self.error(&error)),
+            Err(_elapsed) => Err(LookError::Unavailable {
                 namespace: self.name.clone(),
-                why: error.to_string(),
+                why: format!("the API server takes more than {PATIENCE:?}"),
             }),
-            Ok(Err(error)) => Err(unavailable(error.to_string())),
-            Err(_elapsed) => Err(unavailable(format!(
-                "the API server takes more than {PATIENCE:?}"
-            ))),
+        }
+    }
+
+    /// Says whether asking again helps.
+    pub(super) fn error(&self, error: &ListError) -> LookError {
+        let (namespace, why) = (self.name.clone(), error.to_string());
+        if error.is_refusal() {
+            LookError::Refused { namespace, why }
+        } else {
+            LookError::Unavailable { namespace, why }
         }
     }
 
