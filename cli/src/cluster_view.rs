@@ -2,7 +2,7 @@
 //! be alive.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crds::view::View;
 use kubernetes::cluster::{Cluster, Objects};
@@ -10,41 +10,54 @@ use serde_json::Value;
 use server::{Infrastructure, Known, StatusSource};
 
 /// A cluster, shown.
-#[derive(Clone)]
-pub(crate) struct ClusterView(Arc<Cluster>);
+pub(crate) struct ClusterView {
+    cluster: Cluster,
+    /// The last answer about objects, as it is shown.
+    last: Mutex<(Arc<Objects>, Arc<View>)>,
+}
 
 impl ClusterView {
     /// Shows what a cluster says.
     pub(crate) fn new(cluster: Cluster) -> Self {
-        Self(Arc::new(cluster))
+        Self {
+            cluster,
+            last: Mutex::default(),
+        }
     }
 }
 
 impl StatusSource for ClusterView {
     fn known(&self) -> Known {
-        let (objects, _age) = self.0.objects();
+        let (objects, _age) = self.cluster.objects();
         match objects {
-            Ok(objects) => Known::Objects(Box::new(view(&objects))),
+            Ok(objects) => {
+                let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+                if !Arc::ptr_eq(&last.0, &objects) {
+                    let shown = Arc::new(view(&objects));
+                    *last = (objects, shown);
+                }
+                Known::Objects(last.1.clone())
+            }
             Err(why) => Known::Unreadable(format!("the objects are not known: {why}")),
         }
     }
 
     fn age_seconds(&self) -> Option<f64> {
-        self.0.age().map(|age| age.as_secs_f64())
+        self.cluster.age().map(|age| age.as_secs_f64())
     }
 }
 
 impl Infrastructure for ClusterView {
     fn nodes(&self) -> Result<Value, String> {
-        self.0.nodes()
+        self.cluster.nodes()
     }
 
     fn storage_classes(&self) -> Result<Value, String> {
-        self.0.storage_classes()
+        self.cluster.storage_classes()
     }
 
     fn volumes(&self) -> Result<Value, String> {
-        self.0.volumes()
+        self.cluster.volumes()
     }
 }
 
@@ -60,11 +73,11 @@ pub(crate) fn view(objects: &Objects) -> View {
         environment: environments.into_iter().next(),
         deployments: deployments
             .into_iter()
-            .map(|object| (name(&object.metadata.name), object))
+            .map(|object| (name(&object.metadata.name), Arc::new(object)))
             .collect(),
         trainings: trainings
             .into_iter()
-            .map(|object| (name(&object.metadata.name), object))
+            .map(|object| (name(&object.metadata.name), Arc::new(object)))
             .collect(),
         unreadable: BTreeMap::new(),
     }

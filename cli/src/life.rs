@@ -4,11 +4,9 @@ use std::fmt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use crds::view::{AGE_MAX, NEVER_RECONCILED, TOO_OLD};
 use serde::Serialize;
 use standalone::DataDir;
-
-/// How long the heartbeat of a process that is well may be still: three beats.
-const SILENCE_MAX: Duration = Duration::from_secs(15);
 
 /// How the process that owns a data directory is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -29,7 +27,7 @@ impl Life {
     pub(crate) fn of(data_dir: &Path) -> Self {
         let is_held = DataDir::refuse_in_use(data_dir).is_err();
         match age(data_dir) {
-            Some(age) if is_held && age <= SILENCE_MAX => Self::Running(age.as_secs()),
+            Some(age) if is_held && age <= AGE_MAX => Self::Running(age.as_secs()),
             Some(age) if is_held => Self::Silent(age.as_secs()),
             None if is_held => Self::Running(0),
             Some(age) => Self::Stopped(age.as_secs()),
@@ -39,7 +37,7 @@ impl Life {
 
     /// Says of whoever was last seen alive so long ago, by whether it has ended since as far as anybody knows.
     pub(crate) fn by_age(age: Duration, goes_on: bool) -> Self {
-        if goes_on && age <= SILENCE_MAX {
+        if goes_on && age <= AGE_MAX {
             Self::Running(age.as_secs())
         } else {
             Self::Stopped(age.as_secs())
@@ -50,10 +48,8 @@ impl Life {
     pub(crate) const fn unknown(self) -> Option<&'static str> {
         match self {
             Self::Running(_) => None,
-            Self::Silent(_) | Self::Stopped(_) => Some(
-                "whoever reconciles has not been seen alive lately; what is shown is the last that was known",
-            ),
-            Self::NeverRun => Some("nobody has reconciled here yet"),
+            Self::Silent(_) | Self::Stopped(_) => Some(TOO_OLD),
+            Self::NeverRun => Some(NEVER_RECONCILED),
         }
     }
 

@@ -7,12 +7,13 @@ use planner::finding::{Finding, Reason};
 use server::{Known, StatusSource};
 
 use crate::life;
-use crate::view;
+use crate::view::Reader;
 
 /// The status kept in one data directory.
 #[derive(Debug)]
 pub(crate) struct StatusFiles {
     data_dir: PathBuf,
+    reader: Mutex<Reader>,
     trouble: Trouble,
 }
 
@@ -40,6 +41,7 @@ impl StatusFiles {
     /// Shows what `data_dir` holds.
     pub(crate) fn new(data_dir: PathBuf) -> Self {
         Self {
+            reader: Mutex::new(Reader::new(data_dir.clone())),
             data_dir,
             trouble: Trouble::default(),
         }
@@ -53,8 +55,9 @@ impl StatusFiles {
 
 impl StatusSource for StatusFiles {
     fn known(&self) -> Known {
-        match view::read(&self.data_dir) {
-            Ok(view) => Known::Objects(Box::new(view)),
+        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        match reader.read() {
+            Ok(view) => Known::Objects(view),
             Err(error) => {
                 tracing::warn!(%error, "the status files cannot be read");
                 Known::Unreadable(format!("the status files cannot be read: {error}"))

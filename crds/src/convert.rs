@@ -28,6 +28,7 @@ use crate::{
 };
 
 pub use dataset::uri;
+pub(crate) use object::REVISION;
 pub use object::{
     behind, deployment_object, environment_object, read_deployment_object, read_environment_object,
     read_training_object, training_object,

@@ -2,6 +2,8 @@
 //! needs neither Git nor a controller for it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use planner::Timestamp;
 use planner::finding::{Reason, Subject};
@@ -20,17 +22,40 @@ use crate::status::{Condition, FindingStatus, PhaseName, TrackStatus, WaitStatus
 use crate::wire;
 use crate::{MLDeployment, MLEnvironment, MLTrainingJob};
 
-/// The objects of one environment, each with its status where it has one.
+/// Knowledge that is older is worth nothing: whoever reconciles says every five seconds that it is alive.
+pub const AGE_MAX: Duration = Duration::from_secs(15);
+/// Why knowledge that is older is worth nothing.
+pub const TOO_OLD: &str =
+    "whoever reconciles has not been seen alive lately; what is shown is the last that was known";
+/// Why nothing is known before the first pass.
+pub const NEVER_RECONCILED: &str = "nobody has reconciled here yet";
+
+/// The objects of one environment, each with its status where it has one. Those that are unchanged are shared by the views
+/// of several times.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct View {
     /// Absent before the first pass.
     pub environment: Option<MLEnvironment>,
     /// By name.
-    pub deployments: BTreeMap<String, MLDeployment>,
+    pub deployments: BTreeMap<String, Arc<MLDeployment>>,
     /// By name.
-    pub trainings: BTreeMap<String, MLTrainingJob>,
+    pub trainings: BTreeMap<String, Arc<MLTrainingJob>>,
     /// What could not be read, e.g. `MLDeployment/wine`, and why.
     pub unreadable: BTreeMap<String, String>,
+}
+
+/// The objects as they are, to be shown.
+#[derive(JsonSchema, Debug, Serialize)]
+pub struct Objects<'a> {
+    /// `null` before the first pass.
+    pub environment: Option<&'a MLEnvironment>,
+    /// By name.
+    pub deployments: Vec<&'a MLDeployment>,
+    /// By name.
+    pub trainings: Vec<&'a MLTrainingJob>,
+    /// What could not be read, e.g. `MLDeployment/wine`, and why.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub unreadable: &'a BTreeMap<String, String>,
 }
 
 /// What is known of one model.
@@ -201,24 +226,20 @@ pub struct RunRow {
 }
 
 impl View {
-    /// Returns the objects as they are: `{"environment", "deployments": […], "trainings": […]}`, and `"unreadable"` where
-    /// something is.
-    pub fn objects(&self) -> serde_json::Value {
+    /// Returns the objects as they are.
+    pub fn objects(&self) -> Objects<'_> {
         let Self {
             environment,
             deployments,
             trainings,
             unreadable,
         } = self;
-        let mut shown = serde_json::json!({
-            "environment": environment,
-            "deployments": deployments.values().collect::<Vec<_>>(),
-            "trainings": trainings.values().collect::<Vec<_>>(),
-        });
-        if !unreadable.is_empty() {
-            shown["unreadable"] = serde_json::json!(unreadable);
+        Objects {
+            environment: environment.as_ref(),
+            deployments: deployments.values().map(Arc::as_ref).collect(),
+            trainings: trainings.values().map(Arc::as_ref).collect(),
+            unreadable,
         }
-        shown
     }
 
     /// Returns every model that an object, a finding or a wait is about, by its name. `unknown`: why what is known is
@@ -230,6 +251,13 @@ impl View {
             model.standing = model.stands(unknown, suspended);
         }
         models
+    }
+
+    /// Returns one model, where an object, a finding or a wait is about it.
+    pub fn model<'a>(&'a self, name: &str, unknown: Option<&str>) -> Option<ModelView<'a>> {
+        let mut model = self.joined().remove(name)?;
+        model.standing = model.stands(unknown, self.suspended());
+        Some(model)
     }
 
     /// Returns the environment at a glance.
@@ -409,7 +437,7 @@ impl ModelView<'_> {
             canary: status.and_then(|status| status.canary.clone()),
             weight: status.map_or(Weight::ZERO, |status| status.weight),
             declared: self.deployment.map(declared),
-            revision: annotations.and_then(|annotations| annotations.get("aurora.io/revision").cloned()),
+            revision: annotations.and_then(|annotations| annotations.get(convert::REVISION).cloned()),
             drifted: self
                 .findings
                 .iter()

@@ -25,9 +25,9 @@ use rustix::io::Errno;
 use crate::error::StoreError;
 pub use beneath::open_beneath;
 pub use exposed::{SecretError, is_exposed, read_secret};
-pub use stamp::Stamp;
+pub(crate) use stamp::SETTLED_SECONDS;
 use stamp::found;
-pub(crate) use stamp::{SETTLED_SECONDS, seconds_now};
+pub use stamp::{Stamp, seconds_now};
 
 /// What an unfinished write is called until it is renamed. Only the lock's exclusive holder may remove one.
 pub(crate) const TEMPORARY: &str = ".tmp-";

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use hyper::StatusCode;
+use hyper::header::HeaderMap;
 use registry::Store;
 use serde::Serialize;
 use strum::EnumCount as _;
@@ -192,6 +193,7 @@ impl Server {
                 &self.snapshots,
                 &self.streams,
                 request.method,
+                request.query,
                 request.headers,
             )?,
             route => {
@@ -231,18 +233,19 @@ impl Server {
     /// Answers from files, or from what is counted.
     async fn read(&self, route: Route, request: Request<'_>) -> Result<Response, Failure> {
         let store = self.control.store.clone();
+        let headers = request.headers.clone();
         match route {
             Route::Metrics => {
                 self.see_states().await;
                 reply::metrics(&self.control.metrics, MetricsPage::ControlPlane).await
             }
-            Route::Models => read(move || models::list(&store)).await,
+            Route::Models => read(headers, move || models::list(&store)).await,
             Route::Model(model) => {
                 let page = Page::parse(request.query)?;
-                read(move || models::model(&store, &model, &page)).await
+                read(headers, move || models::model(&store, &model, &page)).await
             }
             Route::Version(model, reference) => {
-                read(move || models::version(&store, &model, &reference)).await
+                read(headers, move || models::version(&store, &model, &reference)).await
             }
             Route::Artifact(model, reference) => {
                 let verified = self.verified.clone();
@@ -251,20 +254,25 @@ impl Server {
             }
             Route::Status(at) => {
                 let (source, snapshots) = (self.control.status.clone(), self.snapshots.clone());
-                let headers = request.headers.clone();
                 blocking(move || status::read(&at, &*source, &snapshots, &store, &headers)).await
             }
             Route::Nodes => {
                 let infrastructure = self.control.infrastructure.clone();
-                read(move || Ok(infrastructure::nodes(&*infrastructure))).await
+                read(headers, move || Ok(infrastructure::nodes(&*infrastructure))).await
             }
             Route::Classes => {
                 let infrastructure = self.control.infrastructure.clone();
-                read(move || Ok(infrastructure::classes(&*infrastructure, &store))).await
+                read(headers, move || {
+                    Ok(infrastructure::classes(&*infrastructure, &store))
+                })
+                .await
             }
             Route::Volumes => {
                 let infrastructure = self.control.infrastructure.clone();
-                read(move || Ok(infrastructure::volumes(&*infrastructure, &store))).await
+                read(headers, move || {
+                    Ok(infrastructure::volumes(&*infrastructure, &store))
+                })
+                .await
             }
             Route::Health | Route::Platform | Route::OpenApi | Route::Dashboard(_) => {
                 Err(Failure::internal("nothing to read here".to_owned()))
@@ -283,11 +291,12 @@ fn ok(body: &impl Serialize) -> Response {
     reply::json(StatusCode::OK, body)
 }
 
-/// Reads what is to be shown, and makes the answer, where no other request waits for it.
+/// Reads what is to be shown, and makes the answer for a client with these headers, where no other request waits for it.
 async fn read<T: Serialize>(
+    headers: HeaderMap,
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<Response, Failure> {
-    blocking(move || work().map(|body| ok(&body))).await
+    blocking(move || work().map(|body| reply::json_for(&headers, reply::written(&body)))).await
 }
 
 /// Runs what reads files where no other request waits for it.

@@ -24,6 +24,7 @@
 pub(crate) mod body;
 pub(crate) mod budget;
 pub(crate) mod clock;
+pub(crate) mod coding;
 mod connection;
 pub(crate) mod frame;
 pub(crate) mod gate;

@@ -9,7 +9,6 @@
 //! It changes no model: those change by commit.
 
 mod answer;
-mod coding;
 mod configuration;
 mod datatype;
 mod describe;

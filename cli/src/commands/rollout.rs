@@ -5,6 +5,7 @@ mod show;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -182,7 +183,10 @@ fn signed(reason: &str) -> String {
 fn deployments(data: &DataArguments) -> Result<BTreeMap<ModelName, MLDeployment>, Failure> {
     let deployments = status::read(&data.settled()?)?.deployments.into_values();
     Ok(deployments
-        .map(|deployment| (deployment.spec.model_name.clone(), deployment))
+        .map(|deployment| {
+            let deployment = Arc::unwrap_or_clone(deployment);
+            (deployment.spec.model_name.clone(), deployment)
+        })
         .collect())
 }
 

@@ -83,7 +83,10 @@ fn deployed(arguments: &ServeArguments) -> Result<Vec<Deployed>, Failure> {
             .as_ref()
             .is_some_and(|canary| object.abort == Some(canary.pin.digest));
         // Never more than the commit declares, nor than was live.
-        let live = deployment.status.map_or(declared, |status| status.weight);
+        let live = deployment
+            .status
+            .as_ref()
+            .map_or(declared, |status| status.weight);
         deployed.push(Deployed {
             weight: if aborted { Weight::ZERO } else { declared.min(live) },
             object,

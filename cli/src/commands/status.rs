@@ -57,7 +57,7 @@ pub(crate) fn run(arguments: &StatusArguments) -> Result<ExitCode, Failure> {
     }
     let is_well = is_well(&view, life) && missed.is_none();
     if terminal.is_json() {
-        let mut value = view.objects();
+        let mut value = json!(view.objects());
         let mut add = |name: &str, to: serde_json::Value| value[name] = to;
         add("process", json!(life)["process"].clone());
         add("age_seconds", json!(life)["age_seconds"].clone());
@@ -151,7 +151,7 @@ fn is_well(view: &View, life: Life) -> bool {
         && !is_suspended
         && view.unreadable.is_empty()
         && report.is_some_and(|report| report.findings.is_empty() && report.waiting.is_empty())
-        && view.deployments.values().all(is_serving)
+        && view.deployments.values().all(|deployment| is_serving(deployment))
 }
 
 /// Says whether a model serves what its object declares.

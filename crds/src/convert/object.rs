@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The commit that last changed an object's manifest.
-const REVISION: &str = "aurora.io/revision";
+pub(crate) const REVISION: &str = "aurora.io/revision";
 /// The commit that last changed what stable serves.
 const STABLE_REVISION: &str = "aurora.io/stable-revision";
 /// The commit that last changed what the canary serves.

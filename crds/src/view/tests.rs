@@ -8,26 +8,26 @@ fn digest() -> String {
     format!("sha256:{}", "a".repeat(64))
 }
 
-fn deployment(name: &str, model: &str, status: &Value) -> MLDeployment {
-    serde_json::from_value(json!({
+fn deployment(name: &str, model: &str, status: &Value) -> Arc<MLDeployment> {
+    let object = serde_json::from_value(json!({
         "apiVersion": "aurora.io/v1alpha1", "kind": "MLDeployment",
         "metadata": { "name": name, "annotations": { "aurora.io/revision": REVISION } },
         "spec": { "modelName": model, "stable": { "version": "v20261101-120000", "digest": digest() } },
         "status": status,
-    }))
-    .unwrap()
+    }));
+    Arc::new(object.unwrap())
 }
 
-fn training(name: &str, model: &str, status: &Value) -> MLTrainingJob {
-    serde_json::from_value(json!({
+fn training(name: &str, model: &str, status: &Value) -> Arc<MLTrainingJob> {
+    let object = serde_json::from_value(json!({
         "apiVersion": "aurora.io/v1alpha1", "kind": "MLTrainingJob", "metadata": { "name": name },
         "spec": {
             "modelName": model, "version": "v20261101-120000", "dataset": { "uri": "builtin:iris" },
             "algorithm": "logistic_regression", "evaluation": { "metric": "accuracy", "minimum": 0.9 },
         },
         "status": status,
-    }))
-    .unwrap()
+    }));
+    Arc::new(object.unwrap())
 }
 
 /// A status of a model that serves what Git declares.

@@ -91,8 +91,8 @@ impl Stamp {
         all
     }
 
-    /// Says whether a look that began at the second `now` can trust it.
-    pub(crate) fn is_settled(&self, now: i64) -> bool {
+    /// Says whether a look that began at the second `now` since the epoch can trust it.
+    pub fn is_settled(&self, now: i64) -> bool {
         self.changed_seconds() + SETTLED_SECONDS < now
     }
 
@@ -117,7 +117,7 @@ pub(super) fn found(stat: rustix::io::Result<Stat>) -> rustix::io::Result<Option
 }
 
 /// Returns the second since the epoch: what file times are compared with.
-pub(crate) fn seconds_now() -> i64 {
+pub fn seconds_now() -> i64 {
     SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .map_or(0, |elapsed| i64::try_from(elapsed.as_secs()).unwrap_or(i64::MAX))

@@ -142,14 +142,19 @@ fn operation(kind: Kind, schemas: &mut SchemaGenerator) -> Option<Operation> {
         },
         Kind::Status => Operation {
             others: vec![(304, "If-None-Match names the newest state.")],
-            ..json_of::<status::All>(
+            ..json_of::<status::Aged<status::All<'_>>>(
                 schemas,
                 "status",
                 "The environment and its models at a glance, and how old the knowledge is.",
             )
         },
-        Kind::StatusObjects => any("statusObjects", "The objects as they are, with their status."),
+        Kind::StatusObjects => json_of::<status::Aged<status::Objects<'_>>>(
+            schemas,
+            "statusObjects",
+            "The objects as they are, with their status.",
+        ),
         Kind::StatusEvents => Operation {
+            parameters: vec![once()],
             media: "text/event-stream",
             schema: json_schema!({ "type": "string" }),
             ..any(
@@ -176,7 +181,8 @@ fn operation(kind: Kind, schemas: &mut SchemaGenerator) -> Option<Operation> {
         Kind::StatusOfModel => Operation {
             parameters: vec![model()],
             others: vec![missing],
-            ..any(
+            ..json_of::<status::Aged<status::Detail<'_>>>(
+                schemas,
                 "statusOfModel",
                 "The state of one model: its objects, and since when its stable alias has named which version.",
             )
@@ -305,6 +311,13 @@ fn reference() -> Value {
             "maxLength": 71,
             "pattern": "^(stable|canary|v[0-9]{8}-[0-9]{6}(-[0-9]{1,4})?|(sha256:)?[0-9a-f]{8,63}|sha256:[0-9a-f]{64})$",
         },
+    })
+}
+
+fn once() -> Value {
+    json!({
+        "name": "once", "in": "query", "description": "Ends after the first event: what is now.",
+        "allowEmptyValue": true, "schema": { "type": "string", "maxLength": 5 },
     })
 }
 

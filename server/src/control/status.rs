@@ -15,23 +15,21 @@ mod stream;
 
 use std::sync::Arc;
 
-use crds::view::{Overview, View};
+use crds::view::{AGE_MAX, NEVER_RECONCILED, Overview, TOO_OLD, View};
 use hyper::header::{CACHE_CONTROL, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH};
 use hyper::{Method, StatusCode};
 use planner::names::ModelName;
 use registry::Store;
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use warp::reply::Response;
 
-use super::ok;
-use crate::http::reply::Failure;
+use crate::http::reply::{self, Failure};
+pub(super) use model::Detail;
+use snapshot::{Seen, aged};
 pub(super) use snapshot::{Snapshot, Snapshots};
 pub(super) use stream::Streams;
-
-/// Knowledge that is older is worth nothing: whoever reconciles says every five seconds that it is alive.
-const AGE_SECONDS_MAX: f64 = 15.0;
 
 /// How old the knowledge is, in seconds, on an answer that has no body.
 const AGE: &str = "aurora-age-seconds";
@@ -39,8 +37,8 @@ const AGE: &str = "aurora-age-seconds";
 /// What a process knows of its environment.
 #[derive(Debug, Clone)]
 pub enum Known {
-    /// The objects with their status.
-    Objects(Box<View>),
+    /// The objects with their status: the very same view as long as nothing has changed.
+    Objects(Arc<View>),
     /// It cannot say now: why.
     Unreadable(String),
     /// It looks at no objects, and says what it does itself.
@@ -59,6 +57,15 @@ pub trait StatusSource: Send + Sync {
     fn age_seconds(&self) -> Option<f64>;
 }
 
+/// What is shown, and how old the knowledge is.
+#[derive(Debug, JsonSchema, Serialize)]
+pub(super) struct Aged<T> {
+    #[serde(flatten)]
+    shown: T,
+    /// How old the knowledge is; `null` before the first pass.
+    age_seconds: Option<f64>,
+}
+
 /// The environment and its models at a glance.
 #[derive(JsonSchema, Debug, Serialize)]
 pub(super) struct All<'a> {
@@ -66,8 +73,6 @@ pub(super) struct All<'a> {
     overview: &'a Overview,
     /// The state: what `/status/events` and `If-None-Match` name it by.
     id: &'a str,
-    /// How old the knowledge is; `null` before the first pass.
-    age_seconds: Option<f64>,
     /// Why the objects cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a str>,
@@ -76,28 +81,17 @@ pub(super) struct All<'a> {
     trouble: &'a [String],
 }
 
-impl Snapshot {
-    fn show(&self, age_seconds: Option<f64>) -> Response {
-        match &self.body {
-            snapshot::Body::Environment {
-                overview,
-                error,
-                trouble,
-            } => ok(&All {
-                overview,
-                id: &self.id,
-                age_seconds,
-                error: error.as_deref(),
-                trouble,
-            }),
-            snapshot::Body::Process(_) => {
-                let mut shown = self.body.json();
-                shown["id"] = json!(self.id);
-                shown["age_seconds"] = json!(age_seconds);
-                ok(&shown)
-            }
-        }
-    }
+/// The objects as they are.
+#[derive(JsonSchema, Debug, Serialize)]
+pub(super) struct Objects<'a> {
+    #[serde(flatten)]
+    known: crds::view::Objects<'a>,
+    /// Why the objects cannot be read: these are those that could be read last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+    /// What keeps the state from being written down.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    trouble: &'a [String],
 }
 
 /// A path below `/status`.
@@ -114,10 +108,8 @@ pub(super) enum At {
 /// Says why what is known is worth nothing.
 fn unknown(source: &dyn StatusSource) -> Option<&'static str> {
     match source.age_seconds() {
-        None => Some("nobody has reconciled here yet"),
-        Some(age) if age > AGE_SECONDS_MAX => Some(
-            "whoever reconciles has not been seen alive lately; what is shown is the last that was known",
-        ),
+        None => Some(NEVER_RECONCILED),
+        Some(age) if age > AGE_MAX.as_secs_f64() => Some(TOO_OLD),
         Some(_) => None,
     }
 }
@@ -132,8 +124,12 @@ pub(super) fn read(
 ) -> Result<Response, Failure> {
     match at {
         At::All => Ok(all(source, snapshots, headers)),
-        At::Objects => Ok(objects(source)),
-        At::Model(model) => model::detail(source, store, model),
+        At::Objects => Ok(objects(source, snapshots, headers)),
+        At::Model(model) => {
+            let seen = snapshots.objects(source);
+            let detail = model::detail(&seen, store, model)?;
+            Ok(shown(detail, source, headers))
+        }
         At::Badge => {
             let Snapshot { body, .. } = &*snapshots.look(source);
             let row = body.environment();
@@ -154,16 +150,15 @@ pub(super) fn read(
 fn all(source: &dyn StatusSource, snapshots: &Snapshots, headers: &HeaderMap) -> Response {
     let snapshot = snapshots.look(source);
     let age = source.age_seconds();
-    let tag = format!("W/\"{}\"", snapshot.id);
     let mut response = if is_known(headers, &snapshot.id) {
         let mut unchanged = Response::default();
         *unchanged.status_mut() = StatusCode::NOT_MODIFIED;
         unchanged
     } else {
-        snapshot.show(age)
+        reply::json_for(headers, aged(age, snapshot.json()).into_bytes())
     };
     let named = response.headers_mut();
-    named.insert(ETAG, header(&tag));
+    named.insert(ETAG, header(&format!("W/\"{}\"", snapshot.id)));
     named.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     if let Some(age) = age {
         named.insert(AGE, header(&format!("{age:.1}")));
@@ -185,30 +180,29 @@ fn header(text: &str) -> HeaderValue {
 }
 
 /// Shows the objects as they are.
-fn objects(source: &dyn StatusSource) -> Response {
-    let mut shown = match source.known() {
-        Known::Objects(view) => view.objects(),
-        Known::Unreadable(why) => {
-            let mut shown = View::default().objects();
-            shown["error"] = json!(why);
-            shown
+fn objects(source: &dyn StatusSource, snapshots: &Snapshots, headers: &HeaderMap) -> Response {
+    match &*snapshots.objects(source) {
+        Seen::Environment {
+            view,
+            error,
+            trouble,
+            unknown: _,
+        } => {
+            let objects = Objects {
+                known: view.objects(),
+                error: error.as_deref(),
+                trouble,
+            };
+            shown(objects, source, headers)
         }
-        Known::Process(said) => said,
-    };
-    if !shown.is_object() {
-        shown = json!({});
+        Seen::Process(said) => shown(said, source, headers),
     }
-    tell(&mut shown, source);
-    ok(&shown)
 }
 
-/// Says beside what is known how old that is, and what keeps it from being written down.
-fn tell(shown: &mut Value, source: &dyn StatusSource) {
-    shown["age_seconds"] = json!(source.age_seconds());
-    let trouble = source.trouble();
-    if !trouble.is_empty() {
-        shown["trouble"] = json!(trouble);
-    }
+/// Answers with what is known, and how old that is.
+fn shown(shown: impl Serialize, source: &dyn StatusSource, headers: &HeaderMap) -> Response {
+    let age_seconds = source.age_seconds();
+    reply::json_for(headers, reply::written(&Aged { shown, age_seconds }))
 }
 
 /// Answers with what comes.
@@ -217,9 +211,14 @@ pub(super) fn events(
     snapshots: &Arc<Snapshots>,
     streams: &Arc<Streams>,
     method: &Method,
+    query: &str,
     headers: &HeaderMap,
 ) -> Result<Response, Failure> {
-    stream::answer(source, snapshots, streams, method, headers)
+    // `?once` says how long, whatever it is said to be.
+    let is_once = query
+        .split('&')
+        .any(|pair| pair.split('=').next() == Some("once"));
+    stream::answer(source, snapshots, streams, method, is_once, headers)
 }
 
 #[cfg(test)]

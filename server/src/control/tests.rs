@@ -19,7 +19,7 @@ struct Seen;
 
 impl StatusSource for Seen {
     fn known(&self) -> Known {
-        Known::Objects(Box::new(status::tests::view(&["wine", "iris"])))
+        Known::Objects(Arc::new(status::tests::view(&["wine", "iris"])))
     }
 
     fn age_seconds(&self) -> Option<f64> {

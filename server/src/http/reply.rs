@@ -5,12 +5,16 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 use hyper::body::Body as _;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{
+    ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, VARY,
+    WWW_AUTHENTICATE,
+};
 use schemars::JsonSchema;
 use serde::Serialize;
 use warp::reply::Response;
 
 use super::budget::{Budget, Counted, FREE_BYTES};
+use super::coding::Coding;
 use super::place::Place;
 use crate::keys::Refused;
 use crate::metrics::{Metrics, Page};
@@ -178,10 +182,32 @@ impl From<Refused> for Failure {
 
 /// Returns `body` as JSON.
 pub(crate) fn json<T: Serialize>(status: StatusCode, body: &T) -> Response {
+    json_bytes(status, written(body))
+}
+
+/// Writes an answer's body.
+pub(crate) fn written<T: Serialize>(body: &T) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(256);
     serde_json::to_writer(&mut bytes, body)
         .expect("invariant: our answers have text keys and writing to memory works");
-    json_bytes(status, bytes)
+    bytes
+}
+
+/// Returns bytes that are JSON already, compressed where they are many and the client with these headers takes that. It
+/// takes a while: called where no other request waits for it.
+pub(crate) fn json_for(headers: &HeaderMap, bytes: Vec<u8>) -> Response {
+    let coded = Coding::of_answer(headers).and_then(|coding| Some((coding, coding.compress(&bytes)?)));
+    let (coding, bytes) = match coded {
+        Some((coding, bytes)) => (Some(coding), bytes),
+        None => (None, bytes),
+    };
+    let mut response = json_bytes(StatusCode::OK, bytes);
+    let named = response.headers_mut();
+    named.insert(VARY, HeaderValue::from(ACCEPT_ENCODING));
+    if let Some(coding) = coding {
+        named.insert(CONTENT_ENCODING, coding.header());
+    }
+    response
 }
 
 /// Counts a large answer whose bytes do not count yet until the client has taken them. One that is larger than all may be

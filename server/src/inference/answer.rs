@@ -4,10 +4,10 @@ use registry::artifact::{LABEL, PREDICTION, PROBABILITIES, Predictions};
 use registry::metadata::Labels;
 use serde::{Serialize, Serializer};
 
-use super::coding::Coding;
 use super::prepare::{Output, Reply, Work};
 use super::protocol::{BinarySize, InferResponse, OutputData, OutputTensor};
 use crate::http::budget::FREE_BYTES;
+use crate::http::coding::Coding;
 use crate::http::reply::Failure;
 use crate::metrics::Outcome;
 use crate::runtime::Loaded;

@@ -3,7 +3,7 @@
 use hyper::StatusCode;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName};
 
-use super::coding::Coding;
+use crate::http::coding::Coding;
 use crate::http::reply::Failure;
 
 /// The header of the binary tensor extension: how many bytes of JSON come before the tensors, once decompressed.

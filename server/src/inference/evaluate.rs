@@ -9,11 +9,11 @@ use warp::reply::Response;
 
 use super::Server;
 use super::answer::{self, Answer, Failed};
-use super::coding::{COMPRESSED_BYTES_MIN, Coding, Inflated, Inflating};
 use super::envelope::{Envelope, Form, JSON_LENGTH};
 use super::prepare::{Bounds, Prepared, TRACK_HEADER, Work, prepare};
 use crate::http::body::Body;
 use crate::http::budget::{Counted, FREE_BYTES, Held};
+use crate::http::coding::{COMPRESSED_BYTES_MIN, Coding, Inflated, Inflating};
 use crate::http::place::Place;
 use crate::http::reply::{self, Failure};
 use crate::metrics::Outcome;

@@ -146,7 +146,7 @@ fn course(view: &View, life: Life, contains: impl Fn(&Revision) -> bool) -> Cour
             finding.reason, finding.subject, finding.message
         ));
     }
-    if let Some(why) = view.deployments.values().find_map(held) {
+    if let Some(why) = view.deployments.values().find_map(|deployment| held(deployment)) {
         return Course::Stopped(why);
     }
     if !is_in(&status.applied_revision) {

@@ -30,7 +30,7 @@ impl Many {
             .expect("an owner");
         let control = ControlPlane {
             store: Store::init(registry.path(), &owner, planner::Timestamp::UNIX_EPOCH).expect("a registry"),
-            status: Arc::new(Declared(models())),
+            status: Arc::new(Declared(Arc::new(models()))),
             infrastructure: Arc::new(Nowhere),
             access: Access::default(),
             metrics: Metrics::new(),
@@ -49,11 +49,11 @@ impl Many {
     }
 }
 
-struct Declared(View);
+struct Declared(Arc<View>);
 
 impl StatusSource for Declared {
     fn known(&self) -> Known {
-        Known::Objects(Box::new(self.0.clone()))
+        Known::Objects(self.0.clone())
     }
 
     fn age_seconds(&self) -> Option<f64> {
@@ -73,7 +73,10 @@ fn models() -> View {
             "spec": { "modelName": name, "stable": track },
             "status": { "stable": track, "weight": 0, "state": "Idle" },
         });
-        (name, serde_json::from_value(object).expect("an MLDeployment"))
+        (
+            name,
+            Arc::new(serde_json::from_value(object).expect("an MLDeployment")),
+        )
     };
     View {
         deployments: (0..MODELS).map(deployment).collect(),

@@ -1,78 +1,125 @@
 //! `/status/models/{model}`: all that is known of one model.
 
-use crds::view::ModelView;
-use planner::names::{ModelName, Track};
+use crds::status::{FindingStatus, TrackStatus, WaitStatus};
+use crds::view::{ModelRow, ModelView};
+use crds::{MLDeployment, MLTrainingJob};
+use planner::Timestamp;
+use planner::names::{Digest, ModelName, Track, Version};
 use planner::observed::ObservedAlias;
-use registry::{Event, Reference, Store, StoreError};
-use serde_json::{Value, json};
-use warp::reply::Response;
+use registry::metadata::VersionMetadata;
+use registry::{Event, HistoryEntry, Reference, Store, StoreError};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::super::models::failure;
-use super::{Known, StatusSource, ok, tell, unknown};
+use super::snapshot::Seen;
 use crate::http::reply::Failure;
 
 /// How many of the newest entries of its history a model shows.
 const HISTORY_SHOWN: usize = 50;
 
-/// Shows what concerns one model. What its stable alias names, and since when, its versions and its history are the
+/// All that is known of one model.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in super::super) struct Detail<'a> {
+    #[schemars(with = "String")]
+    model: &'a ModelName,
+    /// As it stands at a glance.
+    summary: ModelRow,
+    /// The objects that serve it, or are to.
+    deployments: Vec<&'a MLDeployment>,
+    /// The jobs that make its versions.
+    trainings: Vec<&'a MLTrainingJob>,
+    /// What is wrong with its manifests and objects.
+    findings: Vec<&'a FindingStatus>,
+    /// What it waits for.
+    waits: Vec<&'a WaitStatus>,
+    /// What its stable alias names; `null` where nobody can say since when.
+    stable: Option<Stable>,
+    /// What the registry has recorded of what each track serves.
+    tracks: Tracks,
+    /// The newest 50 entries of the registry's, the oldest first.
+    history: Vec<HistoryEntry>,
+    /// What keeps the state from being written down.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    trouble: &'a [String],
+}
+
+/// What the stable alias names, and since when it has named that artifact.
+#[derive(Debug, PartialEq, Eq, Serialize, JsonSchema)]
+struct Stable {
+    #[schemars(with = "String")]
+    version: Version,
+    #[schemars(with = "String")]
+    digest: Digest,
+    #[schemars(with = "String")]
+    since: Timestamp,
+}
+
+/// What each track serves; `null` where it serves nothing, or the registry does not have it.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Tracks {
+    stable: Option<Box<VersionMetadata>>,
+    canary: Option<Box<VersionMetadata>>,
+}
+
+/// Finds what concerns one model. What its stable alias names, and since when, its versions and its history are the
 /// registry's word.
-pub(super) fn detail(
-    source: &dyn StatusSource,
-    store: &Store,
-    model: &ModelName,
-) -> Result<Response, Failure> {
-    let view = match source.known() {
-        Known::Objects(view) => view,
-        Known::Unreadable(why) => return Err(Failure::unavailable(why)),
-        Known::Process(_) => {
+pub(super) fn detail<'a>(seen: &'a Seen, store: &Store, model: &'a ModelName) -> Result<Detail<'a>, Failure> {
+    let (view, unknown, trouble) = match seen {
+        Seen::Environment { error: Some(why), .. } => return Err(Failure::unavailable(why.clone())),
+        Seen::Environment {
+            view,
+            unknown,
+            trouble,
+            error: None,
+        } => (view, unknown, trouble),
+        Seen::Process(_) => {
             return Err(Failure::not_found(
                 "this process looks at no models: ask the control plane".to_owned(),
             ));
         }
     };
-    let models = view.models(unknown(source));
-    let Some(found) = models.get(model.as_str()) else {
-        return Err(Failure::not_found(format!(
-            "the environment has no model {model}"
-        )));
-    };
+    let found = view
+        .model(model.as_str(), unknown.as_deref())
+        .ok_or_else(|| Failure::not_found(format!("the environment has no model {model}")))?;
+    let summary = found.row(model.as_str());
     let ModelView {
         trainings,
         findings,
         waits,
         ..
     } = found;
-    let deployments: Vec<_> = view
-        .deployments
-        .values()
-        .filter(|deployment| deployment.spec.model_name == *model)
-        .collect();
-    let row = found.row(model.as_str());
-    let served = |track: Option<&crds::status::TrackStatus>| -> Value {
-        let entry = track.map(|track| store.resolve(model, &Reference::Version(track.version.clone())));
-        entry
-            .and_then(Result::ok)
-            .map_or(Value::Null, |entry| json!(entry.metadata))
+    let served = |track: Option<&TrackStatus>| {
+        let version = Reference::Version(track?.version.clone());
+        let entry = store.resolve(model, &version).ok()?;
+        Some(Box::new(entry.metadata))
     };
-    let mut shown = json!({
-        "model": model,
-        "summary": row,
-        "deployments": deployments,
-        "trainings": trainings,
-        "findings": findings,
-        "waits": waits,
-        "stable": stable(store, model).map_err(failure)?,
-        "tracks": { "stable": served(row.stable.as_ref()), "canary": served(row.canary.as_ref()) },
-        "history": store.history(model, HISTORY_SHOWN).map_err(failure)?,
-    });
-    tell(&mut shown, source);
-    Ok(ok(&shown))
+    Ok(Detail {
+        model,
+        deployments: view
+            .deployments
+            .values()
+            .map(AsRef::as_ref)
+            .filter(|deployment: &&MLDeployment| deployment.spec.model_name == *model)
+            .collect(),
+        trainings,
+        findings,
+        waits,
+        stable: stable(store, model).map_err(failure)?,
+        tracks: Tracks {
+            stable: served(summary.stable.as_ref()),
+            canary: served(summary.canary.as_ref()),
+        },
+        summary,
+        history: store.history(model, HISTORY_SHOWN).map_err(failure)?,
+        trouble,
+    })
 }
 
-/// Says which version the stable alias names, and since when it has named that artifact; `null` where nobody can say.
-fn stable(store: &Store, model: &ModelName) -> Result<Value, StoreError> {
+/// Says which version the stable alias names, and since when it has named that artifact, where anybody can say.
+fn stable(store: &Store, model: &ModelName) -> Result<Option<Stable>, StoreError> {
     let Some(ObservedAlias::To(version)) = store.aliases(model)?.remove(&Track::Stable) else {
-        return Ok(Value::Null);
+        return Ok(None);
     };
     let history = store.history(model, usize::MAX)?;
     let mut changes = history
@@ -81,10 +128,14 @@ fn stable(store: &Store, model: &ModelName) -> Result<Value, StoreError> {
         .filter(|entry| entry.alias == Track::Stable && entry.event != Event::Aborted);
     let newest = changes.next().filter(|entry| entry.to.as_ref() == Some(&version));
     let Some((newest, digest)) = newest.and_then(|entry| Some((entry, entry.digest?))) else {
-        return Ok(Value::Null);
+        return Ok(None);
     };
     // Where somebody moved it and it was moved back, it left.
     let before = changes.take_while(|entry| entry.to.is_some() && entry.digest == Some(digest));
     let since = before.last().unwrap_or(newest).at;
-    Ok(json!({ "version": version, "digest": digest, "since": since }))
+    Ok(Some(Stable {
+        version,
+        digest,
+        since,
+    }))
 }

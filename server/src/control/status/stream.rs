@@ -10,11 +10,11 @@ use bytes::Bytes;
 use futures_util::stream;
 use hyper::Method;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use serde_json::{Value, json};
 use tokio::sync::watch;
 use warp::Reply as _;
 use warp::reply::Response;
 
+use super::snapshot::aged;
 use super::{Snapshot, Snapshots, StatusSource};
 use crate::http::reply::Failure;
 
@@ -77,6 +77,8 @@ struct Reading {
     _place: Reader,
     /// The state that the client says it has.
     known: Option<String>,
+    /// Whether it wants no more than what is now.
+    is_once: bool,
     sent: Option<Arc<Snapshot>>,
     said_at: Instant,
 }
@@ -86,6 +88,7 @@ pub(super) fn answer(
     snapshots: &Arc<Snapshots>,
     streams: &Arc<Streams>,
     method: &Method,
+    is_once: bool,
     headers: &HeaderMap,
 ) -> Result<Response, Failure> {
     let reader = streams.place().ok_or_else(|| {
@@ -104,6 +107,7 @@ pub(super) fn answer(
             is_over: streams.is_over.subscribe(),
             _place: reader,
             known: known.map(str::to_owned),
+            is_once,
             sent: None,
             said_at: Instant::now(),
         };
@@ -129,7 +133,7 @@ impl Reading {
     /// Returns what is said next; `None` at the end.
     async fn next(&mut self) -> Option<String> {
         loop {
-            if *self.is_over.borrow() {
+            if *self.is_over.borrow() || (self.is_once && self.sent.is_some()) {
                 return None;
             }
             let seen = self.look().await;
@@ -162,30 +166,25 @@ impl Reading {
     }
 
     fn frame(&mut self, snapshot: &Arc<Snapshot>) -> Option<String> {
-        let age = json!(self.source.age_seconds());
+        let age = self.source.age_seconds();
+        // JSON on one line holds no end of a line.
+        let event = |name: &str, object: &str| {
+            let (id, data) = (&snapshot.id, aged(age, object));
+            format!("event: {name}\nid: {id}\ndata: {data}\n\n")
+        };
         let Some(sent) = &self.sent else {
             let is_known = self.known.take().as_deref() == Some(snapshot.id.as_str());
             let first = if is_known {
-                event("current", &snapshot.id, &json!({ "age_seconds": age }))
+                event("current", "{}")
             } else {
-                let mut shown = snapshot.body.json();
-                shown["id"] = json!(snapshot.id);
-                shown["age_seconds"] = age;
-                event("snapshot", &snapshot.id, &shown)
+                event("snapshot", snapshot.json())
             };
             return Some(format!("retry: {RETRY}\n{first}"));
         };
         if sent.id != snapshot.id {
-            let mut change = snapshot.body.since(&sent.body);
-            change["age_seconds"] = age;
-            return Some(event("change", &snapshot.id, &change));
+            return Some(event("change", &snapshot.since(sent)));
         }
         let is_silent = self.said_at.elapsed() >= SILENCE;
-        is_silent.then(|| event("beat", &snapshot.id, &json!({ "age_seconds": age })))
+        is_silent.then(|| event("beat", "{}"))
     }
-}
-
-/// Writes an event. JSON on one line holds no end of a line.
-fn event(name: &str, id: &str, data: &Value) -> String {
-    format!("event: {name}\nid: {id}\ndata: {data}\n\n")
 }

@@ -1,7 +1,7 @@
 use std::sync::Mutex;
 
 use http_body_util::BodyExt as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::testing::V1;
@@ -34,7 +34,7 @@ pub(in super::super) fn view(models: &[&str]) -> View {
         environment: Some(serde_json::from_value(environment).expect("an environment")),
         deployments: models
             .iter()
-            .map(|model| ((*model).to_owned(), deployment(model)))
+            .map(|model| ((*model).to_owned(), Arc::new(deployment(model))))
             .collect(),
         ..View::default()
     }
@@ -70,7 +70,11 @@ impl StatusSource for Changing {
 }
 
 fn objects(models: &[&str]) -> Known {
-    Known::Objects(Box::new(view(models)))
+    Known::Objects(Arc::new(view(models)))
+}
+
+fn change(now: &Snapshot, before: &Snapshot) -> Value {
+    serde_json::from_str(&now.body.since(&before.body)).expect("JSON")
 }
 
 fn asking(name: &'static str, value: &str) -> HeaderMap {
@@ -134,7 +138,7 @@ fn knowledge_is_worth_something_while_somebody_reconciles() {
     ] {
         *source.age_seconds.lock().expect("no panic") = age;
         let snapshot = Snapshots::new(1).look(&source);
-        let shown = snapshot.body.json();
+        let shown: Value = serde_json::from_str(snapshot.json()).expect("JSON");
         assert_eq!(shown["environment"]["word"], word, "{age:?}");
         assert_eq!(shown["models"][0]["word"], word, "{age:?}");
         // What served last stays to be seen.
@@ -155,7 +159,7 @@ async fn what_was_read_last_stays_to_be_seen_while_nothing_can_be_read() {
         }
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     };
-    let change = now.body.since(&before.body);
+    let change = change(&now, &before);
     assert_eq!(change["error"], "the disk is gone");
     assert_eq!(change["removed"], json!([]));
     assert_eq!(change["environment"]["word"], "Unknown");
@@ -171,17 +175,21 @@ fn a_change_holds_what_has_changed() {
     };
     let before = of(objects(&["iris", "wine"]));
     let mut other = view(&["iris", "tips"]);
-    let iris = other.deployments.get_mut("iris").expect("iris");
+    let iris = Arc::make_mut(other.deployments.get_mut("iris").expect("iris"));
     iris.spec.suspend = Some("why".to_owned());
-    let change = of(Known::Objects(Box::new(other))).body.since(&before.body);
+    let changed = of(Known::Objects(Arc::new(other)));
+    let change = change(&changed, &before);
     let models = change["models"].as_array().expect("a list");
     let names: Vec<&Value> = models.iter().map(|row| &row["model"]).collect();
     assert_eq!(names, ["iris", "tips"]);
     assert_eq!(models[0]["word"], "Held");
     assert_eq!(change["removed"], json!(["wine"]));
     assert_eq!(change["environment"]["word"], "Held");
-    let same = of(objects(&["iris", "wine"])).body.since(&before.body);
-    assert_eq!(same, json!({ "models": [], "removed": [] }));
+    let same = of(objects(&["iris", "wine"]));
+    assert_eq!(
+        self::change(&same, &before),
+        json!({ "models": [], "removed": [] })
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -189,8 +197,9 @@ async fn changes_come_as_they_are_seen_and_end_with_the_server() {
     let changing = Arc::new(Changing::new(objects(&["wine"])));
     let source: Arc<dyn StatusSource> = changing.clone();
     let (snapshots, streams) = (Arc::new(Snapshots::new(0xab)), Arc::<Streams>::default());
-    let opened =
-        |headers: &HeaderMap| events(&source, &snapshots, &streams, &Method::GET, headers).expect("a place");
+    let opened = |headers: &HeaderMap| {
+        events(&source, &snapshots, &streams, &Method::GET, "", headers).expect("a place")
+    };
     let response = opened(&HeaderMap::new());
     assert_eq!(response.headers()["content-type"], "text/event-stream");
     let mut frames = response.into_body();
@@ -230,11 +239,28 @@ async fn changes_come_as_they_are_seen_and_end_with_the_server() {
     assert_eq!(next().await, None);
 }
 
+#[tokio::test]
+async fn whoever_asks_once_is_told_what_is_now() {
+    let source: Arc<dyn StatusSource> = Arc::new(Changing::new(objects(&["wine"])));
+    let (snapshots, streams) = (Arc::new(Snapshots::new(0xab)), Arc::<Streams>::default());
+    for (query, known, expected) in [
+        ("once", "", "event: snapshot\nid: ab-1\n"),
+        ("once=1&x", "", "event: snapshot\nid: ab-1\n"),
+        ("once=", "ab-1", "event: current\nid: ab-1\n"),
+    ] {
+        let headers = asking("last-event-id", known);
+        let answer = events(&source, &snapshots, &streams, &Method::GET, query, &headers).expect("a place");
+        let said = body(answer).await;
+        assert!(said.contains(expected), "{query}: {said}");
+        assert_eq!(said.matches("event: ").count(), 1, "{query}: {said}");
+    }
+}
+
 #[test]
 fn there_are_places_for_so_many_streams() {
     let source: Arc<dyn StatusSource> = Arc::new(Changing::new(objects(&[])));
     let (snapshots, streams) = (Arc::new(Snapshots::new(1)), Arc::<Streams>::default());
-    let open = || events(&source, &snapshots, &streams, &Method::GET, &HeaderMap::new());
+    let open = || events(&source, &snapshots, &streams, &Method::GET, "", &HeaderMap::new());
     let mut held: Vec<Response> = (0..64).map(|_| open().expect("a place")).collect();
     assert_eq!(
         open().expect_err("none left").status,

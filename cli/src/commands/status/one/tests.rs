@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use expect_test::{Expect, expect};
 
 use super::*;
@@ -36,7 +38,11 @@ fn view(state: &Value, message: &str, findings: &Value, waits: &Value) -> View {
     });
     View {
         environment: Some(serde_json::from_value(environment).unwrap()),
-        deployments: [("wine".to_owned(), serde_json::from_value(deployment).unwrap())].into(),
+        deployments: [(
+            "wine".to_owned(),
+            Arc::new(serde_json::from_value(deployment).unwrap()),
+        )]
+        .into(),
         ..View::default()
     }
 }

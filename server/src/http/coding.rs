@@ -11,21 +11,21 @@ use flate2::write::{GzEncoder, ZlibEncoder};
 use hyper::StatusCode;
 use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderValue};
 
-use crate::http::reply::Failure;
+use super::reply::Failure;
 
 /// Answers below it are a few packets: a client would wait longer for the coding than for the bytes.
-pub(super) const COMPRESSED_BYTES_MIN: usize = 4 << 10;
+pub(crate) const COMPRESSED_BYTES_MIN: usize = 4 << 10;
 
 /// How bytes are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Coding {
+pub(crate) enum Coding {
     Gzip,
     Deflate,
 }
 
 impl Coding {
     /// Returns how the body of a request is compressed; 415 for codings that are not known.
-    pub(super) fn of_body(headers: &HeaderMap) -> Result<Option<Self>, Failure> {
+    pub(crate) fn of_body(headers: &HeaderMap) -> Result<Option<Self>, Failure> {
         let mut coding = None;
         for value in headers.get_all(CONTENT_ENCODING) {
             for word in value.to_str().unwrap_or("?").split(',').map(str::trim) {
@@ -42,7 +42,7 @@ impl Coding {
     }
 
     /// Returns how the answer may be compressed, by what the client prefers; nothing where it did not say.
-    pub(super) fn of_answer(headers: &HeaderMap) -> Option<Self> {
+    pub(crate) fn of_answer(headers: &HeaderMap) -> Option<Self> {
         let mut best: Option<(Self, f32)> = None;
         let mut plain = 0.0_f32;
         for value in headers.get_all(ACCEPT_ENCODING) {
@@ -78,7 +78,7 @@ impl Coding {
     }
 
     /// Returns its name as a header's value.
-    pub(super) fn header(self) -> HeaderValue {
+    pub(crate) fn header(self) -> HeaderValue {
         HeaderValue::from_static(match self {
             Self::Gzip => "gzip",
             Self::Deflate => "deflate",
@@ -86,7 +86,7 @@ impl Coding {
     }
 
     /// Compresses an answer; `None` where it is small or gets no smaller. What it makes is never larger than `bytes`.
-    pub(super) fn compress(self, bytes: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn compress(self, bytes: &[u8]) -> Option<Vec<u8>> {
         if bytes.len() < COMPRESSED_BYTES_MIN {
             return None;
         }
@@ -140,7 +140,7 @@ impl Write for Within {
 
 /// A body that is being decompressed, as far as there is room for it.
 #[derive(Debug)]
-pub(super) struct Inflating {
+pub(crate) struct Inflating {
     decoder: Decoder,
     bytes: Vec<u8>,
 }
@@ -153,14 +153,14 @@ enum Decoder {
 
 /// How far a body is decompressed.
 #[derive(Debug)]
-pub(super) enum Inflated {
+pub(crate) enum Inflated {
     /// There may be more of it.
     Part(Inflating),
     Whole(Vec<u8>),
 }
 
 impl Inflating {
-    pub(super) fn new(coding: Coding, compressed: Bytes) -> Self {
+    pub(crate) fn new(coding: Coding, compressed: Bytes) -> Self {
         let compressed = compressed.reader();
         Self {
             decoder: match coding {
@@ -172,7 +172,7 @@ impl Inflating {
     }
 
     /// Goes on until there are `bytes` of it.
-    pub(super) fn up_to(mut self, bytes: usize) -> Result<Inflated, Failure> {
+    pub(crate) fn up_to(mut self, bytes: usize) -> Result<Inflated, Failure> {
         let more = bytes - self.bytes.len();
         self.bytes.reserve_exact(more);
         let limit = u64::try_from(more).unwrap_or(u64::MAX);
