@@ -2,6 +2,7 @@
 //! merge does.
 
 mod by_hand;
+mod in_a_cluster;
 mod merged;
 
 use std::fs;

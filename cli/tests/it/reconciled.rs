@@ -1,5 +1,6 @@
 //! `aurora reconcile` of a cluster as a process, behind a real API server: once, following, and asked for a pass now.
 
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use http::Method;
@@ -10,10 +11,11 @@ use tempfile::TempDir;
 use testkit::{Component, Namespace, install, namespace, send};
 
 use crate::cluster::definitions;
-use crate::harness::{Repository, Up, aurora, eventually, get, run, text};
+use crate::harness::{Repository, Up, aurora, eventually, free_port, get, run, text};
 use crate::versions::draft;
 
 const VERSION: &str = "v20261101-120000";
+const LATER: &str = "v20261102-120000";
 
 /// A run that is nobody's here to make.
 const JOB: &str = "\
@@ -29,15 +31,16 @@ spec:
 ";
 
 /// A namespace, a repository whose environment is in it, and a registry that holds one version.
-struct Ground {
-    namespace: Namespace,
-    kubeconfig: std::path::PathBuf,
-    repository: Repository,
+pub(crate) struct Ground {
+    pub(crate) namespace: Namespace,
+    /// That of the reconciler's account.
+    pub(crate) kubeconfig: PathBuf,
+    pub(crate) repository: Repository,
     folder: TempDir,
 }
 
 impl Ground {
-    async fn new() -> Option<Self> {
+    pub(crate) async fn new() -> Option<Self> {
         let namespace = namespace().await?;
         let client = namespace.client();
         install(&client, &definitions())
@@ -75,7 +78,7 @@ impl Ground {
     }
 
     /// Returns the command of a reconciler; what is given besides says what it is to do.
-    fn command(&self, flags: &[&str]) -> Command {
+    pub(crate) fn command(&self, flags: &[&str]) -> Command {
         let mut command = aurora();
         command
             .args([
@@ -95,7 +98,7 @@ impl Ground {
     }
 
     /// Commits a pin of a model.
-    fn pin(&self, model: &str) {
+    pub(crate) fn pin(&self, model: &str) {
         let path = format!("environments/dev/{model}.yaml");
         self.repository.write(&path, deployment(model));
         self.repository.commit(model);
@@ -253,7 +256,7 @@ async fn whoever_waits_for_a_commit_in_a_cluster_is_told_when_it_is_live_or_why_
         return;
     };
     let reader = ground.namespace.kubeconfig_of(Component::ControlPlane).await;
-    let waited = |kubeconfig: &std::path::Path, flags: &[&str]| {
+    let waited = |kubeconfig: &Path, flags: &[&str]| {
         let mut command = aurora();
         command
             .args(["status", "--namespace", ground.namespace.name(), "--repo"])
@@ -299,4 +302,93 @@ async fn whoever_waits_for_a_commit_in_a_cluster_is_told_when_it_is_live_or_why_
     let (code, said) = waited(&ground.kubeconfig, &[]);
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("not running"), "{said}");
+}
+
+/// Another environment, which has trained a version: its registry, and where its control plane is to be.
+struct Staging {
+    registry: TempDir,
+    port: u16,
+}
+
+impl Staging {
+    fn trained() -> Self {
+        let staging = Self {
+            registry: TempDir::new().unwrap(),
+            port: free_port(),
+        };
+        let repository = Repository::dev();
+        let path = "environments/dev/iris.yaml";
+        repository.write(path, repository.read(path).replace(VERSION, LATER));
+        repository.commit("another version");
+        let done = |words: &[&str]| {
+            let mut command = aurora();
+            command.args(words).arg("--registry").arg(staging.registry.path());
+            let output = run(&mut command);
+            assert!(output.status.success(), "{}", text(&output));
+        };
+        done(&["registry", "init"]);
+        done(&["train", "iris", "--repo", repository.path().to_str().unwrap()]);
+        staging
+    }
+
+    fn control_plane(&self) -> Up {
+        let mut command = aurora();
+        command
+            .args(["control-plane", "--control-plane"])
+            .arg(format!("127.0.0.1:{}", self.port))
+            .arg("--registry")
+            .arg(self.registry.path());
+        Up::watch(command)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pin_that_the_registry_lacks_is_imported_before_its_object_is_made() {
+    let Some(ground) = Ground::new().await else {
+        return;
+    };
+    let staging = Staging::trained();
+    let digest = get(
+        staging.control_plane().control_plane,
+        &format!("/models/iris/{LATER}"),
+    )
+    .json();
+    let digest = digest["artifact"]["digest"].as_str().unwrap();
+    let address = format!("http://127.0.0.1:{}", staging.port);
+    let upstream = format!("registry: {{ upstream: '{address}', path: ");
+    ground.repository.edit(
+        "environments/dev/environment.yaml",
+        "registry: { path: ",
+        &upstream,
+    );
+    let pin = format!("version: {LATER}, digest: '{digest}'");
+    let manifest = deployment("iris").replace(&format!("version: {VERSION}"), &pin);
+    ground.repository.write("environments/dev/iris.yaml", manifest);
+    ground.repository.commit("pin what staging has");
+
+    // While staging is away that is told, and there is no object that nobody could serve.
+    let following = Up::watch(ground.command(&["--control-plane", "127.0.0.1:0"]));
+    let told = || get(following.control_plane, "/status").json()["environment"].clone();
+    eventually("it is told that staging is away", || {
+        (told()["findings"][0]["reason"] == "UpstreamUnavailable").then_some(())
+    });
+    assert_eq!(ground.object("mldeployments/iris").await["code"], 404);
+
+    // Once it is back, what it has is here, with its origin, and the object pins those very bytes.
+    let _control_plane = staging.control_plane();
+    eventually("it is imported, and nobody serves it here", || {
+        let waits = told()["waiting"][0].as_str()?.contains("the alias stable waits");
+        waits.then_some(())
+    });
+    assert_eq!(told()["findings"], Value::Array(vec![]));
+    let made = ground.object("mldeployments/iris").await;
+    assert_eq!(made["spec"]["stable"]["digest"], digest, "{made}");
+    let shown = run(aurora()
+        .args(["model", "show", "iris", LATER, "--registry"])
+        .arg(ground.folder.path().join("registry")));
+    assert!(
+        text(&shown).contains(&format!("from {address} at ")),
+        "{}",
+        text(&shown)
+    );
 }
