@@ -12,7 +12,7 @@ mod status;
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use hyper::StatusCode;
@@ -30,7 +30,7 @@ use crate::http::frame::{Answered, Answers, Frame, Request, routes};
 use crate::http::reply::{self, Failure};
 use crate::http::{self, Limits, Listener, Shutdown, Sockets};
 use crate::keys::Access;
-use crate::metrics::{ListenerName, Metrics, Page as MetricsPage, RouteMeters};
+use crate::metrics::{ListenerName, Metrics, Page as MetricsPage, RouteMeters, TICK};
 use artifact::Verified;
 pub use infrastructure::Infrastructure;
 use models::Page;
@@ -89,6 +89,7 @@ fn answer(control: ControlPlane, sockets: Sockets, shutdown: Shutdown<'_>) -> Bo
         } = &control;
         let _watching = access.keys.watched();
         let how = Listener::new(ListenerName::ControlPlane, limits, access, metrics);
+        let metrics = metrics.clone();
         let server = Arc::new(Server::new(control));
         let streams = server.streams.clone();
         let shutdown = pin!(async {
@@ -96,8 +97,20 @@ fn answer(control: ControlPlane, sockets: Sockets, shutdown: Shutdown<'_>) -> Bo
             streams.end();
         });
         let routes = |place| routes(server.clone(), place);
-        http::serve(routes, sockets, how, shutdown, || {}).await;
+        tokio::select! {
+            () = http::serve(routes, sockets, how, shutdown, || {}) => {}
+            () = tick(&metrics) => {}
+        }
     })
+}
+
+/// Lets the metrics note what was counted, for ever.
+async fn tick(metrics: &Metrics) {
+    let mut interval = tokio::time::interval(TICK);
+    loop {
+        interval.tick().await;
+        metrics.tick(Instant::now());
+    }
 }
 
 /// What every request shares.
@@ -254,7 +267,8 @@ impl Server {
             }
             Route::Status(at) => {
                 let (source, snapshots) = (self.control.status.clone(), self.snapshots.clone());
-                blocking(move || status::read(&at, &*source, &snapshots, &store, &headers)).await
+                let metrics = self.control.metrics.clone();
+                blocking(move || status::read(&at, &*source, &snapshots, (&store, &metrics), &headers)).await
             }
             Route::Nodes => {
                 let infrastructure = self.control.infrastructure.clone();

@@ -15,9 +15,10 @@ mod slot;
 mod states;
 mod steps;
 mod told;
+mod traffic;
 mod webhook;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use planner::Timestamp;
@@ -37,6 +38,8 @@ use series::SlotSeries;
 pub(crate) use slot::{Attempt, Codes, Outcome, Routed, SlotMeters};
 use states::States;
 use steps::Steps;
+use traffic::Recent;
+pub(crate) use traffic::{TICK, Traffic};
 pub(crate) use webhook::WebhookMeters;
 
 /// Upper bounds of the latency histograms, in seconds: 50 µs to 10 s.
@@ -60,6 +63,7 @@ struct Families {
     inference: Arc<PageFamilies>,
     control_plane: Arc<PageFamilies>,
     slots: SlotSeries,
+    recent: Mutex<Recent>,
     reconciles: IntCounterVec,
     /// Without labels; it too is made by what it counts first.
     reconcile_duration: HistogramVec,
@@ -102,6 +106,7 @@ impl Metrics {
         let (serving, rest) = (&inference.registry, &control_plane.registry);
         let families = Families {
             slots: register(serving, Ok(SlotSeries::new())),
+            recent: Mutex::default(),
             router: RouterFamilies::new(serving),
             reconciles: counter(
                 rest,
@@ -301,6 +306,20 @@ impl Metrics {
     /// Marks a slot as no longer loaded; what it counted stays shown for [`RETIRED_SERIES_KEPT`].
     pub(crate) fn retire(&self, labels: &SlotLabels, now: Instant) {
         self.0.slots.counted().slots.retire(labels, now);
+    }
+
+    /// Notes what each slot has counted so far: called every [`TICK`].
+    pub(crate) fn tick(&self, now: Instant) {
+        let slots = self.0.slots.slots();
+        let mut recent = self.0.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.tick(slots.iter().map(|(meters, _)| &**meters), now);
+    }
+
+    /// Returns what a version answered on a track of late; `None` where this process does not serve it.
+    pub(crate) fn traffic(&self, labels: &SlotLabels, now: Instant) -> Option<Traffic> {
+        let meters = self.0.slots.counted().slots.get(labels)?;
+        let recent = self.0.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(recent.of(&meters, now))
     }
 
     /// Removes the series of what was retired long enough ago, and returns when the next may go.

@@ -26,6 +26,7 @@ use serde_json::Value;
 use warp::reply::Response;
 
 use crate::http::reply::{self, Failure};
+use crate::metrics::Metrics;
 pub(super) use model::Detail;
 use snapshot::{Seen, aged};
 pub(super) use snapshot::{Snapshot, Snapshots};
@@ -114,12 +115,12 @@ fn unknown(source: &dyn StatusSource) -> Option<&'static str> {
     }
 }
 
-/// Answers from files.
+/// Answers from files, and from what is counted.
 pub(super) fn read(
     at: &At,
     source: &dyn StatusSource,
     snapshots: &Snapshots,
-    store: &Store,
+    (store, metrics): (&Store, &Metrics),
     headers: &HeaderMap,
 ) -> Result<Response, Failure> {
     match at {
@@ -127,7 +128,7 @@ pub(super) fn read(
         At::Objects => Ok(objects(source, snapshots, headers)),
         At::Model(model) => {
             let seen = snapshots.objects(source);
-            let detail = model::detail(&seen, store, model)?;
+            let detail = model::detail(&seen, store, metrics, model)?;
             Ok(shown(detail, source, headers))
         }
         At::Badge => {

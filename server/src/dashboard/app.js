@@ -13,6 +13,8 @@ const SLOW_MS = 300;
 const STALE_SECONDS = 15;
 /** As in the style sheet: below it a model is a card. In pixels. */
 const NARROW = 960;
+/** How often an open model's page asks for its requests, errors and latencies. */
+const TRAFFIC_MS = 5000;
 /** What is spoken at most: one sentence in this time. */
 const SPOKEN_MS = 10_000;
 
@@ -65,8 +67,11 @@ function change({ environment, models = [], removed = [], error, trouble = known
   if (detail && [...models.map((row) => row.model), ...removed].includes(detail.name)) load();
 }
 
-/** Asks for what only the model's page shows. What was there stays in sight until the answer comes. */
-async function load() {
+/**
+ * Asks for what only the model's page shows: its versions too, unless `isTraffic` is all that may have changed. What was
+ * there stays in sight until the answer comes.
+ */
+async function load({ isTraffic = false } = {}) {
   const asked = detail;
   const path = encodeURIComponent(asked.name);
   try {
@@ -76,7 +81,7 @@ async function load() {
     // A model of which nothing was made yet is unknown to the registry.
     const isMade =
       data.stable || data.history.length || data.trainings.some(({ status }) => status?.phase === "Succeeded");
-    if (isMade) asked.versions = (await ask(`models/${path}`).then((answer) => answer.json())).versions;
+    if (isMade && !isTraffic) asked.versions = (await ask(`models/${path}`).then((answer) => answer.json())).versions;
   } catch (error) {
     if (error instanceof Locked) return;
     if (error instanceof Refused && error.status === 404) asked.isGone = true;
@@ -396,5 +401,9 @@ addEventListener("hashchange", arrive);
 addEventListener("scroll", draw, { passive: true });
 addEventListener("resize", draw);
 setInterval(draw, 1000);
+setInterval(() => {
+  const isSeen = document.visibilityState === "visible" && (link.how === "live" || link.how === "polling");
+  if (detail?.data && isSeen) load({ isTraffic: true });
+}, TRAFFIC_MS);
 setTimeout(draw, SLOW_MS);
 arrive();

@@ -5,7 +5,7 @@ import { acrossVersions, splitOverTime } from "./charts.js";
 import { comparisonTable } from "./compare.js";
 import { h } from "./dom.js";
 import { badge, empty, findings, next, splitBar, tone, waits, weights, wordOf } from "./parts.js";
-import { away, digest, duration, local, moment, number, revision } from "./text.js";
+import { away, digest, duration, local, many, moment, number, revision } from "./text.js";
 
 /** Where inference listens unless somebody says otherwise. */
 const INFERENCE_PORT = 8080;
@@ -112,6 +112,7 @@ function served({ summary, data, history }) {
       since: data.stable?.since,
       share: 100 - share,
       change: newest(history, "stable", summary.stable),
+      traffic: data.traffic?.stable,
     }),
     (summary.canary || summary.declared?.canary) &&
       track({
@@ -120,6 +121,7 @@ function served({ summary, data, history }) {
         since: newest(history, "canary", summary.canary)?.at,
         share,
         change: newest(history, "canary", summary.canary),
+        traffic: data.traffic?.canary,
         split: summary,
       }),
   ];
@@ -128,7 +130,7 @@ function served({ summary, data, history }) {
 /** The entry that made an alias name what it names. */
 const newest = (history, alias, is) => is && history.find((entry) => entry.alias === alias && entry.to === is.version);
 
-function track({ title, is, since, share, change, split }) {
+function track({ title, is, since, share, change, traffic, split }) {
   return h(
     "div",
     { class: `panel track-card of-${title}`, key: title, role: "group", "aria-label": `What serves as ${title}` },
@@ -150,8 +152,29 @@ function track({ title, is, since, share, change, split }) {
           change && fact("Commit", [revision(change.revision), " by ", change.actor]),
         )
       : h("p", { class: "muted" }, "Nothing serves on this track."),
+    is && answered(traffic),
   );
 }
+
+/** What a track answered over the last minute: three numbers, each with what it counts. */
+function answered(traffic) {
+  if (!traffic)
+    return h("p", { class: "muted traffic-unknown" }, "Requests, latency and errors: ", h("code", null, "/metrics"), " of what serves it");
+  const { seconds, requests, errors, per_second: rate, p50_ms: half, p99_ms: most } = traffic;
+  const over = seconds < 55 ? `in ${duration(seconds)}` : "in the last minute";
+  const figure = (name, value, about, isBad) =>
+    h("div", { class: isBad ? "bad" : null }, h("dt", null, name), h("dd", null, value, h("small", null, about)));
+  return h(
+    "dl",
+    { class: "traffic" },
+    figure("Requests", `${number(rate)} /s`, `${many(requests, "request")} ${over}`),
+    figure("Errors", requests ? percent(errors / requests) : "–", `${number(errors)} of ${number(requests)}`, errors > 0),
+    figure("p50 · p99", requests ? `${milliseconds(half)} · ${milliseconds(most)}` : "–", "from last byte to answer"),
+  );
+}
+
+const percent = (part) => `${number(part * 100)} %`;
+const milliseconds = (value) => `${value < 10 ? number(Number(value.toPrecision(2))) : Math.round(value)} ms`;
 
 const fact = (name, value) => [h("dt", null, name), h("dd", null, value)];
 

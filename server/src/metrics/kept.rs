@@ -68,6 +68,12 @@ impl<K: Ord + Clone, V> Kept<K, V> {
         None
     }
 
+    /// Returns the meters of a key that is in use.
+    pub(super) fn get(&self, key: &K) -> Option<Arc<V>> {
+        let entry = self.entries.get(key).filter(|entry| entry.retired.is_none())?;
+        Some(entry.meters.clone())
+    }
+
     /// Returns all meters by key, and whether the key is in use.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&K, &Arc<V>, bool)> {
         self.entries

@@ -101,6 +101,15 @@ impl SlotSeries {
     pub(super) fn counted(&self) -> MutexGuard<'_, Counted> {
         self.counted.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Returns the meters of every slot, and whether it is loaded.
+    pub(super) fn slots(&self) -> Vec<(Arc<SlotMeters>, bool)> {
+        let counted = self.counted();
+        let slots = counted.slots.iter();
+        slots
+            .map(|(_, meters, loaded)| (meters.clone(), loaded))
+            .collect()
+    }
 }
 
 impl Collector for SlotSeries {
@@ -109,26 +118,18 @@ impl Collector for SlotSeries {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let (slots, unrouted) = {
-            let counted = self.counted();
-            let slots: Vec<_> = counted
-                .slots
-                .iter()
-                .map(|(_, meters, loaded)| (meters.clone(), loaded))
-                .collect();
-            let unrouted: Vec<_> = counted
-                .unrouted
-                .iter()
-                .map(|(model, codes, _)| (model.clone(), codes.clone()))
-                .collect();
-            (slots, unrouted)
-        };
+        let unrouted: Vec<_> = self
+            .counted()
+            .unrouted
+            .iter()
+            .map(|(model, codes, _)| (model.clone(), codes.clone()))
+            .collect();
         let mut collected = Collected::default();
         for (model, codes) in unrouted {
             let model = model.as_ref().map_or(UNKNOWN, ModelName::as_str);
             requests(&mut collected, &codes, [model, UNKNOWN, UNKNOWN]);
         }
-        for (meters, loaded) in slots {
+        for (meters, loaded) in self.slots() {
             slot(&mut collected, &meters, loaded);
         }
         self.families

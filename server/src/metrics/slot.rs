@@ -12,6 +12,9 @@ use strum::{EnumCount, IntoStaticStr, VariantArray};
 
 use super::{LATENCY_BUCKETS_SECONDS, SlotLabels};
 
+/// One for each bound, and one for what is above them all.
+pub(super) const BUCKETS: usize = LATENCY_BUCKETS_SECONDS.len() + 1;
+
 /// How a request came to its track.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumCount, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
@@ -85,6 +88,21 @@ impl SlotMeters {
         (of(ok, ok_nanoseconds), of(all - ok, other_nanoseconds))
     }
 
+    /// Returns what was counted so far.
+    pub(super) fn tally(&self) -> Tally {
+        let outcomes = self
+            .outcomes
+            .iter()
+            .flat_map(|outcomes| outcomes.iter().zip(Outcome::VARIANTS));
+        Tally {
+            failures: outcomes
+                .filter(|(_, outcome)| outcome.is_failure())
+                .map(|(count, _)| count.load(Ordering::Relaxed))
+                .sum(),
+            buckets: std::array::from_fn(|at| self.latency.buckets[at].load(Ordering::Relaxed)),
+        }
+    }
+
     pub(super) fn started(&self, routed: Routed) -> u64 {
         self.started[routed as usize].load(Ordering::Relaxed)
     }
@@ -92,6 +110,14 @@ impl SlotMeters {
     pub(super) fn ended(&self, routed: Routed, outcome: Outcome) -> u64 {
         self.outcomes[routed as usize][outcome as usize].load(Ordering::Relaxed)
     }
+}
+
+/// How many requests ended: those that the server failed, and all by what they took.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    pub(super) failures: u64,
+    /// As in [`Latency`].
+    pub(super) buckets: [u64; BUCKETS],
 }
 
 /// Requests that ended, and how long they took together.
@@ -136,7 +162,7 @@ impl Codes {
 #[derive(Debug, Default)]
 pub(super) struct Latency {
     /// Not cumulative; the last is for what is above every bound.
-    buckets: [AtomicU64; LATENCY_BUCKETS_SECONDS.len() + 1],
+    buckets: [AtomicU64; BUCKETS],
     /// Nanoseconds, room for five hundred years: of requests that were answered with predictions, and of the others.
     sums: [AtomicU64; 2],
 }

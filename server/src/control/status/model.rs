@@ -1,5 +1,7 @@
 //! `/status/models/{model}`: all that is known of one model.
 
+use std::time::Instant;
+
 use crds::status::{FindingStatus, TrackStatus, WaitStatus};
 use crds::view::{ModelRow, ModelView};
 use crds::{MLDeployment, MLTrainingJob};
@@ -14,6 +16,7 @@ use serde::Serialize;
 use super::super::models::failure;
 use super::snapshot::Seen;
 use crate::http::reply::Failure;
+use crate::metrics::{Metrics, SlotLabels, Traffic};
 
 /// How many of the newest entries of its history a model shows.
 const HISTORY_SHOWN: usize = 50;
@@ -36,7 +39,9 @@ pub(in super::super) struct Detail<'a> {
     /// What its stable alias names; `null` where nobody can say since when.
     stable: Option<Stable>,
     /// What the registry has recorded of what each track serves.
-    tracks: Tracks,
+    tracks: Tracks<Box<VersionMetadata>>,
+    /// What the process that answers here served on each track over the last minute; `null` where it does not serve it.
+    traffic: Tracks<Traffic>,
     /// The newest 50 entries of the registry's, the oldest first.
     history: Vec<HistoryEntry>,
     /// What keeps the state from being written down.
@@ -55,16 +60,32 @@ struct Stable {
     since: Timestamp,
 }
 
-/// What each track serves; `null` where it serves nothing, or the registry does not have it.
+/// Something of each track; `null` where it serves nothing, or nothing is known.
 #[derive(Debug, Serialize, JsonSchema)]
-struct Tracks {
-    stable: Option<Box<VersionMetadata>>,
-    canary: Option<Box<VersionMetadata>>,
+struct Tracks<T> {
+    stable: Option<T>,
+    canary: Option<T>,
+}
+
+impl<T> Tracks<T> {
+    /// Finds it by what each track serves.
+    fn of(summary: &ModelRow, find: impl Fn(Track, &TrackStatus) -> Option<T>) -> Self {
+        let find = |track, serves: &Option<TrackStatus>| find(track, serves.as_ref()?);
+        Self {
+            stable: find(Track::Stable, &summary.stable),
+            canary: find(Track::Canary, &summary.canary),
+        }
+    }
 }
 
 /// Finds what concerns one model. What its stable alias names, and since when, its versions and its history are the
 /// registry's word.
-pub(super) fn detail<'a>(seen: &'a Seen, store: &Store, model: &'a ModelName) -> Result<Detail<'a>, Failure> {
+pub(super) fn detail<'a>(
+    seen: &'a Seen,
+    store: &Store,
+    metrics: &Metrics,
+    model: &'a ModelName,
+) -> Result<Detail<'a>, Failure> {
     let (view, unknown, trouble) = match seen {
         Seen::Environment { error: Some(why), .. } => return Err(Failure::unavailable(why.clone())),
         Seen::Environment {
@@ -89,10 +110,19 @@ pub(super) fn detail<'a>(seen: &'a Seen, store: &Store, model: &'a ModelName) ->
         waits,
         ..
     } = found;
-    let served = |track: Option<&TrackStatus>| {
-        let version = Reference::Version(track?.version.clone());
+    let recorded = |_track, serves: &TrackStatus| {
+        let version = Reference::Version(serves.version.clone());
         let entry = store.resolve(model, &version).ok()?;
         Some(Box::new(entry.metadata))
+    };
+    let now = Instant::now();
+    let answered = |track, serves: &TrackStatus| {
+        let labels = SlotLabels {
+            model: model.clone(),
+            version: serves.version.clone(),
+            track,
+        };
+        metrics.traffic(&labels, now)
     };
     Ok(Detail {
         model,
@@ -106,10 +136,8 @@ pub(super) fn detail<'a>(seen: &'a Seen, store: &Store, model: &'a ModelName) ->
         findings,
         waits,
         stable: stable(store, model).map_err(failure)?,
-        tracks: Tracks {
-            stable: served(summary.stable.as_ref()),
-            canary: served(summary.canary.as_ref()),
-        },
+        tracks: Tracks::of(&summary, recorded),
+        traffic: Tracks::of(&summary, answered),
         summary,
         history: store.history(model, HISTORY_SHOWN).map_err(failure)?,
         trouble,
