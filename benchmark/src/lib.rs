@@ -23,4 +23,5 @@ pub mod server;
 pub mod soak;
 pub mod split;
 pub mod start;
+pub mod status;
 pub mod swap;

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use benchmark::figures::Report;
 use benchmark::ground::Place;
 use benchmark::swap::Effort;
-use benchmark::{idle, process, reconcile, scale, server, soak, split, start, swap};
+use benchmark::{idle, process, reconcile, scale, server, soak, split, start, status, swap};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Reproduces each published figure (see benchmark/README.md).
@@ -107,9 +107,18 @@ enum Command {
         #[arg(long, default_value_t = 5)]
         rounds: usize,
     },
-    /// The bare echo that `server` compares with.
+    /// What it costs to show how many models stand, beside a bare server.
+    Status {
+        /// How many models.
+        #[arg(long, default_value_t = status::MODELS)]
+        models: usize,
+    },
+    /// The bare server that `server` and `status` compare with.
     #[command(hide = true)]
-    Echo,
+    Echo {
+        /// What it gives to whoever asks.
+        file: Option<PathBuf>,
+    },
 }
 
 fn main() -> Result<ExitCode> {
@@ -149,8 +158,9 @@ fn main() -> Result<ExitCode> {
             soak::run(&place, soak::Effort { time, rate }, &say)?
         }
         Command::Server { rounds } => server::run(&place, rounds)?,
-        Command::Echo => {
-            server::echo(announce)?;
+        Command::Status { models } => status::run(&place, models)?,
+        Command::Echo { file } => {
+            server::echo(file.as_deref(), announce)?;
             return Ok(ExitCode::SUCCESS);
         }
     };

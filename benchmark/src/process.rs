@@ -52,6 +52,8 @@ pub enum Role {
     Reconcile(Cluster),
     /// It is `aurora operator` of one.
     Operate(Cluster),
+    /// It is `aurora control-plane` over a data directory.
+    Show,
 }
 
 /// A namespace of a cluster.
@@ -127,17 +129,18 @@ impl Aurora {
                 .env("KUBECONFIG", &cluster.kubeconfig)
                 .args(["operator", "--namespace", &cluster.namespace])
                 .args(["--image", "example.org/aurora:1"]),
+            Role::Show => command.args(["control-plane", "--max-control-plane-request-rate", "100000"]),
         };
+        if matches!(options.role, Role::Up | Role::Reconcile(_)) {
+            command.arg("--repo").arg(&options.repository);
+        }
         if !matches!(options.role, Role::Operate(_)) {
-            command
-                .arg("--repo")
-                .arg(&options.repository)
-                .arg("--data-dir")
-                .arg(&options.data);
+            command.arg("--data-dir").arg(&options.data);
+        }
+        if !matches!(options.role, Role::Show) {
+            command.arg("--environment").arg(&options.environment);
         }
         command
-            .arg("--environment")
-            .arg(&options.environment)
             .arg("--control-plane")
             .arg(control_plane.to_string())
             .stdin(Stdio::null())

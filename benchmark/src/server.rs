@@ -2,8 +2,10 @@
 //!
 //! Both run on the server's core and are asked by the same load, in turn, so that the ratio means something on any machine.
 
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -21,9 +23,9 @@ const CONNECTIONS: usize = 64;
 const PERIOD: Duration = Duration::from_secs(3);
 
 /// The echo server as a process; dropping it kills it.
-struct Echo {
+pub(crate) struct Echo {
     child: Child,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 /// Measures both `rounds` times.
@@ -35,7 +37,7 @@ pub fn run(place: &Place, rounds: usize) -> Result<Report> {
     let model = ground.canary_model()?;
     let pins = ground.scenario.pins(&model)?;
     let example = ground.example(&model, &pins.stable)?;
-    let echo = Echo::start()?;
+    let echo = Echo::start(None)?;
     let (mut inference, mut echoes, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     let mut failed = 0;
     for _ in 0..rounds {
@@ -62,8 +64,10 @@ pub fn run(place: &Place, rounds: usize) -> Result<Report> {
     Ok(report)
 }
 
-/// Serves the echo until the process is killed, after telling its address to `announce`.
-pub fn echo(announce: impl FnOnce(SocketAddr)) -> Result<()> {
+/// Serves the echo, and what `file` holds to whoever asks for it, until the process is killed, after telling its address to
+/// `announce`.
+pub fn echo(file: Option<&Path>, announce: impl FnOnce(SocketAddr)) -> Result<()> {
+    let bytes = file.map(fs::read).transpose()?.unwrap_or_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
@@ -71,15 +75,21 @@ pub fn echo(announce: impl FnOnce(SocketAddr)) -> Result<()> {
         let echo = warp::post()
             .and(warp::body::json())
             .map(|body: serde_json::Value| warp::reply::json(&body));
-        warp::serve(echo).incoming(listener).run().await;
+        let file = warp::get().map(move || bytes.clone());
+        warp::serve(echo.or(file)).incoming(listener).run().await;
         Ok(())
     })
 }
 
 impl Echo {
-    fn start() -> Result<Self> {
+    /// Starts it; it gives the bytes of a file where there is one.
+    pub(crate) fn start(file: Option<&Path>) -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.arg("echo").stdin(Stdio::null()).stdout(Stdio::piped());
+        command
+            .arg("echo")
+            .args(file)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
         let mut child = processor::on_core(Some(SERVER_CORE), || command.spawn())?;
         let output = child.stdout.take().context("invariant: stdout is piped")?;
         let mut line = String::new();
