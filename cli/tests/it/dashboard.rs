@@ -13,11 +13,12 @@ use tempfile::TempDir;
 use browser::{Browser, Page, SCREENS, axe};
 use many::{MODELS, Many};
 
-use crate::harness::{FREE_PORTS, Ground, Up, aurora, private, run, text, up_command};
+use crate::harness::{FREE_PORTS, Ground, Up, aurora, post, private, run, text, up_command};
 
 /// How soon a page shows what a commit changed.
 const SOON: Duration = Duration::from_secs(1);
 const IRIS: &str = "environments/dev/iris.yaml";
+const ROW: &str = r#"{"inputs":[[5.1,3.5,1.4,0.2]]}"#;
 
 fn address(up: &Up) -> String {
     format!("http://{}/", up.control_plane)
@@ -116,6 +117,30 @@ fn nothing_keeps_people_out_on_any_screen_in_any_theme() {
             page.picture(&format!("{name}-{}-{}.png", screen.width, screen.theme));
         }
     }
+    assert_eq!(page.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn what_each_track_answers_is_on_its_card() {
+    let Some(mut browser) = Browser::start() else {
+        return;
+    };
+    let ground = Ground::dev();
+    let up = ground.up();
+    let mut page = browser.open(&format!("{}#/models/iris", address(&up)), SCREENS[0]);
+    let card_says = |what: &str| {
+        format!(
+            "document.querySelector('.of-stable .traffic')?.textContent.includes({}) ?? false",
+            json!(what)
+        )
+    };
+    page.until("nobody has asked", &card_says("0 requests in "));
+    for _ in 0..20 {
+        assert_eq!(post(up.inference, "/predict/iris", &[], ROW).status, 200);
+    }
+    page.until("they are counted", &card_says("20 requests in "));
+    page.until("how long they took is told", &card_says(" ms"));
+    assert_eq!(page.ask(&card_says("0 of 20")), json!(true));
     assert_eq!(page.complaints(), Vec::<String>::new());
 }
 

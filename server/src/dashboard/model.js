@@ -195,7 +195,7 @@ function whyNot({ name, summary, data }) {
       serves &&
       h(
         "div",
-        { class: "panel agrees", key: "agrees" },
+        { class: `panel agrees${summary.canary ? " wide" : ""}`, key: "agrees" },
         h("h2", null, "What Git says"),
         h("p", null, "Exactly this serves, by commit ", revision(summary.revision), "."),
       )

@@ -93,7 +93,7 @@ export function overview({ overview, rows, selection, age, frame, isNarrow, go }
     h(
       "div",
       { class: "hero" },
-      h("h1", { tabindex: "-1" }, sentence(overview), h("span", { class: "age" }, " · ", age)),
+      h("h1", { tabindex: "-1" }, sentence(overview), " ", h("span", { class: "age" }, age)),
       h("p", { class: "muted" }, ground(environment)),
       isNews(environment, models) && about(environment),
     ),
