@@ -9,6 +9,8 @@ use kubernetes::cluster::{Cluster, Objects};
 use serde_json::Value;
 use server::{Infrastructure, Known, StatusSource};
 
+use crate::life;
+
 /// A cluster, shown.
 pub(crate) struct ClusterView {
     cluster: Cluster,
@@ -28,8 +30,7 @@ impl ClusterView {
 
 impl StatusSource for ClusterView {
     fn known(&self) -> Known {
-        let (objects, _age) = self.cluster.objects();
-        match objects {
+        match self.cluster.objects() {
             Ok(objects) => {
                 let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
                 if !Arc::ptr_eq(&last.0, &objects) {
@@ -42,8 +43,10 @@ impl StatusSource for ClusterView {
         }
     }
 
+    /// How long ago whoever reconciles was last alive, as far as it was known when the objects could last be read.
     fn age_seconds(&self) -> Option<f64> {
-        self.cluster.age().map(|age| age.as_secs_f64())
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(life::age_of(last.0.renewed?).as_secs_f64())
     }
 }
 
@@ -67,6 +70,7 @@ pub(crate) fn view(objects: &Objects) -> View {
         environments,
         deployments,
         trainings,
+        renewed: _,
     } = objects.clone();
     let name = |name: &Option<String>| name.clone().unwrap_or_default();
     View {

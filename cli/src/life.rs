@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use crds::view::{AGE_MAX, NEVER_RECONCILED, TOO_OLD};
+use planner::Timestamp;
 use serde::Serialize;
 use standalone::DataDir;
 
@@ -71,6 +72,13 @@ impl fmt::Display for Life {
             Self::NeverRun => f.write_str("never run"),
         }
     }
+}
+
+/// Returns how long ago whoever reconciles renewed its Lease. Its machine's clock may be ahead of this one's.
+pub(crate) fn age_of(renewed: Timestamp) -> Duration {
+    SystemTime::now()
+        .duration_since(renewed.into())
+        .unwrap_or_default()
 }
 
 /// Returns how long ago the process that owns the data directory was last alive.

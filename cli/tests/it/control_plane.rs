@@ -1,13 +1,16 @@
 //! `aurora control-plane` of its own: beside a data directory, and in a cluster, where it has the registry alone.
 
+use std::fs;
 use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 use http::Method;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use testkit::{Applied, Component, Namespace, apply, namespace, send};
 
-use crate::harness::{Ground, Up, aurora, get, run, text};
+use crate::harness::{Ground, Up, aurora, eventually, get, run, text};
 
 fn command(flags: &[&str]) -> Command {
     let mut command = aurora();
@@ -43,6 +46,42 @@ fn on_one_machine_it_shows_this_machine_and_the_registrys_file_system() {
         "{storage}"
     );
     assert_eq!(shown("/models")["models"].as_array().unwrap().len(), 2);
+    assert!(control_plane.stop().success());
+}
+
+#[test]
+fn what_an_up_that_was_killed_left_is_shown_with_its_age() {
+    let ground = Ground::dev();
+    let up = ground.up();
+    up.signal(Signal::KILL);
+    drop(up);
+    let data = ground.data();
+    let control_plane = Up::watch(command(&["--data-dir", data.to_str().unwrap()]));
+    let beat = fs::File::options()
+        .write(true)
+        .open(data.join("heartbeat"))
+        .unwrap();
+    for (age, word) in [(1_u32, "Serving"), (3600, "Unknown")] {
+        beat.set_modified(SystemTime::now() - Duration::from_secs(age.into()))
+            .unwrap();
+        let status = eventually("its age shows in what is said", || {
+            let status = get(control_plane.control_plane, "/status").json();
+            (status["models"][0]["word"] == word).then_some(status)
+        });
+        let model = get(control_plane.control_plane, "/status/models/iris").json();
+        for shown in [&status, &model] {
+            let said = shown["age_seconds"].as_f64().expect("an age");
+            assert!(
+                (f64::from(age)..f64::from(age) + 15.0).contains(&said),
+                "{age} s: {said}"
+            );
+        }
+        // What served last stays to be seen.
+        assert_eq!(
+            model["summary"]["stable"]["version"], "v20261101-120000",
+            "{model}"
+        );
+    }
     assert!(control_plane.stop().success());
 }
 
@@ -100,7 +139,25 @@ async fn in_a_cluster_it_shows_the_api_servers_nodes_classes_and_objects() {
     assert!(storage["classes"].is_array(), "{storage}");
     let status = shown("/status/models/shown").json();
     assert_eq!(status["deployments"][0]["metadata"]["name"], "shown", "{status}");
-    assert!(status["age_seconds"].as_f64().is_some(), "{status}");
+    // Nobody has reconciled here, and then somebody did who is gone.
+    assert_eq!(status["age_seconds"], Value::Null, "{status}");
+    assert_eq!(status["summary"]["word"], "Unknown", "{status}");
+    let leases = format!(
+        "/apis/coordination.k8s.io/v1/namespaces/{}/leases",
+        namespace.name()
+    );
+    let lease = json!({
+        "metadata": { "name": "aurora-reconciler" },
+        "spec": { "holderIdentity": "", "renewTime": "2026-11-01T12:00:00.000000Z" },
+    });
+    let made = send(&client, Method::POST, "application/json", &leases, &lease).await;
+    assert!(made.expect("the server answers").is_success());
+    let status = eventually("its age is known", || {
+        let status = shown("/status").json();
+        status["age_seconds"].is_number().then_some(status)
+    });
+    assert!(status["age_seconds"].as_f64().unwrap() > 15.0, "{status}");
+    assert_eq!(status["models"][0]["word"], "Unknown", "{status}");
     assert!(control_plane.stop().success());
 }
 

@@ -12,20 +12,27 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crds::{MLDeployment, MLEnvironment, MLTrainingJob};
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Node, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::ListParams;
 use kube::{Api, Client, Resource};
+use planner::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
+
+use crate::reconcile::LEASE;
 
 pub use look::{Look, LookError, Namespace};
 pub use rights::Part;
 
 /// How long an answer counts.
 const COUNTS: Duration = Duration::from_secs(10);
+/// How long one about objects does: knowledge that is older than 15 s is worth nothing, and the Lease may be some seconds old
+/// already when it is read.
+const OBJECTS_COUNT: Duration = Duration::from_secs(5);
 /// How long all pages of a list may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How many objects a page has, and how many pages are read.
@@ -52,6 +59,8 @@ pub struct Objects {
     pub deployments: Vec<MLDeployment>,
     /// All of them.
     pub trainings: Vec<MLTrainingJob>,
+    /// When a reconciler last renewed its Lease or gave it up, by the clock of its machine; none where none ever led.
+    pub renewed: Option<Timestamp>,
 }
 
 /// A cluster that is asked from threads that may block; its connections live where it was made.
@@ -115,25 +124,33 @@ impl Cluster {
         self.runtime.block_on(self.claims.get(read)).value
     }
 
-    /// Returns the objects of the namespace, or why they are not known, and how old that is; blocks.
-    pub fn objects(&self) -> (Result<Arc<Objects>, String>, Duration) {
+    /// Returns the objects of the namespace, or why they are not known; blocks.
+    pub fn objects(&self) -> Result<Arc<Objects>, String> {
         let read = async {
             Ok::<_, ListError>(Arc::new(Objects {
+                // First: what is read after it is no older.
+                renewed: renewed(
+                    Api::default_namespaced(self.client.clone())
+                        .get_opt(LEASE)
+                        .await?
+                        .as_ref(),
+                ),
                 environments: list(&Api::default_namespaced(self.client.clone())).await?,
                 deployments: list(&Api::default_namespaced(self.client.clone())).await?,
                 trainings: list(&Api::default_namespaced(self.client.clone())).await?,
             }))
         };
         let read = async { read.await.map_err(|error| error.to_string()) };
-        let Answer { at, value } = self.runtime.block_on(self.objects.get(read));
-        (value, at.elapsed())
+        self.runtime
+            .block_on(self.objects.get_for(OBJECTS_COUNT, read))
+            .value
     }
+}
 
-    /// Returns how old the newest answer about objects is; `None` before the first.
-    pub fn age(&self) -> Option<Duration> {
-        let kept = self.runtime.block_on(self.objects.0.lock());
-        kept.as_ref().map(|answer| answer.at.elapsed())
-    }
+/// Returns when a Lease was last renewed or given up.
+fn renewed(lease: Option<&Lease>) -> Option<Timestamp> {
+    let at = lease?.spec.as_ref()?.renew_time.as_ref()?;
+    Timestamp::from_timestamp_micros(at.0.as_microsecond())
 }
 
 /// Lists all objects of a kind, page by page.
@@ -202,8 +219,12 @@ impl<T> Default for Kept<T> {
 impl<T: Clone> Kept<T> {
     /// Returns the kept answer while it counts, else a new one. Those who come meanwhile wait for the same.
     async fn get(&self, read: impl Future<Output = Result<T, String>>) -> Answer<T> {
+        self.get_for(COUNTS, read).await
+    }
+
+    async fn get_for(&self, counts: Duration, read: impl Future<Output = Result<T, String>>) -> Answer<T> {
         let mut kept = self.0.lock().await;
-        if let Some(answer) = kept.as_ref().filter(|answer| answer.at.elapsed() < COUNTS) {
+        if let Some(answer) = kept.as_ref().filter(|answer| answer.at.elapsed() < counts) {
             return answer.clone();
         }
         let value = tokio::time::timeout(PATIENCE, read).await;

@@ -1,7 +1,7 @@
 //! Where an environment's state stands: in a data directory, or in a namespace of a cluster.
 
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use clap::Args;
 use kubernetes::cluster::{Look, LookError, Namespace};
@@ -12,7 +12,7 @@ use super::look;
 use crate::arguments::DataArguments;
 use crate::cluster_view;
 use crate::failure::{Context as _, Failure};
-use crate::life::Life;
+use crate::life::{Life, age_of};
 use crds::view::View;
 
 /// How often a namespace is looked at.
@@ -72,11 +72,10 @@ impl Place {
         match self {
             Self::DataDir(data_dir) => Ok(Seen::State(Box::new(look(data_dir)?), Life::of(data_dir))),
             Self::Namespace { found, runtime, .. } => match runtime.block_on(found.look()) {
-                Ok(Look {
-                    objects,
-                    renewed,
-                    is_led,
-                }) => Ok(Seen::State(Box::new(cluster_view::view(&objects)), life(renewed, is_led))),
+                Ok(Look { objects, is_led }) => Ok(Seen::State(
+                    Box::new(cluster_view::view(&objects)),
+                    life(objects.renewed, is_led),
+                )),
                 Err(error @ LookError::Unavailable { .. }) => Ok(Seen::Unknown(error.into())),
                 Err(error @ LookError::Refused { .. }) => Err(Failure::from(error).hint(
                     "it takes the rights to read MLEnvironments, MLDeployments, MLTrainingJobs and Leases there",
@@ -114,9 +113,5 @@ pub(crate) fn life(renewed: Option<Timestamp>, is_led: bool) -> Life {
     let Some(renewed) = renewed else {
         return Life::NeverRun;
     };
-    // Its machine's clock may be ahead of this one's.
-    let age = SystemTime::now()
-        .duration_since(renewed.into())
-        .unwrap_or_default();
-    Life::by_age(age, is_led)
+    Life::by_age(age_of(renewed), is_led)
 }

@@ -2,9 +2,8 @@
 
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, Client};
-use planner::Timestamp;
 
-use super::{ConnectError, ListError, Objects, PATIENCE, list};
+use super::{ConnectError, ListError, Objects, PATIENCE, list, renewed};
 use crate::leadership::Record;
 use crate::reconcile::LEASE;
 
@@ -18,10 +17,8 @@ pub struct Namespace {
 /// What a namespace says.
 #[derive(Debug, Clone)]
 pub struct Look {
-    /// Its objects.
+    /// Its objects, and when its reconciler was last alive.
     pub objects: Objects,
-    /// When a reconciler last renewed its Lease or gave it up, by the clock of its machine; none where none ever led.
-    pub renewed: Option<Timestamp>,
     /// Whether one holds it.
     pub is_led: bool,
 }
@@ -92,16 +89,14 @@ impl Namespace {
         let is_led = lease
             .as_ref()
             .is_some_and(|lease| !Record::of(lease).holder.is_empty());
-        let spec = lease.and_then(|lease| lease.spec);
-        let renewed =
-            spec.and_then(|spec| Timestamp::from_timestamp_micros(spec.renew_time?.0.as_microsecond()));
+        let renewed = renewed(lease.as_ref());
         Ok(Look {
             objects: Objects {
                 environments: list(&Api::namespaced(self.client.clone(), &self.name)).await?,
                 deployments: list(&Api::namespaced(self.client.clone(), &self.name)).await?,
                 trainings: list(&Api::namespaced(self.client.clone(), &self.name)).await?,
+                renewed,
             },
-            renewed,
             is_led,
         })
     }
