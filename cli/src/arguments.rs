@@ -86,6 +86,7 @@ pub(crate) fn parse() -> Result<Arguments, ExitCode> {
                 if terminal::logs_json() {
                     terminal::complain(text.trim_start_matches("error: ").trim_end(), Vec::new(), None);
                 } else {
+                    terminal::answer_error(text.trim_start_matches("error: ").trim_end(), Vec::new(), None);
                     crate::logging::say(terminal::escape_lines(&text));
                 }
                 return ExitCode::from(ERROR);
@@ -199,7 +200,13 @@ impl DatasetArguments {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct OutputArguments {
     /// The form of the output
-    #[arg(long, env = "AURORA_OUTPUT", value_name = "FORM", default_value = "text")]
+    #[arg(
+        long,
+        short,
+        env = "AURORA_OUTPUT",
+        value_name = "FORM",
+        default_value = "text"
+    )]
     pub(crate) output: Format,
 }
 

@@ -1,13 +1,15 @@
 //! The commands, one file each: they read flags, call the crate that does the work and say what came of it.
 
+mod completions;
 mod control_plane;
 mod crds;
-mod doctor;
+pub(crate) mod doctor;
 mod edit;
 mod events;
 mod health;
 mod init;
 mod key;
+mod man;
 pub(crate) mod model;
 mod operator;
 mod plan;
@@ -15,11 +17,13 @@ mod reconcile;
 pub(crate) mod registry;
 mod rollout;
 mod router;
+mod schema;
 mod serve;
 pub(crate) mod status;
 mod train;
 mod up;
 pub(crate) mod validate;
+mod version;
 
 use std::process::ExitCode;
 
@@ -74,6 +78,14 @@ pub(crate) enum Command {
     Key(key::KeyArguments),
     /// Print the custom resource definitions as YAML
     Crds(crds::CrdsArguments),
+    /// Print the JSON schema of what commands write with --output json
+    Schema(schema::SchemaArguments),
+    /// Print what lets a shell complete the command line
+    Completions(completions::CompletionsArguments),
+    /// Write the pages for man, or print the whole reference
+    Man(man::ManArguments),
+    /// Say which aurora this is
+    Version(version::VersionArguments),
 }
 
 impl Command {
@@ -109,6 +121,10 @@ impl Command {
             | Self::Train(_)
             | Self::Key(_)
             | Self::Crds(_)
+            | Self::Schema(_)
+            | Self::Completions(_)
+            | Self::Man(_)
+            | Self::Version(_)
             | Self::Health(_) => false,
         }
     }
@@ -138,6 +154,10 @@ impl Command {
             Self::Doctor(arguments) => doctor::run(&arguments),
             Self::Key(arguments) => key::run(&arguments),
             Self::Crds(arguments) => crds::run(&arguments),
+            Self::Schema(arguments) => schema::run(&arguments),
+            Self::Completions(arguments) => completions::run(&arguments),
+            Self::Man(arguments) => man::run(&arguments),
+            Self::Version(arguments) => version::run(&arguments),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The `aurora` binary: reads the command line, runs one command, says how it ended.
 
+mod answers;
 mod arguments;
 mod clock;
 mod cluster_view;

@@ -16,8 +16,10 @@ use planner::Timestamp;
 use planner::shown::{escape, is_plain};
 use serde::Serialize;
 
+use crate::answers::{ErrorAnswer, ErrorMembers};
 use crate::arguments::Format;
 use crate::clock;
+use crate::failure::ERROR;
 use crate::logging;
 
 pub(crate) use line::{Colour, Line, painted, table};
@@ -31,15 +33,20 @@ pub(crate) fn colours(is_terminal: bool) -> bool {
     is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// Writes a failure to standard error: as an event where the output is a log in JSON.
+/// Writes a failure to standard error: as an event where the output is a log in JSON. A program that asked for a document gets
+/// one on standard output besides.
 pub(crate) fn complain(message: &str, details: Vec<Line>, hint: Option<&str>) {
+    let plain = |details: &[Line]| -> Vec<String> {
+        details.iter().cloned().map(|line| line.render(false)).collect()
+    };
     if logs_json() {
-        let details: Vec<String> = details.into_iter().map(|line| line.render(false)).collect();
+        let details = plain(&details);
         let value =
             serde_json::json!({ "event": "error", "message": message, "details": details, "hint": hint });
         logging::say(event(&at(clock::now(), value)));
         return;
     }
+    answer_error(message, plain(&details), hint);
     let is_painted = colours(io::stderr().is_terminal());
     let first = painted(Colour::Red, "error:").and(format!(" {message}"));
     let hint = hint.map(|hint| painted(Colour::Yellow, "hint:").and(format!(" {hint}")));
@@ -49,6 +56,20 @@ pub(crate) fn complain(message: &str, details: Vec<Line>, hint: Option<&str>) {
         .map(|line| line.render(is_painted) + "\n")
         .collect();
     logging::say(text);
+}
+
+/// Answers with an error where a document was asked for. That it cannot be written is no news beside it.
+pub(crate) fn answer_error(message: &str, details: Vec<String>, hint: Option<&str>) {
+    if !asks_json() {
+        return;
+    }
+    let error = ErrorMembers {
+        message,
+        details,
+        hint,
+        code: ERROR,
+    };
+    let _written = Terminal::new(Format::Json).json_line(&ErrorAnswer { error });
 }
 
 /// Standard output in the form that the command line asks for.
@@ -96,6 +117,15 @@ impl Terminal {
     /// Writes a text of several lines, each of which is escaped. Whoever made it let no value bring a line of its own.
     pub(crate) fn text(self, text: &str) -> io::Result<()> {
         self.lines(text.lines().map(Line::from))
+    }
+
+    /// Writes a text of our own, which no value of anybody else's is in, as it is.
+    #[expect(
+        clippy::unused_self,
+        reason = "whoever writes holds the terminal: its form is settled before the first line"
+    )]
+    pub(crate) fn verbatim(self, text: &str) -> io::Result<()> {
+        write(text)
     }
 
     /// Writes one JSON document: indented, for a command that ends with it.
@@ -169,23 +199,31 @@ pub(crate) fn missed(is_json: bool, lines: u64) -> String {
 /// The commands that go on, whose output is a log.
 const LOGGING: [&str; 3] = ["up", "serve", "control-plane"];
 
-/// Says whether this process's output is a log in JSON: known also where the rest of the command line is wrong.
+/// Says whether this process's output is a log in JSON.
 pub(crate) fn logs_json() -> bool {
+    let command = env::args_os().nth(1);
+    let goes_on = command.is_some_and(|command| LOGGING.iter().any(|logging| command == *logging));
+    goes_on && asks_json()
+}
+
+/// Says whether the output is to be JSON: known also where the rest of the command line is wrong.
+fn asks_json() -> bool {
     let mut words = env::args_os()
         .skip(1)
         .map(|word| word.to_string_lossy().into_owned());
-    let goes_on = words
-        .next()
-        .is_some_and(|command| LOGGING.contains(&command.as_str()));
     let mut form = env::var("AURORA_OUTPUT").ok();
     while let Some(word) = words.next() {
-        match word.strip_prefix("--output") {
+        let given = word.strip_prefix("--output").or_else(|| word.strip_prefix("-o"));
+        match given {
             Some("") => form = words.next(),
-            Some(given) => form = given.strip_prefix('=').map(str::to_owned).or(form),
+            Some(given) if word.starts_with("--") => {
+                form = given.strip_prefix('=').map(str::to_owned).or(form)
+            }
+            Some(given) => form = Some(given.trim_start_matches('=').to_owned()),
             None => {}
         }
     }
-    goes_on && form.as_deref() == Some("json")
+    form.as_deref() == Some("json")
 }
 
 /// Adds when it happened to an event.

@@ -15,9 +15,9 @@ use planner::deployment::Pin;
 use planner::names::{Digest, EnvironmentName, ModelName, Version};
 use reconciler::edit::{Editor, Found, Place};
 use registry::{Reference, StoreError};
-use serde_json::json;
 
 use super::model::StoreArguments;
+use crate::answers::EditAnswer;
 use crate::arguments::OutputArguments;
 use crate::failure::Failure;
 use crate::terminal::Terminal;
@@ -163,11 +163,16 @@ impl<'a> Editing<'a> {
         let opened = self.request(requesting)?;
         let terminal = Terminal::new(self.arguments.output.output);
         if terminal.is_json() {
-            terminal.document(&json!({
-                "environment": environment, "model": deployment.model, "file": path, "changed": text.is_some(),
-                "difference": shown, "branch": branch, "commit": commit,
-                "pull_request": opened.as_ref().map(|opened| &opened.page),
-            }))?;
+            terminal.document(&EditAnswer {
+                environment,
+                model: &deployment.model,
+                file: path,
+                changed: text.is_some(),
+                difference: shown.as_deref(),
+                branch: branch.map(String::as_str),
+                commit: commit.as_ref(),
+                pull_request: opened.as_ref().map(|opened| opened.page.as_str()),
+            })?;
             return Ok(ExitCode::SUCCESS);
         }
         let Some(shown) = shown else {

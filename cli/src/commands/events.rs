@@ -9,10 +9,10 @@ use clap::Args;
 use crds::view::View;
 use planner::names::{ModelName, Revision};
 use planner::{DateTime, Timestamp};
-use serde_json::json;
 
 use super::status::place::{Place, PlaceArguments};
 use super::status::wait::time;
+use crate::answers::EventsAnswer;
 use crate::arguments::OutputArguments;
 use crate::failure::{Context as _, Failure};
 use crate::journal::{self, Record};
@@ -67,7 +67,10 @@ pub(crate) fn run(arguments: &EventsArguments) -> Result<ExitCode, Failure> {
         }
     }
     if terminal.is_json() {
-        terminal.document(&json!({ "events": shown, "earlier": earlier.len() }))?;
+        terminal.document(&EventsAnswer {
+            events: shown,
+            earlier: earlier.len(),
+        })?;
     } else if shown.is_empty() {
         terminal.line("nothing is kept of what happened here, or nothing of what is asked for")?;
     } else {

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use serde_json::json;
 
+use crate::answers::HealthAnswer;
 use crate::arguments::OutputArguments;
 use crate::failure::{Failure, NO};
 use crate::listeners::{ControlPlaneAddress, InferenceAddress};
@@ -69,7 +69,12 @@ pub(crate) fn run(arguments: &HealthArguments) -> Result<ExitCode, Failure> {
     };
     let terminal = Terminal::new(arguments.output.output);
     if terminal.is_json() {
-        terminal.document(&json!({ "healthy": is_well, "address": address, "path": path, "said": said }))?;
+        terminal.document(&HealthAnswer {
+            healthy: is_well,
+            address,
+            path,
+            said: &said,
+        })?;
     } else {
         let word = if is_well { "healthy" } else { "not healthy" };
         let scheme = arguments.tls_certificate.as_ref().map_or("http", |_path| "https");

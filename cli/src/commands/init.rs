@@ -9,9 +9,9 @@ use std::process::ExitCode;
 use clap::Args;
 use planner::names::{ModelName, NAME_LENGTH_MAX, Version};
 use reconciler::edit;
-use serde_json::json;
 use trainer::{Profile, profile};
 
+use crate::answers::InitAnswer;
 use crate::arguments::OutputArguments;
 use crate::clock;
 use crate::failure::{Context as _, Failure};
@@ -93,9 +93,13 @@ pub(crate) fn run(arguments: &InitArguments) -> Result<ExitCode, Failure> {
     let terminal = Terminal::new(arguments.output.output);
     let kept: Vec<String> = kept.into_iter().map(|file| file.path).collect();
     if terminal.is_json() {
-        terminal.document(
-            &json!({ "model": model, "version": version, "files": paths, "kept": kept, "commit": commit }),
-        )?;
+        terminal.document(&InitAnswer {
+            model: &model,
+            version: &version,
+            files: &paths,
+            kept: &kept,
+            commit: commit.as_ref(),
+        })?;
         return Ok(ExitCode::SUCCESS);
     }
     for path in &paths {

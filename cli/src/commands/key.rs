@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use planner::names::ObjectName;
-use serde_json::json;
 
+use crate::answers::KeyAnswer;
 use crate::arguments::OutputArguments;
 use crate::failure::Failure;
 use crate::terminal::Terminal;
@@ -34,7 +34,11 @@ pub(crate) fn run(arguments: &KeyArguments) -> Result<ExitCode, Failure> {
     let (key, line) = server::keys::generate(name.as_str())?;
     let terminal = Terminal::new(output.output);
     if terminal.is_json() {
-        terminal.document(&json!({ "name": name, "key": key, "line": line }))?;
+        terminal.document(&KeyAnswer {
+            name: name.as_str(),
+            key: &key,
+            line: &line,
+        })?;
     } else {
         terminal.line(format!("key   {key}"))?;
         terminal.line(format!("line  {line}"))?;

@@ -15,6 +15,7 @@ use planner::route::Gateway;
 use serde_json::json;
 use server::{Known, Metrics, StatusSource};
 
+use crate::answers::ReleaseAnswer;
 use crate::arguments::OutputArguments;
 use crate::clock;
 use crate::controller::{Controller, identity};
@@ -214,7 +215,10 @@ async fn release(arguments: ReleaseArguments, mut signals: Signals) -> Result<Ex
     };
     let terminal = Terminal::new(output.output);
     if terminal.is_json() {
-        terminal.document(&json!({ "namespace": namespace, "released": released }))?;
+        terminal.document(&ReleaseAnswer {
+            namespace: &namespace,
+            released,
+        })?;
     } else {
         terminal.line(format!("let go of {released} MLDeployments of {namespace}"))?;
     }

@@ -72,7 +72,13 @@ pub(crate) struct PlanArguments {
     pull_request: PullRequestArguments,
 
     /// The form of the output
-    #[arg(long, env = "AURORA_OUTPUT", value_name = "FORM", default_value = "text")]
+    #[arg(
+        long,
+        short,
+        env = "AURORA_OUTPUT",
+        value_name = "FORM",
+        default_value = "text"
+    )]
     output: PlanFormat,
 }
 

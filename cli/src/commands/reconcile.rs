@@ -13,10 +13,10 @@ use clap::Args;
 use reconciler::Converged;
 use reconciler::source::{Repository, Source};
 use registry::StoreError;
-use serde_json::json;
 use server::{Metrics, Runtime};
 use standalone::{Mode, Options, Standalone};
 
+use crate::answers::ReconcileAnswer;
 use crate::arguments::{
     BranchArguments, DataArguments, DatasetArguments, First, ForgeArguments, OutputArguments,
     RemoteArguments, RepositoryArguments, UpstreamArguments,
@@ -160,10 +160,14 @@ fn say(terminal: Terminal, converged: &Converged) -> Result<(), Failure> {
         waiting,
     } = converged;
     if terminal.is_json() {
-        terminal.document(&json!({
-            "converged": converged.is_converged(), "settled": is_settled, "revision": revision,
-            "suspended": suspended, "findings": findings, "waiting": waiting,
-        }))?;
+        terminal.document(&ReconcileAnswer {
+            converged: converged.is_converged(),
+            settled: *is_settled,
+            revision: revision.as_ref(),
+            suspended: suspended.as_deref(),
+            findings,
+            waiting,
+        })?;
         return Ok(());
     }
     let revision = revision.as_ref().map_or("no commit", |revision| revision.short());

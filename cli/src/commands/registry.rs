@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use planner::names::EnvironmentName;
 use registry::{Owner, Store, StoreError};
-use serde_json::json;
 
+use crate::answers::RegistryAnswer;
 use crate::arguments::OutputArguments;
 use crate::clock;
 use crate::failure::Failure;
@@ -66,9 +66,11 @@ pub(crate) fn run(arguments: RegistryArguments) -> Result<ExitCode, Failure> {
     };
     let terminal = Terminal::new(output.output);
     if terminal.is_json() {
-        terminal.document(&json!({
-            "registry": registry.to_string_lossy(), "owner": owner, "created": !was_there,
-        }))?;
+        terminal.document(&RegistryAnswer {
+            registry: &registry.to_string_lossy(),
+            owner: &owner,
+            created: !was_there,
+        })?;
     } else {
         let (verb, note) = if was_there {
             ("is already", ": left as it is")

@@ -11,10 +11,10 @@ use planner::names::{EnvironmentName, Revision};
 use planner::object::ObjectId;
 use reconciler::preview::{self, At, DataHead, Known, Preview, PreviewError, Validated};
 use reconciler::source::Follow;
-use serde_json::{Value, json};
 use standalone::DataDirError;
 use trainer::MissingColumn;
 
+use crate::answers::ValidateAnswer;
 use crate::arguments::{DataArguments, DatasetArguments, OutputArguments};
 use crate::clock;
 use crate::failure::{Failure, NO};
@@ -88,7 +88,7 @@ pub(crate) fn run(arguments: &ValidateArguments) -> Result<ExitCode, Failure> {
         preview::uncommitted(&git_reader::repository(&arguments.repo))?
     };
     if terminal.is_json() {
-        let all: Vec<_> = all.iter().map(|checked| to_json(checked, uncommitted)).collect();
+        let all: Vec<_> = all.iter().map(|checked| answer(checked, uncommitted)).collect();
         terminal.document(&all)?;
     } else {
         for checked in &all {
@@ -248,7 +248,7 @@ fn applied(arguments: &ValidateArguments, environment: &EnvironmentName) -> Resu
     }
 }
 
-fn to_json(checked: &Checked, uncommitted: usize) -> Value {
+fn answer(checked: &Checked, uncommitted: usize) -> ValidateAnswer<'_> {
     let Checked {
         environment,
         revision,
@@ -257,11 +257,16 @@ fn to_json(checked: &Checked, uncommitted: usize) -> Value {
         registry,
         unjudged,
     } = checked;
-    json!({
-        "environment": environment, "revision": revision, "worktree": revision.is_none(), "suspended": suspended,
-        "registry_checked": registry, "uncommitted_files": uncommitted, "datasets_unchecked": unjudged,
-        "findings": findings,
-    })
+    ValidateAnswer {
+        environment,
+        revision: revision.as_ref(),
+        worktree: revision.is_none(),
+        suspended: suspended.as_deref(),
+        registry_checked: *registry,
+        uncommitted_files: uncommitted,
+        datasets_unchecked: *unjudged,
+        findings,
+    }
 }
 
 fn say(terminal: Terminal, checked: &Checked) -> Result<(), Failure> {

@@ -25,6 +25,39 @@ fn the_crds_are_those_that_are_committed() {
 }
 
 #[test]
+fn a_shell_completes_and_man_shows_every_command() {
+    let help = text(&run(aurora().arg("--help")));
+    let commands: Vec<&str> = help
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .filter_map(|line| line.strip_prefix("  ")?.split(' ').next())
+        .filter(|command| !command.is_empty() && !command.starts_with('-') && *command != "help")
+        .take_while(|command| command.chars().all(|c| c.is_ascii_lowercase() || c == '-'))
+        .collect();
+    assert!(commands.len() > 20, "{help}");
+    for shell in ["bash", "zsh", "fish"] {
+        let script = text(&run(aurora().args(["completions", shell])));
+        for command in &commands {
+            assert!(script.contains(command), "{shell}: {command}");
+        }
+    }
+    let script = text(&run(aurora().args(["completions", "bash"])));
+    let output = run(std::process::Command::new("bash").args(["-n", "-c", &script]));
+    assert!(output.status.success(), "{}", text(&output));
+
+    let folder = tempfile::TempDir::new().unwrap();
+    let output = run(aurora().arg("man").arg(folder.path()));
+    assert!(output.status.success(), "{}", text(&output));
+    for command in &commands {
+        let page = std::fs::read_to_string(folder.path().join(format!("aurora-{command}.1"))).unwrap();
+        assert!(page.contains(".SH NAME"), "{page}");
+    }
+    let output = run(aurora().arg("man").arg(folder.path().join("gone")));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output).contains("name a folder"), "{}", text(&output));
+}
+
+#[test]
 fn a_sound_repository_validates() {
     let repository = Repository::dev();
     let output = run(aurora().arg("validate").arg("--repo").arg(repository.path()));

@@ -17,6 +17,7 @@ mod cluster;
 mod commands;
 mod commits;
 mod container;
+mod contract;
 mod control_plane;
 mod damage;
 mod dashboard;

@@ -54,7 +54,7 @@ pub(super) fn look(namespace: &str, part: Part, checks: &mut Vec<Check>) -> Resu
     });
     checks.push(match runtime.block_on(found.look()) {
         Ok(look) => {
-            let life = life(look.renewed, look.is_led);
+            let life = life(look.objects.renewed, look.is_led);
             let environments = look.objects.environments.len();
             if life.is_running() && environments > 0 {
                 Check::ok("reconciler", life.to_string())

@@ -15,6 +15,7 @@ use registry::{Collected, Keep};
 use serde_json::{Value, json};
 
 use super::StoreArguments;
+use crate::answers::CollectAnswer;
 use crate::arguments::OutputArguments;
 use crate::clock;
 use crate::commands::status;
@@ -178,7 +179,10 @@ fn say(terminal: Terminal, collected: &[Collected], dry_run: bool) -> Result<(),
                 Collected::Skipped(model, why) => json!({ "skipped": model, "why": why }),
             })
             .collect();
-        terminal.document(&json!({ "dry_run": dry_run, "collected": values }))?;
+        terminal.document(&CollectAnswer {
+            dry_run,
+            collected: values,
+        })?;
         return Ok(());
     }
     let verb = if dry_run { "would remove" } else { "removed" };

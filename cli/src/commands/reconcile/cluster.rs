@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use server::{Known, Metrics, StatusSource};
 
 use super::ReconcileArguments;
+use crate::answers::ReconcileNowAnswer;
 use crate::clock;
 use crate::commands::registry::random_id;
 use crate::controller::{Controller, identity};
@@ -137,7 +138,10 @@ async fn ask(
     let status = found.status.unwrap_or_default();
     let terminal = Terminal::new(arguments.output.output);
     if terminal.is_json() {
-        terminal.document(&json!({ "environment": environment, "status": status }))?;
+        terminal.document(&ReconcileNowAnswer {
+            environment,
+            status: &status,
+        })?;
     } else {
         let revision = status.attempted_revision.as_ref();
         let revision = revision.map_or("no commit", |revision| revision.short());

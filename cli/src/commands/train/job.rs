@@ -16,9 +16,9 @@ use reconciler::source::Source;
 use reconciler::zones::Zones;
 use registry::run::{Ending, Progress, RunRequest};
 use registry::{DatasetRoots, Observer, Store};
-use serde_json::json;
 
 use super::TrainArguments;
+use crate::answers::TrainAnswer;
 use crate::clock;
 use crate::failure::{Context as _, Failure};
 use crate::git_reader;
@@ -181,7 +181,11 @@ fn bar(request: &RunRequest) -> ProgressBar {
 fn say(terminal: Terminal, request: &RunRequest, ending: &Ending) -> Result<(), Failure> {
     let RunRequest { model, version, .. } = request;
     if terminal.is_json() {
-        terminal.document(&json!({ "model": model, "version": version, "ending": ending }))?;
+        terminal.document(&TrainAnswer {
+            model,
+            version,
+            ending,
+        })?;
         return Ok(());
     }
     match ending {
