@@ -1,0 +1,249 @@
+//! Linear models, and what classical operators have in common: rows of numbers, and labels.
+//!
+//! Source: <https://onnx.ai/onnx/operators/onnx_aionnxml_LinearClassifier.html>,
+//! <https://onnx.ai/onnx/operators/onnx_aionnxml_LinearRegressor.html>.
+
+use super::elementwise::sigmoid_of;
+use super::transform::Transform;
+use crate::build::Fact;
+use crate::node::Node;
+use crate::refusal::Refusal;
+use crate::types::{Buffer, Dim, Element, Kernel, Source, Symbol, Type, Values};
+
+type Done = Result<(), Refusal>;
+
+/// Returns an input as rows of numbers, and how many a row has: types that are not among `kept` become FP32, and a list is
+/// one row where nothing depends on a request.
+pub(super) fn matrix(node: &mut Node<'_, '_>, input: &Fact, kept: &[Type]) -> Result<(Fact, usize), Refusal> {
+    let fact = if kept.contains(&input.element) {
+        input.clone()
+    } else {
+        super::cast::to(node, input, Type::F32)?
+    };
+    let shape = match fact.shape.as_slice() {
+        [rows, Dim::Fixed(width)] if *width > 0 => vec![*rows, Dim::Fixed(*width)],
+        [Dim::Fixed(width)] if *width > 0 => vec![Dim::Fixed(1), Dim::Fixed(*width)],
+        [Dim::Rows(1)] => vec![Dim::Rows(1), Dim::Fixed(1)],
+        shape => return Err(node.wrong_shape(shape, "[rows, n]")),
+    };
+    let width = shape[1].at(0);
+    Ok((Fact { shape, ..fact }, width))
+}
+
+/// The labels of a classifier.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Labels {
+    Numbers(Vec<i64>),
+    Texts(Vec<Symbol>),
+}
+
+impl Labels {
+    /// Reads the attributes.
+    pub(super) fn read(node: &mut Node<'_, '_>) -> Result<Self, Refusal> {
+        Self::read_as(node, "classlabels_int64s", "classlabels_strings")
+    }
+
+    /// Reads the attributes of operators that name them otherwise.
+    pub(super) fn read_as(
+        node: &mut Node<'_, '_>,
+        numbers: &'static str,
+        texts: &'static str,
+    ) -> Result<Self, Refusal> {
+        let numbers = node.ints(numbers)?;
+        let texts = node.texts(texts)?;
+        match (numbers.is_empty(), texts.is_empty()) {
+            (false, true) => Ok(Self::Numbers(numbers)),
+            (true, false) => {
+                let symbols = texts.into_iter().map(|text| node.build.symbols.add(text));
+                Ok(Self::Texts(symbols.collect()))
+            }
+            _ => Err(node.inconsistent("has no labels, or both numbers and texts")),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Numbers(labels) => labels.len(),
+            Self::Texts(labels) => labels.len(),
+        }
+    }
+
+    pub(super) fn element(&self) -> Type {
+        match self {
+            Self::Numbers(_) => Type::I64,
+            Self::Texts(_) => Type::Text,
+        }
+    }
+
+    /// Writes the label of a row.
+    pub(super) fn write(&self, out: &mut Buffer, row: usize, class: usize) {
+        match self {
+            Self::Numbers(labels) => i64::of_mut(out)[row] = labels[class],
+            Self::Texts(labels) => Symbol::of_mut(out)[row] = labels[class],
+        }
+    }
+}
+
+/// Returns the index of the largest score, the first of equals.
+pub(super) fn largest<T: PartialOrd + Copy>(scores: &[T]) -> usize {
+    let mut best = 0;
+    for (class, score) in scores.iter().enumerate() {
+        if *score > scores[best] {
+            best = class;
+        }
+    }
+    best
+}
+
+/// Returns what a row and coefficients give.
+pub(super) fn dot(row: &[f32], coefficients: &[f32]) -> f32 {
+    row.iter()
+        .zip(coefficients)
+        .map(|(x, coefficient)| x * coefficient)
+        .sum()
+}
+
+/// Reads coefficients, a row of them for each score, and intercepts.
+fn coefficients(
+    node: &mut Node<'_, '_>,
+    scores: usize,
+    width: usize,
+) -> Result<(Vec<f32>, Vec<f32>), Refusal> {
+    let coefficients = node.floats("coefficients")?;
+    if scores == 0 || coefficients.len() != scores * width {
+        let place = node.attribute_place("coefficients");
+        let problem = format!("has {} entries, not {scores} × {width}", coefficients.len());
+        return Err(Refusal::inconsistent(place, problem));
+    }
+    let mut intercepts = node.floats("intercepts")?;
+    if intercepts.is_empty() {
+        intercepts.resize(scores, 0.0);
+    }
+    if intercepts.len() != scores {
+        let place = node.attribute_place("intercepts");
+        return Err(Refusal::inconsistent(
+            place,
+            format!("has {} entries, not {scores}", intercepts.len()),
+        ));
+    }
+    Ok((coefficients, intercepts))
+}
+
+struct Regressor {
+    source: Source,
+    width: usize,
+    coefficients: Vec<f32>,
+    intercepts: Vec<f32>,
+    transform: Transform,
+}
+
+impl Kernel for Regressor {
+    fn run(&self, values: &Values<'_>, out: &mut [Buffer]) {
+        let rows = values.of::<f32>(self.source).chunks_exact(self.width);
+        for (row, scores) in rows.zip(f32::of_mut(&mut out[0]).chunks_exact_mut(self.intercepts.len())) {
+            score(row, &self.coefficients, &self.intercepts, scores);
+            self.transform.apply(scores);
+        }
+    }
+
+    fn work(&self) -> usize {
+        self.coefficients.len()
+    }
+}
+
+fn score(row: &[f32], coefficients: &[f32], intercepts: &[f32], scores: &mut [f32]) {
+    let models = coefficients.chunks_exact(row.len()).zip(intercepts);
+    for (score, (coefficients, intercept)) in scores.iter_mut().zip(models) {
+        *score = dot(row, coefficients) + intercept;
+    }
+}
+
+pub(super) fn regressor(node: &mut Node<'_, '_>) -> Done {
+    node.at_most(1)?;
+    let input = node.input(0)?;
+    let (rows, width) = matrix(node, &input, &[])?;
+    let targets = usize::try_from(node.int("targets", 1)?).unwrap_or(0);
+    let (coefficients, intercepts) = coefficients(node, targets, width)?;
+    let kernel = Regressor {
+        source: rows.source,
+        width,
+        coefficients,
+        intercepts,
+        transform: Transform::read(node)?,
+    };
+    node.emit(
+        kernel,
+        Type::F32,
+        vec![rows.shape[0], Dim::Fixed(targets)],
+        &[&rows],
+    )
+}
+
+struct Classifier {
+    source: Source,
+    width: usize,
+    coefficients: Vec<f32>,
+    intercepts: Vec<f32>,
+    labels: Labels,
+    transform: Transform,
+}
+
+impl Kernel for Classifier {
+    fn run(&self, values: &Values<'_>, out: &mut [Buffer]) {
+        let rows = values.of::<f32>(self.source).chunks_exact(self.width);
+        let [labels, probabilities] = out else { return };
+        let k = self.labels.len();
+        for (at, (row, scores)) in rows
+            .zip(f32::of_mut(probabilities).chunks_exact_mut(k))
+            .enumerate()
+        {
+            let class = if self.intercepts.len() == 1 {
+                let margin = dot(row, &self.coefficients) + self.intercepts[0];
+                let pair = match self.transform {
+                    Transform::Logistic => [sigmoid_of(-margin), sigmoid_of(margin)],
+                    _ => [1.0 - margin, margin],
+                };
+                scores.copy_from_slice(&pair);
+                usize::from(margin > 0.0)
+            } else {
+                score(row, &self.coefficients, &self.intercepts, scores);
+                let class = largest(scores);
+                self.transform.apply(scores);
+                class
+            };
+            self.labels.write(labels, at, class);
+        }
+    }
+
+    fn work(&self) -> usize {
+        self.coefficients.len()
+    }
+}
+
+pub(super) fn classifier(node: &mut Node<'_, '_>) -> Done {
+    node.at_most(1)?;
+    node.ignore(&["multi_class"]);
+    let input = node.input(0)?;
+    let (rows, width) = matrix(node, &input, &[])?;
+    let labels = Labels::read_as(node, "classlabels_ints", "classlabels_strings")?;
+    let models = node.floats("coefficients")?.len() / width;
+    let models = if models == 1 && labels.len() == 2 {
+        1
+    } else {
+        labels.len()
+    };
+    let (coefficients, intercepts) = coefficients(node, models, width)?;
+    let results = vec![
+        (labels.element(), vec![rows.shape[0]]),
+        (Type::F32, vec![rows.shape[0], Dim::Fixed(labels.len())]),
+    ];
+    let kernel = Classifier {
+        source: rows.source,
+        width,
+        coefficients,
+        intercepts,
+        labels,
+        transform: Transform::read(node)?,
+    };
+    node.emit_all(kernel, results, &[&rows])
+}

@@ -1,0 +1,203 @@
+//! `MatMul` and `Gemm`.
+//!
+//! Source: <https://onnx.ai/onnx/operators/onnx__MatMul.html>, <https://onnx.ai/onnx/operators/onnx__Gemm.html>.
+
+use std::marker::PhantomData;
+
+use num_traits::{AsPrimitive, Float};
+
+use super::walk::{Walk, broadcast};
+use crate::build::Fact;
+use crate::node::Node;
+use crate::refusal::Refusal;
+use crate::types::{Buffer, Dim, Element, Kernel, Source, Values, count, with_float, written};
+
+type Done = Result<(), Refusal>;
+
+/// Products of matrices; the axes before the last two are a batch, stretched where one side has fewer.
+struct MatMul<T> {
+    sources: [Source; 2],
+    /// The batch of the result and of both sides.
+    batch: Vec<Dim>,
+    batches: [Vec<Dim>; 2],
+    height: Dim,
+    depth: usize,
+    width: Dim,
+    types: PhantomData<fn(T)>,
+}
+
+impl<T: Element + Float> Kernel for MatMul<T> {
+    fn run(&self, values: &Values<'_>, out: &mut [Buffer]) {
+        let (left, right) = (values.of::<T>(self.sources[0]), values.of::<T>(self.sources[1]));
+        let out = T::of_mut(&mut out[0]);
+        let (height, width) = (self.height.at(values.rows), self.width.at(values.rows));
+        let walk = Walk::new(&self.batch, [&self.batches[0], &self.batches[1]], values.rows);
+        let steps = [walk.step(0), walk.step(1)];
+        walk.each(|start, length, [a, b]| {
+            for place in 0..length {
+                let (a, b) = (a + place * steps[0], b + place * steps[1]);
+                let out = &mut out[(start + place) * height * width..][..height * width];
+                let left = &left[a * height * self.depth..][..height * self.depth];
+                let right = &right[b * self.depth * width..][..self.depth * width];
+                multiply(left, right, self.depth, width, out);
+            }
+        });
+    }
+
+    fn work(&self) -> usize {
+        count(&self.batch, 1) * self.height.at(1) * self.depth * self.width.at(1)
+    }
+}
+
+/// Multiplies row by row: each entry of the left row adds a multiple of a right row.
+pub(super) fn multiply<T: Float>(left: &[T], right: &[T], depth: usize, width: usize, out: &mut [T]) {
+    out.fill(T::zero());
+    if depth == 0 || width == 0 {
+        return;
+    }
+    for (row, out) in left.chunks_exact(depth).zip(out.chunks_exact_mut(width)) {
+        for (factor, right) in row.iter().zip(right.chunks_exact(width)) {
+            for (out, entry) in out.iter_mut().zip(right) {
+                *out = *out + *factor * *entry;
+            }
+        }
+    }
+}
+
+fn product(node: &mut Node<'_, '_>, left: &Fact, right: &Fact) -> Result<Fact, Refusal> {
+    if left.element != right.element || left.rank() == 0 || right.rank() == 0 {
+        let found = format!(
+            "multiplies {} {} and {} {}",
+            left.element,
+            written(&left.shape),
+            right.element,
+            written(&right.shape)
+        );
+        return Err(node.unsupported(found, "matrices or vectors of one type"));
+    }
+    // A vector stands for a row on the left, for a column on the right.
+    let mut left_shape = left.shape.clone();
+    let mut right_shape = right.shape.clone();
+    if left.rank() == 1 {
+        left_shape.insert(0, Dim::Fixed(1));
+    }
+    if right.rank() == 1 {
+        right_shape.push(Dim::Fixed(1));
+    }
+    let (left_batch, left_matrix) = left_shape.split_at(left_shape.len() - 2);
+    let (right_batch, right_matrix) = right_shape.split_at(right_shape.len() - 2);
+    let depth = match (left_matrix[1], right_matrix[0]) {
+        (Dim::Fixed(a), Dim::Fixed(b)) if a == b => a,
+        _ => {
+            let problem = format!(
+                "multiplies {} and {}",
+                written(&left.shape),
+                written(&right.shape)
+            );
+            return Err(node.inconsistent(problem));
+        }
+    };
+    let (height, width) = (left_matrix[0], right_matrix[1]);
+    let batch = broadcast(node, &[left_batch, right_batch])?;
+    let mut shape = batch.clone();
+    if left.rank() > 1 {
+        shape.push(height);
+    }
+    if right.rank() > 1 {
+        shape.push(width);
+    }
+    let place = node.place.clone();
+    with_float!(left.element, T => {
+        let kernel = MatMul::<T> {
+            sources: [left.source, right.source],
+            batch,
+            batches: [left_batch.to_vec(), right_batch.to_vec()],
+            height,
+            depth,
+            width,
+            types: PhantomData,
+        };
+        node.build.emit(&place, kernel, left.element, shape, &[left, right])
+    }, Err(node.wrong_type(left.element, "FP32 or FP64")))
+}
+
+pub(super) fn matmul(node: &mut Node<'_, '_>) -> Done {
+    node.at_most(2)?;
+    let (left, right) = (node.input(0)?, node.input(1)?);
+    let fact = product(node, &left, &right)?;
+    node.give(fact);
+    Ok(())
+}
+
+/// `alpha · product + beta · bias`, entry by entry.
+struct Scaled<T> {
+    product: Source,
+    bias: Option<Source>,
+    shape: Vec<Dim>,
+    bias_shape: Vec<Dim>,
+    alpha: T,
+    beta: T,
+}
+
+impl<T: Element + Float> Kernel for Scaled<T> {
+    fn run(&self, values: &Values<'_>, out: &mut [Buffer]) {
+        let product = values.of::<T>(self.product);
+        let out = T::of_mut(&mut out[0]);
+        let Some(bias) = self.bias else {
+            for (out, product) in out.iter_mut().zip(product) {
+                *out = self.alpha * *product;
+            }
+            return;
+        };
+        let bias = values.of::<T>(bias);
+        let walk = Walk::new(&self.shape, [&self.bias_shape], values.rows);
+        let step = walk.step(0);
+        walk.each(|start, length, [at]| {
+            let entries = out[start..start + length]
+                .iter_mut()
+                .zip(&product[start..start + length]);
+            for (place, (out, product)) in entries.enumerate() {
+                *out = self.alpha * *product + self.beta * bias[at + place * step];
+            }
+        });
+    }
+}
+
+pub(super) fn gemm(node: &mut Node<'_, '_>) -> Done {
+    let (turns_left, turns_right) = (node.flag("transA", false)?, node.flag("transB", false)?);
+    let (alpha, beta) = (node.float("alpha", 1.0)?, node.float("beta", 1.0)?);
+    let (mut left, mut right) = (node.input(0)?, node.input(1)?);
+    if left.rank() != 2 || right.rank() != 2 {
+        return Err(node.wrong_shape(&left.shape, "two matrices"));
+    }
+    if turns_left {
+        left = super::movement::turned_last(node, &left, &[0])?;
+    }
+    if turns_right {
+        right = super::movement::turned_last(node, &right, &[0])?;
+    }
+    let product = product(node, &left, &right)?;
+    let bias = node.optional_input(2)?;
+    if let Some(bias) = &bias
+        && (bias.element != product.element
+            || broadcast(node, &[&product.shape, &bias.shape])? != product.shape)
+    {
+        return Err(node.wrong_shape(
+            &bias.shape,
+            &format!("what stretches to {}", written(&product.shape)),
+        ));
+    }
+    let mut reads = vec![&product];
+    reads.extend(&bias);
+    with_float!(product.element, T => {
+        let kernel = Scaled::<T> {
+            product: product.source,
+            bias: bias.as_ref().map(|bias| bias.source),
+            shape: product.shape.clone(),
+            bias_shape: bias.as_ref().map(|bias| bias.shape.clone()).unwrap_or_default(),
+            alpha: alpha.as_(),
+            beta: beta.as_(),
+        };
+        node.emit(kernel, product.element, product.shape.clone(), &reads)
+    }, Err(node.wrong_type(product.element, "FP32 or FP64")))
+}

@@ -1,0 +1,90 @@
+//! `post_transform`, which the classical operators have in common.
+//!
+//! Source: <https://onnx.ai/onnx/operators/onnx_aionnxml_TreeEnsemble.html>; what the specification leaves open is as
+//! onnxruntime answers.
+
+use num_traits::{AsPrimitive, Float};
+
+use super::elementwise::sigmoid_of;
+use crate::node::Node;
+use crate::refusal::Refusal;
+
+/// What is done to the scores of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Transform {
+    None,
+    Logistic,
+    Softmax,
+    /// Leaves zeros as they are.
+    SoftmaxZero,
+    Probit,
+}
+
+impl Transform {
+    /// Reads the attribute.
+    pub(super) fn read(node: &mut Node<'_, '_>) -> Result<Self, Refusal> {
+        let name = node.text("post_transform", "NONE")?;
+        Ok(match name.as_str() {
+            "NONE" => Self::None,
+            "LOGISTIC" => Self::Logistic,
+            "SOFTMAX" => Self::Softmax,
+            "SOFTMAX_ZERO" => Self::SoftmaxZero,
+            "PROBIT" => Self::Probit,
+            _ => {
+                let place = node.attribute_place("post_transform");
+                return Err(Refusal::unsupported(
+                    place,
+                    format!("is {name:?}"),
+                    "NONE, LOGISTIC, SOFTMAX, SOFTMAX_ZERO, PROBIT",
+                ));
+            }
+        })
+    }
+
+    /// Applies it to the scores of a row.
+    pub(super) fn apply<T: Float + 'static>(self, scores: &mut [T])
+    where
+        f64: AsPrimitive<T>,
+    {
+        match self {
+            Self::None => {}
+            Self::Logistic => scores.iter_mut().for_each(|score| *score = sigmoid_of(*score)),
+            Self::Softmax => softmax(scores, |_| false),
+            Self::SoftmaxZero => softmax(scores, |score| score.abs() <= 1e-7.as_()),
+            Self::Probit => scores.iter_mut().for_each(|score| *score = probit(*score)),
+        }
+    }
+}
+
+fn softmax<T: Float>(scores: &mut [T], is_left: impl Fn(T) -> bool) {
+    let most = scores.iter().copied().fold(T::neg_infinity(), T::max);
+    let mut sum = T::zero();
+    for score in scores.iter_mut() {
+        if is_left(*score) {
+            *score = *score * (-most).exp();
+        } else {
+            *score = (*score - most).exp();
+            sum = sum + *score;
+        }
+    }
+    for score in scores {
+        *score = *score / sum;
+    }
+}
+
+/// The inverse of the normal distribution, by Winitzki's approximation of the inverse error function with `a` = 0.147.
+fn probit<T: Float + 'static>(probability: T) -> T
+where
+    f64: AsPrimitive<T>,
+{
+    let one = T::one();
+    let x = probability + probability - one;
+    let log = ((one - x) * (one + x)).ln();
+    let a: T = 0.147.as_();
+    let half: T = 0.5.as_();
+    let first = (one + one) / (std::f64::consts::PI.as_() * a) + half * log;
+    let root = ((first * first - log / a).sqrt() - first).sqrt();
+    let root = if x < T::zero() { -root } else { root };
+    let scale: T = std::f64::consts::SQRT_2.as_();
+    scale * root
+}

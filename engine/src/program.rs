@@ -1,0 +1,445 @@
+//! A program: a checked model, ready to answer.
+
+use std::fmt;
+
+use crate::build::{Builder, Fact, Slot, Step};
+use crate::node::Node;
+use crate::onnx::{self, Extent, Model};
+use crate::ops;
+use crate::refusal::{Limits, Refusal};
+use crate::types::{Buffer, Dim, Source, Symbol, Symbols, Type, Values, count, written};
+
+/// What a model takes or gives under one name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tensor {
+    /// Its name in the graph.
+    pub name: String,
+    /// The type of its elements.
+    pub element: Type,
+    /// Its shape: the rows come first, all other axes are fixed.
+    pub shape: Vec<Dim>,
+    /// The labels of its last axis, where the graph names them.
+    pub labels: Option<Vec<Label>>,
+}
+
+impl Tensor {
+    /// Returns how many elements a row has.
+    pub fn width(&self) -> usize {
+        count(&self.shape, 1)
+    }
+}
+
+/// The label of a class.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Label {
+    /// A whole number.
+    Number(i64),
+    /// A text.
+    Text(String),
+}
+
+/// A model, ready to answer. Immutable, and cheap to share between threads.
+pub struct Program {
+    inputs: Vec<Tensor>,
+    outputs: Vec<Tensor>,
+    results: Vec<Source>,
+    constants: Vec<Buffer>,
+    slots: Vec<Slot>,
+    steps: Vec<Step>,
+    symbols: Symbols,
+    properties: Vec<(String, String)>,
+    row_bytes: usize,
+    row_work: usize,
+}
+
+/// What a program writes while it answers: one for each answer that is under way, kept between answers so that they
+/// allocate nothing.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    slots: Vec<Buffer>,
+    written: Vec<Buffer>,
+}
+
+impl fmt::Debug for Program {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Program")
+            .field("inputs", &self.inputs)
+            .field("outputs", &self.outputs)
+            .field("steps", &self.steps.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// About how many bytes of values are kept at a time: they stay in the caches of a core.
+const BLOCK_BYTES: usize = 256 << 10;
+/// The most rows that go through all steps together.
+const BLOCK_ROWS: usize = 512;
+
+impl Program {
+    /// Reads a model, and checks all of it: operators, types, shapes, indices, costs.
+    pub fn read(bytes: &[u8], limits: &Limits) -> Result<Self, Refusal> {
+        let model = Model::read(bytes, limits)?;
+        let versions = Versions::read(&model.opsets)?;
+        let graph = model
+            .graph
+            .as_ref()
+            .ok_or_else(|| Refusal::malformed("it has no graph"))?;
+        let mut build = Builder::new(limits);
+        for tensor in &graph.initializers {
+            let (shape, values) = tensor.values(&mut build.symbols, limits)?;
+            let fact = build.constant(&shape, values)?;
+            build.name("the graph", tensor.name, fact)?;
+        }
+        let mut inputs = Vec::new();
+        for value in &graph.inputs {
+            // Before IR version 4 constants are among the inputs.
+            if graph.initializers.iter().any(|tensor| tensor.name == value.name) {
+                continue;
+            }
+            let tensor = input_of(value)?;
+            let fact = build.input(tensor.element, tensor.shape.clone());
+            build.name("the graph", value.name, fact)?;
+            inputs.push(tensor);
+        }
+        for raw in &graph.nodes {
+            read_node(&mut build, raw, &versions)?;
+        }
+        let mut outputs = Vec::new();
+        let mut results = Vec::new();
+        for value in &graph.outputs {
+            let place = format!("output {:?}", value.name);
+            let fact = build.fact(&place, value.name)?;
+            outputs.push(output_of(&place, value.name, &fact, &build.symbols)?);
+            results.push(fact.source);
+        }
+        if inputs.is_empty() || outputs.is_empty() {
+            return Err(Refusal::inconsistent("the graph", "has no input or no output"));
+        }
+        build.drop_unused(&results);
+        let row_bytes = build
+            .slots
+            .iter()
+            .map(|slot| slot.element.width() * count(&slot.shape, 1))
+            .sum();
+        Limits::check("bytes of values for one row", row_bytes, limits.row_bytes_max)?;
+        let written = build.steps.iter().flat_map(|step| &step.writes);
+        let elements: usize = written.map(|slot| count(&build.slots[*slot].shape, 1)).sum();
+        let row_work = build
+            .steps
+            .iter()
+            .fold(elements, |work, step| work.saturating_add(step.kernel.work()));
+        Limits::check("operations for one row", row_work, limits.row_work_max)?;
+        let properties = model
+            .properties
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        Ok(Self {
+            inputs,
+            outputs,
+            results,
+            properties: properties.collect(),
+            constants: build.constants,
+            slots: build.slots,
+            steps: build.steps,
+            symbols: build.symbols,
+            row_bytes,
+            row_work,
+        })
+    }
+
+    /// Returns what it takes.
+    pub fn inputs(&self) -> &[Tensor] {
+        &self.inputs
+    }
+
+    /// Returns what it gives.
+    pub fn outputs(&self) -> &[Tensor] {
+        &self.outputs
+    }
+
+    /// Returns the metadata that stands in the file.
+    pub fn properties(&self) -> &[(String, String)] {
+        &self.properties
+    }
+
+    /// Returns how many bytes of values a row needs while it is answered.
+    pub const fn row_bytes(&self) -> usize {
+        self.row_bytes
+    }
+
+    /// Returns about how many operations a row costs.
+    pub const fn row_work(&self) -> usize {
+        self.row_work
+    }
+
+    /// Returns about how many bytes the model takes while it waits.
+    pub fn bytes(&self) -> usize {
+        let constants: usize = self
+            .constants
+            .iter()
+            .map(|buffer| buffer.len() * buffer.element().width())
+            .sum();
+        constants + self.steps.iter().map(|step| step.kernel.kept()).sum::<usize>() + 32 * self.symbols.len()
+    }
+
+    /// Returns the symbol of a text of a request.
+    pub fn symbol(&self, text: &[u8]) -> Symbol {
+        self.symbols.find(text)
+    }
+
+    /// Returns the text of a symbol; `None` for the unknown one.
+    pub fn text(&self, symbol: Symbol) -> Option<&[u8]> {
+        self.symbols.text(symbol)
+    }
+
+    /// Answers `rows` rows: one buffer for each input, in the order of [`Self::inputs`], row-major; returns one for each
+    /// output. One thread, no waiting.
+    ///
+    /// # Panics
+    ///
+    /// If an input is missing, or has another type or length than its tensor for that many rows.
+    pub fn run(&self, scratch: &mut Scratch, inputs: &[Buffer], rows: usize) -> Vec<Buffer> {
+        assert_eq!(inputs.len(), self.inputs.len(), "a buffer for each input");
+        for (tensor, buffer) in self.inputs.iter().zip(inputs) {
+            assert_eq!(
+                buffer.element(),
+                tensor.element,
+                "input {:?} has its type",
+                tensor.name
+            );
+            assert_eq!(
+                buffer.len(),
+                count(&tensor.shape, rows),
+                "input {:?} has its length",
+                tensor.name
+            );
+        }
+        let mut outputs: Vec<Buffer> = self
+            .outputs
+            .iter()
+            .map(|tensor| Buffer::empty(tensor.element))
+            .collect();
+        let block = (BLOCK_BYTES / self.row_bytes.max(1)).clamp(1, BLOCK_ROWS);
+        scratch.prepare(&self.slots);
+        let mut done = 0;
+        while done < rows {
+            let taken = block.min(rows - done);
+            self.block(scratch, inputs, done, taken, &mut outputs);
+            done += taken;
+        }
+        outputs
+    }
+
+    fn block(
+        &self,
+        scratch: &mut Scratch,
+        inputs: &[Buffer],
+        start: usize,
+        rows: usize,
+        outputs: &mut [Buffer],
+    ) {
+        for (slot, (tensor, buffer)) in self.inputs.iter().zip(inputs).enumerate() {
+            let width = tensor.width();
+            scratch.slots[slot].resize(rows * width);
+            scratch.slots[slot].copy_part(buffer, start * width..(start + rows) * width);
+        }
+        for step in &self.steps {
+            let Scratch { slots, written } = scratch;
+            written.clear();
+            for slot in &step.writes {
+                let mut buffer = std::mem::replace(&mut slots[*slot], Buffer::Bool(Vec::new()));
+                buffer.resize(count(&self.slots[*slot].shape, rows));
+                written.push(buffer);
+            }
+            let values = Values {
+                slots,
+                constants: &self.constants,
+                rows,
+            };
+            step.kernel.run(&values, written);
+            for (slot, buffer) in step.writes.iter().zip(written.drain(..)) {
+                slots[*slot] = buffer;
+            }
+        }
+        for (tensor, (output, source)) in self.outputs.iter().zip(outputs.iter_mut().zip(&self.results)) {
+            match source {
+                Source::Slot(slot) => output.extend(&scratch.slots[*slot]),
+                Source::Constant(constant) => {
+                    debug_assert_eq!(
+                        self.constants[*constant].len(),
+                        tensor.width(),
+                        "a constant answers each row"
+                    );
+                    for _ in 0..rows {
+                        output.extend(&self.constants[*constant]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Scratch {
+    /// Makes a buffer for each slot, where the ones that are there are another program's.
+    fn prepare(&mut self, slots: &[Slot]) {
+        let fits = self.slots.len() == slots.len()
+            && self
+                .slots
+                .iter()
+                .zip(slots)
+                .all(|(buffer, slot)| buffer.element() == slot.element);
+        if !fits {
+            self.slots = slots.iter().map(|slot| Buffer::empty(slot.element)).collect();
+        }
+    }
+}
+
+/// The versions of the operator sets that a model imports.
+struct Versions {
+    standard: Option<i64>,
+    ml: Option<i64>,
+}
+
+impl Versions {
+    fn read(opsets: &[(&str, i64)]) -> Result<Self, Refusal> {
+        let mut versions = Self {
+            standard: None,
+            ml: None,
+        };
+        for (domain, version) in opsets {
+            let range = |place: &mut Option<i64>, least: i64, most: i64| {
+                if !(least..=most).contains(version) {
+                    let found = format!("has version {version}");
+                    let place = format!("operator set {domain:?}");
+                    return Err(Refusal::unsupported(place, found, format!("{least} to {most}")));
+                }
+                *place = Some(*version);
+                Ok(())
+            };
+            match *domain {
+                "" | "ai.onnx" => range(&mut versions.standard, ops::STANDARD_MIN, ops::STANDARD_MAX)?,
+                ops::ML => range(&mut versions.ml, 1, ops::ML_MAX)?,
+                // A set that no node uses is none of our business; a node that does is refused by name.
+                _ => {}
+            }
+        }
+        Ok(versions)
+    }
+
+    fn of(&self, node: &onnx::Node<'_>) -> Result<i64, Refusal> {
+        let version = match node.domain {
+            "" => self.standard,
+            ops::ML => self.ml,
+            _ => None,
+        };
+        version.ok_or_else(|| {
+            let found = format!(
+                "is of operator set {:?}, which the model does not import",
+                node.domain
+            );
+            Refusal::inconsistent(node.place(), found)
+        })
+    }
+}
+
+fn read_node<'a>(build: &mut Builder<'a>, raw: &onnx::Node<'a>, versions: &Versions) -> Result<(), Refusal> {
+    let Some(operator) = ops::find(raw.domain, raw.operator) else {
+        let domain = if raw.domain.is_empty() {
+            "ai.onnx"
+        } else {
+            raw.domain
+        };
+        let found = format!("is the operator {} of {domain}", raw.operator);
+        return Err(Refusal::unsupported(
+            raw.place(),
+            found,
+            "the operators of docs/models.md",
+        ));
+    };
+    let version = versions.of(raw)?;
+    let mut node = Node::new(build, raw, version);
+    (operator.read)(&mut node)?;
+    node.finish()
+}
+
+fn input_of(value: &onnx::ValueInfo<'_>) -> Result<Tensor, Refusal> {
+    let place = format!("input {:?}", value.name);
+    let Some((element, extents)) = &value.tensor else {
+        return Err(Refusal::unsupported(place, "is no tensor", "tensors"));
+    };
+    let Some(element) = onnx::type_of(*element) else {
+        return Err(Refusal::unsupported(
+            place,
+            format!("has elements of ONNX type {element}"),
+            onnx::ELEMENTS,
+        ));
+    };
+    let mut shape = Vec::with_capacity(extents.len());
+    for (axis, extent) in extents.iter().enumerate() {
+        shape.push(match (axis, extent) {
+            // A model that was traced with an example has its number of rows here: each operator shows that rows stay apart.
+            (0, _) => Dim::Rows(1),
+            (_, Extent::Fixed(length)) if *length > 0 => {
+                Dim::Fixed(usize::try_from(*length).unwrap_or(usize::MAX))
+            }
+            (_, Extent::Fixed(length)) => {
+                return Err(Refusal::inconsistent(
+                    place,
+                    format!("has {length} entries in axis {axis}"),
+                ));
+            }
+            (_, Extent::Named(_) | Extent::Open) => {
+                return Err(Refusal::unsupported(
+                    place,
+                    format!("leaves axis {axis} open"),
+                    "rows alone",
+                ));
+            }
+        });
+    }
+    if shape.is_empty() {
+        return Err(Refusal::unsupported(place, "has no axis", "rows first"));
+    }
+    Ok(Tensor {
+        name: value.name.to_owned(),
+        element,
+        shape,
+        labels: None,
+    })
+}
+
+fn output_of(place: &str, name: &str, fact: &Fact, symbols: &Symbols) -> Result<Tensor, Refusal> {
+    let shape = match fact.shape.split_first() {
+        Some((Dim::Rows(1), rest)) if rest.iter().all(|dim| !dim.is_rows()) => fact.shape.clone(),
+        _ if matches!(fact.source, Source::Constant(_)) && fact.shape.first() == Some(&Dim::Fixed(1)) => {
+            let mut shape = fact.shape.clone();
+            shape[0] = Dim::Rows(1);
+            shape
+        }
+        _ => {
+            let found = format!("has shape {}", written(&fact.shape));
+            return Err(Refusal::unsupported(
+                place,
+                found,
+                "a row of it for each row of a request",
+            ));
+        }
+    };
+    let labels = fact.labels.as_ref().map(|labels| match labels {
+        Buffer::I64(numbers) => numbers.iter().map(|number| Label::Number(*number)).collect(),
+        Buffer::Text(texts) => {
+            let text = |symbol: &Symbol| {
+                String::from_utf8_lossy(symbols.text(*symbol).unwrap_or_default()).into_owned()
+            };
+            texts.iter().map(|symbol| Label::Text(text(symbol))).collect()
+        }
+        _ => Vec::new(),
+    });
+    Ok(Tensor {
+        name: name.to_owned(),
+        element: fact.element,
+        shape,
+        labels,
+    })
+}

@@ -1,0 +1,427 @@
+//! Element types, extents of axes, and the values that steps read and write.
+
+use std::collections::HashMap;
+use std::fmt;
+
+/// The most axes a value may have.
+pub(crate) const RANK_MAX: usize = 8;
+
+/// The type of an element.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Type {
+    /// `FP32`.
+    F32,
+    /// `FP64`.
+    F64,
+    /// `INT64`.
+    I64,
+    /// `INT32`.
+    I32,
+    /// `BOOL`.
+    Bool,
+    /// `BYTES`: a text.
+    Text,
+}
+
+impl Type {
+    /// Returns its name in the Open Inference Protocol.
+    pub const fn protocol_name(self) -> &'static str {
+        match self {
+            Self::F32 => "FP32",
+            Self::F64 => "FP64",
+            Self::I64 => "INT64",
+            Self::I32 => "INT32",
+            Self::Bool => "BOOL",
+            Self::Text => "BYTES",
+        }
+    }
+
+    /// Returns how many bytes an element takes in memory.
+    pub(crate) const fn width(self) -> usize {
+        match self {
+            Self::F32 | Self::I32 | Self::Text => 4,
+            Self::F64 | Self::I64 => 8,
+            Self::Bool => 1,
+        }
+    }
+
+    /// Says whether it is a floating-point number.
+    pub(crate) const fn is_float(self) -> bool {
+        matches!(self, Self::F32 | Self::F64)
+    }
+}
+
+impl fmt::Display for Type {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.protocol_name())
+    }
+}
+
+/// How many entries an axis has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Dim {
+    /// As many, whatever is asked.
+    Fixed(usize),
+    /// As many for each row of a request.
+    Rows(usize),
+}
+
+impl Dim {
+    /// Returns how many for a number of rows.
+    pub const fn at(self, rows: usize) -> usize {
+        match self {
+            Self::Fixed(count) => count,
+            Self::Rows(each) => each * rows,
+        }
+    }
+
+    /// Returns how many, where that does not depend on the rows.
+    pub(crate) const fn fixed(self) -> Option<usize> {
+        match self {
+            Self::Fixed(count) => Some(count),
+            Self::Rows(_) => None,
+        }
+    }
+
+    pub(crate) const fn is_rows(self) -> bool {
+        matches!(self, Self::Rows(_))
+    }
+}
+
+impl fmt::Display for Dim {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fixed(count) => write!(formatter, "{count}"),
+            Self::Rows(1) => formatter.write_str("rows"),
+            Self::Rows(each) => write!(formatter, "{each}·rows"),
+        }
+    }
+}
+
+/// Writes a shape as people do: `[rows, 4]`.
+pub(crate) fn written(shape: &[Dim]) -> String {
+    let dims: Vec<String> = shape.iter().map(Dim::to_string).collect();
+    format!("[{}]", dims.join(", "))
+}
+
+/// Returns how many elements a shape has.
+pub(crate) fn count(shape: &[Dim], rows: usize) -> usize {
+    shape.iter().map(|dim| dim.at(rows)).product()
+}
+
+/// A text among those that the model knows; all that it does not know are [`Symbol::UNKNOWN`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Symbol(pub(crate) u32);
+
+impl Symbol {
+    /// A text that the model does not know, and which equals none that it does.
+    pub const UNKNOWN: Self = Self(u32::MAX);
+}
+
+impl Default for Symbol {
+    fn default() -> Self {
+        Self::UNKNOWN
+    }
+}
+
+/// The texts that a model knows.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Symbols {
+    texts: Vec<Box<[u8]>>,
+    known: HashMap<Box<[u8]>, Symbol>,
+}
+
+impl Symbols {
+    /// Returns the symbol of a text of the model.
+    pub(crate) fn add(&mut self, text: &[u8]) -> Symbol {
+        if let Some(symbol) = self.known.get(text) {
+            return *symbol;
+        }
+        let symbol = Symbol(u32::try_from(self.texts.len()).unwrap_or(u32::MAX));
+        self.texts.push(text.into());
+        self.known.insert(text.into(), symbol);
+        symbol
+    }
+
+    /// Returns the symbol of a text of a request.
+    pub(crate) fn find(&self, text: &[u8]) -> Symbol {
+        self.known.get(text).copied().unwrap_or(Symbol::UNKNOWN)
+    }
+
+    /// Returns a symbol's text; `None` for the unknown one.
+    pub(crate) fn text(&self, symbol: Symbol) -> Option<&[u8]> {
+        self.texts.get(symbol.0 as usize).map(AsRef::as_ref)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.texts.len()
+    }
+}
+
+/// The elements of a value, row-major.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Buffer {
+    /// `FP32`.
+    F32(Vec<f32>),
+    /// `FP64`.
+    F64(Vec<f64>),
+    /// `INT64`.
+    I64(Vec<i64>),
+    /// `INT32`.
+    I32(Vec<i32>),
+    /// `BOOL`.
+    Bool(Vec<bool>),
+    /// `BYTES`.
+    Text(Vec<Symbol>),
+}
+
+/// Does the same with the elements of whatever type a buffer has.
+macro_rules! with {
+    ($buffer:expr, $elements:ident => $body:expr) => {
+        match $buffer {
+            $crate::types::Buffer::F32($elements) => $body,
+            $crate::types::Buffer::F64($elements) => $body,
+            $crate::types::Buffer::I64($elements) => $body,
+            $crate::types::Buffer::I32($elements) => $body,
+            $crate::types::Buffer::Bool($elements) => $body,
+            $crate::types::Buffer::Text($elements) => $body,
+        }
+    };
+}
+
+/// Does the same with `$T` as the element type that a [`Type`] names.
+macro_rules! with_type {
+    ($type:expr, $T:ident => $body:expr) => {
+        match $type {
+            $crate::types::Type::F32 => {
+                type $T = f32;
+                $body
+            }
+            $crate::types::Type::F64 => {
+                type $T = f64;
+                $body
+            }
+            $crate::types::Type::I64 => {
+                type $T = i64;
+                $body
+            }
+            $crate::types::Type::I32 => {
+                type $T = i32;
+                $body
+            }
+            $crate::types::Type::Bool => {
+                type $T = bool;
+                $body
+            }
+            $crate::types::Type::Text => {
+                type $T = $crate::types::Symbol;
+                $body
+            }
+        }
+    };
+}
+
+/// As `with_type`, for numbers; `$other` for texts and truth values.
+macro_rules! with_number {
+    ($type:expr, $T:ident => $body:expr, $other:expr) => {
+        match $type {
+            $crate::types::Type::F32 => {
+                type $T = f32;
+                $body
+            }
+            $crate::types::Type::F64 => {
+                type $T = f64;
+                $body
+            }
+            $crate::types::Type::I64 => {
+                type $T = i64;
+                $body
+            }
+            $crate::types::Type::I32 => {
+                type $T = i32;
+                $body
+            }
+            $crate::types::Type::Bool | $crate::types::Type::Text => $other,
+        }
+    };
+}
+
+/// As `with_type`, for floating-point numbers; `$other` for all others.
+macro_rules! with_float {
+    ($type:expr, $T:ident => $body:expr, $other:expr) => {
+        match $type {
+            $crate::types::Type::F32 => {
+                type $T = f32;
+                $body
+            }
+            $crate::types::Type::F64 => {
+                type $T = f64;
+                $body
+            }
+            _ => $other,
+        }
+    };
+}
+
+pub(crate) use {with, with_float, with_number, with_type};
+
+impl Buffer {
+    /// Returns an empty one.
+    pub(crate) const fn empty(element: Type) -> Self {
+        match element {
+            Type::F32 => Self::F32(Vec::new()),
+            Type::F64 => Self::F64(Vec::new()),
+            Type::I64 => Self::I64(Vec::new()),
+            Type::I32 => Self::I32(Vec::new()),
+            Type::Bool => Self::Bool(Vec::new()),
+            Type::Text => Self::Text(Vec::new()),
+        }
+    }
+
+    /// Returns the type of its elements.
+    pub const fn element(&self) -> Type {
+        match self {
+            Self::F32(_) => Type::F32,
+            Self::F64(_) => Type::F64,
+            Self::I64(_) => Type::I64,
+            Self::I32(_) => Type::I32,
+            Self::Bool(_) => Type::Bool,
+            Self::Text(_) => Type::Text,
+        }
+    }
+
+    /// Returns how many elements it has.
+    pub fn len(&self) -> usize {
+        with!(self, elements => elements.len())
+    }
+
+    /// Says whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Makes room for a number of elements, whose values are then anything.
+    pub(crate) fn resize(&mut self, count: usize) {
+        with!(self, elements => elements.resize(count, Default::default()));
+    }
+
+    /// Adds the elements of another one of the same type.
+    pub(crate) fn extend(&mut self, other: &Self) {
+        match (self, other) {
+            (Self::F32(all), Self::F32(more)) => all.extend_from_slice(more),
+            (Self::F64(all), Self::F64(more)) => all.extend_from_slice(more),
+            (Self::I64(all), Self::I64(more)) => all.extend_from_slice(more),
+            (Self::I32(all), Self::I32(more)) => all.extend_from_slice(more),
+            (Self::Bool(all), Self::Bool(more)) => all.extend_from_slice(more),
+            (Self::Text(all), Self::Text(more)) => all.extend_from_slice(more),
+            (all, more) => panic!("invariant: {} is not added to {}", more.element(), all.element()),
+        }
+    }
+
+    /// Takes a part of another one of the same type.
+    pub(crate) fn copy_part(&mut self, other: &Self, part: std::ops::Range<usize>) {
+        match (self, other) {
+            (Self::F32(own), Self::F32(all)) => own.copy_from_slice(&all[part]),
+            (Self::F64(own), Self::F64(all)) => own.copy_from_slice(&all[part]),
+            (Self::I64(own), Self::I64(all)) => own.copy_from_slice(&all[part]),
+            (Self::I32(own), Self::I32(all)) => own.copy_from_slice(&all[part]),
+            (Self::Bool(own), Self::Bool(all)) => own.copy_from_slice(&all[part]),
+            (Self::Text(own), Self::Text(all)) => own.copy_from_slice(&all[part]),
+            (own, all) => panic!(
+                "invariant: {} is not copied into {}",
+                all.element(),
+                own.element()
+            ),
+        }
+    }
+}
+
+/// What an element is in Rust.
+pub(crate) trait Element: Copy + Default + PartialEq + Send + Sync + fmt::Debug + 'static {
+    /// Its name among the types.
+    const TYPE: Type;
+
+    /// Returns the elements of a buffer of this type.
+    fn of(buffer: &Buffer) -> &[Self];
+
+    /// Returns the elements of a buffer of this type, to be written.
+    fn of_mut(buffer: &mut Buffer) -> &mut [Self];
+
+    /// Makes a buffer.
+    fn buffer(elements: Vec<Self>) -> Buffer;
+}
+
+macro_rules! elements {
+    ($($rust:ty => $variant:ident),+) => {
+        $(impl Element for $rust {
+            const TYPE: Type = Type::$variant;
+
+            fn of(buffer: &Buffer) -> &[Self] {
+                match buffer {
+                    Buffer::$variant(elements) => elements,
+                    other => panic!("invariant: a step reads {}, not {}", Self::TYPE, other.element()),
+                }
+            }
+
+            fn of_mut(buffer: &mut Buffer) -> &mut [Self] {
+                match buffer {
+                    Buffer::$variant(elements) => elements,
+                    other => panic!("invariant: a step writes {}, not {}", Self::TYPE, other.element()),
+                }
+            }
+
+            fn buffer(elements: Vec<Self>) -> Buffer {
+                Buffer::$variant(elements)
+            }
+        })+
+    };
+}
+
+elements!(f32 => F32, f64 => F64, i64 => I64, i32 => I32, bool => Bool, Symbol => Text);
+
+/// Where a step finds a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// Written by the request or by an earlier step.
+    Slot(usize),
+    /// Part of the model.
+    Constant(usize),
+}
+
+/// What a step may read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Values<'a> {
+    pub(crate) slots: &'a [Buffer],
+    pub(crate) constants: &'a [Buffer],
+    /// How many rows are under way.
+    pub(crate) rows: usize,
+}
+
+impl<'a> Values<'a> {
+    /// Returns a value's elements.
+    pub(crate) fn of<T: Element>(&self, source: Source) -> &'a [T] {
+        T::of(self.buffer(source))
+    }
+
+    pub(crate) fn buffer(&self, source: Source) -> &'a Buffer {
+        match source {
+            Source::Slot(slot) => &self.slots[slot],
+            Source::Constant(constant) => &self.constants[constant],
+        }
+    }
+}
+
+/// One step of a program: reads values, and writes those that it is given, which have their sizes already.
+pub(crate) trait Kernel: Send + Sync {
+    fn run(&self, values: &Values<'_>, out: &mut [Buffer]);
+
+    /// About how many operations it costs for one row beside reading and writing what it does.
+    fn work(&self) -> usize {
+        0
+    }
+
+    /// Returns what it keeps of the model beside constants, in bytes.
+    fn kept(&self) -> usize {
+        0
+    }
+}
