@@ -183,7 +183,7 @@ impl<'a> Builder<'a> {
             .iter()
             .all(|fact| matches!(fact.source, Source::Constant(_)));
         if is_fixed && is_constant {
-            return self.fold(kernel.as_ref(), results);
+            return self.fold(kernel.as_ref(), &results);
         }
         let writes: Vec<usize> = results
             .iter()
@@ -206,9 +206,9 @@ impl<'a> Builder<'a> {
             .collect())
     }
 
-    fn fold(&mut self, kernel: &dyn Kernel, results: Vec<(Type, Vec<Dim>)>) -> Result<Vec<Fact>, Refusal> {
+    fn fold(&mut self, kernel: &dyn Kernel, results: &[(Type, Vec<Dim>)]) -> Result<Vec<Fact>, Refusal> {
         let mut out = Vec::with_capacity(results.len());
-        for (element, shape) in &results {
+        for (element, shape) in results {
             let elements = count(shape, 0);
             Limits::check(
                 "constants",
@@ -261,11 +261,15 @@ impl<'a> Builder<'a> {
                 is_read[*slot] = true;
             }
         };
-        wanted.iter().for_each(|source| mark(&mut is_read, source));
+        for source in wanted {
+            mark(&mut is_read, source);
+        }
         let mut kept = Vec::with_capacity(self.steps.len());
         for step in self.steps.drain(..).rev() {
             if step.writes.iter().any(|slot| is_read[*slot]) {
-                step.reads.iter().for_each(|source| mark(&mut is_read, source));
+                for source in &step.reads {
+                    mark(&mut is_read, source);
+                }
                 kept.push(step);
             }
         }

@@ -17,6 +17,7 @@ mod refusal;
 mod types;
 mod wire;
 
+pub use ops::{Supported, supported};
 pub use program::{Label, Program, Scratch, Tensor};
 pub use refusal::{Limits, Refusal};
 pub use types::{Buffer, Dim, Symbol, Type};

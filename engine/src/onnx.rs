@@ -108,7 +108,7 @@ impl<'a> Model<'a> {
     }
 }
 
-fn property_of<'a>(property: Wire<'a>) -> Result<(&'a str, &'a str), Refusal> {
+fn property_of(property: Wire<'_>) -> Result<(&str, &str), Refusal> {
     let mut entry = ("", "");
     for field in Fields::of(property.bytes()?) {
         match field? {

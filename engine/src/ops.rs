@@ -30,6 +30,30 @@ pub(crate) const ML_MAX: i64 = 5;
 /// The domain of classical machine learning.
 pub(crate) const ML: &str = "ai.onnx.ml";
 
+/// What holds for an operator, for the table of docs/models.md.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Supported {
+    /// `ai.onnx` or `ai.onnx.ml`.
+    pub domain: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// The types, or what must be known when the model is read.
+    pub holds: &'static str,
+}
+
+/// Returns all operators that are run, by domain and name.
+pub fn supported() -> impl Iterator<Item = Supported> {
+    OPERATORS.iter().map(|operator| Supported {
+        domain: if operator.domain.is_empty() {
+            "ai.onnx"
+        } else {
+            operator.domain
+        },
+        name: operator.name,
+        holds: operator.holds,
+    })
+}
+
 /// Reads a node into the program.
 type Read = fn(&mut Node<'_, '_>) -> Result<(), Refusal>;
 

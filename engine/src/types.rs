@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use num_traits::Float;
+
 /// The most axes a value may have.
 pub(crate) const RANK_MAX: usize = 8;
 
@@ -43,11 +45,6 @@ impl Type {
             Self::F64 | Self::I64 => 8,
             Self::Bool => 1,
         }
-    }
-
-    /// Says whether it is a floating-point number.
-    pub(crate) const fn is_float(self) -> bool {
-        matches!(self, Self::F32 | Self::F64)
     }
 }
 
@@ -302,42 +299,31 @@ impl Buffer {
 
     /// Makes room for a number of elements, whose values are then anything.
     pub(crate) fn resize(&mut self, count: usize) {
-        with!(self, elements => elements.resize(count, Default::default()));
+        fn to<T: Element>(elements: &mut Vec<T>, count: usize) {
+            elements.resize(count, T::default());
+        }
+        with!(self, elements => to(elements, count));
     }
 
     /// Adds the elements of another one of the same type.
     pub(crate) fn extend(&mut self, other: &Self) {
-        match (self, other) {
-            (Self::F32(all), Self::F32(more)) => all.extend_from_slice(more),
-            (Self::F64(all), Self::F64(more)) => all.extend_from_slice(more),
-            (Self::I64(all), Self::I64(more)) => all.extend_from_slice(more),
-            (Self::I32(all), Self::I32(more)) => all.extend_from_slice(more),
-            (Self::Bool(all), Self::Bool(more)) => all.extend_from_slice(more),
-            (Self::Text(all), Self::Text(more)) => all.extend_from_slice(more),
-            (all, more) => panic!("invariant: {} is not added to {}", more.element(), all.element()),
+        fn by<T: Element>(elements: &mut Vec<T>, other: &Buffer) {
+            elements.extend_from_slice(T::of(other));
         }
+        with!(self, elements => by(elements, other));
     }
 
-    /// Takes a part of another one of the same type.
+    /// Takes a part of another one of the same type, as long as itself.
     pub(crate) fn copy_part(&mut self, other: &Self, part: std::ops::Range<usize>) {
-        match (self, other) {
-            (Self::F32(own), Self::F32(all)) => own.copy_from_slice(&all[part]),
-            (Self::F64(own), Self::F64(all)) => own.copy_from_slice(&all[part]),
-            (Self::I64(own), Self::I64(all)) => own.copy_from_slice(&all[part]),
-            (Self::I32(own), Self::I32(all)) => own.copy_from_slice(&all[part]),
-            (Self::Bool(own), Self::Bool(all)) => own.copy_from_slice(&all[part]),
-            (Self::Text(own), Self::Text(all)) => own.copy_from_slice(&all[part]),
-            (own, all) => panic!(
-                "invariant: {} is not copied into {}",
-                all.element(),
-                own.element()
-            ),
+        fn from<T: Element>(elements: &mut [T], other: &Buffer, part: std::ops::Range<usize>) {
+            elements.copy_from_slice(&T::of(other)[part]);
         }
+        with!(self, elements => from(elements, other, part));
     }
 }
 
 /// What an element is in Rust.
-pub(crate) trait Element: Copy + Default + PartialEq + Send + Sync + fmt::Debug + 'static {
+pub(crate) trait Element: Copy + Default + PartialEq + Send + Sync + 'static {
     /// Its name among the types.
     const TYPE: Type;
 
@@ -346,9 +332,6 @@ pub(crate) trait Element: Copy + Default + PartialEq + Send + Sync + fmt::Debug 
 
     /// Returns the elements of a buffer of this type, to be written.
     fn of_mut(buffer: &mut Buffer) -> &mut [Self];
-
-    /// Makes a buffer.
-    fn buffer(elements: Vec<Self>) -> Buffer;
 }
 
 macro_rules! elements {
@@ -369,15 +352,41 @@ macro_rules! elements {
                     other => panic!("invariant: a step writes {}, not {}", Self::TYPE, other.element()),
                 }
             }
-
-            fn buffer(elements: Vec<Self>) -> Buffer {
-                Buffer::$variant(elements)
-            }
         })+
     };
 }
 
 elements!(f32 => F32, f64 => F64, i64 => I64, i32 => I32, bool => Bool, Symbol => Text);
+
+/// A floating-point number.
+pub(crate) trait Real: Element + Float {
+    /// Returns the nearest to a number.
+    fn nearest(number: f64) -> Self;
+
+    /// Returns the nearest FP32.
+    fn narrow(self) -> f32;
+}
+
+impl Real for f32 {
+    #[expect(clippy::cast_possible_truncation, reason = "the nearest is what is asked for")]
+    fn nearest(number: f64) -> Self {
+        number as Self
+    }
+
+    fn narrow(self) -> f32 {
+        self
+    }
+}
+
+impl Real for f64 {
+    fn nearest(number: f64) -> Self {
+        number
+    }
+
+    fn narrow(self) -> f32 {
+        f32::nearest(self)
+    }
+}
 
 /// Where a step finds a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -18,7 +18,7 @@ pub(crate) enum Wire<'a> {
 }
 
 /// The fields of a message, in their order.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Fields<'a> {
     rest: &'a [u8],
 }
@@ -43,13 +43,14 @@ impl<'a> Fields<'a> {
 
     fn field(&mut self) -> Result<(u32, Wire<'a>), Refusal> {
         let key = self.varint()?;
-        let tag = u32::try_from(key >> 3).map_err(|_| Refusal::malformed("a field's number is too large"))?;
+        let tag =
+            u32::try_from(key >> 3).map_err(|_large| Refusal::malformed("a field's number is too large"))?;
         let value = match key & 7 {
             0 => Wire::Varint(self.varint()?),
             1 => Wire::Fixed64(array(self.take(8)?)),
             2 => {
                 let length = usize::try_from(self.varint()?)
-                    .map_err(|_| Refusal::malformed("a field ends after its message"))?;
+                    .map_err(|_large| Refusal::malformed("a field ends after its message"))?;
                 Wire::Bytes(self.take(length)?)
             }
             5 => Wire::Fixed32(array(self.take(4)?)),
@@ -103,7 +104,7 @@ impl<'a> Wire<'a> {
 
     /// Returns a text.
     pub(crate) fn text(self) -> Result<&'a str, Refusal> {
-        str::from_utf8(self.bytes()?).map_err(|_| Refusal::malformed("a name is not UTF-8"))
+        str::from_utf8(self.bytes()?).map_err(|_bytes| Refusal::malformed("a name is not UTF-8"))
     }
 
     /// Returns a whole number.

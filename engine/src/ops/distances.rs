@@ -6,12 +6,10 @@
 use std::collections::HashMap;
 use std::marker::PhantomData;
 
-use num_traits::{AsPrimitive, Float};
-
 use crate::node::Node;
 use crate::onnx;
 use crate::refusal::Refusal;
-use crate::types::{Buffer, Dim, Element, Kernel, Source, Values, with_float};
+use crate::types::{Buffer, Dim, Kernel, Real, Source, Values, with_float};
 
 /// What is done to the difference of a row and a point.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -42,10 +40,7 @@ enum After {
     Power(f64),
 }
 
-impl<T: Element + Float> Kernel for Distances<T>
-where
-    f64: AsPrimitive<T>,
-{
+impl<T: Real> Kernel for Distances<T> {
     fn run(&self, values: &Values<'_>, out: &mut [Buffer]) {
         let rows = values.of::<T>(self.rows);
         let count = rows.len() / self.width;
@@ -56,7 +51,7 @@ where
                 for after in &self.after {
                     apart = match after {
                         After::Root => apart.sqrt(),
-                        After::Power(exponent) => apart.powf(exponent.as_()),
+                        After::Power(exponent) => apart.powf(T::nearest(*exponent)),
                     };
                 }
                 *out = apart;
@@ -70,10 +65,7 @@ where
     }
 }
 
-impl<T: Element + Float> Distances<T>
-where
-    f64: AsPrimitive<T>,
-{
+impl<T: Real> Distances<T> {
     fn between(&self, row: &[T], point: &[T]) -> T {
         let differences = row.iter().zip(point).map(|(x, y)| *x - *y);
         match self.metric {
@@ -81,7 +73,7 @@ where
             Metric::Manhattan => differences.fold(T::zero(), |sum, x| sum + x.abs()),
             Metric::Chebyshev => differences.fold(T::zero(), |most, x| most.max(x.abs())),
             Metric::Powers(exponent) => {
-                let exponent: T = exponent.as_();
+                let exponent = T::nearest(exponent);
                 differences.fold(T::zero(), |sum, x| sum + x.abs().powf(exponent))
             }
         }

@@ -259,7 +259,7 @@ pub(super) fn equal(node: &mut Node<'_, '_>) -> Done {
         }
         zip::<Symbol, bool>(node, &left, &right, |a, b| a == b)?
     } else {
-        with_type!(left.element, T => zip::<T, bool>(node, &left, &right, |a, b| a == b)?)
+        with_type!(left.element, T => zip::<T, bool>(node, &left, &right, |a: T, b: T| same(&a, &b))?)
     };
     node.give(fact);
     Ok(())
@@ -348,7 +348,7 @@ pub(super) fn modulo(node: &mut Node<'_, '_>) -> Done {
     let fact = with_number!(left.element, T => zip::<T, T>(node, &left, &right, move |a: T, b: T| {
         let rest = Number::rest(a, b);
         let zero = T::default();
-        if !is_fmod && rest != zero && ((rest < zero) != (b < zero)) { Number::plus(rest, b) } else { rest }
+        if !is_fmod && !same(&rest, &zero) && ((rest < zero) != (b < zero)) { Number::plus(rest, b) } else { rest }
     })?, return Err(node.wrong_type(left.element, "numbers")));
     node.give(fact);
     Ok(())
@@ -468,6 +468,11 @@ pub(super) fn gelu(node: &mut Node<'_, '_>) -> Done {
     }), Err(node.wrong_type(input.element, "FP32 or FP64")))
 }
 
+/// Says whether two entries are the same to the last bit that counts: the operators mean that.
+fn same<T: PartialEq>(left: &T, right: &T) -> bool {
+    left == right
+}
+
 /// The logistic function, which neither overflows nor loses small values.
 pub(super) fn sigmoid_of<T: Float>(x: T) -> T {
     let one = T::one();
@@ -519,7 +524,7 @@ macro_rules! float_numbers {
             fn over(self, other: Self) -> Self { self / other }
             fn rest(self, other: Self) -> Self { self % other }
             fn power(self, other: Self) -> Self {
-                if other == 2.0 { self * self } else { self.powf(other) }
+                if same(&other, &2.0) { self * self } else { self.powf(other) }
             }
             fn absolute(self) -> Self { self.abs() }
             fn negative(self) -> Self { -self }

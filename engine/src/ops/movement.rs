@@ -139,18 +139,18 @@ pub(super) fn slice(node: &mut Node<'_, '_>) -> Done {
     else {
         return Err(node.inconsistent("lacks where it starts or ends"));
     };
-    let axes = node.ints_or_input("axes", 3)?;
-    let axes = axes.unwrap_or_else(|| (0..).take(starts.len()).collect());
+    let named = node.ints_or_input("axes", 3)?;
+    let named = named.unwrap_or_else(|| (0..).take(starts.len()).collect());
     let steps = match node.optional_input(4)? {
         Some(steps) => node.known::<i64>(&steps, "steps")?,
         None => vec![1; starts.len()],
     };
-    if ends.len() != starts.len() || axes.len() != starts.len() || steps.len() != starts.len() {
+    if ends.len() != starts.len() || named.len() != starts.len() || steps.len() != starts.len() {
         return Err(node.inconsistent("has starts, ends, axes and steps of different lengths"));
     }
     let mut shape = input.shape.clone();
     let mut along: Vec<Along> = (0..input.rank()).map(whole).collect();
-    for (((start, end), axis), step) in starts.iter().zip(&ends).zip(&axes).zip(&steps) {
+    for (((start, end), axis), step) in starts.iter().zip(&ends).zip(&named).zip(&steps) {
         let axis = node.axis(*axis, input.rank())?;
         let length = input.shape[axis];
         if length.is_rows() && *start == 0 && *step == 1 && *end >= i64::from(i32::MAX) {
@@ -219,17 +219,13 @@ pub(super) fn split(node: &mut Node<'_, '_>) -> Done {
     let length = node.not_rows(&input, axis)?;
     let outputs = node.raw.outputs.len();
     node.ignore(&["num_outputs"]);
-    let parts = match node.ints_or_input("split", 1)? {
-        Some(parts) => parts
-            .iter()
-            .map(|part| usize::try_from(*part).unwrap_or(usize::MAX))
-            .collect(),
-        None => {
-            let each = length.div_ceil(outputs.max(1));
-            (0..outputs)
-                .map(|part| each.min(length.saturating_sub(part * each)))
-                .collect::<Vec<_>>()
-        }
+    let parts: Vec<usize> = if let Some(parts) = node.ints_or_input("split", 1)? {
+        let part = |part: &i64| usize::try_from(*part).unwrap_or(usize::MAX);
+        parts.iter().map(part).collect()
+    } else {
+        let each = length.div_ceil(outputs.max(1));
+        let part = |part: usize| each.min(length.saturating_sub(part * each));
+        (0..outputs).map(part).collect()
     };
     if parts
         .iter()

@@ -160,12 +160,12 @@ struct Imputer<T> {
     imputed: Vec<T>,
 }
 
-impl<T: Element> Kernel for Imputer<T> {
+impl<T: Element + PartialOrd> Kernel for Imputer<T> {
     fn run(&self, values: &Values<'_>, out: &mut [Buffer]) {
         let columns = self.imputed.len();
         let rows = values.of::<T>(self.source).chunks_exact(columns);
         // A NaN differs from itself: where that is what is missing, all NaN are.
-        let is_nan = |x: T| x != x;
+        let is_nan = |x: T| x.partial_cmp(&x).is_none();
         for (row, out) in rows.zip(T::of_mut(&mut out[0]).chunks_exact_mut(columns)) {
             for ((out, x), imputed) in out.iter_mut().zip(row).zip(&self.imputed) {
                 let is_missing = *x == self.missing || (is_nan(self.missing) && is_nan(*x));

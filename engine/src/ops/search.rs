@@ -15,7 +15,6 @@ type Done = Result<(), Refusal>;
 /// The place of the largest or smallest entry along an axis.
 struct Best<T> {
     source: Source,
-    outer: Vec<Dim>,
     length: usize,
     inner: Vec<Dim>,
     wants_largest: bool,
@@ -74,7 +73,6 @@ fn best(node: &mut Node<'_, '_>, wants_largest: bool) -> Done {
     with_number!(input.element, T => {
         let kernel = Best::<T> {
             source: input.source,
-            outer: input.shape[..axis].to_vec(),
             length,
             inner: input.shape[axis + 1..].to_vec(),
             wants_largest,

@@ -5,7 +5,7 @@
 use crate::build::Fact;
 use crate::node::Node;
 use crate::refusal::Refusal;
-use crate::types::{Buffer, Dim, Element, Kernel, Type, Values, with, written};
+use crate::types::{Buffer, Dim, Element, Kernel, Values, with, written};
 
 type Done = Result<(), Refusal>;
 
@@ -289,13 +289,4 @@ pub(super) fn unsqueeze(node: &mut Node<'_, '_>) -> Done {
 pub(super) fn fixed(node: &Node<'_, '_>, dim: Dim, what: &str) -> Result<usize, Refusal> {
     dim.fixed()
         .ok_or_else(|| node.unsupported(format!("has rows as {what}"), "a fixed number"))
-}
-
-/// Refuses an input that is no floating-point number.
-pub(super) fn float(node: &Node<'_, '_>, fact: &Fact) -> Result<Type, Refusal> {
-    if fact.element.is_float() {
-        Ok(fact.element)
-    } else {
-        Err(node.wrong_type(fact.element, "FP32 or FP64"))
-    }
 }

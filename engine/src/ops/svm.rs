@@ -281,8 +281,13 @@ fn couple(pairs: &[f32], probabilities: &mut [f32]) {
             q[i * classes + j] = -r[j * classes + i] * r[i * classes + j];
         }
     }
-    probabilities.fill(1.0 / classes as f32);
-    let tolerance = 0.005 / classes as f32;
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "there are fewer classes than FP32 counts"
+    )]
+    let share = 1.0 / classes as f32;
+    probabilities.fill(share);
+    let tolerance = 0.005 * share;
     let mut products = vec![0.0_f32; classes];
     for _ in 0..100 {
         for (i, product) in products.iter_mut().enumerate() {

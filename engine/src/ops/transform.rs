@@ -3,11 +3,12 @@
 //! Source: <https://onnx.ai/onnx/operators/onnx_aionnxml_TreeEnsemble.html>; what the specification leaves open is as
 //! onnxruntime answers.
 
-use num_traits::{AsPrimitive, Float};
+use num_traits::Float;
 
 use super::elementwise::sigmoid_of;
 use crate::node::Node;
 use crate::refusal::Refusal;
+use crate::types::Real;
 
 /// What is done to the scores of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,15 +43,12 @@ impl Transform {
     }
 
     /// Applies it to the scores of a row.
-    pub(super) fn apply<T: Float + 'static>(self, scores: &mut [T])
-    where
-        f64: AsPrimitive<T>,
-    {
+    pub(super) fn apply<T: Real>(self, scores: &mut [T]) {
         match self {
             Self::None => {}
             Self::Logistic => scores.iter_mut().for_each(|score| *score = sigmoid_of(*score)),
             Self::Softmax => softmax(scores, |_| false),
-            Self::SoftmaxZero => softmax(scores, |score| score.abs() <= 1e-7.as_()),
+            Self::SoftmaxZero => softmax(scores, |score| score.abs() <= T::nearest(1e-7)),
             Self::Probit => scores.iter_mut().for_each(|score| *score = probit(*score)),
         }
     }
@@ -73,18 +71,13 @@ fn softmax<T: Float>(scores: &mut [T], is_left: impl Fn(T) -> bool) {
 }
 
 /// The inverse of the normal distribution, by Winitzki's approximation of the inverse error function with `a` = 0.147.
-fn probit<T: Float + 'static>(probability: T) -> T
-where
-    f64: AsPrimitive<T>,
-{
+fn probit<T: Real>(probability: T) -> T {
     let one = T::one();
     let x = probability + probability - one;
     let log = ((one - x) * (one + x)).ln();
-    let a: T = 0.147.as_();
-    let half: T = 0.5.as_();
-    let first = (one + one) / (std::f64::consts::PI.as_() * a) + half * log;
+    let a = T::nearest(0.147);
+    let first = T::nearest(2.0 / std::f64::consts::PI) / a + T::nearest(0.5) * log;
     let root = ((first * first - log / a).sqrt() - first).sqrt();
     let root = if x < T::zero() { -root } else { root };
-    let scale: T = std::f64::consts::SQRT_2.as_();
-    scale * root
+    T::nearest(std::f64::consts::SQRT_2) * root
 }

@@ -6,10 +6,6 @@
 mod flat;
 mod read;
 
-use std::marker::PhantomData;
-
-use num_traits::AsPrimitive;
-
 use self::flat::{Forest, Threshold};
 use super::elementwise::sigmoid_of;
 use super::linear::{self, Labels};
@@ -31,53 +27,37 @@ enum Aggregate {
 }
 
 /// Scores of targets: what `TreeEnsemble` and `TreeEnsembleRegressor` give.
-struct Regression<T, U> {
+struct Regression<T> {
     source: Source,
     width: usize,
     forest: Forest<T>,
     aggregate: Aggregate,
     base: Vec<T>,
     transform: Transform,
-    types: PhantomData<fn() -> U>,
 }
 
-impl<T: Threshold + AsPrimitive<U>, U: Element> Kernel for Regression<T, U>
-where
-    f64: AsPrimitive<T>,
-{
+impl<T: Threshold> Kernel for Regression<T> {
     fn run(&self, values: &Values<'_>, out: &mut [Buffer]) {
         let rows = values.of::<T>(self.source);
-        let out = U::of_mut(&mut out[0]);
-        // Scores are summed in the type of the leaves, then written in the type of the result.
-        let mut scores = vec![self.start(); out.len()];
+        let out = T::of_mut(&mut out[0]);
+        out.fill(self.start());
         match self.aggregate {
             Aggregate::Sum | Aggregate::Average => {
                 self.forest
-                    .add(rows, self.width, &mut scores, |sum, leaf| *sum = *sum + leaf);
+                    .add(rows, self.width, out, |sum, leaf| *sum = *sum + leaf);
             }
-            Aggregate::Min => self.forest.add(rows, self.width, &mut scores, |least, leaf| {
-                *least = least.min(leaf)
-            }),
+            Aggregate::Min => self
+                .forest
+                .add(rows, self.width, out, |least, leaf| *least = least.min(leaf)),
             Aggregate::Max => self
                 .forest
-                .add(rows, self.width, &mut scores, |most, leaf| *most = most.max(leaf)),
+                .add(rows, self.width, out, |most, leaf| *most = most.max(leaf)),
         }
-        let trees: T = (self.forest.trees() as f64).as_();
-        for scores in scores.chunks_exact_mut(self.forest.targets) {
+        for scores in out.chunks_exact_mut(self.forest.targets) {
             for (score, base) in scores.iter_mut().zip(&self.base) {
-                if self.aggregate == Aggregate::Average {
-                    *score = *score / trees;
-                }
-                *score = if score.is_infinite() && *score == self.start() {
-                    *base
-                } else {
-                    *score + *base
-                };
+                *score = self.finish(*score) + *base;
             }
             self.transform.apply(scores);
-        }
-        for (out, score) in out.iter_mut().zip(scores) {
-            *out = score.as_();
         }
     }
 
@@ -90,12 +70,28 @@ where
     }
 }
 
-impl<T: Threshold, U> Regression<T, U> {
+impl<T: Threshold> Regression<T> {
     fn start(&self) -> T {
         match self.aggregate {
             Aggregate::Sum | Aggregate::Average => T::zero(),
             Aggregate::Min => T::infinity(),
             Aggregate::Max => T::neg_infinity(),
+        }
+    }
+
+    /// Makes of what the leaves came to the score; a target that no leaf speaks of has 0.
+    fn finish(&self, score: T) -> T {
+        match self.aggregate {
+            Aggregate::Average => {
+                #[expect(
+                    clippy::cast_precision_loss,
+                    reason = "there are fewer trees than a double counts"
+                )]
+                let trees = T::nearest(self.forest.trees() as f64);
+                score / trees
+            }
+            Aggregate::Min | Aggregate::Max if score == self.start() => T::zero(),
+            Aggregate::Sum | Aggregate::Min | Aggregate::Max => score,
         }
     }
 }
@@ -124,26 +120,24 @@ struct Classification<T> {
     transform: Transform,
 }
 
-impl<T: Threshold + AsPrimitive<f32>> Kernel for Classification<T>
-where
-    f64: AsPrimitive<T>,
-{
+impl<T: Threshold> Kernel for Classification<T> {
     fn run(&self, values: &Values<'_>, out: &mut [Buffer]) {
         let rows = values.of::<T>(self.source);
-        let [labels, probabilities] = out else { return };
-        let probabilities = f32::of_mut(probabilities);
-        let k = self.labels.len();
-        let count = probabilities.len() / k;
-        let mut sums = vec![T::zero(); count * self.forest.targets];
+        let [labels, probabilities, sums, scores] = out else {
+            return;
+        };
+        let (sums, scores) = (T::of_mut(sums), T::of_mut(scores));
+        sums.fill(T::zero());
         self.forest
-            .add(rows, self.width, &mut sums, |sum, leaf| *sum = *sum + leaf);
-        let mut scores = vec![T::zero(); k];
-        for (row, out) in probabilities.chunks_exact_mut(k).enumerate() {
-            let sums = &mut sums[row * self.forest.targets..][..self.forest.targets];
-            let label = self.finish(sums, &mut scores);
-            self.labels.write(labels, row, label);
-            for (out, score) in out.iter_mut().zip(&scores) {
-                *out = score.as_();
+            .add(rows, self.width, sums, |sum, leaf| *sum = *sum + leaf);
+        let rows = sums
+            .chunks_exact_mut(self.forest.targets)
+            .zip(f32::of_mut(probabilities).chunks_exact_mut(scores.len()));
+        for (row, (sums, probabilities)) in rows.enumerate() {
+            let class = self.finish(sums, scores);
+            self.labels.write(labels, row, class);
+            for (probability, score) in probabilities.iter_mut().zip(&*scores) {
+                *probability = score.narrow();
             }
         }
     }
@@ -157,10 +151,7 @@ where
     }
 }
 
-impl<T: Threshold> Classification<T>
-where
-    f64: AsPrimitive<T>,
-{
+impl<T: Threshold> Classification<T> {
     /// Makes scores of the sums of a row; returns the class.
     fn finish(&self, sums: &mut [T], scores: &mut [T]) -> usize {
         for (sum, base) in sums.iter_mut().zip(&self.base) {
@@ -180,9 +171,8 @@ where
                 usize::from(sum > T::zero())
             }
             Classes::Probability => {
-                let half: T = 0.5.as_();
                 scores.copy_from_slice(&[T::one() - sum, sum]);
-                usize::from(sum > half)
+                usize::from(sum > T::nearest(0.5))
             }
             Classes::Margin => {
                 let is_second = sum > T::zero();
@@ -207,31 +197,34 @@ fn rows_of(node: &mut Node<'_, '_>) -> Result<(Fact, usize), Refusal> {
 
 pub(super) fn ensemble(node: &mut Node<'_, '_>) -> Done {
     let (rows, width) = rows_of(node)?;
-    if rows.element == Type::F64 {
-        regression::<f64, f64>(node, &rows, width, read::ensemble::<f64>)
+    let fact = if rows.element == Type::F64 {
+        regression(node, &rows, width, read::ensemble::<f64>)?
     } else {
-        regression::<f32, f32>(node, &rows, width, read::ensemble::<f32>)
-    }
+        regression(node, &rows, width, read::ensemble::<f32>)?
+    };
+    node.give(fact);
+    Ok(())
 }
 
 pub(super) fn regressor(node: &mut Node<'_, '_>) -> Done {
     let (rows, width) = rows_of(node)?;
-    if rows.element == Type::F64 {
-        regression::<f64, f32>(node, &rows, width, read::regressor::<f64>)
+    let fact = if rows.element == Type::F64 {
+        regression(node, &rows, width, read::regressor::<f64>)?
     } else {
-        regression::<f32, f32>(node, &rows, width, read::regressor::<f32>)
-    }
+        regression(node, &rows, width, read::regressor::<f32>)?
+    };
+    // Whatever it compares, it gives FP32.
+    let fact = super::cast::to(node, &fact, Type::F32)?;
+    node.give(fact);
+    Ok(())
 }
 
-fn regression<T: Threshold + AsPrimitive<U>, U: Element>(
+fn regression<T: Threshold>(
     node: &mut Node<'_, '_>,
     rows: &Fact,
     width: usize,
     read: fn(&mut Node<'_, '_>) -> Result<read::Regressor<T>, Refusal>,
-) -> Done
-where
-    f64: AsPrimitive<T>,
-{
+) -> Result<Fact, Refusal> {
     let read::Regressor {
         ensemble,
         aggregate,
@@ -240,16 +233,16 @@ where
     } = read(node)?;
     let forest = Forest::new(&ensemble, width, &node.place, node.build.limits)?;
     let shape = vec![rows.shape[0], Dim::Fixed(forest.targets)];
-    let kernel = Regression::<T, U> {
+    let kernel = Regression::<T> {
         source: rows.source,
         width,
         forest,
         aggregate,
         base,
         transform,
-        types: PhantomData,
     };
-    node.emit(kernel, U::TYPE, shape, &[rows])
+    let place = node.place.clone();
+    node.build.emit(&place, kernel, T::TYPE, shape, &[rows])
 }
 
 pub(super) fn classifier(node: &mut Node<'_, '_>) -> Done {
@@ -261,12 +254,7 @@ pub(super) fn classifier(node: &mut Node<'_, '_>) -> Done {
     }
 }
 
-fn classification<T: Threshold + AsPrimitive<f32>>(node: &mut Node<'_, '_>, rows: &Fact, width: usize) -> Done
-where
-    f64: AsPrimitive<T>,
-    f32: AsPrimitive<T>,
-    T: read::Numbers,
-{
+fn classification<T: read::Numbers>(node: &mut Node<'_, '_>, rows: &Fact, width: usize) -> Done {
     let labels = Labels::read(node)?;
     let read::Classifier {
         ensemble,
@@ -275,9 +263,13 @@ where
         transform,
     } = read::classifier::<T>(node, labels.len())?;
     let forest = Forest::new(&ensemble, width, &node.place, node.build.limits)?;
+    let count = Dim::Fixed(labels.len());
+    // After the two results, room for the sums of all rows and the scores of one.
     let results = vec![
         (labels.element(), vec![rows.shape[0]]),
-        (Type::F32, vec![rows.shape[0], Dim::Fixed(labels.len())]),
+        (Type::F32, vec![rows.shape[0], count]),
+        (T::TYPE, vec![rows.shape[0], Dim::Fixed(forest.targets)]),
+        (T::TYPE, vec![count]),
     ];
     let kernel = Classification::<T> {
         source: rows.source,

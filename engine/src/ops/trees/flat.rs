@@ -4,10 +4,8 @@
 //! All comparisons are brought to one: `x ≤ threshold`, with a bit that says where a NaN goes. `x < t` is `x ≤ the number
 //! before t`; the opposites swap their ways.
 
-use num_traits::Float;
-
 use crate::refusal::{Limits, Refusal};
-use crate::types::Element;
+use crate::types::Real;
 
 /// How a split compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +50,7 @@ pub(super) struct Ensemble<T> {
 }
 
 /// A number of a request, as thresholds compare it.
-pub(super) trait Threshold: Element + Float {
+pub(super) trait Threshold: Real {
     /// Returns the largest number below.
     fn before(self) -> Self;
 }
@@ -375,5 +373,5 @@ fn leaves_of<T: Threshold>(ensemble: &Ensemble<T>, leaf: Vec<u32>) -> Leaves<T> 
 }
 
 fn index(value: usize) -> Result<u32, String> {
-    u32::try_from(value).map_err(|_| "has too many nodes".to_owned())
+    u32::try_from(value).map_err(|_large| "has too many nodes".to_owned())
 }

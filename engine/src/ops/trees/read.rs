@@ -72,7 +72,7 @@ fn numbers<T: Numbers>(
 }
 
 fn index(node: &Node<'_, '_>, name: &str, value: i64) -> Result<usize, Refusal> {
-    usize::try_from(value).map_err(|_| {
+    usize::try_from(value).map_err(|_negative| {
         Refusal::inconsistent(
             node.attribute_place(name),
             format!("has {value}, which is no index"),
@@ -393,14 +393,11 @@ pub(super) fn ensemble<T: Numbers>(node: &mut Node<'_, '_>) -> Result<Regressor<
     let total = thresholds.len();
     let features = node.ints("nodes_featureids")?;
     same_length(node, "nodes_featureids", features.len(), total)?;
-    let modes = match node.tensor("nodes_modes")? {
-        Some((_, Buffer::I32(modes))) => modes,
-        _ => {
-            return Err(Refusal::inconsistent(
-                node.attribute_place("nodes_modes"),
-                "is no tensor of bytes",
-            ));
-        }
+    let Some((_, Buffer::I32(modes))) = node.tensor("nodes_modes")? else {
+        return Err(Refusal::inconsistent(
+            node.attribute_place("nodes_modes"),
+            "is no tensor of bytes",
+        ));
     };
     same_length(node, "nodes_modes", modes.len(), total)?;
     let when_true = ways(node, "nodes_truenodeids", "nodes_trueleafs", total)?;
