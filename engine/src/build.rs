@@ -97,6 +97,7 @@ impl<'a> Builder<'a> {
         self.constant_elements += elements.len();
         Limits::check("constants", self.constant_elements, self.limits.constants_max)?;
         let shape: Vec<Dim> = shape.iter().map(|dim| Dim::Fixed(*dim)).collect();
+        check_shape("a constant", &shape)?;
         let element = elements.element();
         self.constants.push(elements);
         Ok(Fact {
@@ -279,7 +280,7 @@ impl<'a> Builder<'a> {
 }
 
 /// Refuses a shape whose rows stand in two axes: it would mix rows, and answers would depend on what is asked together.
-fn check_shape(place: &str, shape: &[Dim]) -> Result<(), Refusal> {
+pub(crate) fn check_shape(place: &str, shape: &[Dim]) -> Result<(), Refusal> {
     if shape.iter().filter(|dim| dim.is_rows()).count() > 1 {
         let found = format!("gives {}, which mixes rows", written(shape));
         return Err(Refusal::unsupported(
@@ -292,10 +293,11 @@ fn check_shape(place: &str, shape: &[Dim]) -> Result<(), Refusal> {
         let found = format!("gives {} axes", shape.len());
         return Err(Refusal::unsupported(place, found, format!("at most {RANK_MAX}")));
     }
-    let is_small = shape
+    // Empty axes count as one here: any part of a shape can then be multiplied out.
+    let elements = shape
         .iter()
-        .try_fold(1_usize, |total, dim| total.checked_mul(dim.at(1)));
-    match is_small {
+        .try_fold(1_usize, |total, dim| total.checked_mul(dim.at(1).max(1)));
+    match elements {
         Some(elements) if elements <= 1 << 32 => Ok(()),
         _ => Err(Refusal::inconsistent(place, format!("gives {}", written(shape)))),
     }

@@ -1,6 +1,6 @@
 //! A node as its operator reads it: inputs and attributes are asked for by name, and what nobody asked for is refused.
 
-use crate::build::{Builder, Fact};
+use crate::build::{Builder, Fact, check_shape};
 use crate::onnx::{self, Attribute};
 use crate::refusal::Refusal;
 use crate::types::{Buffer, Dim, Element, Kernel, Type, written};
@@ -255,12 +255,14 @@ impl<'a, 'b> Node<'a, 'b> {
     }
 
     /// Adds a value with another shape as a result: the elements stay where they are.
-    pub(crate) fn reshape(&mut self, fact: Fact, shape: Vec<Dim>) {
+    pub(crate) fn reshape(&mut self, fact: Fact, shape: Vec<Dim>) -> Result<(), Refusal> {
+        check_shape(&self.place, &shape)?;
         self.results.push(Fact {
             shape,
             labels: None,
             ..fact
         });
+        Ok(())
     }
 
     /// Names the results, and refuses attributes that the operator has not asked for.

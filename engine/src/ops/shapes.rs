@@ -124,7 +124,9 @@ pub(super) fn flatten(node: &mut Node<'_, '_>) -> Done {
 
 /// Returns the extent of several axes taken as one.
 fn product(shape: &[Dim]) -> Dim {
-    let fixed: usize = shape.iter().map(|dim| dim.at(1)).product();
+    let fixed = shape
+        .iter()
+        .fold(1_usize, |total, dim| total.saturating_mul(dim.at(1)));
     if shape.iter().any(|dim| dim.is_rows()) {
         Dim::Rows(fixed)
     } else {
@@ -155,8 +157,7 @@ fn keep(node: &mut Node<'_, '_>, input: Fact, shape: Vec<Dim>) -> Done {
     if before(&input.shape) != before(&shape) {
         return Err(mixed(node));
     }
-    node.reshape(input, shape);
-    Ok(())
+    node.reshape(input, shape)
 }
 
 pub(super) fn reshape(node: &mut Node<'_, '_>) -> Done {
@@ -261,8 +262,7 @@ pub(super) fn squeeze(node: &mut Node<'_, '_>) -> Done {
         .enumerate()
         .filter(|(axis, _)| !axes.contains(axis));
     let shape: Vec<Dim> = shape.map(|(_, dim)| *dim).collect();
-    node.reshape(input, shape);
-    Ok(())
+    node.reshape(input, shape)
 }
 
 pub(super) fn unsqueeze(node: &mut Node<'_, '_>) -> Done {
@@ -281,8 +281,7 @@ pub(super) fn unsqueeze(node: &mut Node<'_, '_>) -> Done {
         }
         shape.insert(axis, Dim::Fixed(1));
     }
-    node.reshape(input, shape);
-    Ok(())
+    node.reshape(input, shape)
 }
 
 /// Says what [`Dim`] is fixed to, or refuses with words.

@@ -343,10 +343,12 @@ fn normal<T: Threshold>(split: &Split<T>, next: u32) -> Result<(Node<T>, [Child;
     if threshold == T::neg_infinity() && matches!(split.mode, Mode::Less | Mode::AtLeast) {
         return Err("compares with the smallest number there is".to_owned());
     }
+    // A NaN differs from every number.
+    let missing_is_true = split.missing_is_true || split.mode == Mode::NotEqual;
     let (ways, missing_holds) = if is_swapped {
-        ([split.when_false, split.when_true], !split.missing_is_true)
+        ([split.when_false, split.when_true], !missing_is_true)
     } else {
-        ([split.when_true, split.when_false], split.missing_is_true)
+        ([split.when_true, split.when_false], missing_is_true)
     };
     let bits = if missing_holds { MISSING_IS_TRUE } else { 0 } | if is_equal { IS_EQUAL } else { 0 };
     let node = Node {

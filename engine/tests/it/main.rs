@@ -1,0 +1,9 @@
+//! What the engine takes, refuses and answers.
+
+#![expect(clippy::unwrap_used, reason = "tests fail by a panic")]
+
+mod hostile;
+mod model;
+mod operators;
+mod refusals;
+mod trees;

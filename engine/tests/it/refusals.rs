@@ -1,0 +1,140 @@
+//! What is refused when a model is read, and by which words.
+
+use engine::{Limits, Program, Type};
+
+use crate::model::{Elements, Model, Value};
+
+#[track_caller]
+fn refused(model: &Model, expected: &str) {
+    assert_eq!(model.read().unwrap_err().to_string(), expected);
+}
+
+fn x() -> Model {
+    Model::new(13, 3).input("x", Type::F32, &[-1, 2])
+}
+
+#[test]
+fn a_model_is_refused_by_the_node_that_is_wrong() {
+    for (model, expected) in [
+        (
+            x().imports("com.microsoft", 1)
+                .node("com.microsoft.CDist", &["x", "x"], &["y"], &[])
+                .output("y"),
+            "CDist \"n0\": is the operator CDist of com.microsoft; supported: the operators of docs/models.md",
+        ),
+        (
+            x().node("Conv", &["x"], &["y"], &[]).output("y"),
+            "Conv \"n0\": is the operator Conv of ai.onnx; supported: the operators of docs/models.md",
+        ),
+        (
+            x().node("Abs", &["x"], &["y"], &[("alpha", Value::Float(1.0))])
+                .output("y"),
+            "attribute \"alpha\" of Abs \"n0\": is not known; supported: ",
+        ),
+        (
+            x().node("Abs", &["z"], &["y"], &[]).output("y"),
+            "Abs \"n0\": takes \"z\", which nothing before it gives",
+        ),
+        (
+            x().node("Abs", &["x"], &["x"], &[]).output("x"),
+            "Abs \"n0\": gives \"x\", which something else gives too",
+        ),
+        (
+            x().node("Abs", &["x"], &["y"], &[]).output("z"),
+            "output \"z\": takes \"z\", which nothing before it gives",
+        ),
+        (
+            Model::new(29, 3).input("x", Type::F32, &[-1, 2]).output("x"),
+            "operator set \"\": has version 29; supported: 8 to 28",
+        ),
+        (
+            Model::new(13, 6).input("x", Type::F32, &[-1, 2]).output("x"),
+            "operator set \"ai.onnx.ml\": has version 6; supported: 1 to 5",
+        ),
+        (
+            Model::new(13, 3).input("x", Type::F32, &[-1, -1]).output("x"),
+            "input \"x\": leaves axis 1 open; supported: rows alone",
+        ),
+        (
+            Model::new(13, 3).input("x", Type::F32, &[]).output("x"),
+            "input \"x\": has no axis; supported: rows first",
+        ),
+        (
+            x().node("Transpose", &["x"], &["y"], &[]).output("y"),
+            "output \"y\": has shape [2, rows]; supported: a row of it for each row of a request",
+        ),
+        (
+            x().constant("c", &[2, 3], &Elements::F32(vec![1.0])).output("x"),
+            "tensor \"c\": has shape [2, 3] and 1 values",
+        ),
+    ] {
+        refused(&model, expected);
+    }
+}
+
+#[test]
+fn a_batch_that_was_traced_counts_as_open() {
+    let model = Model::new(13, 3)
+        .input("x", Type::F32, &[1, 2])
+        .constant("s", &[2], &Elements::I64(vec![1, 2]))
+        .node("Reshape", &["x", "s"], &["y"], &[])
+        .output("y");
+    let given = [crate::model::Given::F32(vec![1.0, 2.0, 3.0, 4.0])];
+    assert_eq!(crate::model::answer(&model, 2, &given), "FP32 [2, 2]: 1 2 3 4");
+}
+
+#[test]
+fn what_costs_too_much_is_refused_before_it_is_asked() {
+    let wide = x()
+        .constant("s", &[2], &Elements::I64(vec![1, 1000]))
+        .constant("o", &[2, 1000], &Elements::F32(vec![1.0; 2000]))
+        .node("MatMul", &["x", "o"], &["y"], &[])
+        .output("y");
+    let bytes = wide.bytes();
+    let read = |limits: Limits| {
+        Program::read(&bytes, &limits)
+            .map(|_| ())
+            .map_err(|refusal| refusal.to_string())
+    };
+    assert_eq!(read(Limits::default()), Ok(()));
+    for (limits, expected) in [
+        (
+            Limits {
+                row_bytes_max: 4_000,
+                ..Limits::default()
+            },
+            "the model has 4008 bytes of values for one row, more than the 4000 allowed",
+        ),
+        (
+            Limits {
+                row_work_max: 2_000,
+                ..Limits::default()
+            },
+            "the model has 3000 operations for one row, more than the 2000 allowed",
+        ),
+        (
+            Limits {
+                constants_max: 1_999,
+                ..Limits::default()
+            },
+            "the model has 2000 numbers in a tensor, more than the 1999 allowed",
+        ),
+        (
+            Limits {
+                nodes_max: 0,
+                ..Limits::default()
+            },
+            "the model has 1 inputs, outputs and constants, more than the 0 allowed",
+        ),
+        (
+            Limits {
+                bytes_max: 100,
+                ..Limits::default()
+            },
+            "bytes, more than the 100 allowed",
+        ),
+    ] {
+        let said = read(limits).unwrap_err();
+        assert!(said.ends_with(expected) || said == expected, "{said}");
+    }
+}

@@ -1,0 +1,262 @@
+//! Tree ensembles: thresholds, missing values, targets, classes.
+
+use engine::{Buffer, Scratch, Type};
+use proptest::prelude::*;
+
+use crate::model::{Elements, Given, Model, Value, answer};
+
+/// One split on each of two features: `x0 ? 1.5`, below it leaf 1 or `x1 ? 0` with leaves 10 and 100.
+fn regressor(mode: &'static str, missing: &[i64]) -> Model {
+    let attributes = [
+        ("nodes_treeids", Value::Ints(vec![0; 5])),
+        ("nodes_nodeids", Value::Ints(vec![0, 1, 2, 3, 4])),
+        ("nodes_featureids", Value::Ints(vec![0, 0, 1, 0, 0])),
+        ("nodes_values", Value::Floats(vec![1.5, 0.0, 0.0, 0.0, 0.0])),
+        (
+            "nodes_modes",
+            Value::Texts(vec![mode, "LEAF", mode, "LEAF", "LEAF"]),
+        ),
+        ("nodes_truenodeids", Value::Ints(vec![1, 0, 3, 0, 0])),
+        ("nodes_falsenodeids", Value::Ints(vec![2, 0, 4, 0, 0])),
+        ("nodes_missing_value_tracks_true", Value::Ints(missing.to_vec())),
+        ("target_treeids", Value::Ints(vec![0, 0, 0])),
+        ("target_nodeids", Value::Ints(vec![1, 3, 4])),
+        ("target_ids", Value::Ints(vec![0, 0, 0])),
+        ("target_weights", Value::Floats(vec![1.0, 10.0, 100.0])),
+    ];
+    Model::new(13, 3)
+        .input("x", Type::F32, &[-1, 2])
+        .node("ai.onnx.ml.TreeEnsembleRegressor", &["x"], &["y"], &attributes)
+        .output("y")
+}
+
+#[test]
+fn a_row_takes_the_way_that_its_numbers_say() {
+    let above = 1.5_f32.next_up();
+    let rows = vec![
+        1.5,
+        0.0,
+        above,
+        0.0,
+        above,
+        -1.0,
+        f32::NAN,
+        1.0,
+        f32::INFINITY,
+        f32::NAN,
+    ];
+    for (mode, missing, expected) in [
+        ("BRANCH_LEQ", [0, 0, 0, 0, 0], "1 10 10 100 100"),
+        ("BRANCH_LEQ", [1, 0, 0, 0, 0], "1 10 10 1 100"),
+        ("BRANCH_LEQ", [0, 0, 1, 0, 0], "1 10 10 100 10"),
+        ("BRANCH_LT", [0, 0, 0, 0, 0], "100 100 10 100 100"),
+        ("BRANCH_GT", [0, 0, 0, 0, 0], "100 1 1 10 1"),
+        ("BRANCH_GT", [1, 0, 0, 0, 0], "100 1 1 1 1"),
+        ("BRANCH_GTE", [0, 0, 0, 0, 0], "1 1 1 10 1"),
+        ("BRANCH_EQ", [0, 0, 0, 0, 0], "1 10 100 100 100"),
+        ("BRANCH_NEQ", [0, 0, 0, 0, 0], "100 1 1 1 1"),
+    ] {
+        let model = regressor(mode, &missing);
+        let given = [Given::F32(rows.clone())];
+        assert_eq!(
+            answer(&model, 5, &given),
+            format!("FP32 [5, 1]: {expected}"),
+            "{mode} {missing:?}"
+        );
+    }
+}
+
+#[test]
+fn what_contradicts_itself_is_refused_by_name() {
+    for (name, value, expected) in [
+        (
+            "nodes_truenodeids",
+            Value::Ints(vec![9, 0, 3, 0, 0]),
+            "leads to node 9 of tree 0, which is not there",
+        ),
+        (
+            "nodes_truenodeids",
+            Value::Ints(vec![0, 0, 3, 0, 0]),
+            "comes to split 0 twice (in tree 0)",
+        ),
+        (
+            "nodes_featureids",
+            Value::Ints(vec![0, 0, 7, 0, 0]),
+            "looks at feature 7, and a row has 2",
+        ),
+        (
+            "nodes_values",
+            Value::Floats(vec![1.5]),
+            "has 1 entries, and there are 5",
+        ),
+        (
+            "nodes_nodeids",
+            Value::Ints(vec![0, 1, 2, 3, 3]),
+            "has node 3 of tree 0 twice",
+        ),
+        ("target_ids", Value::Ints(vec![0, 0, 4]), "has 4, and there are 1"),
+        (
+            "nodes_modes",
+            Value::Texts(vec!["BRANCH_LEQ", "LEAF", "SIDEWAYS", "LEAF", "LEAF"]),
+            "has \"SIDEWAYS\"",
+        ),
+        (
+            "base_values",
+            Value::Floats(vec![1.0, 2.0]),
+            "has 2 entries, and there are 1 targets",
+        ),
+    ] {
+        // Of two attributes with one name the first counts: what is wrong stands before.
+        let more = [(name, value)];
+        let model = replaced(&more);
+        let said = answer(&model, 1, &[Given::F32(vec![0.0, 0.0])]);
+        assert!(said.contains(expected), "{name}: {said}");
+    }
+}
+
+fn replaced(more: &[(&'static str, Value)]) -> Model {
+    let mut attributes = more.to_vec();
+    attributes.extend([
+        ("nodes_treeids", Value::Ints(vec![0; 5])),
+        ("nodes_nodeids", Value::Ints(vec![0, 1, 2, 3, 4])),
+        ("nodes_featureids", Value::Ints(vec![0, 0, 1, 0, 0])),
+        ("nodes_values", Value::Floats(vec![1.5, 0.0, 0.0, 0.0, 0.0])),
+        (
+            "nodes_modes",
+            Value::Texts(vec!["BRANCH_LEQ", "LEAF", "BRANCH_LEQ", "LEAF", "LEAF"]),
+        ),
+        ("nodes_truenodeids", Value::Ints(vec![1, 0, 3, 0, 0])),
+        ("nodes_falsenodeids", Value::Ints(vec![2, 0, 4, 0, 0])),
+        ("target_treeids", Value::Ints(vec![0, 0, 0])),
+        ("target_nodeids", Value::Ints(vec![1, 3, 4])),
+        ("target_ids", Value::Ints(vec![0, 0, 0])),
+        ("target_weights", Value::Floats(vec![1.0, 10.0, 100.0])),
+    ]);
+    attributes.retain({
+        let mut seen = std::collections::BTreeSet::new();
+        move |(name, _)| seen.insert(*name)
+    });
+    Model::new(13, 3)
+        .input("x", Type::F32, &[-1, 2])
+        .node("ai.onnx.ml.TreeEnsembleRegressor", &["x"], &["y"], &attributes)
+        .output("y")
+}
+
+/// A tree of one split for each of `splits`, below 0 leaf −value, else value, with the new operator in doubles.
+fn stumps(values: &[f64], aggregate: i64) -> Model {
+    let count = i64::try_from(values.len()).unwrap();
+    let leaves: Vec<f64> = values.iter().flat_map(|value| [-value, *value]).collect();
+    let even: Vec<i64> = (0..count).map(|tree| 2 * tree).collect();
+    let odd: Vec<i64> = (0..count).map(|tree| 2 * tree + 1).collect();
+    let attributes = [
+        ("aggregate_function", Value::Int(aggregate)),
+        (
+            "nodes_splits",
+            Value::Tensor(vec![count], Elements::F64(vec![0.1; values.len()])),
+        ),
+        ("nodes_featureids", Value::Ints(vec![0; values.len()])),
+        (
+            "nodes_modes",
+            Value::Tensor(vec![count], Elements::Bytes(vec![1; values.len()])),
+        ),
+        ("nodes_truenodeids", Value::Ints(even)),
+        ("nodes_falsenodeids", Value::Ints(odd)),
+        ("nodes_trueleafs", Value::Ints(vec![1; values.len()])),
+        ("nodes_falseleafs", Value::Ints(vec![1; values.len()])),
+        ("leaf_targetids", Value::Ints(vec![0; leaves.len()])),
+        (
+            "leaf_weights",
+            Value::Tensor(vec![2 * count], Elements::F64(leaves)),
+        ),
+        ("tree_roots", Value::Ints((0..count).collect())),
+    ];
+    Model::new(18, 5)
+        .input("x", Type::F64, &[-1, 1])
+        .node("ai.onnx.ml.TreeEnsemble", &["x"], &["y"], &attributes)
+        .output("y")
+}
+
+#[test]
+fn trees_are_taken_together_as_the_model_says() {
+    // The number before 0.1 is below it, and it itself is not.
+    let given = [Given::F64(vec![0.1, 0.1_f64.next_down(), f64::NAN])];
+    for (aggregate, expected) in [(0, "2 -2 2"), (1, "6 -6 6"), (2, "1 -3 1"), (3, "3 -1 3")] {
+        let model = stumps(&[1.0, 2.0, 3.0], aggregate);
+        assert_eq!(answer(&model, 3, &given), format!("FP64 [3, 1]: {expected}"));
+    }
+}
+
+#[test]
+fn two_classes_of_one_score_are_told_apart_as_their_weights_say() {
+    let model = |weights: [f32; 2], more: &[(&'static str, Value)]| {
+        let mut attributes = vec![
+            ("classlabels_int64s", Value::Ints(vec![3, 8])),
+            ("nodes_treeids", Value::Ints(vec![0, 0, 0])),
+            ("nodes_nodeids", Value::Ints(vec![0, 1, 2])),
+            ("nodes_featureids", Value::Ints(vec![0, 0, 0])),
+            ("nodes_values", Value::Floats(vec![0.0, 0.0, 0.0])),
+            ("nodes_modes", Value::Texts(vec!["BRANCH_LEQ", "LEAF", "LEAF"])),
+            ("nodes_truenodeids", Value::Ints(vec![1, 0, 0])),
+            ("nodes_falsenodeids", Value::Ints(vec![2, 0, 0])),
+            ("class_treeids", Value::Ints(vec![0, 0])),
+            ("class_nodeids", Value::Ints(vec![1, 2])),
+            ("class_ids", Value::Ints(vec![0, 0])),
+            ("class_weights", Value::Floats(weights.to_vec())),
+        ];
+        attributes.extend_from_slice(more);
+        Model::new(13, 3)
+            .input("x", Type::F32, &[-1, 1])
+            .node(
+                "ai.onnx.ml.TreeEnsembleClassifier",
+                &["x"],
+                &["label", "scores"],
+                &attributes,
+            )
+            .output("label")
+            .output("scores")
+    };
+    let given = [Given::F32(vec![-1.0, 1.0])];
+    let logistic = ("post_transform", Value::Text("LOGISTIC"));
+    for (weights, more, expected) in [
+        // A probability: above one half.
+        (
+            [0.25, 0.75],
+            vec![],
+            "INT64 [2]: 3 8; FP32 [2, 2]: 0.75 0.25 0.25 0.75",
+        ),
+        // A margin: above zero.
+        (
+            [-1.0, 2.0],
+            vec![logistic.clone()],
+            "INT64 [2]: 3 8; FP32 [2, 2]: 0.7310586 0.26894143 0.11920292 0.880797",
+        ),
+        // With a base for each class the second one's counts.
+        (
+            [-1.0, 2.0],
+            vec![logistic, ("base_values", Value::Floats(vec![0.0, 3.0]))],
+            "INT64 [2]: 8 8; FP32 [2, 2]: 0.11920292 0.880797 0.006692851 0.9933072",
+        ),
+    ] {
+        assert_eq!(answer(&model(weights, &more), 2, &given), expected);
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_row_has_the_same_answer_alone_and_among_others(
+        values in prop::collection::vec(-1e3..1e3_f64, 1..40),
+        rows in prop::collection::vec(prop_oneof![Just(f64::NAN), -1.0..1.0_f64], 1..50),
+    ) {
+        let program = stumps(&values, 1).read().unwrap();
+        let mut scratch = Scratch::default();
+        let all = program.run(&mut scratch, &[Buffer::F64(rows.clone())], rows.len());
+        let alone: Vec<f64> = rows
+            .iter()
+            .flat_map(|row| match &program.run(&mut scratch, &[Buffer::F64(vec![*row])], 1)[0] {
+                Buffer::F64(answer) => answer.clone(),
+                other => panic!("{}", other.element()),
+            })
+            .collect();
+        prop_assert_eq!(&all[0], &Buffer::F64(alone));
+    }
+}
