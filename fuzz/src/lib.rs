@@ -17,6 +17,7 @@ mod artifact;
 mod body;
 mod driver;
 mod manifest;
+mod model;
 mod mutate;
 mod store;
 
@@ -37,13 +38,21 @@ pub enum Target {
     Body,
     /// An ONNX file.
     Artifact,
+    /// An ONNX file of any team's.
+    Model,
     /// A file of a store: the first byte says which.
     Store,
 }
 
 impl Target {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Manifest, Self::Body, Self::Artifact, Self::Store];
+    pub const ALL: [Self; 5] = [
+        Self::Manifest,
+        Self::Body,
+        Self::Artifact,
+        Self::Model,
+        Self::Store,
+    ];
 
     /// Returns its name, which is that of its corpus.
     pub const fn as_str(self) -> &'static str {
@@ -51,6 +60,7 @@ impl Target {
             Self::Manifest => "manifest",
             Self::Body => "body",
             Self::Artifact => "artifact",
+            Self::Model => "model",
             Self::Store => "store",
         }
     }
@@ -61,6 +71,7 @@ impl Target {
             Self::Manifest => Box::new(manifest::take),
             Self::Body => body::taker(),
             Self::Artifact => Box::new(artifact::take),
+            Self::Model => Box::new(model::take),
             Self::Store => store::taker(),
         }
     }

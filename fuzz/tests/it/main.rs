@@ -31,6 +31,11 @@ fn artifacts_are_read_or_refused() {
 }
 
 #[test]
+fn models_are_answered_row_by_row_or_refused() {
+    check(Target::Model);
+}
+
+#[test]
 fn stores_are_read_or_what_is_damaged_is_named() {
     check(Target::Store);
 }

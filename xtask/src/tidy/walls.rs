@@ -19,8 +19,9 @@ const PLANNER: [&str; 9] = [
     "thiserror",
 ];
 /// What each crate of ours may know of the others; who is not named here is outermost and may know all.
-const MAY_KNOW: [(&str, &[&str]); 8] = [
+const MAY_KNOW: [(&str, &[&str]); 9] = [
     ("planner", &[]),
+    ("engine", &[]),
     ("crds", &["planner"]),
     ("registry", &["planner"]),
     ("trainer", &["planner", "registry"]),
