@@ -30,7 +30,7 @@ pub(crate) const ML_MAX: i64 = 5;
 /// The domain of classical machine learning.
 pub(crate) const ML: &str = "ai.onnx.ml";
 
-/// What holds for an operator, for the table of docs/models.md.
+/// What holds for an operator, for the table of docs/operators.md.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Supported {
     /// `ai.onnx` or `ai.onnx.ml`.

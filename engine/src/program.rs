@@ -354,7 +354,7 @@ fn read_node<'a>(build: &mut Builder<'a>, raw: &onnx::Node<'a>, versions: &Versi
         return Err(Refusal::unsupported(
             raw.place(),
             found,
-            "the operators of docs/models.md",
+            "the operators of docs/operators.md",
         ));
     };
     let version = versions.of(raw)?;

@@ -20,11 +20,11 @@ fn a_model_is_refused_by_the_node_that_is_wrong() {
             x().imports("com.microsoft", 1)
                 .node("com.microsoft.CDist", &["x", "x"], &["y"], &[])
                 .output("y"),
-            "CDist \"n0\": is the operator CDist of com.microsoft; supported: the operators of docs/models.md",
+            "CDist \"n0\": is the operator CDist of com.microsoft; supported: the operators of docs/operators.md",
         ),
         (
             x().node("Conv", &["x"], &["y"], &[]).output("y"),
-            "Conv \"n0\": is the operator Conv of ai.onnx; supported: the operators of docs/models.md",
+            "Conv \"n0\": is the operator Conv of ai.onnx; supported: the operators of docs/operators.md",
         ),
         (
             x().node("Abs", &["x"], &["y"], &[("alpha", Value::Float(1.0))])
