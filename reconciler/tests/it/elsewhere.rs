@@ -377,16 +377,16 @@ fn a_plan_tells_how_many_requests_a_second_it_moves_or_that_nobody_knows() {
             r#"{ "traffic": { "stable": { "per_second": 110.0 }, "canary": { "per_second": 13.0 } }, "age_seconds": 2 }"#,
         )),
         expect![[r#"
-            requests: 0% -> 100%, 0.0 -> 123 a second of 123 over the last minute
+            requests: 0% -> 100%, 0 -> 123 a second of 123 over the last minute
             requests: 10% -> 50%, 12 -> 62 a second of 123 over the last minute"#]],
     );
     check(
         Ok(Some(r#"{ "age_seconds": 2 }"#)),
         expect![[r#"
         requests: 0% -> 100%
-        unknown: how many requests a second that is: it does not say how many requests come
+        unknown: how many requests a second that is: https://dev.example.org: it does not say how many requests come
         requests: 10% -> 50%
-        unknown: how many requests a second that is: it does not say how many requests come"#]],
+        unknown: how many requests a second that is: https://dev.example.org: it does not say how many requests come"#]],
     );
     check(
         Ok(None),
