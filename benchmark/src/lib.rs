@@ -7,6 +7,7 @@
 //! Knows the product only by what it promises outside: its command line, its protocol and its files. One place writes
 //! what the product itself writes, with its own `registry`: the many versions of `scale`.
 
+pub mod artifact;
 pub mod figures;
 pub mod ground;
 pub mod http;

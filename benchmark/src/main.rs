@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use benchmark::figures::Report;
 use benchmark::ground::Place;
 use benchmark::swap::Effort;
-use benchmark::{idle, process, reconcile, scale, server, soak, split, start, status, swap};
+use benchmark::{artifact, idle, process, reconcile, scale, server, soak, split, start, status, swap};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Reproduces each published figure (see benchmark/README.md).
@@ -113,6 +113,12 @@ enum Command {
         #[arg(long, default_value_t = status::MODELS)]
         models: usize,
     },
+    /// What handing out an artifact of 1 GiB costs, beside nginx.
+    Artifact {
+        /// How often it is downloaded alone.
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+    },
     /// The bare server that `server` and `status` compare with.
     #[command(hide = true)]
     Echo {
@@ -159,6 +165,7 @@ fn main() -> Result<ExitCode> {
         }
         Command::Server { rounds } => server::run(&place, rounds)?,
         Command::Status { models } => status::run(&place, models)?,
+        Command::Artifact { rounds } => artifact::run(&place, rounds)?,
         Command::Echo { file } => {
             server::echo(file.as_deref(), announce)?;
             return Ok(ExitCode::SUCCESS);
