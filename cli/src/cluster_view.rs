@@ -84,5 +84,6 @@ pub(crate) fn view(objects: &Objects) -> View {
             .map(|object| (name(&object.metadata.name), Arc::new(object)))
             .collect(),
         unreadable: BTreeMap::new(),
+        failure: None,
     }
 }

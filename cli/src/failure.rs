@@ -3,6 +3,7 @@
 //! Owns the last line that a person reads. Must never hold a secret: errors of inner crates are printed as they are.
 
 use std::error::Error;
+use std::path::Path;
 use std::process::ExitCode;
 
 use reconciler::FirstError;
@@ -49,6 +50,22 @@ impl Failure {
     /// Adds what to do about it.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// Leaves word of it in a data directory, for whoever looks there while nothing runs.
+    pub(crate) fn leave_in(self, data_dir: &Path) -> Self {
+        let first = self
+            .details
+            .first()
+            .map(|line| format!(" {}", line.render(false)));
+        let left = crds::view::Failure {
+            message: format!("{}{}", self.message, first.unwrap_or_default()),
+            hint: self.hint.clone().unwrap_or_default(),
+        };
+        if let Err(error) = standalone::leave_failure(data_dir, &left) {
+            tracing::debug!(%error, "no word of a failure is left in the data directory");
+        }
         self
     }
 

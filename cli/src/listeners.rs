@@ -530,7 +530,11 @@ fn bind(
                 io::ErrorKind::AddrInUse if other.is_some_and(|other| other.has(place)) => {
                     Failure::new(format!("{INFERENCE} and {flag} both ask for {place}"))
                 }
-                io::ErrorKind::AddrInUse => Failure::new(format!("{place} is in use by another process")),
+                io::ErrorKind::AddrInUse => {
+                    return Err(Failure::new(format!("{place} is in use by another process")).hint(format!(
+                        "`ss -ltnp` says by which: end that, or give another address with {flag}, e.g. {flag} 127.0.0.1:0 for a free port"
+                    )));
+                }
                 _ => Failure::new(format!("cannot listen on {place}: {error}")),
             };
             Err(failure.hint(format!(

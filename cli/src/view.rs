@@ -90,7 +90,8 @@ impl Reader {
             self.deployments.look(&self.data_dir)?,
             self.trainings.look(&self.data_dir)?,
         ];
-        if changed.contains(&true) {
+        let failure = standalone::left_failure(&self.data_dir);
+        if changed.contains(&true) || self.view.failure != failure {
             let mut unreadable = BTreeMap::new();
             let environments = self.environments.readable(&mut unreadable);
             self.view = Arc::new(View {
@@ -98,6 +99,7 @@ impl Reader {
                 deployments: self.deployments.readable(&mut unreadable),
                 trainings: self.trainings.readable(&mut unreadable),
                 unreadable,
+                failure,
             });
         }
         Ok(self.view.clone())

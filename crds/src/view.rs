@@ -11,11 +11,11 @@ use planner::names::{Digest, ModelName, Revision, Version, Weight};
 use planner::object::Kind;
 use planner::observed::Behind;
 use planner::word::{
-    DeploymentFacts, EnvironmentFacts, Found, ModelFacts, Standing, WaitReason, Waits, Word, of_environment,
-    of_model,
+    DeploymentFacts, Doubt, EnvironmentFacts, Found, ModelFacts, Standing, WaitReason, Waits, Word,
+    of_environment, of_model,
 };
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::convert;
 use crate::status::{Condition, FindingStatus, PhaseName, TrackStatus, WaitStatus};
@@ -42,6 +42,17 @@ pub struct View {
     pub trainings: BTreeMap<String, Arc<MLTrainingJob>>,
     /// What could not be read, e.g. `MLDeployment/wine`, and why.
     pub unreadable: BTreeMap<String, String>,
+    /// Why whoever reconciled did not start, or could not go on, where that was left word of.
+    pub failure: Option<Failure>,
+}
+
+/// Why a process did not start, or could not go on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What went wrong, a lower-case fragment.
+    pub message: String,
+    /// What to do about it; may be empty.
+    pub hint: String,
 }
 
 /// The objects as they are, to be shown.
@@ -73,6 +84,15 @@ pub struct ModelView<'a> {
     pub standing: Option<Standing>,
     unreadable: Vec<&'a str>,
     is_declared: bool,
+    /// How many of the findings, the first ones, are about its jobs.
+    causes: usize,
+}
+
+/// What is known of an environment beside a model.
+struct Around<'a> {
+    unknown: Option<Doubt<'a>>,
+    suspended: Option<&'a str>,
+    blind: Option<&'a FindingStatus>,
 }
 
 /// An environment at a glance.
@@ -233,6 +253,7 @@ impl View {
             deployments,
             trainings,
             unreadable,
+            failure: _,
         } = self;
         Objects {
             environment: environment.as_ref(),
@@ -246,9 +267,10 @@ impl View {
     /// worth nothing.
     pub fn models<'a>(&'a self, unknown: Option<&str>) -> BTreeMap<String, ModelView<'a>> {
         let mut models = self.joined();
-        let suspended = self.suspended();
+        let doubted = unknown.map(|why| self.doubted(why));
+        let around = self.around(doubted.as_ref());
         for model in models.values_mut() {
-            model.standing = model.stands(unknown, suspended);
+            model.standing = model.stands(&around);
         }
         models
     }
@@ -256,8 +278,47 @@ impl View {
     /// Returns one model, where an object, a finding or a wait is about it.
     pub fn model<'a>(&'a self, name: &str, unknown: Option<&str>) -> Option<ModelView<'a>> {
         let mut model = self.joined().remove(name)?;
-        model.standing = model.stands(unknown, self.suspended());
+        let doubted = unknown.map(|why| self.doubted(why));
+        model.standing = model.stands(&self.around(doubted.as_ref()));
         Some(model)
+    }
+
+    fn around<'a>(&'a self, doubted: Option<&'a (String, String)>) -> Around<'a> {
+        Around {
+            unknown: doubted.map(doubt),
+            suspended: self.suspended(),
+            blind: self.blind(),
+        }
+    }
+
+    /// Returns the finding that says why it is not known what Git declares now.
+    pub fn blind(&self) -> Option<&FindingStatus> {
+        self.findings()
+            .find(|finding| reason(&finding.reason).is_some_and(Reason::is_blind))
+    }
+
+    /// Says why what is known is worth nothing, and what to do.
+    fn doubted(&self, why: &str) -> (String, String) {
+        match &self.failure {
+            Some(Failure { message, hint }) => (
+                format!(
+                    "nobody reconciles here, the last that tried failed: {message}; what is shown is the last that was known"
+                ),
+                hint.clone(),
+            ),
+            None => (
+                why.to_owned(),
+                "see whether the process that reconciles is alive, and what its log says".to_owned(),
+            ),
+        }
+    }
+
+    fn findings(&self) -> impl Iterator<Item = &FindingStatus> {
+        let status = self
+            .environment
+            .as_ref()
+            .and_then(|environment| environment.status.as_ref());
+        status.into_iter().flat_map(|status| &status.findings)
     }
 
     /// Returns the environment at a glance.
@@ -299,16 +360,14 @@ impl View {
             .and_then(|environment| environment.status.as_ref());
         let nothing = status.is_none().then_some("nothing was read yet");
         let is_of_none = |finding: &&FindingStatus| {
-            let counted = models.values().filter(|model| model.standing.is_some());
-            !counted
-                .flat_map(|model| &model.findings)
-                .any(|of_model| std::ptr::eq(*of_model, *finding))
+            let model = self.model_of(&finding.subject);
+            model.is_none_or(|(name, _)| models.get(&name).is_none_or(|model| model.standing.is_none()))
         };
-        let findings = status.into_iter().flat_map(|status| &status.findings);
+        let doubted = unknown.or(nothing).map(|why| self.doubted(why));
         let facts = EnvironmentFacts {
-            unknown: unknown.or(nothing),
+            unknown: doubted.as_ref().map(doubt),
             suspended: self.suspended(),
-            findings: findings.filter(is_of_none).map(found).collect(),
+            findings: self.findings().filter(is_of_none).map(found).collect(),
             since: status.and_then(|status| since(&status.conditions)),
         };
         let counted = models
@@ -343,17 +402,30 @@ impl View {
             let model = models.entry(training.spec.model_name.to_string()).or_default();
             model.trainings.push(training);
         }
+        for finding in self.findings() {
+            if let Some((name, kind)) = self.model_of(&finding.subject) {
+                let model = models.entry(name).or_default();
+                model.is_declared |= kind == Kind::Deployment;
+                // What a job is told is the cause of what its pin is.
+                let is_cause = kind == Kind::Training;
+                let at = if is_cause {
+                    model.causes
+                } else {
+                    model.findings.len()
+                };
+                model.findings.insert(at, finding);
+                model.causes += usize::from(is_cause);
+                continue;
+            }
+            // What stops a commit as a whole is told where it stops a model.
+            for model in models.values_mut().filter(|model| model.stopped_for(finding)) {
+                model.findings.push(finding);
+            }
+        }
         let status = self
             .environment
             .as_ref()
             .and_then(|environment| environment.status.as_ref());
-        for finding in status.into_iter().flat_map(|status| &status.findings) {
-            if let Some((name, kind)) = self.model_of(&finding.subject) {
-                let model = models.entry(name).or_default();
-                model.findings.push(finding);
-                model.is_declared |= kind == Kind::Deployment;
-            }
-        }
         for waits in status.into_iter().flat_map(|status| &status.waits) {
             if let Some((name, kind)) = self.model_of(&waits.subject) {
                 let model = models.entry(name).or_default();
@@ -388,10 +460,30 @@ impl View {
 }
 
 impl ModelView<'_> {
-    fn stands(&self, unknown: Option<&str>, suspended: Option<&str>) -> Option<Standing> {
-        let behind: Option<Behind> = self
-            .deployment
-            .and_then(|deployment| convert::behind(&deployment.metadata));
+    fn behind(&self) -> Option<Behind> {
+        convert::behind(&self.deployment?.metadata)
+    }
+
+    /// Says whether its object tells of a finding that it is not named in.
+    fn stopped_for(&self, finding: &FindingStatus) -> bool {
+        let stopped = self.behind().and_then(|behind| behind.reason());
+        stopped.is_some_and(|stopped| Some(stopped) == reason(&finding.reason))
+    }
+
+    /// Returns why a job that is to make a version does not run yet.
+    fn because(&self, waits: &WaitStatus) -> Option<&str> {
+        let blocked_by = waits.blocked_by.as_deref()?;
+        let is_it = |training: &&&MLTrainingJob| {
+            let name = training.metadata.name.as_deref().unwrap_or_default();
+            blocked_by.split_once('/') == Some((Kind::Training.as_str(), name))
+        };
+        let status = self.trainings.iter().find(is_it)?.status.as_ref()?;
+        let message = status.message.as_deref()?;
+        (status.phase == Some(PhaseName::Pending)).then_some(message)
+    }
+
+    fn stands(&self, around: &Around<'_>) -> Option<Standing> {
+        let behind = self.behind();
         let deployment = self.deployment.map(|deployment| {
             let status = deployment.status.as_ref();
             DeploymentFacts {
@@ -412,13 +504,18 @@ impl ModelView<'_> {
             message.unwrap_or("its run failed")
         });
         of_model(&ModelFacts {
-            unknown,
+            unknown: around.unknown,
+            blind: around.blind.map(found),
             unreadable: self.unreadable.first().copied(),
-            suspended,
+            suspended: around.suspended,
             deployment,
             is_declared: self.is_declared,
             findings: self.findings.iter().copied().map(found).collect(),
-            waits: self.waits.iter().filter_map(|waits| read_wait(waits)).collect(),
+            waits: self
+                .waits
+                .iter()
+                .filter_map(|waits| read_wait(waits, self.because(waits)))
+                .collect(),
             failed_run,
         })
     }
@@ -489,17 +586,31 @@ fn found(finding: &FindingStatus) -> Found<'_> {
 
 /// Reads a reason; `None` for one that a newer program wrote.
 fn reason(text: &str) -> Option<Reason> {
-    serde_json::from_value(serde_json::Value::from(text)).ok()
+    text.parse().ok()
 }
 
-fn read_wait(waits: &WaitStatus) -> Option<Waits<'_>> {
+fn doubt((why, next): &(String, String)) -> Doubt<'_> {
+    Doubt { why, next }
+}
+
+fn read_wait<'a>(waits: &'a WaitStatus, because: Option<&'a str>) -> Option<Waits<'a>> {
     let reason: WaitReason = serde_json::from_value(serde_json::Value::from(waits.reason.as_str())).ok()?;
     Some(Waits {
         reason,
-        message: &waits.message,
+        message: waits.of_subject(),
         blocked_by: waits.blocked_by.as_deref(),
+        because,
         until: waits.until,
     })
+}
+
+impl WaitStatus {
+    /// Returns the message without its subject, for where that is named already.
+    pub fn of_subject(&self) -> &str {
+        let said = self.message.strip_prefix(&*self.subject);
+        said.and_then(|said| said.strip_prefix(": "))
+            .unwrap_or(&self.message)
+    }
 }
 
 /// Returns since when a status says that its object is ready, or is not.

@@ -1,7 +1,9 @@
 //! Something wrong with one manifest: it stops that model, never the others.
 
 use std::fmt;
+use std::str::FromStr;
 
+use serde::de::IntoDeserializer as _;
 use serde::{Deserialize, Serialize};
 
 use crate::environment::Drift;
@@ -178,6 +180,15 @@ impl Reason {
     /// Says whether nothing is known of what the branch's newest commit declares.
     pub const fn is_blind(self) -> bool {
         matches!(self, Self::EnvironmentMissing | Self::SourceUnavailable)
+    }
+}
+
+/// Reads what [`fmt::Display`] writes.
+impl FromStr for Reason {
+    type Err = serde::de::value::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::deserialize(text.into_deserializer())
     }
 }
 

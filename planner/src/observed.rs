@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::deployment::ResolvedDeployment;
 use crate::environment::Environment;
+use crate::finding::Reason;
 use crate::gates::Facts;
 use crate::imports::Import;
 use crate::names::{Digest, ModelName, ObjectName, Revision, Track, Version};
@@ -80,6 +81,16 @@ pub enum Behind {
     Waits(String),
     /// Somebody wants it so, and it goes on once that is over.
     Held(String),
+}
+
+impl Behind {
+    /// Returns the reason of the finding that stops it, where that is what does.
+    pub fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::Stopped(what) => what.split_once(": ")?.0.parse().ok(),
+            Self::Waits(_) | Self::Held(_) => None,
+        }
+    }
 }
 
 /// An MLDeployment object and its status.

@@ -106,6 +106,8 @@ pub struct Waits<'a> {
     pub message: &'a str,
     /// What comes first, e.g. `MLTrainingJob/wine`.
     pub blocked_by: Option<&'a str>,
+    /// Why that does not come yet, where it is known.
+    pub because: Option<&'a str>,
     /// When it goes on at the latest, as far as that is known.
     pub until: Option<Timestamp>,
 }
@@ -182,11 +184,22 @@ impl Waiting {
     }
 }
 
+/// Why what is known is worth nothing: too old, or never written.
+#[derive(Debug, Clone, Copy)]
+pub struct Doubt<'a> {
+    /// Why.
+    pub why: &'a str,
+    /// What to do about it.
+    pub next: &'a str,
+}
+
 /// What is known of one model.
 #[derive(Debug, Clone, Default)]
 pub struct ModelFacts<'a> {
-    /// Why what is known is worth nothing: too old, or never written.
-    pub unknown: Option<&'a str>,
+    /// Why what is known is worth nothing.
+    pub unknown: Option<Doubt<'a>>,
+    /// Why it is not known what Git declares now.
+    pub blind: Option<Found<'a>>,
     /// Why one of its objects cannot be read.
     pub unreadable: Option<&'a str>,
     /// Why the whole environment is suspended.
@@ -219,9 +232,8 @@ pub struct DeploymentFacts<'a> {
 /// Returns how a model stands; `None` for one that nothing serves and nothing is to serve, which counts only once a run of
 /// it failed.
 pub fn of_model(facts: &ModelFacts<'_>) -> Option<Standing> {
-    if let Some(why) = facts.unknown {
-        let next = "see whether the process that reconciles is alive";
-        return Some(standing(Word::Unknown, "KnowledgeTooOld", why, next));
+    if let Some(doubt) = facts.unknown {
+        return Some(unknown(doubt));
     }
     if let Some(why) = facts.unreadable {
         let next =
@@ -244,8 +256,8 @@ pub fn of_model(facts: &ModelFacts<'_>) -> Option<Standing> {
 /// What is known of an environment beside its models.
 #[derive(Debug, Clone, Default)]
 pub struct EnvironmentFacts<'a> {
-    /// Why what is known is worth nothing: too old, never written, or not to be read.
-    pub unknown: Option<&'a str>,
+    /// Why what is known is worth nothing.
+    pub unknown: Option<Doubt<'a>>,
     /// Why it is suspended.
     pub suspended: Option<&'a str>,
     /// What is wrong that is about none of its models.
@@ -259,9 +271,8 @@ pub fn of_environment<'a>(
     facts: &EnvironmentFacts<'_>,
     models: impl Iterator<Item = (&'a str, &'a Standing)>,
 ) -> Standing {
-    if let Some(why) = facts.unknown {
-        let next = "see whether the process that reconciles is alive";
-        return standing(Word::Unknown, "KnowledgeTooOld", why, next);
+    if let Some(doubt) = facts.unknown {
+        return unknown(doubt);
     }
     let (mut total, mut alike) = (0_usize, 0_usize);
     let mut worst: Option<(&str, &Standing)> = None;
@@ -321,6 +332,10 @@ fn standing(word: Word, reason: &str, message: &str, next: &str) -> Standing {
     }
 }
 
+fn unknown(Doubt { why, next }: Doubt<'_>) -> Standing {
+    standing(Word::Unknown, "KnowledgeTooOld", why, next)
+}
+
 fn dated(standing: Standing, since: Option<Timestamp>) -> Standing {
     Standing {
         since: standing.since.or(since),
@@ -344,7 +359,8 @@ fn counts(found: &Found<'_>) -> bool {
 
 fn suspended_whole(why: &str) -> Standing {
     let next = "take spec.suspend out of the MLEnvironment by a commit; what serves stays until then";
-    standing(Word::Held, "Suspended", why, next)
+    let message = format!("the environment is suspended: {why}");
+    standing(Word::Held, "Suspended", &message, next)
 }
 
 impl ModelFacts<'_> {
@@ -413,7 +429,8 @@ fn held(facts: &ModelFacts<'_>) -> Option<Standing> {
     }
     if let Some(why) = facts.deployment.and_then(|deployment| deployment.suspended) {
         let next = "take spec.suspend out of the MLDeployment by a commit; what serves stays until then";
-        return Some(dated(standing(Word::Held, "Suspended", why, next), since));
+        let message = format!("the model is suspended: {why}");
+        return Some(dated(standing(Word::Held, "Suspended", &message, next), since));
     }
     let is_gate = |found: &&Found<'_>| counts(found) && found.reason.is_some_and(Reason::is_of_policy);
     if let Some(found) = facts.findings.iter().find(is_gate) {
@@ -446,25 +463,33 @@ fn of_wait(word: Word, waits: &Waits<'_>) -> Standing {
             "nothing: it goes on by itself at {}",
             until.format("%F %H:%M UTC")
         ),
+        (None, Some(by)) if waits.because.is_some() => {
+            format!("mend what {by} says; it goes on by itself after that")
+        }
         (None, Some(by)) => format!("nothing: it goes on by itself; {by} comes first"),
         (None, None) => "nothing: it goes on by itself".to_owned(),
     };
-    standing(word, &waits.reason.to_string(), waits.message, &next)
+    let message = match waits.because {
+        Some(because) => format!("{}, and that waits: {because}", waits.message),
+        None => waits.message.to_owned(),
+    };
+    standing(word, &waits.reason.to_string(), &message, &next)
 }
 
-/// What waits for a run is training; for a track, on its way.
+/// What waits for a run that can come is training; for a track, on its way.
 fn waiting(facts: &ModelFacts<'_>) -> Option<Standing> {
-    let of = |reason: WaitReason| match reason {
-        WaitReason::WaitingForVersion => Some(Word::Training),
-        WaitReason::WaitingForImport | WaitReason::WaitingForModel | WaitReason::WaitingToLeave => {
-            Some(Word::Waiting)
-        }
+    let of = |waits: &Waits<'_>| match waits.reason {
+        WaitReason::WaitingForVersion if waits.because.is_none() => Some(Word::Training),
+        WaitReason::WaitingForVersion
+        | WaitReason::WaitingForImport
+        | WaitReason::WaitingForModel
+        | WaitReason::WaitingToLeave => Some(Word::Waiting),
         WaitReason::WaitingForTrack | WaitReason::WaitingForTime => None,
     };
     let first = facts
         .waits
         .iter()
-        .filter_map(|waits| Some((of(waits.reason)?, waits)))
+        .filter_map(|waits| Some((of(waits)?, waits)))
         .min_by_key(|(word, _)| *word);
     let told = first.map(|(word, waits)| of_wait(word, waits));
     // A report names only so many.
@@ -525,11 +550,25 @@ fn moving(facts: &ModelFacts<'_>) -> Standing {
             let for_track = |waits: &&Waits<'_>| waits.reason == WaitReason::WaitingForTrack;
             match facts.waits.iter().find(for_track) {
                 Some(waits) => of_wait(Word::RollingOut, waits),
-                None => standing(Word::Serving, "Serving", "it serves what Git declares", ""),
+                None => serving(facts.blind.as_ref()),
             }
         }
     };
     dated(said, since.or(facts.since()))
+}
+
+/// What Git declares now may be something else where nobody can read it.
+fn serving(blind: Option<&Found<'_>>) -> Standing {
+    match blind {
+        None => standing(Word::Serving, "Serving", "it serves what Git declares", ""),
+        Some(found) => {
+            let message = format!(
+                "it serves what Git declared when that was last read, and now: {}",
+                found.message
+            );
+            standing(Word::Serving, found.name, &message, found.hint)
+        }
+    }
 }
 
 #[cfg(test)]

@@ -219,11 +219,10 @@ fn headline(environment: &MLEnvironment, row: &EnvironmentRow, life: Life) -> Ve
     if !said.next.is_empty() {
         lines.push(Line::from(format!("  next: {}", said.next)));
     }
-    lines.extend(suspension(environment).map(|reason| {
-        Line::from(format!(
-            "suspended: {reason}; nothing is changed while it stands, and what serves stays"
-        ))
-    }));
+    let untold = suspension(environment).filter(|_| said.word != Word::Held);
+    lines.extend(
+        untold.map(|reason| Line::from(format!("suspended: {reason}; nothing is changed while it stands"))),
+    );
     let conditions = status.map(|status| status.conditions.as_slice());
     let doubted = conditions.unwrap_or_default().iter();
     let doubted = doubted.filter(|condition| condition.kind == "ClockDoubted");
@@ -293,13 +292,13 @@ fn models(view: &View, life: Life) -> Vec<Line> {
         let mut state = status
             .and_then(|status| status.state)
             .map_or_else(|| "-".to_owned(), |state| format!("{state:?}"));
-        if let Some(message) = status
-            .map(|status| &status.message)
-            .filter(|message| !message.is_empty())
-        {
+        // What findings and waits say stands below the table.
+        let is_told = !found.findings.is_empty() || !found.waits.is_empty();
+        let message = status.map(|status| &status.message);
+        if let Some(message) = message.filter(|message| !message.is_empty() && !is_told) {
             state = format!("{state} ({message})");
         }
-        if let Some(behind) = found.deployment.and_then(behind) {
+        if let Some(behind) = found.deployment.and_then(behind).filter(|_| !is_told) {
             state = format!("{state}, {behind}");
         }
         let declared = row.declared.filter(|declared| declared.canary.is_some());

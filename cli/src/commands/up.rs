@@ -82,6 +82,10 @@ pub(crate) struct UpArguments {
 }
 
 pub(crate) fn run(arguments: &UpArguments) -> Result<ExitCode, Failure> {
+    up(arguments).map_err(|failure| failure.leave_in(&arguments.data.data_dir))
+}
+
+fn up(arguments: &UpArguments) -> Result<ExitCode, Failure> {
     let signals = Signals::catch(DONE)?;
     // A second `up` usually asks for the same ports too, and those are not what to change.
     DataDir::refuse_in_use(&arguments.data.data_dir)?;

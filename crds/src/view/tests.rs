@@ -190,3 +190,60 @@ fn nothing_is_known_before_the_first_pass_or_once_it_is_too_old() {
         digest()
     );
 }
+
+#[test]
+fn what_stops_a_commit_is_said_of_the_models_that_it_stops() {
+    let refused = finding("MLEnvironment/dev", "RemovalRefused");
+    let mut view = view(&json!([refused]), &json!([]));
+    for name in ["iris", "wine"] {
+        view.deployments
+            .insert(name.to_owned(), deployment(name, name, &idle()));
+    }
+    let wine = view.deployments.get_mut("wine").expect("it was put there");
+    let why = "RemovalRefused: no manifest declares it, and more would go at once than may";
+    let annotations = Arc::make_mut(wine).metadata.annotations.get_or_insert_default();
+    annotations.insert("aurora.io/stopped".to_owned(), why.to_owned());
+    let expected = "iris: Serving Serving, wine: Held RemovalRefused, Degraded RemovalRefused";
+    assert_eq!(words(&view), expected);
+}
+
+#[test]
+fn a_job_that_cannot_start_is_the_cause_of_what_waits_for_it() {
+    let waits = json!([{
+        "subject": "MLDeployment/wine", "reason": "WaitingForVersion", "blockedBy": "MLTrainingJob/wine-job",
+        "message": "MLDeployment/wine: stable waits for v20261101-120000, which MLTrainingJob/wine-job makes",
+    }]);
+    let mut view = view(&json!([]), &waits);
+    view.deployments
+        .insert("wine".to_owned(), deployment("wine", "wine", &idle()));
+    let mut check = |status: &Value, expected: &str| {
+        view.trainings
+            .insert("wine-job".to_owned(), training("wine-job", "wine", status));
+        let models = view.models(None);
+        let said = models["wine"].standing.clone().expect("it has a word");
+        assert_eq!(format!("{}: {}", said.word, said.message), expected);
+    };
+    check(
+        &json!({ "phase": "Running", "message": "of another run" }),
+        "Training: stable waits for v20261101-120000, which MLTrainingJob/wine-job makes",
+    );
+    check(
+        &json!({ "phase": "Pending", "message": "cannot start: the disk is full" }),
+        "Waiting: stable waits for v20261101-120000, which MLTrainingJob/wine-job makes, and that waits: \
+         cannot start: the disk is full",
+    );
+}
+
+#[test]
+fn why_nobody_reconciles_is_said_where_word_of_it_was_left() {
+    let mut view = view(&json!([]), &json!([]));
+    view.failure = Some(Failure {
+        message: "the port is in use".to_owned(),
+        hint: "give another one".to_owned(),
+    });
+    let said = view.overview(Some("long ago")).environment.standing;
+    assert!(said.message.contains("the port is in use"), "{said:?}");
+    assert_eq!(said.next, "give another one");
+    // It says nothing of a process that runs.
+    assert_eq!(view.overview(None).environment.standing.word, Word::Serving);
+}

@@ -126,7 +126,10 @@ impl Context<'_> {
                 self.model
             )
         } else {
-            format!("nearest existing versions: {}", nearest.join(", "))
+            format!(
+                "pin a version that exists, nearest {}, or add an MLTrainingJob with `version: {version}`",
+                nearest.join(", ")
+            )
         };
         if self.desired.completeness == Completeness::Partial {
             hint.push_str("; a manifest that could not be read may make it");

@@ -148,12 +148,12 @@ fn refuse(judged: &Judged<'_>, leaving: &BTreeSet<&ModelName>, served: usize) ->
         reason: Reason::RemovalRefused,
         subject: ObjectId::environment(judged.environment).into(),
         message: format!(
-            "{} of {served} models are no longer declared ({listed}), and at most {max_count} and {max_percent} % \
-             may go at once; nothing is removed",
+            "{} of {served} models are no longer declared ({listed}), and one commit may take away no more than \
+             {max_count} of them and {max_percent} %; nothing is removed",
             names.len(),
         ),
         hint: format!(
-            "restore the manifests, or commit `removal: {{ allow: \"{}\" }}` to the MLEnvironment",
+            "restore the manifests, or let them go by a commit with `removal: {{ allow: \"{}\" }}` in the MLEnvironment's spec",
             judged.revision,
         ),
     })

@@ -204,7 +204,7 @@ fn failed(
             subject: ObjectId::training(name).into(),
             message: format!("version {version} of {model} is damaged: {what}"),
             hint: format!(
-                "restore the version's files, or remove the registry's folder {model}/versions/{version}: then the job trains it again"
+                "what serves stays; restore the version's files, or remove the registry's folder {model}/versions/{version}: then the job trains it again"
             ),
         });
     }
@@ -214,7 +214,7 @@ fn failed(
         subject: ObjectId::training(name).into(),
         message: format!("{version} was not published: {message}"),
         hint: match &declared.spec.runs {
-            RunPolicy::Fixed(_) | RunPolicy::PerInputs => "nothing retries it until the job's spec changes",
+            RunPolicy::Fixed(_) | RunPolicy::PerInputs => "change the job's data, algorithm, hyperparameters or minimum by a commit; nothing retries it until then",
             RunPolicy::Scheduled { .. } => "a changed spec runs at the next slot",
         }
         .to_owned(),

@@ -65,11 +65,16 @@ fn found(reason: Reason) -> Found<'static> {
     }
 }
 
+fn doubt(why: &'static str) -> Doubt<'static> {
+    Doubt { why, next: "look" }
+}
+
 fn waits(reason: WaitReason) -> Waits<'static> {
     Waits {
         reason,
         message: "what it waits for",
         blocked_by: (reason == WaitReason::WaitingForVersion).then_some("MLTrainingJob/wine"),
+        because: None,
         until: (reason == WaitReason::WaitingForTime).then(|| at(30)),
     }
 }
@@ -114,7 +119,8 @@ fn said(row: &Row) -> Option<Standing> {
         since: Some(at(2)),
     });
     of_model(&ModelFacts {
-        unknown: row.unknown,
+        unknown: row.unknown.map(doubt),
+        blind: None,
         unreadable: row.unreadable,
         suspended: row.environment,
         deployment,
@@ -403,6 +409,52 @@ fn a_word_says_since_when_and_what_next() {
 }
 
 #[test]
+fn what_keeps_a_wait_waiting_and_what_hides_git_is_said() {
+    let facts = || ModelFacts {
+        deployment: Some(DeploymentFacts {
+            suspended: None,
+            behind: None,
+            status: None,
+            since: None,
+        }),
+        ..ModelFacts::default()
+    };
+    let check = |facts: ModelFacts<'_>, expected: &str| {
+        let said = of_model(&facts).expect("it has a word");
+        let Standing {
+            word,
+            reason,
+            message,
+            next,
+            since: _,
+        } = said;
+        assert_eq!(format!("{word} {reason}: {message} > {next}"), expected);
+    };
+    check(
+        ModelFacts {
+            waits: vec![Waits {
+                because: Some("no place to write"),
+                ..waits(WaitReason::WaitingForVersion)
+            }],
+            ..facts()
+        },
+        "Waiting WaitingForVersion: what it waits for, and that waits: no place to write > mend what MLTrainingJob/wine says; it goes on by itself after that",
+    );
+    let idle = status(State::Idle, true, true);
+    check(
+        ModelFacts {
+            deployment: Some(DeploymentFacts {
+                status: Some(&idle),
+                ..facts().deployment.expect("it has one")
+            }),
+            blind: Some(found(Reason::SourceUnavailable)),
+            ..facts()
+        },
+        "Serving Reason: it serves what Git declared when that was last read, and now: what is wrong > what to do",
+    );
+}
+
+#[test]
 fn an_environment_has_the_word_of_the_worst() {
     use Word::*;
     let model = |word: Word| standing(word, "Reason", "why", "next");
@@ -419,7 +471,7 @@ fn an_environment_has_the_word_of_the_worst() {
         ..facts()
     };
     let unknown = EnvironmentFacts {
-        unknown: Some("why nothing is known"),
+        unknown: Some(doubt("why nothing is known")),
         ..facts()
     };
     for (facts, models, expected) in [
@@ -470,7 +522,11 @@ fn an_environment_has_the_word_of_the_worst() {
             &[Serving],
             "Serving Serving: the model serves what Git declares",
         ),
-        (suspended, &[Held], "Held Suspended: why it is suspended"),
+        (
+            suspended,
+            &[Held],
+            "Held Suspended: the environment is suspended: why it is suspended",
+        ),
         (
             unknown,
             &[Failed],

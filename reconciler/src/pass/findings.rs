@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use planner::environment::Environment;
-use planner::finding::{Disposition, Finding, Reason};
+use planner::finding::{Disposition, Finding, Location, Reason, Subject};
 use planner::object::{Kind, ObjectId};
 
 use super::Reconciler;
@@ -18,9 +18,25 @@ impl Reconciler {
         general.extend(self.unseen.iter().cloned());
         general.extend(self.unfetched.iter().cloned());
         general.extend(self.admission.findings().cloned());
-        general.extend(self.undone.values().flatten().cloned());
+        general.extend(self.undone.values().flatten().map(|finding| Finding {
+            location: self.declared_at(&finding.subject),
+            ..finding.clone()
+        }));
         general.extend(self.unreadable());
         general
+    }
+
+    /// Returns where the branch's newest commit declares something.
+    fn declared_at(&self, subject: &Subject) -> Option<Location> {
+        let id = subject.object()?;
+        let desired = self.resolver.resolution().desired.as_ref()?;
+        let deployment = || Some(desired.deployments.get(&id.name)?.location.clone());
+        let training = || Some(desired.trainings.get(&id.name)?.location.clone());
+        match id.kind {
+            Kind::Environment => None,
+            Kind::Deployment => deployment(),
+            Kind::Training => training(),
+        }
     }
 
     /// Returns what is told of objects that make no sense. One that a manifest declares is made anew from it.
@@ -72,7 +88,7 @@ pub(super) fn unavailable(error: &SourceError) -> Finding {
             SourceError::Fetch { fault, .. } => match fault.disposition() {
                 Disposition::Invalid => "what serves stays; mend it, then it goes on by itself",
                 Disposition::Waiting => "what serves stays; it goes on by itself once that is there",
-                Disposition::Transient => "what serves stays; it is fetched again and again",
+                Disposition::Transient => "what serves stays; it is fetched again by itself: see whether the repository's host and the network are up",
             },
             _ => "what was applied stays; it is read again all the time",
         }

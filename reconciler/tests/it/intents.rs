@@ -278,8 +278,8 @@ fn what_will_be_refused_is_told() {
               begins to serve v20261101-120000, once model d may go
             e: stable v20261101-120000
               requests: 0% -> 100%
-            RemovalRefused: MLEnvironment/dev: 4 of 4 models are no longer declared (a, b, c, d), and at most 3 and 20 % may go at once; nothing is removed
-              hint: restore the manifests, or commit `removal: { allow: "HEAD" }` to the MLEnvironment"#]],
+            RemovalRefused: MLEnvironment/dev: 4 of 4 models are no longer declared (a, b, c, d), and one commit may take away no more than 3 of them and 20 %; nothing is removed
+              hint: restore the manifests, or let them go by a commit with `removal: { allow: "HEAD" }` in the MLEnvironment's spec"#]],
     );
     let validated = preview::validate(
         &repo.repository(),

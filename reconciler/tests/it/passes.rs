@@ -296,7 +296,7 @@ fn an_alias_and_a_version_that_somebody_changes_are_found_in_turns() {
     }
     expect![[r#"
         environments/dev/m.yaml:1:1: VersionMissing: MLDeployment/m: stable: version v20261101-120000 of m does not exist and no training job makes it
-          hint: nearest existing versions: v20261120-093000"#]]
+          hint: pin a version that exists, nearest v20261120-093000, or add an MLTrainingJob with `version: v20261101-120000`"#]]
     .assert_eq(&world.findings());
 }
 
@@ -383,7 +383,7 @@ fn each_wait_for_what_fails_again_is_longer() {
     }
     assert_eq!(tries, [0, 2, 6, 14, 30, 60, 90]);
     expect![[r#"
-        StorageUnavailable: MLDeployment/m: the store is full
+        environments/dev/m.yaml:1:1: StorageUnavailable: MLDeployment/m: the store is full
           hint: what serves stays; it is tried again"#]]
     .assert_eq(&world.findings());
 }

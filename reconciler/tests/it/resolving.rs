@@ -143,17 +143,17 @@ fn two_manifests_for_one_thing_both_stay_out() {
             Partial
             MLDeployment/b
             environments/dev/a-again.yaml:1:1: Duplicate: MLDeployment/a: the name MLDeployment/a is claimed by environments/dev/a.yaml:1:1 too
-              hint: keep one of the manifests; none of them is applied
+              hint: keep one of the manifests; until then none of them is applied, and what serves stays
             environments/dev/a.yaml:1:1: Duplicate: MLDeployment/a: the name MLDeployment/a is claimed by environments/dev/a-again.yaml:1:1 too
-              hint: keep one of the manifests; none of them is applied
+              hint: keep one of the manifests; until then none of them is applied, and what serves stays
             environments/dev/c.yaml:1:1: Duplicate: MLDeployment/c: model c is claimed by environments/dev/d.yaml:1:1 too
-              hint: keep one of the manifests; none of them is applied
+              hint: keep one of the manifests; until then none of them is applied, and what serves stays
             environments/dev/d.yaml:1:1: Duplicate: MLDeployment/d: model c is claimed by environments/dev/c.yaml:1:1 too
-              hint: keep one of the manifests; none of them is applied
+              hint: keep one of the manifests; until then none of them is applied, and what serves stays
             environments/dev/job-again.yaml:1:1: Duplicate: MLTrainingJob/other-20261101-120000: version v20261101-120000 of model b is claimed by environments/dev/job.yaml:1:1 too
-              hint: keep one of the manifests; none of them is applied
+              hint: keep one of the manifests; until then none of them is applied, and what serves stays
             environments/dev/job.yaml:1:1: Duplicate: MLTrainingJob/b-20261101-120000: version v20261101-120000 of model b is claimed by environments/dev/job-again.yaml:1:1 too
-              hint: keep one of the manifests; none of them is applied
+              hint: keep one of the manifests; until then none of them is applied, and what serves stays
         "#]],
     );
 }

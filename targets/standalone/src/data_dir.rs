@@ -1,7 +1,7 @@
 //! The data directory: its layout, its one owner, and writes that leave the old file or the new one.
 //!
 //! ```text
-//! <data-dir>/{lock, heartbeat, installation, registry-path, dataset-roots.json, .gitignore}
+//! <data-dir>/{lock, heartbeat, installation, registry-path, dataset-roots.json, failure.json, .gitignore}
 //! <data-dir>/objects/<kind>/<name>.json     the custom resource without its status
 //! <data-dir>/status/<kind>/<name>.json      its status
 //! <data-dir>/commands/<model>/              what people asked for beside Git
@@ -14,6 +14,7 @@
 //! it, and nothing below it is ever reached through a link.
 
 mod error;
+mod failure;
 mod files;
 mod place;
 mod tracked;
@@ -36,6 +37,7 @@ use registry::{DatasetRoots, StoreError};
 
 pub use self::error::DataDirError;
 pub(crate) use self::error::advice;
+pub use self::failure::{leave_failure, left_failure};
 use self::files::{FILE, plain};
 pub(crate) use self::files::{FilePath, KindFolder, folder};
 use self::place::Purpose;
@@ -98,6 +100,7 @@ impl DataDir {
             syncer: None,
         };
         data_dir.lay_out(&dir)?;
+        failure::forget(&dir);
         data_dir.installation = data_dir.read_installation()?;
         data_dir.syncer =
             Some(Syncer::start().map_err(DataDirError::io("start a thread for", &data_dir.path))?);

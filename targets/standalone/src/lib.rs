@@ -32,7 +32,10 @@ use planner::rollout::Tracks;
 use reconciler::AwaitedPin;
 use tokio::sync::Notify;
 
-pub use data_dir::{DataDir, DataDirError, inspect, inspect_to_write, inspect_untracked, last_beat, settle};
+pub use data_dir::{
+    DataDir, DataDirError, inspect, inspect_to_write, inspect_untracked, last_beat, leave_failure,
+    left_failure, settle,
+};
 pub use events::{Event, PassSummary};
 pub use preview::{PreviewError, preview};
 pub use reconciler::Converged;

@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-use crds::status::{MLDeploymentStatus, PhaseName, TrackStatus};
-use crds::view::{ModelRow, ModelView, PinRow, View};
+use crds::status::{FindingStatus, MLDeploymentStatus, PhaseName, TrackStatus, WaitStatus};
+use crds::view::{ModelRow, ModelView, PinRow, StandingRow, View};
 use planner::Timestamp;
-use planner::names::ModelName;
+use planner::names::{ModelName, Revision};
 use planner::word::Word;
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ use crate::terminal::{Line, Terminal, table};
 /// How many of its last transitions are shown.
 const TRANSITIONS_SHOWN: usize = 5;
 
-/// Says how a model stands; ends with 1 unless it serves what Git declares and nothing is wrong.
+/// Says how a model stands; ends with 1 unless it serves what Git declares, that can be read, and nothing is wrong.
 pub(super) fn say(
     model: &ModelName,
     view: &View,
@@ -37,17 +37,19 @@ pub(super) fn say(
     if terminal.is_json() {
         terminal.document(&document(&row, found))?;
     } else {
-        terminal.lines(render(&row, found))?;
+        terminal.lines(render(&row, found, unapplied(view)))?;
     }
     let is_well = row
         .standing
         .as_ref()
         .is_some_and(|said| said.word == Word::Serving);
-    Ok(if is_well && found.findings.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(NO)
-    })
+    Ok(
+        if is_well && found.findings.is_empty() && view.blind().is_none() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(NO)
+        },
+    )
 }
 
 /// Returns what `/status/models/{model}` shows, without what the registry says.
@@ -62,13 +64,31 @@ fn document(row: &ModelRow, found: &ModelView<'_>) -> Value {
     })
 }
 
-fn render(row: &ModelRow, found: &ModelView<'_>) -> Vec<Line> {
-    let mut lines = headline(row);
+/// Returns the newest commit, where not all of it is applied.
+fn unapplied(view: &View) -> Option<&Revision> {
+    let status = view.environment.as_ref()?.status.as_ref()?;
+    let newest = status.attempted_revision.as_ref();
+    newest.filter(|newest| status.applied_revision.as_ref() != Some(newest))
+}
+
+fn render(row: &ModelRow, found: &ModelView<'_>, unapplied: Option<&Revision>) -> Vec<Line> {
+    let said = row.standing.as_ref();
+    let first = found.findings.iter().find(|one| is_said(said, one));
+    let mut lines = headline(row, first.and_then(|one| one.location.as_deref()));
     lines.push(Line::default());
     lines.extend(tracks(row));
+    lines.extend(unapplied.map(|newest| {
+        Line::from(format!(
+            "not all of the newest commit {} is applied",
+            newest.short()
+        ))
+    }));
     let mut parts: Vec<Vec<Line>> = vec![lines];
-    let mut wrong: Vec<Line> = found.findings.iter().flat_map(|one| finding(one)).collect();
-    wrong.extend(found.waits.iter().map(|one| waits(&one.message)));
+    // What the first lines say is not said again.
+    let others = found.findings.iter().filter(|one| !is_said(said, one));
+    let mut wrong: Vec<Line> = others.flat_map(|one| finding(one)).collect();
+    let told = |one: &&&WaitStatus| !said.is_some_and(|said| said.message.starts_with(one.of_subject()));
+    wrong.extend(found.waits.iter().filter(told).map(|one| waits(one.of_subject())));
     parts.push(wrong);
     parts.push(
         found
@@ -83,8 +103,13 @@ fn render(row: &ModelRow, found: &ModelView<'_>) -> Vec<Line> {
     super::apart(parts)
 }
 
-/// Says the word, why, and what to do next.
-fn headline(row: &ModelRow) -> Vec<Line> {
+/// Says whether the word is what a finding makes it.
+fn is_said(said: Option<&StandingRow>, finding: &FindingStatus) -> bool {
+    said.is_some_and(|said| said.reason == finding.reason && said.message == finding.message)
+}
+
+/// Says the word, why, where in the repository, and what to do next.
+fn headline(row: &ModelRow, location: Option<&str>) -> Vec<Line> {
     let Some(said) = &row.standing else {
         return vec![Line::from(format!(
             "{}: nothing serves it, and nothing is to serve it",
@@ -99,13 +124,17 @@ fn headline(row: &ModelRow) -> Vec<Line> {
             .followed_by(word(said.word))
             .and(format!("{since}: {}", said.message)),
     ];
+    if said.reason != said.word.as_str() {
+        let location = location.map_or_else(String::new, |location| format!(", {location}"));
+        lines.push(Line::from(format!("  reason: {}{location}", said.reason)));
+    }
     if !said.next.is_empty() {
         lines.push(Line::from(format!("  next: {}", said.next)));
     }
     lines
 }
 
-/// Shows what Git pins beside what serves.
+/// Shows what was applied last beside what serves.
 fn tracks(row: &ModelRow) -> Vec<Line> {
     let live = |track: Option<&TrackStatus>| {
         track.map_or_else(
@@ -122,13 +151,13 @@ fn tracks(row: &ModelRow) -> Vec<Line> {
         Some(PinRow { version, .. }) => version.to_string(),
     };
     let declared = row.declared.as_ref();
-    let revision = row
-        .revision
-        .as_deref()
-        .map_or("-", |revision| revision.get(..10).unwrap_or(revision));
+    let by = row.revision.as_deref().map_or_else(
+        || "in its object".to_owned(),
+        |revision| format!("declared by {}", revision.get(..10).unwrap_or(revision)),
+    );
     let weight = declared.map_or_else(|| "-".to_owned(), |declared| declared.weight.to_string());
     table(&[
-        vec![String::new(), format!("Git, at {revision}"), "serves".to_owned()],
+        vec![String::new(), by, "serves".to_owned()],
         vec![
             "stable".to_owned(),
             pinned(declared.map(|declared| &declared.stable)),

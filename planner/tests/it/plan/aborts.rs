@@ -109,7 +109,7 @@ fn a_finding_does_not_keep_an_abort_from_being_recorded() {
         m: record the abort of canary v20260103-000000 (433ebf5bc03d): ann: slow
         MLDeployment/m: stable v20260102-000000 (b40711a88c70), canary v20260103-000000 (433ebf5bc03d) at 10%, abort 433ebf5bc03d [0000000001]
         environments/dev/m.yaml:1:1: VersionMissing: MLDeployment/m: stable: version v20260110-000000 of m does not exist and no training job makes it
-          hint: nearest existing versions: v20260104-000000, v20260103-000000, v20260102-000000
+          hint: pin a version that exists, nearest v20260104-000000, v20260103-000000, v20260102-000000, or add an MLTrainingJob with `version: v20260110-000000`
     "#]]);
 }
 

@@ -121,7 +121,7 @@ fn what_is_wrong_with_one_stops_none_that_it_exchanges_models_with() {
         MLDeployment/b: model n -> m, stable v20260102-000000 (b40711a88c70), canary v20260103-000000 (433ebf5bc03d) at 10% [0000000001]
         MLDeployment/stand-in-m: remove
         environments/dev/b.yaml:1:1: VersionMissing: MLDeployment/b: stable: version v20260110-000000 of m does not exist and no training job makes it
-          hint: nearest existing versions: v20260104-000000, v20260103-000000, v20260102-000000
+          hint: pin a version that exists, nearest v20260104-000000, v20260103-000000, v20260102-000000, or add an MLTrainingJob with `version: v20260110-000000`
     "#]]);
     // So does a suspension.
     let mut spec = declared_deployment("m", 3, None);

@@ -32,13 +32,13 @@ fn a_version_that_does_not_exist() {
     case.check(&expect![[r#"
         MLDeployment/m: is stopped: VersionMissing: stable: version v20260108-000000 of m does not exist and no training job makes it
         environments/dev/m.yaml:1:1: VersionMissing: MLDeployment/m: stable: version v20260108-000000 of m does not exist and no training job makes it
-          hint: nearest existing versions: v20260106-000000, v20260105-000000, v20260104-000000
+          hint: pin a version that exists, nearest v20260106-000000, v20260105-000000, v20260104-000000, or add an MLTrainingJob with `version: v20260108-000000`
     "#]]);
     case.desired.completeness = Completeness::Partial;
     case.check(&expect![[r#"
         MLDeployment/m: is stopped: VersionMissing: stable: version v20260108-000000 of m does not exist and no training job makes it
         environments/dev/m.yaml:1:1: VersionMissing: MLDeployment/m: stable: version v20260108-000000 of m does not exist and no training job makes it
-          hint: nearest existing versions: v20260106-000000, v20260105-000000, v20260104-000000; a manifest that could not be read may make it
+          hint: pin a version that exists, nearest v20260106-000000, v20260105-000000, v20260104-000000, or add an MLTrainingJob with `version: v20260108-000000`; a manifest that could not be read may make it
     "#]]);
 }
 
@@ -274,7 +274,7 @@ fn jobs_whose_version_is_a_time() {
     case.check(&expect![[r#"
         MLTrainingJob/t: create: train when the inputs change with linear_regression, m [0000000003]
         environments/dev/m.yaml:1:1: VersionMissing: MLDeployment/m: stable: version v20260101-000003 of m does not exist and no training job makes it
-          hint: nearest existing versions: v20260101-000000
+          hint: pin a version that exists, nearest v20260101-000000, or add an MLTrainingJob with `version: v20260101-000003`
     "#]]);
 
     let mut case = Case::new(0);
@@ -326,7 +326,7 @@ fn one_bad_model_changes_nothing_for_the_others() {
         MLDeployment/good: create: stable v20260102-000000 (b40711a88c70) [0000000002]
         MLDeployment/m: is stopped: VersionMissing: stable: version v20260110-000000 of m does not exist and no training job makes it
         environments/dev/m.yaml:1:1: VersionMissing: MLDeployment/m: stable: version v20260110-000000 of m does not exist and no training job makes it
-          hint: nearest existing versions: v20260103-000000, v20260102-000000
+          hint: pin a version that exists, nearest v20260103-000000, v20260102-000000, or add an MLTrainingJob with `version: v20260110-000000`
     "#]]);
     assert!(case.observed.models.contains_key(&model("good")));
 }
@@ -363,7 +363,7 @@ fn a_job_that_will_not_make_its_version() {
         environments/dev/m.yaml:1:1: VersionMissing: MLDeployment/m: stable: version v20260102-000000 of m does not exist: MLTrainingJob/t failed to make it
           hint: mend the job as its own finding says, or pin another version
         environments/dev/train-t.yaml:1:1: TrainingFailed: MLTrainingJob/t: v20260102-000000 was not published: r2 is below 0.5
-          hint: nothing retries it until the job's spec changes
+          hint: change the job's data, algorithm, hyperparameters or minimum by a commit; nothing retries it until then
     "#]]);
     stands(&mut case, Phase::Suspended);
     case.check(&expect![[r#"
@@ -377,7 +377,7 @@ fn a_job_that_will_not_make_its_version() {
         no changes
         waiting: MLDeployment/m: stable waits for v20260102-000000, which MLTrainingJob/t makes
         environments/dev/train-t.yaml:1:1: TrainingFailed: MLTrainingJob/t: v20260103-000000 was not published: r2 is below 0.5
-          hint: nothing retries it until the job's spec changes
+          hint: change the job's data, algorithm, hyperparameters or minimum by a commit; nothing retries it until then
     "#]]);
     stands(&mut case, failed(1));
     case.observed
@@ -540,7 +540,7 @@ fn the_nearest_versions_are_those_before_and_after() {
     case.check(&expect![[r#"
         no changes
         environments/dev/m.yaml:1:1: VersionMissing: MLDeployment/m: stable: version v20260108-000000 of m does not exist and no training job makes it
-          hint: nearest existing versions: v20260109-000000, v20260110-000000, v20260103-000000
+          hint: pin a version that exists, nearest v20260109-000000, v20260110-000000, v20260103-000000, or add an MLTrainingJob with `version: v20260108-000000`
     "#]]);
 }
 
@@ -553,7 +553,7 @@ fn a_pin_that_is_refused_waits_for_nothing_beside_it() {
         MLTrainingJob/t: create: train v20260103-000000 with linear_regression, m [0000000002]
         MLDeployment/m: is stopped: VersionMissing: canary: version v20260110-000000 of m does not exist and no training job makes it
         environments/dev/m.yaml:1:1: VersionMissing: MLDeployment/m: canary: version v20260110-000000 of m does not exist and no training job makes it
-          hint: nearest existing versions: v20260102-000000
+          hint: pin a version that exists, nearest v20260102-000000, or add an MLTrainingJob with `version: v20260110-000000`
     "#]]);
 }
 

@@ -84,8 +84,8 @@ fn over_the_limits_nothing_goes() {
         MLDeployment/d2: is stopped: RemovalRefused: no manifest declares it, and more would go at once than may
         MLDeployment/d3: is stopped: RemovalRefused: no manifest declares it, and more would go at once than may
         MLTrainingJob/t0: is stopped: RemovalRefused: no manifest declares it, and more would go at once than may
-        RemovalRefused: MLEnvironment/dev: 4 of 100 models are no longer declared (d0, d1, d2, d3), and at most 3 and 20 % may go at once; nothing is removed
-          hint: restore the manifests, or commit `removal: { allow: "0000000002000000000000000000000000000000" }` to the MLEnvironment
+        RemovalRefused: MLEnvironment/dev: 4 of 100 models are no longer declared (d0, d1, d2, d3), and one commit may take away no more than 3 of them and 20 %; nothing is removed
+          hint: restore the manifests, or let them go by a commit with `removal: { allow: "0000000002000000000000000000000000000000" }` in the MLEnvironment's spec
     "#]]);
     // Two are within the count and not within 20 percent.
     let mut case = ten();
@@ -93,8 +93,8 @@ fn over_the_limits_nothing_goes() {
     case.check(&expect![[r#"
         MLDeployment/d0: is stopped: RemovalRefused: no manifest declares it, and more would go at once than may
         MLDeployment/d1: is stopped: RemovalRefused: no manifest declares it, and more would go at once than may
-        RemovalRefused: MLEnvironment/dev: 2 of 8 models are no longer declared (d0, d1), and at most 3 and 20 % may go at once; nothing is removed
-          hint: restore the manifests, or commit `removal: { allow: "0000000002000000000000000000000000000000" }` to the MLEnvironment
+        RemovalRefused: MLEnvironment/dev: 2 of 8 models are no longer declared (d0, d1), and one commit may take away no more than 3 of them and 20 %; nothing is removed
+          hint: restore the manifests, or let them go by a commit with `removal: { allow: "0000000002000000000000000000000000000000" }` in the MLEnvironment's spec
     "#]]);
 }
 
@@ -132,8 +132,8 @@ fn a_model_that_an_object_turns_away_from_counts_as_removed() {
         waiting: MLDeployment/d0: goes on with model d0, which is no longer declared, until that may go
         waiting: MLDeployment/d1: goes on with model d1, which is no longer declared, until that may go
         waiting: MLDeployment/d2: goes on with model d2, which is no longer declared, until that may go
-        RemovalRefused: MLEnvironment/dev: 3 of 8 models are no longer declared (d0, d1, d2), and at most 3 and 20 % may go at once; nothing is removed
-          hint: restore the manifests, or commit `removal: { allow: "0000000002000000000000000000000000000000" }` to the MLEnvironment
+        RemovalRefused: MLEnvironment/dev: 3 of 8 models are no longer declared (d0, d1, d2), and one commit may take away no more than 3 of them and 20 %; nothing is removed
+          hint: restore the manifests, or let them go by a commit with `removal: { allow: "0000000002000000000000000000000000000000" }` in the MLEnvironment's spec
     "#]]);
     case.converge_objects();
     case.check(&expect![[r#"
@@ -141,8 +141,8 @@ fn a_model_that_an_object_turns_away_from_counts_as_removed() {
         waiting: MLDeployment/d0: goes on with model d0, which is no longer declared, until that may go
         waiting: MLDeployment/d1: goes on with model d1, which is no longer declared, until that may go
         waiting: MLDeployment/d2: goes on with model d2, which is no longer declared, until that may go
-        RemovalRefused: MLEnvironment/dev: 3 of 8 models are no longer declared (d0, d1, d2), and at most 3 and 20 % may go at once; nothing is removed
-          hint: restore the manifests, or commit `removal: { allow: "0000000002000000000000000000000000000000" }` to the MLEnvironment
+        RemovalRefused: MLEnvironment/dev: 3 of 8 models are no longer declared (d0, d1, d2), and one commit may take away no more than 3 of them and 20 %; nothing is removed
+          hint: restore the manifests, or let them go by a commit with `removal: { allow: "0000000002000000000000000000000000000000" }` in the MLEnvironment's spec
     "#]]);
     // One at a time is within the limits.
     for n in 0..2 {
@@ -194,13 +194,13 @@ fn what_may_not_go_keeps_its_answers_where_its_object_is_needed() {
         MLDeployment/d0: model d0 -> d1, stable v20260102-000000 (b40711a88c70) [0000000002]
         MLDeployment/d1: remove
         MLDeployment/d2: is stopped: RemovalRefused: no manifest declares it, and more would go at once than may
-        RemovalRefused: MLEnvironment/dev: 2 of 8 models are no longer declared (d0, d2), and at most 3 and 20 % may go at once; nothing is removed
-          hint: restore the manifests, or commit `removal: { allow: "0000000002000000000000000000000000000000" }` to the MLEnvironment
+        RemovalRefused: MLEnvironment/dev: 2 of 8 models are no longer declared (d0, d2), and one commit may take away no more than 3 of them and 20 %; nothing is removed
+          hint: restore the manifests, or let them go by a commit with `removal: { allow: "0000000002000000000000000000000000000000" }` in the MLEnvironment's spec
     "#]]);
     case.check(&expect![[r#"
         MLDeployment/stand-in-d0: is stopped: RemovalRefused: no manifest declares it, and more would go at once than may
-        RemovalRefused: MLEnvironment/dev: 2 of 8 models are no longer declared (d0, d2), and at most 3 and 20 % may go at once; nothing is removed
-          hint: restore the manifests, or commit `removal: { allow: "0000000002000000000000000000000000000000" }` to the MLEnvironment
+        RemovalRefused: MLEnvironment/dev: 2 of 8 models are no longer declared (d0, d2), and one commit may take away no more than 3 of them and 20 %; nothing is removed
+          hint: restore the manifests, or let them go by a commit with `removal: { allow: "0000000002000000000000000000000000000000" }` in the MLEnvironment's spec
     "#]]);
     // Restored under its name, it goes on where the stand-in leaves off.
     case.commit_deployment(3, "d1", declared_deployment("d0", 1, None));
@@ -241,8 +241,8 @@ fn a_commit_allows_an_earlier_one() {
         MLDeployment/d5: is stopped: RemovalRefused: no manifest declares it, and more would go at once than may
         MLDeployment/d6: is stopped: RemovalRefused: no manifest declares it, and more would go at once than may
         MLDeployment/d7: is stopped: RemovalRefused: no manifest declares it, and more would go at once than may
-        RemovalRefused: MLEnvironment/dev: 4 of 4 models are no longer declared (d4, d5, d6, d7), and at most 3 and 20 % may go at once; nothing is removed
-          hint: restore the manifests, or commit `removal: { allow: "0000000004000000000000000000000000000000" }` to the MLEnvironment
+        RemovalRefused: MLEnvironment/dev: 4 of 4 models are no longer declared (d4, d5, d6, d7), and one commit may take away no more than 3 of them and 20 %; nothing is removed
+          hint: restore the manifests, or let them go by a commit with `removal: { allow: "0000000004000000000000000000000000000000" }` in the MLEnvironment's spec
     "#]]);
 }
 
@@ -269,14 +269,14 @@ fn limits_that_come_with_the_commit_do_not_judge_it() {
         MLDeployment/d1: is stopped: RemovalRefused: no manifest declares it, and more would go at once than may
         MLDeployment/d2: is stopped: RemovalRefused: no manifest declares it, and more would go at once than may
         MLDeployment/d3: is stopped: RemovalRefused: no manifest declares it, and more would go at once than may
-        RemovalRefused: MLEnvironment/dev: 4 of 8 models are no longer declared (d0, d1, d2, d3), and at most 3 and 20 % may go at once; nothing is removed
-          hint: restore the manifests, or commit `removal: { allow: "0000000002000000000000000000000000000000" }` to the MLEnvironment
+        RemovalRefused: MLEnvironment/dev: 4 of 8 models are no longer declared (d0, d1, d2, d3), and one commit may take away no more than 3 of them and 20 %; nothing is removed
+          hint: restore the manifests, or let them go by a commit with `removal: { allow: "0000000002000000000000000000000000000000" }` in the MLEnvironment's spec
     "#]]);
     case.converge();
     case.check(&expect![[r#"
         no changes
-        RemovalRefused: MLEnvironment/dev: 4 of 8 models are no longer declared (d0, d1, d2, d3), and at most 3 and 20 % may go at once; nothing is removed
-          hint: restore the manifests, or commit `removal: { allow: "0000000002000000000000000000000000000000" }` to the MLEnvironment
+        RemovalRefused: MLEnvironment/dev: 4 of 8 models are no longer declared (d0, d1, d2, d3), and one commit may take away no more than 3 of them and 20 %; nothing is removed
+          hint: restore the manifests, or let them go by a commit with `removal: { allow: "0000000002000000000000000000000000000000" }` in the MLEnvironment's spec
     "#]]);
     // Limits of a commit before it do.
     let mut case = ten();
@@ -347,8 +347,8 @@ fn the_inventory_counts_what_is_elsewhere() {
         MLDeployment/d0: is stopped: RemovalRefused: no manifest declares it, and more would go at once than may
         MLDeployment/d1: is stopped: RemovalRefused: no manifest declares it, and more would go at once than may
         MLTrainingJob/t0: is stopped: RemovalRefused: no manifest declares it, and more would go at once than may
-        RemovalRefused: MLEnvironment/dev: 2 of 9 models are no longer declared (d0, d1), and at most 3 and 20 % may go at once; nothing is removed
-          hint: restore the manifests, or commit `removal: { allow: "0000000002000000000000000000000000000000" }` to the MLEnvironment
+        RemovalRefused: MLEnvironment/dev: 2 of 9 models are no longer declared (d0, d1), and one commit may take away no more than 3 of them and 20 %; nothing is removed
+          hint: restore the manifests, or let them go by a commit with `removal: { allow: "0000000002000000000000000000000000000000" }` in the MLEnvironment's spec
     "#]]);
 }
 
@@ -388,8 +388,8 @@ fn an_allowance_is_of_one_commit_and_of_what_it_took_away() {
         MLDeployment/d0: is stopped: RemovalRefused: no manifest declares it, and more would go at once than may
         MLDeployment/d1: is stopped: RemovalRefused: no manifest declares it, and more would go at once than may
         MLDeployment/d2: is stopped: RemovalRefused: no manifest declares it, and more would go at once than may
-        RemovalRefused: MLEnvironment/dev: 2 of 8 models are no longer declared (d0, d1), and at most 3 and 20 % may go at once; nothing is removed
-          hint: restore the manifests, or commit `removal: { allow: "0000000002000000000000000000000000000000" }` to the MLEnvironment
+        RemovalRefused: MLEnvironment/dev: 2 of 8 models are no longer declared (d0, d1), and one commit may take away no more than 3 of them and 20 %; nothing is removed
+          hint: restore the manifests, or let them go by a commit with `removal: { allow: "0000000002000000000000000000000000000000" }` in the MLEnvironment's spec
     "#]]);
     // What was read is of another commit than the one that is named.
     allow(&mut case, 2);
@@ -406,8 +406,8 @@ fn a_commit_is_judged_before_it_is_followed_as_it_is_after() {
         (
             &["d0", "d1", "t0"],
             expect![[r#"
-            RemovalRefused: MLEnvironment/dev: 2 of 8 models are no longer declared (d0, d1), and at most 3 and 20 % may go at once; nothing is removed
-              hint: restore the manifests, or commit `removal: { allow: "0000000002000000000000000000000000000000" }` to the MLEnvironment"#]],
+                RemovalRefused: MLEnvironment/dev: 2 of 8 models are no longer declared (d0, d1), and one commit may take away no more than 3 of them and 20 %; nothing is removed
+                  hint: restore the manifests, or let them go by a commit with `removal: { allow: "0000000002000000000000000000000000000000" }` in the MLEnvironment's spec"#]],
         ),
     ] {
         let mut case = ten();
@@ -459,12 +459,12 @@ fn a_rename_that_is_refused_keeps_the_pins() {
         MLDeployment/k: remove
         MLDeployment/m: remove
         environments/dev/n.yaml:1:1: VersionMissing: MLDeployment/n: stable: version v20260110-000000 of m does not exist and no training job makes it
-          hint: nearest existing versions: v20260103-000000, v20260102-000000
+          hint: pin a version that exists, nearest v20260103-000000, v20260102-000000, or add an MLTrainingJob with `version: v20260110-000000`
     "#]]);
     case.converge_objects();
     case.check(&expect![[r#"
         no changes
         environments/dev/n.yaml:1:1: VersionMissing: MLDeployment/n: stable: version v20260110-000000 of m does not exist and no training job makes it
-          hint: nearest existing versions: v20260103-000000, v20260102-000000
+          hint: pin a version that exists, nearest v20260103-000000, v20260102-000000, or add an MLTrainingJob with `version: v20260110-000000`
     "#]]);
 }

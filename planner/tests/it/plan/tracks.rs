@@ -396,7 +396,7 @@ fn a_load_that_failed_is_no_finding_beside_another_or_under_a_suspension() {
     case.check(&expect![[r#"
         MLDeployment/m: is stopped: VersionMissing: canary: version v20260110-000000 of m does not exist and no training job makes it
         environments/dev/m.yaml:1:1: VersionMissing: MLDeployment/m: canary: version v20260110-000000 of m does not exist and no training job makes it
-          hint: nearest existing versions: v20260104-000000, v20260103-000000, v20260102-000000
+          hint: pin a version that exists, nearest v20260104-000000, v20260103-000000, v20260102-000000, or add an MLTrainingJob with `version: v20260110-000000`
     "#]]);
     let mut spec = declared_deployment("m", 1, None);
     spec.suspend = Some("audit".to_owned());

@@ -78,7 +78,7 @@ fn a_run_that_failed_for_good_is_a_finding() {
     case.check(&expect![[r#"
         no changes
         environments/dev/train-t.yaml:1:1: TrainingFailed: MLTrainingJob/t: v20260102-000000 was not published: r2 0.1 is below 0.5
-          hint: nothing retries it until the job's spec changes
+          hint: change the job's data, algorithm, hyperparameters or minimum by a commit; nothing retries it until then
     "#]]);
     let mut spec = training("m", RunPolicy::Fixed(version(1)));
     spec.evaluation.bound = None;
@@ -120,7 +120,7 @@ fn a_version_that_is_damaged_is_a_finding_of_its_job() {
     case.check(&expect![[r#"
         no changes
         environments/dev/train-t.yaml:1:1: ArtifactChanged: MLTrainingJob/t: version v20260102-000000 of m is damaged: checksums do not match
-          hint: restore the version's files, or remove the registry's folder m/versions/v20260102-000000: then the job trains it again
+          hint: what serves stays; restore the version's files, or remove the registry's folder m/versions/v20260102-000000: then the job trains it again
     "#]]);
 }
 

@@ -73,7 +73,7 @@ impl Claim {
     pub(super) const fn hint(&self) -> &'static str {
         match self {
             Self::Name(_) | Self::Model(_) | Self::Version(..) => {
-                "keep one of the manifests; none of them is applied"
+                "keep one of the manifests; until then none of them is applied, and what serves stays"
             }
             Self::Reach(_) => {
                 "give one of the models another route.path or route.host, or name the Gateway (or class) of each where those differ; neither manifest is applied, and what serves stays"

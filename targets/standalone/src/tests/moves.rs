@@ -231,7 +231,7 @@ async fn a_deployment_tells_of_the_job_that_will_not_make_its_version() {
         environments/dev/m.yaml:1:1: VersionMissing: MLDeployment/m: canary: version v20270101-000000 of m does not exist: MLTrainingJob/m-20270101-000000 failed to make it
           hint: mend the job as its own finding says, or pin another version
         environments/dev/new-job.yaml:1:1: TrainingFailed: MLTrainingJob/m-20270101-000000: v20270101-000000 was not published: rows.csv:3: a number was expected
-          hint: nothing retries it until the job's spec changes"#]].assert_eq(&world.findings());
+          hint: change the job's data, algorithm, hyperparameters or minimum by a commit; nothing retries it until then"#]].assert_eq(&world.findings());
     assert_eq!(
         awaited(&world),
         [format!("m stable {V1}"), format!("m canary {V2}")]

@@ -209,7 +209,7 @@ async fn a_tampered_artifact_and_alias_are_found_and_what_serves_stays() {
         environments/dev/m.yaml:1:1: ArtifactChanged: MLDeployment/m: canary: version v20261120-093000 of m is damaged: model.onnx has sha256:b5c1fb2efc6d6b4674c2fdcc48ce01b43a3b7c03763c0c3355de0099ee0f8c73, and its record says sha256:32a9ffd535e3a3206349e716d4c405bd4b5ea4fdf6de6d571795a3224f9ea7e3
           hint: what serves stays; restore the version's files, or pin another version
         environments/dev/m.yaml:19:1: ArtifactChanged: MLTrainingJob/m-20261120-093000: version v20261120-093000 of m is damaged: model.onnx has sha256:b5c1fb2efc6d6b4674c2fdcc48ce01b43a3b7c03763c0c3355de0099ee0f8c73, and its record says sha256:32a9ffd535e3a3206349e716d4c405bd4b5ea4fdf6de6d571795a3224f9ea7e3
-          hint: restore the version's files, or remove the registry's folder m/versions/v20261120-093000: then the job trains it again"#]].assert_eq(&world.findings());
+          hint: what serves stays; restore the version's files, or remove the registry's folder m/versions/v20261120-093000: then the job trains it again"#]].assert_eq(&world.findings());
     fs::write(&artifact, good).unwrap();
     fs::set_permissions(&artifact, permissions).unwrap();
     world.settle();
@@ -283,7 +283,7 @@ async fn a_trainer_that_is_killed_each_time_fails_after_the_third_and_says_so_me
         environments/dev/m.yaml:1:1: VersionMissing: MLDeployment/m: stable: version v20261101-120000 of m does not exist: MLTrainingJob/m-20261101-120000 failed to make it
           hint: mend the job as its own finding says, or pin another version
         environments/dev/m.yaml:8:1: TrainingFailed: MLTrainingJob/m-20261101-120000: v20261101-120000 was not published: the trainer was killed (signal 9), by the kernel if memory ran out, and left no result (after 3 attempts)
-          hint: nothing retries it until the job's spec changes"#]].assert_eq(&world.findings());
+          hint: change the job's data, algorithm, hyperparameters or minimum by a commit; nothing retries it until then"#]].assert_eq(&world.findings());
     world.wait(Duration::from_hours(1));
     world.turn();
     assert_eq!(runs(&world), 3);
@@ -383,7 +383,7 @@ async fn a_killed_trainer_is_retried_and_a_refusal_is_not() {
         environments/dev/other.yaml:1:1: VersionMissing: MLDeployment/other: stable: version v20261101-120000 of other does not exist: MLTrainingJob/other-20261101-120000 failed to make it
           hint: mend the job as its own finding says, or pin another version
         environments/dev/other.yaml:8:1: TrainingFailed: MLTrainingJob/other-20261101-120000: v20261101-120000 was not published: rows.csv:3: a number was expected
-          hint: nothing retries it until the job's spec changes"#]].assert_eq(&world.findings());
+          hint: change the job's data, algorithm, hyperparameters or minimum by a commit; nothing retries it until then"#]].assert_eq(&world.findings());
 }
 
 /// A model whose run hangs, and how often it was started.
@@ -469,7 +469,7 @@ async fn a_folder_that_cannot_be_written_is_told_and_tried_again() {
     }
     assert_serving(&world);
     expect![[r#"
-        StorageUnavailable: MLDeployment/m: cannot write FOLDER/data/objects/MLDeployment/m.json: Not a directory (os error 20); a file is in the folder's way
+        environments/dev/m.yaml:1:1: StorageUnavailable: MLDeployment/m: cannot write FOLDER/data/objects/MLDeployment/m.json: Not a directory (os error 20); a file is in the folder's way
           hint: what serves stays; mend it, then it goes on by itself"#]].assert_eq(&world.findings());
     fs::remove_file(&folder).unwrap();
     fs::rename(&aside, &folder).unwrap();

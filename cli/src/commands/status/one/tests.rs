@@ -51,7 +51,7 @@ fn view(state: &Value, message: &str, findings: &Value, waits: &Value) -> View {
 fn check(view: &View, life: Life, expected: Expect) {
     let models = view.models(life.unknown());
     let found = &models["wine"];
-    let lines = render(&found.row("wine"), found);
+    let lines = render(&found.row("wine"), found, None);
     let text: Vec<String> = lines
         .iter()
         .map(|line| line.render(false).trim_end().to_owned())
@@ -68,7 +68,7 @@ fn a_person_is_told_what_serves_why_and_what_to_do() {
         expect![[r#"
             wine: Serving, since 2026-11-29 10:02:00 UTC: it serves what Git declares
 
-                    Git, at 8cdae6d33b             serves
+                    declared by 8cdae6d33b         serves
             stable  v20261101-120000 aaaaaaaaaaaa  v20261101-120000 aaaaaaaaaaaa
             canary  v20261120-120000 bbbbbbbbbbbb  v20261120-120000 bbbbbbbbbbbb
             weight  25%                            10%
@@ -81,9 +81,10 @@ fn a_person_is_told_what_serves_why_and_what_to_do() {
         Life::Running(1),
         expect![[r#"
             wine: Degraded, since 2026-11-29 10:02:00 UTC: canary v20261120-120000 stopped answering
+              reason: CanaryLost
               next: it is tried again by itself; pin another version by a commit if it does not come
 
-                    Git, at 8cdae6d33b             serves
+                    declared by 8cdae6d33b         serves
             stable  v20261101-120000 aaaaaaaaaaaa  v20261101-120000 aaaaaaaaaaaa
             canary  v20261120-120000 bbbbbbbbbbbb  v20261120-120000 bbbbbbbbbbbb
             weight  25%                            10%
@@ -99,15 +100,13 @@ fn a_person_is_told_what_serves_why_and_what_to_do() {
         Life::Running(1),
         expect![[r#"
             wine: Degraded: spec.canary.weight: 250 is no percentage
+              reason: InvalidManifest, environments/dev/wine.yaml:12:3
               next: give a number from 0 to 100
 
-                    Git, at 8cdae6d33b             serves
+                    declared by 8cdae6d33b         serves
             stable  v20261101-120000 aaaaaaaaaaaa  v20261101-120000 aaaaaaaaaaaa
             canary  v20261120-120000 bbbbbbbbbbbb  v20261120-120000 bbbbbbbbbbbb
             weight  25%                            10%
-
-            environments/dev/wine.yaml:12:3: InvalidManifest: MLDeployment/wine: spec.canary.weight: 250 is no percentage
-              hint: give a number from 0 to 100
 
             2026-11-29 10:02:00 UTC  Preparing -> Idle, canary 10%"#]],
     );
@@ -120,15 +119,14 @@ fn a_person_is_told_what_serves_why_and_what_to_do() {
         &view(&json!("Idle"), "", &none, &waits),
         Life::Running(1),
         expect![[r#"
-            wine: Held: MLDeployment/wine: canary waits with v20261120-120000: the window "freeze" refuses
+            wine: Held: canary waits with v20261120-120000: the window "freeze" refuses
+              reason: WaitingForTime
               next: nothing: it goes on by itself at 2026-11-30 06:00 UTC
 
-                    Git, at 8cdae6d33b             serves
+                    declared by 8cdae6d33b         serves
             stable  v20261101-120000 aaaaaaaaaaaa  v20261101-120000 aaaaaaaaaaaa
             canary  v20261120-120000 bbbbbbbbbbbb  v20261120-120000 bbbbbbbbbbbb
             weight  25%                            10%
-
-            waiting: MLDeployment/wine: canary waits with v20261120-120000: the window "freeze" refuses
 
             2026-11-29 10:02:00 UTC  Preparing -> Idle, canary 10%"#]],
     );
@@ -137,9 +135,10 @@ fn a_person_is_told_what_serves_why_and_what_to_do() {
         Life::Stopped(3_600),
         expect![[r#"
             wine: Unknown: whoever reconciles has not been seen alive lately; what is shown is the last that was known
-              next: see whether the process that reconciles is alive
+              reason: KnowledgeTooOld
+              next: see whether the process that reconciles is alive, and what its log says
 
-                    Git, at 8cdae6d33b             serves
+                    declared by 8cdae6d33b         serves
             stable  v20261101-120000 aaaaaaaaaaaa  v20261101-120000 aaaaaaaaaaaa
             canary  v20261120-120000 bbbbbbbbbbbb  v20261120-120000 bbbbbbbbbbbb
             weight  25%                            10%
