@@ -4,6 +4,7 @@ mod forge;
 mod http;
 mod issuing;
 mod repository;
+mod stage;
 mod up;
 
 use std::fs;
@@ -17,6 +18,7 @@ pub(crate) use forge::{Forge, VALID, free_port, up_at};
 pub(crate) use http::{Answer, ask, get, post};
 pub(crate) use issuing::Issuing;
 pub(crate) use repository::{Repository, copy};
+pub(crate) use stage::Stage;
 pub(crate) use up::{FREE_PORTS, Ground, Up, command as up_command, trainer, trainer_of};
 
 /// How long a condition may take to come true: generous, since tests share their machine.

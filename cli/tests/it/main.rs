@@ -11,6 +11,7 @@ mod image;
 mod limits;
 
 mod access;
+mod broken;
 mod clients;
 mod clocks;
 mod cluster;

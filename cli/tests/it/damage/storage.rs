@@ -1,12 +1,9 @@
 //! A disk that is full, read-only, or a data directory that is deleted, while `up` runs.
 
-mod stage;
-
 use std::fs;
 
 use super::{STABLE, Traffic, WINE, finding, nothing_is_wrong, status_text, weight_is};
-use crate::harness::{FREE_PORTS, Ground, Repository, Up, eventually, note, skipped, up_command};
-use stage::Stage;
+use crate::harness::{FREE_PORTS, Ground, Repository, Stage, Up, eventually, note, skipped, up_command};
 
 /// A job that makes another version of iris.
 const IRIS_AGAIN: &str = "\

@@ -8,14 +8,14 @@ use rustix::process::getuid;
 use tempfile::TempDir;
 
 /// The namespace, kept by a process that waits for its standard input to be closed.
-pub(super) struct Stage {
+pub(crate) struct Stage {
     holder: Child,
     folder: TempDir,
 }
 
 impl Stage {
     /// Mounts a tmpfs of 8 MiB. An error says why this machine does not let us.
-    pub(super) fn new() -> Result<Self, String> {
+    pub(crate) fn new() -> Result<Self, String> {
         let folder = TempDir::new().map_err(|error| error.to_string())?;
         let mut command = Command::new("unshare");
         command.arg("--mount");
@@ -42,12 +42,12 @@ impl Stage {
     }
 
     /// Returns where the disk is mounted.
-    pub(super) fn disk(&self) -> &Path {
+    pub(crate) fn disk(&self) -> &Path {
         self.folder.path()
     }
 
     /// Returns a command as one that runs where the disk is; its process id stays that of `command`'s program.
-    pub(super) fn inside(&self, command: &Command) -> Command {
+    pub(crate) fn inside(&self, command: &Command) -> Command {
         let mut inside = Command::new("nsenter");
         inside
             .arg("--mount")
@@ -68,7 +68,7 @@ impl Stage {
 
     /// Runs a line of shell where the disk is, as `$DISK`; it must succeed.
     #[track_caller]
-    pub(super) fn run(&self, line: &str) {
+    pub(crate) fn run(&self, line: &str) {
         let mut shell = Command::new("sh");
         shell.arg("-c").arg(line).env("DISK", self.disk());
         let output = self.inside(&shell).output().expect("nsenter starts");
