@@ -28,6 +28,7 @@ pub(super) fn of_model(model: &ModelName, route: &Route) -> Vec<Path> {
         prefix(format!("/v2/models/{model}")),
         exact(format!("/predict/{model}")),
         exact(format!("/predict/{model}/openapi.json")),
+        exact(format!("/v1/models/{model}")),
         exact(format!("/v1/models/{model}:predict")),
     ]
 }
