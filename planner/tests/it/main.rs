@@ -5,6 +5,7 @@
     reason = "the helpers of tests fail as tests do"
 )]
 
+mod documents;
 mod identity;
 mod memory;
 mod part;
