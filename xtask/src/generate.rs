@@ -1,5 +1,7 @@
 //! Files that are generated from the code, committed, and checked for drift.
 
+mod algorithms;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::{env, fs};
@@ -21,8 +23,11 @@ fn files(root: &Path) -> anyhow::Result<Vec<(PathBuf, String)>> {
     let printed = PRINTED
         .into_iter()
         .map(|(path, arguments)| Ok((path.into(), printed(root, arguments)?)));
+    let algorithms = (PathBuf::from("docs/algorithms.md"), algorithms::page());
     let operators = (PathBuf::from("docs/operators.md"), operators());
-    let known = definitions.chain([schema, openapi, operators]).map(Ok);
+    let known = definitions
+        .chain([schema, openapi, algorithms, operators])
+        .map(Ok);
     known.chain(printed).collect()
 }
 
