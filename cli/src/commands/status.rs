@@ -293,12 +293,17 @@ fn models(view: &View, life: Life) -> Vec<Line> {
             .and_then(|status| status.state)
             .map_or_else(|| "-".to_owned(), |state| format!("{state:?}"));
         // What findings and waits say stands below the table.
-        let is_told = !found.findings.is_empty() || !found.waits.is_empty();
+        let is_told = |text: &str| {
+            found.findings.iter().any(|one| text.contains(&one.message))
+                || found.waits.iter().any(|one| one.message.contains(text))
+        };
         let message = status.map(|status| &status.message);
-        if let Some(message) = message.filter(|message| !message.is_empty() && !is_told) {
+        if let Some(message) = message.filter(|message| !message.is_empty() && !is_told(message)) {
             state = format!("{state} ({message})");
         }
-        if let Some(behind) = found.deployment.and_then(behind).filter(|_| !is_told) {
+        let behind = found.deployment.and_then(behind);
+        let untold = |text: &String| !is_told(text.split_once(": ").map_or(text, |(_kind, what)| what));
+        if let Some(behind) = behind.filter(untold) {
             state = format!("{state}, {behind}");
         }
         let declared = row.declared.filter(|declared| declared.canary.is_some());
