@@ -49,7 +49,8 @@ impl Coding {
             for word in value.to_str().unwrap_or_default().split(',') {
                 let mut parts = word.split(';').map(str::trim);
                 let name = parts.next().unwrap_or_default();
-                let weight = parts.find_map(|part| part.strip_prefix("q="));
+                let weight =
+                    parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
                 let weight = weight.map_or(1.0, |text| text.parse().unwrap_or(0.0));
                 if name.eq_ignore_ascii_case("identity") {
                     plain = weight;
@@ -224,6 +225,7 @@ mod tests {
             (&["deflate"], Some(Deflate)),
             (&["gzip;q=0.5, deflate;q=0.8"], Some(Deflate)),
             (&["gzip;q=0, deflate;q=0"], None),
+            (&["gzip;Q=0"], None),
             (&["identity, gzip;q=0.5"], None),
             (&["identity;q=0.5", "x-gzip"], Some(Gzip)),
             (&["br", ""], None),
@@ -256,6 +258,19 @@ mod tests {
                     assert!(failure.message.contains(part), "{failure}");
                 }
                 (coding, _) => panic!("{values:?}: {coding:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_cut_off_is_no_whole_body() {
+        for coding in [Coding::Gzip, Coding::Deflate] {
+            let compressed = coding.compress(&[b'7'; 8 << 10]).expect("smaller");
+            for left in 0..compressed.len() {
+                let cut = compressed[..left].to_vec();
+                let inflated = Inflating::new(coding, cut.into()).up_to(16 << 10);
+                let failure = inflated.expect_err(&format!("{left} bytes of {coding:?}"));
+                assert_eq!(failure.status, StatusCode::BAD_REQUEST, "{failure}");
             }
         }
     }
