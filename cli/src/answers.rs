@@ -9,9 +9,10 @@ use crds::MLEnvironmentStatus;
 use crds::view::Overview;
 use planner::Timestamp;
 use planner::finding::Finding;
-use planner::names::{EnvironmentName, ModelName, Revision, Version};
-use registry::Owner;
+use planner::names::{EnvironmentName, ModelName, Revision, Track, Version};
+use registry::metadata::VersionMetadata;
 use registry::run::Ending;
+use registry::{Description, Owner};
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
@@ -163,6 +164,35 @@ pub(crate) struct CollectAnswer {
     pub(crate) collected: Vec<Value>,
 }
 
+/// `model describe`: what is said of a version now.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct DescribeAnswer<'a> {
+    /// The model.
+    #[schemars(with = "String")]
+    pub(crate) model: &'a ModelName,
+    /// The version.
+    #[schemars(with = "String")]
+    pub(crate) version: &'a Version,
+    /// What is said of it.
+    pub(crate) description: &'a Description,
+}
+
+/// `model show`: all that is known of a version.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct ShowAnswer<'a> {
+    /// The tracks whose alias names it.
+    #[schemars(with = "Vec<String>")]
+    pub(crate) aliases: &'a [Track],
+    /// Where its files lie.
+    pub(crate) dir: &'a str,
+    /// Its `metadata.json`.
+    pub(crate) metadata: &'a VersionMetadata,
+    /// What people say of it.
+    pub(crate) description: &'a Description,
+    /// A command line that asks it for a prediction; `null` where no alias names it.
+    pub(crate) curl: Option<&'a str>,
+}
+
 /// `registry init`: whose store is there now.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct RegistryAnswer<'a> {
@@ -249,7 +279,7 @@ macro_rules! answers {
 }
 
 /// What each command answers.
-const ANSWERS: [Answer; 29] = answers! {
+const ANSWERS: [Answer; 30] = answers! {
     "up": EventLine;
     "init": InitAnswer<'_>;
     "validate": Vec<ValidateAnswer<'_>>;
@@ -267,7 +297,8 @@ const ANSWERS: [Answer; 29] = answers! {
     "rollout pause": shapes::RolloutShape;
     "rollout resume": shapes::RolloutShape;
     "model list": Vec<shapes::ListedShape>;
-    "model show": shapes::ShownShape;
+    "model show": ShowAnswer<'_>;
+    "model describe": DescribeAnswer<'_>;
     "model verify": Vec<shapes::VerifiedShape>;
     "model gc": CollectAnswer;
     "registry init": RegistryAnswer<'_>;

@@ -21,7 +21,7 @@ mod schema;
 mod serve;
 pub(crate) mod status;
 mod train;
-mod up;
+pub(crate) mod up;
 pub(crate) mod validate;
 mod version;
 

@@ -36,9 +36,7 @@ pub(crate) fn colours(is_terminal: bool) -> bool {
 /// Writes a failure to standard error: as an event where the output is a log in JSON. A program that asked for a document gets
 /// one on standard output besides.
 pub(crate) fn complain(message: &str, details: Vec<Line>, hint: Option<&str>) {
-    let plain = |details: &[Line]| -> Vec<String> {
-        details.iter().cloned().map(|line| line.render(false)).collect()
-    };
+    let plain = |details: &[Line]| -> Vec<String> { details.iter().map(|line| line.render(false)).collect() };
     if logs_json() {
         let details = plain(&details);
         let value =
@@ -217,7 +215,7 @@ fn asks_json() -> bool {
         match given {
             Some("") => form = words.next(),
             Some(given) if word.starts_with("--") => {
-                form = given.strip_prefix('=').map(str::to_owned).or(form)
+                form = given.strip_prefix('=').map(str::to_owned).or(form);
             }
             Some(given) => form = Some(given.trim_start_matches('=').to_owned()),
             None => {}

@@ -10,6 +10,7 @@ use planner::Timestamp;
 use planner::names::{Digest, ModelName, Version};
 use planner::observed::ObservedAlias;
 
+use crate::description;
 use crate::error::StoreError;
 use crate::files::{Dir, TEMPORARY};
 use crate::reference::versions_in;
@@ -99,11 +100,11 @@ impl Store {
                 }
             };
         }
-        let Some(dir) = self.model_dir(model)? else {
+        let Some(model_dir) = self.model_dir(model)? else {
             return Ok(Vec::new());
         };
-        let versions = dir.dir(VERSIONS)?;
-        let runs = within(&dir, RUNS)?;
+        let versions = model_dir.dir(VERSIONS)?;
+        let runs = within(&model_dir, RUNS)?;
         let made = versions.as_ref().map_or(Ok(Vec::new()), versions_in)?;
         let ran = runs.as_ref().map_or(Ok(Vec::new()), versions_in)?;
         let is_doomed = |dir: &Dir, version: &Version| {
@@ -120,6 +121,7 @@ impl Store {
                             remove(runs, version)?;
                         }
                         remove(dir, version)?;
+                        description::forget(&model_dir, version)?;
                     }
                     collected.push(Collected::Version(model.clone(), version.clone()));
                 }

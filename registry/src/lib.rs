@@ -7,6 +7,7 @@
 //!   <model>/versions/<version>/{model.onnx, metadata.json, checksums}
 //!   <model>/aliases/{stable,canary} -> ../versions/<version>
 //!   <model>/{history.jsonl, history-<n>.jsonl}
+//!   <model>/descriptions/<version>.jsonl
 //!   <model>/runs/<version>/{request.json, progress.jsonl, result.json}
 //!   <model>/runs/data.json
 //! ```
@@ -20,6 +21,7 @@ mod alias;
 pub mod artifact;
 mod collect;
 mod dataset;
+mod description;
 mod error;
 mod facts;
 pub mod files;
@@ -38,6 +40,7 @@ mod store;
 mod verify;
 
 pub use collect::{Collected, Keep};
+pub use description::{Description, DescriptionChange, TooLong};
 pub use error::{Damage, StoreError};
 pub use gate::Gate;
 pub use history::{Event, HistoryEntry};

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 
 use crds::status::{FindingStatus, MLDeploymentStatus, WaitStatus};
 use crds::view::{ModelRow, Overview};
-use registry::metadata::VersionMetadata;
 use schemars::JsonSchema;
 use serde_json::Value;
 
@@ -219,17 +218,6 @@ pub(super) enum ListedShape {
         /// What is wrong.
         error: String,
     },
-}
-
-/// `model show`: all that is known of a version.
-#[derive(JsonSchema)]
-pub(super) struct ShownShape {
-    /// The tracks whose alias names it.
-    aliases: Vec<String>,
-    /// Where its files lie.
-    dir: String,
-    /// Its `metadata.json`.
-    metadata: VersionMetadata,
 }
 
 /// `model verify`: what was checked.

@@ -1,5 +1,6 @@
-//! `aurora model`: what a registry holds. Reads; only `gc` removes, and it says what.
+//! `aurora model`: what a registry holds. Reads; only `gc` removes, and it says what, and `describe` says more.
 
+mod describe;
 mod gc;
 mod show;
 mod verify;
@@ -38,6 +39,8 @@ enum ModelCommand {
     },
     /// Show what is known of a version
     Show(show::ShowArguments),
+    /// Say of a version who answers for it, what it is, and tags: kept beside it, in no digest, deciding nothing
+    Describe(describe::DescribeArguments),
     /// Check versions, aliases, histories, staged data and the registry's own files; exits 1 if something is damaged
     Verify {
         /// Only this model
@@ -95,6 +98,7 @@ pub(crate) fn run(arguments: ModelArguments) -> Result<ExitCode, Failure> {
             list(model.as_ref(), &store.open()?, Terminal::new(output.output))
         }
         ModelCommand::Show(arguments) => show::run(&arguments),
+        ModelCommand::Describe(arguments) => describe::run(&arguments),
         ModelCommand::Verify {
             model,
             reference,

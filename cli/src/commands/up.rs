@@ -3,7 +3,7 @@
 //! Wires the reconciler to the server's slots and to training as child processes; decides nothing. A part that ends by
 //! itself ends the process.
 
-mod banner;
+pub(crate) mod banner;
 mod presenter;
 
 use std::process::ExitCode;

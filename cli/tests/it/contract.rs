@@ -186,6 +186,12 @@ fn every_command_answers_as_the_schema_says() {
         (0, "validate", "--repo {repo} --worktree"),
         (0, "model list", "--data-dir {data}"),
         (0, "model show", "iris --data-dir {data}"),
+        (
+            0,
+            "model describe",
+            "iris stable --owner flowers --tag tier=gold --data-dir {data}",
+        ),
+        (2, "model describe", "iris stable --data-dir {data}"),
         (2, "model show", "gone --data-dir {data}"),
         (0, "model verify", "--data-dir {data}"),
         (0, "model gc", "--dry-run --data-dir {data}"),

@@ -23,6 +23,7 @@ mod control_plane;
 mod damage;
 mod dashboard;
 mod data;
+mod described;
 mod doctor;
 mod editing;
 mod elsewhere;

@@ -7,6 +7,7 @@
 
 mod behaviour;
 mod crash;
+mod described;
 mod junk;
 mod model;
 mod observer;

@@ -121,6 +121,8 @@ fn summary(store: &Store, model: &ModelName, version: &Version) -> ModelVersion 
             };
         }
     };
+    // What people say hides nothing of what is.
+    let description = store.description(model, version).unwrap_or_default();
     let metadata = entry.metadata;
     ModelVersion::Known(Box::new(VersionSummary {
         version: entry.version,
@@ -133,6 +135,7 @@ fn summary(store: &Store, model: &ModelName, version: &Version) -> ModelVersion 
         baseline: metadata.baseline,
         dataset: metadata.dataset,
         lineage: metadata.lineage,
+        description,
     }))
 }
 

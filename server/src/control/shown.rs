@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use planner::Timestamp;
 use planner::names::{Digest, ModelName, Track, Version};
-use registry::HistoryEntry;
 use registry::metadata::{Baseline, DatasetRecord, Lineage};
+use registry::{Description, HistoryEntry};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -115,6 +115,8 @@ pub(super) struct VersionSummary {
     pub(super) baseline: Option<Baseline>,
     pub(super) dataset: DatasetRecord,
     pub(super) lineage: Lineage,
+    /// What people say of it.
+    pub(super) description: Description,
 }
 
 /// The machines.

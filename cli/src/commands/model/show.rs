@@ -5,17 +5,22 @@ use std::process::ExitCode;
 use clap::Args;
 use planner::names::ModelName;
 use planner::shown::escape;
-use registry::metadata::{Fit, Imported, VersionMetadata};
+use registry::metadata::{Fit, Imported, Labels, Signature, VersionMetadata};
 use registry::{Reference, Store};
-use serde_json::json;
 
-use super::{StoreArguments, models, tracks};
+use super::{StoreArguments, describe, models, tracks};
+use crate::answers::ShowAnswer;
 use crate::arguments::OutputArguments;
+use crate::commands::up::banner::{body, curl};
 use crate::failure::Failure;
+use crate::listeners::InferenceAddress;
 use crate::terminal::{Terminal, table};
 
 /// How many lines of the model's history are shown.
 const HISTORY_LENGTH: usize = 10;
+
+/// How many classes are named.
+const CLASSES_SHOWN: usize = 50;
 
 /// Flags of `aurora model show`.
 #[derive(Debug, Args)]
@@ -25,6 +30,8 @@ pub(crate) struct ShowArguments {
     /// Which version: stable, canary, a version or a digest
     #[arg(default_value = "stable")]
     reference: Reference,
+    #[command(flatten)]
+    inference: InferenceAddress,
     #[command(flatten)]
     store: StoreArguments,
     #[command(flatten)]
@@ -37,17 +44,27 @@ pub(crate) fn run(arguments: &ShowArguments) -> Result<ExitCode, Failure> {
     models(&store, Some(model))?;
     let entry = store.resolve(model, &arguments.reference)?;
     let aliases = tracks(&store, model, &entry.version)?;
+    let said = store.description(model, &entry.version)?;
+    let url = format!("http://{}", arguments.inference.reached_at());
+    let track = aliases.first().copied();
+    let curl = track.map(|track| curl(&url, model, track, &body(&entry)));
     let terminal = Terminal::new(arguments.output.output);
     if terminal.is_json() {
-        terminal.document(
-            &json!({ "aliases": aliases, "dir": entry.dir.to_string_lossy(), "metadata": entry.metadata }),
-        )?;
+        terminal.document(&ShowAnswer {
+            aliases: &aliases,
+            dir: &entry.dir.to_string_lossy(),
+            metadata: &entry.metadata,
+            description: &said,
+            curl: curl.as_deref(),
+        })?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut rows = facts(&entry.metadata);
+    rows.splice(2..2, describe::rows(&said));
     let aliases: Vec<_> = aliases.iter().map(|track| track.as_str()).collect();
     rows.insert(2, ["alias".to_owned(), aliases.join(", ")]);
     rows.push(["files".to_owned(), entry.dir.display().to_string()]);
+    rows.push(["try".to_owned(), curl.unwrap_or_default()]);
     let rows: Vec<_> = rows
         .into_iter()
         .filter(|[_name, value]| !value.is_empty())
@@ -80,6 +97,57 @@ fn how_it_went(fit: &Fit) -> String {
     let said = steps.into_iter().chain(gradient).chain(warnings).chain(reported);
     let said: Vec<String> = said.collect();
     said.join(", ")
+}
+
+/// Says what is predicted, and in which unit.
+fn target(signature: &Signature) -> String {
+    let column = signature
+        .target_column
+        .as_deref()
+        .map(|column| format!("column {}", escape(column)));
+    let what = match count(&signature.labels) {
+        0 => "a number".to_owned(),
+        count => format!("one of {count} classes"),
+    };
+    let divided = signature.target_divide_by.map(|by| format!("divided by {by}"));
+    let unit = signature
+        .target_unit
+        .as_deref()
+        .map(|unit| format!("in {}", escape(unit)));
+    let said: Vec<String> = std::iter::once(what)
+        .chain(column)
+        .chain(divided)
+        .chain(unit)
+        .collect();
+    said.join(", ")
+}
+
+/// Counts the classes; a regression has none.
+fn count(labels: &Labels) -> usize {
+    match labels {
+        Labels::Numbers(numbers) => numbers.len(),
+        Labels::Words(words) => words.len(),
+    }
+}
+
+/// Lists the first classes, and counts the rest.
+fn classes(labels: &Labels) -> String {
+    let named: Vec<String> = match labels {
+        Labels::Numbers(numbers) => numbers
+            .iter()
+            .take(CLASSES_SHOWN)
+            .map(ToString::to_string)
+            .collect(),
+        Labels::Words(words) => words
+            .iter()
+            .take(CLASSES_SHOWN)
+            .map(|word| escape(word).into_owned())
+            .collect(),
+    };
+    match count(labels) - named.len() {
+        0 => named.join(", "),
+        more => format!("{}, and {more} more", named.join(", ")),
+    }
 }
 
 fn facts(metadata: &VersionMetadata) -> Vec<[String; 2]> {
@@ -155,10 +223,8 @@ fn facts(metadata: &VersionMetadata) -> Vec<[String; 2]> {
             format!("{} ({} rows, {})", dataset.uri, dataset.rows, dataset.digest),
         ],
         ["features".to_owned(), features.join(", ")],
-        [
-            "unit".to_owned(),
-            signature.target_unit.clone().unwrap_or_default(),
-        ],
+        ["target".to_owned(), target(signature)],
+        ["classes".to_owned(), classes(&signature.labels)],
         [
             "trained".to_owned(),
             format!("{} by {}", trained_at.format("%F %T UTC"), lineage.trainer),
@@ -217,4 +283,74 @@ fn history(store: &Store, model: &ModelName) -> Result<Vec<Vec<String>>, Failure
         ]);
     }
     Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_predicted_is_said_of_regressions_and_of_classifiers() {
+        let words = |words: &[&str]| Labels::Words(words.iter().map(|word| (*word).to_owned()).collect());
+        let many = Labels::Numbers((0..60).collect());
+        for (labels, column, divided, unit, expected, named) in [
+            (
+                Labels::Numbers(vec![]),
+                Some("price"),
+                Some(1000.0),
+                Some("1,000 USD"),
+                "a number, column price, divided by 1000, in 1,000 USD",
+                "",
+            ),
+            (
+                Labels::Numbers(vec![]),
+                Some("quality"),
+                None,
+                None,
+                "a number, column quality",
+                "",
+            ),
+            // Recorded before columns were.
+            (Labels::Numbers(vec![]), None, None, None, "a number", ""),
+            (
+                Labels::Numbers(vec![-1, 1]),
+                Some("sign"),
+                None,
+                None,
+                "one of 2 classes, column sign",
+                "-1, 1",
+            ),
+            (
+                words(&["setosa", "a\nb"]),
+                Some("species"),
+                None,
+                None,
+                "one of 2 classes, column species",
+                "setosa, a\\nb",
+            ),
+            (
+                many,
+                Some("digit"),
+                None,
+                None,
+                "one of 60 classes, column digit",
+                "48, 49, and 10 more",
+            ),
+        ] {
+            let signature = Signature {
+                inputs: vec![],
+                outputs: vec![],
+                features: vec![],
+                labels,
+                target_column: column.map(str::to_owned),
+                target_divide_by: divided,
+                target_unit: unit.map(str::to_owned),
+                missing_values: false,
+            };
+            assert_eq!(target(&signature), expected);
+            let classes = classes(&signature.labels);
+            assert!(classes.ends_with(named), "{classes}");
+            assert_eq!(classes.is_empty(), named.is_empty());
+        }
+    }
 }

@@ -84,22 +84,34 @@ pub(crate) fn served(models: &[ModelName], runtime: &Runtime, store: &Store) -> 
 }
 
 /// Returns the body of a request for the version's example row.
-fn body(entry: &Entry) -> String {
+pub(crate) fn body(entry: &Entry) -> String {
     // A column's name may hold anything: what is copied from a terminal is what was shown.
     plain_json(json!({ "rows": [entry.metadata.example.row] }).to_string())
 }
 
 /// Returns a command line that asks a model with a canary, else the first one, for a prediction.
-pub(crate) fn curl(served: &[Served], addresses: &Addresses) -> Option<String> {
+pub(crate) fn offer(served: &[Served], addresses: &Addresses) -> Option<String> {
     let asked = served
         .iter()
         .find(|served| served.track == Track::Canary)
         .or(served.first())?;
-    let body = asked.example.as_ref()?.replace('\'', r"'\''");
-    Some(format!(
-        "curl -s {}/predict/{} -H 'content-type: application/json' -d '{body}'",
-        addresses.inference, asked.model
+    // Whichever track answers.
+    Some(curl(
+        &addresses.inference,
+        &asked.model,
+        Track::Stable,
+        asked.example.as_ref()?,
     ))
+}
+
+/// Returns a command line that asks a model for a prediction, of the canary where that is meant.
+pub(crate) fn curl(url: &str, model: &ModelName, track: Track, body: &str) -> String {
+    let body = body.replace('\'', r"'\''");
+    let track = match track {
+        Track::Stable => "",
+        Track::Canary => " -H 'aurora-track: canary'",
+    };
+    format!("curl -s {url}/predict/{model} -H 'content-type: application/json'{track} -d '{body}'")
 }
 
 /// Renders what serves as a table.
@@ -150,7 +162,7 @@ pub(crate) fn lines(served: &[Served], models: usize, addresses: &Addresses, fol
         ]
         .map(Line::from),
     );
-    if let Some(curl) = curl(served, addresses) {
+    if let Some(curl) = offer(served, addresses) {
         lines.extend(["Try it:", &format!("  {curl}"), ""].map(Line::from));
     }
     lines.push(Line::from(format!(

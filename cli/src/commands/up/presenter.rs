@@ -117,7 +117,7 @@ impl Presenter {
         self.event(|| {
             json!({
                 "event": "ready", "inference": addresses.inference, "control_plane": addresses.control_plane,
-                "models": models, "served": served, "curl": banner::curl(served, addresses),
+                "models": models, "served": served, "curl": banner::offer(served, addresses),
             })
         });
         if !self.terminal.is_json() {
