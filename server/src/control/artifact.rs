@@ -23,8 +23,8 @@ use warp::reply::Response;
 use super::models::failure;
 use crate::http::reply::Failure;
 
-/// How much is read and sent at a time.
-const CHUNK_BYTES: u64 = 128 << 10;
+/// How much is read and sent at a time: with what the connection buffers, a download holds three times that.
+const CHUNK_BYTES: u64 = 64 << 10;
 /// How many verified artifacts are remembered.
 const REMEMBERED_MAX: usize = 1024;
 
