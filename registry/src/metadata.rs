@@ -256,6 +256,10 @@ pub struct Fit {
     /// The largest component of the mean loss's gradient there, on standardised features.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gradient_norm: Option<f64>,
+    /// The mean loss over the training rows, first without any fit, then after each tree or step of a solver, or after
+    /// some of them, evenly taken; the last is that of the model. Empty where nothing is fitted step by step.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub loss: Vec<f64>,
     /// What a person should know of the data; nothing that stopped the run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -265,6 +269,20 @@ pub struct Fit {
 }
 
 impl Fit {
+    /// How many points of a loss are kept.
+    pub const LOSS_POINTS_MAX: usize = 200;
+
+    /// Returns the points of a loss that are kept: the first, the last, and those evenly between. None of one that is not
+    /// finite all over: JSON has no word for it.
+    pub fn curve(losses: &[f64]) -> Vec<f64> {
+        if losses.iter().any(|loss| !loss.is_finite()) {
+            return Vec::new();
+        }
+        let (count, kept) = (losses.len(), losses.len().min(Self::LOSS_POINTS_MAX));
+        let at = |point: usize| point * (count - 1) / (kept - 1).max(1);
+        (0..kept).map(|point| losses[at(point)]).collect()
+    }
+
     /// Says whether there is nothing to tell.
     pub fn is_silent(&self) -> bool {
         *self == Self::default()

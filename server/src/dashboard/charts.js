@@ -1,7 +1,7 @@
 // Charts as SVG with attributes and classes only; each with its numbers in a table beside it.
 
 import { h } from "./dom.js";
-import { duration, local, moment } from "./text.js";
+import { duration, local, moment, number } from "./text.js";
 
 const HEIGHT = 190;
 const LEFT = 48;
@@ -137,4 +137,42 @@ export function acrossVersions(points, name) {
       ),
     ),
   );
+}
+
+/**
+ * The loss of each track's fit, on one scale. `curves`: `[{ track, losses }]`, from without any fit to the model itself. They
+ * may have different numbers of points: each takes the whole width.
+ */
+export function lossCurves(curves) {
+  const all = curves.flatMap(({ losses }) => losses);
+  const [low, high] = [Math.min(...all), Math.max(...all)];
+  const x = (at, count) => 6 + (at / (count - 1)) * 548;
+  const y = (loss) => 8 + (high === low ? 0.5 : 1 - (loss - low) / (high - low)) * 124;
+  const line = ({ track, losses }) =>
+    h("polyline", {
+      points: losses.map((loss, at) => `${round(x(at, losses.length))},${round(y(loss))}`).join(" "),
+      class: `curve curve-${track}`,
+    });
+  const said = ({ track, losses }) => `${track}: from ${number(losses[0])} to ${number(losses.at(-1))}`;
+  return h(
+    "figure",
+    { class: "chart losses" },
+    h("h3", null, "Loss on the training rows"),
+    h(
+      "svg",
+      { viewBox: "0 0 560 140", role: "img", "aria-label": `Loss while it was fitted. ${curves.map(said).join("; ")}` },
+      h("line", { x1: 6, x2: 554, y1: 132, y2: 132, class: "grid" }),
+      curves.map(line),
+    ),
+    h(
+      "figcaption",
+      null,
+      curves.map((curve) => h("span", { class: `key key-${curve.track}` }, said(curve))),
+    ),
+    h("details", null, h("summary", null, "Numbers"), curves.map(numbers)),
+  );
+}
+
+function numbers({ track, losses }) {
+  return h("p", { class: "muted" }, `${track}: ${losses.map(number).join(", ")}`);
 }

@@ -1,7 +1,7 @@
 // One model, in the order in which somebody on call reads: what serves and whose commit that is, why it is not what Git
 // says, how the rollout goes, what the canary would change, and where all that came from.
 
-import { acrossVersions, splitOverTime } from "./charts.js";
+import { acrossVersions, lossCurves, splitOverTime } from "./charts.js";
 import { comparisonTable } from "./compare.js";
 import { h } from "./dom.js";
 import { badge, empty, findings, next, splitBar, tone, waits, weights, wordOf } from "./parts.js";
@@ -65,6 +65,9 @@ function sections({ name, summary, data, versions, now }) {
   const history = [...data.history].sort((a, b) => Date.parse(b.at) - Date.parse(a.at));
   const { stable, canary } = data.tracks ?? {};
   const transitions = deployment?.status?.history ?? [];
+  const curves = Object.entries({ stable, canary })
+    .map(([track, metadata]) => ({ track, losses: metadata?.fit?.loss ?? [] }))
+    .filter(({ losses }) => losses.length > 1);
   return [
     h("div", { class: "tracks" }, served({ summary, data, history }), whyNot({ name, summary, data })),
     (summary.canary || summary.declared?.canary || transitions.some(({ weight }) => weight > 0)) &&
@@ -87,6 +90,7 @@ function sections({ name, summary, data, versions, now }) {
         data.trainings.length
           ? data.trainings.map(training)
           : h("p", { class: "muted" }, "No MLTrainingJob makes its versions."),
+        curves.length > 0 && lossCurves(curves),
       ),
       panel(
         "History",

@@ -39,6 +39,7 @@ pub(super) fn fit(
     let base = answers.iter().sum::<f64>() / answers.len() as f64;
     let mut residuals: Vec<f64> = answers.iter().map(|answer| answer - base).collect();
     let mut after = residuals.clone();
+    let mut losses = vec![mean_square(&residuals)];
     let mut trees = Vec::new();
     let mut splits = 0;
     let splits_max = Limits::default().splits_max;
@@ -67,6 +68,7 @@ pub(super) fn fit(
             }
         }
         residuals.copy_from_slice(&after);
+        losses.push(mean_square(&residuals));
         splits += tree.0.len() / 2;
         if splits > splits_max {
             return Err(FitError::TooLarge {
@@ -78,7 +80,12 @@ pub(super) fn fit(
         }
         trees.push(tree);
     }
-    let boosted = Boosted { base, bins, trees };
+    let boosted = Boosted {
+        base,
+        bins,
+        trees,
+        losses,
+    };
     let is_finite = |tree: &Tree| {
         tree.0
             .iter()
@@ -89,6 +96,11 @@ pub(super) fn fit(
     } else {
         Err(FitError::NotFinite { algorithm: NAME })
     }
+}
+
+fn mean_square(residuals: &[f64]) -> f64 {
+    let squares: f64 = residuals.iter().map(|residual| residual * residual).sum();
+    squares / residuals.len() as f64
 }
 
 fn shape(settings: &Settings) -> Shape {
@@ -135,6 +147,8 @@ struct Boosted {
     base: f64,
     bins: Bins,
     trees: Vec<Tree>,
+    /// The mean squared error without a tree and after each.
+    losses: Vec<f64>,
 }
 
 impl Fitted for Boosted {
@@ -163,7 +177,10 @@ impl Fitted for Boosted {
     }
 
     fn fit(&self) -> Fit {
-        let mut fit = Fit::default();
+        let mut fit = Fit {
+            loss: Fit::curve(&self.losses),
+            ..Fit::default()
+        };
         if self.trees.iter().all(|tree| tree.0.len() == 1) {
             fit.warnings.push(
                 "no tree splits, so that every prediction is the mean: lower `min_leaf_weight`, or give more rows"

@@ -116,6 +116,7 @@ impl Logistic {
             fit: Fit {
                 iterations: Some(optimum.iterations),
                 gradient_norm: Some(optimum.gradient),
+                loss: Fit::curve(&optimum.losses),
                 ..Fit::default()
             },
         }

@@ -342,6 +342,37 @@ fn many_features_are_solved_without_the_dense_curvature() {
 }
 
 #[test]
+fn the_loss_is_told_from_no_fit_to_the_model() {
+    let rows = plane();
+    let Answers::Numbers(answers) = &rows.answers else {
+        unreachable!("a plane has numbers")
+    };
+    let square = |predicted: &[f64]| {
+        let squares = predicted.iter().zip(answers).map(|(got, is)| (got - is).powi(2));
+        squares.sum::<f64>() / answers.len() as f64
+    };
+    let mean = answers.iter().sum::<f64>() / answers.len() as f64;
+    for (trees, points) in [(1.0, 2), (150.0, 151), (1_000.0, Fit::LOSS_POINTS_MAX)] {
+        let boosted = fitted(Algorithm::GradientBoosting, &[("trees", trees)], &rows);
+        let loss = boosted.fit().loss;
+        assert_eq!(loss.len(), points, "{trees} trees");
+        let ends = [loss[0], loss[points - 1]];
+        assert_close(
+            &ends,
+            &[square(&[mean; 100]), square(&boosted.predict(&rows))],
+            1e-9,
+        );
+        assert!(loss.is_sorted_by(|before, after| before >= after), "{loss:?}");
+    }
+    let (_, _, fit) = logistic(1.0, &iris());
+    // Without a fit each of the three has a third.
+    assert_close(&fit.loss[..1], &[3.0_f64.ln()], 1e-12);
+    assert_eq!(fit.loss.len() as u64, fit.iterations.unwrap() + 1);
+    assert!(fit.loss.is_sorted_by(|before, after| before >= after), "{fit:?}");
+    assert_eq!(Fit::curve(&[1.0, f64::INFINITY]), Vec::<f64>::new());
+}
+
+#[test]
 fn two_classes_are_a_softmax_of_two() {
     let rows = one_species(2);
     let fitted = fitted(Algorithm::LogisticRegression, &[("l2", 0.1)], &rows);

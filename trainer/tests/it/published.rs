@@ -164,7 +164,17 @@ fn metadata_tells_the_whole_story() {
           "features": 4,
           "fit": {
             "gradient_norm": 0.0,
-            "iterations": 7
+            "iterations": 7,
+            "loss": [
+              1.097,
+              0.492,
+              0.369,
+              0.305,
+              0.295,
+              0.295,
+              0.295,
+              0.295
+            ]
           },
           "framework": "aurora",
           "hyperparameters": {

@@ -84,17 +84,21 @@ fn how_it_went(fit: &Fit) -> String {
     let Fit {
         iterations,
         gradient_norm,
+        loss,
         warnings,
         reported,
     } = fit;
     let steps = iterations.map(|iterations| format!("optimum after {iterations} iterations"));
     let gradient = gradient_norm.map(|norm| format!("gradient {norm:.1e}"));
+    let loss = loss.first().zip(loss.last());
+    let loss = loss.map(|(first, last)| format!("loss {first:.4} to {last:.4}"));
     let warnings = warnings.iter().map(|warning| format!("warning: {warning}"));
     // Words of a program that is not ours.
     let reported = reported
         .iter()
         .map(|(name, value)| format!("{} {value:.4} as it says itself", escape(name)));
-    let said = steps.into_iter().chain(gradient).chain(warnings).chain(reported);
+    let said = steps.into_iter().chain(gradient).chain(loss);
+    let said = said.chain(warnings).chain(reported);
     let said: Vec<String> = said.collect();
     said.join(", ")
 }

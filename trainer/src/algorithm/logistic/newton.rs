@@ -48,6 +48,8 @@ pub(super) struct Optimum {
     pub(super) iterations: u64,
     /// The longest component of the gradient there.
     pub(super) gradient: f64,
+    /// The loss at the start and after each step.
+    pub(super) losses: Vec<f64>,
 }
 
 /// Why there is no optimum.
@@ -71,27 +73,32 @@ struct Point {
 /// Finds the optimum in at most `iterations` steps.
 pub(super) fn minimise(problem: &Problem<'_>, iterations: u64) -> Result<Optimum, Failure> {
     let mut at = problem.point(problem.start());
+    let mut losses = vec![at.loss];
     for iteration in 0..=iterations {
         let gradient = longest(&at.gradient);
         let is_flat = gradient <= GRADIENT_MAX;
-        let optimum = |at: Point| Optimum {
+        let optimum = |at: Point, losses| Optimum {
             weights: at.weights,
             iterations: iteration,
             gradient,
+            losses,
         };
         if is_flat && problem.l2 > 0.0 {
-            return Ok(optimum(at));
+            return Ok(optimum(at, losses));
         }
         let step = problem.step(&at);
         if is_flat && problem.largest_change(&step) <= STEP_MAX {
-            return Ok(optimum(at));
+            return Ok(optimum(at, losses));
         }
         if problem.l2 == 0.0 && gradient <= FLAT {
             return Err(Failure::Separable);
         }
         let next = (iteration < iterations).then(|| problem.advance(&at, step));
         match next.flatten() {
-            Some(next) => at = next,
+            Some(next) => {
+                losses.push(next.loss);
+                at = next;
+            }
             // Rounding hides what is left to gain: the probabilities are 0 and 1 all over.
             None if problem.l2 == 0.0 && at.loss < FLAT => return Err(Failure::Separable),
             None => {
