@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::deployment::ResolvedDeployment;
+use crate::deployment::{Canary, ResolvedDeployment, ResolvedPin};
 use crate::environment::Environment;
 use crate::finding::Reason;
 use crate::gates::Facts;
@@ -67,9 +67,23 @@ pub struct DeploymentObject {
     /// (`aurora.io/overridden`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overridden: Option<String>,
+    /// What the tracks keep while the environment's policy holds more back (`aurora.io/kept`): the spec may be edited by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<Kept>,
     /// What keeps the object from what Git says (`aurora.io/stopped`, `aurora.io/waiting`, `aurora.io/held`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub behind: Option<Behind>,
+}
+
+/// What the tracks of an object serve, as far as that was let through.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kept {
+    /// What stable serves.
+    pub stable: ResolvedPin,
+    /// The canary.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<Canary<ResolvedPin>>,
 }
 
 /// Why an object is not what its manifest says, in one sentence for a person.

@@ -233,6 +233,7 @@ impl Action {
                     canary_revision,
                     abort,
                     overridden,
+                    kept: _,
                     behind: _,
                 } = &**object;
                 from.spec == *spec

@@ -306,6 +306,7 @@ mod tests {
             canary_revision: None,
             abort: None,
             overridden: None,
+            kept: None,
             behind: None,
         }
     }

@@ -9,7 +9,7 @@ use planner::Timestamp;
 use planner::deployment::{Canary, Deployment, ResolvedDeployment, ResolvedPin};
 use planner::environment::Environment;
 use planner::names::{Digest, EnvironmentName, ObjectName, Version};
-use planner::observed::{Behind, DeploymentObject, TrainingObject};
+use planner::observed::{Behind, DeploymentObject, Kept, TrainingObject};
 
 use super::{Problem, pod};
 use crate::{
@@ -32,6 +32,8 @@ const WAITING: &str = "aurora.io/waiting";
 const HELD: &str = "aurora.io/held";
 /// Why a commit overrides the windows that would have held it.
 const OVERRIDDEN: &str = "aurora.io/overridden";
+/// What the tracks keep while more is held back, as JSON.
+const KEPT: &str = "aurora.io/kept";
 /// The version that a job's are compared with.
 const BASELINE: &str = "aurora.io/baseline";
 /// The committer time of [`REVISION`], RFC 3339 in UTC.
@@ -62,6 +64,7 @@ pub fn deployment_object(
         canary_revision,
         abort,
         overridden,
+        kept,
         behind,
     } = object;
     let spec = MLDeploymentSpec {
@@ -96,6 +99,13 @@ pub fn deployment_object(
         (CANARY_REVISION, canary_revision.as_ref().map(ToString::to_string)),
         (ABORT, abort.map(|digest| digest.to_string())),
         (OVERRIDDEN, overridden.clone()),
+        (
+            KEPT,
+            kept.as_ref().map(|kept| {
+                serde_json::to_string(kept)
+                    .expect("invariant: pins and weights have text keys and cannot fail")
+            }),
+        ),
         behind.as_ref().map_or((STOPPED, None), said),
     ];
     MLDeployment {
@@ -167,6 +177,7 @@ pub fn read_deployment_object(object: &MLDeployment) -> Result<DeploymentObject,
         canary_revision: optional(&object.metadata, CANARY_REVISION)?,
         abort: optional(&object.metadata, ABORT)?,
         overridden: optional(&object.metadata, OVERRIDDEN)?,
+        kept: kept(&object.metadata)?,
         behind: behind(&object.metadata),
     })
 }
@@ -289,6 +300,14 @@ where
                 "",
             )
         })
+}
+
+/// Reads what the tracks keep.
+fn kept(metadata: &ObjectMeta) -> Result<Option<Kept>, Problem> {
+    let annotations = metadata.annotations.iter();
+    let mut texts = annotations.filter_map(|annotations| annotations.get(KEPT));
+    let read = texts.next().map(|text| serde_json::from_str(text)).transpose();
+    read.map_err(|malformed| Problem::new(format!("metadata.annotations[{KEPT}]"), malformed.to_string(), ""))
 }
 
 fn required<T: FromStr>(metadata: &ObjectMeta, annotation: &str) -> Result<T, Problem>

@@ -13,7 +13,7 @@ use planner::environment::{Drift, Environment, RemovalLimits};
 use planner::gates::{Gates, OnFault, PromotionOrder, Tolerance};
 use planner::names::{Digest, EnvironmentName, ObjectName, Weight};
 use planner::notify::{Form, Receiver, Topic};
-use planner::observed::{Behind, DeploymentObject, TrainingObject};
+use planner::observed::{Behind, DeploymentObject, Kept, TrainingObject};
 use planner::per_track::PerTrack;
 use planner::pod::{Pod, Resources, TaintEffect, Toleration, TolerationOperator};
 use planner::rollout::{self, State, Transition};
@@ -75,6 +75,10 @@ fn deployment_of(canary: Option<u64>) -> DeploymentObject {
         canary_revision: canary.map(|_| "c".repeat(40).parse().unwrap()),
         abort: canary.map(|_| Digest::of(b"aborted")),
         overridden: canary.map(|_| "stop the bleeding".to_owned()),
+        kept: canary.map(|_| Kept {
+            stable: pin(1),
+            canary: None,
+        }),
         behind: canary.map(|_| Behind::Stopped("VersionMissing: canary: v1".to_owned())),
     }
 }
@@ -403,6 +407,7 @@ fn object_file_is_a_custom_resource() {
             "annotations": {
               "aurora.io/abort": "sha256:a2d1c681df8f5f5a9483a24551ac1e27b535043cf09a8fbf733f8aa195874988",
               "aurora.io/canary-revision": "cccccccccccccccccccccccccccccccccccccccc",
+              "aurora.io/kept": "{\"stable\":{\"version\":\"v20261101-010000\",\"digest\":\"sha256:b40711a88c7039756fb8a73827eabe2c0fe5a0346ca7e0a104adc0fc764f528d\"}}",
               "aurora.io/overridden": "stop the bleeding",
               "aurora.io/revision": "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
               "aurora.io/stable-revision": "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb",

@@ -276,6 +276,7 @@ fn resolve(
     let Exposed {
         stable,
         canary,
+        kept,
         overridden,
     } = expose(policy, declared, context, (stable, canary), decided)?;
     let revision_of = |new: &ResolvedPin, old: Option<(&ResolvedPin, &Revision)>| match old {
@@ -310,6 +311,7 @@ fn resolve(
         revision: declared.revision.clone(),
         abort: None,
         overridden,
+        kept,
         behind: None,
     })
 }

@@ -9,11 +9,11 @@ use super::deployments::{Decided, finding};
 use super::pins::{Context, Refusal};
 use crate::Timestamp;
 use crate::deployment::{Canary, DeclaredDeployment, Pin, ResolvedPin};
-use crate::desired::{Declared, Desired};
+use crate::desired::{Dating, Declared, Desired};
 use crate::environment::Environment;
 use crate::gates::{Gate, Ground, Judged, Outcome, Raise, Tracks, judge, raises};
 use crate::names::{Track, Weight};
-use crate::observed::{Observed, PolicyAge};
+use crate::observed::{DeploymentObject, Kept, Observed, PolicyAge};
 use crate::window::{self, Closed};
 
 /// Whose word counts on raises, and what it is now.
@@ -52,6 +52,8 @@ impl<'a> Policy<'a> {
 pub(super) struct Exposed {
     pub(super) stable: ResolvedPin,
     pub(super) canary: Option<Canary<ResolvedPin>>,
+    /// Both, where more is held back.
+    pub(super) kept: Option<Kept>,
     /// Why the commit overrides a window, where one would have held it.
     pub(super) overridden: Option<String>,
 }
@@ -71,11 +73,18 @@ pub(super) fn expose(
         return Some(Exposed {
             stable,
             canary,
+            kept: None,
             overridden,
         });
     }
-    let before = before(context);
     let after = Tracks::of(&stable, canary.as_ref());
+    let old = context
+        .object
+        .map(|old| kept(old, declared, &stable, canary.as_ref()));
+    let before = match &old {
+        Some(Kept { stable, canary }) => Some(Tracks::of(stable, canary.as_ref())),
+        None => recorded(context),
+    };
     let registered = context.registered;
     let has_served = |pin: &Pin| {
         let known = registered.history_digests.get(&pin.version);
@@ -118,8 +127,7 @@ pub(super) fn expose(
         !stops.is_empty()
     };
     let (holds_stable, holds_canary) = (is_held(raises.stable.as_ref()), is_held(raises.canary.as_ref()));
-    let old = context.object.map(|old| &old.spec);
-    let kept = old.and_then(|old| old.canary.as_ref());
+    let kept = old.as_ref().and_then(|old| old.canary.as_ref());
     let kept = kept.filter(|kept| !declared.spec.rejected.contains(&kept.pin.version));
     let canary = match (canary, kept) {
         (Some(canary), kept) if holds_canary => kept.map(|kept| Canary {
@@ -131,23 +139,50 @@ pub(super) fn expose(
         (None, Some(kept)) if holds_stable && kept.pin.digest == stable.digest => Some(kept.clone()),
         (canary, _) => canary,
     };
-    let stable = if holds_stable { old?.stable.clone() } else { stable };
+    let stable = if holds_stable { old?.stable } else { stable };
     let is_other = |canary: &Canary<ResolvedPin>| {
         canary.pin.digest != stable.digest && canary.pin.version != stable.version
     };
+    let canary = canary.filter(is_other);
+    let kept = (holds_stable || holds_canary).then(|| Kept {
+        stable: stable.clone(),
+        canary: canary.clone(),
+    });
     Some(Exposed {
-        canary: canary.filter(is_other),
         stable,
+        canary,
+        kept,
         overridden,
     })
 }
 
-/// Returns what the model's tracks serve: by the object, or, where that was lost, by what the registry recorded, so that
-/// what served before may serve again.
-fn before(context: &Context<'_>) -> Option<Tracks> {
-    if let Some(object) = context.object {
-        return Some(Tracks::from(&object.spec));
+/// Returns what an object's tracks were let through to serve. Its spec does not say: somebody may have edited it, and that
+/// is no way past a policy, nor does a policy hold what puts it right.
+fn kept(
+    object: &DeploymentObject,
+    declared: &Declared<DeclaredDeployment>,
+    stable: &ResolvedPin,
+    canary: Option<&Canary<ResolvedPin>>,
+) -> Kept {
+    if let Some(kept) = &object.kept {
+        return kept.clone();
     }
+    let is_known = declared.dating != Dating::Provisional;
+    if is_known && object.revision == declared.revision && object.behind.is_none() {
+        // All of the manifest was let through.
+        return Kept {
+            stable: stable.clone(),
+            canary: canary.cloned(),
+        };
+    }
+    Kept {
+        stable: object.spec.stable.clone(),
+        canary: object.spec.canary.clone(),
+    }
+}
+
+/// Returns what the model's tracks served by what the registry recorded, where the object was lost: that may serve again.
+fn recorded(context: &Context<'_>) -> Option<Tracks> {
     let registered = context.registered;
     let pin = |track| {
         let version = registered.recorded.get(&track)?;

@@ -161,6 +161,7 @@ pub(crate) fn deployment_object(spec: ResolvedDeployment) -> DeploymentObject {
         stable_revision: revision(1),
         abort: None,
         overridden: None,
+        kept: None,
         behind: None,
     }
 }

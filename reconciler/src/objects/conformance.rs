@@ -69,6 +69,7 @@ fn deployment(text: &str, stable: u8) -> Object {
         canary_revision: None,
         abort: None,
         overridden: None,
+        kept: None,
         behind: None,
     };
     Object::Deployment(name(text), object)

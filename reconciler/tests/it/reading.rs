@@ -514,6 +514,7 @@ fn where_a_clone_is_shallow_what_was_known_of_a_manifest_stands() {
             canary_revision: None,
             abort: None,
             overridden: None,
+            kept: None,
             behind: None,
         },
         status: None,

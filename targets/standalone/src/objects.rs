@@ -484,6 +484,7 @@ mod tests {
             canary_revision: None,
             abort: None,
             overridden: None,
+            kept: None,
             behind: None,
         };
         Object::Deployment(name("d"), object)

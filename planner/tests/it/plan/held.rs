@@ -101,6 +101,50 @@ fn a_window_holds_raises_and_nothing_else() {
     }
 }
 
+/// Nobody gets past a window by an edit of the object, and no window holds what puts an edit right.
+#[test]
+fn what_is_made_of_an_object_by_hand_is_put_right_while_a_window_holds_a_raise() {
+    type Canary = Option<(u32, u64)>;
+    type Tracks = (u32, Canary);
+    // What serves, what the commit asks for, what somebody makes of the object, and what serves then.
+    let cases: [(Canary, Tracks, Tracks, &str); 11] = [
+        (Some((2, 10)), (1, Some((2, 50))), (1, Some((2, 80))), "1 2@10"),
+        (Some((2, 10)), (1, Some((2, 50))), (1, Some((2, 50))), "1 2@10"),
+        (Some((2, 10)), (1, Some((2, 50))), (1, Some((2, 5))), "1 2@10"),
+        (Some((2, 10)), (1, Some((2, 50))), (3, Some((2, 10))), "1 2@10"),
+        (Some((2, 10)), (2, None), (2, None), "1 2@10"),
+        (Some((2, 10)), (2, None), (1, None), "1 2@10"),
+        (None, (3, None), (3, None), "1"),
+        (None, (1, Some((2, 10))), (1, Some((2, 10))), "1"),
+        // Nothing is held.
+        (Some((2, 10)), (1, Some((2, 10))), (1, Some((2, 80))), "1 2@10"),
+        (Some((2, 10)), (1, Some((2, 10))), (1, None), "1 2@10"),
+        (Some((2, 10)), (1, Some((2, 5))), (3, Some((2, 80))), "1 2@5"),
+    ];
+    for (before, (stable, canary), (edited_stable, edited_canary), expected) in cases {
+        let mut case = frozen(before);
+        case.commit(2, stable, canary);
+        case.converge();
+        let found = case.observed.deployments.get_mut(&object("m")).unwrap();
+        let edited = serving(4, edited_canary).observed.deployments;
+        found.object.spec = edited[&object("m")].object.spec.clone();
+        found.object.spec.stable = resolved(edited_stable);
+        case.converge();
+        let told = format!("{before:?} -> {stable} {canary:?}, by hand {edited_stable} {edited_canary:?}");
+        assert_eq!(serves(&case), expected, "{told}");
+        // Once the window allows it, all comes as declared.
+        for action in plan(&case.desired, &case.observed, time(24 * 3600)).actions {
+            case.act(action);
+        }
+        let declared = canary.map_or(stable.to_string(), |(canary, weight)| {
+            format!("{stable} {canary}@{weight}")
+        });
+        assert_eq!(serves(&case), declared, "{told}");
+        let found = &case.observed.deployments[&object("m")].object;
+        assert_eq!(found.kept, None, "{told}");
+    }
+}
+
 #[test]
 fn a_window_lets_back_to_what_has_served() {
     let mut case = frozen(None);
@@ -216,13 +260,14 @@ fn gated() -> Case {
 #[test]
 fn each_gate_holds_its_model_with_a_finding() {
     let mut case = gated();
-    for (canary, serving) in [
+    let cases = [
         ((2, 50), "1 2@50"),
         ((2, 60), "1 2@60"),
         ((3, 10), "1 2@10"),
         ((4, 10), "1 2@10"),
-    ] {
-        case.commit(2, 1, Some(canary));
+    ];
+    for (n, (canary, serving)) in (10..).zip(cases) {
+        case.commit(n, 1, Some(canary));
         case.converge();
         assert_eq!(serves(&case), serving);
     }

@@ -227,6 +227,7 @@ mod tests {
             canary_revision: None,
             abort: None,
             overridden: None,
+            kept: None,
             behind: None,
         };
         Object::Deployment("m".parse().unwrap(), object)

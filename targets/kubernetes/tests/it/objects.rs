@@ -50,6 +50,7 @@ fn deployment(name: &str, stable: u8, revision: &str) -> Object {
         canary_revision: None,
         abort: None,
         overridden: None,
+        kept: None,
         behind: None,
     };
     Object::Deployment(name.parse().unwrap(), object)

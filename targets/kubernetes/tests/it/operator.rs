@@ -56,6 +56,7 @@ fn object(spec: ResolvedDeployment) -> DeploymentObject {
         stable_revision: revision(1),
         abort: None,
         overridden: None,
+        kept: None,
         behind: None,
     }
 }

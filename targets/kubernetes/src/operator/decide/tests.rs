@@ -98,6 +98,7 @@ impl Case {
             stable_revision: revision.parse().unwrap(),
             abort: None,
             overridden: None,
+            kept: None,
             behind: None,
         };
         let mut object = deployment_object(&"iris".parse().unwrap(), &written, &"dev".parse().unwrap());
