@@ -299,3 +299,47 @@ async fn what_drift_leaves_is_told_until_it_is_corrected() {
     );
     controllers.stop_all().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_edited_while_a_window_holds_a_raise_is_what_was_let_through_again() {
+    let Some(mut whole) = Whole::new(&[MODEL]).await else {
+        return;
+    };
+    let Whole {
+        desired, controllers, ..
+    } = &mut whole;
+    desired.declare(MODEL, V1, Some((V2, 10)));
+    controllers.start_all();
+    let allowed = format!("Idle {V1} {V2} 10");
+    desired.until(MODEL, &allowed).await;
+    let text = environment(&desired.root(), desired.namespace.name(), "Correct");
+    let always = "  windows: [ { type: Deny, cron: 0 0 * * *, duration: 24h, reason: freeze } ]\n";
+    // It counts from the next commit on.
+    let frozen = desired.repo.change("environment.yaml", &(text + always));
+    eventually("the window is applied", async || {
+        let report = get(&desired.namespace, "mlenvironments/dev").await;
+        report.text("/status/appliedRevision") == frozen.as_str()
+    })
+    .await;
+    desired.declare(MODEL, V1, Some((V2, 50)));
+    let path = "mldeployments/iris";
+    eventually("the window holds it", async || {
+        let found = get(&desired.namespace, path).await;
+        found
+            .text("/metadata/annotations/aurora.io~1held")
+            .contains("freeze")
+    })
+    .await;
+    for weight in [80, 50, 5] {
+        let mut spec = get(&desired.namespace, path).await.body["spec"].clone();
+        spec["canary"]["weight"] = json!(weight);
+        let edited = ask(&desired.namespace, Method::PATCH, path, &json!({ "spec": spec })).await;
+        assert!(edited.is_success(), "{edited:?}");
+        eventually("the edit is put right", async || {
+            get(&desired.namespace, path).await.body["spec"]["canary"]["weight"] == 10
+        })
+        .await;
+        desired.until(MODEL, &allowed).await;
+    }
+    controllers.stop_all().await;
+}
