@@ -19,6 +19,7 @@ mod driver;
 mod manifest;
 mod model;
 mod mutate;
+mod signature;
 mod store;
 
 use std::path::PathBuf;
@@ -42,16 +43,19 @@ pub enum Target {
     Model,
     /// A file of a store: the first byte says which.
     Store,
+    /// What says who signed a commit: the first byte says what of it.
+    Signature,
 }
 
 impl Target {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Manifest,
         Self::Body,
         Self::Artifact,
         Self::Model,
         Self::Store,
+        Self::Signature,
     ];
 
     /// Returns its name, which is that of its corpus.
@@ -62,6 +66,7 @@ impl Target {
             Self::Artifact => "artifact",
             Self::Model => "model",
             Self::Store => "store",
+            Self::Signature => "signature",
         }
     }
 
@@ -73,6 +78,7 @@ impl Target {
             Self::Artifact => Box::new(artifact::take),
             Self::Model => Box::new(model::take),
             Self::Store => store::taker(),
+            Self::Signature => signature::taker(),
         }
     }
 
@@ -99,7 +105,7 @@ impl std::str::FromStr for Target {
 
     fn from_str(name: &str) -> Result<Self, String> {
         let found = Self::ALL.into_iter().find(|target| target.as_str() == name);
-        found.ok_or_else(|| format!("{name} is no target: manifest, body, artifact or store"))
+        found.ok_or_else(|| format!("{name} is no target: manifest, body, artifact, store or signature"))
     }
 }
 

@@ -21,12 +21,14 @@ use std::collections::BTreeSet;
 
 use planner::Timestamp;
 use planner::commits::{
-    CommitPolicy, Fault, Gap, Judgement, Shape, SignedCommit, Verdict, Verify, judge, key_findings,
+    CommitPolicy, Fault, Gap, Judgement, KeyProblem, Shape, SignedCommit, Verdict, Verify, judge,
+    key_findings,
 };
 use planner::finding::Finding;
 use planner::names::{EnvironmentName, Revision};
 
 use crate::source::{Range, SignatureText, Signed, Source, SourceError};
+use allowed::AllowedSigners;
 use keys::{Keys, Place};
 pub use seen::Seen;
 
@@ -75,6 +77,32 @@ impl Question<'_> {
             revision: self.base.unwrap_or(self.head),
         }
     }
+}
+
+/// Says whether a file of allowed signers lets an SSH signature of a commit count, as of when the commit was first seen, and
+/// which of its lines make no sense.
+pub fn allows(
+    signers: &[u8],
+    signature: &str,
+    payload: &[u8],
+    committer: &str,
+    seen: Timestamp,
+) -> (Result<(), Fault>, Vec<KeyProblem>) {
+    let (signers, problems) = AllowedSigners::parse(signers, "allowed_signers");
+    let judged = ssh::verify(signature.trim_start(), payload);
+    (
+        judged.and_then(|key| signers.judge(&key, committer, seen)),
+        problems,
+    )
+}
+
+/// Says what the status lines of gpgv come to, as of when the commit was first seen.
+///
+/// # Errors
+///
+/// Why the signature does not count.
+pub fn judge_gpgv(status: &str, seen: Timestamp) -> Result<(), Fault> {
+    openpgp::judge(status, seen)
 }
 
 /// Says what is wrong with the files of keys that a commit's MLEnvironment names: the next commit is judged by them.

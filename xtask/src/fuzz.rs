@@ -9,7 +9,7 @@ use clap::Args;
 /// Flags of `cargo xtask fuzz`.
 #[derive(Debug, Args)]
 pub(crate) struct FuzzArguments {
-    /// Only this target: manifest, body, artifact or store
+    /// Only this target: manifest, body, artifact, store or signature
     target: Option<Target>,
     /// How many inputs each target takes
     #[arg(long, default_value_t = 100_000)]

@@ -41,6 +41,11 @@ fn stores_are_read_or_what_is_damaged_is_named() {
 }
 
 #[test]
+fn signatures_are_of_what_was_signed() {
+    check(Target::Signature);
+}
+
+#[test]
 fn a_seed_makes_one_input() {
     let corpus = Target::Manifest.corpus();
     let inputs: Vec<_> = (0..100).map(|seed| fuzz::mutate(&corpus, seed)).collect();
