@@ -94,7 +94,7 @@ fn nothing_keeps_people_out_on_any_screen_in_any_theme() {
     page.ask(&format!("{axe}; 0"));
     for (name, place, sign) in [
         ("overview", "#/", "h1"),
-        ("model", "#/models/iris", ".facts"),
+        ("model", "#/models/iris", ".losses"),
         ("canary", "#/models/wine-quality", ".compare"),
     ] {
         page.ask(&format!("location.hash = {}", json!(place)));

@@ -163,7 +163,13 @@ function track({ title, is, since, share, change, traffic, split }) {
 /** What a track answered over the last minute: three numbers, each with what it counts. */
 function answered(traffic) {
   if (!traffic)
-    return h("p", { class: "muted traffic-unknown" }, "Requests, latency and errors: ", h("code", null, "/metrics"), " of what serves it");
+    return h(
+      "p",
+      { class: "muted traffic-unknown" },
+      "Requests, latency and errors: ",
+      h("code", null, "/metrics"),
+      " of what serves it",
+    );
   const { seconds, requests, errors, per_second: rate, p50_ms: half, p99_ms: most } = traffic;
   const over = seconds < 55 ? `in ${duration(seconds)}` : "in the last minute";
   const figure = (name, value, about, isBad) =>
