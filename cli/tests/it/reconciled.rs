@@ -391,4 +391,77 @@ async fn a_pin_that_the_registry_lacks_is_imported_before_its_object_is_made() {
         "{}",
         text(&shown)
     );
+    assert!(following.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happened_and_what_is_missing_is_told_of_a_namespace() {
+    let Some(ground) = Ground::new().await else {
+        return;
+    };
+    let of_namespace = |words: &[&str]| {
+        let mut command = aurora();
+        command
+            .args(words)
+            .args(["--namespace", ground.namespace.name(), "--output", "json"])
+            .env("KUBECONFIG", &ground.kubeconfig);
+        let output = run(&mut command);
+        let document: Value =
+            serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output)));
+        (output.status.code(), document)
+    };
+    let repository = ground.repository.path().to_str().unwrap();
+    let verdicts = |part: &str| {
+        let (code, diagnosis) = of_namespace(&["doctor", "--repo", repository, "--part", part]);
+        let checks = diagnosis["checks"].as_array().unwrap().clone();
+        let find = move |subject: &str| {
+            let check = checks.iter().find(|check| check["subject"] == subject).unwrap();
+            format!(
+                "{}: {}",
+                check["verdict"].as_str().unwrap(),
+                check["message"].as_str().unwrap()
+            )
+        };
+        (code, find)
+    };
+    let (code, find) = verdicts("reconciler");
+    assert_eq!(code, Some(0), "{}", find("rights"));
+    assert!(find("crds").starts_with("ok"), "{}", find("crds"));
+    assert!(find("rights").starts_with("ok"), "{}", find("rights"));
+    assert!(
+        find("reconciler").starts_with("warn: never run"),
+        "{}",
+        find("reconciler")
+    );
+    // The account is the reconciler's, and may do nothing of the operator's work.
+    let (code, find) = verdicts("operator");
+    assert_eq!(code, Some(1));
+    assert!(
+        find("rights").contains("fail: the account may not patch mldeployments/status.aurora.io"),
+        "{}",
+        find("rights")
+    );
+
+    let following = Up::watch(ground.command(&["--control-plane", "127.0.0.1:0"]));
+    let happened = eventually("the job's object is told", || {
+        let (code, document) = of_namespace(&["events"]);
+        let events = document["events"].as_array()?.clone();
+        (code == Some(0)
+            && events
+                .iter()
+                .any(|event| event["subject"] == "MLTrainingJob/wine"))
+        .then_some(events)
+    });
+    let head = ground.repository.head().to_string();
+    assert!(
+        happened.iter().all(|event| event["revision"] == *head),
+        "{happened:#?}"
+    );
+    let (_, find) = verdicts("reconciler");
+    assert!(
+        find("reconciler").starts_with("ok: running"),
+        "{}",
+        find("reconciler")
+    );
+    assert!(following.stop().success());
 }
