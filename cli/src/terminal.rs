@@ -67,7 +67,9 @@ pub(crate) fn answer_error(message: &str, details: Vec<String>, hint: Option<&st
         hint,
         code: ERROR,
     };
-    let _written = Terminal::new(Format::Json).json_line(&ErrorAnswer { error });
+    let _written = Terminal::new(Format::Json)
+        .lined()
+        .document(&ErrorAnswer { error });
 }
 
 /// Standard output in the form that the command line asks for.
@@ -75,6 +77,7 @@ pub(crate) fn answer_error(message: &str, details: Vec<String>, hint: Option<&st
 pub(crate) struct Terminal {
     format: Format,
     is_painted: bool,
+    is_lined: bool,
 }
 
 impl Terminal {
@@ -83,6 +86,7 @@ impl Terminal {
         Self {
             format,
             is_painted: format == Format::Text && colours(io::stdout().is_terminal()),
+            is_lined: false,
         }
     }
 
@@ -126,22 +130,20 @@ impl Terminal {
         write(text)
     }
 
-    /// Writes one JSON document: indented, for a command that ends with it.
-    #[expect(
-        clippy::unused_self,
-        reason = "whoever writes holds the terminal: its form is settled before the first line"
-    )]
+    /// Writes one JSON document: indented, for a command that ends with it, else on a line of its own.
     pub(crate) fn document(self, value: &impl Serialize) -> io::Result<()> {
+        if self.is_lined {
+            return write(&event(&serde_json::to_value(value)?));
+        }
         write(&(plain_json(serde_json::to_string_pretty(value)?) + "\n"))
     }
 
-    /// Writes one JSON document on a line of its own, for a command that goes on.
-    #[expect(
-        clippy::unused_self,
-        reason = "whoever writes holds the terminal: its form is settled before the first line"
-    )]
-    pub(crate) fn json_line(self, value: &impl Serialize) -> io::Result<()> {
-        write(&event(&serde_json::to_value(value)?))
+    /// Returns it for a command that goes on: each document on a line of its own.
+    pub(crate) fn lined(self) -> Self {
+        Self {
+            is_lined: true,
+            ..self
+        }
     }
 }
 

@@ -60,7 +60,7 @@ pub(crate) fn run(arguments: &EventsArguments) -> Result<ExitCode, Failure> {
                 .filter(|record| !known.contains(record))
                 .cloned()
                 .collect();
-            say_each(&new, terminal)?;
+            say_each(&new, terminal.lined())?;
             known = all.into_iter().collect();
             std::thread::sleep(place.poll());
             all = arguments.find(&place)?;
@@ -123,7 +123,7 @@ fn subjects(model: &ModelName, view: &View) -> BTreeSet<String> {
 fn say_each(records: &[Record], terminal: Terminal) -> Result<(), Failure> {
     for record in records {
         if terminal.is_json() {
-            terminal.json_line(record)?;
+            terminal.document(record)?;
         } else {
             terminal.lines(render(record))?;
         }

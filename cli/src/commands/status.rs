@@ -48,7 +48,7 @@ pub(crate) fn run(arguments: &StatusArguments) -> Result<ExitCode, Failure> {
     let place = arguments.place.find()?;
     let terminal = Terminal::new(arguments.output.output);
     if arguments.watch {
-        return watch(arguments, &place, terminal);
+        return watch(arguments, &place, terminal.lined());
     }
     let missed = arguments.wait.wait(&place)?;
     let (view, life) = place.state()?;
@@ -95,7 +95,7 @@ fn watch(arguments: &StatusArguments, place: &place::Place, terminal: Terminal) 
             }
             match &arguments.model {
                 Some(model) => drop(one::say(model, view, life, terminal)?),
-                None if terminal.is_json() => terminal.json_line(&view.overview(life.unknown()))?,
+                None if terminal.is_json() => terminal.document(&view.overview(life.unknown()))?,
                 None => terminal.lines(render(view, life))?,
             }
             said = Some(now);

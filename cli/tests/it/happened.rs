@@ -1,5 +1,8 @@
 //! What happened, as `aurora events` tells it.
 
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+
 use serde_json::Value;
 
 use crate::harness::{Ground, aurora, eventually, run, text};
@@ -61,6 +64,24 @@ fn what_happened_is_told_after_the_end_with_who_and_which_commit() {
         parsed(&["--since", "2999-01-01T00:00:00Z", "--output", "json"])["events"],
         serde_json::json!([])
     );
+
+    // Whoever watches gets a document a line.
+    for command in ["events", "status iris", "status"] {
+        let mut child = aurora()
+            .args(command.split(' '))
+            .args(["--watch", "-o", "json", "--data-dir"])
+            .arg(&data)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(serde_json::from_str::<Value>(&line).is_ok(), "{command}: {line}");
+    }
 
     // Where nothing was kept, the objects remember their newest changes.
     std::fs::remove_file(data.join("events.jsonl")).unwrap();
