@@ -317,6 +317,15 @@ pub struct WaitStatus {
     pub until: Option<Timestamp>,
 }
 
+impl WaitStatus {
+    /// Returns the message without its subject, for where that is named already.
+    pub fn of_subject(&self) -> &str {
+        let said = self.message.strip_prefix(&*self.subject);
+        said.and_then(|said| said.strip_prefix(": "))
+            .unwrap_or(&self.message)
+    }
+}
+
 impl From<&planner::plan::Waiting> for WaitStatus {
     fn from(waiting: &planner::plan::Waiting) -> Self {
         Self {

@@ -402,6 +402,7 @@ impl View {
             let model = models.entry(training.spec.model_name.to_string()).or_default();
             model.trainings.push(training);
         }
+        let mut of_none: BTreeMap<Reason, Vec<&FindingStatus>> = BTreeMap::new();
         for finding in self.findings() {
             if let Some((name, kind)) = self.model_of(&finding.subject) {
                 let model = models.entry(name).or_default();
@@ -415,11 +416,13 @@ impl View {
                 };
                 model.findings.insert(at, finding);
                 model.causes += usize::from(is_cause);
-                continue;
+            } else if let Some(reason) = reason(&finding.reason) {
+                of_none.entry(reason).or_default().push(finding);
             }
-            // What stops a commit as a whole is told where it stops a model.
-            for model in models.values_mut().filter(|model| model.stopped_for(finding)) {
-                model.findings.push(finding);
+        }
+        if !of_none.is_empty() {
+            for model in models.values_mut() {
+                model.findings.extend(model.stopped_for(&of_none));
             }
         }
         let status = self
@@ -459,15 +462,24 @@ impl View {
     }
 }
 
-impl ModelView<'_> {
+impl<'a> ModelView<'a> {
     fn behind(&self) -> Option<Behind> {
         convert::behind(&self.deployment?.metadata)
     }
 
-    /// Says whether its object tells of a finding that it is not named in.
-    fn stopped_for(&self, finding: &FindingStatus) -> bool {
+    /// Returns what stops it of the findings that name no model: its object tells their reason, and it has no finding of
+    /// its own for that.
+    fn stopped_for(&self, of_none: &BTreeMap<Reason, Vec<&'a FindingStatus>>) -> Vec<&'a FindingStatus> {
         let stopped = self.behind().and_then(|behind| behind.reason());
-        stopped.is_some_and(|stopped| Some(stopped) == reason(&finding.reason))
+        let is_own = |stopped: &Reason| {
+            let mut own = self.findings.iter();
+            own.any(|finding| reason(&finding.reason).as_ref() == Some(stopped))
+        };
+        let others = stopped.filter(|stopped| !is_own(stopped));
+        others
+            .and_then(|stopped| of_none.get(&stopped))
+            .cloned()
+            .unwrap_or_default()
     }
 
     /// Returns why a job that is to make a version does not run yet.
@@ -602,15 +614,6 @@ fn read_wait<'a>(waits: &'a WaitStatus, because: Option<&'a str>) -> Option<Wait
         because,
         until: waits.until,
     })
-}
-
-impl WaitStatus {
-    /// Returns the message without its subject, for where that is named already.
-    pub fn of_subject(&self) -> &str {
-        let said = self.message.strip_prefix(&*self.subject);
-        said.and_then(|said| said.strip_prefix(": "))
-            .unwrap_or(&self.message)
-    }
 }
 
 /// Returns since when a status says that its object is ready, or is not.

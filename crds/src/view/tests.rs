@@ -194,17 +194,32 @@ fn nothing_is_known_before_the_first_pass_or_once_it_is_too_old() {
 #[test]
 fn what_stops_a_commit_is_said_of_the_models_that_it_stops() {
     let refused = finding("MLEnvironment/dev", "RemovalRefused");
-    let mut view = view(&json!([refused]), &json!([]));
-    for name in ["iris", "wine"] {
-        view.deployments
-            .insert(name.to_owned(), deployment(name, name, &idle()));
+    // That of a file says nothing of a model that has one of its own.
+    let (of_file, of_model) = (
+        finding("", "Duplicate"),
+        finding("MLDeployment/beer", "Duplicate"),
+    );
+    let mut view = view(&json!([refused, of_file, of_model]), &json!([]));
+    for (name, why) in [
+        ("beer", Some("Duplicate: what is wrong")),
+        ("iris", None),
+        (
+            "wine",
+            Some("RemovalRefused: no manifest declares it, and more would go at once than may"),
+        ),
+    ] {
+        let mut object = deployment(name, name, &idle());
+        let annotations = Arc::make_mut(&mut object)
+            .metadata
+            .annotations
+            .get_or_insert_default();
+        annotations.extend(why.map(|why| ("aurora.io/stopped".to_owned(), why.to_owned())));
+        view.deployments.insert(name.to_owned(), object);
     }
-    let wine = view.deployments.get_mut("wine").expect("it was put there");
-    let why = "RemovalRefused: no manifest declares it, and more would go at once than may";
-    let annotations = Arc::make_mut(wine).metadata.annotations.get_or_insert_default();
-    annotations.insert("aurora.io/stopped".to_owned(), why.to_owned());
-    let expected = "iris: Serving Serving, wine: Held RemovalRefused, Degraded RemovalRefused";
+    let expected =
+        "beer: Degraded Duplicate, iris: Serving Serving, wine: Held RemovalRefused, Degraded RemovalRefused";
     assert_eq!(words(&view), expected);
+    assert_eq!(view.models(None)["beer"].findings.len(), 1);
 }
 
 #[test]

@@ -52,3 +52,56 @@ pub(super) fn forget(dir: &Dir) {
         let _gone = dir.remove(FAILURE);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::DataDir;
+
+    fn failure() -> Failure {
+        Failure {
+            message: "the port is in use".to_owned(),
+            hint: "give another one".to_owned(),
+        }
+    }
+
+    #[test]
+    fn word_is_left_where_nobody_runs_until_somebody_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data");
+        // Nothing is made for it.
+        leave_failure(&path, &failure()).unwrap();
+        assert!(!path.exists());
+
+        let running = DataDir::open(&path, "test").unwrap();
+        let refused = leave_failure(&path, &failure()).unwrap_err();
+        assert!(matches!(refused, DataDirError::InUse { .. }), "{refused}");
+        drop(running);
+        assert_eq!(left_failure(&path), None);
+
+        leave_failure(&path, &failure()).unwrap();
+        assert_eq!(left_failure(&path), Some(failure()));
+        drop(DataDir::open(&path, "test").unwrap());
+        assert_eq!(left_failure(&path), None);
+    }
+
+    #[test]
+    fn what_lies_in_its_place_is_neither_read_nor_written_through() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, precious) = (folder.path().join("data"), folder.path().join("precious"));
+        drop(DataDir::open(&path, "test").unwrap());
+        let theirs = serde_json::to_vec(&failure()).unwrap();
+        fs::write(&precious, &theirs).unwrap();
+        symlink(&precious, path.join(FAILURE)).unwrap();
+        assert_eq!(left_failure(&path), None);
+        let other = Failure {
+            message: "another".to_owned(),
+            ..failure()
+        };
+        let _left_or_refused = leave_failure(&path, &other);
+        assert_eq!(fs::read(&precious).unwrap(), theirs);
+    }
+}
