@@ -2,6 +2,7 @@
 
 mod algorithms;
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::{env, fs};
@@ -35,7 +36,7 @@ fn files(root: &Path) -> anyhow::Result<Vec<(PathBuf, String)>> {
 fn operators() -> String {
     let mut text = format!("{OPERATORS}\n\n| operator | domain | what holds |\n|---|---|---|\n");
     for engine::Supported { domain, name, holds } in engine::supported() {
-        text.push_str(&format!("| `{name}` | {domain} | {holds} |\n"));
+        writeln!(text, "| `{name}` | {domain} | {holds} |").expect("a string takes all");
     }
     text
 }

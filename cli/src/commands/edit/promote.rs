@@ -61,16 +61,13 @@ fn within(arguments: &PromoteArguments) -> Result<ExitCode, Failure> {
     } = arguments;
     let editor = edit.open()?;
     let found = edit.find(&editor, environment, model)?.deployment;
-    let canary = match found.canary {
-        Some(canary) => Some(canary),
-        // On a branch that was named and is there, an attempt that was cut off may have promoted it.
-        None => {
-            let before = edit.find_at_base(&editor, environment, model).ok();
-            let before = before.and_then(|before| before.deployment.canary);
-            before.filter(|canary| canary.pin.version == found.stable.version)
-        }
+    // On a branch that was named and is there, an attempt that was cut off may have promoted it.
+    let promoted = || {
+        let before = edit.find_at_base(&editor, environment, model).ok()?;
+        let canary = before.deployment.canary?;
+        (canary.pin.version == found.stable.version).then_some(canary)
     };
-    let Some(canary) = canary else {
+    let Some(canary) = found.canary.or_else(promoted) else {
         return Err(
             Failure::new(format!("{model} has no canary in environment {environment}"))
                 .hint("pin one with `aurora pin --track canary`, or promote from another environment with --from and --to"),
