@@ -53,6 +53,8 @@ struct Recorder {
     /// Runs and rollouts that have not ended, since when, and of which model: a run may begin before the pass over its commit
     /// has ended, and go on under the next. It belongs to the commit that it ends under.
     open: BTreeMap<String, (Timestamp, ModelName)>,
+    /// What has ended since the last pass while no commit was under way: a quick run ends before the pass that began it.
+    early: Vec<Span>,
 }
 
 impl Recorder {
@@ -63,6 +65,7 @@ impl Recorder {
             reported: None,
             under_way: None,
             open: BTreeMap::new(),
+            early: Vec::new(),
         }
     }
 
@@ -81,6 +84,8 @@ impl Recorder {
             return ended;
         };
         let began = now - took;
+        let mut early = std::mem::take(&mut self.early);
+        early.retain(|span| span.ended >= began);
         if let Some(trace) = self.under_way.take_if(|trace| trace.revision != state.revision) {
             let why = format!("overtaken by {} before it was applied", state.revision.short());
             ended.push(trace.end(now, Some(why)));
@@ -89,7 +94,7 @@ impl Recorder {
             self.under_way = Some(Trace {
                 commit: self.span("commit".to_owned(), (began, now), Vec::new()),
                 revision: state.revision.clone(),
-                spans: Vec::new(),
+                spans: early,
                 left_out: 0,
             });
         }
@@ -172,8 +177,10 @@ impl Recorder {
         };
         let mut span = self.span(name, (began, now), vec![("aurora.model", model.to_string())]);
         span.error = error;
-        if let Some(trace) = &mut self.under_way {
-            trace.add(span);
+        match &mut self.under_way {
+            Some(trace) => trace.add(span),
+            None if self.early.len() < SPANS_MAX => self.early.push(span),
+            None => {}
         }
     }
 

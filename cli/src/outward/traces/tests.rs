@@ -12,6 +12,8 @@ use super::*;
 enum Heard {
     /// A report of a commit, by the digit that it consists of: whether it was applied, or what stalls it.
     Report(char, Standing),
+    /// One of a pass that took two and a half seconds.
+    Late(char, Standing),
     Happened(Event),
 }
 
@@ -62,9 +64,14 @@ fn check(heard: Vec<Heard>, expected: &Expect) {
     let mut before = MLEnvironmentStatus::default();
     let mut shown = String::new();
     for (at, heard) in (1..).zip(heard) {
+        let took = if matches!(heard, Heard::Late(..)) {
+            2_500
+        } else {
+            500
+        };
         match heard {
             Heard::Happened(event) => recorder.happened(&event, second(at)),
-            Heard::Report(digit, standing) => {
+            Heard::Report(digit, standing) | Heard::Late(digit, standing) => {
                 let after = status(Some(digit), &standing);
                 recorder.reported(&Reported {
                     before: std::mem::replace(&mut before, after.clone()),
@@ -72,7 +79,7 @@ fn check(heard: Vec<Heard>, expected: &Expect) {
                     receivers: Vec::new(),
                     aborted: Vec::new(),
                 });
-                for trace in recorder.passed("changed", Duration::from_millis(500), second(at)) {
+                for trace in recorder.passed("changed", Duration::from_millis(took), second(at)) {
                     show(&mut shown, &trace);
                 }
             }
@@ -165,6 +172,33 @@ fn a_commit_is_followed_from_its_first_pass_until_it_is_applied() {
             aaaaaaaaaa train iris v20260101-000000 1000..4000 ok
             aaaaaaaaaa roll out iris 5000..7000 ok
             aaaaaaaaaa pass 7500..8000 ok
+        "#]],
+    );
+}
+
+#[test]
+fn what_ends_before_the_pass_that_began_it_belongs_to_its_commit() {
+    use Heard::{Happened, Late};
+    let published = || {
+        ended(Outcome::Published {
+            at: second(1),
+            digest: planner::names::Digest::of(b"a"),
+        })
+    };
+    check(
+        vec![
+            // Of no commit that is under way, and long over.
+            Happened(started()),
+            Happened(published()),
+            Happened(rollout(rollout::State::Preparing)),
+            Happened(started()),
+            Happened(published()),
+            Late('a', Standing::Applied),
+        ],
+        &expect![[r#"
+            aaaaaaaaaa commit 3500..6000 ok
+            aaaaaaaaaa train iris v20260101-000000 4000..5000 ok
+            aaaaaaaaaa pass 3500..6000 ok
         "#]],
     );
 }
