@@ -293,7 +293,7 @@ function onePage(name) {
       name,
       row: known?.models.get(name),
       detail,
-      isSlow: Date.now() - detail.since > SLOW_MS,
+      isSlow: detail !== undefined && Date.now() - detail.since > SLOW_MS,
       now: Date.now(),
     }),
   );
