@@ -4,6 +4,7 @@
 //! Nobody reconciles: the objects lie in a data directory as `aurora up` leaves them, and the changes are files that are
 //! replaced as it replaces them.
 
+use std::cell::Cell;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -48,6 +49,8 @@ const ANSWER_BYTES_MAX: f64 = 1e6;
 struct Objects {
     folder: tempfile::TempDir,
     models: usize,
+    /// How many have changed since they were written, one after the other.
+    changed: Cell<usize>,
 }
 
 impl Objects {
@@ -55,6 +58,7 @@ impl Objects {
         let objects = Self {
             folder: tempfile::Builder::new().prefix("aurora-benchmark-").tempdir()?,
             models,
+            changed: Cell::new(0),
         };
         let owner = Owner {
             environment: "dev".parse()?,
@@ -105,6 +109,13 @@ impl Objects {
         self.put("status/MLDeployment", &name(index), &status)
     }
 
+    /// Changes the model whose turn it is.
+    fn change_next(&self) -> Result<()> {
+        let changed = self.changed.get();
+        self.changed.set(changed + 1);
+        self.change(changed % self.models, changed / self.models + 1)
+    }
+
     fn put(&self, folder: &str, name: &str, value: &Value) -> Result<()> {
         let folder = Dir::ensure(&self.data().join(folder))?;
         Ok(folder.replace_unsynced(&format!("{name}.json"), value.to_string().as_bytes())?)
@@ -127,18 +138,18 @@ fn object(kind: &str, name: &str, spec: &Value) -> Value {
 }
 
 /// Those who read the stream, each a thread that ends with the server.
+#[derive(Default)]
 struct Readers {
+    count: usize,
     bytes: Arc<AtomicUsize>,
     changes: Arc<AtomicUsize>,
 }
 
 impl Readers {
-    fn open(address: SocketAddr, count: usize) -> Result<Self> {
-        let readers = Self {
-            bytes: Arc::default(),
-            changes: Arc::default(),
-        };
-        for _ in 0..count {
+    /// Opens streams until there are `count`.
+    fn open(&mut self, address: SocketAddr, count: usize) -> Result<()> {
+        while self.count < count {
+            self.count += 1;
             let mut stream = TcpStream::connect(address)?;
             stream.set_read_timeout(Some(PATIENCE))?;
             stream.write_all(&get(address, "/status/events"))?;
@@ -152,7 +163,7 @@ impl Readers {
                 .by_ref()
                 .find(|line| line.as_ref().is_ok_and(|line| line.starts_with("data: ")))
                 .context("a stream ends before its first event")??;
-            let (bytes, changes) = (readers.bytes.clone(), readers.changes.clone());
+            let (bytes, changes) = (self.bytes.clone(), self.changes.clone());
             thread::spawn(move || {
                 for line in lines.map_while(Result::ok) {
                     bytes.fetch_add(line.len() + 1, Ordering::Relaxed);
@@ -160,7 +171,7 @@ impl Readers {
                 }
             });
         }
-        Ok(readers)
+        Ok(())
     }
 }
 
@@ -171,10 +182,11 @@ pub fn run(place: &Place, models: usize) -> Result<Report> {
     let aurora = start(place, &objects)?;
     let mut report = Report::new("benchmark status");
     answers(&mut report, &objects, aurora.control_plane)?;
+    let mut readers = Readers::default();
     for count in STREAMS {
-        let readers = Readers::open(aurora.control_plane, count)?;
+        readers.open(aurora.control_plane, count)?;
         for is_changing in [false, true] {
-            watch(&mut report, &aurora, &objects, &readers, (count, is_changing))?;
+            watch(&mut report, &aurora, &objects, &readers, is_changing)?;
         }
     }
     aurora.kill()?;
@@ -277,20 +289,16 @@ fn watch(
     aurora: &Aurora,
     objects: &Objects,
     readers: &Readers,
-    (count, is_changing): (usize, bool),
+    is_changing: bool,
 ) -> Result<()> {
     let told = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
     let (bytes, changes) = (told(&readers.bytes), told(&readers.changes));
     let before = Reading::of(aurora)?;
     let mut next = Instant::now();
-    for round in 1.. {
-        if before.age() >= WATCHED {
-            break;
-        }
+    while before.age() < WATCHED {
         objects.beat()?;
         if is_changing {
-            // Each model's turn comes once: it gets a canary.
-            objects.change(round % objects.models, round / objects.models + 1)?;
+            objects.change_next()?;
         }
         next += CHANGE;
         thread::sleep(next.saturating_duration_since(Instant::now()));
@@ -301,6 +309,7 @@ fn watch(
     } else {
         "at rest"
     };
+    let count = readers.count;
     let what = format!("{count} streams, {doing}");
     report.figure(
         format!("{what}: processor"),
