@@ -1,5 +1,7 @@
 use serde_json::{Value, json};
 
+use planner::word::Word;
+
 use super::*;
 
 const REVISION: &str = "8cdae6d33b8cdae6d33b8cdae6d33b8cdae6d33b";
