@@ -255,7 +255,7 @@ async fn whoever_waits_for_a_commit_in_a_cluster_is_told_when_it_is_live_or_why_
     let Some(ground) = Ground::new().await else {
         return;
     };
-    let reader = ground.namespace.kubeconfig_of(Component::ControlPlane).await;
+    let stranger = ground.namespace.kubeconfig_of(Component::Router).await;
     let waited = |kubeconfig: &Path, flags: &[&str]| {
         let mut command = aurora();
         command
@@ -273,7 +273,7 @@ async fn whoever_waits_for_a_commit_in_a_cluster_is_told_when_it_is_live_or_why_
     let (code, said) = waited(&ground.kubeconfig, &[]);
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("has no MLEnvironment"), "{said}");
-    let (code, said) = waited(&reader.unwrap(), &["--wait"]);
+    let (code, said) = waited(&stranger.unwrap(), &["--wait"]);
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("the rights to read"), "{said}");
 
