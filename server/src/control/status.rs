@@ -60,6 +60,7 @@ pub trait StatusSource: Send + Sync {
 
 /// What is shown, and how old the knowledge is.
 #[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "Aged{T}")]
 pub(super) struct Aged<T> {
     #[serde(flatten)]
     shown: T,
