@@ -52,7 +52,7 @@ pub(crate) struct Builder<'a> {
     pub(crate) steps: Vec<Step>,
     facts: HashMap<&'a str, Fact>,
     constant_elements: usize,
-    /// How often a node has been read, those of loops included.
+    /// How many splits and leaves the trees that were read have together.
     pub(crate) tree_nodes: usize,
 }
 

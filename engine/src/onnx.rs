@@ -262,7 +262,12 @@ impl<'a> Attribute<'a> {
 
     /// Returns its texts.
     pub(crate) fn texts(&self) -> Result<Vec<&'a [u8]>, Refusal> {
-        self.values(9).map(|value| value?.bytes()).collect()
+        let mut texts = Vec::new();
+        for value in self.values(9) {
+            Limits::check("texts in a list", texts.len() + 1, wire::ENTRIES_MAX)?;
+            texts.push(value?.bytes()?);
+        }
+        Ok(texts)
     }
 }
 

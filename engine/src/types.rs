@@ -222,14 +222,6 @@ macro_rules! with_type {
 macro_rules! with_number {
     ($type:expr, $T:ident => $body:expr, $other:expr) => {
         match $type {
-            $crate::types::Type::F32 => {
-                type $T = f32;
-                $body
-            }
-            $crate::types::Type::F64 => {
-                type $T = f64;
-                $body
-            }
             $crate::types::Type::I64 => {
                 type $T = i64;
                 $body
@@ -238,7 +230,7 @@ macro_rules! with_number {
                 type $T = i32;
                 $body
             }
-            $crate::types::Type::Bool | $crate::types::Type::Text => $other,
+            element => $crate::types::with_float!(element, $T => $body, $other),
         }
     };
 }

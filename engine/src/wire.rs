@@ -2,7 +2,10 @@
 //!
 //! Source: <https://protobuf.dev/programming-guides/encoding/>.
 
-use crate::refusal::Refusal;
+use crate::refusal::{Limits, Refusal};
+
+/// The most entries of a list that take more memory than they take in the file: 256 MiB of whole numbers.
+pub(crate) const ENTRIES_MAX: usize = 32 << 20;
 
 /// The value of a field.
 #[derive(Debug, Clone, Copy)]
@@ -128,13 +131,16 @@ impl<'a> Wire<'a> {
         match self {
             Self::Bytes(mut packed) => {
                 // Each varint has exactly one byte without the continuation bit.
-                into.reserve(packed.iter().filter(|byte| **byte < 0x80).count());
+                let count = packed.iter().filter(|byte| **byte < 0x80).count();
+                Limits::check("whole numbers in a list", into.len() + count, ENTRIES_MAX)?;
+                into.reserve(count);
                 while !packed.is_empty() {
                     into.push(varint(&mut packed)?.cast_signed());
                 }
                 Ok(())
             }
             value => {
+                Limits::check("whole numbers in a list", into.len() + 1, ENTRIES_MAX)?;
                 into.push(value.int()?);
                 Ok(())
             }

@@ -27,6 +27,8 @@ enum Metric {
 struct Distances<T> {
     rows: Source,
     points: Source,
+    /// How many points there are.
+    count: usize,
     width: usize,
     metric: Metric,
     /// What the body does with the sum, in its order.
@@ -60,8 +62,7 @@ impl<T: Real> Kernel for Distances<T> {
     }
 
     fn work(&self) -> usize {
-        // Once for each point, whose number is that of what is written.
-        3 * self.width
+        3 * self.width * self.count
     }
 }
 
@@ -112,6 +113,7 @@ pub(super) fn scan(node: &mut Node<'_, '_>) -> Result<(), Refusal> {
         let kernel = Distances::<T> {
             rows: rows.source,
             points: points.source,
+            count,
             width,
             metric,
             after,

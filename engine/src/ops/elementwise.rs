@@ -30,10 +30,6 @@ impl<T: Element, U: Element, F: Fn(T) -> U + Send + Sync> Kernel for Map<T, U, F
             *out = (self.function)(*entry);
         }
     }
-
-    fn work(&self) -> usize {
-        8
-    }
 }
 
 /// Two values, entry by entry, stretched to one shape.
@@ -83,10 +79,6 @@ impl<T: Element, U: Element, F: Fn(T, T) -> U + Send + Sync> Kernel for Zip<T, U
                 }
             }
         });
-    }
-
-    fn work(&self) -> usize {
-        8
     }
 }
 

@@ -84,6 +84,14 @@ fn a_batch_that_was_traced_counts_as_open() {
 }
 
 #[test]
+fn distances_cost_what_there_are_points() {
+    let bytes = include_bytes!("../../../fuzz/corpus/model/knn-f32");
+    let work = Program::read(bytes, &Limits::default()).unwrap().row_work();
+    // Of it, 108 are a difference, its square and the sum, for each of three columns and twelve points.
+    assert_eq!(work, 253);
+}
+
+#[test]
 fn what_costs_too_much_is_refused_before_it_is_asked() {
     let wide = x()
         .constant("s", &[2], &Elements::I64(vec![1, 1000]))
