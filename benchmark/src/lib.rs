@@ -26,3 +26,4 @@ pub mod split;
 pub mod start;
 pub mod status;
 pub mod swap;
+pub mod training;

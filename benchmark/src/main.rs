@@ -9,7 +9,9 @@ use anyhow::{Context as _, Result};
 use benchmark::figures::Report;
 use benchmark::ground::Place;
 use benchmark::swap::Effort;
-use benchmark::{artifact, idle, process, reconcile, scale, server, soak, split, start, status, swap};
+use benchmark::{
+    artifact, idle, process, reconcile, scale, server, soak, split, start, status, swap, training,
+};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Reproduces each published figure (see benchmark/README.md).
@@ -119,6 +121,12 @@ enum Command {
         #[arg(long, default_value_t = 5)]
         rounds: usize,
     },
+    /// What a training run takes from those who ask meanwhile.
+    Training {
+        /// How often, without a run and beside one.
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+    },
     /// The bare server that `server` and `status` compare with.
     #[command(hide = true)]
     Echo {
@@ -166,6 +174,7 @@ fn main() -> Result<ExitCode> {
         Command::Server { rounds } => server::run(&place, rounds)?,
         Command::Status { models } => status::run(&place, models)?,
         Command::Artifact { rounds } => artifact::run(&place, rounds)?,
+        Command::Training { rounds } => training::run(&place, rounds)?,
         Command::Echo { file } => {
             server::echo(file.as_deref(), announce)?;
             return Ok(ExitCode::SUCCESS);
