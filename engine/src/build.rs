@@ -2,6 +2,7 @@
 //! on a request is computed at once, and what nobody uses is left out.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::refusal::{Limits, Refusal};
 use crate::types::{Buffer, Dim, Element, Kernel, RANK_MAX, Source, Symbols, Type, Values, count, written};
@@ -14,9 +15,23 @@ pub(crate) struct Fact {
     pub(crate) source: Source,
     /// Extents of another value, as `Shape` gives them: whole numbers that may depend on the rows.
     pub(crate) extents: Option<Vec<Dim>>,
-    /// The labels of the last axis, as `ZipMap` names them.
-    pub(crate) labels: Option<Buffer>,
+    /// The labels of the last axis, as a classifier or `ZipMap` names them.
+    pub(crate) labels: Option<Arc<Buffer>>,
+    /// What its entries are chosen from.
+    pub(crate) classes: Option<Classes>,
 }
+
+/// The labels that a classifier chooses from.
+#[derive(Debug, Clone)]
+pub(crate) struct Classes {
+    /// One for each column of the scores.
+    pub(crate) labels: Arc<Buffer>,
+    /// The scores that decide.
+    pub(crate) scores: Source,
+}
+
+/// The most places among which the largest score is followed to the outputs.
+const PLACES_MAX: usize = 1 << 16;
 
 impl Fact {
     pub(crate) fn rank(&self) -> usize {
@@ -79,6 +94,7 @@ impl<'a> Builder<'a> {
             source,
             extents: None,
             labels: None,
+            classes: None,
         }
     }
 
@@ -106,7 +122,27 @@ impl<'a> Builder<'a> {
             source: Source::Constant(self.constants.len() - 1),
             extents: None,
             labels: None,
+            classes: None,
         })
+    }
+
+    /// Adds labels among which scores decide.
+    pub(crate) fn classes(&mut self, labels: Buffer, scores: Source) -> Result<Classes, Refusal> {
+        self.constant_elements += labels.len();
+        Limits::check("constants", self.constant_elements, self.limits.constants_max)?;
+        Ok(Classes {
+            labels: Arc::new(labels),
+            scores,
+        })
+    }
+
+    /// Adds the places of scores as their labels, where there are few enough.
+    pub(crate) fn places(&mut self, count: usize, scores: Source) -> Result<Option<Classes>, Refusal> {
+        if count > PLACES_MAX {
+            return Ok(None);
+        }
+        let places = (0..).take(count).collect();
+        self.classes(Buffer::I64(places), scores).map(Some)
     }
 
     /// Returns the elements of a value that does not depend on a request.
@@ -203,6 +239,7 @@ impl<'a> Builder<'a> {
                 source: Source::Slot(slot),
                 extents: None,
                 labels: None,
+                classes: None,
             })
             .collect())
     }

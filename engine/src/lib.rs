@@ -9,6 +9,7 @@
 //! shapes, memory and work for a row are known before a request comes. No I/O, no clock, no threads.
 
 mod build;
+mod meaning;
 mod node;
 mod onnx;
 mod ops;

@@ -1,6 +1,6 @@
 //! A node as its operator reads it: inputs and attributes are asked for by name, and what nobody asked for is refused.
 
-use crate::build::{Builder, Fact, check_shape};
+use crate::build::{Builder, Classes, Fact, check_shape};
 use crate::onnx::{self, Attribute};
 use crate::refusal::Refusal;
 use crate::types::{Buffer, Dim, Element, Kernel, Type, written};
@@ -247,6 +247,35 @@ impl<'a, 'b> Node<'a, 'b> {
             .emit_all(&self.place, Box::new(kernel), results, reads)?;
         self.results.extend(facts);
         Ok(())
+    }
+
+    /// Adds the step of a classifier: its first result is a label for each row, its second the scores of all labels.
+    pub(crate) fn emit_classes(
+        &mut self,
+        kernel: impl Kernel + 'static,
+        labels: Buffer,
+        results: Vec<(Type, Vec<Dim>)>,
+        reads: &[&Fact],
+    ) -> Result<(), Refusal> {
+        let mut facts = self
+            .build
+            .emit_all(&self.place, Box::new(kernel), results, reads)?;
+        if let [label, scores, ..] = facts.as_mut_slice() {
+            let classes = self.build.classes(labels, scores.source)?;
+            if scores.shape.last() == Some(&Dim::Fixed(classes.labels.len())) {
+                scores.labels = Some(classes.labels.clone());
+            }
+            label.classes = Some(classes);
+        }
+        self.results.extend(facts);
+        Ok(())
+    }
+
+    /// Says what the entries of the last result are chosen from.
+    pub(crate) fn choose(&mut self, classes: Option<Classes>) {
+        if let Some(result) = self.results.last_mut() {
+            result.classes = classes;
+        }
     }
 
     /// Adds a result that is already there.

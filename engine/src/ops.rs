@@ -4,6 +4,7 @@ mod cast;
 mod distances;
 mod elementwise;
 mod encoders;
+mod gather;
 mod linear;
 mod matmul;
 mod movement;
@@ -121,8 +122,8 @@ pub(crate) const OPERATORS: &[Operator] = &[
     standard("Expand", movement::expand, "a shape that is known"),
     standard("Flatten", shapes::flatten, ALL),
     standard("Floor", elementwise::floor, FLOATS),
-    standard("Gather", movement::gather, "not along the rows"),
-    standard("GatherElements", movement::gather_elements, "not along the rows"),
+    standard("Gather", gather::gather, "not along the rows"),
+    standard("GatherElements", gather::gather_elements, "not along the rows"),
     standard("Gelu", elementwise::gelu, FLOATS),
     standard("Gemm", matmul::gemm, FLOATS),
     standard("Greater", elementwise::greater, NUMBERS),
@@ -185,7 +186,7 @@ pub(crate) const OPERATORS: &[Operator] = &[
     standard("Unsqueeze", shapes::unsqueeze, ALL),
     standard("Where", elementwise::where_, ALL),
     standard("Xor", elementwise::xor, "BOOL"),
-    ml("ArrayFeatureExtractor", movement::array_feature_extractor, ALL),
+    ml("ArrayFeatureExtractor", gather::array_feature_extractor, ALL),
     ml("Binarizer", scalers::binarizer, NUMBERS),
     ml("CategoryMapper", encoders::category_mapper, "INT64, BYTES"),
     ml("FeatureVectorizer", movement::feature_vectorizer, NUMBERS),

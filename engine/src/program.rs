@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::build::{Builder, Fact, Slot, Step};
+use crate::meaning;
 use crate::node::Node;
 use crate::onnx::{self, Extent, Model};
 use crate::ops;
@@ -18,8 +19,13 @@ pub struct Tensor {
     pub element: Type,
     /// Its shape: the rows come first, all other axes are fixed.
     pub shape: Vec<Dim>,
-    /// The labels of its last axis, where the graph names them.
+    /// The labels of its last axis, where the graph names them: a classifier's scores or probabilities.
     pub labels: Option<Vec<Label>>,
+    /// The labels that its entries are chosen from, where the graph says so: a classifier's answer.
+    pub classes: Option<Vec<Label>>,
+    /// For an input: whether a missing value, a NaN, has a meaning somewhere in it. Each way that it takes from there, or
+    /// from some of the columns, ends in imputers, trees or encoders that know a NaN, so that the answer need not be one.
+    pub takes_missing: bool,
 }
 
 impl Tensor {
@@ -106,17 +112,20 @@ impl Program {
             read_node(&mut build, raw, &versions)?;
         }
         let mut outputs = Vec::new();
-        let mut results = Vec::new();
+        let mut facts = Vec::new();
         for value in &graph.outputs {
             let place = format!("output {:?}", value.name);
             let fact = build.fact(&place, value.name)?;
-            outputs.push(output_of(&place, value.name, &fact, &build.symbols)?);
-            results.push(fact.source);
+            outputs.push(output_of(&place, value.name, &fact)?);
+            facts.push(fact);
         }
         if inputs.is_empty() || outputs.is_empty() {
             return Err(Refusal::inconsistent("the graph", "has no input or no output"));
         }
+        let results: Vec<Source> = facts.iter().map(|fact| fact.source).collect();
         build.drop_unused(&results);
+        meaning::name_labels(&mut outputs, &facts, &build);
+        meaning::find_missing(&mut inputs, &results, &build);
         let row_bytes = build
             .slots
             .iter()
@@ -406,10 +415,12 @@ fn input_of(value: &onnx::ValueInfo<'_>) -> Result<Tensor, Refusal> {
         element,
         shape,
         labels: None,
+        classes: None,
+        takes_missing: false,
     })
 }
 
-fn output_of(place: &str, name: &str, fact: &Fact, symbols: &Symbols) -> Result<Tensor, Refusal> {
+fn output_of(place: &str, name: &str, fact: &Fact) -> Result<Tensor, Refusal> {
     let shape = match fact.shape.split_first() {
         Some((Dim::Rows(1), rest)) if rest.iter().all(|dim| !dim.is_rows()) => fact.shape.clone(),
         _ if matches!(fact.source, Source::Constant(_)) && fact.shape.first() == Some(&Dim::Fixed(1)) => {
@@ -426,20 +437,12 @@ fn output_of(place: &str, name: &str, fact: &Fact, symbols: &Symbols) -> Result<
             ));
         }
     };
-    let labels = fact.labels.as_ref().map(|labels| match labels {
-        Buffer::I64(numbers) => numbers.iter().map(|number| Label::Number(*number)).collect(),
-        Buffer::Text(texts) => {
-            let text = |symbol: &Symbol| {
-                String::from_utf8_lossy(symbols.text(*symbol).unwrap_or_default()).into_owned()
-            };
-            texts.iter().map(|symbol| Label::Text(text(symbol))).collect()
-        }
-        _ => Vec::new(),
-    });
     Ok(Tensor {
         name: name.to_owned(),
         element: fact.element,
         shape,
-        labels,
+        labels: None,
+        classes: None,
+        takes_missing: false,
     })
 }

@@ -412,6 +412,17 @@ impl<'a> Values<'a> {
     }
 }
 
+/// What a step makes of a missing value: a NaN among what it reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// It may be among what it writes.
+    Spreads,
+    /// It may be as well, and only a part of the entries is read.
+    Parts,
+    /// It has a meaning here, and is in nothing of what is written.
+    Ends,
+}
+
 /// One step of a program: reads values, and writes those that it is given, which have their sizes already.
 pub(crate) trait Kernel: Send + Sync {
     fn run(&self, values: &Values<'_>, out: &mut [Buffer]);
@@ -419,6 +430,11 @@ pub(crate) trait Kernel: Send + Sync {
     /// About how many operations it costs for one row beside reading and writing what it does.
     fn work(&self) -> usize {
         0
+    }
+
+    /// Says what it makes of a NaN that it reads.
+    fn missing(&self) -> Missing {
+        Missing::Spreads
     }
 
     /// Returns what it keeps of the model beside constants, in bytes.

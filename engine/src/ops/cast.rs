@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 
 use num_traits::AsPrimitive;
 
-use crate::build::Fact;
+use crate::build::{Classes, Fact};
 use crate::node::Node;
 use crate::onnx;
 use crate::refusal::Refusal;
@@ -80,6 +80,15 @@ pub(super) fn cast_like(node: &mut Node<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Says whether labels are the same numbers in all types.
+fn is_exact(classes: &Classes) -> bool {
+    const EXACT: std::ops::RangeInclusive<i64> = -(1 << 24)..=1 << 24;
+    match classes.labels.as_ref() {
+        Buffer::I64(labels) => labels.iter().all(|label| EXACT.contains(label)),
+        _ => false,
+    }
+}
+
 /// Returns a value with elements of a type, itself where it has them already.
 pub(super) fn to(node: &mut Node<'_, '_>, fact: &Fact, element: Type) -> Result<Fact, Refusal> {
     if fact.element == element {
@@ -109,6 +118,11 @@ pub(super) fn to(node: &mut Node<'_, '_>, fact: &Fact, element: Type) -> Result<
     // A shape stays one in whatever whole numbers it is written.
     if element == Type::I64 || element == Type::I32 {
         cast.extents.clone_from(&fact.extents);
+    }
+    let is_number = |element| !matches!(element, Type::Bool | Type::Text);
+    if is_number(fact.element) && is_number(element) {
+        cast.labels.clone_from(&fact.labels);
+        cast.classes = fact.classes.clone().filter(is_exact);
     }
     Ok(cast)
 }

@@ -10,13 +10,16 @@ use super::cast;
 use crate::build::Fact;
 use crate::node::Node;
 use crate::refusal::Refusal;
-use crate::types::{Buffer, Dim, Element, Kernel, Source, Symbol, Type, Values, with_type};
+use crate::types::{Buffer, Dim, Element, Kernel, Missing, Source, Symbol, Type, Values, with_type};
 
 type Done = Result<(), Refusal>;
 
 /// An element that can be looked up: a NaN is one, whatever its bits, and zero has no sign.
 trait Key: Element {
     type Key: Hash + Eq + Send + Sync;
+
+    /// What is missing, where a request can say so.
+    const MISSING: Option<Self::Key> = None;
 
     fn key(self) -> Self::Key;
 }
@@ -38,6 +41,8 @@ keys!(i64, i32, bool, Symbol);
 impl Key for f32 {
     type Key = u32;
 
+    const MISSING: Option<u32> = Some(Self::NAN.to_bits());
+
     fn key(self) -> u32 {
         if self.is_nan() {
             Self::NAN.to_bits()
@@ -49,6 +54,8 @@ impl Key for f32 {
 
 impl Key for f64 {
     type Key = u64;
+
+    const MISSING: Option<u64> = Some(Self::NAN.to_bits());
 
     fn key(self) -> u64 {
         if self.is_nan() {
@@ -68,13 +75,26 @@ struct LookUp<K: Key, V> {
 
 impl<K: Key, V: Element> Kernel for LookUp<K, V> {
     fn run(&self, values: &Values<'_>, out: &mut [Buffer]) {
-        for (out, entry) in V::of_mut(&mut out[0]).iter_mut().zip(values.of::<K>(self.source)) {
-            *out = self.table.get(&entry.key()).copied().unwrap_or(self.default);
+        self.replace(values.of::<K>(self.source), V::of_mut(&mut out[0]));
+    }
+
+    fn missing(&self) -> Missing {
+        match K::MISSING {
+            Some(key) if self.table.contains_key(&key) => Missing::Ends,
+            _ => Missing::Spreads,
         }
     }
 
     fn kept(&self) -> usize {
         self.table.capacity() * (size_of::<K::Key>() + size_of::<V>() + 1)
+    }
+}
+
+impl<K: Key, V: Element> LookUp<K, V> {
+    fn replace(&self, entries: &[K], out: &mut [V]) {
+        for (out, entry) in out.iter_mut().zip(entries) {
+            *out = self.table.get(&entry.key()).copied().unwrap_or(self.default);
+        }
     }
 }
 
@@ -96,7 +116,18 @@ fn look_up(node: &mut Node<'_, '_>, input: &Fact, keys: &Buffer, found: &Buffer,
             table: pairs.map(|(key, value)| (key.key(), *value)).collect(),
             default: V::of(default)[0],
         };
-        node.emit(kernel, element, shape, &[input])
+        // What is chosen from these labels is now chosen from those in their places.
+        let classes = input.classes.as_ref().filter(|classes| classes.labels.element() == K::TYPE);
+        let classes = classes.map(|classes| {
+            let mut labels = Buffer::empty(element);
+            labels.resize(classes.labels.len());
+            kernel.replace(K::of(&classes.labels), V::of_mut(&mut labels));
+            node.build.classes(labels, classes.scores)
+        });
+        let classes = classes.transpose()?;
+        node.emit(kernel, element, shape, &[input])?;
+        node.choose(classes);
+        Ok(())
     }))
 }
 

@@ -75,6 +75,14 @@ impl Labels {
         }
     }
 
+    /// Returns them as elements.
+    pub(super) fn buffer(&self) -> Buffer {
+        match self {
+            Self::Numbers(labels) => Buffer::I64(labels.clone()),
+            Self::Texts(labels) => Buffer::Text(labels.clone()),
+        }
+    }
+
     /// Writes the label of a row.
     pub(super) fn write(&self, out: &mut Buffer, row: usize, class: usize) {
         match self {
@@ -237,6 +245,7 @@ pub(super) fn classifier(node: &mut Node<'_, '_>) -> Done {
         (labels.element(), vec![rows.shape[0]]),
         (Type::F32, vec![rows.shape[0], Dim::Fixed(labels.len())]),
     ];
+    let names = labels.buffer();
     let kernel = Classifier {
         source: rows.source,
         width,
@@ -245,5 +254,5 @@ pub(super) fn classifier(node: &mut Node<'_, '_>) -> Done {
         labels,
         transform: Transform::read(node)?,
     };
-    node.emit_all(kernel, results, &[&rows])
+    node.emit_classes(kernel, names, results, &[&rows])
 }

@@ -9,7 +9,9 @@ use num_traits::{AsPrimitive, Float};
 use super::linear::matrix;
 use crate::node::Node;
 use crate::refusal::Refusal;
-use crate::types::{Buffer, Dim, Element, Kernel, Source, Type, Values, count, with_float, with_number};
+use crate::types::{
+    Buffer, Dim, Element, Kernel, Missing, Source, Type, Values, count, with_float, with_number,
+};
 
 type Done = Result<(), Refusal>;
 
@@ -121,7 +123,11 @@ pub(super) fn normalizer(node: &mut Node<'_, '_>) -> Done {
         width,
         norm,
     };
-    node.emit(kernel, Type::F32, shape, &[&rows])
+    let place = node.place.clone();
+    let mut fact = node.build.emit(&place, kernel, Type::F32, shape, &[&rows])?;
+    fact.labels = rows.labels;
+    node.give(fact);
+    Ok(())
 }
 
 struct Binarizer<T> {
@@ -171,6 +177,13 @@ impl<T: Element + PartialOrd> Kernel for Imputer<T> {
                 let is_missing = *x == self.missing || (is_nan(self.missing) && is_nan(*x));
                 *out = if is_missing { *imputed } else { *x };
             }
+        }
+    }
+
+    fn missing(&self) -> Missing {
+        match self.missing.partial_cmp(&self.missing) {
+            None => Missing::Ends,
+            Some(_) => Missing::Spreads,
         }
     }
 }

@@ -79,7 +79,12 @@ fn best(node: &mut Node<'_, '_>, wants_largest: bool) -> Done {
             wants_last,
             types: PhantomData,
         };
-        node.emit(kernel, Type::I64, shape, &[&input])
+        node.emit(kernel, Type::I64, shape, &[&input])?;
+        if wants_largest && axis + 1 == input.rank() {
+            let classes = node.build.places(length, input.source)?;
+            node.choose(classes);
+        }
+        Ok(())
     }, Err(node.wrong_type(input.element, "numbers")))
 }
 

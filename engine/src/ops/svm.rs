@@ -369,6 +369,7 @@ pub(super) fn classifier(node: &mut Node<'_, '_>) -> Done {
         (labels.element(), vec![rows.shape[0]]),
         (Type::F32, vec![rows.shape[0], Dim::Fixed(scores)]),
     ];
+    let names = labels.buffer();
     let kernel = Classifier {
         source: rows.source,
         width,
@@ -382,5 +383,5 @@ pub(super) fn classifier(node: &mut Node<'_, '_>) -> Done {
         transform,
         scores,
     };
-    node.emit_all(kernel, results, &[&rows])
+    node.emit_classes(kernel, names, results, &[&rows])
 }

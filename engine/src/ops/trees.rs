@@ -13,7 +13,7 @@ use super::transform::Transform;
 use crate::build::Fact;
 use crate::node::Node;
 use crate::refusal::Refusal;
-use crate::types::{Buffer, Dim, Element, Kernel, Source, Type, Values};
+use crate::types::{Buffer, Dim, Element, Kernel, Missing, Source, Type, Values};
 
 type Done = Result<(), Refusal>;
 
@@ -63,6 +63,10 @@ impl<T: Threshold> Kernel for Regression<T> {
 
     fn work(&self) -> usize {
         self.forest.work()
+    }
+
+    fn missing(&self) -> Missing {
+        Missing::Ends
     }
 
     fn kept(&self) -> usize {
@@ -144,6 +148,10 @@ impl<T: Threshold> Kernel for Classification<T> {
 
     fn work(&self) -> usize {
         self.forest.work()
+    }
+
+    fn missing(&self) -> Missing {
+        Missing::Ends
     }
 
     fn kept(&self) -> usize {
@@ -271,6 +279,7 @@ fn classification<T: read::Numbers>(node: &mut Node<'_, '_>, rows: &Fact, width:
         (T::TYPE, vec![rows.shape[0], Dim::Fixed(forest.targets)]),
         (T::TYPE, vec![count]),
     ];
+    let names = labels.buffer();
     let kernel = Classification::<T> {
         source: rows.source,
         width,
@@ -280,5 +289,5 @@ fn classification<T: read::Numbers>(node: &mut Node<'_, '_>, rows: &Fact, width:
         labels,
         transform,
     };
-    node.emit_all(kernel, results, &[rows])
+    node.emit_classes(kernel, names, results, &[rows])
 }

@@ -3,6 +3,8 @@
 //! Source: <https://onnx.ai/onnx/operators/onnx_aionnxml_ZipMap.html>. It makes a list of dictionaries, which no protocol
 //! carries: here it stays the tensor that it is made of, and its keys become the labels of the last axis.
 
+use std::sync::Arc;
+
 use crate::build::Fact;
 use crate::node::Node;
 use crate::refusal::Refusal;
@@ -28,7 +30,7 @@ pub(super) fn zip_map(node: &mut Node<'_, '_>) -> Result<(), Refusal> {
         }
     }
     node.give(Fact {
-        labels: Some(labels),
+        labels: Some(Arc::new(labels)),
         ..input
     });
     Ok(())

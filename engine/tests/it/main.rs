@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests fail by a panic")]
 
 mod hostile;
+mod meaning;
 mod model;
 mod operators;
 mod refusals;
