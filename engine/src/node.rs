@@ -3,7 +3,7 @@
 use crate::build::{Builder, Classes, Fact, check_shape};
 use crate::onnx::{self, Attribute};
 use crate::refusal::Refusal;
-use crate::types::{Buffer, Dim, Element, Kernel, Type, written};
+use crate::types::{Buffer, Dim, Element, Kernel, Symbol, Type, written};
 
 /// A node that is being read into a program.
 pub(crate) struct Node<'a, 'b> {
@@ -123,6 +123,15 @@ impl<'a, 'b> Node<'a, 'b> {
     pub(crate) fn texts(&mut self, name: &'static str) -> Result<Vec<&'a [u8]>, Refusal> {
         self.attribute(name)
             .map_or(Ok(Vec::new()), |attribute| attribute.texts())
+    }
+
+    /// Returns the symbols of texts of the model.
+    pub(crate) fn symbols(&mut self, texts: &[&[u8]]) -> Result<Vec<Symbol>, Refusal> {
+        texts.iter().map(|text| self.symbol(text)).collect()
+    }
+
+    pub(crate) fn symbol(&mut self, text: &[u8]) -> Result<Symbol, Refusal> {
+        self.build.symbols.add(text, self.build.limits)
     }
 
     /// Returns the shape and elements of a tensor.

@@ -375,7 +375,7 @@ impl<'a> Tensor<'a> {
             ));
         };
         Limits::check("numbers in a tensor", count, limits.constants_max)?;
-        let values = self.elements(element, symbols)?;
+        let values = self.elements(element, symbols, limits)?;
         if values.len() != count {
             let problem = format!("has shape {dims:?} and {} values", values.len());
             return Err(Refusal::inconsistent(self.place(), problem));
@@ -383,7 +383,7 @@ impl<'a> Tensor<'a> {
         Ok((dims, values))
     }
 
-    fn elements(&self, element: Type, symbols: &mut Symbols) -> Result<Buffer, Refusal> {
+    fn elements(&self, element: Type, symbols: &mut Symbols, limits: &Limits) -> Result<Buffer, Refusal> {
         let mut raw: &[u8] = &[];
         let mut floats = Vec::new();
         let mut doubles = Vec::new();
@@ -394,7 +394,7 @@ impl<'a> Tensor<'a> {
             match field? {
                 (4, value) => value.floats(&mut floats)?,
                 (5, value) => value.ints(&mut narrow)?,
-                (6, value) => texts.push(symbols.add(value.bytes()?)),
+                (6, value) => texts.push(symbols.add(value.bytes()?, limits)?),
                 (7 | 11, value) => value.ints(&mut wide)?,
                 (9, value) => raw = value.bytes()?,
                 (10, value) => value.doubles(&mut doubles)?,

@@ -189,7 +189,7 @@ impl Program {
             .iter()
             .map(|buffer| buffer.len() * buffer.element().width())
             .sum();
-        constants + self.steps.iter().map(|step| step.kernel.kept()).sum::<usize>() + 32 * self.symbols.len()
+        constants + self.steps.iter().map(|step| step.kernel.kept()).sum::<usize>() + self.symbols.bytes()
     }
 
     /// Returns the symbol of a text of a request.

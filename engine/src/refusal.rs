@@ -79,6 +79,10 @@ pub struct Limits {
     pub tree_depth_max: usize,
     /// The numbers and texts of its constants, those that follow from others included.
     pub constants_max: usize,
+    /// The different texts of its constants.
+    pub texts_max: usize,
+    /// What these texts take together, in bytes.
+    pub text_bytes_max: usize,
     /// What all steps keep for one row, in bytes.
     pub row_bytes_max: usize,
     /// About how many operations one row costs.
@@ -86,7 +90,8 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 256 MiB, 10,000 nodes, 8 M tree nodes, depth 1,024, 64 M constants, 16 MiB and 400 M operations a row.
+    /// 256 MiB, 10,000 nodes, 8 M tree nodes, depth 1,024, 64 M constants, 1 M different texts of 64 MiB
+    /// together, 16 MiB and 400 M operations a row.
     fn default() -> Self {
         Self {
             bytes_max: 256 << 20,
@@ -94,6 +99,8 @@ impl Default for Limits {
             tree_nodes_max: 8_000_000,
             tree_depth_max: 1_024,
             constants_max: 64_000_000,
+            texts_max: 1_000_000,
+            text_bytes_max: 64 << 20,
             row_bytes_max: 16 << 20,
             row_work_max: 400_000_000,
         }

@@ -2,8 +2,11 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 use num_traits::Float;
+
+use crate::refusal::{Limits, Refusal};
 
 /// The most axes a value may have.
 pub(crate) const RANK_MAX: usize = 8;
@@ -124,20 +127,28 @@ impl Default for Symbol {
 /// The texts that a model knows.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Symbols {
-    texts: Vec<Box<[u8]>>,
-    known: HashMap<Box<[u8]>, Symbol>,
+    texts: Vec<Arc<[u8]>>,
+    known: HashMap<Arc<[u8]>, Symbol>,
+    text_bytes: usize,
 }
+
+/// About how many bytes a text takes beside its own: two references, a count, and its place in the table.
+const TEXT_OVERHEAD: usize = 96;
 
 impl Symbols {
     /// Returns the symbol of a text of the model.
-    pub(crate) fn add(&mut self, text: &[u8]) -> Symbol {
+    pub(crate) fn add(&mut self, text: &[u8], limits: &Limits) -> Result<Symbol, Refusal> {
         if let Some(symbol) = self.known.get(text) {
-            return *symbol;
+            return Ok(*symbol);
         }
+        Limits::check("different texts", self.texts.len() + 1, limits.texts_max)?;
+        self.text_bytes += text.len();
+        Limits::check("bytes of different texts", self.text_bytes, limits.text_bytes_max)?;
         let symbol = Symbol(u32::try_from(self.texts.len()).unwrap_or(u32::MAX));
-        self.texts.push(text.into());
-        self.known.insert(text.into(), symbol);
-        symbol
+        let text: Arc<[u8]> = text.into();
+        self.texts.push(text.clone());
+        self.known.insert(text, symbol);
+        Ok(symbol)
     }
 
     /// Returns the symbol of a text of a request.
@@ -150,8 +161,9 @@ impl Symbols {
         self.texts.get(symbol.0 as usize).map(AsRef::as_ref)
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.texts.len()
+    /// Returns about how many bytes they take.
+    pub(crate) fn bytes(&self) -> usize {
+        self.text_bytes + TEXT_OVERHEAD * self.texts.len()
     }
 }
 

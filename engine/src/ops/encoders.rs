@@ -141,11 +141,7 @@ fn side(node: &mut Node<'_, '_>, names: [&'static str; 4]) -> Result<Option<Buff
     let [_, texts, ints, floats] = names;
     if node.has(texts) {
         let list = node.texts(texts)?;
-        return Ok(Some(Buffer::Text(
-            list.into_iter()
-                .map(|text| node.build.symbols.add(text))
-                .collect(),
-        )));
+        return Ok(Some(Buffer::Text(node.symbols(&list)?)));
     }
     if node.has(ints) {
         return node.ints(ints).map(|list| Some(Buffer::I64(list)));
@@ -159,15 +155,12 @@ fn side(node: &mut Node<'_, '_>, names: [&'static str; 4]) -> Result<Option<Buff
 pub(super) fn label_encoder(node: &mut Node<'_, '_>) -> Done {
     let input = node.input(0)?;
     let default_text = node.bytes("default_string")?.unwrap_or(UNUSED);
-    let default_text = node.build.symbols.add(default_text);
+    let default_text = node.symbol(default_text)?;
     let default_whole = node.int("default_int64", -1)?;
     let default_float = node.float("default_float", -0.0)?;
     if node.has("classes_strings") {
         let texts = node.texts("classes_strings")?;
-        let texts: Vec<Symbol> = texts
-            .into_iter()
-            .map(|text| node.build.symbols.add(text))
-            .collect();
+        let texts = node.symbols(&texts)?;
         let numbers = Buffer::I64((0..).take(texts.len()).collect());
         let texts = Buffer::Text(texts);
         return match input.element {
@@ -216,14 +209,9 @@ pub(super) fn category_mapper(node: &mut Node<'_, '_>) -> Done {
     let input = node.input(0)?;
     let numbers = Buffer::I64(node.ints("cats_int64s")?);
     let texts = node.texts("cats_strings")?;
-    let texts = Buffer::Text(
-        texts
-            .into_iter()
-            .map(|text| node.build.symbols.add(text))
-            .collect(),
-    );
+    let texts = Buffer::Text(node.symbols(&texts)?);
     let default_text = node.bytes("default_string")?.unwrap_or(UNUSED);
-    let default_text = node.build.symbols.add(default_text);
+    let default_text = node.symbol(default_text)?;
     let default_whole = node.int("default_int64", -1)?;
     match input.element {
         Type::Text => look_up(node, &input, &texts, &numbers, &Buffer::I64(vec![default_whole])),
@@ -249,6 +237,10 @@ impl<K: Key> Kernel for OneHot<K> {
             }
         }
     }
+
+    fn kept(&self) -> usize {
+        self.places.capacity() * (size_of::<(K::Key, usize)>() + 1)
+    }
 }
 
 pub(super) fn one_hot(node: &mut Node<'_, '_>) -> Done {
@@ -260,10 +252,7 @@ pub(super) fn one_hot(node: &mut Node<'_, '_>) -> Done {
     }
     let numbers = node.ints("cats_int64s")?;
     let texts = node.texts("cats_strings")?;
-    let texts: Vec<Symbol> = texts
-        .into_iter()
-        .map(|text| node.build.symbols.add(text))
-        .collect();
+    let texts = node.symbols(&texts)?;
     let input = node.input(0)?;
     let categories = numbers.len().max(texts.len());
     if categories == 0 {

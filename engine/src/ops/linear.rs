@@ -53,10 +53,7 @@ impl Labels {
         let texts = node.texts(texts)?;
         match (numbers.is_empty(), texts.is_empty()) {
             (false, true) => Ok(Self::Numbers(numbers)),
-            (true, false) => {
-                let symbols = texts.into_iter().map(|text| node.build.symbols.add(text));
-                Ok(Self::Texts(symbols.collect()))
-            }
+            (true, false) => Ok(Self::Texts(node.symbols(&texts)?)),
             _ => Err(node.inconsistent("has no labels, or both numbers and texts")),
         }
     }
@@ -157,6 +154,10 @@ impl Kernel for Regressor {
     fn work(&self) -> usize {
         self.coefficients.len()
     }
+
+    fn kept(&self) -> usize {
+        size_of_val(self.coefficients.as_slice())
+    }
 }
 
 fn score(row: &[f32], coefficients: &[f32], intercepts: &[f32], scores: &mut [f32]) {
@@ -225,6 +226,10 @@ impl Kernel for Classifier {
 
     fn work(&self) -> usize {
         self.coefficients.len()
+    }
+
+    fn kept(&self) -> usize {
+        size_of_val(self.coefficients.as_slice())
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) fn constant(node: &mut Node<'_, '_>) -> Done {
         (Vec::new(), Buffer::I64(vec![node.int("value_int", 0)?]))
     } else if node.has("value_string") {
         let text = node.bytes("value_string")?.unwrap_or_default();
-        (Vec::new(), Buffer::Text(vec![node.build.symbols.add(text)]))
+        (Vec::new(), Buffer::Text(vec![node.symbol(text)?]))
     } else if node.has("value_floats") {
         let floats = node.floats("value_floats")?;
         (vec![floats.len()], Buffer::F32(floats))
@@ -47,10 +47,7 @@ pub(super) fn constant(node: &mut Node<'_, '_>) -> Done {
         (vec![ints.len()], Buffer::I64(ints))
     } else if node.has("value_strings") {
         let texts = node.texts("value_strings")?;
-        let texts: Vec<_> = texts
-            .into_iter()
-            .map(|text| node.build.symbols.add(text))
-            .collect();
+        let texts = node.symbols(&texts)?;
         (vec![texts.len()], Buffer::Text(texts))
     } else {
         return Err(node.unsupported(

@@ -101,6 +101,10 @@ impl Kernel for Regressor {
     fn work(&self) -> usize {
         self.vectors.len() + 16 * self.coefficients.len()
     }
+
+    fn kept(&self) -> usize {
+        size_of::<f32>() * (self.vectors.len() + self.coefficients.len())
+    }
 }
 
 pub(super) fn regressor(node: &mut Node<'_, '_>) -> Done {
@@ -191,6 +195,10 @@ impl Kernel for Classifier {
 
     fn work(&self) -> usize {
         self.vectors.len() + self.coefficients.len() + 16 * self.counts.iter().sum::<usize>()
+    }
+
+    fn kept(&self) -> usize {
+        size_of::<f32>() * (self.vectors.len() + self.coefficients.len())
     }
 }
 

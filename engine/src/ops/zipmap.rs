@@ -13,10 +13,7 @@ use crate::types::{Buffer, Dim};
 pub(super) fn zip_map(node: &mut Node<'_, '_>) -> Result<(), Refusal> {
     let numbers = node.ints("classlabels_int64s")?;
     let texts = node.texts("classlabels_strings")?;
-    let texts: Vec<_> = texts
-        .into_iter()
-        .map(|text| node.build.symbols.add(text))
-        .collect();
+    let texts = node.symbols(&texts)?;
     let labels = if texts.is_empty() {
         Buffer::I64(numbers)
     } else {

@@ -146,3 +146,39 @@ fn what_costs_too_much_is_refused_before_it_is_asked() {
         assert!(said.ends_with(expected) || said == expected, "{said}");
     }
 }
+
+#[test]
+fn different_texts_are_counted_over_the_whole_model() {
+    let labels = |texts| [("classlabels_strings", Value::Texts(texts))];
+    let model = Model::new(13, 3)
+        .input("x", Type::F32, &[-1, 2])
+        .node("ai.onnx.ml.ZipMap", &["x"], &["y"], &labels(vec!["one", "two"]))
+        .node("ai.onnx.ml.ZipMap", &["x"], &["z"], &labels(vec!["two", "three"]))
+        .constant("c", &[2], &Elements::Texts(vec!["four", "one"]))
+        .output("y")
+        .output("z");
+    for (texts_max, text_bytes_max, expected) in [
+        (4, 15, Ok(())),
+        (
+            3,
+            15,
+            Err("the model has 4 different texts, more than the 3 allowed"),
+        ),
+        (
+            4,
+            14,
+            Err("the model has 15 bytes of different texts, more than the 14 allowed"),
+        ),
+    ] {
+        let limits = Limits {
+            texts_max,
+            text_bytes_max,
+            ..Limits::default()
+        };
+        let read = Program::read(&model.bytes(), &limits).map(|_| ());
+        assert_eq!(
+            read.map_err(|refusal| refusal.to_string()),
+            expected.map_err(str::to_owned)
+        );
+    }
+}
