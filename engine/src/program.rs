@@ -197,6 +197,11 @@ impl Program {
         self.symbols.find(text)
     }
 
+    /// Returns the texts that the model knows.
+    pub fn texts(&self) -> impl Iterator<Item = &[u8]> {
+        self.symbols.iter()
+    }
+
     /// Returns the text of a symbol; `None` for the unknown one.
     pub fn text(&self, symbol: Symbol) -> Option<&[u8]> {
         self.symbols.text(symbol)

@@ -161,6 +161,10 @@ impl Symbols {
         self.texts.get(symbol.0 as usize).map(AsRef::as_ref)
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.texts.iter().map(AsRef::as_ref)
+    }
+
     /// Returns about how many bytes they take.
     pub(crate) fn bytes(&self) -> usize {
         self.text_bytes + TEXT_OVERHEAD * self.texts.len()

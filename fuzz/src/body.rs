@@ -52,7 +52,7 @@ pub(crate) fn draft(name: &str) -> Draft {
     ];
     let signature = graph.signature(features, None);
     let artifact = encode_with_signature(&graph, &signature);
-    let model = Model::decode(&artifact, &Limits::default()).unwrap();
+    let model = Model::read(&artifact, &Limits::default()).unwrap();
     let prediction = model.predict(&[2.0, 0.5]).numbers().to_vec();
     let digest = Digest::of(&artifact);
     let sketch = json!({ "name": "a", "n": 1, "mean": 2.0, "std": 0.0, "edges": [], "counts": [1] });
@@ -85,7 +85,7 @@ pub(crate) fn taker() -> Taker {
             version: metadata.version.clone(),
             digest: metadata.artifact.digest,
             revision: "1".repeat(40).parse().unwrap(),
-            loaded: Model::decode(&artifact, &Limits::default()).unwrap(),
+            loaded: Model::read(&artifact, &Limits::default()).unwrap(),
             metadata: Arc::new(metadata),
         });
     }

@@ -179,8 +179,8 @@ pub struct VersionFacts {
     pub metric: Option<Metric>,
     /// What was measured on its holdout.
     pub measured: BTreeMap<String, f64>,
-    /// The digest of that holdout.
-    pub holdout: Digest,
+    /// The digest of that holdout; unknown of a version that nobody evaluated.
+    pub holdout: Option<Digest>,
     /// What the version that was stable when it was trained reached on the same holdout.
     pub baseline: Option<Baseline>,
 }

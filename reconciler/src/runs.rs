@@ -168,8 +168,11 @@ impl TrainingStatus {
         if let Some(last) = self.runs.last_run().filter(|_| is_skipped || unmeasured) {
             let reference = Reference::Version(last.version.clone());
             let entry = store.resolve(model, &reference);
-            self.metrics =
-                entry.map_or_else(|_unread| BTreeMap::new(), |entry| entry.metadata.metrics.values);
+            self.metrics = entry
+                .ok()
+                .and_then(|entry| entry.metadata.metrics)
+                .map(|metrics| metrics.values)
+                .unwrap_or_default();
         }
         if is_published || is_skipped {
             self.progress_percent = Some(100);

@@ -1,18 +1,19 @@
-//! The artifact format: ONNX graphs in FP64, written, read and evaluated by our own few messages (docs/design.md, "The
-//! artifact format").
+//! The artifact format: ONNX graphs, ours in FP64 and written by our own few messages, any team's as their exporters write
+//! them (docs/design.md, "The artifact format"; docs/operators.md says which are read).
 //!
 //! ```text
-//! Graph --encode--> bytes --decode--> Model --predict--> Predictions
+//! Graph --encode--> bytes --read--> Model --predict--> Predictions
 //! ```
 //!
-//! Data, never code: the reader knows three forms (linear, trees, logistic) and refuses everything else by naming the
-//! node, attribute or tensor that is wrong. Bytes hold no time, commit or version. Reading is bounded by [`Limits`],
-//! never recurses over the content, and never panics on it.
+//! Data, never code: `engine` refuses what it does not know by naming the node, attribute or tensor that is wrong. Bytes
+//! hold no time, commit or version. Reading is bounded by [`Limits`], never recurses over the content, and never panics
+//! on it.
 
-mod decode;
 mod encode;
-mod evaluate;
+mod filling;
 mod load;
+mod meaning;
+mod model;
 mod onnx;
 mod signature;
 mod trees;
@@ -21,12 +22,17 @@ mod trees;
 mod tests;
 
 pub use encode::{encode, encode_with_signature};
-pub use evaluate::Predictions;
+pub use engine::Limits;
+pub use filling::{Filling, Value};
 pub use load::{LoadError, Pinned, inspect, load, load_bytes};
-pub use signature::SIGNATURE_KEY;
+pub use model::{CellError, Gives, Model, Predictions};
+pub use signature::{SIGNATURE_KEY, with_signature};
 pub use trees::{Child, Split, Trees};
 
-use crate::metadata::{Labels, Signature, Tensor};
+use engine::Refusal;
+use prost::DecodeError;
+
+use crate::metadata::{Labels, Roles, Signature, Tensor};
 use planner::training::{Feature, Target};
 
 /// The name of the input tensor: FP64 `[-1, n]`.
@@ -96,7 +102,7 @@ impl Graph {
                 };
                 let outputs = vec![
                     tensor(LABEL, datatype, &[]),
-                    tensor(PROBABILITIES, "FP64", &[count(labels)]),
+                    tensor(PROBABILITIES, "FP64", &[labels.len()]),
                 ];
                 (outputs, labels.clone())
             }
@@ -110,96 +116,7 @@ impl Graph {
             target_divide_by: target.and_then(|target| target.divide_by),
             target_unit: target.and_then(|target| target.unit.clone()),
             missing_values: false,
-        }
-    }
-}
-
-/// Returns how many labels there are.
-fn count(labels: &Labels) -> usize {
-    match labels {
-        Labels::Numbers(labels) => labels.len(),
-        Labels::Words(labels) => labels.len(),
-    }
-}
-
-/// A decoded artifact, ready to predict. Cheap to share, immutable.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Model {
-    graph: Graph,
-}
-
-impl Model {
-    /// Reads an artifact.
-    ///
-    /// Everything is checked here: shapes against data, indices against ranges, trees against cycles and depth.
-    pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Self, ArtifactError> {
-        Ok(Self::decode_with_signature(bytes, limits)?.0)
-    }
-
-    /// Reads an artifact and the signature in its own metadata; artifacts of before they had it have none.
-    pub fn decode_with_signature(
-        bytes: &[u8],
-        limits: &Limits,
-    ) -> Result<(Self, Option<Signature>), ArtifactError> {
-        let (graph, signature) = decode::decode(bytes, limits)?;
-        Ok((Self { graph }, signature))
-    }
-
-    /// Returns how many inputs a row has.
-    pub fn width(&self) -> usize {
-        self.graph.width()
-    }
-
-    /// Returns the class labels in the order of the probabilities; `None` for a regression.
-    pub fn labels(&self) -> Option<&Labels> {
-        match &self.graph {
-            Graph::Logistic { labels, .. } => Some(labels),
-            Graph::Linear { .. } | Graph::Trees(_) => None,
-        }
-    }
-
-    /// Returns the graph that it was read from.
-    pub fn graph(&self) -> &Graph {
-        &self.graph
-    }
-
-    /// Predicts rows, row-major `n × width`.
-    ///
-    /// Single-threaded and without waiting: about 10 µs a row for 500 trees. A NaN takes the second branch of a split,
-    /// and makes a linear or logistic prediction NaN.
-    ///
-    /// # Panics
-    ///
-    /// If the length of `rows` is no multiple of [`Self::width`].
-    pub fn predict(&self, rows: &[f64]) -> Predictions {
-        evaluate::predict(&self.graph, rows)
-    }
-}
-
-/// What an artifact may at most hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// The size of the file.
-    pub bytes_max: usize,
-    /// The splits of all trees together.
-    pub splits_max: usize,
-    /// The longest way from a root to a leaf.
-    pub depth_max: usize,
-    /// Texts, byte strings and nested messages.
-    pub fields_max: usize,
-    /// Whole numbers.
-    pub integers_max: usize,
-}
-
-impl Default for Limits {
-    /// 256 MiB, 4 M splits, depth 1,024.
-    fn default() -> Self {
-        Self {
-            bytes_max: 256 << 20,
-            splits_max: 4_000_000,
-            depth_max: 1_024,
-            fields_max: 100_000,
-            integers_max: 32_000_000,
+            roles: Roles::default(),
         }
     }
 }
@@ -207,53 +124,36 @@ impl Default for Limits {
 /// Says why bytes are no artifact that we serve. A person must act: another read gives the same.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ArtifactError {
-    /// The file is larger than allowed.
-    #[error("the artifact has {bytes} bytes, more than the {max} allowed")]
-    TooLarge {
-        /// Its size.
-        bytes: usize,
-        /// The limit.
-        max: usize,
-    },
-    /// It holds more of something than allowed.
-    #[error("the artifact holds more than the {max} {what} allowed")]
-    TooMany {
-        /// Of what.
-        what: &'static str,
-        /// The limit.
-        max: usize,
-    },
+    /// The graph is none that is run.
+    #[error(transparent)]
+    Graph(#[from] Refusal),
     /// It is no protobuf message.
-    #[error("the artifact is no ONNX file: {reason}")]
-    Malformed {
-        /// What the decoder met.
-        reason: String,
-    },
-    /// It is ONNX of a form that we do not read.
-    #[error("{place}: {found}; supported: {supported}")]
-    Unsupported {
-        /// The node, attribute, tensor or value.
-        place: String,
-        /// What it is.
-        found: String,
-        /// What it would have to be.
-        supported: &'static str,
-    },
-    /// It contradicts itself.
-    #[error("{place}: {problem}")]
-    Inconsistent {
-        /// The node, attribute, tensor or value.
-        place: String,
+    #[error("this is no ONNX file: {0}")]
+    Malformed(#[from] DecodeError),
+    /// The signature in its own metadata cannot be read.
+    #[error("property {SIGNATURE_KEY:?}: {problem}")]
+    Property {
         /// What is wrong with it.
         problem: String,
     },
-}
-
-impl ArtifactError {
-    #[expect(clippy::needless_pass_by_value, reason = "the argument of map_err")]
-    fn malformed(error: prost::DecodeError) -> Self {
-        Self::Malformed {
-            reason: error.to_string(),
-        }
-    }
+    /// The signature describes another model.
+    #[error("the artifact contradicts its metadata: {problem}")]
+    Signature {
+        /// Where they differ.
+        problem: String,
+    },
+    /// An output that is to have a meaning is none of the graph's.
+    #[error("the {role} is to be output {name:?}, which the model does not give")]
+    Role {
+        /// The meaning.
+        role: &'static str,
+        /// The output.
+        name: String,
+    },
+    /// No output has a meaning.
+    #[error("none of the outputs ({outputs}) is a prediction or a label: say which by `import.outputs`")]
+    NoPrediction {
+        /// Their names.
+        outputs: String,
+    },
 }

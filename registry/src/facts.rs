@@ -45,8 +45,12 @@ impl VersionMetadata {
             digest: self.artifact.digest,
             signature: signature(self.signature.clone()),
             metric: self.metric.keys().find_map(judged_by),
-            measured: self.metrics.values.clone(),
-            holdout: self.metrics.holdout_digest,
+            measured: self
+                .metrics
+                .as_ref()
+                .map(|metrics| metrics.values.clone())
+                .unwrap_or_default(),
+            holdout: self.metrics.as_ref().map(|metrics| metrics.holdout_digest),
             baseline: self.baseline.as_ref().map(|baseline| Baseline {
                 digest: baseline.digest,
                 measured: baseline.values.clone(),
@@ -65,6 +69,8 @@ fn signature(signature: metadata::Signature) -> signature::Signature {
         target_divide_by,
         target_unit,
         missing_values,
+        // They name outputs, whose names and types count.
+        roles: _,
     } = signature;
     let tensors = |tensors: Vec<metadata::Tensor>| {
         let tensors = tensors.into_iter();

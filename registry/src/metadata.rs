@@ -1,6 +1,6 @@
 //! `metadata.json`: everything that is known of a version besides its bytes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use planner::Timestamp;
 use planner::endpoint::Url;
@@ -9,6 +9,7 @@ use planner::training::Feature;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+use crate::artifact::{LABEL, PREDICTION, PROBABILITIES};
 use crate::error::{Damage, why};
 use crate::store::{METADATA_FILE, MODEL_FILE};
 
@@ -40,24 +41,28 @@ pub struct VersionMetadata {
     pub inputs_hash: Option<Digest>,
     /// What goes in and comes out.
     pub signature: Signature,
-    /// What was measured on the holdout.
-    pub metrics: Measured,
+    /// What was measured on the holdout; absent where nobody evaluated it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<Measured>,
     /// What the pinned stable reached on the same holdout.
     pub baseline: Option<Baseline>,
-    /// The data that it was fitted on.
-    pub dataset: DatasetRecord,
+    /// The data that it was fitted on, or evaluated on where it was made elsewhere; absent where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dataset: Option<DatasetRecord>,
     /// The settings in force, defaults included.
     pub hyperparameters: BTreeMap<String, f64>,
     /// How the fit went.
     #[serde(default, skip_serializing_if = "Fit::is_silent")]
     pub fit: Fit,
-    /// The seed.
-    pub seed: u64,
+    /// The seed; absent where nothing was fitted here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
     /// Where it comes from.
     pub lineage: Lineage,
-    /// How inputs and predictions were distributed over the training rows.
-    pub reference: Reference,
-    /// One held-out row and its prediction: warm-up and self-check on load.
+    /// How inputs and predictions were distributed over the training rows; absent where they are not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<Reference>,
+    /// One row and its prediction: warm-up and self-check on load.
     pub example: Example,
 }
 
@@ -118,6 +123,43 @@ pub struct Signature {
     pub target_unit: Option<String>,
     /// Whether a missing value (JSON `null`, NaN) is an input that the model was made for.
     pub missing_values: bool,
+    /// Which outputs mean what; absent where their names say it: `prediction`, or `label` and `probabilities`.
+    #[serde(default, skip_serializing_if = "Roles::are_by_name")]
+    pub roles: Roles,
+}
+
+/// What outputs mean, by their names.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Roles {
+    /// The numbers that are predicted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prediction: Option<String>,
+    /// The class that is predicted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// How likely each class is, in the order of the labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probabilities: Option<String>,
+}
+
+impl Roles {
+    /// Says whether the outputs' names say what they mean.
+    pub fn are_by_name(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Returns the roles that the names have which our own models use, where none are given.
+    pub(crate) fn or_by_name(self) -> Self {
+        if !self.are_by_name() {
+            return self;
+        }
+        let named = |name: &str| Some(name.to_owned());
+        Self {
+            prediction: named(PREDICTION),
+            label: named(LABEL),
+            probabilities: named(PROBABILITIES),
+        }
+    }
 }
 
 /// Describes what the planner, which knows no schemas, writes of a feature.
@@ -167,6 +209,7 @@ impl Signature {
             target_divide_by,
             target_unit,
             missing_values,
+            roles,
         } = self;
         let same = [
             ("inputs", *inputs == other.inputs),
@@ -176,6 +219,7 @@ impl Signature {
             ("target_divide_by", *target_divide_by == other.target_divide_by),
             ("target_unit", *target_unit == other.target_unit),
             ("missing_values", *missing_values == other.missing_values),
+            ("roles", *roles == other.roles),
         ];
         if features.len() != other.features.len() {
             return Some("features".to_owned());
@@ -208,6 +252,30 @@ pub enum Labels {
     Numbers(Vec<i64>),
     /// Words.
     Words(Vec<String>),
+}
+
+impl Labels {
+    /// Returns how many there are.
+    pub const fn len(&self) -> usize {
+        match self {
+            Self::Numbers(labels) => labels.len(),
+            Self::Words(labels) => labels.len(),
+        }
+    }
+
+    /// Says whether there are none: of a regression, or unknown.
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Says whether no two are the same.
+    pub(crate) fn are_distinct(&self) -> bool {
+        let distinct = match self {
+            Self::Numbers(labels) => labels.iter().collect::<BTreeSet<_>>().len(),
+            Self::Words(labels) => labels.iter().collect::<BTreeSet<_>>().len(),
+        };
+        distinct == self.len()
+    }
 }
 
 /// What was measured on a holdout.
@@ -345,13 +413,39 @@ pub struct Distribution {
     pub counts: Vec<u64>,
 }
 
-/// One held-out row, what it derives to, and what the model says of it.
+/// One row, what it derives to, and what the model says of it: a held-out one where there is data, else of zeros and empty
+/// texts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Example {
     /// Raw column → value, without the target.
-    pub row: BTreeMap<String, f64>,
+    pub row: BTreeMap<String, Cell>,
     /// The derived inputs, in the signature's order.
-    pub inputs: Vec<f64>,
-    /// The prediction: one number, or the probabilities of the classes.
+    pub inputs: Vec<Cell>,
+    /// The prediction: numbers, or the probabilities of the classes; empty of a classifier that gives none.
     pub prediction: Vec<f64>,
+}
+
+/// One value of a row.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Cell {
+    /// A number.
+    Number(f64),
+    /// True or false.
+    Bool(bool),
+    /// A text.
+    Text(String),
+    /// Nothing: `null`.
+    Missing,
+}
+
+impl From<f64> for Cell {
+    /// A number that is none is missing.
+    fn from(number: f64) -> Self {
+        if number.is_nan() {
+            Self::Missing
+        } else {
+            Self::Number(number)
+        }
+    }
 }

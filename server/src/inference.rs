@@ -24,6 +24,7 @@ pub(crate) mod refusals;
 mod route;
 mod rows;
 mod tensor;
+mod values;
 
 use std::pin::pin;
 use std::sync::Arc;

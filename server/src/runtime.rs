@@ -55,8 +55,11 @@ const WARM_UP_PREDICTIONS: usize = 32;
 
 /// Lets a model predict its example until it is as fast as it gets; blocks.
 pub fn warm_up(model: &registry::artifact::Model, metadata: &VersionMetadata) {
+    let inputs = model
+        .inputs(&metadata.example.inputs)
+        .expect("invariant: what was loaded has predicted its example");
     for _ in 0..WARM_UP_PREDICTIONS {
-        std::hint::black_box(model.predict(&metadata.example.inputs));
+        std::hint::black_box(model.answer(&inputs, 1));
     }
 }
 

@@ -6,8 +6,8 @@ use planner::names::{Digest, ModelName, Track, Version};
 use planner::training::{Derivation, Feature};
 use registry::artifact::{Graph, Limits, Model, encode};
 use registry::metadata::{
-    Artifact as ArtifactRecord, DatasetRecord, Distribution, Example, Labels, Lineage, Measured, Reference,
-    VersionMetadata,
+    Artifact as ArtifactRecord, Cell, DatasetRecord, Distribution, Example, Labels, Lineage, Measured,
+    Reference, VersionMetadata,
 };
 
 use crate::metrics::{Metrics, Page};
@@ -56,8 +56,8 @@ pub(crate) fn draft(name: &str, number: &str, graph: &Graph) -> (VersionMetadata
             derivation: Derivation::Ratio([column("b"), column("c")]),
         },
     ];
-    let inputs = vec![2.0, 0.5];
-    let decoded = Model::decode(&bytes, &Limits::default()).expect("what we encode decodes");
+    let inputs = [2.0, 0.5];
+    let decoded = Model::read(&bytes, &Limits::default()).expect("what we encode decodes");
     let distribution = || Distribution {
         name: column("a"),
         n: 1,
@@ -81,39 +81,39 @@ pub(crate) fn draft(name: &str, number: &str, graph: &Graph) -> (VersionMetadata
         },
         inputs_hash: None,
         signature: graph.signature(features, None),
-        metrics: Measured {
+        metrics: Some(Measured {
             values: [("r2".to_owned(), 0.5)].into(),
             holdout_digest: digest,
             holdout_rows: 1,
-        },
+        }),
         baseline: None,
-        dataset: DatasetRecord {
+        dataset: Some(DatasetRecord {
             uri: "synthetic:test".to_owned(),
             digest,
             rows: 10,
-        },
+        }),
         hyperparameters: [].into(),
         fit: registry::metadata::Fit::default(),
-        seed: 1,
+        seed: Some(1),
         lineage: Lineage {
             revision: None,
             job: None,
             trainer: "test".to_owned(),
             imported: None,
         },
-        reference: Reference {
+        reference: Some(Reference {
             features: vec![distribution(), distribution()],
             prediction: distribution(),
-        },
+        }),
         example: Example {
             row: [
-                ("a".to_owned(), 2.0),
-                ("b".to_owned(), 1.0),
-                ("c".to_owned(), 2.0),
+                ("a".to_owned(), 2.0.into()),
+                ("b".to_owned(), 1.0.into()),
+                ("c".to_owned(), 2.0.into()),
             ]
             .into(),
             prediction: decoded.predict(&inputs).numbers().to_vec(),
-            inputs,
+            inputs: inputs.map(Into::into).to_vec(),
         },
     };
     (metadata, bytes)
@@ -129,9 +129,46 @@ pub(crate) fn artifact(name: &str, number: &str, track: Track, graph: &Graph) ->
         version: version(number),
         digest: metadata.artifact.digest,
         revision: digit.repeat(40).parse().expect("a revision"),
-        loaded: Model::decode(&bytes, &Limits::default()).expect("what we encode decodes"),
+        loaded: Model::read(&bytes, &Limits::default())
+            .and_then(|read| read.described(metadata.signature.clone()))
+            .expect("what we encode loads"),
         metadata: Arc::new(metadata),
     }
+}
+
+/// A model that an exporter wrote, with an example of zeros and empty texts.
+pub(crate) fn theirs(name: &str, bytes: &[u8]) -> Artifact {
+    let mut artifact = artifact(name, V1, Track::Stable, &linear(0.0));
+    let read = Model::read(bytes, &Limits::default()).expect("what exporters write is read");
+    let inputs = read.program().inputs().iter();
+    let zero = |input: &engine::Tensor| match input.element {
+        engine::Type::Text => Cell::Text(String::new()),
+        _ => Cell::Number(0.0),
+    };
+    let cells: Vec<Cell> = inputs
+        .flat_map(|input| vec![zero(input); input.width()])
+        .collect();
+    let features = read
+        .signature()
+        .features
+        .iter()
+        .map(|feature| feature.name.clone());
+    let metadata = VersionMetadata {
+        signature: read.signature().clone(),
+        example: Example {
+            row: features.zip(cells.iter().cloned()).collect(),
+            prediction: read
+                .predict_cells(&cells)
+                .expect("they are its own")
+                .numbers()
+                .to_vec(),
+            inputs: cells,
+        },
+        ..VersionMetadata::clone(&artifact.metadata)
+    };
+    artifact.metadata = Arc::new(metadata);
+    artifact.loaded = read;
+    artifact
 }
 
 /// `wine` on both tracks, the canary at weight 0: stable answers `a + 10 · b_per_c`, the canary 1000 more.

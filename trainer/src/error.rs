@@ -63,6 +63,9 @@ pub(crate) enum EvaluateError {
         algorithm: &'static str,
         fitting: String,
     },
+    /// The metric needs what the model does not give.
+    #[error("the model gives no probabilities, which {} is measured by: take another metric", metric.as_str())]
+    NotGiven { metric: Metric },
     /// A held-out row is predicted as no finite number.
     #[error("the model predicts {value} for held-out row {row}: scale the features or the target")]
     NotFinite { value: f64, row: usize },

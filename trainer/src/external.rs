@@ -13,10 +13,12 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::{fs, io};
 
+use engine::{Refusal, Type};
 use planner::Timestamp;
-use registry::artifact::{ArtifactError, Graph, Limits, Model};
+use planner::training::Target;
+use registry::artifact::{ArtifactError, Gives, Limits, Model, with_signature};
 use registry::files::Dir;
-use registry::metadata::{Fit, Labels};
+use registry::metadata::{Fit, Labels, Signature};
 use registry::run::{Ending, Progress, RunRequest};
 use registry::{Store, StoreError};
 
@@ -58,22 +60,21 @@ pub(crate) enum ExternalError {
     /// It takes other inputs.
     #[error("it takes {got} inputs, and the training rows have {expected} features")]
     OtherWidth { got: usize, expected: usize },
+    /// The rows are numbers.
+    #[error("its input {0:?} takes texts, and the training rows are numbers")]
+    Texts(String),
     /// It predicts other classes, or none.
     #[error("it predicts {got}, and the training rows have {expected}")]
     OtherLabels { got: String, expected: String },
 }
 
-/// Says which models are taken at all, where one is sound and none of them.
+/// Says where it stands which models are taken, where one is sound and none of them.
 fn taken(error: &ArtifactError) -> &'static str {
     match error {
-        ArtifactError::Unsupported { .. } => {
-            "; Aurora serves three forms of ONNX so far, all in FP64: trees (TreeEnsemble of ai.onnx.ml 5), linear models \
-             (MatMul, Add), and classifiers (MatMul, Add, Softmax, ArgMax, Gather): have the trainer write one of them"
+        ArtifactError::Graph(Refusal::Unsupported { .. }) => {
+            "; docs/operators.md lists what is served: have the trainer write that"
         }
-        ArtifactError::TooLarge { .. }
-        | ArtifactError::TooMany { .. }
-        | ArtifactError::Malformed { .. }
-        | ArtifactError::Inconsistent { .. } => "",
+        _ => "",
     }
 }
 
@@ -126,10 +127,11 @@ fn take(request: &RunRequest, made: &Path, layout: &Layout, train: &Rows) -> Res
     let bytes = folder.read(MODEL, "a trainer's model", limits.bytes_max as u64);
     let bytes = bytes.map_err(ExternalError::Unusable)?;
     let bytes = bytes.ok_or(ExternalError::Missing)?;
-    let model = Model::decode(&bytes, &limits).map_err(ExternalError::Unreadable)?;
-    check(&model, layout, train)?;
+    let model = Model::read(&bytes, &limits).map_err(ExternalError::Unreadable)?;
+    let signature = signature(&model, layout, train)?;
+    drop(model);
     Ok(Made {
-        graph: Graph::clone(model.graph()),
+        artifact: with_signature(&bytes, &signature).map_err(ExternalError::Unreadable)?,
         said: None,
         framework: "container",
         algorithm: "container",
@@ -141,23 +143,64 @@ fn take(request: &RunRequest, made: &Path, layout: &Layout, train: &Rows) -> Res
     })
 }
 
-/// Holds the form of a model against that of the rows.
-fn check(model: &Model, layout: &Layout, train: &Rows) -> Result<(), ExternalError> {
+/// Returns the signature of a model of these rows, and refuses one that is of others.
+fn signature(model: &Model, layout: &Layout, train: &Rows) -> Result<Signature, ExternalError> {
     let (got, expected) = (model.width(), layout.features.len());
     if got != expected {
         return Err(ExternalError::OtherWidth { got, expected });
+    }
+    let texts = model.program().inputs().iter();
+    if let Some(input) = texts.into_iter().find(|input| input.element == Type::Text) {
+        return Err(ExternalError::Texts(input.name.clone()));
     }
     let expected = match &train.answers {
         Answers::Classes { labels, .. } => Some(labels),
         Answers::Numbers(_) => None,
     };
-    if model.labels() == expected {
-        return Ok(());
+    let fits = match (model.gives(), expected) {
+        (Gives::Numbers { prediction }, None) => model.program().outputs()[prediction].width() == 1,
+        // Labels that the graph does not name are those of the rows, where nothing hangs on their order.
+        (
+            Gives::Classes {
+                probabilities: None, ..
+            },
+            Some(labels),
+        ) => model.labels().is_none_or(|own| own == labels),
+        (Gives::Classes { .. }, Some(labels)) => model.labels() == Some(labels),
+        _ => false,
+    };
+    if !fits {
+        return Err(ExternalError::OtherLabels {
+            got: given(model),
+            expected: words(expected),
+        });
     }
-    Err(ExternalError::OtherLabels {
-        got: words(model.labels()),
-        expected: words(expected),
+    let Target {
+        column,
+        divide_by,
+        unit,
+    } = &layout.target;
+    Ok(Signature {
+        features: layout.features.clone(),
+        labels: expected.cloned().unwrap_or(Labels::Numbers(Vec::new())),
+        target_column: Some(column.clone()),
+        target_divide_by: *divide_by,
+        target_unit: unit.clone(),
+        missing_values: false,
+        ..model.signature().clone()
     })
+}
+
+/// Says what a model predicts.
+fn given(model: &Model) -> String {
+    match model.gives() {
+        Gives::Numbers { prediction } => match model.program().outputs()[prediction].width() {
+            1 => "a number".to_owned(),
+            count => format!("{count} numbers at once"),
+        },
+        Gives::Classes { .. } if model.labels().is_none() => "classes that it does not name".to_owned(),
+        Gives::Classes { .. } => words(model.labels()),
+    }
 }
 
 fn words(labels: Option<&Labels>) -> String {

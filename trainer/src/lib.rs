@@ -95,7 +95,7 @@ fn train(
             &layout.target.column,
         )?;
         Ok(Made {
-            graph: fitted.graph(),
+            artifact: written(&fitted.graph(), layout),
             said: Some(fitted.predict(held_out)),
             framework: algorithm::framework(algorithm),
             algorithm: algorithm.as_str(),
@@ -105,9 +105,16 @@ fn train(
     })
 }
 
+/// Writes what was fitted to the features of a layout.
+fn written(graph: &Graph, layout: &Layout) -> Vec<u8> {
+    let signature = graph.signature(layout.features.clone(), Some(&layout.target));
+    encode_with_signature(graph, &signature)
+}
+
 /// A model, and what is known of how it was made.
 struct Made {
-    graph: Graph,
+    /// With its signature in its own metadata.
+    artifact: Vec<u8>,
     /// What whoever fitted it says of the held-out rows, to compare the artifact with.
     said: Option<Vec<f64>>,
     framework: &'static str,
@@ -148,23 +155,20 @@ fn publish_made(
 
     stage(20, "fit");
     let Made {
-        graph,
+        artifact,
         said,
         framework,
         algorithm,
         settings,
         mut fit,
     } = make(layout, &train, &held_out)?;
-    let signature = graph.signature(layout.features.clone(), Some(&layout.target));
-    let artifact = encode_with_signature(&graph, &signature);
-    drop(graph);
     fit.warnings.extend(few_held_out(split.held_out.len()));
     for warning in &fit.warnings {
         tracing::warn!(model = %request.model, version = %request.version, %warning, "the run has a warning");
     }
 
     stage(80, "evaluate");
-    let model = Model::decode(&artifact, &Limits::default()).map_err(EvaluateError::from)?;
+    let model = Model::read(&artifact, &Limits::default()).map_err(EvaluateError::from)?;
     let predictions = model.predict(&held_out.inputs);
     match said {
         Some(said) => self_check(predictions.numbers(), &said)?,
@@ -190,7 +194,7 @@ fn publish_made(
         baseline,
         reference: reference::describe(&layout.features, bins, &train, &model.predict(&train.inputs)),
         example: record::example(data.held_table(), split, layout, &held_out.inputs, &predictions),
-        signature,
+        signature: model.signature().clone(),
         artifact: &artifact,
     };
     let metadata = record::metadata(findings, clock());
@@ -324,7 +328,8 @@ fn evaluate(
         return Err(EvaluateError::Immeasurable { metric, value });
     }
     let evaluation = &training.evaluation;
-    let (metric, value) = (evaluation.metric, metrics[&evaluation.metric]);
+    let metric = evaluation.metric;
+    let value = *metrics.get(&metric).ok_or(EvaluateError::NotGiven { metric })?;
     if let Some(bound) = evaluation.bound {
         let reached = if metric.larger_is_better() {
             value >= bound

@@ -12,11 +12,14 @@ const PROBABILITY_MIN: f64 = 1e-15;
 
 /// Measures everything that fits the kind: r2, rmse and mae, or accuracy and log loss.
 ///
-/// `None` where predictions and answers are of different kinds. R² of answers that are all the same is 1 if they are
+/// `None` where predictions and answers are of different kinds, or several numbers are predicted at once. Without
+/// probabilities there is no log loss. R² of answers that are all the same is 1 if they are
 /// predicted exactly, else 0, as scikit-learn has it.
 pub(crate) fn measure(predictions: &Predictions, answers: &Answers) -> Option<BTreeMap<Metric, f64>> {
     match (predictions, answers) {
-        (Predictions::Numbers(predicted), Answers::Numbers(actual)) => Some(of_numbers(predicted, actual)),
+        (Predictions::Numbers(predicted), Answers::Numbers(actual)) if predicted.len() == actual.len() => {
+            Some(of_numbers(predicted, actual))
+        }
         (
             Predictions::Classes {
                 index,
@@ -51,7 +54,7 @@ fn of_numbers(predicted: &[f64], actual: &[f64]) -> BTreeMap<Metric, f64> {
 }
 
 fn of_classes(
-    predicted: &[usize],
+    predicted: &[Option<usize>],
     probabilities: &[f64],
     k: usize,
     actual: &[Option<usize>],
@@ -59,14 +62,18 @@ fn of_classes(
     let n = actual.len() as f64;
     let right = predicted.iter().zip(actual);
     let right = right
-        .filter(|(predicted, actual)| Some(**predicted) == **actual)
+        .filter(|(predicted, actual)| predicted.is_some() && predicted == actual)
         .count();
+    let accuracy = (Metric::Accuracy, right as f64 / n);
+    if probabilities.is_empty() {
+        return BTreeMap::from([accuracy]);
+    }
     let losses = probabilities.chunks_exact(k).zip(actual).map(|(row, actual)| {
         let probability = actual.map_or(0.0, |index| row[index]);
         -probability.max(PROBABILITY_MIN).ln()
     });
     let loss: f64 = losses.sum();
-    BTreeMap::from([(Metric::Accuracy, right as f64 / n), (Metric::LogLoss, loss / n)])
+    BTreeMap::from([accuracy, (Metric::LogLoss, loss / n)])
 }
 
 #[cfg(test)]
@@ -85,7 +92,7 @@ mod tests {
         );
         let classes = measure(
             &Predictions::Classes {
-                index: vec![0, 1, 0],
+                index: vec![Some(0), Some(1), Some(0)],
                 probabilities: vec![0.75, 0.25, 0.0, 1.0, 1.0, 0.0],
                 k: 2,
             },
@@ -109,7 +116,7 @@ mod tests {
 
     #[test]
     fn a_class_that_was_never_seen_is_a_mistake() {
-        let metrics = of_classes(&[0], &[1.0, 0.0], 2, &[None]);
+        let metrics = of_classes(&[Some(0)], &[1.0, 0.0], 2, &[None]);
         assert!(metrics[&Metric::Accuracy].abs() < 1e-12);
         assert!((metrics[&Metric::LogLoss] - 34.538_776).abs() < 1e-5);
     }

@@ -69,15 +69,8 @@ pub(crate) fn bins(layout: &Layout, labels: Option<&Labels>) -> Result<usize, To
         .find(fits)
         .ok_or_else(|| TooWide {
             features: layout.features.len(),
-            labels: labels.map_or(0, count),
+            labels: labels.map_or(0, Labels::len),
         })
-}
-
-fn count(labels: &Labels) -> usize {
-    match labels {
-        Labels::Numbers(labels) => labels.len(),
-        Labels::Words(labels) => labels.len(),
-    }
 }
 
 /// Returns the most bytes that the parts of a record have which grow with features and labels.
@@ -104,7 +97,7 @@ fn record_bytes_max(layout: &Layout, labels: Option<&Labels>, bins: usize) -> u6
         "example": {
             "row": row,
             "inputs": vec![LONGEST; features.len()],
-            "prediction": vec![LONGEST; labels.map_or(1, count)],
+            "prediction": vec![LONGEST; labels.map_or(1, Labels::len)],
         },
     });
     serde_json::to_vec_pretty(&record).map_or(u64::MAX, |bytes| bytes.len() as u64)
@@ -150,27 +143,27 @@ pub(crate) fn metadata(findings: Findings<'_>, now: Timestamp) -> VersionMetadat
         },
         signature,
         inputs_hash: Some(inputs_hash),
-        metrics: Measured {
+        metrics: Some(Measured {
             values: by_name(metrics),
             holdout_digest: split.digest,
             holdout_rows: split.held_out.len(),
-        },
+        }),
         baseline,
-        dataset: DatasetRecord {
+        dataset: Some(DatasetRecord {
             uri: table.uri.clone(),
             digest: table.digest,
             rows,
-        },
+        }),
         hyperparameters: settings,
         fit,
-        seed: training.seed,
+        seed: Some(training.seed),
         lineage: Lineage {
             revision: Some(request.revision.clone()),
             job: Some(request.job.clone()),
             trainer: trainer(),
             imported: None,
         },
-        reference,
+        reference: Some(reference),
         example,
     }
 }
@@ -197,12 +190,16 @@ pub(crate) fn example(
     let raw = layout.raw_columns().into_iter();
     let width = layout.features.len();
     let outputs = predictions.numbers();
-    let k = outputs.len() / predictions.rows();
+    let k = outputs.len() / split.held_out.len();
     Example {
         row: raw
-            .map(|column| (column.to_owned(), table.columns[column][row]))
+            .map(|column| (column.to_owned(), table.columns[column][row].into()))
             .collect(),
-        inputs: inputs[at * width..][..width].to_vec(),
+        inputs: inputs[at * width..][..width]
+            .iter()
+            .copied()
+            .map(Into::into)
+            .collect(),
         prediction: outputs[at * k..][..k].to_vec(),
     }
 }

@@ -22,7 +22,11 @@ pub(crate) fn describe(
         .map(|(at, feature)| distribution(&feature.name, bins, train.column(at).collect()));
     let prediction = match predictions {
         Predictions::Numbers(numbers) => numbers.clone(),
-        Predictions::Classes { index, .. } => index.iter().map(|index| *index as f64).collect(),
+        // A class that the signature does not list is below the first.
+        Predictions::Classes { index, .. } => {
+            let place = |index: &Option<usize>| index.map_or(-1.0, |index| index as f64);
+            index.iter().map(place).collect()
+        }
     };
     Reference {
         features: of_inputs.collect(),

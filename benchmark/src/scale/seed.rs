@@ -14,7 +14,7 @@ use planner::identity::inputs_hash;
 use planner::names::{Digest, ModelName, Version};
 use planner::training::{Holdout, Training};
 use registry::artifact::{Graph, Limits, Model, encode};
-use registry::metadata::VersionMetadata;
+use registry::metadata::{Labels, VersionMetadata};
 use registry::{Draft, Reference, Store};
 
 use super::Say;
@@ -29,7 +29,6 @@ const STEP: f64 = 1e-4;
 #[derive(Debug)]
 struct Pattern {
     metadata: VersionMetadata,
-    graph: Graph,
     training: Training,
 }
 
@@ -78,14 +77,12 @@ impl Pattern {
         let model: ModelName = fleet::model_name(0).parse()?;
         let version: Version = version.parse()?;
         let entry = store.resolve(&model, &Reference::Version(version.clone()))?;
-        let artifact = store.read_artifact(&entry)?;
         let run = store
             .run(&model, &version)?
             .context("no run of the trained model")?;
         let request = run.request()?.context("the run has no request")?;
         Ok(Self {
             metadata: entry.metadata,
-            graph: Model::decode(&artifact, &Limits::default())?.graph().clone(),
             training: request.training,
         })
     }
@@ -99,28 +96,29 @@ impl Pattern {
             percent: fleet::HOLDOUT_PERCENT,
             seed: index as u64,
         };
-        let artifact = encode(&moved(&self.graph, index));
-        let model = Model::decode(&artifact, &Limits::default())?;
+        let artifact = encode(&graph(index));
+        let model = Model::read(&artifact, &Limits::default())?;
         let mut metadata = self.metadata.clone();
         metadata.model_name = training.model.clone();
         metadata.inputs_hash = Some(inputs_hash(&training));
         metadata.artifact.digest = Digest::of(&artifact);
         metadata.artifact.bytes = artifact.len() as u64;
-        metadata.example.prediction = model.predict(&metadata.example.inputs).numbers().to_vec();
+        let predicted = model.predict_cells(&metadata.example.inputs)?;
+        metadata.example.prediction = predicted.numbers().to_vec();
         Ok(Draft { metadata, artifact })
     }
 }
 
-/// Returns a model whose artifact differs from that of every other index.
+/// Returns a model of the four features and three classes of `builtin:iris`, whose artifact differs from that of every other
+/// index.
 #[expect(clippy::cast_precision_loss, reason = "an index of some ten thousand")]
-fn moved(graph: &Graph, index: usize) -> Graph {
-    let mut graph = graph.clone();
-    match &mut graph {
-        Graph::Logistic { intercepts, .. } => intercepts[0] += index as f64 * STEP,
-        Graph::Linear { intercept, .. } => *intercept += index as f64 * STEP,
-        Graph::Trees(trees) => trees.base += index as f64 * STEP,
+fn graph(index: usize) -> Graph {
+    let labels = ["setosa", "versicolor", "virginica"].map(str::to_owned);
+    Graph::Logistic {
+        weights: vec![-0.4, 0.5, -0.1, 0.9, -0.3, -0.6, -2.3, -0.2, 2.5, -1.0, -0.9, 1.9],
+        intercepts: vec![9.0 + index as f64 * STEP, 2.0, -11.0],
+        labels: Labels::Words(labels.to_vec()),
     }
-    graph
 }
 
 /// Cuts a range into `count` parts of about the same length.
@@ -131,8 +129,6 @@ fn shares(range: Range<usize>, count: usize) -> Vec<Range<usize>> {
 
 #[cfg(test)]
 mod tests {
-    use registry::metadata::Labels;
-
     use super::*;
 
     #[test]
@@ -147,12 +143,7 @@ mod tests {
 
     #[test]
     fn no_two_models_have_the_same_artifact() {
-        let graph = Graph::Logistic {
-            weights: vec![0.5, -0.5],
-            intercepts: vec![0.25, -0.25],
-            labels: Labels::Numbers(vec![0, 1]),
-        };
-        let digest = |index| Digest::of(&encode(&moved(&graph, index)));
+        let digest = |index| Digest::of(&encode(&graph(index)));
         let digests: std::collections::BTreeSet<_> = (0..100).map(digest).collect();
         assert_eq!(digests.len(), 100);
     }

@@ -186,7 +186,7 @@ fn list(model: Option<&ModelName>, store: &Store, terminal: Terminal) -> Result<
                     ]);
                     values.push(json!({
                         "model": model, "version": version, "aliases": tracks, "digest": digest,
-                        "algorithm": metadata.algorithm, "metrics": metadata.metrics.values, "trained_at": metadata.trained_at,
+                        "algorithm": metadata.algorithm, "metrics": metadata.metrics.as_ref().map(|metrics| &metrics.values), "trained_at": metadata.trained_at,
                     }));
                 }
                 // One damaged version must not hide the others.

@@ -237,9 +237,15 @@ fn compared(raise: &Raise, before: &Tracks, facts: &Facts) -> Result<Compared, S
         value(&baseline.measured, &stable.version)?
     } else {
         let known = of(stable, facts)?;
-        if known.holdout != new.holdout {
+        let why = match (known.holdout, new.holdout) {
+            (Some(theirs), Some(ours)) if theirs == ours => None,
+            (Some(_), Some(_)) => Some("different holdout".to_owned()),
+            (_, None) => Some(format!("{version} was not evaluated")),
+            (None, Some(_)) => Some(format!("{} was not evaluated", stable.version)),
+        };
+        if let Some(why) = why {
             return Err(format!(
-                "{version} and {} are not comparable: different holdout",
+                "{version} and {} are not comparable: {why}",
                 stable.version
             ));
         }

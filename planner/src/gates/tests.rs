@@ -96,7 +96,7 @@ fn facts(name: char, r2: f64) -> (Version, VersionFacts) {
         signature: Signature::default(),
         metric: Some(Metric::R2),
         measured: [("r2".to_owned(), r2)].into(),
-        holdout: digest('z'),
+        holdout: Some(digest('z')),
         baseline: None,
     };
     (version(name), facts)
@@ -371,7 +371,7 @@ fn each_gate_stops_and_lets_through() {
                 };
                 let facts = of(case, 'b');
                 facts.measured = [("r2".to_owned(), 0.75)].into();
-                facts.holdout = digest('y');
+                facts.holdout = Some(digest('y'));
                 facts.baseline = Some(baseline);
             },
             M,
@@ -379,7 +379,7 @@ fn each_gate_stops_and_lets_through() {
             "r2 0.7500 of v20261102-120000 beside 0.7000 of v20261101-120000 on the same holdout",
         ),
         (
-            |case| of(case, 'b').holdout = digest('y'),
+            |case| of(case, 'b').holdout = Some(digest('y')),
             M,
             Unknown,
             "whether its metric will do is unknown: v20261102-120000 and v20261101-120000 are not comparable: different holdout",
@@ -388,7 +388,7 @@ fn each_gate_stops_and_lets_through() {
         (
             |case| {
                 let facts = of(case, 'b');
-                facts.holdout = digest('y');
+                facts.holdout = Some(digest('y'));
                 facts.baseline = Some(Baseline {
                     digest: digest('c'),
                     measured: [("r2".to_owned(), 0.7)].into(),

@@ -112,7 +112,7 @@ pub struct Changed {
     /// What both reached.
     pub metrics: Metrics,
     /// The data that each was fitted on: where it was, and its digest; absent where it is the same.
-    pub dataset: Option<[(String, Digest); 2]>,
+    pub dataset: Option<[Option<(String, Digest)>; 2]>,
     /// How the fits differ, each as `name: before -> after`: the algorithm and its settings.
     pub settings: Vec<String>,
     /// The size of each artifact in bytes.
@@ -236,12 +236,12 @@ impl Changed {
             }
             Metrics::NotComparable(why) => lines.push(format!("metrics: not comparable: {why}")),
         }
-        if let Some([(old, before), (new, after)]) = &self.dataset {
-            lines.push(format!(
-                "data: {old} ({}) -> {new} ({})",
-                before.short(),
-                after.short()
-            ));
+        if let Some(both) = &self.dataset {
+            let [before, after] = both.each_ref().map(|data| match data {
+                Some((uri, digest)) => format!("{uri} ({})", digest.short()),
+                None => "none".to_owned(),
+            });
+            lines.push(format!("data: {before} -> {after}"));
         }
         if !self.settings.is_empty() {
             lines.push(format!("fit: {}", self.settings.join(", ")));
@@ -490,8 +490,12 @@ impl Seen {
 }
 
 fn changed(old: &VersionMetadata, new: &VersionMetadata) -> Changed {
-    let same_data = old.dataset.digest == new.dataset.digest;
-    let data = |record: &VersionMetadata| (record.dataset.uri.clone(), record.dataset.digest);
+    let digest = |record: &VersionMetadata| record.dataset.as_ref().map(|dataset| dataset.digest);
+    let same_data = digest(old) == digest(new);
+    let data = |record: &VersionMetadata| {
+        let dataset = record.dataset.as_ref();
+        dataset.map(|dataset| (dataset.uri.clone(), dataset.digest))
+    };
     Changed {
         signature: compare(&old.facts().signature, &new.facts().signature),
         metrics: metrics(old, new),
@@ -507,14 +511,22 @@ fn changed(old: &VersionMetadata, new: &VersionMetadata) -> Changed {
 /// Compares on the new version's holdout: what the stable reached when the new one was trained, else what it reached by
 /// itself where the holdout was the same.
 fn metrics(old: &VersionMetadata, new: &VersionMetadata) -> Metrics {
+    let not_evaluated =
+        |record: &VersionMetadata| Metrics::NotComparable(format!("{} was not evaluated", record.version));
+    let Some(ours) = &new.metrics else {
+        return not_evaluated(new);
+    };
     let baseline = new.baseline.as_ref();
     let baseline = baseline.filter(|baseline| baseline.digest == old.artifact.digest);
     let before = match baseline {
         Some(baseline) => &baseline.values,
-        None if old.metrics.holdout_digest == new.metrics.holdout_digest => &old.metrics.values,
-        None => return Metrics::NotComparable("different holdout".to_owned()),
+        None => match &old.metrics {
+            Some(theirs) if theirs.holdout_digest == ours.holdout_digest => &theirs.values,
+            Some(_) => return Metrics::NotComparable("different holdout".to_owned()),
+            None => return not_evaluated(old),
+        },
     };
-    let pairs = new.metrics.values.iter();
+    let pairs = ours.values.iter();
     let pairs = pairs.filter_map(|(name, after)| {
         Some(Pair {
             metric: name.clone(),
@@ -549,7 +561,8 @@ fn settings(old: &VersionMetadata, new: &VersionMetadata) -> Vec<String> {
             .map(|(name, (before, after))| format!("{name}: {} -> {}", shown(before), shown(after))),
     );
     if old.seed != new.seed {
-        settings.push(format!("seed: {} -> {}", old.seed, new.seed));
+        let shown = |seed: Option<u64>| seed.map_or("none".to_owned(), |seed| seed.to_string());
+        settings.push(format!("seed: {} -> {}", shown(old.seed), shown(new.seed)));
     }
     let more = settings.len().saturating_sub(SETTINGS_MAX);
     settings.truncate(SETTINGS_MAX);

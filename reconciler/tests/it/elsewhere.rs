@@ -39,7 +39,7 @@ fn loads(intercept: f64) -> Draft {
         derivation: Derivation::Column("x".to_owned()),
     };
     metadata.signature = graph.signature(vec![feature], None);
-    metadata.example.inputs = vec![2.0];
+    metadata.example.inputs = vec![2.0.into()];
     metadata.example.prediction = vec![2.0 + intercept];
     Draft { artifact, ..draft }
 }

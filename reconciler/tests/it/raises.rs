@@ -181,7 +181,8 @@ fn publish(world: &World) {
     let model: ModelName = "m".parse().unwrap();
     for (version, r2, takes_missing) in [(WORSE, 0.4, false), (TAKES_MORE, 0.5, true)] {
         let mut draft = draft(&model, &version.parse().unwrap(), None);
-        draft.metadata.metrics.values.insert("r2".to_owned(), r2);
+        let measured = draft.metadata.metrics.as_mut().unwrap();
+        measured.values.insert("r2".to_owned(), r2);
         draft.metadata.signature.missing_values = takes_missing;
         draft
             .metadata

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use planner::names::{Digest, ModelName, ObjectName, Revision, Version};
 use registry::Draft;
 use registry::metadata::{
-    Artifact, DatasetRecord, Distribution, Example, Labels, Lineage, Measured, Reference as Sketch,
+    Artifact, DatasetRecord, Distribution, Example, Labels, Lineage, Measured, Reference as Sketch, Roles,
     Signature, VersionMetadata,
 };
 
@@ -48,31 +48,32 @@ pub(crate) fn draft(
                 target_divide_by: None,
                 target_unit: None,
                 missing_values: false,
+                roles: Roles::default(),
             },
-            metrics: Measured {
+            metrics: Some(Measured {
                 values: BTreeMap::from([("r2".to_owned(), 0.5)]),
                 holdout_digest: Digest::of(b"holdout"),
                 holdout_rows: 1,
-            },
+            }),
             baseline: None,
-            dataset: DatasetRecord {
+            dataset: Some(DatasetRecord {
                 uri: "builtin:iris".to_owned(),
                 digest: Digest::of(b"data"),
                 rows: 1,
-            },
+            }),
             hyperparameters: BTreeMap::new(),
             fit: registry::metadata::Fit::default(),
-            seed: 0,
+            seed: Some(0),
             lineage: Lineage {
                 revision: made.map(|(_, revision, _)| revision.clone()),
                 job: made.map(|(job, _, _)| job.clone()),
                 trainer: "test".to_owned(),
                 imported: None,
             },
-            reference: Sketch {
+            reference: Some(Sketch {
                 features: Vec::new(),
                 prediction: distribution,
-            },
+            }),
             example: Example {
                 row: BTreeMap::new(),
                 inputs: Vec::new(),

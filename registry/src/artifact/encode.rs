@@ -7,19 +7,19 @@ use super::onnx::{
     StringStringEntryProto, TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
     attribute_type, data_type,
 };
-use super::{Child, Graph, INPUT, LABEL, PREDICTION, PROBABILITIES, Split, Trees, count, signature};
+use super::{Child, Graph, INPUT, LABEL, PREDICTION, PROBABILITIES, Split, Trees, signature};
 use crate::metadata::{Labels, Signature};
 
 /// ONNX 1.16: the first with `TreeEnsemble`.
 const IR_VERSION: i64 = 10;
-pub(super) const OPSET: i64 = 18;
-pub(super) const ML_DOMAIN: &str = "ai.onnx.ml";
-pub(super) const ML_OPSET: i64 = 5;
+const OPSET: i64 = 18;
+const ML_DOMAIN: &str = "ai.onnx.ml";
+const ML_OPSET: i64 = 5;
 
 /// `nodes_modes` of `TreeEnsemble`: the first branch is taken where the input is less than the threshold.
-pub(super) const BRANCH_LT: u8 = 1;
+const BRANCH_LT: u8 = 1;
 /// `aggregate_function` of `TreeEnsemble`.
-pub(super) const SUM: i64 = 1;
+const SUM: i64 = 1;
 
 /// Writes `graph` as an ONNX file, with `signature` in the file's own metadata: its digest pins what goes in and comes out.
 ///
@@ -65,7 +65,7 @@ fn write(graph: &Graph, metadata_props: Vec<StringStringEntryProto>) -> Vec<u8> 
         Graph::Linear { .. } | Graph::Trees(_) => vec![value(PREDICTION, data_type::DOUBLE, &[1])],
         Graph::Logistic { labels, .. } => vec![
             value(LABEL, label_type(labels), &[]),
-            value(PROBABILITIES, data_type::DOUBLE, &[count(labels)]),
+            value(PROBABILITIES, data_type::DOUBLE, &[labels.len()]),
         ],
     };
     let mut opset_import = vec![OperatorSetIdProto {
@@ -311,7 +311,7 @@ fn label_type(labels: &Labels) -> i32 {
 fn label_tensor(labels: &Labels) -> TensorProto {
     let mut tensor = TensorProto {
         name: "labels".to_owned(),
-        dims: vec![integer(count(labels))],
+        dims: vec![integer(labels.len())],
         data_type: label_type(labels),
         ..TensorProto::default()
     };

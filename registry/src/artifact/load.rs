@@ -1,7 +1,8 @@
 //! Loading for serving: what is wrong with an artifact shows here, not in an answer.
 
+use super::model::{CellError, Origin};
 use super::{ArtifactError, Limits, Model};
-use crate::metadata::{Labels, VersionMetadata};
+use crate::metadata::{Example, VersionMetadata};
 use crate::{Entry, Store, StoreError};
 
 /// How far, relative to the larger magnitude, a prediction may be from the recorded one: another CPU may order sums or
@@ -23,15 +24,12 @@ pub enum LoadError {
     /// The artifact is missing, damaged or not the one that the entry names.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The artifact is unreadable.
+    /// The artifact is unreadable, or the metadata describes another one.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
-    /// The metadata describes another model.
-    #[error("the artifact contradicts its metadata: {problem}")]
-    Signature {
-        /// Where they differ.
-        problem: String,
-    },
+    /// The recorded example is no row that it takes.
+    #[error("the recorded example: {0}")]
+    Cell(#[from] CellError),
     /// The metadata says something else of the inputs and outputs than the artifact itself.
     #[error(
         "metadata.json has another signature.{field} than the artifact, whose digest pins it: restore metadata.json"
@@ -76,39 +74,35 @@ pub fn load_bytes(bytes: &[u8], metadata: &VersionMetadata) -> Result<Model, Loa
 }
 
 fn check(bytes: &[u8], metadata: &VersionMetadata) -> Result<(Model, Pinned), LoadError> {
-    let (model, own) = Model::decode_with_signature(bytes, &Limits::default())?;
+    let model = Model::read(bytes, &Limits::default())?;
     let signature = &metadata.signature;
-    if let Some(field) = own.as_ref().and_then(|own| own.difference(signature)) {
-        return Err(LoadError::OtherSignature { field });
+    let difference = model.signature().difference(signature);
+    let (model, pinned) = match (model.origin(), difference) {
+        (_, None) => (model, Pinned::ByDigest),
+        (Origin::Property, Some(field)) => return Err(LoadError::OtherSignature { field }),
+        (Origin::Graph, Some(_)) => (model.described(signature.clone())?, Pinned::ByChecksum),
+    };
+    let Example {
+        inputs, prediction, ..
+    } = &metadata.example;
+    if inputs.len() != model.width() {
+        return Err(LoadError::Artifact(ArtifactError::Signature {
+            problem: format!(
+                "it takes {} values a row, and the example has {}",
+                model.width(),
+                inputs.len()
+            ),
+        }));
     }
-    let differ = |problem: String| Err(LoadError::Signature { problem });
-    if signature.features.len() != model.width() || metadata.example.inputs.len() != model.width() {
-        return differ(format!(
-            "it takes {} inputs, the signature names {} features and the example has {} inputs",
-            model.width(),
-            signature.features.len(),
-            metadata.example.inputs.len()
-        ));
-    }
-    let no_labels = Labels::Numbers(Vec::new());
-    if *model.labels().unwrap_or(&no_labels) != signature.labels {
-        return differ("its labels are not those of the signature".to_owned());
-    }
-    let rebuilt = model.graph().signature(signature.features.clone(), None);
-    if rebuilt.inputs != signature.inputs || rebuilt.outputs != signature.outputs {
-        return differ("its tensors are not those of the signature".to_owned());
-    }
-    let got = model.predict(&metadata.example.inputs);
-    let expected = &metadata.example.prediction;
-    let same = got.numbers().len() == expected.len()
-        && got.numbers().iter().zip(expected).all(|(a, b)| close(*a, *b));
+    let got = model.predict_cells(inputs)?;
+    let same = got.numbers().len() == prediction.len()
+        && got.numbers().iter().zip(prediction).all(|(a, b)| close(*a, *b));
     if same {
-        let pinned = own.map_or(Pinned::ByChecksum, |_signature| Pinned::ByDigest);
         Ok((model, pinned))
     } else {
         Err(LoadError::Example {
             got: got.numbers().to_vec(),
-            expected: expected.clone(),
+            expected: prediction.clone(),
         })
     }
 }

@@ -1,5 +1,7 @@
 //! The signature in an artifact's own metadata: one property whose value is JSON, which other tools read too.
 
+use prost::Message as _;
+use prost::encoding::{DecodeContext, WireType, decode_key, message, skip_field};
 use serde_json::Value;
 
 use super::ArtifactError;
@@ -25,25 +27,47 @@ pub(super) fn property(signature: &Signature) -> StringStringEntryProto {
     }
 }
 
+/// Returns an artifact of somebody else's with `signature` in its metadata, in the place of one that it may have there.
+/// All else stays byte for byte.
+///
+/// # Errors
+///
+/// The bytes are no protobuf message.
+pub fn with_signature(artifact: &[u8], signature: &Signature) -> Result<Vec<u8>, ArtifactError> {
+    /// The field of `ModelProto` that holds the metadata.
+    const PROPERTIES: u32 = 14;
+    let ours = property(signature);
+    let mut out = Vec::with_capacity(artifact.len() + ours.encoded_len() + 16);
+    let mut rest = artifact;
+    while !rest.is_empty() {
+        let field = rest;
+        let (tag, wire) = decode_key(&mut rest)?;
+        let is_property = tag == PROPERTIES && wire == WireType::LengthDelimited;
+        let own = is_property.then(|| StringStringEntryProto::decode_length_delimited(rest));
+        skip_field(wire, tag, &mut rest, DecodeContext::default())?;
+        let is_signature = own.is_some_and(|entry| entry.is_ok_and(|entry| entry.key == SIGNATURE_KEY));
+        if !is_signature {
+            out.extend_from_slice(&field[..field.len() - rest.len()]);
+        }
+    }
+    message::encode(PROPERTIES, &ours, &mut out);
+    Ok(out)
+}
+
 /// Reads the property; `None` where there is none.
-pub(super) fn read(properties: &[StringStringEntryProto]) -> Result<Option<Signature>, ArtifactError> {
-    let fail = |problem: String| {
-        Err(ArtifactError::Inconsistent {
-            place: format!("property {SIGNATURE_KEY:?}"),
-            problem,
-        })
-    };
-    let mut ours = properties.iter().filter(|property| property.key == SIGNATURE_KEY);
-    let Some(property) = ours.next() else {
+pub(super) fn read(properties: &[(String, String)]) -> Result<Option<Signature>, ArtifactError> {
+    let fail = |problem: String| Err(ArtifactError::Property { problem });
+    let mut ours = properties.iter().filter(|(key, _)| key == SIGNATURE_KEY);
+    let Some((_, value)) = ours.next() else {
         return Ok(None);
     };
     if ours.next().is_some() {
         return fail("is given twice".to_owned());
     }
-    if property.value.len() > BYTES_MAX {
+    if value.len() > BYTES_MAX {
         return fail(format!("has more than {BYTES_MAX} bytes"));
     }
-    match serde_json::from_str(&property.value) {
+    match serde_json::from_str(value) {
         Ok(signature) => Ok(Some(signature)),
         Err(error) => fail(format!("is no signature: {}", why(&error))),
     }

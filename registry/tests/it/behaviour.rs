@@ -267,6 +267,8 @@ fn a_draft_that_contradicts_itself_is_refused() {
     not_finite
         .metadata
         .metrics
+        .as_mut()
+        .unwrap()
         .values
         .insert("r2".to_owned(), f64::NAN);
     refused(

@@ -9,8 +9,8 @@ use std::time::Duration;
 use planner::Timestamp;
 use planner::names::Digest;
 use registry::metadata::{
-    Artifact, DatasetRecord, Distribution, Example, Fit, Labels, Lineage, Measured, Reference, Signature,
-    Tensor, VersionMetadata,
+    Artifact, DatasetRecord, Distribution, Example, Fit, Labels, Lineage, Measured, Reference, Roles,
+    Signature, Tensor, VersionMetadata,
 };
 use registry::{Draft, Event, HistoryEntry, Keep, Owner, Store, StoreError};
 
@@ -89,34 +89,35 @@ pub(crate) fn draft(model: &str, version: &str, content: &str) -> Draft {
                 target_divide_by: None,
                 target_unit: None,
                 missing_values: false,
+                roles: Roles::default(),
             },
-            metrics: Measured {
+            metrics: Some(Measured {
                 values: BTreeMap::from([("r2".to_owned(), 0.75)]),
                 holdout_digest: Digest::of(b"holdout"),
                 holdout_rows: 1,
-            },
+            }),
             baseline: None,
-            dataset: DatasetRecord {
+            dataset: Some(DatasetRecord {
                 uri: "builtin:wine-quality".to_owned(),
                 digest: Digest::of(b"rows"),
                 rows: 5,
-            },
+            }),
             hyperparameters: BTreeMap::new(),
             fit: Fit::default(),
-            seed: 42,
+            seed: Some(42),
             lineage: Lineage {
                 revision: None,
                 job: None,
                 trainer: "aurora 0.1.0 (x86_64: avx2 fma)".to_owned(),
                 imported: None,
             },
-            reference: Reference {
+            reference: Some(Reference {
                 features: vec![distribution("alcohol")],
                 prediction: distribution("prediction"),
-            },
+            }),
             example: Example {
-                row: BTreeMap::from([("alcohol".to_owned(), 9.5)]),
-                inputs: vec![9.5],
+                row: BTreeMap::from([("alcohol".to_owned(), 9.5.into())]),
+                inputs: vec![9.5.into()],
                 prediction: vec![5.25],
             },
         },

@@ -131,7 +131,7 @@ fn summary(store: &Store, model: &ModelName, version: &Version) -> ModelVersion 
         trained_at: metadata.trained_at,
         framework: metadata.framework,
         algorithm: metadata.algorithm,
-        metrics: metadata.metrics.values,
+        metrics: metadata.metrics.map(|metrics| metrics.values),
         baseline: metadata.baseline,
         dataset: metadata.dataset,
         lineage: metadata.lineage,

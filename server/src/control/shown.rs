@@ -109,11 +109,12 @@ pub(super) struct VersionSummary {
     pub(super) trained_at: Timestamp,
     pub(super) framework: String,
     pub(super) algorithm: String,
-    /// On its holdout, by name.
-    pub(super) metrics: BTreeMap<String, f64>,
+    /// On its holdout, by name; `null` of a version that nobody evaluated.
+    pub(super) metrics: Option<BTreeMap<String, f64>>,
     /// What the pinned stable reached on the same holdout.
     pub(super) baseline: Option<Baseline>,
-    pub(super) dataset: DatasetRecord,
+    /// `null` of a version that was made of data which nobody knows.
+    pub(super) dataset: Option<DatasetRecord>,
     pub(super) lineage: Lineage,
     /// What people say of it.
     pub(super) description: Description,

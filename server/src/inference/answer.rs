@@ -1,11 +1,12 @@
 //! From rows to the bytes of an answer. Numbers are written so that they read back bit for bit.
 
-use registry::artifact::{LABEL, PREDICTION, PROBABILITIES, Predictions};
+use engine::{Buffer, Symbol, Type};
+use registry::artifact::{Gives, Model};
 use registry::metadata::Labels;
 use serde::{Serialize, Serializer};
 
 use super::prepare::{Output, Reply, Work};
-use super::protocol::{BinarySize, InferResponse, OutputData, OutputTensor};
+use super::protocol::{BinarySize, Elements, InferResponse, OutputTensor};
 use crate::http::budget::FREE_BYTES;
 use crate::http::coding::Coding;
 use crate::http::reply::Failure;
@@ -14,6 +15,9 @@ use crate::runtime::Loaded;
 
 /// What a number takes at most in JSON, with its comma.
 const NUMBER_BYTES: usize = 25;
+/// What a whole number of 64 bits takes at most, and true or false.
+const WHOLE_BYTES: usize = 21;
+const TRUTH_BYTES: usize = 6;
 /// What an answer takes besides its rows and its id.
 const FRAME_BYTES: usize = 1024;
 /// How many numbers a model gives before the next rows get their turn.
@@ -24,6 +28,8 @@ const BLOCK_NUMBERS_MAX: usize = 256 << 10;
 pub(super) enum Failed {
     #[error("the model's prediction for row {row} is not finite: JSON cannot hold it")]
     NonFinite { row: usize },
+    #[error("the model's prediction for row {row} is a text of the request, which it does not know")]
+    UnknownText { row: usize },
     #[error("the model's predictions do not fit its signature")]
     Inconsistent,
 }
@@ -32,7 +38,7 @@ impl Failed {
     pub(super) fn into_parts(self) -> (Outcome, Failure) {
         let outcome = match self {
             Self::NonFinite { .. } => Outcome::NonFinite,
-            Self::Inconsistent => Outcome::Error,
+            Self::UnknownText { .. } | Self::Inconsistent => Outcome::Error,
         };
         (outcome, Failure::internal(self.to_string()))
     }
@@ -50,31 +56,49 @@ pub(super) struct Size {
 impl Size {
     pub(super) fn of(loaded: &Loaded, reply: &Reply) -> Self {
         let slot = &loaded.slot;
-        let of_output = |output: Output| match output.name {
+        let outputs = slot.model.program().outputs();
+        let of_element = |place: usize, is_binary: bool| match outputs[place].element {
             // Of a text, two quotes and a comma, or four bytes of length.
-            LABEL => slot.label_bytes_max + if output.is_binary { 2 } else { 1 },
-            PROBABILITIES => slot.classes().saturating_mul(NUMBER_BYTES),
-            _ => NUMBER_BYTES,
+            Type::Text => slot.text_bytes_max + if is_binary { 2 } else { 1 },
+            Type::I32 | Type::I64 => WHOLE_BYTES,
+            Type::Bool => TRUTH_BYTES,
+            Type::F32 | Type::F64 => NUMBER_BYTES,
         };
-        match reply {
-            Reply::Plain { probabilities: true } => Self {
-                // The classes' names come once, those of a row in brackets of their own.
-                frame: FRAME_BYTES + slot.classes().saturating_mul(slot.label_bytes_max + 1),
-                a_row: slot.label_bytes_max + slot.classes().saturating_mul(NUMBER_BYTES) + 4,
-            },
-            Reply::Plain { probabilities: false } => Self {
+        let of_output = |place: usize, is_binary| {
+            outputs[place]
+                .width()
+                .saturating_mul(of_element(place, is_binary))
+        };
+        let of_json = |place| of_output(place, false);
+        match (reply, slot.model.gives()) {
+            (Reply::Plain { .. }, Gives::Numbers { prediction }) => Self {
                 frame: FRAME_BYTES,
-                a_row: match slot.model.labels() {
-                    Some(_) => slot.label_bytes_max + 1,
-                    None => NUMBER_BYTES,
+                a_row: match outputs[prediction].width() {
+                    1 => NUMBER_BYTES,
+                    // In brackets of their own.
+                    _ => of_json(prediction) + 4,
                 },
             },
-            Reply::Protocol { id, outputs } => Self {
+            (Reply::Plain { probabilities: false }, Gives::Classes { label, .. }) => Self {
+                frame: FRAME_BYTES,
+                a_row: of_json(label),
+            },
+            (Reply::Plain { probabilities: true }, Gives::Classes { label, probabilities }) => Self {
+                // The classes' names come once, those of a row in brackets of their own.
+                frame: FRAME_BYTES
+                    + slot
+                        .model
+                        .labels()
+                        .map_or(0, Labels::len)
+                        .saturating_mul(slot.label_bytes_max + 1),
+                a_row: of_json(label) + probabilities.map_or(0, of_json) + 4,
+            },
+            (Reply::Protocol { id, outputs }, _) => Self {
                 // An id may need six bytes for one that is not shown.
                 frame: FRAME_BYTES + id.as_ref().map_or(0, |id| id.len().saturating_mul(6)),
                 a_row: outputs
                     .iter()
-                    .map(|output| of_output(*output))
+                    .map(|output| of_output(output.place, output.is_binary))
                     .fold(0, usize::saturating_add),
             },
         }
@@ -111,109 +135,184 @@ impl Answer {
     }
 }
 
-/// What is kept of predictions: what the answer shows, and no more.
-enum Kept {
-    Numbers(Vec<f64>),
-    Classes {
-        index: Vec<usize>,
-        /// Empty where they are not asked for.
-        probabilities: Vec<f64>,
-        k: usize,
-    },
+/// What of a model's answers is kept, and what may be in it.
+#[derive(Debug, Clone, Copy)]
+struct Keep {
+    /// The output's place among all.
+    place: usize,
+    /// Whether a number that is not finite is an answer: only binary tensors can hold one.
+    not_finite: bool,
 }
 
-impl Kept {
+impl Keep {
+    /// Returns what an answer shows, and what says whether it means anything.
+    fn of(model: &Model, reply: &Reply) -> Vec<Self> {
+        let judged = match model.gives() {
+            Gives::Numbers { prediction } => Some(prediction),
+            Gives::Classes { probabilities, .. } => probabilities,
+        };
+        let mut kept: Vec<Self> = match reply {
+            Reply::Protocol { outputs, .. } => outputs
+                .iter()
+                .map(|output| Self {
+                    place: output.place,
+                    not_finite: output.is_binary,
+                })
+                .collect(),
+            Reply::Plain { .. } => match model.gives() {
+                Gives::Numbers { .. } => Vec::new(),
+                Gives::Classes { label, .. } => vec![Self {
+                    place: label,
+                    not_finite: false,
+                }],
+            },
+        };
+        if let Some(place) = judged.filter(|place| kept.iter().all(|keep| keep.place != *place)) {
+            kept.push(Self {
+                place,
+                not_finite: false,
+            });
+        }
+        kept
+    }
+}
+
+/// The outputs of a model that an answer needs, by their places.
+struct Kept<'a> {
+    model: &'a Model,
+    outputs: Vec<(usize, Buffer)>,
+}
+
+impl Kept<'_> {
+    fn get(&self, place: usize) -> Result<&Buffer, Failed> {
+        let mut outputs = self.outputs.iter();
+        let found = outputs.find(|(known, _)| *known == place);
+        found.map(|(_, buffer)| buffer).ok_or(Failed::Inconsistent)
+    }
+
+    fn elements(&self, place: usize) -> Result<Elements<'_>, Failed> {
+        Ok(Elements {
+            buffer: self.get(place)?,
+            program: self.model.program(),
+        })
+    }
+
     fn are_finite(&self) -> bool {
-        let (Self::Numbers(numbers)
-        | Self::Classes {
-            probabilities: numbers,
-            ..
-        }) = self;
-        numbers.iter().all(|number| number.is_finite())
+        self.outputs
+            .iter()
+            .all(|(_, buffer)| not_finite(buffer).is_none())
+    }
+}
+
+/// Returns the position of the first number that is not finite.
+fn not_finite(buffer: &Buffer) -> Option<usize> {
+    match buffer {
+        Buffer::F32(numbers) => numbers.iter().position(|number| !number.is_finite()),
+        Buffer::F64(numbers) => numbers.iter().position(|number| !number.is_finite()),
+        Buffer::I32(_) | Buffer::I64(_) | Buffer::Bool(_) | Buffer::Text(_) => None,
     }
 }
 
 /// Evaluates the rows and writes the answer's body, compressed where the client takes that.
 pub(super) fn evaluate(loaded: &Loaded, work: Work, takes: Option<Coding>) -> Result<Answer, Failed> {
     let Work {
-        rows,
+        inputs,
         count,
         reply,
         answer_bytes_max: _,
     } = work;
-    let keep = Keep::of(&reply);
-    let predictions = predict(loaded, &rows, count, keep)?;
-    drop(rows);
+    let keep = Keep::of(&loaded.slot.model, &reply);
+    let predictions = predict(&loaded.slot.model, &inputs, count, &keep)?;
+    drop(inputs);
     let mut answer = match reply {
         Reply::Protocol { id, outputs } => infer(loaded, &predictions, count, id.as_deref(), &outputs)?,
-        Reply::Plain { probabilities } => plain(loaded, &predictions, probabilities)?,
+        Reply::Plain { probabilities } => plain(&predictions, count, probabilities)?,
     };
-    if keep.not_finite && !predictions.are_finite() {
+    if keep.iter().any(|keep| keep.not_finite) && !predictions.are_finite() {
         answer.outcome = Outcome::NonFinite;
     }
     Ok(answer.coded(takes))
 }
 
 /// Writes the plain answer: predictions, and with the probabilities the classes in their order.
-fn plain(loaded: &Loaded, predictions: &Kept, is_with_probabilities: bool) -> Result<Answer, Failed> {
+fn plain(predictions: &Kept<'_>, count: usize, is_with_probabilities: bool) -> Result<Answer, Failed> {
     #[derive(Serialize)]
     struct Body<'a> {
-        predictions: OutputData<'a>,
+        predictions: Rows<'a>,
         #[serde(skip_serializing_if = "Option::is_none")]
         classes: Option<&'a Labels>,
         #[serde(skip_serializing_if = "Option::is_none")]
         probabilities: Option<Table<'a>>,
     }
-    let (body, numbers) = match predictions {
-        Kept::Numbers(numbers) => {
+    let model = predictions.model;
+    let table = |place| {
+        Ok::<_, Failed>(Table {
+            buffer: predictions.get(place)?,
+            width: model.program().outputs()[place].width(),
+        })
+    };
+    let (body, elements) = match model.gives() {
+        Gives::Numbers { prediction } => {
+            let table = table(prediction)?;
+            let elements = count.saturating_mul(table.width);
+            let predictions = match table.width {
+                1 => Rows::Of(predictions.elements(prediction)?),
+                _ => Rows::Several(table),
+            };
             let body = Body {
-                predictions: OutputData::Doubles(numbers),
+                predictions,
                 classes: None,
                 probabilities: None,
             };
-            (body, numbers.len())
+            (body, elements)
         }
-        Kept::Classes {
-            index,
-            probabilities,
-            k,
-        } => {
-            let table = Table {
-                numbers: probabilities,
-                width: *k,
-            };
+        Gives::Classes { label, probabilities } => {
+            let probabilities = probabilities.filter(|_| is_with_probabilities);
+            let probabilities = probabilities.map(table).transpose()?;
+            let shown = probabilities.as_ref().map_or(0, |table| table.width);
             let body = Body {
-                predictions: labels(loaded, index)?,
-                classes: loaded.slot.model.labels().filter(|_| is_with_probabilities),
-                probabilities: is_with_probabilities.then_some(table),
+                predictions: Rows::Of(predictions.elements(label)?),
+                classes: model.labels().filter(|_| is_with_probabilities),
+                probabilities,
             };
-            let shown = if is_with_probabilities {
-                probabilities.len()
-            } else {
-                0
-            };
-            (body, index.len() + shown)
+            (body, count.saturating_mul(shown + 1))
         }
     };
-    Ok(write(&body, numbers * NUMBER_BYTES, &[]))
+    Ok(write(&body, elements.saturating_mul(NUMBER_BYTES), &[]))
+}
+
+/// One value for each row, or several.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Rows<'a> {
+    Of(Elements<'a>),
+    Several(Table<'a>),
 }
 
 /// Numbers of which so many are a row.
 struct Table<'a> {
-    numbers: &'a [f64],
+    buffer: &'a Buffer,
     width: usize,
 }
 
 impl Serialize for Table<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.numbers.chunks(self.width.max(1)))
+        let width = self.width.max(1);
+        match self.buffer {
+            Buffer::F32(numbers) => serializer.collect_seq(numbers.chunks(width)),
+            Buffer::F64(numbers) => serializer.collect_seq(numbers.chunks(width)),
+            Buffer::I32(numbers) => serializer.collect_seq(numbers.chunks(width)),
+            Buffer::I64(numbers) => serializer.collect_seq(numbers.chunks(width)),
+            Buffer::Bool(truths) => serializer.collect_seq(truths.chunks(width)),
+            Buffer::Text(_) => Err(serde::ser::Error::custom("texts are no numbers")),
+        }
     }
 }
 
 /// Writes the protocol's answer: JSON, and then the elements of the outputs that are wanted in binary.
 fn infer(
     loaded: &Loaded,
-    predictions: &Kept,
+    predictions: &Kept<'_>,
     count: usize,
     id: Option<&str>,
     outputs: &[Output],
@@ -222,14 +321,24 @@ fn infer(
     let mut binary = Vec::new();
     let mut json_bytes = 0;
     for wanted in outputs {
-        let mut tensor = output(wanted.name, loaded, predictions, count)?;
-        if let Some(data) = tensor.data.take_if(|_| wanted.is_binary) {
+        let output = &loaded.slot.model.program().outputs()[wanted.place];
+        let elements = predictions.elements(wanted.place)?;
+        let shape: Vec<usize> = output.shape.iter().map(|dim| dim.at(count)).collect();
+        let mut tensor = OutputTensor {
+            name: &output.name,
+            datatype: output.element.protocol_name(),
+            parameters: None,
+            data: None,
+            shape,
+        };
+        if wanted.is_binary {
             tensor.parameters = Some(BinarySize {
-                binary_data_size: data.binary_bytes(),
+                binary_data_size: elements.binary_bytes(),
             });
-            binary.push(data);
+            binary.push(elements);
         } else {
             json_bytes += tensor.shape.iter().product::<usize>() * NUMBER_BYTES;
+            tensor.data = Some(elements);
         }
         tensors.push(tensor);
     }
@@ -242,175 +351,94 @@ fn infer(
     Ok(write(&response, json_bytes, &binary))
 }
 
-/// What of predictions an answer needs.
-#[derive(Debug, Clone, Copy)]
-struct Keep {
-    probabilities: bool,
-    /// Whether a number that is not finite is an answer: only binary tensors can hold one.
-    not_finite: bool,
-}
-
-impl Keep {
-    fn of(reply: &Reply) -> Self {
-        let outputs = match reply {
-            Reply::Plain { probabilities } => {
-                return Self {
-                    probabilities: *probabilities,
-                    not_finite: false,
-                };
-            }
-            Reply::Protocol { outputs, .. } => outputs,
-        };
-        let find = |name| outputs.iter().find(|output| output.name == name);
-        let probabilities = find(PROBABILITIES);
-        let numbers = probabilities.or_else(|| find(PREDICTION));
-        Self {
-            probabilities: probabilities.is_some(),
-            not_finite: numbers.is_some_and(|output| output.is_binary),
-        }
-    }
-}
-
-/// Evaluates as many rows at a time as give a bounded number of numbers: of a thousand classes only labels may be
+/// Evaluates as many rows at a time as give a bounded number of elements: of a thousand classes only labels may be
 /// wanted.
-fn predict(loaded: &Loaded, rows: &[f64], count: usize, keep: Keep) -> Result<Kept, Failed> {
-    let model = &loaded.slot.model;
-    let classes = loaded.slot.classes();
-    let block = (BLOCK_NUMBERS_MAX / classes.max(1)).max(1);
-    if count <= block {
-        return match model.predict(rows) {
-            Predictions::Numbers(numbers) => {
-                check(&numbers, count, 1, 0, keep)?;
-                Ok(Kept::Numbers(numbers))
-            }
-            Predictions::Classes {
-                index,
-                probabilities,
-                k,
-            } => {
-                check(&probabilities, count, k, 0, keep)?;
-                Ok(Kept::Classes {
-                    index,
-                    probabilities,
-                    k,
-                })
-            }
-        };
-    }
-    let mut kept = if model.labels().is_some() {
-        Kept::Classes {
-            index: Vec::with_capacity(count),
-            probabilities: Vec::with_capacity(if keep.probabilities { count * classes } else { 0 }),
-            k: classes,
-        }
-    } else {
-        Kept::Numbers(Vec::with_capacity(count))
-    };
+fn predict<'a>(model: &'a Model, inputs: &[Buffer], count: usize, keep: &[Keep]) -> Result<Kept<'a>, Failed> {
+    let outputs = model.program().outputs();
+    let a_row: usize = outputs.iter().map(engine::Tensor::width).sum();
+    let block = (BLOCK_NUMBERS_MAX / a_row.max(1)).max(1);
+    let mut kept: Vec<(usize, Buffer)> = Vec::new();
     let mut first = 0;
-    for rows in rows.chunks(block * model.width()) {
-        let count = rows.len() / model.width();
-        match (model.predict(rows), &mut kept) {
-            (Predictions::Numbers(numbers), Kept::Numbers(all)) => {
-                check(&numbers, count, 1, first, keep)?;
-                all.extend(numbers);
+    while first < count {
+        let rows = block.min(count - first);
+        let mut answers = if rows == count {
+            model.answer(inputs, rows)
+        } else {
+            model.answer(&part(model, inputs, first, rows), rows)
+        };
+        for (at, keep) in keep.iter().enumerate() {
+            let width = outputs[keep.place].width();
+            let answer = &mut answers[keep.place];
+            check(answer, rows.saturating_mul(width), width, first, *keep)?;
+            if first == 0 {
+                let empty = Buffer::Bool(Vec::new());
+                kept.push((keep.place, std::mem::replace(answer, empty)));
+            } else {
+                append(&mut kept[at].1, answer)?;
             }
-            (
-                Predictions::Classes {
-                    index,
-                    probabilities,
-                    k,
-                },
-                Kept::Classes {
-                    index: indices,
-                    probabilities: all,
-                    ..
-                },
-            ) => {
-                check(&probabilities, count, k, first, keep)?;
-                indices.extend(index);
-                if keep.probabilities {
-                    all.extend(probabilities);
-                }
-            }
-            _ => return Err(Failed::Inconsistent),
         }
-        first += count;
+        first += rows;
     }
-    Ok(kept)
+    Ok(Kept { model, outputs: kept })
 }
 
-/// Refuses numbers that are not those of so many rows, or that the answer cannot hold; the first row has number `first`.
-fn check(numbers: &[f64], count: usize, a_row: usize, first: usize, keep: Keep) -> Result<(), Failed> {
-    if numbers.len() != count * a_row {
+/// Returns some of the rows of a model's inputs.
+fn part(model: &Model, inputs: &[Buffer], first: usize, rows: usize) -> Vec<Buffer> {
+    let tensors = model.program().inputs().iter();
+    let parts = tensors.zip(inputs).map(|(tensor, input)| {
+        let width = tensor.width();
+        let range = first * width..(first + rows) * width;
+        match input {
+            Buffer::F32(elements) => Buffer::F32(elements[range].to_vec()),
+            Buffer::F64(elements) => Buffer::F64(elements[range].to_vec()),
+            Buffer::I32(elements) => Buffer::I32(elements[range].to_vec()),
+            Buffer::I64(elements) => Buffer::I64(elements[range].to_vec()),
+            Buffer::Bool(elements) => Buffer::Bool(elements[range].to_vec()),
+            Buffer::Text(elements) => Buffer::Text(elements[range].to_vec()),
+        }
+    });
+    parts.collect()
+}
+
+fn append(kept: &mut Buffer, more: &Buffer) -> Result<(), Failed> {
+    match (kept, more) {
+        (Buffer::F32(kept), Buffer::F32(more)) => kept.extend(more),
+        (Buffer::F64(kept), Buffer::F64(more)) => kept.extend(more),
+        (Buffer::I32(kept), Buffer::I32(more)) => kept.extend(more),
+        (Buffer::I64(kept), Buffer::I64(more)) => kept.extend(more),
+        (Buffer::Bool(kept), Buffer::Bool(more)) => kept.extend(more),
+        (Buffer::Text(kept), Buffer::Text(more)) => kept.extend(more),
+        _ => return Err(Failed::Inconsistent),
+    }
+    Ok(())
+}
+
+/// Refuses elements that are not those of so many rows, or that the answer cannot hold; the first row has number `first`.
+fn check(buffer: &Buffer, elements: usize, a_row: usize, first: usize, keep: Keep) -> Result<(), Failed> {
+    let row = |at: usize| first + at / a_row.max(1);
+    if buffer.len() != elements {
         return Err(Failed::Inconsistent);
     }
-    if keep.not_finite {
-        return Ok(());
+    if let Buffer::Text(symbols) = buffer
+        && let Some(at) = symbols.iter().position(|symbol| *symbol == Symbol::UNKNOWN)
+    {
+        return Err(Failed::UnknownText { row: row(at) });
     }
-    match numbers.iter().position(|number| !number.is_finite()) {
-        Some(at) => Err(Failed::NonFinite {
-            row: first + at / a_row,
-        }),
+    match not_finite(buffer).filter(|_| !keep.not_finite) {
+        Some(at) => Err(Failed::NonFinite { row: row(at) }),
         None => Ok(()),
     }
 }
 
-fn output<'a>(
-    name: &'static str,
-    loaded: &'a Loaded,
-    predictions: &'a Kept,
-    count: usize,
-) -> Result<OutputTensor<'a>, Failed> {
-    let (datatype, shape, data) = match (name, predictions) {
-        (PREDICTION, Kept::Numbers(numbers)) => ("FP64", vec![count, 1], OutputData::Doubles(numbers)),
-        (PROBABILITIES, Kept::Classes { probabilities, k, .. }) => {
-            ("FP64", vec![count, *k], OutputData::Doubles(probabilities))
-        }
-        (LABEL, Kept::Classes { index, .. }) => {
-            let data = labels(loaded, index)?;
-            let datatype = match data {
-                OutputData::Texts(_) => "BYTES",
-                OutputData::Integers(_) | OutputData::Doubles(_) => "INT64",
-            };
-            (datatype, vec![count], data)
-        }
-        _ => return Err(Failed::Inconsistent),
-    };
-    Ok(OutputTensor {
-        name,
-        shape,
-        datatype,
-        parameters: None,
-        data: Some(data),
-    })
-}
-
-fn labels<'a>(loaded: &'a Loaded, index: &[usize]) -> Result<OutputData<'a>, Failed> {
-    let labels = loaded.slot.model.labels().ok_or(Failed::Inconsistent)?;
-    let found = match labels {
-        Labels::Numbers(labels) => index
-            .iter()
-            .map(|index| labels.get(*index).copied())
-            .collect::<Option<_>>()
-            .map(OutputData::Integers),
-        Labels::Words(labels) => index
-            .iter()
-            .map(|index| labels.get(*index).map(String::as_str))
-            .collect::<Option<_>>()
-            .map(OutputData::Texts),
-    };
-    found.ok_or(Failed::Inconsistent)
-}
-
 /// Writes JSON whose rows take so many bytes at most, and the elements of tensors after it.
-fn write<T: Serialize>(body: &T, json_bytes: usize, binary: &[OutputData<'_>]) -> Answer {
-    let binary_bytes: usize = binary.iter().map(OutputData::binary_bytes).sum();
+fn write<T: Serialize>(body: &T, json_bytes: usize, binary: &[Elements<'_>]) -> Answer {
+    let binary_bytes: usize = binary.iter().map(Elements::binary_bytes).sum();
     let mut bytes = Vec::with_capacity(FRAME_BYTES + json_bytes + binary_bytes);
     serde_json::to_writer(&mut bytes, body)
         .expect("invariant: answers have text keys and writing to memory works");
     let json_bytes = (!binary.is_empty()).then_some(bytes.len());
-    for data in binary {
-        data.append_to(&mut bytes);
+    for elements in binary {
+        elements.append_to(&mut bytes);
     }
     // Until the client has taken it, it is to hold what it counts for.
     if bytes.capacity() > FREE_BYTES {

@@ -12,7 +12,7 @@ use crate::runtime::{Loaded, Runtime, Snapshot};
 
 /// Returns what a load generator reads before it asks: how large a batch may be, and what a row is.
 pub(super) fn configuration(loaded: &Loaded, rows_max: usize) -> Response {
-    let signature = &loaded.slot.signature;
+    let signature = loaded.slot.model.signature();
     let body = json!({
         "name": loaded.slot.labels.model.as_str(),
         "platform": PLATFORM,

@@ -1,11 +1,12 @@
-//! The protocol's types of numbers: how wide they are, and what they are as doubles.
+//! The protocol's types: how wide they are, what they are as doubles, and which of them an input takes.
 
+use engine::Type;
 use strum::{EnumString, IntoStaticStr};
 
 /// From here on, not every whole number is a double.
 const EXACT_MAX: u128 = 1 << f64::MANTISSA_DIGITS;
 
-/// A tensor type whose values are doubles: all of them, or of whole numbers of 64 bits those that are exact.
+/// A tensor type. All values of numbers are doubles, or of whole numbers of 64 bits those that are exact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString, IntoStaticStr)]
 #[strum(serialize_all = "UPPERCASE")]
 pub(super) enum Datatype {
@@ -21,6 +22,9 @@ pub(super) enum Datatype {
     Uint16,
     Uint32,
     Uint64,
+    Bool,
+    /// Texts.
+    Bytes,
 }
 
 /// A whole number that no double is, and where it stands.
@@ -45,12 +49,34 @@ impl Datatype {
         self.into()
     }
 
-    /// Returns how many bytes an element takes in binary.
+    /// Says whether an input of this type takes all values of the datatype, or those that it holds exactly.
+    pub(super) const fn widens_to(self, element: Type) -> bool {
+        let is_whole = matches!(
+            self,
+            Self::Int8
+                | Self::Int16
+                | Self::Int32
+                | Self::Int64
+                | Self::Uint8
+                | Self::Uint16
+                | Self::Uint32
+                | Self::Uint64
+        );
+        match element {
+            Type::F64 => is_whole || matches!(self, Self::Fp64 | Self::Fp32 | Self::Fp16),
+            Type::F32 => is_whole || matches!(self, Self::Fp32 | Self::Fp16),
+            Type::I64 | Type::I32 => is_whole,
+            Type::Bool => matches!(self, Self::Bool),
+            Type::Text => matches!(self, Self::Bytes),
+        }
+    }
+
+    /// Returns how many bytes an element takes in binary; of a text those of its length before it.
     pub(super) const fn width(self) -> usize {
         match self {
-            Self::Int8 | Self::Uint8 => 1,
+            Self::Int8 | Self::Uint8 | Self::Bool => 1,
             Self::Fp16 | Self::Int16 | Self::Uint16 => 2,
-            Self::Fp32 | Self::Int32 | Self::Uint32 => 4,
+            Self::Fp32 | Self::Int32 | Self::Uint32 | Self::Bytes => 4,
             Self::Fp64 | Self::Int64 | Self::Uint64 => 8,
         }
     }
@@ -68,7 +94,7 @@ impl Datatype {
                 reason = "the type's own rounding, as its sender meant it"
             )]
             Self::Fp32 => Some(f64::from(value as f32)).filter(|value| value.is_finite()),
-            Self::Fp16 => None,
+            Self::Fp16 | Self::Bool | Self::Bytes => None,
             Self::Int8 => signed(8),
             Self::Int16 => signed(16),
             Self::Int32 => signed(32),
@@ -80,7 +106,11 @@ impl Datatype {
         }
     }
 
-    /// Reads elements as the binary tensor extension sends them, little-endian.
+    /// Reads numbers as the binary tensor extension sends them, little-endian.
+    ///
+    /// # Panics
+    ///
+    /// If it is no type of numbers.
     #[expect(
         clippy::cast_precision_loss,
         reason = "it is looked whether each one is exact"
@@ -96,6 +126,9 @@ impl Datatype {
             Self::Uint8 => Ok(widened(bytes, |element| u8::from_le_bytes(element).into())),
             Self::Uint16 => Ok(widened(bytes, |element| u16::from_le_bytes(element).into())),
             Self::Uint32 => Ok(widened(bytes, |element| u32::from_le_bytes(element).into())),
+            Self::Bool | Self::Bytes => {
+                unreachable!("invariant: texts and truth values are read by their own")
+            }
             Self::Int64 => exact(bytes, |element| {
                 let value = i64::from_le_bytes(element);
                 (value.into(), value as f64)

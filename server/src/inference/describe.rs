@@ -139,7 +139,7 @@ pub(super) fn model(model: &Model, version: Option<&str>, headers: &HeaderMap) -
     }
     let loaded = describing(model, version, headers)?;
     let snapshot = model.snapshot();
-    let signature = &loaded.slot.signature;
+    let signature = loaded.slot.model.signature();
     let body = Metadata {
         name: model.name.as_str(),
         versions: snapshot

@@ -2,19 +2,19 @@
 
 use std::borrow::Cow;
 
-use registry::artifact::{INPUT, LABEL, PREDICTION, PROBABILITIES};
-use registry::metadata::Signature;
+use engine::{Buffer, Type};
 
-use super::datatype::{Datatype, Inexact};
 use super::envelope::JSON_LENGTH;
 use super::prepare::{Output, Reply, Wanted, Work, shown};
 use super::protocol::{InferRequest, InputTensor, RequestedOutput};
-use super::tensor::{Data, Flaw};
+use super::values::{Taken, listed};
 use crate::http::reply::Failure;
 use crate::runtime::Slot;
 
 /// How many lengths of a shape an error shows.
 const DIMENSIONS_SHOWN_MAX: usize = 8;
+/// How many inputs of a model an error names.
+const INPUTS_SHOWN_MAX: usize = 30;
 
 /// Checks a request against what a slot takes; `tensors` is what follows its JSON where it announces that, and `within`
 /// refuses more rows than it may have.
@@ -37,45 +37,27 @@ pub(super) fn check(
         outputs: wanted(outputs, slot, all_binary)?,
         id: id.map(Cow::into_owned),
     };
-    let width = slot.model.width();
-    let input = only(inputs, width)?;
-    let datatype: Datatype = input.datatype.parse().map_err(|_unknown| {
-        Failure::bad_request(format!(
-            "input `{INPUT}`: got {}, expected FP64 or a type that widens to it: FP32, FP16 (binary), INT8, INT16, INT32, \
-             UINT8, UINT16, UINT32, and of INT64 and UINT64 what is exact",
-            shown(&input.datatype)
-        ))
-    })?;
-    let count = rows(&input, width)?;
-    let binary_bytes = input
-        .parameters
-        .and_then(|parameters| parameters.binary_data_size);
-    let values = match (input.data, binary_bytes) {
-        (Some(data), None) => {
-            if let Some(left @ 1..) = tensors.map(<[u8]>::len) {
-                return Err(Failure::bad_request(format!(
-                    "input `{INPUT}`: {left} bytes come after the JSON, but it says no binary_data_size"
-                )));
-            }
-            literals(data, datatype, count, slot)?
-        }
-        (None, Some(size)) => {
-            let bytes = elements(size, tensors, datatype, [count, width])?;
-            // First: as doubles they may take much more than they took.
-            within(count, &reply)?;
-            decoded(bytes, datatype, slot)?
-        }
-        (Some(_), Some(_)) => {
-            return Err(Failure::bad_request(format!(
-                "input `{INPUT}`: got data and binary_data_size, expected one of them"
-            )));
-        }
-        (None, None) => {
-            return Err(Failure::bad_request(format!("input `{INPUT}` has no data")));
-        }
-    };
+    let taken: Vec<Taken<'_>> = Taken::all(slot).collect();
+    let places = places(&inputs, &taken)?;
+    let count = count(&inputs, &taken, &places)?;
+    // First: as a model takes them, binary elements may take much more than they took.
+    if tensors.is_some() {
+        within(count, &reply)?;
+    }
+    let mut rest = tensors;
+    let mut buffers: Vec<Option<Buffer>> = taken.iter().map(|_| None).collect();
+    for (input, place) in inputs.into_iter().zip(places) {
+        buffers[place] = Some(elements(input, &taken[place], count, &mut rest)?);
+    }
+    if let (Some(tensors), Some(left @ 1..)) = (tensors, rest.map(<[u8]>::len)) {
+        return Err(Failure::bad_request(format!(
+            "got {} bytes after the JSON, expected {}: what the inputs' binary_data_size count",
+            tensors.len(),
+            tensors.len() - left
+        )));
+    }
     Ok(Work {
-        rows: values,
+        inputs: buffers.into_iter().flatten().collect(),
         count,
         reply,
         answer_bytes_max: 0,
@@ -88,12 +70,27 @@ pub(super) fn check_raw(
     slot: &Slot,
     within: impl FnOnce(usize, &Reply) -> Result<(), Failure>,
 ) -> Result<Work, Failure> {
-    let width = slot.model.width();
-    let a_row = width * Datatype::Fp64.width();
+    let taken: Vec<Taken<'_>> = Taken::all(slot).collect();
+    let ([only], Some(datatype)) = (
+        &taken[..],
+        taken.first().and_then(|first| match first.element() {
+            Type::Text => None,
+            element => first.datatype(element.protocol_name()).ok(),
+        }),
+    ) else {
+        return Err(Failure::bad_request(format!(
+            "the raw form ({JSON_LENGTH} is 0) is for models with one input of numbers; this one takes {}",
+            announced(&taken)
+        )));
+    };
+    let a_row = only.width().saturating_mul(datatype.width());
     if body.is_empty() || !body.len().is_multiple_of(a_row) {
         return Err(Failure::bad_request(format!(
-            "input `{INPUT}`: got {} bytes, expected a multiple of {a_row} for FP64 [-1,{width}] ({JSON_LENGTH} is 0)",
-            body.len()
+            "input `{}`: got {} bytes, expected a multiple of {a_row} for {} {} ({JSON_LENGTH} is 0)",
+            only.name(),
+            body.len(),
+            datatype.as_str(),
+            only.described()
         )));
     }
     let count = body.len() / a_row;
@@ -103,40 +100,101 @@ pub(super) fn check_raw(
     };
     within(count, &reply)?;
     Ok(Work {
-        rows: decoded(body, Datatype::Fp64, slot)?,
+        inputs: vec![only.of_bytes(body, datatype, count)?],
         count,
         reply,
         answer_bytes_max: 0,
     })
 }
 
-/// Returns the one input that there is to be.
-fn only(inputs: Vec<InputTensor<'_>>, width: usize) -> Result<InputTensor<'_>, Failure> {
-    let [input] = <[InputTensor<'_>; 1]>::try_from(inputs).map_err(|inputs| {
-        let got = match &inputs[..] {
+/// Names the inputs of a model.
+fn announced(taken: &[Taken<'_>]) -> String {
+    let shown: Vec<String> = taken
+        .iter()
+        .take(INPUTS_SHOWN_MAX)
+        .map(Taken::announced)
+        .collect();
+    match taken.len() - shown.len() {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+/// Returns which input of the model each tensor is; each is there once.
+fn places(inputs: &[InputTensor<'_>], taken: &[Taken<'_>]) -> Result<Vec<usize>, Failure> {
+    if let ([only], false) = (taken, inputs.len() == 1) {
+        let got = match inputs {
             [] => "none".to_owned(),
             [first, ..] => format!("{}, the first of them `{}`", inputs.len(), shown(&first.name)),
         };
-        Failure::bad_request(format!(
-            "expected one input, `{INPUT}` FP64 [-1,{width}], got {got}"
-        ))
-    })?;
-    if input.name == INPUT {
-        return Ok(input);
+        return Err(Failure::bad_request(format!(
+            "expected one input, {}, got {got}",
+            only.announced()
+        )));
     }
-    Err(Failure::bad_request(format!(
-        "input `{}` is unknown: expected `{INPUT}` FP64 [-1,{width}]",
-        shown(&input.name)
-    )))
+    let mut places = Vec::with_capacity(inputs.len());
+    let mut is_given = vec![false; taken.len()];
+    for (at, input) in inputs.iter().enumerate() {
+        // Most clients send them in the model's order.
+        let in_order = taken.get(at).filter(|taken| taken.name() == input.name);
+        let found = in_order
+            .map(|_| at)
+            .or_else(|| taken.iter().position(|taken| taken.name() == input.name));
+        let found = found.ok_or_else(|| {
+            Failure::bad_request(format!(
+                "input `{}` is unknown: expected {}",
+                shown(&input.name),
+                announced(taken)
+            ))
+        })?;
+        if std::mem::replace(&mut is_given[found], true) {
+            let name = shown(&input.name);
+            return Err(Failure::bad_request(format!("input `{name}` is given twice")));
+        }
+        places.push(found);
+    }
+    match is_given.iter().position(|is_given| !is_given) {
+        None => Ok(places),
+        Some(place) => Err(Failure::bad_request(format!(
+            "input {} is missing: expected {}",
+            taken[place].announced(),
+            announced(taken)
+        ))),
+    }
+}
+
+/// Returns how many rows the shapes say, all of them the same.
+fn count(inputs: &[InputTensor<'_>], taken: &[Taken<'_>], places: &[usize]) -> Result<usize, Failure> {
+    let mut first: Option<(usize, &str)> = None;
+    for (input, place) in inputs.iter().zip(places) {
+        let taken = &taken[*place];
+        let rows = rows(input, taken)?;
+        match first {
+            None => first = Some((rows, taken.name())),
+            Some((count, _)) if count == rows => {}
+            Some((count, name)) => {
+                return Err(Failure::bad_request(format!(
+                    "input `{}`: got {rows} rows, and input `{name}` has {count}",
+                    taken.name()
+                )));
+            }
+        }
+    }
+    Ok(first.map_or(0, |(count, _)| count))
 }
 
 /// Returns how many rows the shape says.
-fn rows(input: &InputTensor<'_>, width: usize) -> Result<usize, Failure> {
-    if let [count, columns] = input.shape[..]
-        && i64::try_from(width) == Ok(columns.0)
-        && count.0 > 0
-    {
-        return Ok(usize::try_from(count.0).unwrap_or(usize::MAX));
+fn rows(input: &InputTensor<'_>, taken: &Taken<'_>) -> Result<usize, Failure> {
+    let rows = input.shape.first().map_or(0, |rows| rows.0);
+    let rows = usize::try_from(rows).unwrap_or(0);
+    let given = input
+        .shape
+        .iter()
+        .skip(1)
+        .map(|length| usize::try_from(length.0).ok());
+    let of_row = taken.shape(1).into_iter().skip(1).map(Some);
+    if rows > 0 && given.eq(of_row) {
+        return Ok(rows);
     }
     let shown = &input.shape[..input.shape.len().min(DIMENSIONS_SHOWN_MAX)];
     let hint = if shown.iter().any(|length| length.0 < 0) {
@@ -145,138 +203,58 @@ fn rows(input: &InputTensor<'_>, width: usize) -> Result<usize, Failure> {
         ""
     };
     Err(Failure::bad_request(format!(
-        "input `{INPUT}`: got shape {shown:?}, expected [-1,{width}] with at least one row{hint}"
+        "input `{}`: got shape {shown:?}, expected {} with at least one row{hint}",
+        taken.name(),
+        taken.described()
     )))
 }
 
-/// Returns the numbers that JSON gave.
-fn literals(data: Data, datatype: Datatype, count: usize, slot: &Slot) -> Result<Vec<f64>, Failure> {
-    let width = slot.model.width();
-    if datatype == Datatype::Fp16 {
-        return Err(Failure::bad_request(format!(
-            "input `{INPUT}`: FP16 has no form in JSON: send it as a binary tensor, or as FP32"
-        )));
-    }
-    let elements = count.saturating_mul(width);
-    if data.values.len() != elements {
-        return Err(Failure::bad_request(format!(
-            "input `{INPUT}`: got {} elements, expected {elements} for shape [{count},{width}]",
-            data.values.len()
-        )));
-    }
-    if data.flaw.is_none() && data.dims.len() > 1 && data.dims != [count, width] {
-        return Err(Failure::bad_request(format!(
-            "input `{INPUT}`: got data nested as {:?}, expected [{count},{width}] or a flat list",
-            data.dims
-        )));
-    }
-    let inexact = data.inexact;
-    let mut values = numbers(data, width, &slot.signature)?;
-    if datatype == Datatype::Fp64 {
-        return Ok(values);
-    }
-    if let Some(inexact) = inexact.filter(|_| matches!(datatype, Datatype::Int64 | Datatype::Uint64)) {
-        return Err(refuse_inexact(inexact, slot));
-    }
-    for (at, value) in values.iter_mut().enumerate() {
-        if !value.is_nan() {
-            *value = datatype.of_literal(*value).ok_or_else(|| {
-                let place = place(at, width, &slot.signature);
-                Failure::bad_request(format!("{place}: {value:?} is no {}", datatype.as_str()))
-            })?;
-        }
-    }
-    Ok(values)
-}
-
-/// Returns the bytes of a binary tensor once their number is that of its shape.
+/// Returns what a tensor holds, in its JSON or in the bytes after it.
 fn elements(
-    size: u64,
-    tensors: Option<&[u8]>,
-    datatype: Datatype,
-    [count, width]: [usize; 2],
-) -> Result<&[u8], Failure> {
-    let Some(tensors) = tensors else {
-        return Err(Failure::bad_request(format!(
-            "input `{INPUT}`: binary_data_size needs the header {JSON_LENGTH}, which says where the JSON ends"
-        )));
-    };
-    let expected = count.saturating_mul(width).saturating_mul(datatype.width());
-    if u64::try_from(expected) != Ok(size) {
-        return Err(Failure::bad_request(format!(
-            "input `{INPUT}`: got binary_data_size {size}, expected {expected} for {} [{count},{width}]",
-            datatype.as_str()
-        )));
-    }
-    if tensors.len() != expected {
-        return Err(Failure::bad_request(format!(
-            "input `{INPUT}`: got {} bytes after the JSON, expected {expected}, its binary_data_size",
-            tensors.len()
-        )));
-    }
-    Ok(tensors)
-}
-
-fn decoded(bytes: &[u8], datatype: Datatype, slot: &Slot) -> Result<Vec<f64>, Failure> {
-    let values = datatype
-        .decode(bytes)
-        .map_err(|inexact| refuse_inexact(inexact, slot))?;
-    match values.iter().position(|value| value.is_nan()) {
-        Some(at) if !slot.signature.missing_values => Err(refuse(
-            at,
-            slot.model.width(),
-            &slot.signature,
-            "NaN (this model takes no missing value)",
-        )),
-        _ => Ok(values),
-    }
-}
-
-/// Returns a tensor's numbers once nothing is wrong with any of them; `width` and `signature` name the element.
-pub(super) fn numbers(data: Data, width: usize, signature: &Signature) -> Result<Vec<f64>, Failure> {
-    let refuse = |at, got| Err(refuse(at, width, signature, got));
-    match data.flaw {
-        None => {}
-        Some(Flaw::Text(at)) => return refuse(at, "a text"),
-        Some(Flaw::Bool(at)) => return refuse(at, "true or false"),
-        Some(Flaw::NotFinite(at)) => {
-            return refuse(
-                at,
-                "NaN or Infinity, which JSON does not have (null is a missing value)",
-            );
+    input: InputTensor<'_>,
+    taken: &Taken<'_>,
+    count: usize,
+    rest: &mut Option<&[u8]>,
+) -> Result<Buffer, Failure> {
+    let name = taken.name();
+    let datatype = taken.datatype(&input.datatype)?;
+    let binary_bytes = input
+        .parameters
+        .and_then(|parameters| parameters.binary_data_size);
+    match (input.data, binary_bytes) {
+        (Some(data), None) => taken.of_json(data, datatype, count),
+        (None, Some(size)) => {
+            let Some(bytes) = rest else {
+                return Err(Failure::bad_request(format!(
+                    "input `{name}`: binary_data_size needs the header {JSON_LENGTH}, which says where the JSON ends"
+                )));
+            };
+            if let Some(expected) = taken.binary_bytes(datatype, count)
+                && u64::try_from(expected) != Ok(size)
+            {
+                return Err(Failure::bad_request(format!(
+                    "input `{name}`: got binary_data_size {size}, expected {expected} for {} {}",
+                    datatype.as_str(),
+                    listed(&taken.shape(count))
+                )));
+            }
+            let own = usize::try_from(size)
+                .ok()
+                .and_then(|size| bytes.split_at_checked(size));
+            let Some((own, after)) = own else {
+                return Err(Failure::bad_request(format!(
+                    "input `{name}`: got {} bytes after the JSON, expected {size}, its binary_data_size",
+                    bytes.len()
+                )));
+            };
+            *rest = Some(after);
+            taken.of_bytes(own, datatype, count)
         }
-        Some(Flaw::Ragged(at)) => {
-            return Err(Failure::bad_request(format!(
-                "input `{INPUT}`: lists of different lengths or depths at element {at}"
-            )));
-        }
+        (Some(_), Some(_)) => Err(Failure::bad_request(format!(
+            "input `{name}`: got data and binary_data_size, expected one of them"
+        ))),
+        (None, None) => Err(Failure::bad_request(format!("input `{name}` has no data"))),
     }
-    match data.missing {
-        Some(at) if !signature.missing_values => refuse(at, "null (this model takes no missing value)"),
-        _ => Ok(data.values),
-    }
-}
-
-fn place(at: usize, width: usize, signature: &Signature) -> String {
-    let (row, column) = (at / width.max(1), at % width.max(1));
-    match signature.features.get(column) {
-        Some(feature) => format!("input `{INPUT}`, row {row}, column {column} ({})", feature.name),
-        None => format!("input `{INPUT}`, row {row}, column {column}"),
-    }
-}
-
-fn refuse(at: usize, width: usize, signature: &Signature, got: &str) -> Failure {
-    Failure::bad_request(format!(
-        "{}: got {got}, expected a number",
-        place(at, width, signature)
-    ))
-}
-
-fn refuse_inexact(Inexact { at, value }: Inexact, slot: &Slot) -> Failure {
-    let place = place(at, slot.model.width(), &slot.signature);
-    Failure::bad_request(format!(
-        "{place}: got {value}, expected a whole number that is exact as FP64"
-    ))
 }
 
 /// Returns the outputs that are asked for; all of them where none is.
@@ -285,30 +263,29 @@ fn wanted(
     slot: &Slot,
     all_binary: bool,
 ) -> Result<Wanted, Failure> {
-    let offered: &[&'static str] = if slot.model.labels().is_some() {
-        &[LABEL, PROBABILITIES]
-    } else {
-        &[PREDICTION]
-    };
-    let output = |name, is_binary: Option<bool>| Output {
-        name,
+    let offered = slot.model.program().outputs();
+    let output = |place, is_binary: Option<bool>| Output {
+        place,
         is_binary: is_binary.unwrap_or(all_binary),
     };
     let Some(outputs) = outputs.filter(|outputs| !outputs.is_empty()) else {
-        return Ok(offered.iter().map(|name| output(name, None)).collect());
+        return Ok((0..offered.len()).map(|place| output(place, None)).collect());
     };
     let mut wanted = Wanted::with_capacity(offered.len());
     for asked in outputs {
-        let known = offered.iter().find(|name| **name == asked.name).ok_or_else(|| {
+        let known = offered.iter().position(|output| output.name == asked.name);
+        let known = known.ok_or_else(|| {
+            let names: Vec<&str> = offered.iter().map(|output| output.name.as_str()).collect();
             Failure::bad_request(format!(
                 "output `{}` is unknown: expected {}",
                 shown(&asked.name),
-                offered.join(" or ")
+                names.join(" or ")
             ))
         })?;
-        if wanted.iter().any(|other| other.name == *known) {
+        if wanted.iter().any(|other| other.place == known) {
             return Err(Failure::bad_request(format!(
-                "output `{known}` is asked for twice"
+                "output `{}` is asked for twice",
+                offered[known].name
             )));
         }
         let is_binary = asked.parameters.and_then(|parameters| parameters.binary_data);

@@ -1,11 +1,13 @@
 //! What describes a model's plain path to people and to generators of clients: OpenAPI 3.1, with the row that the version was
 //! verified by as its example.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
+use engine::Type;
 use hyper::StatusCode;
 use planner::training::Derivation;
-use registry::metadata::{Example, Labels, Signature};
+use registry::artifact::{Gives, Model};
+use registry::metadata::{Example, Labels};
 use serde_json::{Value, json};
 use warp::reply::Response;
 
@@ -17,7 +19,6 @@ use crate::runtime::Loaded;
 pub(super) fn describe(loaded: &Loaded, has_keys: bool) -> Response {
     let slot = &loaded.slot;
     let model = slot.labels.model.as_str();
-    let labels = slot.model.labels();
     let mut document = json!({
         "openapi": "3.1.0",
         "info": {
@@ -29,13 +30,12 @@ pub(super) fn describe(loaded: &Loaded, has_keys: bool) -> Response {
             "operationId": "predict",
             "summary": "Predicts rows of raw columns, or of the features that they derive to",
             "requestBody": { "required": true, "content": { "application/json": {
-                "schema": request(&slot.signature, slot.model.width()),
+                "schema": request(&slot.model),
                 "examples": examples(&slot.example),
             } } },
             "responses": {
                 "200": { "description": "One prediction for each row", "content": { "application/json": {
-                    "schema": answer(labels),
-                    "example": answered(&slot.example, labels),
+                    "schema": answer(&slot.model),
                 } } },
                 "default": {
                     "description": "Why there is none: 400 what does not fit, 401 no key, 404 no such version, 413 too large, \
@@ -47,6 +47,11 @@ pub(super) fn describe(loaded: &Loaded, has_keys: bool) -> Response {
             },
         } } },
     });
+    if let Some(example) = answered(&slot.example, &slot.model) {
+        let path = format!("/predict/{model}");
+        document["paths"][path]["post"]["responses"]["200"]["content"]["application/json"]["example"] =
+            example;
+    }
     if has_keys {
         document["components"] = json!({ "securitySchemes": {
             "key": { "type": "apiKey", "in": "header", "name": "x-api-key" },
@@ -57,26 +62,42 @@ pub(super) fn describe(loaded: &Loaded, has_keys: bool) -> Response {
     named(reply::json(StatusCode::OK, &document), loaded)
 }
 
-fn request(signature: &Signature, width: usize) -> Value {
-    let number = if signature.missing_values {
-        json!({ "type": ["number", "null"] })
-    } else {
-        json!({ "type": "number" })
-    };
-    let columns: BTreeSet<&str> = signature
-        .features
-        .iter()
-        .flat_map(|feature| raw(&feature.derivation))
+fn request(model: &Model) -> Value {
+    let signature = model.signature();
+    let inputs = model.program().inputs().iter().enumerate();
+    let of_features: Vec<Value> = inputs
+        .flat_map(|(at, input)| {
+            let schema = of_cell(input.element, model.takes_missing(at));
+            std::iter::repeat_n(schema, input.width())
+        })
         .collect();
-    let features: Vec<_> = signature
+    let mut columns: BTreeMap<&str, Value> = BTreeMap::new();
+    for (feature, schema) in signature.features.iter().zip(&of_features) {
+        match &feature.derivation {
+            Derivation::Column(column) => {
+                columns.insert(column, schema.clone());
+            }
+            Derivation::Ratio(both) => {
+                for column in both {
+                    columns.entry(column).or_insert_with(|| schema.clone());
+                }
+            }
+        }
+    }
+    let names: Vec<_> = signature
         .features
         .iter()
         .map(|feature| feature.name.as_str())
         .collect();
-    let properties: serde_json::Map<_, _> = columns
-        .iter()
-        .map(|column| ((*column).to_owned(), number.clone()))
-        .collect();
+    let width = names.len();
+    let first = of_features.first();
+    let is_alike = of_features.iter().all(|schema| Some(schema) == first);
+    // Where all are alike, one schema says it for a thousand.
+    let row = match first.filter(|_| is_alike) {
+        Some(schema) => json!({ "type": "array", "minItems": width, "maxItems": width, "items": schema }),
+        None => json!({ "type": "array", "minItems": width, "maxItems": width, "prefixItems": of_features }),
+    };
+    let required: Vec<&str> = columns.keys().copied().collect();
     json!({
         "type": "object",
         "additionalProperties": false,
@@ -84,12 +105,12 @@ fn request(signature: &Signature, width: usize) -> Value {
             "rows": {
                 "description": "Raw columns, derived as in training",
                 "type": "array", "minItems": 1,
-                "items": { "type": "object", "required": columns, "properties": properties },
+                "items": { "type": "object", "required": required, "properties": columns },
             },
             "inputs": {
-                "description": format!("Features, in this order: {}", features.join(", ")),
+                "description": format!("Features, in this order: {}", names.join(", ")),
                 "type": "array", "minItems": 1,
-                "items": { "type": "array", "minItems": width, "maxItems": width, "items": number },
+                "items": row,
             },
             "probabilities": {
                 "description": "Whether the probabilities of classes come too: of a classifier",
@@ -104,11 +125,14 @@ fn request(signature: &Signature, width: usize) -> Value {
     })
 }
 
-/// Returns the raw columns that a feature is made of.
-fn raw(derivation: &Derivation) -> Vec<&str> {
-    match derivation {
-        Derivation::Column(column) => vec![column],
-        Derivation::Ratio(both) => both.iter().map(String::as_str).collect(),
+fn of_cell(element: Type, takes_missing: bool) -> Value {
+    match element {
+        Type::Text => json!({ "type": "string" }),
+        Type::Bool => json!({ "type": "boolean" }),
+        Type::F32 | Type::F64 | Type::I32 | Type::I64 if takes_missing => {
+            json!({ "type": ["number", "null"] })
+        }
+        Type::F32 | Type::F64 | Type::I32 | Type::I64 => json!({ "type": "number" }),
     }
 }
 
@@ -119,14 +143,23 @@ fn examples(example: &Example) -> Value {
     })
 }
 
-fn answer(labels: Option<&Labels>) -> Value {
-    let prediction = match labels {
-        None => json!({ "type": "number" }),
-        Some(Labels::Numbers(labels)) => json!({ "type": "integer", "enum": labels }),
-        Some(Labels::Words(labels)) => json!({ "type": "string", "enum": labels }),
+fn answer(model: &Model) -> Value {
+    let width = |place: usize| model.program().outputs()[place].width();
+    let prediction = match (model.gives(), model.labels()) {
+        (Gives::Numbers { prediction }, _) if width(prediction) == 1 => json!({ "type": "number" }),
+        (Gives::Numbers { prediction }, _) => json!({
+            "type": "array", "items": { "type": "number" }, "minItems": width(prediction), "maxItems": width(prediction),
+        }),
+        (_, Some(Labels::Numbers(labels))) => json!({ "type": "integer", "enum": labels }),
+        (_, Some(Labels::Words(labels))) => json!({ "type": "string", "enum": labels }),
+        (Gives::Classes { .. }, None) => json!({ "type": ["integer", "string", "boolean"] }),
     };
     let mut properties = json!({ "predictions": { "type": "array", "items": prediction } });
-    if labels.is_some() {
+    if let Gives::Classes {
+        probabilities: Some(_),
+        ..
+    } = model.gives()
+    {
         properties["classes"] = json!({
             "description": "The classes, in the order of a row's probabilities", "type": "array", "items": prediction,
         });
@@ -137,10 +170,21 @@ fn answer(labels: Option<&Labels>) -> Value {
     json!({ "type": "object", "required": ["predictions"], "properties": properties })
 }
 
-/// Returns the example's answer: its number, or its likeliest class.
-fn answered(example: &Example, labels: Option<&Labels>) -> Value {
-    let Some(labels) = labels else {
-        return json!({ "predictions": example.prediction });
+/// Returns the example's answer: its numbers, or its likeliest class; [`None`] where the record does not say which that is.
+fn answered(example: &Example, model: &Model) -> Option<Value> {
+    let labels = match (model.gives(), model.labels()) {
+        (
+            Gives::Classes {
+                probabilities: Some(_),
+                ..
+            },
+            Some(labels),
+        ) => labels,
+        (Gives::Classes { .. }, _) => return None,
+        (Gives::Numbers { .. }, _) if example.prediction.len() == 1 => {
+            return Some(json!({ "predictions": example.prediction }));
+        }
+        (Gives::Numbers { .. }, _) => return Some(json!({ "predictions": [example.prediction] })),
     };
     let probabilities = example.prediction.iter().enumerate();
     let likeliest = probabilities
@@ -150,5 +194,5 @@ fn answered(example: &Example, labels: Option<&Labels>) -> Value {
         Labels::Numbers(labels) => labels.get(likeliest).map(|label| json!(label)),
         Labels::Words(labels) => labels.get(likeliest).map(|label| json!(label)),
     };
-    json!({ "predictions": [label] })
+    label.map(|label| json!({ "predictions": [label] }))
 }

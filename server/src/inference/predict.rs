@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use engine::{Buffer, Type};
 use planner::training::Derivation;
-use registry::metadata::Signature;
+use registry::artifact::{Filling, Gives, Model, Value};
 use serde::Deserialize;
 
-use super::infer::numbers;
 use super::prepare::{Reply, Work, shown};
 use super::rows::{Cell, Columns, Instances, Rows, Split};
 use super::tensor::Data;
@@ -167,25 +167,31 @@ pub(super) fn check(
         probabilities,
         extra_columns,
     } = plain;
-    if probabilities && slot.model.labels().is_none() {
-        return Err(Failure::bad_request(
-            "probabilities: this model predicts numbers, and has none".to_owned(),
-        ));
+    if probabilities {
+        let why = match slot.model.gives() {
+            Gives::Numbers { .. } => Some("this model predicts numbers, and has none"),
+            Gives::Classes {
+                probabilities: None, ..
+            } => Some("this model gives none"),
+            Gives::Classes { .. } => None,
+        };
+        if let Some(why) = why {
+            return Err(Failure::bad_request(format!("probabilities: {why}")));
+        }
     }
     let reply = Reply::Plain { probabilities };
     let deriving = Deriving {
         name,
-        signature: &slot.signature,
-        width: slot.model.width(),
+        model: &slot.model,
         extra_columns,
     };
     // First: what is derived may be much larger than what came.
     let within = |count| within(count, &reply);
-    let (rows, count) = match given {
-        Given::Inputs(data) | Given::Columns(Columns::Numbers(data)) => deriving.inputs(data)?,
+    let (inputs, count) = match given {
+        Given::Inputs(data) | Given::Columns(Columns::Numbers(data)) => deriving.inputs(data, within)?,
         Given::Rows(rows) => deriving.rows(&rows, within)?,
         Given::Instances(instances) => match (instances.numbers.values.is_empty(), instances.rows.len()) {
-            (_, 0) => deriving.inputs(instances.numbers)?,
+            (_, 0) => deriving.inputs(instances.numbers, within)?,
             (true, _) => deriving.rows(&instances.rows, within)?,
             (false, _) => {
                 return Err(Failure::bad_request(format!(
@@ -214,7 +220,7 @@ pub(super) fn check(
         }
     };
     Ok(Work {
-        rows,
+        inputs,
         count,
         reply,
         answer_bytes_max: 0,
@@ -225,45 +231,77 @@ pub(super) fn check(
 #[derive(Debug, Clone, Copy)]
 struct Deriving<'a> {
     name: &'static str,
-    signature: &'a Signature,
-    width: usize,
+    model: &'a Model,
     extra_columns: bool,
 }
 
+/// The model's inputs for so many rows.
+type Inputs = (Vec<Buffer>, usize);
+
 impl Deriving<'_> {
     /// Returns features that are given as they are, and how many rows they are.
-    fn inputs(&self, inputs: Data) -> Result<(Vec<f64>, usize), Failure> {
-        let (width, signature) = (self.width, self.signature);
-        let count = match inputs.dims[..] {
+    fn inputs(
+        &self,
+        data: Data,
+        within: impl FnOnce(usize) -> Result<(), Failure>,
+    ) -> Result<Inputs, Failure> {
+        let (width, features) = (self.model.width(), &self.model.signature().features);
+        let name = self.name;
+        if let Some(at) = data.ragged {
+            return Err(Failure::bad_request(format!(
+                "{name}: lists of different lengths or depths at element {at}"
+            )));
+        }
+        let count = match data.dims[..] {
             [count, columns] if columns == width && count > 0 => count,
-            _ if inputs.flaw.is_some() => 0,
             _ => {
                 return Err(Failure::bad_request(format!(
-                    "{}: got lists of shape {:?}, expected [-1,{width}]: rows of {width} numbers ({})",
-                    self.name,
-                    inputs.dims,
-                    names(signature.features.iter().map(|feature| feature.name.as_str())),
+                    "{name}: got lists of shape {:?}, expected [-1,{width}]: rows of {width} values ({})",
+                    data.dims,
+                    names(features.iter().map(|feature| feature.name.as_str())),
                 )));
             }
         };
-        Ok((numbers(inputs, width, signature)?, count))
+        within(count)?;
+        let refuse = |at: usize, why: String| {
+            let (row, feature) = (at / width, &features[at % width].name);
+            Failure::bad_request(format!("{name}[{row}]: {feature}: {why}"))
+        };
+        if let Some(at) = data.not_finite {
+            let why = "got NaN or Infinity, which JSON does not have (null is a missing value)";
+            return Err(refuse(at, why.to_owned()));
+        }
+        if let [only] = self.model.program().inputs()
+            && only.element == Type::F64
+            && data.is_of_numbers()
+            && data.missing.is_none()
+        {
+            return Ok((vec![Buffer::F64(data.values)], count));
+        }
+        let mut filling = Filling::new(self.model, count);
+        for (at, value) in data.elements().enumerate() {
+            filling
+                .push(at % width, value)
+                .map_err(|expected| refuse(at, got(value, expected)))?;
+        }
+        Ok((filling.finish(), count))
     }
 
     fn rows(
         &self,
         rows: &Rows<'_>,
         within: impl FnOnce(usize) -> Result<(), Failure>,
-    ) -> Result<(Vec<f64>, usize), Failure> {
+    ) -> Result<Inputs, Failure> {
         self.derive(rows.iter(), rows.len(), within)
     }
 
     /// Computes each row's features from its raw columns.
-    fn derive<'r, R: Iterator<Item = (&'r str, &'r Cell)>>(
+    fn derive<'r, R: Iterator<Item = (&'r str, &'r Cell<'r>)>>(
         &self,
         rows: impl Iterator<Item = R>,
         count: usize,
         within: impl FnOnce(usize) -> Result<(), Failure>,
-    ) -> Result<(Vec<f64>, usize), Failure> {
+    ) -> Result<Inputs, Failure> {
         if count == 0 {
             return Err(Failure::bad_request(format!(
                 "{}: expected at least one row",
@@ -271,10 +309,10 @@ impl Deriving<'_> {
             )));
         }
         within(count)?;
-        let signature = self.signature;
+        let features = &self.model.signature().features;
         // Column name → its place in `raw`.
         let mut columns: BTreeMap<&str, usize> = BTreeMap::new();
-        for feature in &signature.features {
+        for feature in features {
             let used: &[String] = match &feature.derivation {
                 Derivation::Column(column) => std::slice::from_ref(column),
                 Derivation::Ratio(both) => both,
@@ -284,8 +322,8 @@ impl Deriving<'_> {
                 columns.entry(column).or_insert(next);
             }
         }
-        let mut raw: Vec<Option<f64>> = vec![None; columns.len()];
-        let mut derived = Vec::with_capacity(count * self.width);
+        let mut raw: Vec<Option<Value<'r>>> = vec![None; columns.len()];
+        let mut filling = Filling::new(self.model, count);
         for (number, row) in rows.enumerate() {
             raw.fill(None);
             for (column, cell) in row {
@@ -296,17 +334,12 @@ impl Deriving<'_> {
                     return Err(self.unknown(number, column, &columns));
                 };
                 let value = match cell {
-                    Cell::Number(value) => *value,
-                    Cell::Null if signature.missing_values => f64::NAN,
-                    Cell::Null => {
-                        return Err(self.refuse(
-                            number,
-                            column,
-                            "got null, and this model takes no missing value",
-                        ));
-                    }
-                    Cell::Other(got) => {
-                        return Err(self.refuse(number, column, &format!("got {got}, expected a number")));
+                    Cell::Number(value) => Value::Number(*value),
+                    Cell::Text(text) => Value::Text(text),
+                    Cell::Bool(truth) => Value::Bool(*truth),
+                    Cell::Null => Value::Missing,
+                    Cell::Other(other) => {
+                        return Err(self.refuse(number, column, &format!("got {other}, expected a value")));
                     }
                 };
                 if raw[place].replace(value).is_some() {
@@ -322,28 +355,53 @@ impl Deriving<'_> {
                     ))
                 })
             };
-            for feature in &signature.features {
-                derived.push(match &feature.derivation {
-                    Derivation::Column(column) => value(column)?,
-                    Derivation::Ratio([numerator, denominator]) => {
-                        let (numerator, below) = (value(numerator)?, value(denominator)?);
-                        if below == 0.0 {
-                            let why = format!("is 0, and {} divides by it", feature.name);
-                            return Err(self.refuse(number, denominator, &why));
-                        }
-                        Some(numerator / below)
-                            .filter(|ratio| {
-                                ratio.is_finite() || !(numerator.is_finite() && below.is_finite())
-                            })
-                            .ok_or_else(|| {
-                                let why = format!("is so small that {} is not finite", feature.name);
-                                self.refuse(number, denominator, &why)
-                            })?
+            for (at, feature) in features.iter().enumerate() {
+                let (column, value) = match &feature.derivation {
+                    Derivation::Column(column) => (column, value(column)?),
+                    Derivation::Ratio([above, below]) => {
+                        let both = [(above, value(above)?), (below, value(below)?)];
+                        (above, self.ratio(number, &feature.name, both)?)
                     }
-                });
+                };
+                filling
+                    .push(at, value)
+                    .map_err(|expected| self.refuse(number, column, &got(value, expected)))?;
             }
         }
-        Ok((derived, count))
+        Ok((filling.finish(), count))
+    }
+
+    /// Divides one raw column by another.
+    fn ratio<'v>(
+        &self,
+        row: usize,
+        feature: &str,
+        both: [(&String, Value<'v>); 2],
+    ) -> Result<Value<'v>, Failure> {
+        let mut numbers = [0.0; 2];
+        for ((column, value), number) in both.iter().zip(&mut numbers) {
+            *number = match value {
+                Value::Number(number) => *number,
+                Value::Missing => f64::NAN,
+                other => return Err(self.refuse(row, column, &got(*other, "a number"))),
+            };
+        }
+        let [above, below] = numbers;
+        let divisor = both[1].0;
+        if below == 0.0 {
+            let why = format!("is 0, and {feature} divides by it");
+            return Err(self.refuse(row, divisor, &why));
+        }
+        // What is missing makes what is computed of it missing, where the model takes that.
+        if above.is_nan() || below.is_nan() {
+            return Ok(Value::Missing);
+        }
+        let ratio = above / below;
+        if ratio.is_finite() || !(above.is_finite() && below.is_finite()) {
+            return Ok(Value::Number(ratio));
+        }
+        let why = format!("is so small that {feature} is not finite");
+        Err(self.refuse(row, divisor, &why))
     }
 
     fn refuse(&self, row: usize, column: &str, why: &str) -> Failure {
@@ -367,6 +425,20 @@ impl Deriving<'_> {
             "{}[{row}]: column `{column}` is unknown; {hint}",
             self.name
         ))
+    }
+}
+
+/// Says what came, and what a column takes.
+fn got(value: Value<'_>, expected: &str) -> String {
+    match value {
+        Value::Missing if expected.starts_with("a number") => {
+            "got null, and this model takes no missing value".to_owned()
+        }
+        Value::Missing => format!("got null, expected {expected}"),
+        Value::Number(number) if expected.starts_with("a number that") => {
+            format!("got {number:?}, expected {expected}")
+        }
+        other => format!("got {}, expected {expected}", other.kind()),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use engine::Buffer;
 use hyper::StatusCode;
 use hyper::header::{HeaderMap, HeaderName};
 use planner::names::Track;
@@ -34,8 +35,8 @@ pub(super) struct Prepared {
 /// What to evaluate, and how to answer.
 #[derive(Debug)]
 pub(super) struct Work {
-    /// Row-major, `count × width`.
-    pub(super) rows: Vec<f64>,
+    /// A buffer for each input of the model, row-major.
+    pub(super) inputs: Vec<Buffer>,
     /// How many rows; at least one.
     pub(super) count: usize,
     /// The form of the answer.
@@ -97,7 +98,8 @@ pub(super) type Wanted = Vec<Output>;
 /// An output that an answer carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Output {
-    pub(super) name: &'static str,
+    /// Its place among the model's outputs.
+    pub(super) place: usize,
     /// Whether its elements come as bytes after the JSON.
     pub(super) is_binary: bool,
 }
@@ -157,7 +159,7 @@ pub(super) fn prepare(
     let work = match parsed {
         Parsed::Protocol(request) => infer::check(request, tensors, slot, within),
         Parsed::Raw => infer::check_raw(body, slot, within),
-        Parsed::Plain(plain) => plain.and_then(|plain| predict::check(plain, slot, within)),
+        Parsed::Plain(plain) => plain.and_then(|plain| predict::check(*plain, slot, within)),
     };
     let work = work.and_then(|mut work| {
         let size = Size::of(&loaded, &work.reply);
@@ -181,18 +183,22 @@ enum Parsed<'a> {
     Protocol(InferRequest<'a>),
     Raw,
     /// A shape that can be read may still be none that there is.
-    Plain(Result<Plain<'a>, Failure>),
+    Plain(Result<Box<Plain<'a>>, Failure>),
 }
 
 impl<'a> Parsed<'a> {
+    fn plain(plain: Result<Plain<'a>, Failure>) -> Self {
+        Self::Plain(plain.map(Box::new))
+    }
+
     fn read(form: Form, json: &'a [u8]) -> Result<Self, Failure> {
         match form {
             Form::Protocol => parse(json).map(Self::Protocol),
-            Form::Plain => parse::<PlainRequest<'_>>(json).map(|request| Self::Plain(request.try_into())),
+            Form::Plain => parse::<PlainRequest<'_>>(json).map(|request| Self::plain(request.try_into())),
             Form::Instances => {
-                parse::<InstancesRequest<'_>>(json).map(|request| Self::Plain(Ok(request.into())))
+                parse::<InstancesRequest<'_>>(json).map(|request| Self::plain(Ok(request.into())))
             }
-            Form::Invocation => parse::<Invocation<'_>>(json).map(|request| Self::Plain(request.try_into())),
+            Form::Invocation => parse::<Invocation<'_>>(json).map(|request| Self::plain(request.try_into())),
         }
     }
 }

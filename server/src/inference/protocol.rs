@@ -5,8 +5,9 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use engine::{Buffer, Program, Symbol};
 use serde::de::{Deserializer, Visitor};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::tensor::Data;
 
@@ -80,14 +81,14 @@ pub(super) struct InferResponse<'a> {
 /// One output tensor.
 #[derive(Debug, Serialize)]
 pub(super) struct OutputTensor<'a> {
-    pub(super) name: &'static str,
+    pub(super) name: &'a str,
     pub(super) shape: Vec<usize>,
     pub(super) datatype: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) parameters: Option<BinarySize>,
     /// Absent where its bytes follow the JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) data: Option<OutputData<'a>>,
+    pub(super) data: Option<Elements<'a>>,
 }
 
 /// How many of the bytes after the JSON are an output's.
@@ -97,39 +98,74 @@ pub(super) struct BinarySize {
 }
 
 /// The elements of an output tensor, row-major.
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-pub(super) enum OutputData<'a> {
-    Doubles(&'a [f64]),
-    Integers(Vec<i64>),
-    Texts(Vec<&'a str>),
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Elements<'a> {
+    pub(super) buffer: &'a Buffer,
+    /// Knows the texts.
+    pub(super) program: &'a Program,
 }
 
-impl OutputData<'_> {
+impl<'a> Elements<'a> {
+    /// Returns a text; none that the model does not know is ever given.
+    fn text(&self, symbol: Symbol) -> &'a [u8] {
+        self.program.text(symbol).unwrap_or_default()
+    }
+
     /// Returns how many bytes the elements take in binary.
     pub(super) fn binary_bytes(&self) -> usize {
-        match self {
-            Self::Doubles(numbers) => size_of_val(*numbers),
-            Self::Integers(numbers) => size_of_val(&numbers[..]),
-            Self::Texts(texts) => texts.iter().map(|text| size_of::<u32>() + text.len()).sum(),
+        match self.buffer {
+            Buffer::F32(numbers) => size_of_val(&numbers[..]),
+            Buffer::F64(numbers) => size_of_val(&numbers[..]),
+            Buffer::I32(numbers) => size_of_val(&numbers[..]),
+            Buffer::I64(numbers) => size_of_val(&numbers[..]),
+            Buffer::Bool(truths) => truths.len(),
+            Buffer::Text(symbols) => symbols
+                .iter()
+                .map(|symbol| size_of::<u32>() + self.text(*symbol).len())
+                .sum(),
         }
     }
 
     /// Appends the elements as the binary tensor extension sends them: little-endian, a text with its length before it.
     pub(super) fn append_to(&self, bytes: &mut Vec<u8>) {
-        match self {
-            Self::Doubles(numbers) => numbers
+        match self.buffer {
+            Buffer::F32(numbers) => numbers
                 .iter()
                 .for_each(|number| bytes.extend(number.to_le_bytes())),
-            Self::Integers(numbers) => numbers
+            Buffer::F64(numbers) => numbers
                 .iter()
                 .for_each(|number| bytes.extend(number.to_le_bytes())),
-            Self::Texts(texts) => {
-                for text in texts {
-                    let length = u32::try_from(text.len()).expect("invariant: labels are bounded in bytes");
+            Buffer::I32(numbers) => numbers
+                .iter()
+                .for_each(|number| bytes.extend(number.to_le_bytes())),
+            Buffer::I64(numbers) => numbers
+                .iter()
+                .for_each(|number| bytes.extend(number.to_le_bytes())),
+            Buffer::Bool(truths) => bytes.extend(truths.iter().map(|truth| u8::from(*truth))),
+            Buffer::Text(symbols) => {
+                for symbol in symbols {
+                    let text = self.text(*symbol);
+                    let length =
+                        u32::try_from(text.len()).expect("invariant: an artifact is bounded in bytes");
                     bytes.extend(length.to_le_bytes());
-                    bytes.extend_from_slice(text.as_bytes());
+                    bytes.extend_from_slice(text);
                 }
+            }
+        }
+    }
+}
+
+impl Serialize for Elements<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.buffer {
+            Buffer::F32(numbers) => numbers.serialize(serializer),
+            Buffer::F64(numbers) => numbers.serialize(serializer),
+            Buffer::I32(numbers) => numbers.serialize(serializer),
+            Buffer::I64(numbers) => numbers.serialize(serializer),
+            Buffer::Bool(truths) => truths.serialize(serializer),
+            Buffer::Text(symbols) => {
+                let texts = symbols.iter().map(|symbol| self.text(*symbol));
+                serializer.collect_seq(texts.map(String::from_utf8_lossy))
             }
         }
     }

@@ -13,7 +13,7 @@ use super::tensor::{Data, Level};
 /// Rows of raw columns, one after the other in one list: a body of many small rows takes a few times its size.
 #[derive(Debug, Default)]
 pub(super) struct Rows<'a> {
-    cells: Vec<(Name<'a>, Cell)>,
+    cells: Vec<(Name<'a>, Cell<'a>)>,
     /// Where each row's cells end.
     ends: Vec<usize>,
 }
@@ -23,20 +23,18 @@ pub(super) struct Rows<'a> {
 pub(super) struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// The value of a raw column.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Cell {
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Cell<'a> {
     Number(f64),
+    Bool(bool),
+    Text(Cow<'a, str>),
     Null,
     Other(Other),
 }
 
-/// What a value is instead of a number.
+/// What a value is that no column takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Display)]
 pub(super) enum Other {
-    #[strum(serialize = "a text")]
-    Text,
-    #[strum(serialize = "true or false")]
-    Bool,
     #[strum(serialize = "a list")]
     List,
     #[strum(serialize = "an object")]
@@ -47,8 +45,8 @@ pub(super) enum Other {
 
 /// Lists of values, one after the other in one list.
 #[derive(Debug, Default)]
-struct Lists {
-    cells: Vec<Cell>,
+struct Lists<'a> {
+    cells: Vec<Cell<'a>>,
     /// Where each list's cells end.
     ends: Vec<usize>,
 }
@@ -65,7 +63,8 @@ pub(super) struct Instances<'a> {
 pub(super) struct Split<'a> {
     #[serde(borrow)]
     columns: Vec<Name<'a>>,
-    data: Lists,
+    #[serde(borrow)]
+    data: Lists<'a>,
 }
 
 /// Columns by their names, or a list of numbers.
@@ -79,7 +78,7 @@ pub(super) enum Columns<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Named<'a> {
     names: Vec<Name<'a>>,
-    columns: Lists,
+    columns: Lists<'a>,
 }
 
 impl<'a> Rows<'a> {
@@ -88,7 +87,7 @@ impl<'a> Rows<'a> {
     }
 
     /// Returns each row's columns.
-    pub(super) fn iter(&self) -> impl Iterator<Item = impl Iterator<Item = (&str, &Cell)>> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = impl Iterator<Item = (&str, &Cell<'_>)>> {
         let mut start = 0;
         self.ends.iter().map(move |end| {
             let row = &self.cells[std::mem::replace(&mut start, *end)..*end];
@@ -106,13 +105,13 @@ impl<'a> Rows<'a> {
     }
 }
 
-impl Lists {
+impl<'a> Lists<'a> {
     fn len(&self) -> usize {
         self.ends.len()
     }
 
     /// Returns the cells of a list; none where there is no such list.
-    fn get(&self, at: usize) -> &[Cell] {
+    fn get(&self, at: usize) -> &[Cell<'a>] {
         let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
         self.ends.get(at).map_or(&[], |end| &self.cells[start..*end])
     }
@@ -135,7 +134,7 @@ impl Split<'_> {
     }
 
     /// Returns each row's columns.
-    pub(super) fn iter(&self) -> impl Iterator<Item = impl Iterator<Item = (&str, &Cell)>> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = impl Iterator<Item = (&str, &Cell<'_>)>> {
         let names = || self.columns.iter().map(|name| &*name.0);
         (0..self.len()).map(move |row| names().zip(self.data.get(row)))
     }
@@ -153,7 +152,7 @@ impl Named<'_> {
     }
 
     /// Returns each row's columns; all of them have as many values.
-    pub(super) fn iter(&self) -> impl Iterator<Item = impl Iterator<Item = (&str, &Cell)>> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = impl Iterator<Item = (&str, &Cell<'_>)>> {
         (0..self.len()).map(move |row| {
             let names = self.names.iter().enumerate();
             names.filter_map(move |(at, name)| Some((&*name.0, self.columns.get(at).get(row)?)))
@@ -250,18 +249,18 @@ impl<'de: 'a, 'a> Deserialize<'de> for Columns<'a> {
     }
 }
 
-impl<'de> Deserialize<'de> for Lists {
+impl<'de: 'a, 'a> Deserialize<'de> for Lists<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Outer;
 
         impl<'de> Visitor<'de> for Outer {
-            type Value = Lists;
+            type Value = Lists<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("rows: [[number, …], …]")
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Lists, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
                 let mut lists = Lists::default();
                 while list.next_element_seed(OneList(&mut lists))?.is_some() {}
                 Ok(lists)
@@ -273,9 +272,9 @@ impl<'de> Deserialize<'de> for Lists {
 }
 
 /// Reads one list more.
-struct OneList<'l>(&'l mut Lists);
+struct OneList<'l, 'de>(&'l mut Lists<'de>);
 
-impl<'de> DeserializeSeed<'de> for OneList<'_> {
+impl<'de> DeserializeSeed<'de> for OneList<'_, 'de> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -283,7 +282,7 @@ impl<'de> DeserializeSeed<'de> for OneList<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for OneList<'_> {
+impl<'de> Visitor<'de> for OneList<'_, 'de> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -299,18 +298,18 @@ impl<'de> Visitor<'de> for OneList<'_> {
     }
 }
 
-impl<'de> Deserialize<'de> for Cell {
+impl<'de: 'a, 'a> Deserialize<'de> for Cell<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Value;
 
         impl<'de> Visitor<'de> for Value {
-            type Value = Cell;
+            type Value = Cell<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a number")
+                f.write_str("a number, a text, true or false")
             }
 
-            fn visit_f64<E>(self, value: f64) -> Result<Cell, E> {
+            fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {
                 Ok(Cell::Number(value))
             }
 
@@ -318,7 +317,7 @@ impl<'de> Deserialize<'de> for Cell {
                 clippy::cast_precision_loss,
                 reason = "JSON numbers are doubles here: rounded like any other literal"
             )]
-            fn visit_u64<E>(self, value: u64) -> Result<Cell, E> {
+            fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
                 Ok(Cell::Number(value as f64))
             }
 
@@ -326,32 +325,35 @@ impl<'de> Deserialize<'de> for Cell {
                 clippy::cast_precision_loss,
                 reason = "JSON numbers are doubles here: rounded like any other literal"
             )]
-            fn visit_i64<E>(self, value: i64) -> Result<Cell, E> {
+            fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
                 Ok(Cell::Number(value as f64))
             }
 
-            fn visit_unit<E>(self) -> Result<Cell, E> {
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
                 Ok(Cell::Null)
             }
 
-            fn visit_bool<E: Error>(self, _value: bool) -> Result<Cell, E> {
-                Ok(Cell::Other(Other::Bool))
+            fn visit_bool<E: Error>(self, value: bool) -> Result<Self::Value, E> {
+                Ok(Cell::Bool(value))
             }
 
-            fn visit_str<E: Error>(self, value: &str) -> Result<Cell, E> {
-                Ok(Cell::Other(if value == literal::MARK {
-                    Other::NotFinite
-                } else {
-                    Other::Text
-                }))
+            fn visit_borrowed_str<E: Error>(self, value: &'de str) -> Result<Self::Value, E> {
+                Ok(match value {
+                    literal::MARK => Cell::Other(Other::NotFinite),
+                    text => Cell::Text(Cow::Borrowed(text)),
+                })
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Cell, A::Error> {
+            fn visit_str<E: Error>(self, value: &str) -> Result<Self::Value, E> {
+                Ok(Cell::Text(Cow::Owned(value.to_owned())))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
                 while list.next_element::<IgnoredAny>()?.is_some() {}
                 Ok(Cell::Other(Other::List))
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Cell, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
                 Ok(Cell::Other(Other::Object))
             }

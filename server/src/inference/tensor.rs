@@ -1,11 +1,13 @@
 //! A tensor's `data`: nested or flat JSON, read straight into one row-major vector.
 //!
-//! Elements that are no numbers do not fail the parse: what is wrong with them is said when the tensor is checked,
-//! by its name.
+//! Which type the elements are to have is known only when the tensor is checked: texts, `true` and `false` are kept beside
+//! the numbers, and what is wrong with one is said then, by its name.
 
 use std::fmt;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+
+use registry::artifact::Value;
 
 use super::datatype::{Inexact, is_exact};
 use super::literal;
@@ -14,14 +16,21 @@ use super::rows::Rows;
 /// The deepest nesting; models take two dimensions.
 const DEPTH_MAX: usize = 8;
 
-/// Numbers in row-major order, NaN where there was none, and how they were nested.
+/// Elements in row-major order, and how they were nested.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Data {
+    /// The numbers; NaN where there is none.
     pub(super) values: Vec<f64>,
+    /// What is no number, in the order of its positions.
+    odd: Vec<Odd>,
+    /// All texts, one after the other.
+    texts: String,
     /// The length of each level of nesting; one level is flat.
     pub(super) dims: Vec<usize>,
-    /// The first element that is no number, or the first list of another length than its siblings.
-    pub(super) flaw: Option<Flaw>,
+    /// The position of the first `NaN` or `Infinity`.
+    pub(super) not_finite: Option<usize>,
+    /// Before which position a list ended with another length or depth than its siblings.
+    pub(super) ragged: Option<usize>,
     /// The position of the first `null`.
     pub(super) missing: Option<usize>,
     /// The first whole number that was rounded.
@@ -30,23 +39,61 @@ pub(super) struct Data {
     leaf: Option<usize>,
 }
 
-/// What is wrong with `data` as a tensor of numbers.
+/// An element that is no number. Small: a body may hold many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Flaw {
-    /// A text at this position.
-    Text(usize),
-    /// `true` or `false` at this position.
-    Bool(usize),
-    /// `NaN` or `Infinity` at this position.
-    NotFinite(usize),
-    /// Lists of different lengths or depths, noticed before this position.
-    Ragged(usize),
+struct Odd {
+    at: u32,
+    what: What,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum What {
+    /// A text, which ends here among all; it begins where the one before it ends.
+    Text {
+        end: u32,
+    },
+    Bool(bool),
 }
 
 impl Data {
+    /// Says whether all elements are numbers, or missing.
+    pub(super) fn is_of_numbers(&self) -> bool {
+        self.odd.is_empty()
+    }
+
+    /// Returns the position of the first element that is no number, and what it is.
+    pub(super) fn first_odd(&self) -> Option<(usize, Value<'_>)> {
+        let at = self.odd.first()?.at as usize;
+        self.elements().nth(at).map(|value| (at, value))
+    }
+
+    /// Returns the elements, one after the other.
+    pub(super) fn elements(&self) -> impl Iterator<Item = Value<'_>> {
+        let mut odd = self.odd.iter().peekable();
+        let mut start = 0;
+        self.values.iter().enumerate().map(move |(at, number)| {
+            match odd.next_if(|odd| odd.at as usize == at).map(|odd| odd.what) {
+                Some(What::Text { end }) => {
+                    let end = end as usize;
+                    Value::Text(&self.texts[std::mem::replace(&mut start, end)..end])
+                }
+                Some(What::Bool(bool)) => Value::Bool(bool),
+                None if number.is_nan() => Value::Missing,
+                None => Value::Number(*number),
+            }
+        })
+    }
+
+    fn push_odd<E: Error>(&mut self, what: What, depth: usize) -> Result<(), E> {
+        let at = u32::try_from(self.values.len()).map_err(|_many| E::custom("too many elements"))?;
+        self.odd.push(Odd { at, what });
+        self.push(f64::NAN, depth);
+        Ok(())
+    }
+
     fn push(&mut self, value: f64, depth: usize) {
         if *self.leaf.get_or_insert(depth) != depth {
-            self.note(Flaw::Ragged(self.values.len()));
+            self.note_ragged();
         }
         self.values.push(value);
     }
@@ -60,8 +107,8 @@ impl Data {
         self.push(rounded, depth);
     }
 
-    fn note(&mut self, flaw: Flaw) {
-        self.flaw.get_or_insert(flaw);
+    fn note_ragged(&mut self) {
+        self.ragged.get_or_insert(self.values.len());
     }
 
     fn close(&mut self, depth: usize, length: usize) {
@@ -73,7 +120,7 @@ impl Data {
             }
             Some(known) if *known == usize::MAX => *known = length,
             Some(known) if *known == length => {}
-            Some(_) => self.note(Flaw::Ragged(self.values.len())),
+            Some(_) => self.note_ragged(),
         }
     }
 }
@@ -158,21 +205,19 @@ impl<'de> Visitor<'de> for Level<'_, 'de> {
         Ok(())
     }
 
-    fn visit_bool<E>(self, _value: bool) -> Result<(), E> {
-        self.data.note(Flaw::Bool(self.data.values.len()));
-        self.data.push(f64::NAN, self.depth);
-        Ok(())
+    fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
+        self.data.push_odd(What::Bool(value), self.depth)
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<(), E> {
-        let at = self.data.values.len();
-        self.data.note(if value == literal::MARK {
-            Flaw::NotFinite(at)
-        } else {
-            Flaw::Text(at)
-        });
-        self.data.push(f64::NAN, self.depth);
-        Ok(())
+    fn visit_str<E: Error>(self, value: &str) -> Result<(), E> {
+        if value == literal::MARK {
+            self.data.not_finite.get_or_insert(self.data.values.len());
+            self.data.push(f64::NAN, self.depth);
+            return Ok(());
+        }
+        self.data.texts.push_str(value);
+        let end = u32::try_from(self.data.texts.len()).map_err(|_long| E::custom("too much text"))?;
+        self.data.push_odd(What::Text { end }, self.depth)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
@@ -187,7 +232,7 @@ impl<'de> Visitor<'de> for Level<'_, 'de> {
             )));
         }
         if data.leaf.is_some_and(|leaf| leaf <= depth) {
-            data.note(Flaw::Ragged(data.values.len()));
+            data.note_ragged();
         }
         let mut length = 0;
         while list
@@ -224,10 +269,15 @@ mod tests {
     fn check(json: &str, expected: Expect) {
         let shown = match serde_json::from_str::<Data>(json) {
             Ok(data) => format!(
-                "{:?} dims {:?}{}{}",
+                "{:?} dims {:?}{}{}{}",
                 data.values,
                 data.dims,
-                data.flaw.map(|flaw| format!(" {flaw:?}")).unwrap_or_default(),
+                data.first_odd()
+                    .map(|(at, value)| format!(" {value:?} at {at}"))
+                    .unwrap_or_default(),
+                data.ragged
+                    .map(|at| format!(" ragged at {at}"))
+                    .unwrap_or_default(),
                 data.missing
                     .map(|at| format!(" null at {at}"))
                     .unwrap_or_default(),
@@ -252,12 +302,33 @@ mod tests {
     #[test]
     fn what_is_no_tensor_of_numbers_is_noted_at_its_position() {
         check("[1, null, 3]", expect!["[1.0, NaN, 3.0] dims [3] null at 1"]);
-        check(r#"[1, "x", true]"#, expect!["[1.0, NaN, NaN] dims [3] Text(1)"]);
-        check("[[1], [true]]", expect!["[1.0, NaN] dims [2, 1] Bool(1)"]);
-        check("[[1, 2], [3]]", expect!["[1.0, 2.0, 3.0] dims [2, 2] Ragged(3)"]);
-        check("[1, [2]]", expect!["[1.0, 2.0] dims [2, 1] Ragged(1)"]);
-        check("[[1], 2]", expect!["[1.0, 2.0] dims [2, 1] Ragged(1)"]);
-        check("[[], [[1]]]", expect!["[1.0] dims [2, 0, 1] Ragged(1)"]);
+        check(
+            r#"[1, "x", true]"#,
+            expect![[r#"[1.0, NaN, NaN] dims [3] Text("x") at 1"#]],
+        );
+        check("[[1], [true]]", expect!["[1.0, NaN] dims [2, 1] Bool(true) at 1"]);
+        check(
+            "[[1, 2], [3]]",
+            expect!["[1.0, 2.0, 3.0] dims [2, 2] ragged at 3"],
+        );
+        check("[1, [2]]", expect!["[1.0, 2.0] dims [2, 1] ragged at 1"]);
+        check("[[1], 2]", expect!["[1.0, 2.0] dims [2, 1] ragged at 1"]);
+        check("[[], [[1]]]", expect!["[1.0] dims [2, 0, 1] ragged at 1"]);
+    }
+
+    #[test]
+    fn elements_come_in_their_order() {
+        let data: Data = serde_json::from_str(r#"[["a", 1, true], [null, "", "bc"]]"#).unwrap();
+        let expected = [
+            Value::Text("a"),
+            Value::Number(1.0),
+            Value::Bool(true),
+            Value::Missing,
+            Value::Text(""),
+            Value::Text("bc"),
+        ];
+        assert_eq!(data.elements().collect::<Vec<_>>(), expected);
+        assert!(!data.is_of_numbers());
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod guard;
 mod infer;
 mod predict;
 mod table;
+mod theirs;
 
 use std::fmt::Write as _;
 
@@ -91,8 +92,12 @@ fn shown(response: &hyper::Response<bytes::Bytes>) -> String {
 
 #[expect(clippy::needless_pass_by_value, reason = "expect! makes a value")]
 fn check(runtime: &Runtime, ask: Ask<'_>, expected: Expect) {
-    let response = block_on(send(&server(runtime), ask));
-    expected.assert_eq(&shown(&response));
+    expected.assert_eq(&told(runtime, ask));
+}
+
+/// Returns an answer as it is shown.
+fn told(runtime: &Runtime, ask: Ask<'_>) -> String {
+    shown(&block_on(send(&server(runtime), ask)))
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {

@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use hyper::header::HeaderValue;
 use planner::names::{Digest, ModelName, Revision, Track, Version, Weight};
 use planner::per_track::PerTrack;
-use registry::metadata::{Example, Labels, Signature, VersionMetadata};
+use registry::metadata::{Cell, Example, Labels, VersionMetadata};
 
 use super::split;
 use super::{Choice, NoSlot};
@@ -114,11 +114,12 @@ pub(crate) struct Slot {
     pub(crate) labels: SlotLabels,
     pub(crate) digest: Digest,
     pub(crate) model: registry::artifact::Model,
-    pub(crate) signature: Signature,
     /// What a request may look like.
     pub(crate) example: Example,
     /// What the longest label takes in an answer.
     pub(crate) label_bytes_max: usize,
+    /// What the longest text that it knows does.
+    pub(crate) text_bytes_max: usize,
     /// What one row takes, measured when it was loaded.
     row_cost: Duration,
 }
@@ -132,26 +133,16 @@ impl Slot {
     ) -> Self {
         let row_cost = measure(&model, &metadata.example.inputs);
         // Sketches, metrics and lineage are several times what is served.
-        let VersionMetadata {
-            signature, example, ..
-        } = Arc::unwrap_or_clone(metadata);
+        let VersionMetadata { example, .. } = Arc::unwrap_or_clone(metadata);
+        let texts = model.program().texts().map(String::from_utf8_lossy);
         Self {
             label_bytes_max: model.labels().map_or(0, label_bytes_max),
+            text_bytes_max: texts.map(|text| written(&text)).max().unwrap_or_default(),
             labels,
             digest,
             model,
-            signature,
             example,
             row_cost,
-        }
-    }
-
-    /// Returns how many numbers the model gives for a row.
-    pub(crate) fn classes(&self) -> usize {
-        match self.model.labels() {
-            Some(Labels::Numbers(labels)) => labels.len(),
-            Some(Labels::Words(labels)) => labels.len(),
-            None => 1,
         }
     }
 
@@ -166,22 +157,34 @@ impl Slot {
 fn label_bytes_max(labels: &Labels) -> usize {
     /// Digits and sign of a whole number of 64 bits.
     const WHOLE_BYTES: usize = 20;
-    let written =
-        |label: &String| serde_json::to_string(label).map_or(label.len() * 6 + 2, |json| json.len());
     match labels {
         Labels::Numbers(_) => WHOLE_BYTES,
-        Labels::Words(labels) => labels.iter().map(written).max().unwrap_or_default(),
+        Labels::Words(labels) => labels
+            .iter()
+            .map(|label| written(label))
+            .max()
+            .unwrap_or_default(),
     }
 }
 
+/// Returns what a text takes as JSON.
+fn written(text: &str) -> usize {
+    serde_json::to_string(text).map_or(text.len() * 6 + 2, |json| json.len())
+}
+
 /// Evaluates the example a few times: warms the model up and tells what a row costs.
-fn measure(model: &registry::artifact::Model, example: &[f64]) -> Duration {
-    let mut row = example.to_vec();
-    row.resize(model.width(), 0.0);
-    let rows = row.repeat(MEASURED_ROWS);
+fn measure(model: &registry::artifact::Model, example: &[Cell]) -> Duration {
+    let inputs = model
+        .inputs(
+            &std::iter::repeat_n(example, MEASURED_ROWS)
+                .flatten()
+                .cloned()
+                .collect::<Vec<_>>(),
+        )
+        .expect("invariant: what is loaded predicts its example");
     let once = || {
         let start = Instant::now();
-        std::hint::black_box(model.predict(&rows));
+        std::hint::black_box(model.answer(&inputs, MEASURED_ROWS));
         start.elapsed()
     };
     let fastest = (0..3).map(|_| once()).min().unwrap_or_default();

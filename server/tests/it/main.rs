@@ -79,7 +79,7 @@ impl Iris {
             version: metadata.version.clone(),
             digest: metadata.artifact.digest,
             revision: "1".repeat(40).parse().expect("a revision"),
-            loaded: Model::decode(&self.bytes, &Limits::default()).expect("what we encode decodes"),
+            loaded: Model::read(&self.bytes, &Limits::default()).expect("what we encode decodes"),
             metadata: Arc::new(metadata),
         }
     }

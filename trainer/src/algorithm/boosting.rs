@@ -42,8 +42,10 @@ pub(super) fn fit(
     let mut losses = vec![mean_square(&residuals)];
     let mut trees = Vec::new();
     let mut splits = 0;
-    let splits_max = Limits::default().splits_max;
-    for _ in 0..whole(settings["trees"]) {
+    let trees_max = whole(settings["trees"]);
+    // A tree has one leaf more than splits.
+    let splits_max = (Limits::default().tree_nodes_max - trees_max) / 2;
+    for _ in 0..trees_max {
         let rows = draw(&mut random, train.len(), sampled);
         let features = draw(&mut random, train.width, columns);
         let features = features.into_iter().map(|at| at as usize).collect();

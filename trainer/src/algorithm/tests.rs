@@ -376,7 +376,7 @@ fn the_loss_is_told_from_no_fit_to_the_model() {
 fn two_classes_are_a_softmax_of_two() {
     let rows = one_species(2);
     let fitted = fitted(Algorithm::LogisticRegression, &[("l2", 0.1)], &rows);
-    let model = Model::decode(&encode(&fitted.graph()), &Limits::default()).unwrap();
+    let model = Model::read(&encode(&fitted.graph()), &Limits::default()).unwrap();
     assert_close(
         model.predict(&rows.inputs).numbers(),
         &fitted.predict(&rows),
@@ -418,7 +418,7 @@ fn boosting_is_copied_leaf_by_leaf() {
     assert_eq!(trees.roots.len(), 20);
     assert!(trees.leaves.len() <= 20 * 8 && trees.leaves.len() > 20 * 4);
     assert_eq!(trees.splits.len() + 20, trees.leaves.len());
-    let model = Model::decode(&encode(&fitted.graph()), &Limits::default()).unwrap();
+    let model = Model::read(&encode(&fitted.graph()), &Limits::default()).unwrap();
     assert_close(
         model.predict(&rows.inputs).numbers(),
         &fitted.predict(&rows),
@@ -434,7 +434,7 @@ fn trees_that_may_not_split_predict_the_mean() {
         &[("trees", 2.0), ("min_leaf_weight", 1000.0)],
         &rows,
     );
-    let model = Model::decode(&encode(&fitted.graph()), &Limits::default()).unwrap();
+    let model = Model::read(&encode(&fitted.graph()), &Limits::default()).unwrap();
     let Answers::Numbers(y) = &rows.answers else {
         panic!("numbers")
     };
@@ -517,7 +517,7 @@ proptest! {
             };
             let settings = settings(algorithm, &given).unwrap();
             if let Ok((fitted, _)) = fit(algorithm, &settings, 1, &rows, &features(width), "y") {
-                let model = Model::decode(&encode(&fitted.graph()), &Limits::default()).unwrap();
+                let model = Model::read(&encode(&fitted.graph()), &Limits::default()).unwrap();
                 let predictions = model.predict(&rows.inputs);
                 prop_assert_eq!(predictions.numbers().len(), fitted.predict(&rows).len());
             }

@@ -334,7 +334,7 @@ fn wide_data_is_published_with_a_shorter_record_or_refused_before_the_fit() {
         let mut request = world.csv(wide(columns));
         trees(&mut request);
         published(&request);
-        let features = world.entry(&request).metadata.reference.features;
+        let features = world.entry(&request).metadata.reference.unwrap().features;
         assert_eq!(features.len(), columns);
         features[0].counts.len()
     };

@@ -3,6 +3,7 @@
 use expect_test::expect;
 use planner::names::Digest;
 use planner::training::{Algorithm, DataSource, Fit, Holdout};
+use registry::metadata::VersionMetadata;
 use registry::run::RunRequest;
 
 use crate::world::{World, builtin, column, published, refused, small_boosting, synthetic, target};
@@ -28,11 +29,12 @@ fn the_pinned_stable_is_scored_on_the_same_holdout() {
         world.entry(&request).metadata
     };
     let metadata = second(|_| {});
-    let baseline = metadata.baseline.unwrap();
+    let baseline = metadata.baseline.clone().unwrap();
     assert_eq!((&baseline.version, &baseline.values), (&stable.version, &reached));
     // Fewer features do not move a row, and the stable still gets its own.
     let fewer = second(|request| request.training.dataset.features = vec![column("a", "alcohol")]);
-    assert_eq!(fewer.metrics.holdout_digest, metadata.metrics.holdout_digest);
+    let digest = |metadata: &VersionMetadata| metadata.metrics.as_ref().unwrap().holdout_digest;
+    assert_eq!(digest(&fewer), digest(&metadata));
     assert_eq!(fewer.baseline.unwrap().values, reached);
     // Another unit, divisor, target or other columns cannot be compared; a version that is not there is none.
     let unit = |request: &mut RunRequest| {
@@ -86,8 +88,9 @@ fn a_holdout_of_its_own_is_never_fitted_on() {
     with_holdout(&mut request, &held);
     published(&request);
     let metadata = world.entry(&request).metadata;
-    assert_eq!((metadata.metrics.holdout_rows, metadata.dataset.rows), (20, 70));
-    assert_eq!(metadata.reference.features[0].n, 40);
+    assert_eq!(metadata.metrics.unwrap().holdout_rows, 20);
+    assert_eq!(metadata.dataset.unwrap().rows, 70);
+    assert_eq!(metadata.reference.unwrap().features[0].n, 40);
 
     with_holdout(&mut request, "a,c,y\n1,2,3\n");
     expect![[r#"failed to read the data: held.csv: its columns are not those of the dataset (missing: "b"; unknown: "c")"#]].assert_eq(&refused(&request));
@@ -104,7 +107,7 @@ fn appended_rows_move_no_other() {
         let world = World::new();
         let request = world.csv("a,b,y\n".to_owned() + &rows);
         published(&request);
-        world.entry(&request).metadata.metrics
+        world.entry(&request).metadata.metrics.unwrap()
     };
     let first = digest(rows(0..50));
     // Each row twice: the holdout has each of its rows twice.

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use planner::training::Algorithm;
 use registry::artifact::{Child, Graph, Limits, Model, Predictions, Split, Trees, encode};
-use registry::metadata::Labels;
+use registry::metadata::{Cell, Labels};
 
 use crate::world::{World, builtin, published, say, settings, synthetic};
 
@@ -21,19 +21,19 @@ struct Cases<'a> {
 impl Cases<'_> {
     /// Writes an artifact, and a line with rows and our predictions of them.
     fn add(&mut self, file: &'static str, artifact: &[u8], rows: &[f64]) {
-        let model = Model::decode(artifact, &Limits::default()).unwrap();
+        let model = Model::read(artifact, &Limits::default()).unwrap();
         self.written += 1;
         let path = self.dir.join(format!("{}.onnx", self.written));
         std::fs::write(&path, artifact).unwrap();
         let predictions = model.predict(rows);
-        let k = predictions.numbers().len() / predictions.rows();
+        let k = predictions.numbers().len() / (rows.len() / model.width());
         let numbers: Vec<&[f64]> = predictions.numbers().chunks(k).collect();
         let labels = match (&predictions, model.labels()) {
             (Predictions::Classes { index, .. }, Some(Labels::Words(words))) => {
-                serde_json::json!(index.iter().map(|at| &words[*at]).collect::<Vec<_>>())
+                serde_json::json!(index.iter().map(|at| &words[at.unwrap()]).collect::<Vec<_>>())
             }
             (Predictions::Classes { index, .. }, Some(Labels::Numbers(numbers))) => {
-                serde_json::json!(index.iter().map(|at| numbers[*at]).collect::<Vec<_>>())
+                serde_json::json!(index.iter().map(|at| numbers[at.unwrap()]).collect::<Vec<_>>())
             }
             _ => serde_json::Value::Null,
         };
@@ -102,7 +102,14 @@ fn every_onnxruntime_predicts_the_same() {
         published(&request);
         let entry = world.entry(&request);
         let artifact = world.store.read_artifact(&entry).unwrap();
-        let rows = around(&entry.metadata.example.inputs);
+        let inputs = entry.metadata.example.inputs.iter();
+        let inputs: Vec<f64> = inputs
+            .map(|cell| match cell {
+                Cell::Number(number) => *number,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        let rows = around(&inputs);
         cases.add(name, &artifact, &rows);
     }
     // What no fit of ours brings about by itself: inputs next to a threshold.

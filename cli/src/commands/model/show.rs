@@ -109,7 +109,7 @@ fn target(signature: &Signature) -> String {
         .target_column
         .as_deref()
         .map(|column| format!("column {}", escape(column)));
-    let what = match count(&signature.labels) {
+    let what = match signature.labels.len() {
         0 => "a number".to_owned(),
         count => format!("one of {count} classes"),
     };
@@ -126,14 +126,6 @@ fn target(signature: &Signature) -> String {
     said.join(", ")
 }
 
-/// Counts the classes; a regression has none.
-fn count(labels: &Labels) -> usize {
-    match labels {
-        Labels::Numbers(numbers) => numbers.len(),
-        Labels::Words(words) => words.len(),
-    }
-}
-
 /// Lists the first classes, and counts the rest.
 fn classes(labels: &Labels) -> String {
     let named: Vec<String> = match labels {
@@ -148,7 +140,7 @@ fn classes(labels: &Labels) -> String {
             .map(|word| escape(word).into_owned())
             .collect(),
     };
-    match count(labels) - named.len() {
+    match labels.len() - named.len() {
         0 => named.join(", "),
         more => format!("{}, and {more} more", named.join(", ")),
     }
@@ -201,13 +193,18 @@ fn facts(metadata: &VersionMetadata) -> Vec<[String; 2]> {
         ],
         [
             "algorithm".to_owned(),
-            format!("{algorithm} ({framework}), seed {seed}"),
+            match seed {
+                Some(seed) => format!("{algorithm} ({framework}), seed {seed}"),
+                None => format!("{algorithm} ({framework})"),
+            },
         ],
         ["settings".to_owned(), settings.join(", ")],
         ["fit".to_owned(), how_it_went(fit)],
         [
             "holdout".to_owned(),
-            format!("{} ({} rows)", values(&metrics.values), metrics.holdout_rows),
+            metrics.as_ref().map_or("not evaluated".to_owned(), |metrics| {
+                format!("{} ({} rows)", values(&metrics.values), metrics.holdout_rows)
+            }),
         ],
         [
             "baseline".to_owned(),
@@ -224,7 +221,9 @@ fn facts(metadata: &VersionMetadata) -> Vec<[String; 2]> {
         ],
         [
             "data".to_owned(),
-            format!("{} ({} rows, {})", dataset.uri, dataset.rows, dataset.digest),
+            dataset.as_ref().map_or_else(String::new, |dataset| {
+                format!("{} ({} rows, {})", dataset.uri, dataset.rows, dataset.digest)
+            }),
         ],
         ["features".to_owned(), features.join(", ")],
         ["target".to_owned(), target(signature)],
@@ -350,6 +349,7 @@ mod tests {
                 target_divide_by: divided,
                 target_unit: unit.map(str::to_owned),
                 missing_values: false,
+                roles: registry::metadata::Roles::default(),
             };
             assert_eq!(target(&signature), expected);
             let classes = classes(&signature.labels);

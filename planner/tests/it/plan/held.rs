@@ -236,7 +236,7 @@ fn facts(n: u32, r2: f64) -> VersionFacts {
         },
         metric: Some(Metric::R2),
         measured: [("r2".to_owned(), r2)].into(),
-        holdout: digest(99),
+        holdout: Some(digest(99)),
         baseline: None,
     }
 }

@@ -193,15 +193,15 @@ fn sizes_that_do_not_fit_name_the_tensor() {
         &[&row[..], b"x"].concat(),
         expect![[r#"
             400 aurora-track=stable aurora-model-version=v20260101-000000
-            {"error":"input `input`: got 17 bytes after the JSON, expected 16, its binary_data_size"}"#]],
+            {"error":"got 17 bytes after the JSON, expected 16: what the inputs' binary_data_size count"}"#]],
     );
     check(
         &runtime,
         &json("[9223372036854775807,2]", "FP64", 16),
         &row,
         expect![[r#"
-            400 aurora-track=stable aurora-model-version=v20260101-000000
-            {"error":"input `input`: got binary_data_size 16, expected 18446744073709551615 for FP64 [9223372036854775807,2]"}"#]],
+            413 aurora-track=stable aurora-model-version=v20260101-000000
+            {"error":"9223372036854775807 rows, more than the 100000 that a request may have"}"#]],
     );
     check(
         &runtime,
@@ -216,8 +216,8 @@ fn sizes_that_do_not_fit_name_the_tensor() {
         ROW,
         &row,
         expect![[r#"
-        400 aurora-track=stable aurora-model-version=v20260101-000000
-        {"error":"input `input`: 16 bytes come after the JSON, but it says no binary_data_size"}"#]],
+            400 aurora-track=stable aurora-model-version=v20260101-000000
+            {"error":"got 16 bytes after the JSON, expected 0: what the inputs' binary_data_size count"}"#]],
     );
     check(
         &runtime,

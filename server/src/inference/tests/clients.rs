@@ -27,8 +27,8 @@ fn kserves_first_protocol_takes_lists_or_rows() {
         (
             r#"{"instances":[]}"#,
             expect![[r#"
-            400 aurora-track=stable aurora-model-version=v20260101-000000
-            {"error":"instances: got lists of shape [0], expected [-1,2]: rows of 2 numbers (a, b_per_c)"}"#]],
+                400 aurora-track=stable aurora-model-version=v20260101-000000
+                {"error":"instances: got lists of shape [0], expected [-1,2]: rows of 2 values (a, b_per_c)"}"#]],
         ),
         (
             r#"{"instances":[[1,0.5],{"a":1,"b":1,"c":2}]}"#,
@@ -51,8 +51,8 @@ fn kserves_first_protocol_takes_lists_or_rows() {
         (
             r#"{"instances":[1,0.5]}"#,
             expect![[r#"
-            400 aurora-track=stable aurora-model-version=v20260101-000000
-            {"error":"instances: got lists of shape [2], expected [-1,2]: rows of 2 numbers (a, b_per_c)"}"#]],
+                400 aurora-track=stable aurora-model-version=v20260101-000000
+                {"error":"instances: got lists of shape [2], expected [-1,2]: rows of 2 values (a, b_per_c)"}"#]],
         ),
         (
             r#"{"inputs":[[1,0.5]]}"#,
@@ -138,7 +138,7 @@ fn mlflows_scoring_takes_four_shapes() {
             r#"{"dataframe_records":[{"a":1,"b":NaN,"c":1}]}"#,
             expect![[r#"
                 400 aurora-track=stable aurora-model-version=v20260101-000000
-                {"error":"dataframe_records[0]: column `b`: got NaN or Infinity, which JSON does not have (null is a missing value), expected a number"}"#]],
+                {"error":"dataframe_records[0]: column `b`: got NaN or Infinity, which JSON does not have (null is a missing value), expected a value"}"#]],
         ),
         (
             r#"{"instances":[[1,0.5]]}"#,

@@ -3,6 +3,7 @@
 use expect_test::expect;
 use planner::names::Track;
 use registry::artifact::{Child, Graph, Split, Trees};
+use registry::metadata::Signature;
 
 use super::*;
 use crate::metrics::Metrics;
@@ -27,32 +28,32 @@ fn predict_takes_inputs_or_rows_of_raw_columns() {
         (
             r#"{"inputs":[1,0.5]}"#,
             expect![[r#"
-            400 aurora-track=stable aurora-model-version=v20260101-000000
-            {"error":"inputs: got lists of shape [2], expected [-1,2]: rows of 2 numbers (a, b_per_c)"}"#]],
+                400 aurora-track=stable aurora-model-version=v20260101-000000
+                {"error":"inputs: got lists of shape [2], expected [-1,2]: rows of 2 values (a, b_per_c)"}"#]],
         ),
         (
             r#"{"inputs":[[1]]}"#,
             expect![[r#"
-            400 aurora-track=stable aurora-model-version=v20260101-000000
-            {"error":"inputs: got lists of shape [1, 1], expected [-1,2]: rows of 2 numbers (a, b_per_c)"}"#]],
+                400 aurora-track=stable aurora-model-version=v20260101-000000
+                {"error":"inputs: got lists of shape [1, 1], expected [-1,2]: rows of 2 values (a, b_per_c)"}"#]],
         ),
         (
             r#"{"inputs":[[1,2],[3]]}"#,
             expect![[r#"
-            400 aurora-track=stable aurora-model-version=v20260101-000000
-            {"error":"input `input`: lists of different lengths or depths at element 3"}"#]],
+                400 aurora-track=stable aurora-model-version=v20260101-000000
+                {"error":"inputs: lists of different lengths or depths at element 3"}"#]],
         ),
         (
             r#"{"inputs":[["x",2]]}"#,
             expect![[r#"
-            400 aurora-track=stable aurora-model-version=v20260101-000000
-            {"error":"input `input`, row 0, column 0 (a): got a text, expected a number"}"#]],
+                400 aurora-track=stable aurora-model-version=v20260101-000000
+                {"error":"inputs[0]: a: got a text, expected a number"}"#]],
         ),
         (
             r#"{"inputs":[]}"#,
             expect![[r#"
-            400 aurora-track=stable aurora-model-version=v20260101-000000
-            {"error":"inputs: got lists of shape [0], expected [-1,2]: rows of 2 numbers (a, b_per_c)"}"#]],
+                400 aurora-track=stable aurora-model-version=v20260101-000000
+                {"error":"inputs: got lists of shape [0], expected [-1,2]: rows of 2 values (a, b_per_c)"}"#]],
         ),
         (
             r#"{"rows":[]}"#,
@@ -123,8 +124,8 @@ fn predict_takes_inputs_or_rows_of_raw_columns() {
         (
             r#"{"rows":[{"a":[[1]],"b":1,"c":1}]}"#,
             expect![[r#"
-            400 aurora-track=stable aurora-model-version=v20260101-000000
-            {"error":"rows[0]: column `a`: got a list, expected a number"}"#]],
+                400 aurora-track=stable aurora-model-version=v20260101-000000
+                {"error":"rows[0]: column `a`: got a list, expected a value"}"#]],
         ),
         (
             r#"{"rows":[[1,2]]}"#,
@@ -235,8 +236,11 @@ fn tolerant() -> Runtime {
         leaves: vec![10.0, 20.0],
     });
     let mut loaded = artifact("wine", V1, Track::Stable, &graph);
-    let record = Arc::get_mut(&mut loaded.metadata).expect("nobody else has it");
-    record.signature.missing_values = true;
+    let signature = Signature {
+        missing_values: true,
+        ..loaded.loaded.signature().clone()
+    };
+    loaded.loaded = loaded.loaded.described(signature).expect("its own but for that");
     let runtime = Runtime::new(Metrics::new());
     runtime.load(loaded);
     runtime

@@ -60,7 +60,10 @@ async fn a_skipped_slot_leaves_what_the_run_before_it_has_made() {
     }
     let version = registry::Reference::Version("v20261130-030000".parse().unwrap());
     let entry = world.store.resolve(&"m".parse().unwrap(), &version).unwrap();
-    assert_eq!(after["metrics"], serde_json::json!(entry.metadata.metrics.values));
+    assert_eq!(
+        after["metrics"],
+        serde_json::json!(entry.metadata.metrics.unwrap().values)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

@@ -1,0 +1,306 @@
+//! A model that was read: what it takes and gives, what its outputs mean, and its answers.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use engine::{Buffer, Limits, Program, Scratch, Symbol, Type};
+
+use super::filling::{Filling, Value};
+use super::{ArtifactError, meaning, signature};
+use crate::metadata::{Cell, Labels, Signature};
+
+/// The most buffers that are kept for the next answers: more are under way together only where more threads are.
+const KEPT_MAX: usize = 8;
+
+/// A model, ready to answer. Immutable, and shared between threads.
+#[derive(Debug)]
+pub struct Model {
+    program: Program,
+    signature: Signature,
+    origin: Origin,
+    gives: Gives,
+    /// What answers wrote into and the next ones write into again.
+    scratches: Mutex<Vec<Scratch>>,
+}
+
+/// Where a model's signature stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// In a property of the artifact.
+    Property,
+    /// Nowhere: it is what the graph says by itself.
+    Graph,
+}
+
+/// What the outputs of a model mean, by their places among them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gives {
+    /// Numbers.
+    Numbers {
+        /// The output that has them.
+        prediction: usize,
+    },
+    /// A class for each row.
+    Classes {
+        /// The output that names it.
+        label: usize,
+        /// The output that says how likely each class is, in the order of the signature's labels.
+        probabilities: Option<usize>,
+    },
+}
+
+/// What a model says of `n` rows.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Predictions {
+    /// Numbers, row-major; one for each row, unless the model predicts several at once.
+    Numbers(Vec<f64>),
+    /// A classification.
+    Classes {
+        /// The index of each row's label; [`None`] for one that the signature does not list.
+        index: Vec<Option<usize>>,
+        /// Row-major, `n × k`; empty where the model gives none.
+        probabilities: Vec<f64>,
+        /// How many labels there are.
+        k: usize,
+    },
+}
+
+/// Says which cell no input takes.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("column {feature:?} is {found}, and the model takes {expected} there")]
+pub struct CellError {
+    /// The feature's name.
+    pub feature: String,
+    /// What the cell is.
+    pub found: &'static str,
+    /// What it would have to be.
+    pub expected: &'static str,
+}
+
+impl Predictions {
+    /// Returns the numbers of all rows, row-major: predictions, or probabilities.
+    pub fn numbers(&self) -> &[f64] {
+        match self {
+            Self::Numbers(numbers) => numbers,
+            Self::Classes { probabilities, .. } => probabilities,
+        }
+    }
+}
+
+impl Model {
+    /// Reads an artifact.
+    ///
+    /// Everything is checked here: operators, types, shapes, indices, costs. The signature is that of the artifact's own
+    /// property, else what the graph says by itself.
+    pub fn read(bytes: &[u8], limits: &Limits) -> Result<Self, ArtifactError> {
+        let program = Program::read(bytes, limits)?;
+        let (signature, origin) = match signature::read(program.properties())? {
+            Some(signature) => (signature, Origin::Property),
+            None => (meaning::signature(&program), Origin::Graph),
+        };
+        Self::of(program, signature, origin)
+    }
+
+    /// Returns the model with a signature that is known from elsewhere, in the place of its own.
+    ///
+    /// # Errors
+    ///
+    /// It is another model's.
+    pub fn described(self, signature: Signature) -> Result<Self, ArtifactError> {
+        Self::of(self.program, signature, Origin::Graph)
+    }
+
+    fn of(program: Program, signature: Signature, origin: Origin) -> Result<Self, ArtifactError> {
+        meaning::check(&program, &signature)?;
+        let gives = meaning::gives(&signature)?;
+        Ok(Self {
+            program,
+            signature,
+            origin,
+            gives,
+            scratches: Mutex::default(),
+        })
+    }
+
+    /// Returns what goes in and comes out.
+    pub const fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    pub(super) const fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// Returns the checked graph.
+    pub const fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// Returns what its outputs mean.
+    pub const fn gives(&self) -> Gives {
+        self.gives
+    }
+
+    /// Returns how many values a row has, over all inputs.
+    pub fn width(&self) -> usize {
+        self.signature.features.len()
+    }
+
+    /// Returns the class labels in the order of the probabilities; [`None`] where there are no classes, or nobody says which.
+    pub fn labels(&self) -> Option<&Labels> {
+        match self.gives {
+            Gives::Classes { .. } => Some(&self.signature.labels).filter(|labels| !labels.is_empty()),
+            Gives::Numbers { .. } => None,
+        }
+    }
+
+    /// Says whether a value of an input may be missing.
+    pub fn takes_missing(&self, input: usize) -> bool {
+        self.signature.missing_values && self.program.inputs()[input].takes_missing
+    }
+
+    /// Answers `rows` rows: a buffer for each input, row-major; returns one for each output. One thread, no waiting.
+    ///
+    /// # Panics
+    ///
+    /// If an input is missing, or has another type or length than its tensor for so many rows.
+    pub fn answer(&self, inputs: &[Buffer], rows: usize) -> Vec<Buffer> {
+        let mut scratch = self.kept().pop().unwrap_or_default();
+        let answers = self.program.run(&mut scratch, inputs, rows);
+        let mut kept = self.kept();
+        if kept.len() < KEPT_MAX {
+            kept.push(scratch);
+        }
+        answers
+    }
+
+    fn kept(&self) -> std::sync::MutexGuard<'_, Vec<Scratch>> {
+        self.scratches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Predicts rows of numbers, row-major `n × width`, as the inputs' types hold them.
+    ///
+    /// # Panics
+    ///
+    /// If the length of `rows` is no multiple of [`Self::width`], or an input takes texts.
+    pub fn predict(&self, rows: &[f64]) -> Predictions {
+        let width = self.width();
+        assert!(
+            rows.len().is_multiple_of(width),
+            "{} values are no whole rows of {width}",
+            rows.len()
+        );
+        let count = rows.len() / width;
+        if let [only] = self.program.inputs()
+            && only.element == Type::F64
+        {
+            return self.predictions(&[Buffer::F64(rows.to_vec())], count);
+        }
+        let mut filling = Filling::new(self, count);
+        for (at, value) in rows.iter().enumerate() {
+            filling
+                .push(at % width, Value::Number(*value))
+                .expect("invariant: the caller knows that the inputs take numbers");
+        }
+        self.predictions(&filling.finish(), count)
+    }
+
+    /// Predicts rows of cells, row-major `n × width`.
+    pub fn predict_cells(&self, cells: &[Cell]) -> Result<Predictions, CellError> {
+        let inputs = self.inputs(cells)?;
+        Ok(self.predictions(&inputs, cells.len() / self.width().max(1)))
+    }
+
+    /// Makes a buffer for each input of rows of cells, row-major `n × width`.
+    ///
+    /// # Panics
+    ///
+    /// If there are no whole rows.
+    pub fn inputs(&self, cells: &[Cell]) -> Result<Vec<Buffer>, CellError> {
+        let width = self.width();
+        assert!(
+            cells.len().is_multiple_of(width),
+            "{} cells are no whole rows of {width}",
+            cells.len()
+        );
+        let mut filling = Filling::new(self, cells.len() / width);
+        for (at, cell) in cells.iter().enumerate() {
+            let value = match cell {
+                Cell::Number(number) => Value::Number(*number),
+                Cell::Text(text) => Value::Text(text),
+                Cell::Bool(bool) => Value::Bool(*bool),
+                Cell::Missing => Value::Missing,
+            };
+            let feature = at % width;
+            filling.push(feature, value).map_err(|expected| CellError {
+                feature: self.signature.features[feature].name.clone(),
+                found: value.kind(),
+                expected,
+            })?;
+        }
+        Ok(filling.finish())
+    }
+
+    fn predictions(&self, inputs: &[Buffer], rows: usize) -> Predictions {
+        let mut answers = self.answer(inputs, rows);
+        match self.gives {
+            Gives::Numbers { prediction } => Predictions::Numbers(doubles(answers.swap_remove(prediction))),
+            Gives::Classes { label, probabilities } => Predictions::Classes {
+                index: self.indices(&answers[label]),
+                probabilities: probabilities
+                    .map(|at| doubles(answers.swap_remove(at)))
+                    .unwrap_or_default(),
+                k: self.signature.labels.len(),
+            },
+        }
+    }
+
+    /// Returns the place of each label among the signature's.
+    fn indices(&self, labels: &Buffer) -> Vec<Option<usize>> {
+        match (&self.signature.labels, labels) {
+            (Labels::Words(words), Buffer::Text(symbols)) => {
+                let places = words.iter().enumerate();
+                let places: HashMap<Symbol, usize> = places
+                    .map(|(at, word)| (self.program.symbol(word.as_bytes()), at))
+                    .collect();
+                symbols.iter().map(|symbol| places.get(symbol).copied()).collect()
+            }
+            (Labels::Numbers(numbers), labels) => {
+                let places = numbers.iter().enumerate();
+                let places: HashMap<i64, usize> = places.map(|(at, number)| (*number, at)).collect();
+                wholes(labels)
+                    .iter()
+                    .map(|label| places.get(label).copied())
+                    .collect()
+            }
+            (Labels::Words(_), other) => vec![None; other.len()],
+        }
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "whole numbers that are answers are shown as doubles"
+)]
+fn doubles(buffer: Buffer) -> Vec<f64> {
+    match buffer {
+        Buffer::F64(values) => values,
+        Buffer::F32(values) => values.into_iter().map(f64::from).collect(),
+        Buffer::I64(values) => values.into_iter().map(|value| value as f64).collect(),
+        Buffer::I32(values) => values.into_iter().map(f64::from).collect(),
+        Buffer::Bool(values) => values
+            .into_iter()
+            .map(|value| f64::from(u8::from(value)))
+            .collect(),
+        Buffer::Text(values) => vec![f64::NAN; values.len()],
+    }
+}
+
+fn wholes(buffer: &Buffer) -> Vec<i64> {
+    match buffer {
+        Buffer::I64(values) => values.clone(),
+        Buffer::I32(values) => values.iter().map(|value| i64::from(*value)).collect(),
+        Buffer::Bool(values) => values.iter().map(|value| i64::from(*value)).collect(),
+        Buffer::F32(_) | Buffer::F64(_) | Buffer::Text(_) => vec![i64::MIN; buffer.len()],
+    }
+}
