@@ -2,6 +2,7 @@
 
 mod bounds;
 mod issuer;
+mod pages;
 mod place;
 mod webhook;
 
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use clap::Args;
 use server::keys::{KeysError, require_loopback};
-use server::{Access, Keys, Limits, Tls, TlsError};
+use server::{Access, Keys, Limits, Origin, Origins, Tls, TlsError};
 
 use self::place::Place;
 use crate::failure::{Context as _, Failure};
@@ -79,6 +80,16 @@ pub(crate) struct InferenceArguments {
     /// Answer requests from other machines, and under any name, without a key
     #[arg(long, env = "AURORA_INSECURE_INFERENCE")]
     insecure_inference: bool,
+
+    /// Let pages of this origin ask for predictions from a browser: of a dashboard that stands behind a name, e.g.
+    /// https://aurora.example.org. That of the same process may, at the address that it listens on
+    #[arg(
+        long = "dashboard-origin",
+        env = "AURORA_DASHBOARD_ORIGIN",
+        value_name = "ORIGIN",
+        value_delimiter = ','
+    )]
+    dashboard_origins: Vec<Origin>,
 
     #[command(flatten)]
     limits: InferenceLimits,
@@ -190,6 +201,11 @@ pub(crate) struct ControlPlaneArguments {
     /// The keys that may ask the control plane: lines `name:sha256hex`, reread as they change; mode 600
     #[arg(long, env = "AURORA_API_KEYS_FILE", value_name = "PATH")]
     api_keys_file: Option<PathBuf>,
+
+    /// Where browsers reach inference, for the dashboard's form that asks for predictions, e.g. https://predict.example.org;
+    /// it must take this dashboard's origin [default: where the same process answers it, at the address that it listens on]
+    #[arg(long, env = "AURORA_INFERENCE_URL", value_name = "ORIGIN")]
+    inference_url: Option<Origin>,
 
     /// Open connections to the control plane; the one that idles longest gives way [default: 256, fewer
     /// where memory is short]
@@ -309,6 +325,8 @@ pub(crate) struct Bound {
     access: Access,
     limits: Limits,
     tls: Option<Tls>,
+    /// Where browsers reach inference, for a dashboard that is here.
+    inference: Option<Origin>,
     /// The memory that the limits are measured by.
     memory: Option<MemoryLimit>,
 }
@@ -351,7 +369,10 @@ impl InferenceArguments {
             queue_timeout: seconds(queue_timeout),
             ..listener.limits()
         };
-        let access = listener.access(keys, self.insecure_inference);
+        let access = Access {
+            origins: self.dashboard_origins.iter().cloned().collect(),
+            ..listener.access(keys, self.insecure_inference)
+        };
         let tls = listener.tls()?;
         bind(self.inference.inference, INFERENCE, access, limits, memory, None).map(|bound| bound.over(tls))
     }
@@ -392,7 +413,10 @@ impl ControlPlaneArguments {
             memory,
             inference,
         )
-        .map(|bound| bound.over(tls))
+        .map(|bound| Bound {
+            inference: self.inference_url.clone().or_else(|| inference?.origin()),
+            ..bound.over(tls)
+        })
     }
 }
 
@@ -410,6 +434,7 @@ impl ListenerArguments {
             keys,
             open_metrics: self.metrics_without_key,
             open_names,
+            origins: Origins::default(),
         }
     }
 
@@ -523,6 +548,7 @@ fn bind(
             access,
             limits,
             tls: None,
+            inference: None,
             memory,
         }),
         Err(error) => {

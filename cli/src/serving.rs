@@ -182,11 +182,13 @@ impl Parts {
         metrics: Metrics,
         bound: Bound,
     ) -> Result<(), Failure> {
+        let inference = bound.inference().cloned();
         let (sockets, tls, access, limits) = bound.into_parts()?;
         let control_plane = ControlPlane {
             store,
             status,
             infrastructure,
+            inference,
             metrics,
             access,
             limits: self.within(limits, 1),

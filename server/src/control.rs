@@ -23,12 +23,12 @@ use strum::EnumCount as _;
 use tokio::sync::Semaphore;
 use warp::reply::Response;
 
-use crate::dashboard;
+use crate::dashboard::Dashboard;
 use crate::http::body::Body;
 use crate::http::budget::Budget;
 use crate::http::frame::{Answered, Answers, Frame, Request, routes};
 use crate::http::reply::{self, Failure};
-use crate::http::{self, Limits, Listener, Shutdown, Sockets};
+use crate::http::{self, Limits, Listener, Origin, Shutdown, Sockets};
 use crate::keys::Access;
 use crate::metrics::{ListenerName, Metrics, Page as MetricsPage, RouteMeters, TICK};
 use artifact::Verified;
@@ -53,6 +53,8 @@ pub struct ControlPlane {
     pub status: Arc<dyn StatusSource>,
     /// What it runs on.
     pub infrastructure: Arc<dyn Infrastructure>,
+    /// Where browsers reach inference, for the dashboard; it lets this one's pages call.
+    pub inference: Option<Origin>,
     /// Who may ask; `/health` is open to everybody.
     pub access: Access,
     /// What `/metrics` shows, and where its requests are counted.
@@ -130,6 +132,7 @@ struct Server {
     /// The turn to look how models stand, for the metrics.
     looking: Arc<Semaphore>,
     streams: Arc<Streams>,
+    dashboard: Dashboard,
     meters: [RouteMeters; Kind::COUNT],
 }
 
@@ -169,6 +172,7 @@ impl Server {
             snapshots: Arc::new(Snapshots::new(epoch())),
             looking: Arc::new(Semaphore::new(1)),
             streams: Arc::default(),
+            dashboard: Dashboard::new(control.inference.as_ref()),
             control,
         }
     }
@@ -200,7 +204,7 @@ impl Server {
                 aurora: env!("CARGO_PKG_VERSION"),
             }),
             Route::OpenApi => reply::json_bytes(StatusCode::OK, openapi::openapi().into()),
-            Route::Dashboard(path) => dashboard::answer(&path, request.headers)?,
+            Route::Dashboard(path) => self.dashboard.answer(&path, request.headers)?,
             Route::Status(status::At::Events) => status::events(
                 &self.control.status,
                 &self.snapshots,

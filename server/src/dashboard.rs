@@ -1,11 +1,11 @@
 //! The dashboard: one page and what it loads, out of the binary. It is public and says nothing by itself: what it shows it
-//! asks of the status API, with the reader's key, as anybody does.
+//! asks of the status API, with the reader's key, as anybody does; and of inference, where it was told where that is, what
+//! it predicts for a row.
 //!
 //! Everything that the page loads is named after its content, so it may be kept for ever; the page is asked for anew each
 //! time, and names what it was built with.
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
 
 use bytes::Bytes;
 use headers::{ETag, HeaderMapExt as _, IfNoneMatch};
@@ -17,21 +17,22 @@ use hyper::header::{
 use sha2::{Digest as _, Sha256};
 use warp::reply::Response;
 
+use crate::http::Origin;
 use crate::http::reply::Failure;
 
-/// Nothing but what this listener serves, no inline script or style, in nobody's frame.
-const POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; \
-     form-action 'none'; frame-ancestors 'none'",
-);
+/// Nothing but what this listener serves, no inline script or style, in nobody's frame; after this comes what may be asked.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; base-uri 'none'; \
+                      form-action 'none'; frame-ancestors 'none'; connect-src 'self'";
 /// Where a browser keeps to its own origin.
 const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
 const PAGE: &str = include_str!("dashboard/page.html");
+/// Where the page says where inference is.
+const INFERENCE: &str = "name=\"inference\" content=\"";
 
 /// What the page loads. Each comes after those that it names.
-const SOURCES: [(&str, &str); 13] = [
+const SOURCES: [(&str, &str); 14] = [
     ("icon.svg", include_str!("dashboard/icon.svg")),
     ("style.css", include_str!("dashboard/style.css")),
     ("views.css", include_str!("dashboard/views.css")),
@@ -43,34 +44,29 @@ const SOURCES: [(&str, &str); 13] = [
     ("charts.js", include_str!("dashboard/charts.js")),
     ("compare.js", include_str!("dashboard/compare.js")),
     ("overview.js", include_str!("dashboard/overview.js")),
+    ("trial.js", include_str!("dashboard/trial.js")),
     ("model.js", include_str!("dashboard/model.js")),
     ("app.js", include_str!("dashboard/app.js")),
 ];
 
-static DASHBOARD: LazyLock<Dashboard> = LazyLock::new(Dashboard::new);
-
-/// Answers with the page, whose path is empty, or with one of what it loads.
-pub(crate) fn answer(path: &str, headers: &HeaderMap) -> Result<Response, Failure> {
-    match path.strip_prefix("assets/") {
-        Some(name) => DASHBOARD.asset(name),
-        None => Ok(DASHBOARD.page(headers)),
-    }
-}
-
 /// The page and what it loads, under the names that they are served by.
-struct Dashboard {
+#[derive(Debug)]
+pub(crate) struct Dashboard {
     page: Bytes,
     tag: ETag,
+    policy: HeaderValue,
     assets: BTreeMap<String, Asset>,
 }
 
+#[derive(Debug)]
 struct Asset {
     kind: HeaderValue,
     bytes: Bytes,
 }
 
 impl Dashboard {
-    fn new() -> Self {
+    /// Makes a page that asks for predictions at `inference`, and at no other origin.
+    pub(crate) fn new(inference: Option<&Origin>) -> Self {
         let mut named: Vec<(&str, String)> = Vec::new();
         let mut assets = BTreeMap::new();
         for (name, source) in SOURCES {
@@ -86,12 +82,24 @@ impl Dashboard {
             assets.insert(served_as.clone(), asset);
             named.push((name, served_as));
         }
-        let page = rename(PAGE, &named);
+        let origin = inference.map(Origin::to_string).unwrap_or_default();
+        let page = rename(PAGE, &named).replace(INFERENCE, &format!("{INFERENCE}{origin}"));
+        let policy = format!("{POLICY} {origin}");
         let tag = format!("\"{}\"", fingerprint(&page));
         Self {
             page: page.into(),
             tag: tag.parse().expect("invariant: hex digits in quotes are an ETag"),
+            policy: HeaderValue::from_str(policy.trim_end())
+                .expect("invariant: an origin is letters, digits and their marks"),
             assets,
+        }
+    }
+
+    /// Answers with the page, whose path is empty, or with one of what it loads.
+    pub(crate) fn answer(&self, path: &str, headers: &HeaderMap) -> Result<Response, Failure> {
+        match path.strip_prefix("assets/") {
+            Some(name) => self.asset(name),
+            None => Ok(self.page(headers)),
         }
     }
 
@@ -109,7 +117,7 @@ impl Dashboard {
         let headers = response.headers_mut();
         headers.typed_insert(self.tag.clone());
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        headers.insert(CONTENT_SECURITY_POLICY, POLICY);
+        headers.insert(CONTENT_SECURITY_POLICY, self.policy.clone());
         headers.insert(OPENER_POLICY, HeaderValue::from_static("same-origin"));
         response
     }

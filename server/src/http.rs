@@ -9,6 +9,7 @@
 //! stream       TCP, or TLS over it
 //! tls          a certificate and its key, read again as they change
 //! guard        Host and Origin
+//! origins      whose pages may call from a browser
 //! frame        what every request passes: its name, what is left of its body, counting
 //! request_id   that name
 //! gate         who may ask, how often, with which method
@@ -29,6 +30,7 @@ mod connection;
 pub(crate) mod frame;
 pub(crate) mod gate;
 mod guard;
+pub(crate) mod origins;
 pub(crate) mod place;
 mod places;
 mod rates;
@@ -46,6 +48,7 @@ use crate::keys::Access;
 use crate::metrics::{ListenerMeters, ListenerName, Metrics};
 pub(crate) use connection::{Shutdown, serve};
 use guard::Names;
+pub use origins::{NoOrigin, Origin, Origins};
 pub use sockets::Sockets;
 pub use tls::{Tls, TlsError, probe};
 
@@ -140,7 +143,7 @@ impl Listener {
             names: if access.keys.configured() || access.open_names {
                 Names::Any
             } else {
-                Names::Loopback
+                Names::Loopback(access.origins.clone())
             },
             meters: metrics.listener(name),
         }

@@ -17,6 +17,7 @@ use sha2::Digest as _;
 use subtle::{Choice, ConstantTimeEq};
 use tokio::task::JoinSet;
 
+use crate::http::Origins;
 use file::KeyFile;
 
 /// The longest key that is looked at.
@@ -119,6 +120,8 @@ pub struct Access {
     /// Whether it may be asked under any name without a key too: otherwise only as `localhost` or a loopback address,
     /// and not by pages of other sites, which a browser on this machine would let in.
     pub open_names: bool,
+    /// Pages of which origins may call from a browser: with a key where one is asked for, which they send in a header.
+    pub origins: Origins,
 }
 
 /// Why a request may not pass.

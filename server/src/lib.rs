@@ -31,7 +31,7 @@ mod testing;
 mod webhook;
 
 pub use control::{ControlPlane, Infrastructure, Known, StatusSource, openapi, serve_control_plane};
-pub use http::{Limits, Sockets, Tls, TlsError, probe};
+pub use http::{Limits, NoOrigin, Origin, Origins, Sockets, Tls, TlsError, probe};
 pub use inference::{Health, InferenceOptions, serve_inference};
 pub use keys::{Access, Keys};
 pub use metrics::{Metrics, Page};

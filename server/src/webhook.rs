@@ -29,7 +29,7 @@ use crate::http::frame::{Answered, Answers, Frame, Request, routes};
 use crate::http::gate::{Audience, Demands, Methods};
 use crate::http::reply::{self, Failure};
 use crate::http::{self, Limits, Listener, Sockets};
-use crate::keys::{Access, Keys};
+use crate::keys::Access;
 use crate::metrics::{ListenerName, Metrics, Page, RouteMeters, WebhookMeters};
 use judge::{Call, Known, Verdict, judge};
 use rate::Rate;
@@ -90,9 +90,8 @@ pub async fn serve_webhook(
     };
     // Who sends a call shows it by the signature; a forge knows the listener by whatever name.
     let access = Access {
-        keys: Keys::none(),
-        open_metrics: false,
         open_names: true,
+        ..Access::default()
     };
     let how = Listener::new(ListenerName::Webhook, &limits, &access, &metrics);
     let server = Arc::new(Server {

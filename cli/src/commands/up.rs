@@ -94,6 +94,7 @@ fn up(arguments: &UpArguments) -> Result<ExitCode, Failure> {
     let control_plane = arguments
         .control_plane
         .bind(&arguments.listener, Some(&inference))?;
+    let inference = inference.open_to_pages_of(&control_plane);
     let RepositoryArguments { repo, environment } = &arguments.repository;
     let options = Options {
         repository: arguments

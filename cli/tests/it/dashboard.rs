@@ -2,6 +2,7 @@
 
 mod browser;
 mod many;
+mod trial;
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -102,6 +103,9 @@ fn nothing_keeps_people_out_on_any_screen_in_any_theme() {
             "the view is there",
             &format!("document.querySelector('#main {sign}') !== null"),
         );
+        if name != "overview" {
+            trial::ask(&mut page);
+        }
         for screen in SCREENS {
             page.show_on(screen);
             unfold(&mut page);
@@ -317,7 +321,7 @@ fn what_comes_is_read_however_it_is_cut_and_what_is_pasted_stays_one_word() {
     }
     let pasted = page.ask(&format!(
         "(async () => (await {}).curl('wine', {{ example: {{ row: {{ \"it's; $(id)\": 1 }} }} }}, new URL('http://aurora.example:8000')))()",
-        module("model"),
+        module("trial"),
     ));
     let shown = run(Command::new("sh").args([
         "-c",

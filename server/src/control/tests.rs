@@ -89,6 +89,7 @@ fn fixture_with(access: Access) -> Fixture {
         store,
         status: Arc::new(Seen),
         infrastructure: Arc::new(Seen),
+        inference: None,
         access,
         metrics: Metrics::new(),
         limits: Limits::default(),
@@ -506,12 +507,8 @@ fn everything_but_health_and_an_empty_dashboard_asks_for_a_key() {
     for kind in Kind::VARIANTS.iter().copied() {
         let path = <&str>::from(kind)
             .replace("{model}", "wine")
-            .replace("{ref}", "stable");
-        let path = if kind == Kind::Unknown {
-            "/nowhere".to_owned()
-        } else {
-            path
-        };
+            .replace("{ref}", "stable")
+            .replace("unknown", "/nowhere");
         let status = |headers: &[_]| fixture.send("GET", &path, headers).status().as_u16();
         let (open, known) = match kind {
             Kind::Health | Kind::Dashboard => (200, 200),

@@ -295,6 +295,7 @@ function onePage(name) {
       detail,
       isSlow: detail !== undefined && Date.now() - detail.since > SLOW_MS,
       now: Date.now(),
+      redraw: draw,
     }),
   );
 }

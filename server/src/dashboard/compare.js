@@ -75,8 +75,8 @@ function featureRows(stable, canary, both) {
   ];
 }
 
-/** How a metric moved, as text with a sign, and whether that is for the better; nothing where it cannot be compared. */
-function change(name, { values: [one, other] }) {
+/** How a number moved, as text with a sign, and of a metric whether that is for the better; nothing where it cannot be said. */
+export function change(name, { values: [one, other] }) {
   if (typeof one !== "number" || typeof other !== "number" || one === other) return undefined;
   const by = other - one;
   const isBetter = BETTER_LOWER.has(name) ? by < 0 : BETTER_HIGHER.has(name) ? by > 0 : undefined;
@@ -89,10 +89,15 @@ export function comparisonTable({ stable, canary }) {
   const rows = comparison(stable, canary);
   const groups = [...new Set(rows.map(({ group }) => group))];
   if (!stable || !canary) return facts(rows, groups, stable ? "stable" : "canary");
-  const columns = ["stable", "canary"];
+  const grouped = groups.map((group) => [group, rows.filter((row) => row.group === group)]);
+  return sideBySide("What is served, side by side", grouped, ["stable", "canary"]);
+}
+
+/** Shows rows as a table with a column per track; `groups`: pairs of a heading, which may be empty, and its rows. */
+export function sideBySide(label, groups, columns) {
   return h(
     "div",
-    { class: "scroll", tabindex: "0", role: "region", "aria-label": "What is served, side by side" },
+    { class: "scroll", tabindex: "0", role: "region", "aria-label": label },
     h(
       "table",
       { class: "compare" },
@@ -106,12 +111,12 @@ export function comparisonTable({ stable, canary }) {
           columns.map((track) => h("th", { scope: "col" }, h("span", { class: `track track-${track}` }, track))),
         ),
       ),
-      groups.map((group) =>
+      groups.map(([group, rows]) =>
         h(
           "tbody",
           { key: group },
-          h("tr", { class: "group" }, h("th", { scope: "rowgroup", colspan: columns.length + 1 }, group)),
-          rows.filter((row) => row.group === group).map((row) => line(row, columns)),
+          group && h("tr", { class: "group" }, h("th", { scope: "rowgroup", colspan: columns.length + 1 }, group)),
+          rows.map((row) => line(row, columns)),
         ),
       ),
     ),
@@ -131,7 +136,7 @@ function facts(rows, groups, track) {
 function line(row, columns) {
   return h(
     "tr",
-    { key: row.name, class: row.differs ? "differs" : "same" },
+    { key: row.name, class: { true: "differs", false: "same" }[row.differs] },
     h(
       "th",
       { scope: "row" },

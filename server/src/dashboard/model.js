@@ -6,15 +6,13 @@ import { comparisonTable } from "./compare.js";
 import { h } from "./dom.js";
 import { badge, empty, findings, next, splitBar, tone, waits, weights, wordOf } from "./parts.js";
 import { away, digest, duration, local, many, moment, number, revision } from "./text.js";
-
-/** Where inference listens unless somebody says otherwise. */
-const INFERENCE_PORT = 8080;
+import { trial } from "./trial.js";
 
 /**
  * `row`: the model in the overview, or nothing; `detail`: `{ data?, versions?, error?, isGone? }` of the model's own answer;
- * `isSlow`: nothing came for a while.
+ * `isSlow`: nothing came for a while; `redraw`: draws the page anew.
  */
-export function modelPage({ name, row, detail, isSlow, now }) {
+export function modelPage({ name, row, detail, isSlow, now, redraw }) {
   const data = detail?.data;
   const summary = row ?? data?.summary;
   const crumb = h("nav", { class: "crumb", "aria-label": "Where this is" }, h("a", { href: "#/" }, "All models"));
@@ -34,7 +32,7 @@ export function modelPage({ name, row, detail, isSlow, now }) {
     headline(name, summary),
     detail?.error && h("p", { class: "panel warning" }, `What follows may be old: ${detail.error}`),
     data
-      ? sections({ name, summary: summary ?? data.summary, data, versions: detail.versions, now })
+      ? sections({ name, summary: summary ?? data.summary, data, versions: detail.versions, now, redraw })
       : isSlow && h("p", { class: "muted" }, "Loading …"),
   ];
 }
@@ -60,7 +58,7 @@ function headline(name, summary) {
   );
 }
 
-function sections({ name, summary, data, versions, now }) {
+function sections({ name, summary, data, versions, now, redraw }) {
   const deployment = data.deployments[0];
   const history = [...data.history].sort((a, b) => Date.parse(b.at) - Date.parse(a.at));
   const { stable, canary } = data.tracks ?? {};
@@ -100,7 +98,7 @@ function sections({ name, summary, data, versions, now }) {
       ),
     ),
     versions?.length > 0 && panel("Versions", versionsOf(versions, summary)),
-    (stable ?? canary) && panel("Try it", call(name, stable ?? canary)),
+    (stable ?? canary) && panel("Try a row", trial({ name, tracks: { stable, canary }, redraw })),
   ];
 }
 
@@ -394,42 +392,5 @@ function versionsOf(versions, summary) {
       ),
     ),
     named.length > 20 && h("p", { class: "muted" }, `The newest 20 of ${number(named.length)}.`),
-  ];
-}
-
-/** A request that can be pasted into a shell, with the row that was stored when the version was made. */
-export function curl(name, { example }, { protocol, hostname }) {
-  const body = JSON.stringify({ rows: [example.row] });
-  const quoted = body.replaceAll("'", String.raw`'\''`);
-  return `curl -s ${protocol}//${hostname}:${INFERENCE_PORT}/predict/${name} \\\n  -H 'content-type: application/json' \\\n  -d '${quoted}'`;
-}
-
-let copiedAt = 0;
-
-function call(name, metadata) {
-  if (!metadata.example) return h("p", { class: "muted" }, "No example row was stored with this version.");
-  const text = curl(name, metadata, location);
-  const copy = async () => {
-    await navigator.clipboard.writeText(text);
-    copiedAt = Date.now();
-  };
-  return [
-    h(
-      "div",
-      { class: "code" },
-      h("pre", { tabindex: "0", role: "region", "aria-label": "A request" }, h("code", null, text)),
-      navigator.clipboard &&
-        h(
-          "button",
-          { class: "quiet", type: "button", onclick: copy },
-          Date.now() - copiedAt < 2000 ? "Copied" : "Copy",
-        ),
-    ),
-    h(
-      "p",
-      { class: "muted" },
-      `A held-out row; it was predicted as ${metadata.example.prediction.map(number).join(", ")} when ${metadata.version} `,
-      `was made. ${INFERENCE_PORT} is where inference listens unless it was told otherwise.`,
-    ),
   ];
 }

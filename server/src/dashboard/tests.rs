@@ -10,8 +10,14 @@ use super::*;
 /// The whole page, all that it loads included.
 const BYTES_MAX: usize = 150_000;
 
+fn dashboard() -> Dashboard {
+    let inference = "http://127.0.0.1:8080".parse().expect("an origin");
+    Dashboard::new(Some(&inference))
+}
+
 fn get(path: &str) -> Response {
-    answer(path, &HeaderMap::new()).unwrap_or_else(|failure| failure.response())
+    let answer = dashboard().answer(path, &HeaderMap::new());
+    answer.unwrap_or_else(|failure| failure.response())
 }
 
 /// Names every asset that a text loads.
@@ -28,8 +34,8 @@ fn loaded(text: &str) -> BTreeSet<&str> {
 
 #[test]
 fn everything_that_is_loaded_is_served_under_that_name_and_nothing_else_is() {
-    let assets = &DASHBOARD.assets;
-    let texts = assets.values().map(|asset| &asset.bytes).chain([&DASHBOARD.page]);
+    let Dashboard { assets, page, .. } = &dashboard();
+    let texts = assets.values().map(|asset| &asset.bytes).chain([page]);
     let texts: Vec<&str> = texts.map(|bytes| str::from_utf8(bytes).unwrap()).collect();
     let names: BTreeSet<&str> = texts.into_iter().flat_map(loaded).collect();
     assert_eq!(names, assets.keys().map(String::as_str).collect());
@@ -43,8 +49,9 @@ fn everything_that_is_loaded_is_served_under_that_name_and_nothing_else_is() {
 
 #[test]
 fn all_together_is_small() {
-    let assets = DASHBOARD.assets.values().map(|asset| asset.bytes.len());
-    let bytes = assets.sum::<usize>() + DASHBOARD.page.len();
+    let Dashboard { assets, page, .. } = &dashboard();
+    let assets = assets.values().map(|asset| asset.bytes.len());
+    let bytes = assets.sum::<usize>() + page.len();
     assert!(bytes < BYTES_MAX, "{bytes} bytes");
 }
 
@@ -64,6 +71,26 @@ fn the_page_may_load_from_here_alone_and_is_asked_for_anew() {
 }
 
 #[test]
+fn beside_here_it_may_ask_inference_alone() {
+    let inference = "https://predict.example.org".parse().expect("an origin");
+    for (inference, may_ask, says) in [
+        (None, "connect-src 'self'", "content=\"\""),
+        (
+            Some(&inference),
+            "connect-src 'self' https://predict.example.org",
+            "content=\"https://predict.example.org\"",
+        ),
+    ] {
+        let dashboard = Dashboard::new(inference);
+        let policy = dashboard.policy.to_str().expect("text").split("; ");
+        let connect: Vec<&str> = policy.filter(|part| part.starts_with("connect-src")).collect();
+        assert_eq!(connect, [may_ask]);
+        let page = str::from_utf8(&dashboard.page).expect("text");
+        assert!(page.contains(&format!("name=\"inference\" {says}")), "{page}");
+    }
+}
+
+#[test]
 fn a_page_that_is_known_is_not_sent_again() {
     let tag = get("").headers()[ETAG].to_str().unwrap().to_owned();
     for (known, status) in [
@@ -74,7 +101,7 @@ fn a_page_that_is_known_is_not_sent_again() {
         ("\"other\"".to_owned(), StatusCode::OK),
     ] {
         let headers = HeaderMap::from_iter([(IF_NONE_MATCH, known.parse().unwrap())]);
-        let response = answer("", &headers).unwrap();
+        let response = dashboard().answer("", &headers).unwrap();
         assert_eq!(response.status(), status, "{known}");
         assert_eq!(response.headers()[ETAG].to_str().unwrap(), tag);
         let is_whole = response.body().size_hint().exact() != Some(0);

@@ -163,7 +163,7 @@ where
             (stream, self.tls.clone()),
             place.clone(),
             self.listener.limits.clone(),
-            self.listener.names,
+            self.listener.names.clone(),
             self.listener.meters.clone(),
         );
         let task = self.running.spawn(driving).id();

@@ -170,6 +170,7 @@ where
         "answered"
     );
     response.headers_mut().insert(REQUEST_ID, id);
+    frame.gate.show(&method, &headers, &mut response);
     response
 }
 

@@ -1,7 +1,7 @@
 //! What a request has to pass before it is looked at, whoever answers.
 //!
 //! ```text
-//! whom it asks ── is the place kept for probes? ── how often ── key ── method
+//! whom it asks ── is the place kept for probes? ── how often ── does a browser ask for a page? ── key ── method
 //! ```
 //!
 //! A key that is known passes at once, whoever else shares the address; only answers to unknown ones are slowed.
@@ -10,7 +10,7 @@ use std::num::NonZero;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hyper::header::{ALLOW, HeaderValue};
+use hyper::header::{ALLOW, HeaderMap, HeaderValue};
 use hyper::{Method, StatusCode};
 use warp::reply::Response;
 
@@ -127,6 +127,13 @@ impl Gate {
         if audience != Audience::Probes {
             self.in_time(request)?;
         }
+        if let Some(told) = self
+            .access
+            .origins
+            .preflight(request.method, request.headers, methods)
+        {
+            return Ok(Some(told));
+        }
         let open = match audience {
             Audience::Probes | Audience::Public => true,
             Audience::Scrapers => self.access.open_metrics,
@@ -146,6 +153,11 @@ impl Gate {
             response.headers_mut().insert(ALLOW, allow);
             response
         }))
+    }
+
+    /// Lets the page that called read the answer, where it may.
+    pub(crate) fn show(&self, method: &Method, headers: &HeaderMap, response: &mut Response) {
+        self.access.origins.show(method, headers, response);
     }
 
     /// Refuses an address that asks more often than it may.

@@ -9,21 +9,22 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use hyper::header::{HOST, HeaderValue, ORIGIN};
 use hyper::{Request, StatusCode, Version};
 
+use super::origins::Origins;
 use super::reply::Failure;
 
 /// Under which names a listener may be asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) enum Names {
     /// Any: whoever asks has a key, or it was said that none is needed.
     #[default]
     Any,
-    /// `localhost` and loopback addresses, and no page of another site may ask.
-    Loopback,
+    /// `localhost` and loopback addresses, and no page of another site may ask but of these.
+    Loopback(Origins),
 }
 
 impl Names {
     /// Refuses a request that does not say whom it asks (400), or asks another than this one (403).
-    pub(crate) fn check<B>(self, request: &Request<B>) -> Result<(), Failure> {
+    pub(crate) fn check<B>(&self, request: &Request<B>) -> Result<(), Failure> {
         let headers = request.headers();
         let mut hosts = headers.get_all(HOST).iter();
         let host = match (hosts.next(), hosts.next()) {
@@ -40,9 +41,9 @@ impl Names {
         let target = target
             .map(|target| Authority::parse(target.as_str()))
             .transpose()?;
-        if self == Self::Any {
+        let Self::Loopback(origins) = self else {
             return Ok(());
-        }
+        };
         if let Some(asked) = target.or(host)
             && !asked.is_loopback()
         {
@@ -50,7 +51,7 @@ impl Names {
                 "Host names another machine: ask for localhost or 127.0.0.1, or configure keys",
             ));
         }
-        if headers.get_all(ORIGIN).iter().all(is_local) {
+        if origins.of(headers).is_some() || headers.get_all(ORIGIN).iter().all(is_local) {
             Ok(())
         } else {
             Err(forbidden(
@@ -137,8 +138,12 @@ impl<'a> Authority<'a> {
 mod tests {
     use super::*;
 
+    fn loopback_only() -> Names {
+        Names::Loopback(Origins::default())
+    }
+
     /// Returns the status that a request's target and headers get.
-    fn status(names: Names, version: Version, target: &str, headers: &[(&'static str, &str)]) -> u16 {
+    fn status(names: &Names, version: Version, target: &str, headers: &[(&'static str, &str)]) -> u16 {
         let mut request = Request::builder().uri(target).version(version);
         for (name, value) in headers {
             request = request.header(*name, HeaderValue::from_bytes(value.as_bytes()).expect("a value"));
@@ -180,8 +185,8 @@ mod tests {
             ("[localhost]", 400, 400),
             ("l\u{f6}calhost", 400, 400),
         ] {
-            for (names, expected) in [(Names::Loopback, loopback), (Names::Any, any)] {
-                let got = status(names, Version::HTTP_11, "/", &[("host", host)]);
+            for (names, expected) in [(loopback_only(), loopback), (Names::Any, any)] {
+                let got = status(&names, Version::HTTP_11, "/", &[("host", host)]);
                 assert_eq!(got, expected, "{host:?} {names:?}");
             }
         }
@@ -191,7 +196,7 @@ mod tests {
     fn a_request_says_once_whom_it_asks() {
         let twice = [("host", "localhost"), ("host", "localhost")];
         let other = [("host", "localhost"), ("host", "evil.example")];
-        for names in [Names::Loopback, Names::Any] {
+        for names in &[loopback_only(), Names::Any] {
             assert_eq!(status(names, Version::HTTP_11, "/", &[]), 400);
             // Before 1.1 the header was not needed.
             assert_eq!(status(names, Version::HTTP_10, "/", &[]), 200);
@@ -212,10 +217,10 @@ mod tests {
             ("http://evil.example/health", &local, 403),
             ("http://a@localhost/health", &local, 400),
         ] {
-            let got = status(Names::Loopback, Version::HTTP_11, target, headers);
+            let got = status(&loopback_only(), Version::HTTP_11, target, headers);
             assert_eq!(got, expected, "{target}");
         }
-        let without = status(Names::Loopback, Version::HTTP_11, "http://localhost/", &[]);
+        let without = status(&loopback_only(), Version::HTTP_11, "http://localhost/", &[]);
         assert_eq!(without, 400);
     }
 
@@ -236,9 +241,27 @@ mod tests {
         ] {
             let mut headers = vec![("host", "localhost")];
             headers.extend(origins.iter().map(|origin| ("origin", *origin)));
-            let got = status(Names::Loopback, Version::HTTP_11, "/", &headers);
+            let got = status(&loopback_only(), Version::HTTP_11, "/", &headers);
             assert_eq!(got, expected, "{origins:?}");
-            assert_eq!(status(Names::Any, Version::HTTP_11, "/", &headers), 200);
+            assert_eq!(status(&Names::Any, Version::HTTP_11, "/", &headers), 200);
+        }
+    }
+
+    #[test]
+    fn pages_of_an_origin_that_was_named_may_ask_this_machine() {
+        let dashboard = ["https://aurora.example".parse().expect("an origin")];
+        let names = Names::Loopback(dashboard.into_iter().collect());
+        for (host, origin, expected) in [
+            ("localhost", "https://aurora.example", 200),
+            ("localhost", "http://aurora.example", 403),
+            ("localhost", "https://aurora.example:8443", 403),
+            ("localhost", "https://evil.example", 403),
+            ("localhost", "http://localhost:3000", 200),
+            ("aurora.example", "https://aurora.example", 403),
+        ] {
+            let headers = [("host", host), ("origin", origin)];
+            let got = status(&names, Version::HTTP_11, "/", &headers);
+            assert_eq!(got, expected, "{host} {origin}");
         }
     }
 }

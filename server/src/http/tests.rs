@@ -2,6 +2,7 @@
 
 mod clients;
 mod hogs;
+mod pages;
 mod tls;
 mod turns;
 
@@ -33,14 +34,18 @@ async fn listen(limits: Limits) -> Listening {
 }
 
 async fn listen_on(limits: Limits, tls: Option<Tls>) -> Listening {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("bound");
-    let (shutdown, signal) = oneshot::channel::<()>();
-    let runtime = wine();
     let options = InferenceOptions {
         limits,
         ..InferenceOptions::default()
     };
+    listen_with(options, tls).await
+}
+
+async fn listen_with(options: InferenceOptions, tls: Option<Tls>) -> Listening {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound");
+    let (shutdown, signal) = oneshot::channel::<()>();
+    let runtime = wine();
     let sockets = Sockets::from(listener).over(tls);
     let serving = serve_inference(runtime.clone(), sockets, options, async {
         // A dropped sender is a shutdown too.

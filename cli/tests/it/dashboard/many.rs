@@ -32,6 +32,7 @@ impl Many {
             store: Store::init(registry.path(), &owner, planner::Timestamp::UNIX_EPOCH).expect("a registry"),
             status: Arc::new(Declared(Arc::new(models()))),
             infrastructure: Arc::new(Nowhere),
+            inference: None,
             access: Access::default(),
             metrics: Metrics::new(),
             limits: Limits::default(),
