@@ -13,6 +13,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::time::Duration;
 
+use planner::Timestamp;
 use planner::names::{ObjectName, Revision};
 use registry::StoreError;
 use registry::files::Dir;
@@ -37,6 +38,9 @@ const PART_BYTES_MAX: u64 = 4 << 20;
 const READ_BYTES_MAX: u64 = 2 * PART_BYTES_MAX;
 /// How long the end waits for what is not written yet.
 const END: Duration = Duration::from_secs(1);
+
+/// Who made a commit, and when that was seen first, by the commit.
+pub(crate) type Authors = BTreeMap<String, (String, Timestamp)>;
 
 /// Keeps what happens; cheap to clone.
 #[derive(Debug, Clone)]
@@ -186,6 +190,17 @@ pub(crate) fn read(data_dir: &Path) -> Result<Option<Vec<Record>>, StoreError> {
         name_authors(records);
     }
     Ok(all)
+}
+
+/// Returns who made each commit that a data directory has kept something of, and when that was seen first.
+pub(crate) fn authors(data_dir: &Path) -> Result<Authors, StoreError> {
+    let mut authors = Authors::default();
+    for record in read(data_dir)?.unwrap_or_default() {
+        if let (Some(revision), Some(author)) = (record.revision, record.author) {
+            authors.entry(revision.to_string()).or_insert((author, record.at));
+        }
+    }
+    Ok(authors)
 }
 
 /// Says of each record who made its commit, where any of them says it: a model may move before the pass is told.

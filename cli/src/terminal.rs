@@ -78,6 +78,7 @@ pub(crate) struct Terminal {
     format: Format,
     is_painted: bool,
     is_lined: bool,
+    is_yaml: bool,
 }
 
 impl Terminal {
@@ -87,6 +88,7 @@ impl Terminal {
             format,
             is_painted: format == Format::Text && colours(io::stdout().is_terminal()),
             is_lined: false,
+            is_yaml: false,
         }
     }
 
@@ -130,12 +132,25 @@ impl Terminal {
         write(text)
     }
 
-    /// Writes one JSON document: indented, for a command that ends with it, else on a line of its own.
+    /// Writes one document: indented, for a command that ends with it, else on a line of its own; of several in YAML each
+    /// has its mark before it.
     pub(crate) fn document(self, value: &impl Serialize) -> io::Result<()> {
+        if self.is_yaml {
+            let mark = if self.is_lined { "---\n" } else { "" };
+            return write(&format!("{mark}{}", yaml(&serde_json::to_value(value)?)));
+        }
         if self.is_lined {
             return write(&event(&serde_json::to_value(value)?));
         }
         write(&(plain_json(serde_json::to_string_pretty(value)?) + "\n"))
+    }
+
+    /// Returns it for documents in YAML.
+    pub(crate) fn yaml(self) -> Self {
+        Self {
+            is_yaml: true,
+            ..self
+        }
     }
 
     /// Returns it for a command that goes on: each document on a line of its own.
@@ -206,7 +221,7 @@ pub(crate) fn logs_json() -> bool {
     goes_on && asks_json()
 }
 
-/// Says whether the output is to be JSON: known also where the rest of the command line is wrong.
+/// Says whether the output is to be documents: known also where the rest of the command line is wrong.
 fn asks_json() -> bool {
     let mut words = env::args_os()
         .skip(1)
@@ -223,7 +238,8 @@ fn asks_json() -> bool {
             None => {}
         }
     }
-    form.as_deref() == Some("json")
+    // An error in JSON is one in YAML too.
+    matches!(form.as_deref(), Some("json" | "yaml"))
 }
 
 /// Adds when it happened to an event.
@@ -260,6 +276,26 @@ pub(crate) fn plain_json(text: String) -> String {
                 // Writing into a string cannot fail.
                 let _written = write!(out, "\\u{unit:04x}");
             }
+        }
+    }
+    out
+}
+
+/// Renders a value as YAML. What a terminal may obey can stand there only escaped, which YAML allows in quotes alone: then all of
+/// it is written as JSON is, which YAML reads too.
+fn yaml(value: &serde_json::Value) -> String {
+    let is_kept = |character: char| character == '\n' || is_plain(character);
+    let text = serde_yaml::to_string(value).expect("invariant: a JSON value is YAML");
+    if text.chars().all(is_kept) {
+        return text;
+    }
+    let mut out = String::with_capacity(text.len());
+    for character in format!("{value:#}\n").chars() {
+        if is_kept(character) {
+            out.push(character);
+        } else {
+            // Writing into a string cannot fail.
+            let _written = write!(out, "\\U{:08x}", u32::from(character));
         }
     }
     out
@@ -305,5 +341,24 @@ mod tests {
             "{\"message\":\"a\\u009b31m\\u202eb\\n\\u001b[0m \\udb40\\udc41 Zürich\"}\n"
         );
         assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
+    }
+
+    #[test]
+    fn yaml_keeps_its_data_and_nothing_that_a_terminal_obeys() {
+        for (message, expected) in [
+            ("a: b", "message: \"a: b\"\n"),
+            ("yes", "message: \"yes\"\n"),
+            ("Zürich", "message: Zürich\n"),
+            ("a\u{1b}[31m", "message: \"a\\e[31m\"\n"),
+            (
+                "a\u{202e}b\u{9b}\u{e0041} Zürich",
+                "{\n  \"message\": \"a\\U0000202eb\\U0000009b\\U000e0041 Zürich\"\n}\n",
+            ),
+        ] {
+            let value = json!({ "message": message });
+            let text = yaml(&value);
+            assert_eq!(text, expected);
+            assert_eq!(serde_yaml::from_str::<serde_json::Value>(&text).unwrap(), value);
+        }
     }
 }

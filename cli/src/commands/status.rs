@@ -8,9 +8,9 @@ pub(super) mod wait;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use crds::status::{FindingStatus, StateName, TrackStatus};
-use crds::view::{EnvironmentRow, View};
+use crds::view::{EnvironmentRow, ModelRow, View};
 use crds::{MLDeployment, MLEnvironment};
 use planner::Timestamp;
 use planner::names::ModelName;
@@ -19,8 +19,9 @@ use planner::word::Word;
 use registry::files::may_be_there;
 use serde_json::json;
 
-use crate::arguments::OutputArguments;
+use crate::arguments::Format;
 use crate::failure::{Context as _, Failure, NO};
+use crate::journal::Authors;
 use crate::life::Life;
 use crate::terminal::{Colour, Line, Terminal, painted, table};
 use crate::view;
@@ -40,13 +41,48 @@ pub(crate) struct StatusArguments {
     place: place::PlaceArguments,
     #[command(flatten)]
     wait: wait::WaitArguments,
-    #[command(flatten)]
-    output: OutputArguments,
+
+    /// The form of the output
+    #[arg(
+        long,
+        short,
+        env = "AURORA_OUTPUT",
+        value_name = "FORM",
+        default_value = "text"
+    )]
+    output: StatusFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum StatusFormat {
+    /// For people.
+    Text,
+    /// For people, with digests, since when, and who made the commit, as far as the data directory has kept that.
+    Wide,
+    /// For programs.
+    Json,
+    /// What JSON says, as YAML.
+    Yaml,
+}
+
+impl StatusFormat {
+    fn terminal(self) -> Terminal {
+        match self {
+            Self::Text | Self::Wide => Terminal::new(Format::Text),
+            Self::Json => Terminal::new(Format::Json),
+            Self::Yaml => Terminal::new(Format::Json).yaml(),
+        }
+    }
+
+    /// Returns who made which commit, where that is shown.
+    fn authors(self, place: &place::Place) -> Result<Option<Authors>, Failure> {
+        (self == Self::Wide).then(|| place.authors()).transpose()
+    }
 }
 
 pub(crate) fn run(arguments: &StatusArguments) -> Result<ExitCode, Failure> {
     let place = arguments.place.find()?;
-    let terminal = Terminal::new(arguments.output.output);
+    let terminal = arguments.output.terminal();
     if arguments.watch {
         return watch(arguments, &place, terminal.lined());
     }
@@ -66,7 +102,8 @@ pub(crate) fn run(arguments: &StatusArguments) -> Result<ExitCode, Failure> {
         add("overview", json!(view.overview(life.unknown())));
         terminal.document(&value)?;
     } else {
-        terminal.lines(render(&view, life))?;
+        let authors = arguments.output.authors(&place)?;
+        terminal.lines(render(&view, life, authors.as_ref()))?;
         if let Some(missed) = missed {
             terminal.lines([
                 Line::default(),
@@ -96,7 +133,10 @@ fn watch(arguments: &StatusArguments, place: &place::Place, terminal: Terminal) 
             match &arguments.model {
                 Some(model) => drop(one::say(model, view, life, terminal)?),
                 None if terminal.is_json() => terminal.document(&view.overview(life.unknown()))?,
-                None => terminal.lines(render(view, life))?,
+                None => {
+                    let authors = arguments.output.authors(place)?;
+                    terminal.lines(render(view, life, authors.as_ref()))?;
+                }
             }
             said = Some(now);
         }
@@ -160,14 +200,14 @@ pub(crate) fn is_serving(deployment: &MLDeployment) -> bool {
     state == Some(StateName::Idle) && deployment.spec.suspend.is_none() && behind(deployment).is_none()
 }
 
-fn render(view: &View, life: Life) -> Vec<Line> {
+fn render(view: &View, life: Life, authors: Option<&Authors>) -> Vec<Line> {
     let environment = view.environment.as_ref();
     let status = environment.and_then(|environment| environment.status.as_ref());
     let mut parts: Vec<Vec<Line>> = environment
         .iter()
         .map(|environment| headline(environment, &view.overview(life.unknown()).environment, life))
         .collect();
-    let models = models(view, life);
+    let models = models(view, life, authors);
     if models.len() > 1 {
         parts.push(models);
     }
@@ -271,17 +311,17 @@ fn served(track: Option<&TrackStatus>) -> String {
     track.map_or_else(|| "-".to_owned(), |track| track.version.to_string())
 }
 
-/// Draws a table of the models that are served, or are to be.
-fn models(view: &View, life: Life) -> Vec<Line> {
-    let mut rows = vec![
-        [
-            "model", "word", "stable", "canary", "weight", "declared", "revision", "state",
-        ]
-        .map(str::to_owned)
-        .to_vec(),
+/// Draws a table of the models that are served, or are to be; with more columns where it is given who made which commit.
+fn models(view: &View, life: Life, authors: Option<&Authors>) -> Vec<Line> {
+    let names = [
+        "model", "word", "stable", "canary", "weight", "declared", "revision", "state",
     ];
+    let more = authors.map(|_| ["stable digest", "canary digest", "since", "by", "seen"]);
+    let names = names.into_iter().chain(more.into_iter().flatten());
+    let mut rows = vec![names.map(str::to_owned).collect::<Vec<_>>()];
     for (name, found) in view.models(life.unknown()) {
         let row = found.row(&name);
+        let more = authors.map(|authors| wide(&row, authors));
         let Some(said) = row
             .standing
             .filter(|_| found.deployment.is_some() || !found.findings.is_empty() || !found.waits.is_empty())
@@ -307,7 +347,7 @@ fn models(view: &View, life: Life) -> Vec<Line> {
             state = format!("{state}, {behind}");
         }
         let declared = row.declared.filter(|declared| declared.canary.is_some());
-        rows.push(vec![
+        let mut cells = vec![
             name,
             said.word.to_string(),
             served(row.stable.as_ref()),
@@ -319,9 +359,27 @@ fn models(view: &View, life: Life) -> Vec<Line> {
                 |revision| revision.get(..10).unwrap_or(revision).to_owned(),
             ),
             state,
-        ]);
+        ];
+        cells.extend(more.into_iter().flatten());
+        rows.push(cells);
     }
     table(&rows)
+}
+
+/// Returns what a wide table says of a model besides.
+fn wide(row: &ModelRow, authors: &Authors) -> [String; 5] {
+    let absent = || "-".to_owned();
+    let digest = |track: Option<&TrackStatus>| track.map_or_else(absent, |track| track.digest.short());
+    let moment = |at: Timestamp| at.format("%F %H:%M UTC");
+    let since = row.standing.as_ref().and_then(|said| said.since);
+    let commit = row.revision.as_deref().and_then(|revision| authors.get(revision));
+    [
+        digest(row.stable.as_ref()),
+        digest(row.canary.as_ref()),
+        since.map_or_else(absent, |since| moment(since).to_string()),
+        commit.map_or_else(absent, |(author, _)| author.clone()),
+        commit.map_or_else(absent, |(_, seen)| moment(*seen).to_string()),
+    ]
 }
 
 fn trainings(view: &View) -> Vec<Line> {

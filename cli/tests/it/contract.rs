@@ -125,6 +125,51 @@ fn what_is_generated_is_what_is_committed() {
 }
 
 #[test]
+fn status_says_the_same_as_yaml_and_more_in_a_wide_table() {
+    let ground = Ground::dev();
+    assert!(ground.up().stop().success());
+    let status = |words: &[&str]| {
+        run(aurora()
+            .arg("status")
+            .args(words)
+            .arg("--data-dir")
+            .arg(ground.data()))
+    };
+    for model in [&[][..], &["iris"]] {
+        let [json, yaml] = ["json", "yaml"].map(|form| {
+            let output = status(&[model, &["-o", form]].concat());
+            let mut document: Value = serde_yaml::from_slice(&output.stdout)
+                .unwrap_or_else(|error| panic!("{error}: {}", text(&output)));
+            // What goes on between two looks.
+            document["age_seconds"] = Value::Null;
+            document
+        });
+        assert_eq!(json, yaml, "{model:?}");
+    }
+    let unknown = status(&["gone", "-o", "yaml"]);
+    let said: Value = serde_yaml::from_slice(&unknown.stdout).expect("YAML");
+    assert_eq!(said["error"]["message"], "no model gone is known here");
+
+    let objects: Value = serde_json::from_slice(&status(&["-o", "json"]).stdout).expect("JSON");
+    let iris = &objects["overview"]["models"][0]["stable"]["digest"];
+    let digest = &iris.as_str().expect("a digest")["sha256:".len()..][..12];
+    let table = |form| text(&status(&["-o", form]));
+    let wide = table("wide");
+    for column in [
+        "stable digest",
+        "canary digest",
+        "since",
+        "by",
+        "seen",
+        digest,
+        "Ann",
+    ] {
+        assert!(wide.contains(column), "{column}: {wide}");
+    }
+    assert!(!table("text").contains(digest), "{}", table("text"));
+}
+
+#[test]
 fn every_command_fails_with_an_error_that_the_schema_knows() {
     let mut contract = Contract::new();
     for command in contract.commands().into_keys() {

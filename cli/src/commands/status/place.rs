@@ -12,6 +12,7 @@ use super::look;
 use crate::arguments::DataArguments;
 use crate::cluster_view;
 use crate::failure::{Context as _, Failure};
+use crate::journal::{self, Authors};
 use crate::life::{Life, age_of};
 use crds::view::View;
 
@@ -97,6 +98,14 @@ impl Place {
             .hint("give the namespace with --namespace; `aurora reconcile --namespace` fills it")),
             Self::Namespace { .. } | Self::DataDir(_) => Ok((view, life)),
         }
+    }
+
+    /// Returns who made which commit, as far as that was kept: a namespace keeps none of it.
+    pub(crate) fn authors(&self) -> Result<Authors, Failure> {
+        Ok(match self {
+            Self::DataDir(data_dir) => journal::authors(data_dir)?,
+            Self::Namespace { .. } => Authors::default(),
+        })
     }
 
     /// Returns how long to wait between two looks.
