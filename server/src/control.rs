@@ -31,7 +31,7 @@ use crate::http::reply::{self, Failure};
 use crate::http::{self, Limits, Listener, Origin, Shutdown, Sockets};
 use crate::keys::Access;
 use crate::metrics::{ListenerName, Metrics, Page as MetricsPage, RouteMeters, TICK};
-use artifact::Verified;
+use artifact::{Downloads, Verified};
 pub use infrastructure::Infrastructure;
 use models::Page;
 pub use openapi::openapi;
@@ -128,6 +128,7 @@ struct Server {
     /// What answers hold until they are taken.
     answers: Budget,
     verified: Arc<Verified>,
+    downloads: Downloads,
     snapshots: Arc<Snapshots>,
     /// The turn to look how models stand, for the metrics.
     looking: Arc<Semaphore>,
@@ -169,6 +170,7 @@ impl Server {
             opens: Semaphore::new(READS / 2),
             answers: Budget::new(limits.answers_bytes, limits.answer_bytes),
             verified: Arc::default(),
+            downloads: Downloads::default(),
             snapshots: Arc::new(Snapshots::new(epoch())),
             looking: Arc::new(Semaphore::new(1)),
             streams: Arc::default(),
@@ -267,7 +269,7 @@ impl Server {
             Route::Artifact(model, reference) => {
                 let verified = self.verified.clone();
                 let found = blocking(move || artifact::find(&store, &verified, &model, &reference)).await?;
-                Ok(artifact::respond(found, request.headers))
+                Ok(artifact::respond(found, request.headers, &self.downloads))
             }
             Route::Status(at) => {
                 let (source, snapshots) = (self.control.status.clone(), self.snapshots.clone());

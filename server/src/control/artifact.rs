@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::{FileExt as _, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -17,14 +19,21 @@ use hyper::StatusCode;
 use hyper::header::{HeaderMap, RANGE};
 use planner::names::{Digest, ModelName};
 use registry::{Reference, Store};
+use rustix::buffer::spare_capacity;
+use rustix::io::{Errno, pread};
 use warp::Reply;
 use warp::reply::Response;
 
 use super::models::failure;
 use crate::http::reply::Failure;
 
-/// How much is read and sent at a time: with what the connection buffers, a download holds three times that.
-const CHUNK_BYTES: u64 = 64 << 10;
+/// How much is read and sent at a time: with what the connection buffers, a download holds three times that. More does not
+/// stay in a core's cache on its way.
+const PIECE_BYTES_MAX: u64 = 256 << 10;
+/// Less costs more turns than copying does.
+const PIECE_BYTES_MIN: u64 = 64 << 10;
+/// What all downloads read at a time, as long as each may read the least.
+const PIECES_BYTES: u64 = 6 << 20;
 /// How many verified artifacts are remembered.
 const REMEMBERED_MAX: usize = 1024;
 
@@ -133,7 +142,7 @@ impl Verified {
 }
 
 /// Answers with the artifact, a part of it, or that the client has it already.
-pub(super) fn respond(found: Found, headers: &HeaderMap) -> Response {
+pub(super) fn respond(found: Found, headers: &HeaderMap, downloads: &Downloads) -> Response {
     let Found { file, bytes, digest } = found;
     let etag: ETag = format!("\"{digest}\"")
         .parse()
@@ -160,7 +169,7 @@ pub(super) fn respond(found: Found, headers: &HeaderMap) -> Response {
         }
     };
     let length = part.end - part.start;
-    let mut response = warp::reply::stream(chunks(file, part.clone())).into_response();
+    let mut response = warp::reply::stream(chunks(file, part.clone(), downloads)).into_response();
     *response.status_mut() = status;
     let named = response.headers_mut();
     named.typed_insert(etag);
@@ -227,37 +236,81 @@ fn part(range: &str, bytes: u64) -> Wanted {
     }
 }
 
+/// How many artifacts are being sent.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Downloads(Arc<AtomicUsize>);
+
+/// One of them, until it is dropped.
+#[derive(Debug)]
+struct Download(Downloads);
+
+impl Downloads {
+    fn begin(&self) -> Download {
+        self.0.fetch_add(1, Relaxed);
+        Download(self.clone())
+    }
+
+    /// Returns how much one of them reads and sends at a time: one alone goes fast, and all together hold little.
+    fn piece_bytes(&self) -> u64 {
+        let all = u64::try_from(self.0.load(Relaxed)).unwrap_or(u64::MAX);
+        (PIECES_BYTES / all.max(1)).clamp(PIECE_BYTES_MIN, PIECE_BYTES_MAX)
+    }
+}
+
+impl Drop for Download {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Relaxed);
+    }
+}
+
 /// Reads a part piece by piece on threads that may block, one piece ahead of what is sent.
-fn chunks(file: File, part: Range<u64>) -> impl Stream<Item = io::Result<Bytes>> + Send + Sync {
+fn chunks(
+    file: File,
+    part: Range<u64>,
+    downloads: &Downloads,
+) -> impl Stream<Item = io::Result<Bytes>> + Send + Sync + use<> {
     let file = Arc::new(file);
-    let Range { start, end } = part;
-    let read = move |from: u64| {
-        let file = file.clone();
-        let size = end.saturating_sub(from).min(CHUNK_BYTES);
+    let download = downloads.begin();
+    let read = move |part: &mut Range<u64>| {
+        let (file, from) = (file.clone(), part.start);
+        let size = (part.end - from).min(download.0.piece_bytes());
+        part.start += size;
         (size > 0).then(|| tokio::task::spawn_blocking(move || piece(&file, from, size)))
     };
-    stream::try_unfold((None, start), move |(ahead, from)| {
-        let reading = ahead.or_else(|| read(from));
-        let next = from.saturating_add(CHUNK_BYTES).min(end);
-        let ahead = read(next);
+    stream::try_unfold((None, part), move |(ahead, mut part)| {
+        let reading = ahead.or_else(|| read(&mut part));
+        let ahead = read(&mut part);
         async move {
             let Some(reading) = reading else {
                 return Ok(None);
             };
             let bytes = reading.await.map_err(io::Error::other)??;
-            Ok(Some((bytes, (ahead, next))))
+            Ok(Some((bytes, (ahead, part))))
         }
     })
 }
 
+/// Reads `size` bytes into memory that nobody writes to before.
 fn piece(file: &File, from: u64, size: u64) -> io::Result<Bytes> {
-    let mut bytes = vec![0; usize::try_from(size).map_err(io::Error::other)?];
-    file.read_exact_at(&mut bytes, from)?;
+    let size = usize::try_from(size).map_err(io::Error::other)?;
+    let mut bytes = Vec::with_capacity(size);
+    while bytes.len() < size {
+        let at = from + bytes.len() as u64;
+        match pread(file, spare_capacity(&mut bytes), at) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    // A vector may have room for more than was asked for.
+    bytes.truncate(size);
     Ok(bytes.into())
 }
 
 #[cfg(test)]
 mod tests {
+    use futures_util::StreamExt as _;
+
     use super::*;
 
     #[test]
@@ -278,6 +331,52 @@ mod tests {
         ] {
             assert_eq!(part(range, 100), expected, "{range}");
         }
+    }
+
+    #[test]
+    fn many_downloads_together_hold_little() {
+        let downloads = Downloads::default();
+        let mut held = Vec::new();
+        for (count, each) in [
+            (1, 256 << 10),
+            (24, 256 << 10),
+            (48, 128 << 10),
+            (96, 64 << 10),
+            (1000, 64 << 10),
+        ] {
+            held.resize_with(count, || downloads.begin());
+            assert_eq!(downloads.piece_bytes(), each, "{count}");
+        }
+        drop(held);
+        assert_eq!(downloads.piece_bytes(), 256 << 10);
+    }
+
+    #[tokio::test]
+    async fn a_part_is_read_whole_whoever_comes_and_goes_meanwhile() {
+        let all: Vec<u8> = (0..1_000_000_u32).flat_map(u32::to_le_bytes).collect();
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), &all).expect("written");
+        let downloads = Downloads::default();
+        let mut others = Vec::new();
+        for part in [0..4_000_000, 1..2, 300_000..3_999_999, 7..7, 3_999_999..4_000_000] {
+            let mut read = Vec::new();
+            let mut pieces = Box::pin(chunks(file.reopen().expect("open"), part.clone(), &downloads));
+            while let Some(piece) = pieces.next().await {
+                read.extend_from_slice(&piece.expect("read"));
+                others.resize_with((others.len() + 50) % 120, || downloads.begin());
+            }
+            let [start, end] = [part.start, part.end].map(|at| usize::try_from(at).expect("small"));
+            assert!(read == all[start..end], "{part:?}: {} bytes", read.len());
+        }
+        // What ends before it should is no artifact.
+        let mut cut = Box::pin(chunks(file.reopen().expect("open"), 0..4_000_001, &downloads));
+        let mut last = None;
+        while let Some(piece) = cut.next().await {
+            last = Some(piece.map_err(|error| error.kind()));
+        }
+        assert_eq!(last, Some(Err(io::ErrorKind::UnexpectedEof)));
+        drop((cut, others));
+        assert_eq!(downloads.0.load(Relaxed), 0);
     }
 
     fn asking(name: &'static str, value: &str) -> HeaderMap {
