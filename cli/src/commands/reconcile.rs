@@ -93,6 +93,19 @@ pub(crate) fn run(arguments: &ReconcileArguments) -> Result<ExitCode, Failure> {
         return Err(Failure::new("nothing says what is kept")
             .hint("give --namespace for a cluster, --once for a data directory, or use `aurora up`"));
     }
+    let reconciled = standalone(arguments).map_err(|failure| failure.leave_in(&arguments.data.data_dir))?;
+    let converged = reconciled
+        .ok_or_else(|| Failure::new("stopped by a signal").hint("the next run goes on from here"))?;
+    say(Terminal::new(arguments.output.output), &converged)?;
+    Ok(if converged.is_converged() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(NO)
+    })
+}
+
+/// Brings a data directory to what a commit says; `None` where a signal stopped that.
+fn standalone(arguments: &ReconcileArguments) -> Result<Option<Converged>, Failure> {
     let signals = Signals::catch(ERROR)?;
     let options = Options {
         repository: arguments.source()?,
@@ -115,13 +128,7 @@ pub(crate) fn run(arguments: &ReconcileArguments) -> Result<ExitCode, Failure> {
     let journal = Journal::start(standalone.data_dir())?;
     let ended = serving::block_on(once(standalone, timeout, journal.clone(), signals))?;
     journal.end();
-    let converged = ended?;
-    say(Terminal::new(arguments.output.output), &converged)?;
-    Ok(if converged.is_converged() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(NO)
-    })
+    ended
 }
 
 async fn once(
@@ -129,7 +136,7 @@ async fn once(
     timeout: Duration,
     journal: Journal,
     signals: Signals,
-) -> Result<Converged, Failure> {
+) -> Result<Option<Converged>, Failure> {
     let hearing = tokio::spawn(journal.hear(standalone.events()));
     let mut parts = Parts::begin(signals);
     let runtime = Runtime::new(Metrics::new());
@@ -148,7 +155,7 @@ async fn once(
         }
     };
     journal::heard_out(hearing).await;
-    converged.ok_or_else(|| Failure::new("stopped by a signal").hint("the next run goes on from here"))
+    Ok(converged)
 }
 
 fn say(terminal: Terminal, converged: &Converged) -> Result<(), Failure> {

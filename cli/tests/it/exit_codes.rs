@@ -103,6 +103,17 @@ fn commands_that_look_at_a_data_directory() {
     exits(0, "reconcile --once --repo {repo} --data-dir {data}", &values);
     // It was reconciled, and nobody serves it.
     exits(1, "status --data-dir {data}", &values);
+    // Whoever looks later learns why the last one failed.
+    exits(
+        2,
+        "reconcile --once --repo {data}/nowhere --data-dir {data}",
+        &values,
+    );
+    let said = exits(1, "status --data-dir {data}", &values);
+    assert!(said.contains("the last that tried failed: "), "{said}");
+    exits(0, "reconcile --once --repo {repo} --data-dir {data}", &values);
+    let said = exits(1, "status --data-dir {data}", &values);
+    assert!(!said.contains("the last that tried failed: "), "{said}");
     let said = exits(2, "rollout pause wine-quality --data-dir {data}", &values);
     assert!(said.contains("counts as soon as `aurora up` runs"), "{said}");
     let said = exits(2, "rollout resume wine-quality --data-dir {data}", &values);
