@@ -6,6 +6,7 @@ use crds::status::{FindingStatus, MLDeploymentStatus, PhaseName, TrackStatus, Wa
 use crds::view::{ModelRow, ModelView, PinRow, StandingRow, View};
 use planner::Timestamp;
 use planner::names::{ModelName, Revision};
+use planner::object::Kind;
 use planner::word::Word;
 use serde_json::{Value, json};
 
@@ -94,7 +95,7 @@ fn render(row: &ModelRow, found: &ModelView<'_>, unapplied: Option<&Revision>) -
         found
             .trainings
             .iter()
-            .filter_map(|training| run(training))
+            .filter_map(|training| run(training, &found.findings))
             .collect(),
     );
     let status = found.deployment.and_then(|deployment| deployment.status.as_ref());
@@ -172,15 +173,19 @@ fn tracks(row: &ModelRow) -> Vec<Line> {
     ])
 }
 
-fn run(training: &crds::MLTrainingJob) -> Option<Line> {
+fn run(training: &crds::MLTrainingJob, findings: &[&FindingStatus]) -> Option<Line> {
     let status = training.status.as_ref()?;
     let phase = status.phase?;
     let name = training.metadata.name.as_deref().unwrap_or_default();
+    // A finding about the job says why and what to do.
+    let job = format!("{}/{name}", Kind::Training.as_str());
+    let is_told = findings.iter().any(|finding| finding.subject == job);
+    let message = status.message.as_ref().filter(|_| !is_told);
     let mut said = vec![format!("training {name}: {phase:?}")];
     said.extend(status.version.as_ref().map(|version| format!(" {version}")));
     let percent = status.progress_percent.filter(|_| phase == PhaseName::Running);
     said.extend(percent.map(|percent| format!(", {percent}%")));
-    said.extend(status.message.as_ref().map(|message| format!(": {message}")));
+    said.extend(message.map(|message| format!(": {message}")));
     let metrics = status.metrics.iter();
     said.extend(metrics.map(|(metric, value)| format!(", {metric} {value:.3}")));
     said.extend(status.next_run.map(|next| format!("; next run {}", moment(next))));
