@@ -1,7 +1,7 @@
 //! A **play-kubelet**: a node whose containers are processes of this machine.
 //!
 //! ```text
-//! watch of Pods ──> capacity: bind ──> pod: one task each ──> container: process, probes, restarts ──> status
+//! watch of Pods ──> keeper: bind ──> pod: one task each ──> container: process, probes, restarts ──> status
 //!                                        │ volumes, variables, rewrite: what the process sees
 //!                                        └ address: 127.x.y.z here, 10.x.y.z in the API
 //! ```
@@ -15,6 +15,7 @@ mod address;
 mod capacity;
 mod container;
 mod image;
+mod keeper;
 mod node;
 mod pod;
 mod prepare;
@@ -33,15 +34,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
-use kube::config::Config;
-use kube::{Api, Client};
+use kube::Client;
 use serde_json::{Value, json};
-use tokio::sync::{mpsc, watch};
-use tokio::task::AbortHandle;
+use tokio::sync::mpsc;
 
 use crate::background::Background;
-use crate::control_plane::{ControlPlane, ControlPlaneError, client};
-use crate::mirror::{self, Objects};
+use crate::control_plane::{ControlPlane, ControlPlaneError};
 use crate::note;
 use crate::request::{Answer, send};
 use crate::supervisor::Supervisor;
@@ -170,7 +168,7 @@ impl Kubelet {
             folder: folder.clone(),
             machine,
         });
-        let background = Background::start("kubelet", move || keep(node, config, asks))?;
+        let background = Background::start("kubelet", move || keeper::keep(node, config, asks))?;
         Ok(Self {
             folder,
             asked,
@@ -225,62 +223,6 @@ pub async fn evict(client: &Client, namespace: &str, pod: &str) -> Result<Answer
     send(client, http::Method::POST, "application/json", &path, &eviction).await
 }
 
-/// One Pod that is on the node.
-#[derive(Debug)]
-struct Worker {
-    uid: String,
-    pod: watch::Sender<Pod>,
-    asks: mpsc::UnboundedSender<Ask>,
-    task: AbortHandle,
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-/// Keeps a node: one task for each of its Pods.
-async fn keep(node: Arc<Node>, mut config: Config, mut asks: mpsc::UnboundedReceiver<(String, Ask)>) {
-    config.headers.push((
-        http::header::USER_AGENT,
-        http::HeaderValue::from_static("play-kubelet"),
-    ));
-    let client = match client(config) {
-        Ok(client) => client,
-        Err(error) => return note(&format!("play-kubelet: {error}")),
-    };
-    tokio::spawn(node::keep(client.clone(), node.machine.clone()));
-    let (sink, mut pods) = watch::channel(Objects::new());
-    tokio::spawn(mirror::follow(
-        Api::namespaced(client.clone(), &node.namespace),
-        sink,
-    ));
-    let mut workers: BTreeMap<String, Worker> = BTreeMap::new();
-    let mut all_bound = true;
-    loop {
-        tokio::select! {
-            _ = pods.changed() => {
-                let there = pods.borrow_and_update().clone();
-                workers.retain(|key, worker| there.get(key).is_some_and(|pod| uid(pod) == worker.uid));
-                for (key, pod) in &there {
-                    look_at(&node, &client, &mut workers, key, pod);
-                }
-                all_bound = bind(&node, &client, &there).await;
-            }
-            () = tokio::time::sleep(PAUSE), if !all_bound => {
-                let there = pods.borrow().clone();
-                all_bound = bind(&node, &client, &there).await;
-            }
-            Some((pod, ask)) = asks.recv() => {
-                if let Some(worker) = workers.get(&format!("{}/{pod}", node.namespace)) {
-                    drop(worker.asks.send(ask));
-                }
-            }
-        }
-    }
-}
-
 fn uid(pod: &Pod) -> &str {
     pod.metadata.uid.as_deref().unwrap_or_default()
 }
@@ -297,58 +239,4 @@ fn is_over(pod: &Pod) -> bool {
 fn node_of(pod: &Pod) -> Option<&str> {
     let node = pod.spec.as_ref()?.node_name.as_deref();
     node.filter(|node| !node.is_empty())
-}
-
-/// Tells a Pod's task what the Pod is now, or starts one.
-fn look_at(node: &Arc<Node>, client: &Client, workers: &mut BTreeMap<String, Worker>, key: &str, pod: &Pod) {
-    if node_of(pod) != Some(&node.machine.name) {
-        return;
-    }
-    if let Some(worker) = workers.get(key) {
-        worker.pod.send_replace(pod.clone());
-        return;
-    }
-    let (sender, receiver) = watch::channel(pod.clone());
-    let (asks, asked) = mpsc::unbounded_channel();
-    let task = tokio::spawn(pod::run(Arc::clone(node), client.clone(), receiver, asked));
-    let worker = Worker {
-        uid: uid(pod).to_owned(),
-        pod: sender,
-        asks,
-        task: task.abort_handle(),
-    };
-    workers.insert(key.to_owned(), worker);
-}
-
-/// Binds what has room, and tells what has none why; says whether all of that was answered.
-async fn bind(node: &Node, client: &Client, pods: &Objects<Pod>) -> bool {
-    let mut is_answered = true;
-    let is_here = |pod: &&Pod| node_of(pod) == Some(&node.machine.name) && !is_over(pod);
-    let mut here: Vec<&Pod> = pods.values().filter(is_here).collect();
-    for pod in pods.values() {
-        if node_of(pod).is_some() || is_over(pod) || pod.metadata.deletion_timestamp.is_some() {
-            continue;
-        }
-        let name = pod.metadata.name.as_deref().unwrap_or_default();
-        let path = format!("/api/v1/namespaces/{}/pods/{name}", node.namespace);
-        let machine = &node.machine;
-        match capacity::obstacle(pod, here.iter().copied(), &machine.capacity, &machine.labels) {
-            None => {
-                here.push(pod);
-                let binding = json!({
-                    "apiVersion": "v1",
-                    "kind": "Binding",
-                    "metadata": { "name": name },
-                    "target": { "kind": "Node", "name": machine.name },
-                });
-                let path = format!("{path}/binding");
-                let answer = send(client, http::Method::POST, "application/json", &path, &binding).await;
-                // Gone, or another node has it: the watch says so.
-                is_answered &=
-                    answer.is_ok_and(|answer| answer.is_success() || matches!(answer.code, 404 | 409));
-            }
-            Some(obstacle) => pod::unschedulable(client, &path, pod, &obstacle).await,
-        }
-    }
-    is_answered
 }

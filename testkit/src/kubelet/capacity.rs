@@ -7,10 +7,39 @@ use k8s_openapi::api::core::v1::{Pod, PodSpec};
 /// Amounts by resource, e.g. `cpu` in cores and `memory` in bytes.
 type Amounts = BTreeMap<String, f64>;
 
+/// How much more than there is may be asked for: amounts are added up and taken away again as fractions.
+const ROUNDING: f64 = 1e-6;
+
+/// What Pods on a node ask for.
+#[derive(Debug, Default)]
+pub(crate) struct Load {
+    of: BTreeMap<String, Amounts>,
+    all: Amounts,
+}
+
+impl Load {
+    /// Adds a Pod, in place of what was there under its key.
+    pub(crate) fn put(&mut self, key: &str, pod: &Pod) {
+        self.remove(key);
+        let asked = pod.spec.as_ref().map(requests).unwrap_or_default();
+        for (resource, amount) in &asked {
+            *self.all.entry(resource.clone()).or_default() += amount;
+        }
+        self.of.insert(key.to_owned(), asked);
+    }
+
+    /// Takes a Pod away, if it is there.
+    pub(crate) fn remove(&mut self, key: &str) {
+        for (resource, amount) in self.of.remove(key).into_iter().flatten() {
+            *self.all.entry(resource).or_default() -= amount;
+        }
+    }
+}
+
 /// Says why a Pod does not fit beside others, if it does not.
-pub(crate) fn obstacle<'a>(
+pub(crate) fn obstacle(
     pod: &Pod,
-    others: impl IntoIterator<Item = &'a Pod>,
+    others: &Load,
     capacity: &BTreeMap<String, String>,
     labels: &BTreeMap<String, String>,
 ) -> Option<String> {
@@ -21,15 +50,10 @@ pub(crate) fn obstacle<'a>(
             "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.".to_owned(),
         );
     }
-    let mut taken = requests(spec);
-    for other in others.into_iter().filter_map(|pod| pod.spec.as_ref()) {
-        for (resource, amount) in requests(other) {
-            *taken.entry(resource).or_default() += amount;
-        }
-    }
-    let too_much = taken.iter().find(|(resource, amount)| {
-        let there = capacity.get(*resource).and_then(|quantity| parse(quantity));
-        there.is_some_and(|there| **amount > there)
+    let too_much = requests(spec).into_iter().find(|(resource, amount)| {
+        let there = capacity.get(resource).and_then(|quantity| parse(quantity));
+        let taken = others.all.get(resource).copied().unwrap_or_default();
+        there.is_some_and(|there| taken + amount > there + ROUNDING)
     });
     too_much.map(|(resource, _)| {
         let what = if resource == "pods" {
@@ -96,9 +120,13 @@ mod tests {
                 .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
                 .collect()
         };
+        let mut load = Load::default();
+        for (key, other) in ["a", "b", "c"].into_iter().zip(others) {
+            load.put(key, other);
+        }
         let told = obstacle(
             pod,
-            others,
+            &load,
             &of(&[("cpu", "1"), ("pods", "3")]),
             &of(&[("disk", "fast")]),
         );
@@ -114,6 +142,23 @@ mod tests {
         let three = [pod("0", &[]), pod("0", &[]), pod("0", &[])];
         check(&pod("0", &[]), &three[..2], None);
         check(&pod("0", &[]), &three, Some("Too many pods"));
+    }
+
+    #[test]
+    fn what_is_gone_takes_no_room() {
+        let capacity = BTreeMap::from([("cpu".to_owned(), "1".to_owned())]);
+        let mut load = Load::default();
+        for _ in 0..1_000 {
+            load.put("a", &pod("100m", &[]));
+            load.put("b", &pod("0.2", &[]));
+            load.remove("a");
+        }
+        let has_room =
+            |load: &Load, cpu| obstacle(&pod(cpu, &[]), load, &capacity, &BTreeMap::new()).is_none();
+        assert!(has_room(&load, "0.8") && !has_room(&load, "0.801"));
+        load.remove("b");
+        load.remove("b");
+        assert!(has_room(&load, "1") && !has_room(&load, "1.001"));
     }
 
     #[test]
