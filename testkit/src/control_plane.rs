@@ -360,7 +360,8 @@ fn api_server_arguments(etcd: u16, port: u16, audit_log: &Path) -> Vec<String> {
             "--service-account-key-file=tokens.pub",
             "--service-account-signing-key-file=tokens.key",
             "--authorization-mode=RBAC",
-            "--service-cluster-ip-range=10.0.0.0/24",
+            // A Service takes one; Pods have 10.1.0.0 and above.
+            "--service-cluster-ip-range=10.0.0.0/16",
             "--endpoint-reconciler-type=none",
             "--audit-policy-file=audit-policy.json",
             // In megabytes; beyond, what was noted first would lie elsewhere.
