@@ -50,8 +50,8 @@ pub enum Role {
     Up,
     /// It is `aurora reconcile` of a namespace.
     Reconcile(Cluster),
-    /// It is `aurora operator` of one.
-    Operate(Cluster),
+    /// It is `aurora operator` of one, beside this registry.
+    Operate(Cluster, PathBuf),
     /// It is `aurora control-plane` over a data directory.
     Show,
 }
@@ -125,16 +125,18 @@ impl Aurora {
                 "--namespace",
                 &cluster.namespace,
             ]),
-            Role::Operate(cluster) => command
+            Role::Operate(cluster, registry) => command
                 .env("KUBECONFIG", &cluster.kubeconfig)
                 .args(["operator", "--namespace", &cluster.namespace])
-                .args(["--image", "example.org/aurora:1"]),
+                .args(["--image", "example.org/aurora:1"])
+                .arg("--registry")
+                .arg(registry),
             Role::Show => command.args(["control-plane", "--max-control-plane-request-rate", "100000"]),
         };
         if matches!(options.role, Role::Up | Role::Reconcile(_)) {
             command.arg("--repo").arg(&options.repository);
         }
-        if !matches!(options.role, Role::Operate(_)) {
+        if !matches!(options.role, Role::Operate(..)) {
             command.arg("--data-dir").arg(&options.data);
         }
         if !matches!(options.role, Role::Show) {

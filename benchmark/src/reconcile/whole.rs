@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use http::Method;
@@ -23,8 +23,10 @@ use crate::process::{self, Aurora, Role};
 use crate::scale::Site;
 use crate::scale::fleet::{self, Fleet, model_name};
 
-/// How often all models are looked at.
+/// How often all models are looked at, at most.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// A look is waited for so many times as long as it took: the machine is for what is measured.
+const LOOK_SHARE: u32 = 20;
 /// How much longer than the reconciler alone everything may take before the run is given up.
 const PATIENCE_TIMES: u32 = 20;
 
@@ -56,11 +58,12 @@ pub(super) fn until_all_serve(site: &Site, good: usize, failing: usize) -> Resul
         site,
         &fleet,
         folder.join("operator"),
-        Role::Operate(whole.reached()),
+        Role::Operate(whole.reached(), site.data().join("registry")),
     )?;
     let failing: BTreeSet<String> = failing.map(model_name).collect();
     let patience = site.patience(true) * PATIENCE_TIMES;
     let took = loop {
+        let looked = Instant::now();
         let serve = whole.serving()?.difference(&failing).count();
         let took = reconciler.started.elapsed();
         if serve == good {
@@ -76,7 +79,7 @@ pub(super) fn until_all_serve(site: &Site, good: usize, failing: usize) -> Resul
                 operator.output_tail()
             );
         }
-        thread::sleep(LOOK_EVERY);
+        thread::sleep(LOOK_EVERY.max(looked.elapsed() * LOOK_SHARE));
     };
     if let Some(name) = whole.serving()?.intersection(&failing).next() {
         bail!("{name} was to fail, and serves");
