@@ -1,17 +1,19 @@
 //! What a cluster says of itself: its nodes, its storage classes, and the objects of an environment with their status.
 //!
-//! Only lists, never watches: whoever shows it asks seldom. An answer counts for some seconds, also a refusal, so that many
-//! who look cost the API server what one does. What is not allowed is said with the API server's words.
+//! Our objects are followed from the first look on. All else is asked for by who looks: an answer counts for some seconds,
+//! also a refusal, so that many who look cost the API server what one does. What is not allowed is said with the API
+//! server's words.
 
 mod describe;
+mod followed;
 mod look;
 mod rights;
 
 use std::fmt::Debug;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use crds::{MLDeployment, MLEnvironment, MLTrainingJob};
+use crds::view::View;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Node, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
@@ -23,6 +25,7 @@ use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 
+use self::followed::Followed;
 use crate::reconcile::LEASE;
 
 pub use look::{Look, LookError, Namespace};
@@ -30,9 +33,9 @@ pub use rights::Part;
 
 /// How long an answer counts.
 const COUNTS: Duration = Duration::from_secs(10);
-/// How long one about objects does: knowledge that is older than 15 s is worth nothing, and the Lease may be some seconds old
+/// How long one about the Lease does: knowledge that is older than 15 s is worth nothing, and the Lease may be some seconds old
 /// already when it is read.
-const OBJECTS_COUNT: Duration = Duration::from_secs(5);
+const LEASE_COUNTS: Duration = Duration::from_secs(5);
 /// How long all pages of a list may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How many objects a page has, and how many pages are read.
@@ -51,14 +54,10 @@ pub enum ConnectError {
 }
 
 /// The objects of one namespace, each with its status.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Objects {
-    /// At most one per namespace is made by us.
-    pub environments: Vec<MLEnvironment>,
     /// All of them.
-    pub deployments: Vec<MLDeployment>,
-    /// All of them.
-    pub trainings: Vec<MLTrainingJob>,
+    pub view: Arc<View>,
     /// When a reconciler last renewed its Lease or gave it up, by the clock of its machine; none where none ever led.
     pub renewed: Option<Timestamp>,
 }
@@ -71,7 +70,8 @@ pub struct Cluster {
     nodes: Kept<Value>,
     classes: Kept<Value>,
     claims: Kept<Value>,
-    objects: Kept<Arc<Objects>>,
+    renewed: Kept<Option<Timestamp>>,
+    objects: OnceLock<Followed>,
 }
 
 impl Cluster {
@@ -90,7 +90,8 @@ impl Cluster {
             nodes: Kept::default(),
             classes: Kept::default(),
             claims: Kept::default(),
-            objects: Kept::default(),
+            renewed: Kept::default(),
+            objects: OnceLock::new(),
         }
     }
 
@@ -125,25 +126,21 @@ impl Cluster {
     }
 
     /// Returns the objects of the namespace, or why they are not known; blocks.
-    pub fn objects(&self) -> Result<Arc<Objects>, String> {
+    pub fn objects(&self) -> Result<Objects, String> {
+        let leases: Api<Lease> = Api::default_namespaced(self.client.clone());
         let read = async {
-            Ok::<_, ListError>(Arc::new(Objects {
-                // First: what is read after it is no older.
-                renewed: renewed(
-                    Api::default_namespaced(self.client.clone())
-                        .get_opt(LEASE)
-                        .await?
-                        .as_ref(),
-                ),
-                environments: list(&Api::default_namespaced(self.client.clone())).await?,
-                deployments: list(&Api::default_namespaced(self.client.clone())).await?,
-                trainings: list(&Api::default_namespaced(self.client.clone())).await?,
-            }))
+            let lease = leases.get_opt(LEASE).await.map_err(|error| words(&error))?;
+            Ok(renewed(lease.as_ref()))
         };
-        let read = async { read.await.map_err(|error| error.to_string()) };
-        self.runtime
-            .block_on(self.objects.get_for(OBJECTS_COUNT, read))
-            .value
+        let followed = self
+            .objects
+            .get_or_init(|| Followed::begin(&self.client, &self.runtime));
+        self.runtime.block_on(async {
+            // First: what is read after it is no older. It also says whether the API server answers at all.
+            let renewed = self.renewed.get_for(LEASE_COUNTS, read).await.value?;
+            let view = followed.view().await?;
+            Ok(Objects { view, renewed })
+        })
     }
 }
 

@@ -15,8 +15,8 @@ use tokio::time::{sleep, timeout};
 const PAGE: u32 = 500;
 /// How long the server keeps a watch, in seconds; it says where to go on about once a minute.
 const WATCH_SECONDS: u32 = 240;
-/// A connection that says nothing for longer than the server would is dead.
-const SILENCE_MAX: Duration = Duration::from_secs(250);
+/// A connection is dead that says nothing for longer than twice the time after which the server says where to go on.
+const SILENCE_MAX: Duration = Duration::from_secs(130);
 /// How long is waited after an end: doubled each time.
 const WAIT_MIN: Duration = Duration::from_millis(100);
 const WAIT_MAX: Duration = Duration::from_secs(5);

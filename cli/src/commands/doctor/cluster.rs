@@ -55,7 +55,7 @@ pub(super) fn look(namespace: &str, part: Part, checks: &mut Vec<Check>) -> Resu
     checks.push(match runtime.block_on(found.look()) {
         Ok(look) => {
             let life = life(look.objects.renewed, look.is_led);
-            let environments = look.objects.environments.len();
+            let environments = usize::from(look.objects.view.environment.is_some());
             if life.is_running() && environments > 0 {
                 Check::ok("reconciler", life.to_string())
             } else {

@@ -1,6 +1,7 @@
 //! Where an environment's state stands: in a data directory, or in a namespace of a cluster.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -10,7 +11,6 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::look;
 use crate::arguments::DataArguments;
-use crate::cluster_view;
 use crate::failure::{Context as _, Failure};
 use crate::journal::{self, Authors};
 use crate::life::{Life, age_of};
@@ -74,7 +74,7 @@ impl Place {
             Self::DataDir(data_dir) => Ok(Seen::State(Box::new(look(data_dir)?), Life::of(data_dir))),
             Self::Namespace { found, runtime, .. } => match runtime.block_on(found.look()) {
                 Ok(Look { objects, is_led }) => Ok(Seen::State(
-                    Box::new(cluster_view::view(&objects)),
+                    Box::new(Arc::unwrap_or_clone(objects.view)),
                     life(objects.renewed, is_led),
                 )),
                 Err(error @ LookError::Unavailable { .. }) => Ok(Seen::Unknown(error.into())),

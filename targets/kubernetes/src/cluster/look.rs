@@ -1,7 +1,13 @@
 //! One look at a namespace: its objects with their status, and when its reconciler was last alive.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crds::MLEnvironment;
+use crds::view::View;
+use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::coordination::v1::Lease;
-use kube::{Api, Client};
+use kube::{Api, Client, Resource, ResourceExt};
 
 use super::{ConnectError, ListError, Objects, PATIENCE, list, renewed};
 use crate::leadership::Record;
@@ -89,15 +95,30 @@ impl Namespace {
         let is_led = lease
             .as_ref()
             .is_some_and(|lease| !Record::of(lease).holder.is_empty());
+        let view = Arc::new(self.view().await?);
         let renewed = renewed(lease.as_ref());
-        Ok(Look {
-            objects: Objects {
-                environments: list(&Api::namespaced(self.client.clone(), &self.name)).await?,
-                deployments: list(&Api::namespaced(self.client.clone(), &self.name)).await?,
-                trainings: list(&Api::namespaced(self.client.clone(), &self.name)).await?,
-                renewed,
-            },
-            is_led,
+        let objects = Objects { view, renewed };
+        Ok(Look { objects, is_led })
+    }
+
+    async fn view(&self) -> Result<View, ListError> {
+        let environments: Vec<MLEnvironment> = list(&self.api()).await?;
+        Ok(View {
+            environment: environments.into_iter().next(),
+            deployments: by_name(list(&self.api()).await?),
+            trainings: by_name(list(&self.api()).await?),
+            ..View::default()
         })
     }
+
+    fn api<K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>>(&self) -> Api<K> {
+        Api::namespaced(self.client.clone(), &self.name)
+    }
+}
+
+fn by_name<K: ResourceExt>(objects: Vec<K>) -> BTreeMap<String, Arc<K>> {
+    let named = objects
+        .into_iter()
+        .map(|object| (object.name_any(), Arc::new(object)));
+    named.collect()
 }
