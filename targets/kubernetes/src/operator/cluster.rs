@@ -15,6 +15,7 @@ use planner::memory::UnknownFormat;
 use planner::names::{ModelName, ObjectName, Track};
 use planner::per_track::PerTrack;
 use planner::route::Provider;
+use reconciler::conditions::Facts;
 use registry::StoreError;
 use serde_json::json;
 use tokio::task::JoinError;
@@ -58,6 +59,14 @@ pub(crate) enum StepError {
         /// Why.
         message: String,
     },
+    /// The cluster fails to make a child what it is to be.
+    #[error("the cluster cannot make {child}, which is tried again: {message}")]
+    Unmade {
+        /// Which.
+        child: String,
+        /// Why.
+        message: String,
+    },
     /// A child's name is taken by one whose object is gone: it goes, too.
     #[error("{child} is there, of an object of the same name that is gone")]
     Leaving {
@@ -88,13 +97,15 @@ impl From<kube::Error> for StepError {
 }
 
 impl StepError {
-    /// Returns what a person must mend, as a stable word, where one must.
-    pub(crate) fn stalls(&self) -> Option<&'static str> {
+    /// Returns what is told of the object, where the step cannot be left to be tried again in silence.
+    pub(crate) fn told(&self) -> Option<Facts> {
+        let stalled = |reason| Some(Facts::stalled(reason, self.to_string()));
         match self {
-            Self::Foreign { .. } => Some("ForeignChild"),
-            Self::Unreadable(_) => Some("UnreadableChild"),
-            Self::Refused { .. } => Some("ChildRefused"),
-            Self::Unstartable(_) => Some("Unstartable"),
+            Self::Foreign { .. } => stalled("ForeignChild"),
+            Self::Unreadable(_) => stalled("UnreadableChild"),
+            Self::Refused { .. } => stalled("ChildRefused"),
+            Self::Unstartable(_) => stalled("Unstartable"),
+            Self::Unmade { .. } => Some(Facts::Reconciling("ChildNotMade", self.to_string())),
             Self::Conflict
             | Self::Leaving { .. }
             | Self::Later(_)
@@ -445,10 +456,17 @@ impl Cluster {
     }
 }
 
+/// Sorts out why a child is not as it is to be. A quota, somebody who admits, a server that has no address left: what they
+/// say is for a person. One that is busy or away says nothing of the child.
 fn refused(child: &ChildId, error: kube::Error) -> StepError {
+    let child = child.to_string();
     match error {
-        kube::Error::Api(status) if status.code == 422 || status.code == 400 => StepError::Refused {
-            child: child.to_string(),
+        kube::Error::Api(status) if matches!(status.code, 400 | 403 | 422) => StepError::Refused {
+            child,
+            message: status.message.clone(),
+        },
+        kube::Error::Api(status) if status.code == 500 => StepError::Unmade {
+            child,
             message: status.message.clone(),
         },
         error => error.into(),
@@ -469,4 +487,42 @@ fn is_owned(metadata: &ObjectMeta, object: &MLDeployment) -> bool {
     owners
         .into_iter()
         .any(|owner| Some(&owner.uid) == object.metadata.uid.as_ref())
+}
+
+#[cfg(test)]
+mod tests {
+    use crds::status::ConditionStatus;
+
+    use super::*;
+
+    fn check(code: u16, expected: Option<&str>) {
+        let status = Status {
+            code,
+            message: "its words".to_owned(),
+            ..Status::default()
+        };
+        let child = ChildId::new(ChildKind::Service, "iris-stable");
+        let error = refused(&child, kube::Error::Api(Box::new(status)));
+        let told = error.told().and_then(|facts| {
+            let conditions = facts.conditions(&[], Timestamp::UNIX_EPOCH);
+            let held = conditions
+                .iter()
+                .find(|held| held.status == ConditionStatus::True)?;
+            Some(format!("{}/{}: {}", held.kind, held.reason, held.message))
+        });
+        assert_eq!(told.as_deref(), expected, "{code}");
+    }
+
+    #[test]
+    fn what_a_server_says_of_a_child_is_told_and_that_it_is_busy_is_not() {
+        let refused = "Stalled/ChildRefused: the cluster refuses Service iris-stable: its words";
+        for code in [400, 403, 422] {
+            check(code, Some(refused));
+        }
+        let unmade = "Reconciling/ChildNotMade: the cluster cannot make Service iris-stable, which is tried again: its words";
+        check(500, Some(unmade));
+        for code in [404, 409, 429, 503, 504] {
+            check(code, None);
+        }
+    }
 }

@@ -54,8 +54,10 @@ impl Steps for Deployments {
             return Ok(Stepped::default());
         };
         match self.step_object(name, &object).await {
-            Err(error) if error.stalls().is_some() => {
-                self.stall(&object, &error).await?;
+            Err(error) => {
+                if let Some(facts) = error.told() {
+                    self.tell_trouble(&object, facts).await?;
+                }
                 Err(error)
             }
             stepped => stepped,
@@ -184,16 +186,19 @@ impl Deployments {
         Ok(())
     }
 
-    /// Says in the status what a person must mend.
-    async fn stall(&self, object: &MLDeployment, error: &StepError) -> Result<(), StepError> {
+    /// Says in the status, and by an event where it is news, why a step came to nothing.
+    async fn tell_trouble(&self, object: &MLDeployment, facts: Facts) -> Result<(), StepError> {
         let old = object.status.clone().unwrap_or_default();
-        let facts = Facts::stalled(error.stalls().unwrap_or_default(), error.to_string());
         let status = crds::MLDeploymentStatus {
             observed_generation: object.metadata.generation,
             conditions: facts.conditions(&old.conditions, (self.clock)()),
             ..old
         };
-        self.cluster.report(object, &status).await.map(drop)
+        if self.cluster.report(object, &status).await? {
+            let events = events::between(object.status.as_ref(), &status);
+            self.tell(object, events).await;
+        }
+        Ok(())
     }
 
     async fn tell(&self, object: &MLDeployment, events: Vec<events::Said>) {

@@ -1,6 +1,6 @@
 //! Kubernetes events: on transitions alone.
 
-use crds::status::{Condition, ConditionStatus, PhaseName};
+use crds::status::{Condition, ConditionStatus, PhaseName, StateName};
 use crds::{MLDeploymentStatus, MLTrainingJobStatus};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::PostParams;
@@ -30,7 +30,7 @@ pub(super) fn between(before: Option<&MLDeploymentStatus>, after: &MLDeploymentS
             message => format!("{message}; the canary's live weight is {weight}"),
         };
         said.push(Said {
-            is_warning: false,
+            is_warning: state == StateName::Aborted,
             reason,
             note,
         });
@@ -138,7 +138,6 @@ pub(super) async fn tell<K: Resource<DynamicType = ()>>(
 
 #[cfg(test)]
 mod tests {
-    use crds::status::StateName;
     use planner::names::Weight;
     use reconciler::conditions::Facts;
 

@@ -68,7 +68,10 @@ impl Steps for Trainings {
         };
         let stepped = self.step_object(name, &object).await;
         let stepped = match stepped {
-            Err(error) if error.stalls().is_some() => self.stall(name, &object, error).await,
+            Err(error) => match error.told() {
+                Some(facts) => self.stall(name, &object, error, facts).await,
+                None => Err(error),
+            },
             stepped => stepped,
         };
         self.shared.admissions().stepped(name, object.metadata.generation);
@@ -213,6 +216,7 @@ impl Trainings {
         name: &ObjectName,
         object: &MLTrainingJob,
         error: StepError,
+        facts: Facts,
     ) -> Result<Stepped, StepError> {
         self.shared.admissions().release(name);
         // The step may have written the status already.
@@ -224,7 +228,6 @@ impl Trainings {
         else {
             return Err(StepError::Conflict);
         };
-        let facts = Facts::stalled(error.stalls().unwrap_or_default(), error.to_string());
         self.report(&object, stalled(&object, facts, (self.clock)()))
             .await?;
         Err(error)

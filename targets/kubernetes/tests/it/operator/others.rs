@@ -124,3 +124,44 @@ async fn a_name_that_is_taken_is_said_and_nothing_is_forced() {
     assert_eq!(left["spec"]["ports"][0]["port"], 1);
     world.stop().await;
 }
+
+/// A quota of the namespace leaves no room for a child: whoever looks is told, and once there is room it goes on.
+#[tokio::test]
+async fn a_quota_that_leaves_no_room_is_said_until_there_is_room() {
+    let Some(mut world) = World::begin().await else {
+        return;
+    };
+    let quotas = world.path("api/v1/resourcequotas");
+    let quota = json!({ "metadata": { "name": "tight" }, "spec": { "hard": { "services": "0" } } });
+    let client = world.namespace.client();
+    let made = testkit::send(&client, Method::POST, "application/json", &quotas, &quota).await;
+    assert!(made.unwrap().is_success());
+    world
+        .until_child("api/v1/resourcequotas", "tight", |found| {
+            found["status"]["hard"]["services"] == "0"
+        })
+        .await;
+    world.commit("iris", &object(spec(1, None))).await;
+    let path = "apis/aurora.io/v1alpha1/mldeployments";
+    let stalled = world
+        .until_child(path, "iris", |found| {
+            testkit::condition(found, "Stalled") == Some("True")
+        })
+        .await;
+    let stalled = &stalled["status"]["conditions"][2];
+    assert_eq!(stalled["reason"], "ChildRefused", "{stalled}");
+    let message = stalled["message"].as_str().unwrap();
+    assert!(message.contains("exceeded quota: tight"), "{message}");
+    world
+        .ask(Method::DELETE, &format!("{quotas}/tight"), &Value::Null)
+        .await;
+    world.until("iris", "Idle v20261101-120000 - 0").await;
+    let events = format!(
+        "{}?fieldSelector=reason=ChildRefused",
+        world.path("apis/events.k8s.io/v1/events")
+    );
+    let told = world.ask(Method::GET, &events, &Value::Null).await;
+    assert_eq!(told["items"].as_array().map(Vec::len), Some(1), "{told}");
+    assert_eq!(told["items"][0]["type"], "Warning", "{told}");
+    world.stop().await;
+}
