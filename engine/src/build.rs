@@ -19,6 +19,8 @@ pub(crate) struct Fact {
     pub(crate) labels: Option<Arc<Buffer>>,
     /// What its entries are chosen from.
     pub(crate) classes: Option<Classes>,
+    /// Values one after another, each with all rows: the first axis counts them, which for the graph is one with the next.
+    pub(crate) is_stack: bool,
 }
 
 /// The labels that a classifier chooses from.
@@ -95,6 +97,7 @@ impl<'a> Builder<'a> {
             extents: None,
             labels: None,
             classes: None,
+            is_stack: false,
         }
     }
 
@@ -123,6 +126,7 @@ impl<'a> Builder<'a> {
             extents: None,
             labels: None,
             classes: None,
+            is_stack: false,
         })
     }
 
@@ -240,6 +244,7 @@ impl<'a> Builder<'a> {
                 extents: None,
                 labels: None,
                 classes: None,
+                is_stack: false,
             })
             .collect())
     }

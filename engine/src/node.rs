@@ -44,7 +44,25 @@ impl<'a, 'b> Node<'a, 'b> {
     pub(crate) fn optional_input(&self, index: usize) -> Result<Option<Fact>, Refusal> {
         match self.raw.inputs.get(index) {
             None | Some(&"") => Ok(None),
-            Some(name) => self.build.fact(&self.place, name).map(Some),
+            Some(name) => {
+                let fact = self.build.fact(&self.place, name)?;
+                if fact.is_stack {
+                    let found = format!(
+                        "takes {}, in which rows stand one after another",
+                        written(&fact.shape)
+                    );
+                    return Err(self.unsupported(found, "Reshape alone"));
+                }
+                Ok(Some(fact))
+            }
+        }
+    }
+
+    /// Returns the first input, which may be a stack of values.
+    pub(crate) fn stack(&self) -> Result<Fact, Refusal> {
+        match self.raw.inputs.first() {
+            Some(name) if !name.is_empty() => self.build.fact(&self.place, name),
+            _ => self.input(0),
         }
     }
 
@@ -298,6 +316,7 @@ impl<'a, 'b> Node<'a, 'b> {
         self.results.push(Fact {
             shape,
             labels: None,
+            is_stack: false,
             ..fact
         });
         Ok(())

@@ -5,7 +5,7 @@
 use std::marker::PhantomData;
 
 use super::walk::broadcast;
-use crate::build::Fact;
+use crate::build::{Fact, check_shape};
 use crate::node::Node;
 use crate::refusal::Refusal;
 use crate::types::{
@@ -359,8 +359,26 @@ pub(super) fn concat(node: &mut Node<'_, '_>) -> Done {
         node.give(fact);
         return Ok(());
     }
+    if axis == 0 && facts.len() > 1 && facts.iter().all(|fact| fact.shape.first() == Some(&Dim::Rows(1))) {
+        return stack(node, facts);
+    }
     let fact = join(node, &facts, axis)?;
     node.give(fact);
+    Ok(())
+}
+
+/// Puts values one after another along the rows: what is done with the result must keep each value's rows apart, which a
+/// `Reshape` by their number shows, as skl2onnx writes it.
+fn stack(node: &mut Node<'_, '_>, mut facts: Vec<Fact>) -> Done {
+    for fact in &mut facts {
+        fact.shape.insert(0, Dim::Fixed(1));
+        check_shape(&node.place, &fact.shape)?;
+    }
+    let fact = join(node, &facts, 0)?;
+    node.give(Fact {
+        is_stack: true,
+        ..fact
+    });
     Ok(())
 }
 

@@ -89,13 +89,18 @@ impl Kernel for Normalizer {
     fn run(&self, values: &Values<'_>, out: &mut [Buffer]) {
         let rows = values.of::<f32>(self.source).chunks_exact(self.width);
         for (row, out) in rows.zip(f32::of_mut(&mut out[0]).chunks_exact_mut(self.width)) {
-            let norm = match self.norm {
+            let norm: f32 = match self.norm {
                 Norm::Max => row.iter().copied().fold(f32::NEG_INFINITY, f32::max),
                 Norm::L1 => row.iter().map(|x| x.abs()).sum(),
-                Norm::L2 => row.iter().map(|x| x * x).sum::<f32>().sqrt(),
+                Norm::L2 => row.iter().map(|x| x * x).sum(),
             };
             for (out, x) in out.iter_mut().zip(row) {
-                *out = if norm == 0.0 { *x } else { x / norm };
+                *out = match self.norm {
+                    _ if norm == 0.0 => *x,
+                    Norm::Max | Norm::L1 => x / norm,
+                    // As onnxruntime: where the squares are too large, it is no number.
+                    Norm::L2 => (x * x / norm).sqrt().copysign(*x),
+                };
             }
         }
     }

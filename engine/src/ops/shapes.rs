@@ -159,7 +159,7 @@ fn keep(node: &mut Node<'_, '_>, input: Fact, shape: Vec<Dim>) -> Done {
 
 pub(super) fn reshape(node: &mut Node<'_, '_>) -> Done {
     let allow_zero = node.flag("allowzero", false)?;
-    let input = node.input(0)?;
+    let input = node.stack()?;
     let wanted = if node.has("shape") {
         Wanted::Numbers(node.ints("shape")?)
     } else {
@@ -176,6 +176,9 @@ pub(super) fn reshape(node: &mut Node<'_, '_>) -> Done {
     };
     let shape = match wanted {
         Wanted::Extents(extents) => extents,
+        Wanted::Numbers(numbers) if input.is_stack && numbers.contains(&0) => {
+            return Err(node.unsupported(format!("keeps axes of {}", written(&input.shape)), "numbers"));
+        }
         Wanted::Numbers(numbers) => resolve(node, &input, &numbers, allow_zero)?,
     };
     keep(node, input, shape)

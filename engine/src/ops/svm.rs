@@ -302,7 +302,9 @@ fn couple(pairs: &[f32], probabilities: &mut [f32]) {
             *product = dot(&q[i * classes..(i + 1) * classes], probabilities);
         }
         let mut whole = dot(probabilities, &products);
-        if products.iter().all(|product| (product - whole).abs() < tolerance) {
+        // A NaN agrees with everything: shares that are none stay equal.
+        let apart = products.iter().map(|product| (product - whole).abs());
+        if apart.fold(0.0, f32::max) < tolerance {
             break;
         }
         for i in 0..classes {

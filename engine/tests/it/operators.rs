@@ -233,7 +233,7 @@ fn elements_move_within_their_rows() {
         ),
         (
             x().node("Concat", &["x", "x"], &["y"], &[("axis", Value::Int(0))]),
-            "Concat \"n0\": works along axis 0 of [rows, 3], which mixes rows; supported: operators that work row by row",
+            "output \"y\": has shape [2, rows, 3]; supported: a row of it for each row of a request",
         ),
         (
             x().constant("p", &[2], &index(&[1, 2])).node(

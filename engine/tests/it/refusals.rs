@@ -84,6 +84,47 @@ fn a_batch_that_was_traced_counts_as_open() {
 }
 
 #[test]
+fn values_on_top_of_each_other_keep_rows_apart_by_their_number() {
+    let stack = |shape: Vec<i64>| {
+        x().node("Neg", &["x"], &["n"], &[])
+            .node("Concat", &["x", "n", "x"], &["all"], &[("axis", Value::Int(0))])
+            .constant("s", &[i64::try_from(shape.len()).unwrap()], &Elements::I64(shape))
+            .node("Reshape", &["all", "s"], &["apart"], &[])
+            .node(
+                "Transpose",
+                &["apart"],
+                &["y"],
+                &[("perm", Value::Ints(vec![1, 0, 2]))],
+            )
+            .output("y")
+    };
+    let given = [crate::model::Given::F32(vec![1.0, 2.0, 3.0, 4.0])];
+    assert_eq!(
+        crate::model::answer(&stack(vec![3, -1, 2]), 2, &given),
+        "FP32 [2, 3, 2]: 1 2 -1 -2 1 2 3 4 -3 -4 3 4"
+    );
+    refused(
+        &stack(vec![-1, 3, 2]),
+        "Reshape \"n2\": makes [rows, 3, 2] of [3, rows, 2], which mixes rows; supported: shapes that keep rows apart",
+    );
+    refused(
+        &stack(vec![0, -1, 2]),
+        "Reshape \"n2\": keeps axes of [3, rows, 2]; supported: numbers",
+    );
+    refused(
+        &x().node("Concat", &["x", "x"], &["all"], &[("axis", Value::Int(0))])
+            .node("Abs", &["all"], &["y"], &[])
+            .output("y"),
+        "Abs \"n1\": takes [2, rows, 2], in which rows stand one after another; supported: Reshape alone",
+    );
+    refused(
+        &x().node("Concat", &["x", "x"], &["y"], &[("axis", Value::Int(0))])
+            .output("y"),
+        "output \"y\": has shape [2, rows, 2]; supported: a row of it for each row of a request",
+    );
+}
+
+#[test]
 fn distances_cost_what_there_are_points() {
     let bytes = include_bytes!("../../../fuzz/corpus/model/knn-f32");
     let work = Program::read(bytes, &Limits::default()).unwrap().row_work();
