@@ -116,6 +116,7 @@ impl Program {
         for value in &graph.outputs {
             let place = format!("output {:?}", value.name);
             let fact = build.fact(&place, value.name)?;
+            check_declared(&place, value, &fact)?;
             outputs.push(output_of(&place, value.name, &fact)?);
             facts.push(fact);
         }
@@ -425,9 +426,31 @@ fn input_of(value: &onnx::ValueInfo<'_>) -> Result<Tensor, Refusal> {
     })
 }
 
+/// Refuses an output that the graph says is of texts and is not, or the other way round.
+fn check_declared(place: &str, value: &onnx::ValueInfo<'_>, fact: &Fact) -> Result<(), Refusal> {
+    let declared = value
+        .tensor
+        .as_ref()
+        .and_then(|(element, _)| onnx::type_of(*element));
+    match declared {
+        Some(declared) if (declared == Type::Text) != (fact.element == Type::Text) => {
+            let problem = format!("is declared as {declared}, and the graph gives {}", fact.element);
+            Err(Refusal::inconsistent(place, problem))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn output_of(place: &str, name: &str, fact: &Fact) -> Result<Tensor, Refusal> {
-    let shape = match fact.shape.split_first() {
-        Some((Dim::Rows(1), rest)) if rest.iter().all(|dim| !dim.is_rows()) => fact.shape.clone(),
+    // One axis before the rows that has one entry changes nothing: look-ups of labels leave it.
+    let ones = fact.shape.iter().take_while(|dim| **dim == Dim::Fixed(1)).count();
+    let own = if fact.shape.get(ones).is_some_and(|dim| dim.is_rows()) && !fact.is_stack {
+        &fact.shape[ones..]
+    } else {
+        &fact.shape
+    };
+    let shape = match own.split_first() {
+        Some((Dim::Rows(1), rest)) if rest.iter().all(|dim| !dim.is_rows()) && !fact.is_stack => own.to_vec(),
         _ if matches!(fact.source, Source::Constant(_)) && fact.shape.first() == Some(&Dim::Fixed(1)) => {
             let mut shape = fact.shape.clone();
             shape[0] = Dim::Rows(1);

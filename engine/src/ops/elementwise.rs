@@ -182,6 +182,9 @@ over_floats! {
     reciprocal: |x: T| x.recip();
     round: |x: T| x.round_ties_even();
     sigmoid: |x: T| sigmoid_of(x);
+    mish: |x: T| x * (x.max(0.0) + (-x.abs()).exp().ln_1p()).tanh();
+    softsign: |x: T| x / (x.abs() + 1.0);
+    hard_swish: |x: T| x * (x / 6.0 + 0.5).clamp(0.0, 1.0);
     softplus: |x: T| x.max(0.0) + (-x.abs()).exp().ln_1p();
     sqrt: |x: T| x.sqrt();
     tanh: |x: T| x.tanh();
@@ -435,6 +438,8 @@ macro_rules! with_parameters {
 
 with_parameters! {
     elu(alpha = 1.0): move |x: T| if x < 0.0 { alpha * x.exp_m1() } else { x };
+    celu(alpha = 1.0): move |x: T| if x < 0.0 { alpha * (x / alpha).exp_m1() } else { x };
+    thresholded_relu(alpha = 1.0): move |x: T| if x > alpha { x } else { 0.0 };
     leaky_relu(alpha = 0.01): move |x: T| if x < 0.0 { alpha * x } else { x };
     hard_sigmoid(alpha = 0.2, beta = 0.5): move |x: T| (alpha * x + beta).clamp(0.0, 1.0);
     selu(alpha = 1.673_263_2, gamma = 1.050_701): move |x: T| gamma * if x < 0.0 { alpha * x.exp_m1() } else { x };
@@ -505,6 +510,8 @@ pub(super) trait Number: Element + PartialOrd {
     fn negative(self) -> Self;
     fn sign(self) -> Self;
     fn is_missing(self) -> bool;
+    /// Returns the sum: that of floats is kept in a double until it is whole.
+    fn total(entries: impl Iterator<Item = Self>) -> Self;
 }
 
 macro_rules! float_numbers {
@@ -524,6 +531,9 @@ macro_rules! float_numbers {
                 if self > 0.0 { 1.0 } else if self < 0.0 { -1.0 } else { self }
             }
             fn is_missing(self) -> bool { self.is_nan() }
+            fn total(entries: impl Iterator<Item = Self>) -> Self {
+                crate::types::Real::nearest(entries.fold(0.0, |sum, x| sum + f64::from(x)))
+            }
         })+
     };
 }
@@ -547,6 +557,9 @@ macro_rules! whole_numbers {
             fn negative(self) -> Self { self.wrapping_neg() }
             fn sign(self) -> Self { self.signum() }
             fn is_missing(self) -> bool { false }
+            fn total(entries: impl Iterator<Item = Self>) -> Self {
+                entries.fold(0, Self::wrapping_add)
+            }
         })+
     };
 }

@@ -145,9 +145,9 @@ macro_rules! reductions {
 }
 
 reductions! { with_number, "numbers":
-    sum: |entries: Strided<'_, T>| entries.fold(T::default(), |sum, x| Number::plus(sum, *x));
-    l1: |entries: Strided<'_, T>| entries.fold(T::default(), |sum, x| Number::plus(sum, Number::absolute(*x)));
-    sum_square: |entries: Strided<'_, T>| entries.fold(T::default(), |sum, x| Number::plus(sum, Number::times(*x, *x)));
+    sum: |entries: Strided<'_, T>| Number::total(entries.copied());
+    l1: |entries: Strided<'_, T>| Number::total(entries.map(|x| Number::absolute(*x)));
+    sum_square: |entries: Strided<'_, T>| Number::total(entries.map(|x| Number::times(*x, *x)));
     product: |entries: Strided<'_, T>| entries.copied().reduce(Number::times).unwrap_or_else(|| 1_u8.as_());
     max: |entries: Strided<'_, T>| entries.copied().reduce(|a, b| if b > a || Number::is_missing(b) { b } else { a }).unwrap_or_default();
     min: |entries: Strided<'_, T>| entries.copied().reduce(|a, b| if b < a || Number::is_missing(b) { b } else { a }).unwrap_or_default();
@@ -156,7 +156,7 @@ reductions! { with_number, "numbers":
 reductions! { with_float, "FP32 or FP64":
     mean: |entries: Strided<'_, T>| {
         let count: T = entries.len().as_();
-        entries.fold(0.0, |sum: T, x| sum + *x) / count
+        <T as Number>::total(entries.copied()) / count
     };
     l2: |entries: Strided<'_, T>| entries.fold(0.0, |sum: T, x| sum + *x * *x).sqrt();
     log_sum: |entries: Strided<'_, T>| entries.fold(0.0, |sum: T, x| sum + *x).ln();

@@ -10,7 +10,7 @@ use super::linear::matrix;
 use crate::node::Node;
 use crate::refusal::Refusal;
 use crate::types::{
-    Buffer, Dim, Element, Kernel, Missing, Source, Type, Values, count, with_float, with_number,
+    Buffer, Dim, Element, Kernel, Missing, Real, Source, Type, Values, count, with_float, with_number,
 };
 
 type Done = Result<(), Refusal>;
@@ -276,6 +276,73 @@ pub(super) fn batch_normalization(node: &mut Node<'_, '_>) -> Done {
             inner: input.shape[2..].to_vec(),
             lines: lines.collect(),
             types: PhantomData,
+        };
+        node.emit(kernel, input.element, input.shape.clone(), &[&input])
+    }, Err(node.wrong_type(input.element, "FP32 or FP64")))
+}
+
+/// Brings the entries of the last axes to a mean of 0 and a deviation of 1, then scales and moves them.
+struct LayerNormalization<T> {
+    source: Source,
+    /// How many are brought so for a row of a request.
+    rows: usize,
+    epsilon: T,
+    scale: Vec<T>,
+    bias: Vec<T>,
+}
+
+impl<T: Real> Kernel for LayerNormalization<T> {
+    fn run(&self, values: &Values<'_>, out: &mut [Buffer]) {
+        let length = self.scale.len();
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a row has fewer entries than a double counts"
+        )]
+        let count = T::nearest(length as f64);
+        let rows = values.of::<T>(self.source).chunks_exact(length);
+        for (row, out) in rows.zip(T::of_mut(&mut out[0]).chunks_exact_mut(length)) {
+            let mean = row.iter().fold(T::zero(), |sum, x| sum + *x) / count;
+            let squares = row.iter().map(|x| (*x - mean) * (*x - mean));
+            let deviation = (squares.fold(T::zero(), |sum, x| sum + x) / count + self.epsilon).sqrt();
+            let lines = self.scale.iter().zip(&self.bias);
+            for ((out, x), (scale, bias)) in out.iter_mut().zip(row).zip(lines) {
+                *out = (*x - mean) / deviation * *scale + *bias;
+            }
+        }
+    }
+
+    fn work(&self) -> usize {
+        6 * self.rows * self.scale.len()
+    }
+}
+
+pub(super) fn layer_normalization(node: &mut Node<'_, '_>) -> Done {
+    node.ignore(&["stash_type"]);
+    let epsilon = node.float("epsilon", 1e-5)?;
+    let axis = node.int("axis", -1)?;
+    let input = node.input(0)?;
+    let axis = node.axis(axis, input.rank())?;
+    for axis in axis..input.rank() {
+        node.not_rows(&input, axis)?;
+    }
+    let length = count(&input.shape[axis..], 1);
+    let (scale, bias) = (node.input(1)?, node.optional_input(2)?);
+    with_float!(input.element, T => {
+        let scale = node.known::<T>(&scale, "scale")?;
+        let bias = match bias {
+            Some(bias) => node.known::<T>(&bias, "bias")?,
+            None => vec![0.0; length],
+        };
+        if scale.len() != length || bias.len() != length || length == 0 {
+            let problem = format!("has {} scales and {} offsets for {length} entries", scale.len(), bias.len());
+            return Err(node.inconsistent(problem));
+        }
+        let kernel = LayerNormalization::<T> {
+            source: input.source,
+            rows: count(&input.shape[..axis], 1),
+            epsilon: epsilon.as_(),
+            scale,
+            bias,
         };
         node.emit(kernel, input.element, input.shape.clone(), &[&input])
     }, Err(node.wrong_type(input.element, "FP32 or FP64")))

@@ -152,9 +152,10 @@ fn labels_are_followed_from_the_largest_score() {
                 .node("Cast", &["found"], &["float"], &cast(1))
                 .node("Reshape", &["float", "all"], &["flat"], &[])
                 .node("Cast", &["flat"], &["l"], &cast(7))
+                .output("found")
                 .output("l")
                 .output("s"),
-            "x:; l: one of 5 6 7; s: columns 5 6 7",
+            "x:; found: one of 5 6 7; l: one of 5 6 7; s: columns 5 6 7",
         ),
         (
             scores()

@@ -207,8 +207,17 @@ impl Model {
         self
     }
 
+    /// Adds an output, whose type it leaves open.
     pub(crate) fn output(mut self, name: &str) -> Self {
-        bytes(&mut self.graph, 12, &value(name, Type::F32, &[]));
+        let mut out = Vec::new();
+        bytes(&mut out, 1, name.as_bytes());
+        bytes(&mut self.graph, 12, &out);
+        self
+    }
+
+    /// Adds an output and says its type.
+    pub(crate) fn output_as(mut self, name: &str, element: Type) -> Self {
+        bytes(&mut self.graph, 12, &value(name, element, &[]));
         self
     }
 

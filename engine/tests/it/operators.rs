@@ -53,6 +53,14 @@ fn one_entry_at_a_time() {
         ("Sqrt", "FP32 [2, 3]: 1.2247449 NaN NaN 0 2 1"),
         ("Floor", "FP32 [2, 3]: 1 -2 NaN 0 4 1"),
         ("Round", "FP32 [2, 3]: 2 -2 NaN 0 4 1"),
+        ("Softsign", "FP32 [2, 3]: 0.6 -0.6666667 NaN 0 0.8 0.5"),
+        ("HardSwish", "FP32 [2, 3]: 1.125 -0.3333333 NaN 0 4 0.6666667"),
+        (
+            "Mish",
+            "FP32 [2, 3]: 1.4033782 -0.25250146 NaN 0 3.997413 0.8650984",
+        ),
+        ("Celu", "FP32 [2, 3]: 1.5 -0.86466473 NaN 0 4 1"),
+        ("ThresholdedRelu", "FP32 [2, 3]: 1.5 0 0 0 4 0"),
         ("IsNaN", "BOOL [2, 3]: false false true false false false"),
         ("Reciprocal", "FP32 [2, 3]: 0.6666667 -0.5 NaN inf 0.25 1"),
         (
@@ -61,6 +69,30 @@ fn one_entry_at_a_time() {
         ),
     ] {
         check(operator, 13, &[], &[], expected);
+    }
+}
+
+#[test]
+fn a_row_is_brought_to_its_own_scale() {
+    let (scale, bias) = (floats(&[1.0, 2.0, 1.0]), floats(&[0.0, 0.0, 1.0]));
+    for (constants, attributes, expected) in [
+        (
+            vec![scale.clone(), bias],
+            vec![],
+            "FP32 [2, 3]: NaN NaN NaN -0.98057884 2.745621 0.6077685",
+        ),
+        (
+            vec![scale],
+            vec![("epsilon", Value::Float(1.0))],
+            "FP32 [2, 3]: NaN NaN NaN -0.84515417 2.366432 -0.33806166",
+        ),
+        (
+            vec![floats(&[1.0])],
+            vec![],
+            "LayerNormalization \"n0\": has 1 scales and 3 offsets for 3 entries",
+        ),
+    ] {
+        check("LayerNormalization", 17, &constants, &attributes, expected);
     }
 }
 

@@ -64,6 +64,10 @@ fn a_model_is_refused_by_the_node_that_is_wrong() {
             "output \"y\": has shape [2, rows]; supported: a row of it for each row of a request",
         ),
         (
+            x().output_as("x", Type::Text),
+            "output \"x\": is declared as BYTES, and the graph gives FP32",
+        ),
+        (
             x().constant("c", &[2, 3], &Elements::F32(vec![1.0])).output("x"),
             "tensor \"c\": has shape [2, 3] and 1 values",
         ),
