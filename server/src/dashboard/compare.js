@@ -84,13 +84,27 @@ export function change(name, { values: [one, other] }) {
   return { text: `${by > 0 ? "+" : "−"}${number(Math.abs(by))}`, judged };
 }
 
-/** Shows one alone as lists, and two as a table with one group of rows per subject. */
+/** Shows one alone as lists, and two as a table of what differs, with one group of rows per subject; what is equal is folded. */
 export function comparisonTable({ stable, canary }) {
   const rows = comparison(stable, canary);
   const groups = [...new Set(rows.map(({ group }) => group))];
   if (!stable || !canary) return facts(rows, groups, stable ? "stable" : "canary");
-  const grouped = groups.map((group) => [group, rows.filter((row) => row.group === group)]);
-  return sideBySide("What is served, side by side", grouped, ["stable", "canary"]);
+  const columns = ["stable", "canary"];
+  const grouped = (differs) =>
+    groups
+      .map((group) => [group, rows.filter((row) => row.group === group && row.differs === differs)])
+      .filter(([, rows]) => rows.length > 0);
+  const equal = rows.filter((row) => !row.differs).length;
+  return [
+    equal < rows.length && sideBySide("What differs, side by side", grouped(true), columns),
+    equal > 0 &&
+      h(
+        "details",
+        { class: "equal", open: equal === rows.length },
+        h("summary", null, equal === 1 ? "1 row is equal" : `${equal} rows are equal`),
+        sideBySide("What is equal, side by side", grouped(false), columns),
+      ),
+  ];
 }
 
 /** Shows rows as a table with a column per track; `groups`: pairs of a heading, which may be empty, and its rows. */

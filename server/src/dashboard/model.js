@@ -29,7 +29,7 @@ export function modelPage({ name, row, detail, isSlow, now, redraw }) {
   }
   return [
     crumb,
-    headline(name, summary),
+    headline(name, summary, data?.findings),
     detail?.error && h("p", { class: "panel warning" }, `What follows may be old: ${detail.error}`),
     data
       ? sections({ name, summary: summary ?? data.summary, data, versions: detail.versions, now, redraw })
@@ -37,7 +37,11 @@ export function modelPage({ name, row, detail, isSlow, now, redraw }) {
   ];
 }
 
-function headline(name, summary) {
+/** Says whether the headline says what a finding says. */
+const isSaid = (summary, { reason, message }) => summary?.reason === reason && summary.message === message;
+
+function headline(name, summary, findings = []) {
+  const where = findings.find((one) => isSaid(summary, one))?.location;
   const { word, message, next: then, since, suspended } = summary ?? {};
   return h(
     "div",
@@ -53,7 +57,14 @@ function headline(name, summary) {
       h(
         "div",
         { class: `about ${tone(word)}` },
-        h("div", null, h("p", null, message), then && next(then), suspended && h("p", null, suspended)),
+        h(
+          "div",
+          null,
+          h("p", null, message),
+          then && next(then),
+          where && h("p", { class: "where" }, h("code", null, where)),
+          suspended && h("p", null, suspended),
+        ),
       ),
   );
 }
@@ -86,7 +97,7 @@ function sections({ name, summary, data, versions, now, redraw }) {
       panel(
         "Training",
         data.trainings.length
-          ? data.trainings.map(training)
+          ? data.trainings.map((job) => training(job, data.findings))
           : h("p", { class: "muted" }, "No MLTrainingJob makes its versions."),
         curves.length > 0 && lossCurves(curves),
       ),
@@ -175,7 +186,7 @@ function answered(traffic) {
   return h(
     "dl",
     { class: "traffic" },
-    figure("Requests", `${number(rate)} /s`, `${many(requests, "request")} ${over}`),
+    figure("Requests", `${number(Number(rate.toPrecision(2)))} /s`, `${many(requests, "request")} ${over}`),
     figure("Errors", requests ? percent(errors / requests) : "–", `${number(errors)} of ${number(requests)}`, errors > 0),
     figure("p50 · p99", requests ? `${milliseconds(half)} · ${milliseconds(most)}` : "–", "from last byte to answer"),
   );
@@ -196,7 +207,8 @@ function whyNot({ name, summary, data }) {
         ["canary", declared.canary, canary],
       ].filter(([, pin, is]) => differs(pin, is) || (!pin && is))
     : [];
-  const isBehind = pairs.length > 0 || data.findings.length > 0 || data.waits.length > 0 || drifted;
+  const others = data.findings.filter((one) => !isSaid(summary, one));
+  const isBehind = pairs.length > 0 || others.length > 0 || data.waits.length > 0 || drifted;
   if (!isBehind) {
     const serves = wordOf(summary.word).group === "serving";
     return (
@@ -236,13 +248,13 @@ function whyNot({ name, summary, data }) {
       ),
     drifted &&
       h("p", null, h("span", { class: "drift" }, "drifted"), " Somebody changed the object behind Git's back."),
-    findings(data.findings, { withSubject: data.findings.some(({ subject }) => !subject?.endsWith(`/${name}`)) }),
+    findings(others, { withSubject: others.some(({ subject }) => !subject?.endsWith(`/${name}`)) }),
     waits(data.waits),
     h("p", { class: "muted" }, "In a terminal: ", h("code", null, `aurora status ${name}`)),
   );
 }
 
-function training({ metadata, spec, status }) {
+function training({ metadata, spec, status }, findings) {
   const {
     phase,
     message,
@@ -271,7 +283,8 @@ function training({ metadata, spec, status }) {
         }),
         ` ${progressPercent ?? 0} %`,
       ),
-    message && h("p", null, message),
+    // A finding about the job says why and what to do.
+    message && !findings.some(({ subject }) => subject === `MLTrainingJob/${metadata.name}`) && h("p", null, message),
     h(
       "dl",
       null,

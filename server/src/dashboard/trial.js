@@ -65,7 +65,7 @@ function form({ name, it, served, metadata, redraw }) {
     h("textarea", {
       id: "trial-body",
       value: written(),
-      rows: Math.min(16, written().split("\n").length),
+      rows: Math.min(16, written().split("\n").length + 1),
       spellcheck: "false",
       oninput: ({ target }) => {
         it.body = target.value;

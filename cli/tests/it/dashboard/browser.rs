@@ -261,9 +261,12 @@ impl Page<'_> {
             .collect()
     }
 
-    /// Keeps a picture of it for people, below the folder for what tests make.
+    /// Keeps a picture of all of it for people, below the folder for what tests make.
     pub(crate) fn picture(&mut self, name: &str) {
-        let answer = self.call("Page.captureScreenshot", &json!({ "format": "png" }));
+        let size = &self.call("Page.getLayoutMetrics", &json!({}))["cssContentSize"];
+        let all = json!({ "x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1 });
+        let params = json!({ "format": "png", "captureBeyondViewport": true, "clip": all });
+        let answer = self.call("Page.captureScreenshot", &params);
         let bytes = BASE64_STANDARD.decode(answer["data"].as_str().expect("a picture"));
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("dashboard");
         fs::create_dir_all(&folder).expect("a folder");
