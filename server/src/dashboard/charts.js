@@ -1,7 +1,7 @@
 // Charts as SVG with attributes and classes only; each with its numbers in a table beside it.
 
 import { h } from "./dom.js";
-import { duration, local, moment, number } from "./text.js";
+import { duration, exact, moment, number } from "./text.js";
 
 const HEIGHT = 190;
 const LEFT = 48;
@@ -58,7 +58,7 @@ export function splitOverTime({ history, most, now, width }) {
         h(
           "circle",
           { cx: round(point.x), cy: round(point.y), r: 4, class: isReduction(points, point) ? "dot lowered" : "dot" },
-          h("title", null, `${local(point.at)}: ${point.weight} %. ${point.message ?? ""}`),
+          h("title", null, `${exact(point.at)}: ${point.weight} %. ${point.message ?? ""}`),
         ),
       ),
     ),
@@ -100,7 +100,7 @@ function transitions(history) {
             h(
               "tr",
               null,
-              h("td", null, moment(change.at, local)),
+              h("td", null, moment(change.at, exact)),
               h("td", null, change.from === change.to ? change.to : `${change.from} → ${change.to}`),
               h("td", { class: "figure" }, `${change.weight} %`),
               h("td", null, change.message ?? ""),

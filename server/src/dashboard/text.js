@@ -23,19 +23,26 @@ export function away(at, now = Date.now()) {
   return seconds < 0 ? `in ${duration(-seconds)}` : `${duration(seconds)} ago`;
 }
 
-const LOCAL = new Intl.DateTimeFormat(undefined, {
+const TO_THE_MINUTE = {
   year: "numeric",
   month: "short",
   day: "numeric",
   hour: "2-digit",
   minute: "2-digit",
   timeZoneName: "short",
-});
+};
+const LOCAL = new Intl.DateTimeFormat(undefined, TO_THE_MINUTE);
+const EXACT = new Intl.DateTimeFormat(undefined, { ...TO_THE_MINUTE, second: "2-digit" });
 
 /** Writes a moment in the reader's own zone, and names the zone. */
-export function local(at) {
+export const local = (at) => formatted(at, LOCAL);
+
+/** As `local`, to the second: for moments that stand beside each other. */
+export const exact = (at) => formatted(at, EXACT);
+
+function formatted(at, format) {
   const date = new Date(at);
-  return Number.isNaN(date.getTime()) ? "–" : LOCAL.format(date);
+  return Number.isNaN(date.getTime()) ? "–" : format.format(date);
 }
 
 /** Shows a moment as its distance; both absolute forms on hovering. */
