@@ -25,6 +25,7 @@ use decision::{Decision, Seen, decide, loss};
 
 pub use decision::{Loss, Record, Terms};
 pub use fence::{Fence, FenceLayer, Fenced, NotLeading};
+pub(crate) use lease::wall_clock;
 
 /// A moment, as time since the machine was started; it goes on while the machine sleeps.
 pub type Moment = Duration;

@@ -10,6 +10,7 @@
 
 pub mod build;
 pub mod cluster;
+mod events;
 pub mod leadership;
 pub mod objects;
 pub mod operator;

@@ -14,6 +14,7 @@
 mod cache;
 mod decision;
 mod error;
+mod news;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,6 +23,8 @@ use std::time::{Duration, Instant};
 use crds::MLEnvironmentStatus;
 use futures_util::StreamExt as _;
 use futures_util::stream;
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
 use kube::{Api, Client};
 use planner::finding::{Disposition, Reason};
@@ -35,6 +38,8 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
+use crate::events::tell;
+use crate::leadership::wall_clock;
 use crate::operator::FINALIZER;
 use crate::watch::{Heard, follow};
 use cache::Cache;
@@ -60,6 +65,7 @@ const REST: Duration = Duration::from_secs(1);
 pub struct Objects {
     environment: EnvironmentName,
     apis: BTreeMap<Kind, Api<DynamicObject>>,
+    events: Api<Event>,
     runtime: Handle,
     shared: Arc<Shared>,
     /// Since when nothing is answered, and what is said then.
@@ -126,6 +132,7 @@ impl Objects {
         Self {
             environment: environment.clone(),
             apis,
+            events: Api::namespaced(client.clone(), namespace),
             runtime: Handle::current(),
             shared,
             silence: Mutex::new(None),
@@ -330,7 +337,7 @@ impl Objects {
 
     async fn write_report(&self, status: &MLEnvironmentStatus) -> Result<(), TargetError> {
         let id = ObjectId::environment(&self.environment);
-        let (generation, answered) = {
+        let (generation, before) = {
             let state = self.shared.state();
             let Some(known) = state.cache.known(&id) else {
                 return Err(TargetError::new(
@@ -339,12 +346,9 @@ impl Objects {
                     "the MLEnvironment, whose status the report is, is not there yet",
                 ));
             };
-            let answered = state
-                .cache
-                .report()
-                .and_then(|report| report.requested_at.clone());
-            (known.generation, answered)
+            (known.generation, state.cache.report().cloned())
         };
+        let answered = before.as_ref().and_then(|before| before.requested_at.clone());
         let status = MLEnvironmentStatus {
             observed_generation: generation,
             requested_at: status.requested_at.clone().or(answered),
@@ -362,9 +366,16 @@ impl Objects {
             .patch_status(id.name.as_str(), &params, &Patch::Apply(&resource))
             .await;
         let written = written.map_err(|error| self.failed(&error))?;
-        let mut state = self.shared.state();
-        state.cache.take(id.kind, written);
-        *lock(&self.reported) = state.cache.report().cloned();
+        let metadata = written.metadata.clone();
+        {
+            let mut state = self.shared.state();
+            state.cache.take(id.kind, written);
+            *lock(&self.reported) = state.cache.report().cloned();
+        }
+        for said in news::between(before.as_ref(), &status) {
+            let now = MicroTime(wall_clock());
+            tell(&self.events, MANAGER, (id.kind.as_str(), &metadata), &said, now).await;
+        }
         Ok(())
     }
 

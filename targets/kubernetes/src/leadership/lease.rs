@@ -66,7 +66,7 @@ pub(super) fn released(mut lease: Lease) -> Lease {
 }
 
 /// For people, and to tell one renewal from the next: nothing is reckoned with it.
-fn wall_clock() -> Timestamp {
+pub(crate) fn wall_clock() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let micros = i64::try_from(since.as_micros()).unwrap_or(i64::MAX);
     Timestamp::from_microsecond(micros).unwrap_or_default()

@@ -25,6 +25,7 @@ use super::run::{Loop, OURS, Stepped, Steps, cannot_follow};
 use super::{acts, events};
 use crate::build::serving::Model;
 use crate::build::{Installation, Owner};
+use crate::events::Said;
 use crate::watch::{Heard, follow as follow_kind};
 
 /// Where an abort is asked for, and remembered.
@@ -201,7 +202,7 @@ impl Deployments {
         Ok(())
     }
 
-    async fn tell(&self, object: &MLDeployment, events: Vec<events::Said>) {
+    async fn tell(&self, object: &MLDeployment, events: Vec<Said>) {
         for said in events {
             events::tell(&self.cluster.client(), object, &said, (self.clock)()).await;
         }

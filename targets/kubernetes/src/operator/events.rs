@@ -1,22 +1,14 @@
-//! Kubernetes events: on transitions alone.
+//! What is news of a model or a training job.
 
 use crds::status::{Condition, ConditionStatus, PhaseName, StateName};
 use crds::{MLDeploymentStatus, MLTrainingJobStatus};
-use k8s_openapi::api::events::v1::Event;
-use kube::api::PostParams;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::jiff;
 use kube::{Api, Client, Resource};
 use planner::Timestamp;
-use serde_json::json;
 
 use super::MANAGER;
-
-/// Something that is told of an object.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Said {
-    is_warning: bool,
-    reason: String,
-    note: String,
-}
+use crate::events::Said;
 
 /// Returns what is news between two statuses: another state or live weight, and what a person must mend.
 pub(super) fn between(before: Option<&MLDeploymentStatus>, after: &MLDeploymentStatus) -> Vec<Said> {
@@ -101,39 +93,24 @@ pub(super) fn given_up() -> Said {
     }
 }
 
-/// Tells it. An event that is lost is no reason to fail.
+/// Tells it.
 pub(super) async fn tell<K: Resource<DynamicType = ()>>(
     client: &Client,
     object: &K,
     said: &Said,
     now: Timestamp,
 ) {
-    let metadata = object.meta();
-    let name = metadata.name.as_deref().unwrap_or_default();
-    let namespace = metadata.namespace.as_deref().unwrap_or_default();
-    let event = json!({
-        "metadata": { "generateName": format!("{name}-"), "namespace": namespace },
-        "eventTime": now.to_rfc3339_opts(chrono::SecondsFormat::Micros, true),
-        "reportingController": "aurora.io/operator", "reportingInstance": MANAGER,
-        "action": "Step", "type": if said.is_warning { "Warning" } else { "Normal" },
-        "reason": said.reason, "note": said.note.chars().take(1_000).collect::<String>(),
-        "regarding": {
-            "apiVersion": crds::API_VERSION, "kind": K::kind(&()), "name": name, "namespace": namespace,
-            "uid": metadata.uid, "resourceVersion": metadata.resource_version,
-        },
-    });
-    let events: Api<Event> = Api::namespaced(client.clone(), namespace);
-    let made = match serde_json::from_value(event) {
-        Ok(event) => events
-            .create(&PostParams::default(), &event)
-            .await
-            .map(drop)
-            .map_err(|error| error.to_string()),
-        Err(error) => Err(error.to_string()),
-    };
-    if let Err(error) = made {
-        tracing::debug!(name, error, "could not tell an event");
-    }
+    let namespace = object.meta().namespace.as_deref().unwrap_or_default();
+    let events = Api::namespaced(client.clone(), namespace);
+    let now = jiff::Timestamp::from_microsecond(now.timestamp_micros()).unwrap_or_default();
+    crate::events::tell(
+        &events,
+        MANAGER,
+        (&K::kind(&()), object.meta()),
+        said,
+        MicroTime(now),
+    )
+    .await;
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use reconciler::source::{Follow, Source};
 use reconciler::{Beat, Converged, Reconciler};
 use registry::{Observer, Store};
 use serde_json::{Value, json};
-use testkit::Component;
+use testkit::{Component, send};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -69,6 +69,32 @@ impl Desired {
         })
         .await;
         found.into_inner().unwrap()
+    }
+
+    /// Returns what events tell of the environment, in their order.
+    async fn told(&self) -> Vec<String> {
+        let path = format!(
+            "/apis/events.k8s.io/v1/namespaces/{}/events",
+            self.namespace.name()
+        );
+        let client = self.namespace.client();
+        let found = send(&client, Method::GET, "application/json", &path, &Value::Null).await;
+        let events = found.unwrap().body["items"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        let of_environment = events
+            .iter()
+            .filter(|event| event["regarding"]["kind"] == "MLEnvironment");
+        let text = |event: &Value, name: &str| event[name].as_str().unwrap_or_default().to_owned();
+        let mut told: Vec<(String, String)> = of_environment
+            .map(|event| {
+                let [kind, reason, note] = ["type", "reason", "note"].map(|name| text(event, name));
+                (text(event, "eventTime"), format!("{kind} {reason}: {note}"))
+            })
+            .collect();
+        told.sort();
+        told.into_iter().map(|(_, said)| said).collect()
     }
 
     async fn names(&self) -> Vec<String> {
@@ -274,6 +300,38 @@ async fn a_hundred_further_passes_and_a_restart_write_nothing() {
     });
     assert_eq!(passes.await.unwrap(), 0);
     assert_eq!(versions(&world.namespace).await, before);
+}
+
+/// Whoever asks the cluster alone sees which commit was applied and what is wrong, once each.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_and_what_is_wrong_are_told_as_events_once() {
+    let Some(mut world) = Desired::new(&["a", "b"]).await else {
+        return;
+    };
+    let once = Mode::Once { timeout: PATIENCE };
+    world.run("one", once).await.ended.await.unwrap().unwrap();
+    let first = world.told().await;
+    let head = world.status().await["appliedRevision"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert_eq!(first.len(), 1, "{first:?}");
+    let applied = format!("Normal Applied: commit {head} is applied: ");
+    assert!(first[0].starts_with(&applied), "{first:?}");
+    // Another replica has nothing to add.
+    world.run("two", once).await.ended.await.unwrap().unwrap();
+    assert_eq!(world.told().await, first);
+
+    world.repo.change("b.yaml", "kind: Nonsense\n");
+    let running = world.run("three", Mode::Follow).await;
+    eventually("it is told", async || world.told().await.len() > 1).await;
+    running.stop().await.unwrap();
+    let then = world.told().await;
+    assert_eq!(then[0], first[0]);
+    assert!(
+        then[1].starts_with("Warning ") && then[1].contains("b.yaml"),
+        "{then:?}"
+    );
 }
 
 /// Every third write is refused in turns by 409, 429 and 500, some watches end at once, some have been forgotten.
