@@ -215,6 +215,18 @@ impl Program {
     ///
     /// If an input is missing, or has another type or length than its tensor for that many rows.
     pub fn run(&self, scratch: &mut Scratch, inputs: &[Buffer], rows: usize) -> Vec<Buffer> {
+        let mut outputs = Vec::new();
+        self.run_into(scratch, inputs, rows, &mut outputs);
+        outputs
+    }
+
+    /// As [`Self::run`], into the buffers of an earlier answer, whatever they hold: with those of this program and its
+    /// scratch nothing is allocated for as many rows.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::run`].
+    pub fn run_into(&self, scratch: &mut Scratch, inputs: &[Buffer], rows: usize, outputs: &mut Vec<Buffer>) {
         assert_eq!(inputs.len(), self.inputs.len(), "a buffer for each input");
         for (tensor, buffer) in self.inputs.iter().zip(inputs) {
             assert_eq!(
@@ -230,20 +242,22 @@ impl Program {
                 tensor.name
             );
         }
-        let mut outputs: Vec<Buffer> = self
-            .outputs
-            .iter()
-            .map(|tensor| Buffer::empty(tensor.element))
-            .collect();
+        outputs.resize(self.outputs.len(), Buffer::Bool(Vec::new()));
+        for (output, tensor) in outputs.iter_mut().zip(&self.outputs) {
+            if output.element() == tensor.element {
+                output.clear();
+            } else {
+                *output = Buffer::empty(tensor.element);
+            }
+        }
         let block = (BLOCK_BYTES / self.row_bytes.max(1)).clamp(1, BLOCK_ROWS);
         scratch.prepare(&self.slots);
         let mut done = 0;
         while done < rows {
             let taken = block.min(rows - done);
-            self.block(scratch, inputs, done, taken, &mut outputs);
+            self.block(scratch, inputs, done, taken, outputs);
             done += taken;
         }
-        outputs
     }
 
     fn block(

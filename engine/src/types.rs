@@ -305,6 +305,11 @@ impl Buffer {
         self.len() == 0
     }
 
+    /// Drops all elements, and keeps their room.
+    pub(crate) fn clear(&mut self) {
+        with!(self, elements => elements.clear());
+    }
+
     /// Makes room for a number of elements, whose values are then anything.
     pub(crate) fn resize(&mut self, count: usize) {
         fn to<T: Element>(elements: &mut Vec<T>, count: usize) {
@@ -373,6 +378,9 @@ pub(crate) trait Real: Element + Float {
 
     /// Returns the nearest FP32.
     fn narrow(self) -> f32;
+
+    /// Returns the same number as a double.
+    fn wide(self) -> f64;
 }
 
 impl Real for f32 {
@@ -384,6 +392,10 @@ impl Real for f32 {
     fn narrow(self) -> f32 {
         self
     }
+
+    fn wide(self) -> f64 {
+        f64::from(self)
+    }
 }
 
 impl Real for f64 {
@@ -393,6 +405,10 @@ impl Real for f64 {
 
     fn narrow(self) -> f32 {
         f32::nearest(self)
+    }
+
+    fn wide(self) -> f64 {
+        self
     }
 }
 

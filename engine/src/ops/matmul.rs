@@ -10,7 +10,7 @@ use super::walk::{Walk, broadcast};
 use crate::build::Fact;
 use crate::node::Node;
 use crate::refusal::Refusal;
-use crate::types::{Buffer, Dim, Element, Kernel, Source, Values, count, with_float, written};
+use crate::types::{Buffer, Dim, Element, Kernel, Real, Source, Values, count, with_float, written};
 
 type Done = Result<(), Refusal>;
 
@@ -26,7 +26,7 @@ struct MatMul<T> {
     types: PhantomData<fn(T)>,
 }
 
-impl<T: Element + Float> Kernel for MatMul<T> {
+impl<T: Real> Kernel for MatMul<T> {
     fn run(&self, values: &Values<'_>, out: &mut [Buffer]) {
         let (left, right) = (values.of::<T>(self.sources[0]), values.of::<T>(self.sources[1]));
         let out = T::of_mut(&mut out[0]);
@@ -49,10 +49,24 @@ impl<T: Element + Float> Kernel for MatMul<T> {
     }
 }
 
+/// The largest right side whose products are summed in doubles: what it costs is little, and rotations of large numbers
+/// are then as exact as their type allows.
+const WIDE_MAX: usize = 256;
+
 /// Multiplies row by row: each entry of the left row adds a multiple of a right row.
-pub(super) fn multiply<T: Float>(left: &[T], right: &[T], depth: usize, width: usize, out: &mut [T]) {
+pub(super) fn multiply<T: Real>(left: &[T], right: &[T], depth: usize, width: usize, out: &mut [T]) {
     out.fill(T::zero());
     if depth == 0 || width == 0 {
+        return;
+    }
+    if right.len() <= WIDE_MAX {
+        for (row, out) in left.chunks_exact(depth).zip(out.chunks_exact_mut(width)) {
+            for (column, out) in out.iter_mut().enumerate() {
+                let entries = right[column..].iter().step_by(width);
+                let products = row.iter().zip(entries).map(|(x, y)| x.wide() * y.wide());
+                *out = T::nearest(products.fold(0.0, |sum, product| sum + product));
+            }
+        }
         return;
     }
     for (row, out) in left.chunks_exact(depth).zip(out.chunks_exact_mut(width)) {

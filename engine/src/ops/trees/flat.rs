@@ -1,7 +1,7 @@
 //! Trees as one array: the two ways on from a split lie side by side, a leaf leads to itself, and several walks are taken
 //! in step, so that one does not wait for the memory of another.
 //!
-//! All comparisons are brought to one: `x ≤ threshold`, with a bit that says where a NaN goes. `x < t` is `x ≤ the number
+//! The number of a leaf stands where a split has its threshold. All comparisons are brought to one: `x ≤ threshold`, with a bit that says where a NaN goes. `x < t` is `x ≤ the number
 //! before t`; the opposites swap their ways.
 
 use crate::refusal::{Limits, Refusal};
@@ -81,7 +81,10 @@ struct Node<T> {
 const MISSING_IS_TRUE: u32 = 1 << 31;
 /// It compares for equality.
 const IS_EQUAL: u32 = 1 << 30;
-const FEATURE: u32 = IS_EQUAL - 1;
+/// It is a split: a leaf leads to itself, whatever a row says.
+const IS_SPLIT: u32 = 1 << SPLIT_BIT;
+const SPLIT_BIT: u32 = 29;
+const FEATURE: u32 = IS_SPLIT - 1;
 
 /// How many walks are taken in step.
 const LANES: usize = 8;
@@ -89,9 +92,9 @@ const LANES: usize = 8;
 /// What leaves add.
 #[derive(Debug)]
 enum Leaves<T> {
-    /// One target: a number for each node, which counts at a leaf.
-    Single(Vec<T>),
-    /// Several: the leaf of each node, its range, and the numbers.
+    /// One number of one target: it stands in the node.
+    Single,
+    /// The leaf of each node, its range, and the numbers.
     Many {
         leaf: Vec<u32>,
         ranges: Vec<std::ops::Range<usize>>,
@@ -131,7 +134,7 @@ impl<T: Threshold> Forest<T> {
             nodes: Vec::with_capacity(2 * ensemble.splits.len() + ensemble.roots.len()),
             roots: Vec::with_capacity(ensemble.roots.len()),
             depths: Vec::with_capacity(ensemble.roots.len()),
-            leaves: Leaves::Single(Vec::new()),
+            leaves: Leaves::Single,
             has_equal: ensemble
                 .splits
                 .iter()
@@ -146,7 +149,7 @@ impl<T: Threshold> Forest<T> {
                 .depths
                 .push(depth.map_err(|problem| fail(format!("{problem} (in tree {tree})")))?);
         }
-        forest.leaves = leaves_of(ensemble, leaf);
+        forest.keep_leaves(ensemble, leaf);
         Ok(forest)
     }
 
@@ -177,8 +180,8 @@ impl<T: Threshold> Forest<T> {
                         }
                         leaf[at] = index(found)?;
                         self.nodes[at] = Node {
-                            threshold: T::infinity(),
-                            feature: MISSING_IS_TRUE,
+                            threshold: T::zero(),
+                            feature: 0,
                             next: index(at)?,
                         };
                     }
@@ -209,9 +212,25 @@ impl<T: Threshold> Forest<T> {
         Ok(depth)
     }
 
+    /// Keeps what leaves add; `leaf` is the leaf of each node.
+    fn keep_leaves(&mut self, ensemble: &Ensemble<T>, leaf: Vec<u32>) {
+        if ensemble.targets != 1 || ensemble.leaves.iter().any(|range| range.len() != 1) {
+            self.leaves = Leaves::Many {
+                leaf,
+                ranges: ensemble.leaves.clone(),
+                weights: ensemble.weights.clone(),
+            };
+            return;
+        }
+        let leaves = self.nodes.iter_mut().zip(leaf);
+        for (node, leaf) in leaves.filter(|(node, _)| node.feature & IS_SPLIT == 0) {
+            node.threshold = ensemble.weights[ensemble.leaves[leaf as usize].start].1;
+        }
+    }
+
     fn reserve(&mut self, leaf: &mut Vec<u32>, nodes: usize) {
         let empty = Node {
-            threshold: T::infinity(),
+            threshold: T::zero(),
             feature: 0,
             next: 0,
         };
@@ -229,7 +248,11 @@ impl<T: Threshold> Forest<T> {
                 .chunks_exact(width)
                 .zip(scores.chunks_exact_mut(self.targets))
             {
-                self.one_row(row, scores, &mut take);
+                if self.is_plain(row) {
+                    self.one_row::<true>(row, scores, &mut take);
+                } else {
+                    self.one_row::<false>(row, scores, &mut take);
+                }
             }
             return;
         }
@@ -238,13 +261,12 @@ impl<T: Threshold> Forest<T> {
                 .chunks(width * LANES)
                 .zip(scores.chunks_mut(self.targets * LANES));
             for (rows, scores) in blocks {
-                let lanes = rows.len() / width;
-                let mut at = [*root; LANES];
-                for _ in 0..self.depths[tree] {
-                    for (lane, at) in at.iter_mut().enumerate().take(lanes) {
-                        *at = self.step(*at, &rows[lane * width..]);
-                    }
-                }
+                let depth = self.depths[tree];
+                let at = if self.is_plain(rows) {
+                    self.rows_down::<true>(*root, depth, rows, width)
+                } else {
+                    self.rows_down::<false>(*root, depth, rows, width)
+                };
                 for (at, scores) in at.iter().zip(scores.chunks_exact_mut(self.targets)) {
                     self.leaf(*at, scores, &mut take);
                 }
@@ -252,15 +274,38 @@ impl<T: Threshold> Forest<T> {
         }
     }
 
+    /// Says whether all numbers only have to be compared with thresholds.
+    fn is_plain(&self, numbers: &[T]) -> bool {
+        !self.has_equal && !numbers.iter().any(|x| x.is_nan())
+    }
+
+    /// Several rows through one tree in step.
+    #[inline]
+    fn rows_down<const IS_PLAIN: bool>(
+        &self,
+        root: u32,
+        depth: u32,
+        rows: &[T],
+        width: usize,
+    ) -> [u32; LANES] {
+        let mut at = [root; LANES];
+        for _ in 0..depth {
+            for (row, at) in rows.chunks_exact(width).zip(&mut at) {
+                *at = self.step::<IS_PLAIN>(*at, row);
+            }
+        }
+        at
+    }
+
     /// One row through several trees in step.
-    fn one_row(&self, row: &[T], scores: &mut [T], take: &mut impl FnMut(&mut T, T)) {
+    fn one_row<const IS_PLAIN: bool>(&self, row: &[T], scores: &mut [T], take: &mut impl FnMut(&mut T, T)) {
         for (roots, depths) in self.roots.chunks(LANES).zip(self.depths.chunks(LANES)) {
             let mut at = [0; LANES];
             at[..roots.len()].copy_from_slice(roots);
             let depth = depths.iter().copied().max().unwrap_or(0);
             for _ in 0..depth {
                 for at in &mut at {
-                    *at = self.step(*at, row);
+                    *at = self.step::<IS_PLAIN>(*at, row);
                 }
             }
             for at in &at[..roots.len()] {
@@ -270,22 +315,22 @@ impl<T: Threshold> Forest<T> {
     }
 
     #[inline]
-    fn step(&self, at: u32, row: &[T]) -> u32 {
+    fn step<const IS_PLAIN: bool>(&self, at: u32, row: &[T]) -> u32 {
         let node = &self.nodes[at as usize];
         let x = row[(node.feature & FEATURE) as usize];
-        let compared = if self.has_equal && node.feature & IS_EQUAL != 0 {
+        let holds = if !IS_PLAIN && node.feature & IS_EQUAL != 0 {
             x == node.threshold
         } else {
             x <= node.threshold
         };
-        let holds = compared || (x.is_nan() && node.feature & MISSING_IS_TRUE != 0);
-        node.next + u32::from(!holds)
+        let holds = holds || (!IS_PLAIN && x.is_nan() && node.feature & MISSING_IS_TRUE != 0);
+        node.next + (u32::from(!holds) & node.feature >> SPLIT_BIT)
     }
 
     #[inline]
     fn leaf(&self, at: u32, scores: &mut [T], take: &mut impl FnMut(&mut T, T)) {
         match &self.leaves {
-            Leaves::Single(values) => take(&mut scores[0], values[at as usize]),
+            Leaves::Single => take(&mut scores[0], self.nodes[at as usize].threshold),
             Leaves::Many {
                 leaf,
                 ranges,
@@ -311,7 +356,7 @@ impl<T: Threshold> Forest<T> {
     /// Returns how many bytes it takes.
     pub(super) fn bytes(&self) -> usize {
         let leaves = match &self.leaves {
-            Leaves::Single(values) => size_of_val(values.as_slice()),
+            Leaves::Single => 0,
             Leaves::Many {
                 leaf,
                 ranges,
@@ -353,25 +398,10 @@ fn normal<T: Threshold>(split: &Split<T>, next: u32) -> Result<(Node<T>, [Child;
     let bits = if missing_holds { MISSING_IS_TRUE } else { 0 } | if is_equal { IS_EQUAL } else { 0 };
     let node = Node {
         threshold,
-        feature: feature | bits,
+        feature: feature | bits | IS_SPLIT,
         next,
     };
     Ok((node, ways))
-}
-
-fn leaves_of<T: Threshold>(ensemble: &Ensemble<T>, leaf: Vec<u32>) -> Leaves<T> {
-    if ensemble.targets == 1 && ensemble.leaves.iter().all(|range| range.len() == 1) {
-        let value = |leaf: &u32| {
-            let range = ensemble.leaves.get(*leaf as usize);
-            range.map_or(T::zero(), |range| ensemble.weights[range.start].1)
-        };
-        return Leaves::Single(leaf.iter().map(value).collect());
-    }
-    Leaves::Many {
-        leaf,
-        ranges: ensemble.leaves.clone(),
-        weights: ensemble.weights.clone(),
-    }
 }
 
 fn index(value: usize) -> Result<u32, String> {
