@@ -1,5 +1,5 @@
 //! The recipes of this repository: `cargo xtask generate`, `cargo xtask check`, `cargo xtask fuzz`, `cargo xtask kill`,
-//! `cargo xtask kubernetes-assets`, `cargo xtask mutants`, `cargo xtask rbac-coverage`.
+//! `cargo xtask kubernetes-assets`, `cargo xtask mutants`, `cargo xtask rbac-coverage`, `cargo xtask zoo`.
 
 mod check;
 mod fuzz;
@@ -11,6 +11,7 @@ mod random;
 mod rbac_coverage;
 mod tidy;
 mod workspace;
+mod zoo;
 
 use std::path::{Path, PathBuf};
 
@@ -40,6 +41,8 @@ enum Recipe {
     Mutants(mutants::MutantsArguments),
     /// Print what components were denied in tests, and what their Roles allow that none has used
     RbacCoverage(rbac_coverage::RbacCoverageArguments),
+    /// Compare what the engine answers with onnxruntime, on models as scikit-learn, LightGBM, XGBoost and CatBoost export them
+    Zoo(zoo::ZooArguments),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -51,6 +54,7 @@ fn main() -> anyhow::Result<()> {
         Recipe::KubernetesAssets => kubernetes_assets::run(&root()),
         Recipe::Mutants(arguments) => mutants::run(&arguments, &root()),
         Recipe::RbacCoverage(arguments) => rbac_coverage::run(&arguments),
+        Recipe::Zoo(arguments) => zoo::run(&arguments, &root()),
     }
 }
 
