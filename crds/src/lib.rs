@@ -44,8 +44,8 @@ pub use schema::{crd_yaml, manifest_schema};
 pub use status::{MLDeploymentStatus, MLEnvironmentStatus, MLTrainingJobStatus};
 pub use stored::{ForeignObject, check_stored};
 pub use training::{
-    ContainerSpec, DatasetSpec, EvaluationSpec, FeatureSpec, HoldoutSpec, MLTrainingJob, MLTrainingJobSpec,
-    ScheduleSpec, TargetSpec,
+    ContainerSpec, DatasetSpec, EvaluationSpec, FeatureSpec, HoldoutSpec, ImportSpec, MLTrainingJob,
+    MLTrainingJobSpec, ScheduleSpec, TargetSpec,
 };
 
 /// The API group of the three kinds.

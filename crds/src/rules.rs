@@ -232,10 +232,40 @@ rules! {
         hint: "add `status:` with the control plane's URL, or remove `keyFile`",
     }
     ONE_FIT {
-        cel: "has(self.algorithm) != has(self.container)",
+        cel: "(has(self.algorithm) ? 1 : 0) + (has(self.container) ? 1 : 0) + (has(self.__import__) ? 1 : 0) == 1",
         field: "",
-        message: "a job has either an `algorithm` or a `container`",
-        hint: "add `algorithm:` with one of linear_regression, gradient_boosting, logistic_regression; or, in a cluster, `container:` with the image of a program of your own",
+        message: "a job has exactly one of `algorithm`, `container` and `import`",
+        hint: "add `algorithm:` with one of linear_regression, gradient_boosting, logistic_regression; or `import:` with the file of a model that was made elsewhere; or, in a cluster, `container:` with the image of a program of your own",
+    }
+    SCHEDULE_OF_IMPORT {
+        cel: "!has(self.__import__) || !has(self.schedule)",
+        field: ".schedule",
+        message: "an import has no schedule: what is imported changes with its digest alone",
+        hint: "remove `schedule`",
+    }
+    SEED_OF_IMPORT {
+        cel: "!has(self.__import__) || !has(self.seed) || self.seed == 0",
+        field: ".seed",
+        message: "an import has no seed: nothing is fitted",
+        hint: "remove `seed`",
+    }
+    SETTINGS_OF_IMPORT {
+        cel: "!has(self.__import__) || !has(self.hyperparameters) || size(self.hyperparameters) == 0",
+        field: ".hyperparameters",
+        message: "an import has no hyperparameters: nothing is fitted",
+        hint: "remove `hyperparameters`",
+    }
+    IMPORT_PARTS {
+        cel: "self.uri.contains(':') || !((self.uri + '/').contains('//') || ('/' + self.uri + '/').contains('/./') || ('/' + self.uri + '/').contains('/../'))",
+        field: ".uri",
+        message: "a path has no empty, '.' or '..' part",
+        hint: "commit the model in the manifest's folder or below it",
+    }
+    IMPORT_KIND {
+        cel: "!self.uri.startsWith('/') && !self.uri.contains(':')",
+        field: ".uri",
+        message: "a model is imported from a file of the commit",
+        hint: "commit the file beside the manifest, and write its path from there",
     }
     VERSION_OR_SCHEDULE {
         cel: "!(has(self.version) && has(self.schedule))",

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use kube::{CustomResource, KubeSchema};
-use planner::names::{ModelName, Version};
+use planner::names::{Digest, ModelName, Version};
 use planner::training::{Algorithm, Concurrency, Metric};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -41,6 +41,9 @@ use crate::{rules, wire};
 #[x_kube(
     validation = rules::VERSION_OR_SCHEDULE.rule(),
     validation = rules::ONE_FIT.rule(),
+    validation = rules::SCHEDULE_OF_IMPORT.rule(),
+    validation = rules::SEED_OF_IMPORT.rule(),
+    validation = rules::SETTINGS_OF_IMPORT.rule(),
     validation = rules::DIGEST_OF_ABSOLUTE_PATH.rule(),
     validation = rules::METRIC_OF_CLASSES.rule(),
     validation = rules::METRIC_OF_NUMBERS.rule(),
@@ -71,6 +74,10 @@ pub struct MLTrainingJobSpec {
     /// A program of one's own that makes the model, instead of `algorithm`: in a cluster only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container: Option<ContainerSpec>,
+
+    /// A model that was made elsewhere, instead of `algorithm`: it is verified, evaluated and published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub import: Option<ImportSpec>,
 
     /// The algorithm's settings by name; what is not named has the algorithm's default. A container gets them as they
     /// are.
@@ -129,6 +136,23 @@ pub struct ContainerSpec {
         title = "a list of at most 64 texts of at most 4096 characters"
     )]
     pub args: Vec<String>,
+}
+
+/// A model that was made elsewhere: an ONNX file, pinned by its digest.
+#[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(
+    validation = rules::IMPORT_PARTS.rule(),
+    validation = rules::IMPORT_KIND.rule()
+)]
+pub struct ImportSpec {
+    /// The file: a path relative to the manifest's folder.
+    #[schemars(length(min = 1, max = 1024), regex(pattern = wire::PATH), title = wire::PATH_WORDS)]
+    pub uri: String,
+
+    /// The digest of the file.
+    #[schemars(with = "String", length(max = 71), regex(pattern = wire::DIGEST), title = wire::DIGEST_WORDS)]
+    pub digest: Digest,
 }
 
 fn active_deadline_default() -> u64 {

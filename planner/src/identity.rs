@@ -13,7 +13,9 @@ use crate::endpoint::Endpoint;
 use crate::environment::{Drift, Environment, Target};
 use crate::gates::{Gates, PromotionOrder};
 use crate::names::{Digest, ModelName};
-use crate::training::{self, Container, DataSource, Derivation, Feature, Fit, Holdout, RunPolicy, Training};
+use crate::training::{
+    self, Container, DataSource, Derivation, Feature, Fit, Holdout, Import, RunPolicy, Training,
+};
 use crate::window::Window;
 
 /// Returns the hash of what a run is declared to be trained from (docs/design.md, "Training identity").
@@ -199,6 +201,7 @@ fn inputs(training: &Training) -> Value {
     match &training.fit {
         Fit::Algorithm(algorithm) => inputs["algorithm"] = json!(algorithm.as_str()),
         Fit::Container(container) => inputs["container"] = self::container(container),
+        Fit::Import(import) => inputs["import"] = self::import(import),
     }
     // Only where it is given: what was trained before it could be keeps its hash.
     if !dataset.exclude.is_empty() {
@@ -232,6 +235,12 @@ fn container(container: &Container) -> Value {
     json!({"image": image, "command": command, "args": args})
 }
 
+/// What is imported is what its bytes are, wherever they lie.
+fn import(import: &Import) -> Value {
+    let Import { source: _, digest } = import;
+    json!({"digest": digest.hex()})
+}
+
 fn feature(feature: &Feature) -> Value {
     let Feature { name, derivation } = feature;
     match derivation {
@@ -259,6 +268,9 @@ fn holdout(holdout: &Holdout) -> Value {
 fn training_document(training: &Training) -> Value {
     let mut document = inputs(training);
     document["source"] = source(&training.dataset.source);
+    if let Fit::Import(import) = &training.fit {
+        document["importSource"] = json!(import.source.to_string());
+    }
     document["runs"] = match &training.runs {
         RunPolicy::Fixed(version) => json!({"version": version.to_string()}),
         RunPolicy::PerInputs => json!({}),

@@ -1,6 +1,7 @@
 //! What a training job fits, on which data, and what its result must reach.
 
 mod hyperparameters;
+mod import;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,6 +14,7 @@ use crate::schedule::Schedule;
 use crate::shown::escape;
 
 pub use hyperparameters::{Hyperparameter, Values};
+pub use import::{Import, ImportSource};
 
 /// The spec of an MLTrainingJob.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -54,21 +56,44 @@ impl Training {
     pub const fn is_classifier(&self) -> bool {
         match &self.fit {
             Fit::Algorithm(algorithm) => algorithm.is_classifier(),
-            Fit::Container(_) => self.evaluation.metric.is_of_classes(),
+            Fit::Container(_) | Fit::Import(_) => self.evaluation.metric.is_of_classes(),
         }
+    }
+
+    /// Returns the files of the commit that a run reads, each with its digest where that is known.
+    pub fn committed(&self) -> impl Iterator<Item = (&str, Option<Digest>)> {
+        let rows = self.rows().filter_map(|(source, sha256)| match source {
+            DataSource::Committed(path) => Some((path.as_str(), sha256)),
+            DataSource::Absolute(_) | DataSource::Builtin(_) | DataSource::Synthetic(_) => None,
+        });
+        let imported = self.fit.import().map(|Import { source, digest }| match source {
+            ImportSource::Committed(path) => (path.as_str(), Some(*digest)),
+        });
+        rows.chain(imported)
+    }
+
+    /// Returns the paths outside the commit that a run reads.
+    pub fn outside(&self) -> impl Iterator<Item = &str> {
+        self.rows().filter_map(|(source, _sha256)| match source {
+            DataSource::Absolute(path) => Some(path.as_str()),
+            DataSource::Committed(_) | DataSource::Builtin(_) | DataSource::Synthetic(_) => None,
+        })
+    }
+
+    /// Returns where its rows come from, those of a holdout of its own included.
+    fn rows(&self) -> impl Iterator<Item = (&DataSource, Option<Digest>)> {
+        let holdout = match &self.evaluation.holdout {
+            Holdout::File { source, sha256 } => Some((source, *sha256)),
+            Holdout::Percent { .. } => None,
+        };
+        std::iter::once((&self.dataset.source, self.dataset.sha256)).chain(holdout)
     }
 
     /// Says whether what it is trained from is known only once its file is read: it lies at a path, and no digest is
     /// given.
     pub fn has_open_data(&self) -> bool {
-        let is_open = |source: &DataSource, sha256: Option<Digest>| {
-            matches!(source, DataSource::Absolute(_)) && sha256.is_none()
-        };
-        is_open(&self.dataset.source, self.dataset.sha256)
-            || match &self.evaluation.holdout {
-                Holdout::File { source, sha256 } => is_open(source, *sha256),
-                Holdout::Percent { .. } => false,
-            }
+        self.rows()
+            .any(|(source, sha256)| matches!(source, DataSource::Absolute(_)) && sha256.is_none())
     }
 }
 
@@ -188,6 +213,8 @@ pub enum Fit {
     Algorithm(Algorithm),
     /// A program of somebody else in an image: in a cluster only.
     Container(Box<Container>),
+    /// Nobody here: it was made elsewhere.
+    Import(Box<Import>),
 }
 
 impl Fit {
@@ -195,7 +222,15 @@ impl Fit {
     pub const fn algorithm(&self) -> Option<Algorithm> {
         match self {
             Self::Algorithm(algorithm) => Some(*algorithm),
-            Self::Container(_) => None,
+            Self::Container(_) | Self::Import(_) => None,
+        }
+    }
+
+    /// Returns what is imported, where something is.
+    pub const fn import(&self) -> Option<&Import> {
+        match self {
+            Self::Import(import) => Some(import),
+            Self::Algorithm(_) | Self::Container(_) => None,
         }
     }
 }
@@ -206,6 +241,7 @@ impl fmt::Display for Fit {
         match self {
             Self::Algorithm(algorithm) => f.write_str(algorithm.as_str()),
             Self::Container(container) => write!(f, "container {}", escape(&container.image)),
+            Self::Import(import) => import.fmt(f),
         }
     }
 }

@@ -115,16 +115,9 @@ impl Known {
         if self.roots.is_some() {
             return 0;
         }
-        let is_outside = |source: &DataSource| matches!(source, DataSource::Absolute(_));
-        let trainings = desired.trainings.values().map(|declared| &declared.spec);
+        let trainings = desired.trainings.values();
         trainings
-            .filter(|training| {
-                let holdout = match &training.evaluation.holdout {
-                    Holdout::Percent { .. } => None,
-                    Holdout::File { source, .. } => Some(source),
-                };
-                is_outside(&training.dataset.source) || holdout.is_some_and(is_outside)
-            })
+            .filter(|declared| declared.spec.outside().next().is_some())
             .count()
     }
 }

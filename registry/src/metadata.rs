@@ -371,6 +371,19 @@ pub struct Lineage {
     /// From where it was imported; absent where it was made for this registry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imported: Option<Imported>,
+    /// What it was made of elsewhere; absent where it was fitted for this registry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
+}
+
+/// A model that was made elsewhere, as it came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Source {
+    /// Where its bytes lay, as the manifest gives it.
+    pub uri: String,
+    /// Their digest; that of the version's artifact is another one.
+    #[schemars(with = "String")]
+    pub digest: Digest,
 }
 
 /// How a version came from another environment's registry.

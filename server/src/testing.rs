@@ -100,6 +100,7 @@ pub(crate) fn draft(name: &str, number: &str, graph: &Graph) -> (VersionMetadata
             job: None,
             trainer: "test".to_owned(),
             imported: None,
+            source: None,
         },
         reference: Some(Reference {
             features: vec![distribution(), distribution()],

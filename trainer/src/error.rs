@@ -11,6 +11,7 @@ use crate::dataset::ReadError;
 use crate::external::ExternalError;
 use crate::features::DeriveError;
 use crate::holdout::SplitError;
+use crate::imported::ImportError;
 use crate::record::TooWide;
 
 /// Why a run did not publish.
@@ -33,6 +34,8 @@ pub(crate) enum TrainError {
     Record(#[from] TooWide),
     #[error("the trainer's model cannot be published: {0}")]
     External(#[from] ExternalError),
+    #[error("failed to import the model: {0}")]
+    Import(#[from] ImportError),
     #[error("failed to hand over the training rows: {0}")]
     HandOver(std::io::Error),
     #[error("failed to fit: {0}")]
@@ -110,7 +113,7 @@ impl TrainError {
             | Self::Evaluate(_)
             | Self::Publish(StoreError::Exists { .. } | StoreError::Draft { .. }) => Disposition::Invalid,
             // Whether a store or its disk is at fault, the same inputs may be published once that is repaired.
-            Self::Open(_) | Self::HandOver(_) | Self::Publish(_) => Disposition::Transient,
+            Self::Open(_) | Self::HandOver(_) | Self::Import(_) | Self::Publish(_) => Disposition::Transient,
         }
     }
 

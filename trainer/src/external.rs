@@ -48,6 +48,9 @@ pub(crate) enum ExternalError {
     /// Nobody else makes it.
     #[error("the job fits by {0}, an algorithm of Aurora's own")]
     Ours(&'static str),
+    /// It was made elsewhere.
+    #[error("the job imports its model, and no program makes it")]
+    Import,
     /// It left none.
     #[error("it left no {MODEL} in the folder AURORA_OUTPUT")]
     Missing,
@@ -110,8 +113,12 @@ pub fn publish(
     clock: &dyn Fn() -> Timestamp,
 ) -> Ending {
     told(progress, clock, |stage| {
-        if let Some(algorithm) = request.training.fit.algorithm() {
-            return Err(ExternalError::Ours(algorithm.as_str()).into());
+        match &request.training.fit {
+            planner::training::Fit::Algorithm(algorithm) => {
+                return Err(ExternalError::Ours(algorithm.as_str()).into());
+            }
+            planner::training::Fit::Import(_) => return Err(ExternalError::Import.into()),
+            planner::training::Fit::Container(_) => {}
         }
         publish_made(request, stage, clock, |layout, train, _held_out| {
             take(request, made, layout, train)
@@ -144,7 +151,7 @@ fn take(request: &RunRequest, made: &Path, layout: &Layout, train: &Rows) -> Res
 }
 
 /// Returns the signature of a model of these rows, and refuses one that is of others.
-fn signature(model: &Model, layout: &Layout, train: &Rows) -> Result<Signature, ExternalError> {
+pub(crate) fn signature(model: &Model, layout: &Layout, train: &Rows) -> Result<Signature, ExternalError> {
     let (got, expected) = (model.width(), layout.features.len());
     if got != expected {
         return Err(ExternalError::OtherWidth { got, expected });

@@ -17,6 +17,7 @@ mod external;
 mod features;
 mod header;
 mod holdout;
+mod imported;
 mod inputs;
 mod metrics;
 pub mod process;
@@ -28,7 +29,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use planner::Timestamp;
-use planner::training::{Algorithm, DataSource, Holdout, Metric, Training};
+use planner::training::{Algorithm, DataSource, Fit as Fitter, Holdout, Metric, Training};
 use registry::artifact::{Graph, Limits, Model, Predictions, encode_with_signature};
 use registry::metadata::Fit;
 use registry::run::{Ending, Progress, RunRequest};
@@ -82,7 +83,11 @@ fn train(
     clock: &dyn Fn() -> Timestamp,
 ) -> Result<Ending, TrainError> {
     let training = &request.training;
-    let algorithm = training.fit.algorithm().ok_or(TrainError::Container)?;
+    let algorithm = match &training.fit {
+        Fitter::Algorithm(algorithm) => *algorithm,
+        Fitter::Container(_) => return Err(TrainError::Container),
+        Fitter::Import(import) => return imported::publish(request, import, stage, clock),
+    };
     let settings = algorithm::settings(algorithm, &training.hyperparameters)?;
     check_metric(training, algorithm)?;
     publish_made(request, stage, clock, |layout, train, held_out| {

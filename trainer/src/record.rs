@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use planner::Timestamp;
 use planner::names::Digest;
-use planner::training::{Feature, Metric};
+use planner::training::{Feature, Import, Metric};
 use registry::METADATA_BYTES_MAX;
 use registry::artifact::Predictions;
 use registry::metadata::{
     Artifact, Baseline, DatasetRecord, Distribution, Example, Fit, Labels, Lineage, Measured, Reference,
-    Signature, VersionMetadata,
+    Signature, Source, VersionMetadata,
 };
 use registry::run::RunRequest;
 
@@ -156,12 +156,16 @@ pub(crate) fn metadata(findings: Findings<'_>, now: Timestamp) -> VersionMetadat
         }),
         hyperparameters: settings,
         fit,
-        seed: Some(training.seed),
+        seed: training.fit.import().is_none().then_some(training.seed),
         lineage: Lineage {
             revision: Some(request.revision.clone()),
             job: Some(request.job.clone()),
             trainer: trainer(),
             imported: None,
+            source: training.fit.import().map(|Import { source, digest }| Source {
+                uri: source.to_string(),
+                digest: *digest,
+            }),
         },
         reference: Some(reference),
         example,

@@ -36,6 +36,13 @@ pub(super) const HOLDOUT: PathRules = PathRules {
     relative: rules::HOLDOUT_KIND,
 };
 
+/// Of `import.uri`.
+pub(super) const IMPORT: PathRules = PathRules {
+    no_url: rules::IMPORT_KIND,
+    parts: rules::IMPORT_PARTS,
+    relative: rules::IMPORT_KIND,
+};
+
 /// Of `registry.path`.
 pub(super) const REGISTRY: PathRules = PathRules {
     no_url: rules::REGISTRY_KIND,

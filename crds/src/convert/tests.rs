@@ -22,7 +22,7 @@ use planner::runs::Phase;
 use planner::schedule::{Schedule, ScheduleText};
 use planner::training::{
     Algorithm, Concurrency, Container, DataSource, Dataset, Derivation, Evaluation, Feature, Fit, Holdout,
-    Metric, RunPolicy, Target as TrainingTarget, Training,
+    Import, ImportSource, Metric, RunPolicy, Target as TrainingTarget, Training,
 };
 use planner::window::{Window, WindowKind};
 
@@ -249,7 +249,16 @@ fn trainings() -> Vec<Training> {
         hyperparameters: BTreeMap::from([("depth".to_owned(), 3.0)]),
         ..plain.clone()
     };
-    vec![plain, scheduled, per_inputs, container]
+    let import = Training {
+        fit: Fit::Import(Box::new(Import {
+            source: ImportSource::Committed("models/forest.onnx".to_owned()),
+            digest: Digest::of(b"forest"),
+        })),
+        seed: 0,
+        hyperparameters: BTreeMap::new(),
+        ..plain.clone()
+    };
+    vec![plain, scheduled, per_inputs, container, import]
 }
 
 /// Sends an object through the text that a data directory or an API server keeps.

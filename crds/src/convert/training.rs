@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use planner::names::{Digest, Malformed};
 use planner::schedule::{Schedule, ScheduleText, is_zone, zone_names};
 use planner::training::{
-    Algorithm, Container, Dataset, Derivation, Evaluation, Feature, Fit, Holdout, RunPolicy, Target, Training,
+    Algorithm, Container, DataSource, Dataset, Derivation, Evaluation, Feature, Fit, Holdout, Import,
+    ImportSource, RunPolicy, Target, Training,
 };
 
 use super::{Problem, dataset, pod};
 use crate::rules;
 use crate::{
-    ContainerSpec, DatasetSpec, EvaluationSpec, FeatureSpec, HoldoutSpec, MLTrainingJob, MLTrainingJobSpec,
-    ScheduleSpec, TargetSpec,
+    ContainerSpec, DatasetSpec, EvaluationSpec, FeatureSpec, HoldoutSpec, ImportSpec, MLTrainingJob,
+    MLTrainingJobSpec, ScheduleSpec, TargetSpec,
 };
 
 /// Says whether a time zone that is not compiled in is known besides, e.g. to the system.
@@ -52,6 +53,7 @@ fn read(
         dataset,
         algorithm,
         container,
+        import,
         hyperparameters,
         seed,
         evaluation,
@@ -67,7 +69,7 @@ fn read(
     let source = keep(problems, dataset::parse(&dataset.uri, "spec.dataset"));
     let sha256 = keep(problems, digest(dataset.sha256.as_deref(), "spec.dataset.sha256"));
     let features = keep_all(problems, features(&dataset.features));
-    let fit = keep(problems, fit(*algorithm, container.as_ref()));
+    let fit = keep(problems, fit(*algorithm, container.as_ref(), import.as_ref()));
     if let Some(algorithm) = algorithm {
         problems.extend(hyperparameter_problems(*algorithm, hyperparameters));
     }
@@ -100,15 +102,34 @@ fn keep_all<T>(problems: &mut Vec<Problem>, result: Result<T, Vec<Problem>>) -> 
     result.map_err(|more| problems.extend(more)).ok()
 }
 
-fn fit(algorithm: Option<Algorithm>, container: Option<&ContainerSpec>) -> Result<Fit, Problem> {
-    match (algorithm, container) {
-        (Some(algorithm), None) => Ok(Fit::Algorithm(algorithm)),
-        (None, Some(ContainerSpec { image, command, args })) => Ok(Fit::Container(Box::new(Container {
-            image: image.clone(),
-            command: command.clone(),
-            args: args.clone(),
+fn fit(
+    algorithm: Option<Algorithm>,
+    container: Option<&ContainerSpec>,
+    import: Option<&ImportSpec>,
+) -> Result<Fit, Problem> {
+    match (algorithm, container, import) {
+        (Some(algorithm), None, None) => Ok(Fit::Algorithm(algorithm)),
+        (None, Some(ContainerSpec { image, command, args }), None) => {
+            Ok(Fit::Container(Box::new(Container {
+                image: image.clone(),
+                command: command.clone(),
+                args: args.clone(),
+            })))
+        }
+        (None, None, Some(ImportSpec { uri, digest })) => Ok(Fit::Import(Box::new(Import {
+            source: import_source(uri)?,
+            digest: *digest,
         }))),
-        (Some(_), Some(_)) | (None, None) => Err(rules::ONE_FIT.problem("spec")),
+        _ => Err(rules::ONE_FIT.problem("spec")),
+    }
+}
+
+fn import_source(uri: &str) -> Result<ImportSource, Problem> {
+    match dataset::path(uri, &dataset::IMPORT, "spec.import")? {
+        DataSource::Committed(path) => Ok(ImportSource::Committed(path)),
+        DataSource::Absolute(_) | DataSource::Builtin(_) | DataSource::Synthetic(_) => {
+            Err(rules::IMPORT_KIND.problem("spec.import"))
+        }
     }
 }
 
@@ -310,9 +331,10 @@ pub(super) fn training_spec(training: &Training) -> MLTrainingJobSpec {
         suspend,
         pod,
     } = training;
-    let (algorithm, container) = match fit {
-        Fit::Algorithm(algorithm) => (Some(*algorithm), None),
-        Fit::Container(container) => (None, Some(container_spec(container))),
+    let (algorithm, container, import) = match fit {
+        Fit::Algorithm(algorithm) => (Some(*algorithm), None, None),
+        Fit::Container(container) => (None, Some(container_spec(container)), None),
+        Fit::Import(import) => (None, None, Some(import_spec(import))),
     };
     let (version, schedule) = match runs {
         RunPolicy::Fixed(version) => (Some(version.clone()), None),
@@ -345,6 +367,7 @@ pub(super) fn training_spec(training: &Training) -> MLTrainingJobSpec {
         },
         algorithm,
         container,
+        import,
         hyperparameters: hyperparameters.clone(),
         seed: *seed,
         evaluation: evaluation_spec(evaluation),
@@ -357,6 +380,13 @@ pub(super) fn training_spec(training: &Training) -> MLTrainingJobSpec {
 fn container_spec(container: &Container) -> ContainerSpec {
     let Container { image, command, args } = container.clone();
     ContainerSpec { image, command, args }
+}
+
+fn import_spec(Import { source, digest }: &Import) -> ImportSpec {
+    ImportSpec {
+        uri: source.to_string(),
+        digest: *digest,
+    }
 }
 
 fn feature_spec(Feature { name, derivation }: &Feature) -> FeatureSpec {

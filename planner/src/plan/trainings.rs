@@ -13,7 +13,7 @@ use crate::names::{Digest, ObjectName, Version};
 use crate::object::ObjectId;
 use crate::observed::{Observed, ObservedTraining, ObservedVersion, TrainingObject};
 use crate::runs::Phase;
-use crate::training::{DataSource, Fit, Holdout, RunPolicy, Training};
+use crate::training::{Fit, RunPolicy, Training};
 
 /// What was decided about all jobs.
 #[derive(Default)]
@@ -112,20 +112,13 @@ fn stage(
     observed: &Observed,
     staging: &mut BTreeSet<Digest>,
 ) -> Vec<Action> {
-    let dataset = (&training.dataset.source, training.dataset.sha256);
-    let holdout = match &training.evaluation.holdout {
-        Holdout::File { source, sha256 } => Some((source, *sha256)),
-        Holdout::Percent { .. } => None,
-    };
     let mut actions = Vec::new();
-    for (source, sha256) in std::iter::once(dataset).chain(holdout) {
-        let (DataSource::Committed(path), Some(sha256)) = (source, sha256) else {
-            continue;
-        };
+    for (path, sha256) in training.committed() {
+        let Some(sha256) = sha256 else { continue };
         if !observed.datasets.contains(&sha256) && staging.insert(sha256) {
             actions.push(Action::StageDataset {
                 job: job.clone(),
-                path: path.clone(),
+                path: path.to_owned(),
                 sha256,
             });
         }
@@ -156,7 +149,10 @@ fn beyond_target(
             ),
             hint: "train by an `algorithm`, or in an environment with `target: Kubernetes`".to_owned(),
         }),
-        (Fit::Algorithm(_) | Fit::Container(_), Target::Standalone | Target::Kubernetes { .. }) => None,
+        (
+            Fit::Algorithm(_) | Fit::Container(_) | Fit::Import(_),
+            Target::Standalone | Target::Kubernetes { .. },
+        ) => None,
     }
 }
 

@@ -9,7 +9,8 @@ use planner::environment::Drift;
 use planner::identity::{PlanHash, inputs_hash, plan_hash, spec_hash};
 use planner::names::Digest;
 use planner::training::{
-    Algorithm, Container, DataSource, Derivation, Feature, Fit, Holdout, Metric, RunPolicy, Target, Training,
+    Algorithm, Container, DataSource, Derivation, Feature, Fit, Holdout, Import, ImportSource, Metric,
+    RunPolicy, Target, Training,
 };
 
 use crate::support::{
@@ -25,6 +26,13 @@ fn container() -> Container {
         image: "example.org/train:1".to_owned(),
         command: vec!["python".to_owned()],
         args: vec!["train.py".to_owned()],
+    }
+}
+
+fn import() -> Import {
+    Import {
+        source: ImportSource::Committed("m.onnx".to_owned()),
+        digest: digest(3),
     }
 }
 
@@ -67,6 +75,10 @@ fn hashes_are_pinned() {
     contained.fit = Fit::Container(Box::new(container()));
     expect!["93f780ffdfc0f1d3809926a218c9494db1ac2df2139669b6f96522fc61bb6361"]
         .assert_eq(&inputs_hash(&contained).hex());
+    let mut imported = base();
+    imported.fit = Fit::Import(Box::new(import()));
+    expect!["72eb0ebeab3dbdcb66c8df2b5ac0cb7e80d6fe5a2f2868d7731a0e274e77c085"]
+        .assert_eq(&inputs_hash(&imported).hex());
     expect!["e19f52c5a06b027006d516850841ab3a7dacfb6f6bbedb25c74198c51a8a4c2b"]
         .assert_eq(&spec_hash(&full).hex());
 }
@@ -74,7 +86,7 @@ fn hashes_are_pinned() {
 #[test]
 fn what_counts_as_inputs_and_what_as_spec() {
     type Change = fn(&mut Training);
-    let changes: [(&str, Change); 15] = [
+    let changes: [(&str, Change); 16] = [
         ("model", |t| t.model = "n".parse().unwrap()),
         ("data", |t| {
             t.dataset.source = DataSource::Synthetic("iris".to_owned());
@@ -108,6 +120,7 @@ fn what_counts_as_inputs_and_what_as_spec() {
         }),
         ("suspend", |t| t.suspend = true),
         ("container", |t| t.fit = Fit::Container(Box::new(container()))),
+        ("import", |t| t.fit = Fit::Import(Box::new(import()))),
         ("pod", |t| t.pod = Some(Box::default())),
     ];
     let mut text = String::new();
@@ -138,6 +151,7 @@ fn what_counts_as_inputs_and_what_as_spec() {
         schedule         inputs same   spec other
         suspend          inputs same   spec same
         container        inputs other  spec other
+        import           inputs other  spec other
         pod              inputs same   spec other
     "#]]
     .assert_eq(&text);
@@ -314,6 +328,27 @@ fn what_counts_as_a_plan() {
         route                     other
     "#]]
     .assert_eq(&text);
+}
+
+/// Where a model lies is a matter of the job, and what it is one of the version.
+#[test]
+fn an_import_is_its_digest() {
+    let hashes = |import: Import| {
+        let mut training = base();
+        training.fit = Fit::Import(Box::new(import));
+        (inputs_hash(&training), spec_hash(&training))
+    };
+    let moved = Import {
+        source: ImportSource::Committed("n.onnx".to_owned()),
+        ..import()
+    };
+    let other = Import {
+        digest: digest(4),
+        ..import()
+    };
+    assert_eq!(hashes(moved.clone()).0, hashes(import()).0);
+    assert_ne!(hashes(moved).1, hashes(import()).1);
+    assert_ne!(hashes(other).0, hashes(import()).0);
 }
 
 /// Each part of a container counts: another argument is another program.

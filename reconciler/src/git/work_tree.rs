@@ -15,7 +15,6 @@ use git2::{
     AttrCheckFlags, ErrorCode, Index, IndexEntry, IndexTime, ObjectType, Oid, Repository, Signature, Status,
     StatusOptions, Time,
 };
-use planner::training::{DataSource, Holdout};
 
 use crate::source::{DATA_BYTES_MAX, ENTRIES_MAX, ENVIRONMENTS, is_manifest as is_manifest_path, join};
 
@@ -207,14 +206,8 @@ impl<'r> Gathered<'r> {
                 let Manifest::Training(_, training) = document.manifest else {
                     continue;
                 };
-                let holdout = match &training.evaluation.holdout {
-                    Holdout::File { source, .. } => Some(source),
-                    Holdout::Percent { .. } => None,
-                };
-                for source in holdout.into_iter().chain([&training.dataset.source]) {
-                    if let DataSource::Committed(relative) = source {
-                        paths.extend(join(path, relative));
-                    }
+                for (relative, _sha256) in training.committed() {
+                    paths.extend(join(path, relative));
                 }
             }
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use planner::finding::{Finding, Location, Reason};
 use planner::names::{Digest, ObjectName};
 use planner::object::{Kind, ObjectId};
-use planner::training::{DataSource, Holdout, Training};
+use planner::training::{DataSource, Holdout, Import, ImportSource, Training};
 use registry::DatasetRoots;
 
 use crate::source::{DataFile, DataFileError, DataFiles, GitHash, Source, SourceError, join};
@@ -165,18 +165,8 @@ impl Settling<'_> {
         jobs: impl Iterator<Item = (&'s Training, &'s str)>,
     ) -> Result<(), SourceError> {
         let paths = jobs.flat_map(|(spec, manifest)| {
-            let holdout = match &spec.evaluation.holdout {
-                Holdout::File { source, .. } => Some(source),
-                Holdout::Percent { .. } => None,
-            };
-            let sources = [Some(&spec.dataset.source), holdout];
-            sources
-                .into_iter()
-                .flatten()
-                .filter_map(move |source| match source {
-                    DataSource::Committed(relative) => join(manifest, relative),
-                    DataSource::Absolute(_) | DataSource::Builtin(_) | DataSource::Synthetic(_) => None,
-                })
+            spec.committed()
+                .filter_map(move |(relative, _sha256)| join(manifest, relative))
         });
         self.files.look_for(paths)
     }
@@ -195,6 +185,13 @@ impl Settling<'_> {
             files.push(("spec.evaluation.holdout.file", source, sha256));
         }
         let mut job = Job::default();
+        let unusable = |message: String, hint: String| Finding {
+            location: Some(location.clone()),
+            reason: Reason::DatasetUnusable,
+            subject: ObjectId::training(name).into(),
+            message,
+            hint,
+        };
         for (field, data, sha256) in files {
             let relative = match data {
                 DataSource::Builtin(_) | DataSource::Synthetic(_) => continue,
@@ -204,38 +201,54 @@ impl Settling<'_> {
                 }
                 DataSource::Committed(relative) => relative,
             };
-            let found = match join(&location.file, relative) {
-                Some(path) => {
-                    let found = self.files.find(&path)?;
-                    job.paths.push(path);
-                    found
-                }
-                None => Err(DataFileError::Outside(relative.clone())),
+            let wrong = match self.committed(&mut job, relative, location)? {
+                Ok(digest) => match sha256.replace(digest) {
+                    Some(given) if given != digest => Some(unusable(
+                        format!("{field}: the sha256 of {relative} is not {}", given.hex()),
+                        "correct sha256, or leave it out: a file of the commit needs none".to_owned(),
+                    )),
+                    Some(_) | None => None,
+                },
+                Err(error) => Some(unusable(format!("{field}: {error}"), String::new())),
             };
-            let wrong = match found {
-                Ok(file) => {
-                    let digest = self.digest(file)?;
-                    match sha256.replace(digest) {
-                        Some(given) if given != digest => Some((
-                            format!("{field}: the sha256 of {relative} is not {}", given.hex()),
-                            "correct sha256, or leave it out: a file of the commit needs none".to_owned(),
-                        )),
-                        Some(_) | None => None,
-                    }
-                }
-                Err(error) => Some((format!("{field}: {error}"), String::new())),
+            job.findings.extend(wrong);
+        }
+        if let Some(Import {
+            source: ImportSource::Committed(relative),
+            digest: given,
+        }) = spec.fit.import()
+        {
+            let wrong = match self.committed(&mut job, relative, location)? {
+                Ok(digest) if digest == *given => None,
+                Ok(digest) => Some(unusable(
+                    format!("spec.import.digest: the digest of {relative} is not {given}"),
+                    format!("if the file is the model that is meant, write {digest}"),
+                )),
+                Err(error) => Some(unusable(format!("spec.import.uri: {error}"), String::new())),
             };
-            job.findings.extend(wrong.map(|(message, hint)| Finding {
-                location: Some(location.clone()),
-                reason: Reason::DatasetUnusable,
-                subject: ObjectId::training(name).into(),
-                message,
-                hint,
-            }));
+            job.findings.extend(wrong);
         }
         let is_usable = job.findings.is_empty();
         self.settled.jobs.insert(name.clone(), job);
         Ok(is_usable)
+    }
+
+    /// Returns the digest of a file of the commit that a job reads.
+    fn committed(
+        &mut self,
+        job: &mut Job,
+        relative: &str,
+        location: &Location,
+    ) -> Result<Result<Digest, DataFileError>, SourceError> {
+        let Some(path) = join(&location.file, relative) else {
+            return Ok(Err(DataFileError::Outside(relative.to_owned())));
+        };
+        let found = self.files.find(&path)?;
+        job.paths.push(path);
+        match found {
+            Ok(file) => self.digest(file).map(Ok),
+            Err(error) => Ok(Err(error)),
+        }
     }
 
     /// A file outside the repository is judged by the words of its path: whether it is there is not looked at.

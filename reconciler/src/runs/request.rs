@@ -68,20 +68,9 @@ pub fn request(
 /// Says why no run of a job can start: its data lies where nobody said that it may be read. An object may be older than
 /// that.
 pub fn outside(object: &TrainingObject, places: &dyn Places) -> Option<String> {
-    let holdout = match &object.spec.evaluation.holdout {
-        Holdout::Percent { .. } => None,
-        Holdout::File { source, .. } => Some(source),
-    };
-    [Some(&object.spec.dataset.source), holdout]
-        .into_iter()
-        .flatten()
-        .find_map(|source| match source {
-            DataSource::Absolute(path) if places.outside(path).is_none() => Some(refusal(path, places)),
-            DataSource::Builtin(_)
-            | DataSource::Synthetic(_)
-            | DataSource::Committed(_)
-            | DataSource::Absolute(_) => None,
-        })
+    let mut paths = object.spec.outside();
+    let refused = paths.find(|path| places.outside(path).is_none());
+    refused.map(|path| refusal(path, places))
 }
 
 fn refusal(path: &str, places: &dyn Places) -> String {

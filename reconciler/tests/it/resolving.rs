@@ -493,6 +493,11 @@ fn data_files_must_lie_in_the_commit() {
         "rows.csv\"",
         &format!("rows.csv\", sha256: \"{}\"", "0".repeat(64)),
     );
+    let importing = |model: &str, file: &str, digest: &Digest| {
+        let import = format!("import: {{ uri: {file}, digest: \"{digest}\" }}");
+        training(model, V1, "rows.csv").replace("algorithm: linear_regression", &import)
+    };
+    let of_model = Digest::of(b"an");
     let mut repo = Repo::with(&[
         ("rows.csv", "x,quality\n1,2\n"),
         ("good.yaml", &training("good", V1, "rows.csv")),
@@ -506,6 +511,13 @@ fn data_files_must_lie_in_the_commit() {
             "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
         ),
         ("digest.yaml", &with_digest),
+        ("model.onnx", "an"),
+        ("import.yaml", &importing("import", "model.onnx", &of_model)),
+        (
+            "other.yaml",
+            &importing("other", "model.onnx", &Digest::of(b"other")),
+        ),
+        ("none.yaml", &importing("none", "models/none.onnx", &of_model)),
     ]);
     repo.entry(b"environments/dev/link.csv", 0o120_000, b"rows.csv");
     repo.commit("link");
@@ -514,11 +526,15 @@ fn data_files_must_lie_in_the_commit() {
         &expect![[r#"
             Partial
             MLTrainingJob/good-20261101-120000 0f766484b632
+            MLTrainingJob/import-20261101-120000 0f766484b632
             environments/dev/digest.yaml:1:1: DatasetUnusable: MLTrainingJob/m-20261101-120000: spec.dataset: the sha256 of rows.csv is not 0000000000000000000000000000000000000000000000000000000000000000
               hint: correct sha256, or leave it out: a file of the commit needs none
             environments/dev/folder.yaml:1:1: DatasetUnusable: MLTrainingJob/folder-20261101-120000: spec.dataset: environments/dev/sub is a folder; commit the file itself
             environments/dev/link.yaml:1:1: DatasetUnusable: MLTrainingJob/link-20261101-120000: spec.dataset: environments/dev/link.csv is a symbolic link; commit the file itself
             environments/dev/missing.yaml:1:1: DatasetUnusable: MLTrainingJob/missing-20261101-120000: spec.dataset: environments/dev/nothing.csv is not in the commit; commit it, with a path relative to the manifest's folder
+            environments/dev/none.yaml:1:1: DatasetUnusable: MLTrainingJob/none-20261101-120000: spec.import.uri: environments/dev/models/none.onnx is not in the commit; commit it, with a path relative to the manifest's folder
+            environments/dev/other.yaml:1:1: DatasetUnusable: MLTrainingJob/other-20261101-120000: spec.import.digest: the digest of model.onnx is not sha256:d9298a10d1b0735837dc4bd85dac641b0f3cef27a47e5d53a54f2f3f5b2fcffa
+              hint: if the file is the model that is meant, write sha256:ea325d761f98c6b73320e442b67f2a3574d9924716d788ddc0dbbdcaca853fe7
             environments/dev/pointer.yaml:1:1: DatasetUnusable: MLTrainingJob/pointer-20261101-120000: spec.dataset: environments/dev/pointer.csv is a Git LFS pointer, whose content is not in the commit; commit the file itself, or give an absolute path with sha256
         "#]],
     );

@@ -69,6 +69,7 @@ pub(crate) fn draft(
                 job: made.map(|(job, _, _)| job.clone()),
                 trainer: "test".to_owned(),
                 imported: None,
+                source: None,
             },
             reference: Some(Sketch {
                 features: Vec::new(),

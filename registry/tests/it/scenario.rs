@@ -110,6 +110,7 @@ pub(crate) fn draft(model: &str, version: &str, content: &str) -> Draft {
                 job: None,
                 trainer: "aurora 0.1.0 (x86_64: avx2 fma)".to_owned(),
                 imported: None,
+                source: None,
             },
             reference: Some(Reference {
                 features: vec![distribution("alcohol")],

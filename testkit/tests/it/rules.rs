@@ -64,6 +64,8 @@ impl Kind {
 const DIGEST: &str = r#""sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa""#;
 const SHA256: &str = r#""aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa""#;
 
+const IMPORT: &str = r#"{"uri": "m.onnx", "digest": "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}"#;
+
 /// At least one per CEL rule; then near ones.
 const REFUSED: &[Fixture] = &[
     (Kind::Environment, &[("/commits", r#"{"verify": "Warn"}"#)]),
@@ -284,6 +286,51 @@ const REFUSED: &[Fixture] = &[
     ),
     (Kind::Training, &[("/container", r#"{"image": "a"}"#)]),
     (Kind::Training, &[("/algorithm", "null")]),
+    (Kind::Training, &[("/import", IMPORT)]),
+    (
+        Kind::Training,
+        &[
+            ("/algorithm", "null"),
+            ("/import", IMPORT),
+            ("/schedule", r#"{"cron": "0 3 * * SUN"}"#),
+        ],
+    ),
+    (
+        Kind::Training,
+        &[("/algorithm", "null"), ("/import", IMPORT), ("/seed", "1")],
+    ),
+    (
+        Kind::Training,
+        &[
+            ("/algorithm", "null"),
+            ("/import", IMPORT),
+            ("/hyperparameters", r#"{"trees": 1}"#),
+        ],
+    ),
+    (
+        Kind::Training,
+        &[
+            ("/algorithm", "null"),
+            ("/import", IMPORT),
+            ("/import/uri", r#""../m.onnx""#),
+        ],
+    ),
+    (
+        Kind::Training,
+        &[
+            ("/algorithm", "null"),
+            ("/import", IMPORT),
+            ("/import/uri", r#""/models/m.onnx""#),
+        ],
+    ),
+    (
+        Kind::Training,
+        &[
+            ("/algorithm", "null"),
+            ("/import", IMPORT),
+            ("/import/uri", r#""https://h/m.onnx""#),
+        ],
+    ),
     (
         Kind::Training,
         &[
@@ -306,6 +353,10 @@ const REFUSED: &[Fixture] = &[
 
 /// Near what is refused.
 const ACCEPTED: &[Fixture] = &[
+    (
+        Kind::Training,
+        &[("/algorithm", "null"), ("/import", IMPORT), ("/seed", "0")],
+    ),
     (Kind::Environment, &[]),
     (Kind::Environment, &[("/commits", r#"{"verify": "Off"}"#)]),
     (

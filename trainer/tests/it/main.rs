@@ -6,6 +6,7 @@ mod california;
 mod data_files;
 mod external;
 mod holdouts;
+mod imports;
 mod onnxruntime;
 mod published;
 mod world;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 use planner::names::{Digest, EnvironmentName, ModelName, Version};
-use planner::training::{Holdout, RunPolicy, Training};
+use planner::training::{RunPolicy, Training};
 use reconciler::resolve::{Resolution, Resolver};
 use reconciler::source::Source;
 use registry::{Collected, Keep};
@@ -120,8 +120,12 @@ impl Named {
                 .sha256
                 .iter()
                 .chain(&training.spec.evaluation.holdout.sha256);
-            self.datasets
-                .extend(files.filter_map(|digest| Digest::from_hex(digest).ok()));
+            let import = training.spec.import.iter().map(|import| import.digest);
+            self.datasets.extend(
+                files
+                    .filter_map(|digest| Digest::from_hex(digest).ok())
+                    .chain(import),
+            );
         }
         Ok(())
     }
@@ -148,20 +152,12 @@ impl Named {
             }
         }
         for declared in desired.iter().flat_map(|desired| desired.trainings.values()) {
-            let Training {
-                model,
-                runs,
-                dataset,
-                evaluation,
-                ..
-            } = &declared.spec;
+            let Training { model, runs, .. } = &declared.spec;
             if let RunPolicy::Fixed(version) = runs {
                 self.versions.insert((model.clone(), version.clone()));
             }
-            self.datasets.extend(dataset.sha256);
-            if let Holdout::File { sha256, .. } = &evaluation.holdout {
-                self.datasets.extend(*sha256);
-            }
+            let files = declared.spec.committed();
+            self.datasets.extend(files.filter_map(|(_path, sha256)| sha256));
         }
         Ok(())
     }

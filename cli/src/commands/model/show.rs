@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use planner::names::ModelName;
 use planner::shown::escape;
-use registry::metadata::{Fit, Imported, Labels, Signature, VersionMetadata};
+use registry::metadata::{Fit, Imported, Labels, Signature, Source, VersionMetadata};
 use registry::{Reference, Store};
 
 use super::{StoreArguments, describe, models, tracks};
@@ -248,6 +248,14 @@ fn facts(metadata: &VersionMetadata) -> Vec<[String; 2]> {
                 .map(|Imported { from, at, revision }| {
                     format!("from {from} at {}, pinned by {revision}", at.format("%F %T UTC"))
                 })
+                .unwrap_or_default(),
+        ],
+        [
+            "source".to_owned(),
+            lineage
+                .source
+                .as_ref()
+                .map(|Source { uri, digest }| format!("{uri} ({digest})"))
                 .unwrap_or_default(),
         ],
         [

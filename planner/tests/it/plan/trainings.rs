@@ -6,7 +6,7 @@ use expect_test::expect;
 use planner::environment::Target;
 use planner::names::Version;
 use planner::observed::ObservedVersion;
-use planner::training::{Concurrency, Container, DataSource, Fit, Holdout, RunPolicy};
+use planner::training::{Concurrency, Container, DataSource, Fit, Holdout, Import, ImportSource, RunPolicy};
 
 use super::{Case, Phase, inputs_hash};
 use crate::support::{at, declared_deployment, digest, object, schedule, training, version};
@@ -265,6 +265,25 @@ fn a_model_that_the_registry_does_not_know_has_no_version() {
     case.commit(1, 1, None);
     case.converge();
     assert_eq!(baseline(&case), Some(version(1)));
+}
+
+/// A model of the commit is staged as data is, and a plan says which one it is.
+#[test]
+fn a_model_that_was_made_elsewhere() {
+    let mut case = Case::new(0);
+    let mut spec = training("m", RunPolicy::Fixed(version(1)));
+    spec.fit = Fit::Import(Box::new(Import {
+        source: ImportSource::Committed("models/m.onnx".to_owned()),
+        digest: digest(3),
+    }));
+    case.commit_training(1, "t", spec);
+    case.apply(&expect![[r#"
+        MLTrainingJob/t: stage models/m.onnx (88185d128d99)
+        MLTrainingJob/t: create: train v20260102-000000 with import models/m.onnx (88185d128d99), m [0000000001]
+    "#]]);
+    case.check(&expect![[r#"
+        no changes
+    "#]]);
 }
 
 /// One process runs no images, whatever the registry holds; a cluster does.

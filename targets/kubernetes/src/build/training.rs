@@ -17,7 +17,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use planner::identity::spec_hash;
 use planner::names::{Digest, ObjectName, Version};
 use planner::pod::Pod;
-use planner::training::{DataSource, Fit, Holdout, Training};
+use planner::training::{Fit, Training};
 use registry::run::RunRequest;
 use serde_json::{Value, json};
 
@@ -146,7 +146,7 @@ fn failure_policy(fit: &Fit) -> PodFailurePolicy {
     };
     // What the codes of somebody else's program mean is not known.
     let of_aurora: &[&str] = match fit {
-        Fit::Algorithm(_) => &[CONTAINER],
+        Fit::Algorithm(_) | Fit::Import(_) => &[CONTAINER],
         Fit::Container(_) => &[container::ROWS, CONTAINER],
     };
     let at_fault = of_aurora.iter().map(|container| PodFailurePolicyRule {
@@ -174,7 +174,7 @@ fn pod_spec(run: &Run<'_>, given: &Pod) -> Result<PodSpec, TooLarge> {
         ..pod::bare(given, GRACE_SECONDS)
     };
     match &training.fit {
-        Fit::Algorithm(_) => spec.containers = vec![aurora(&["train"])],
+        Fit::Algorithm(_) | Fit::Import(_) => spec.containers = vec![aurora(&["train"])],
         Fit::Container(container) => container::add(&mut spec, container, run.request, given, &aurora),
     }
     Ok(spec)
@@ -191,16 +191,10 @@ fn asked(request: &RunRequest) -> Result<String, TooLarge> {
 
 /// Returns the claims that hold data of a job outside the registry.
 fn claims<'a>(training: &Training, installation: &'a Installation) -> Vec<&'a DatasetClaim> {
-    let holdout = match &training.evaluation.holdout {
-        Holdout::Percent { .. } => None,
-        Holdout::File { source, .. } => Some(source),
-    };
-    let sources = [Some(&training.dataset.source), holdout];
     let is_in = |claim: &DatasetClaim| {
-        sources.iter().flatten().any(|source| match source {
-            DataSource::Absolute(path) => std::path::Path::new(path).starts_with(&claim.folder),
-            DataSource::Builtin(_) | DataSource::Synthetic(_) | DataSource::Committed(_) => false,
-        })
+        training
+            .outside()
+            .any(|path| std::path::Path::new(path).starts_with(&claim.folder))
     };
     installation
         .dataset_claims

@@ -1,0 +1,89 @@
+//! A model that was made elsewhere: its bytes are held against the digest that was reviewed, checked as a model of the rows,
+//! evaluated on the holdout and published with the rows' signature.
+//!
+//! Whoever made it may have seen the rows that are held out here.
+
+use planner::Timestamp;
+use planner::names::Digest;
+use planner::training::{Import, ImportSource};
+use registry::artifact::{Limits, Model, with_signature};
+use registry::metadata::Fit;
+use registry::run::{Ending, RunRequest};
+use registry::{Store, StoreError};
+
+use crate::error::TrainError;
+use crate::external::{ExternalError, signature};
+use crate::{Made, publish_made};
+
+/// Says why there are no bytes to import.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ImportError {
+    /// The registry cannot be read.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// The copy that was staged for the run is not the file of the commit.
+    #[error("the staged copy of {uri} is missing or damaged: it is staged again before the next attempt")]
+    Unstaged { uri: String },
+    /// It cannot be read to its end.
+    #[error("the staged copy of {uri} cannot be read: {error}")]
+    Read { uri: String, error: std::io::Error },
+}
+
+/// Publishes the model that a request imports, if it is one of the request's rows and reaches the bound.
+pub(crate) fn publish(
+    request: &RunRequest,
+    import: &Import,
+    stage: &mut dyn FnMut(u8, &str),
+    clock: &dyn Fn() -> Timestamp,
+) -> Result<Ending, TrainError> {
+    publish_made(request, stage, clock, |layout, train, _held_out| {
+        let store = Store::open(&request.registry).map_err(TrainError::Open)?;
+        let bytes = bytes(&store, import)?;
+        let model = Model::read(&bytes, &Limits::default()).map_err(ExternalError::Unreadable)?;
+        let signature = signature(&model, layout, train)?;
+        drop(model);
+        Ok(Made {
+            artifact: with_signature(&bytes, &signature).map_err(ExternalError::Unreadable)?,
+            said: None,
+            framework: "imported",
+            algorithm: "import",
+            settings: request.training.hyperparameters.clone(),
+            fit: Fit::default(),
+        })
+    })
+}
+
+/// Returns the bytes that the digest names.
+fn bytes(store: &Store, import: &Import) -> Result<Vec<u8>, TrainError> {
+    let Import { source, digest } = import;
+    match source {
+        ImportSource::Committed(uri) => staged(store, uri, digest),
+    }
+}
+
+fn staged(store: &Store, uri: &str, digest: &Digest) -> Result<Vec<u8>, TrainError> {
+    use std::io::Read as _;
+
+    let bytes_max = Limits::default().bytes_max;
+    let uri = uri.to_owned();
+    let again = |uri: String| match store.discard_damaged(digest) {
+        Ok(_is_missing) => ImportError::Unstaged { uri },
+        Err(error) => ImportError::Store(error),
+    };
+    let file = match store.open_dataset(digest) {
+        Ok(Some(file)) => file,
+        Ok(None) | Err(StoreError::Link { .. } | StoreError::Malformed { .. }) => {
+            return Err(again(uri).into());
+        }
+        Err(error) => return Err(ImportError::Store(error).into()),
+    };
+    let mut bytes = Vec::new();
+    if let Err(error) = file.take(bytes_max as u64 + 1).read_to_end(&mut bytes) {
+        return Err(ImportError::Read { uri, error }.into());
+    }
+    // What is too large was read in part, and is refused as such.
+    if bytes.len() <= bytes_max && Digest::of(&bytes) != *digest {
+        return Err(again(uri).into());
+    }
+    Ok(bytes)
+}

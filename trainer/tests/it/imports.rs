@@ -1,0 +1,110 @@
+//! Models that were made elsewhere.
+
+use std::fs;
+
+use planner::names::Digest;
+use planner::training::{Fit, Import, ImportSource};
+use registry::artifact::{Graph, encode};
+use registry::metadata::{Labels, Source};
+use registry::run::{Ending, RunRequest};
+
+use crate::world::{World, published, refused, run};
+
+/// What `y = 3a + b` says of a few rows, of which a fifth is held out.
+const DATA: &str = "a,b,y\n1,2,5\n2,5,11\n3,1,10\n4,4,16\n5,9,24\n6,1,19\n7,2,23\n8,8,32\n9,3,30\n10,4,34\n11,1,34\n12,6,42\n\
+                    13,2,41\n14,9,51\n15,1,46\n";
+
+fn asked(world: &World, model: &[u8]) -> RunRequest {
+    let mut request = world.csv(DATA);
+    let digest = Digest::of(model);
+    world.store.stage_dataset(&digest, model).unwrap();
+    request.training.seed = 0;
+    request.training.evaluation.bound = Some(0.99);
+    request.training.fit = Fit::Import(Box::new(Import {
+        source: ImportSource::Committed("models/m.onnx".to_owned()),
+        digest,
+    }));
+    request
+}
+
+fn linear(weights: &[f64], intercept: f64) -> Vec<u8> {
+    encode(&Graph::Linear {
+        weights: weights.to_vec(),
+        intercept,
+    })
+}
+
+#[test]
+fn a_model_is_evaluated_on_the_holdout_and_says_what_it_was_made_of() {
+    let world = World::new();
+    let model = linear(&[3.0, 1.0], 0.0);
+    let request = asked(&world, &model);
+    let metrics = published(&request);
+    assert!((metrics["r2"] - 1.0).abs() < 1e-12);
+    let entry = world.entry(&request);
+    registry::artifact::load(&world.store, &entry).unwrap();
+    let metadata = &entry.metadata;
+    assert_eq!(
+        (metadata.framework.as_str(), metadata.algorithm.as_str()),
+        ("imported", "import")
+    );
+    assert_eq!(metadata.signature.target_column.as_deref(), Some("y"));
+    assert_eq!(metadata.seed, None, "nothing was fitted here");
+    let source = Source {
+        uri: "models/m.onnx".to_owned(),
+        digest: Digest::of(&model),
+    };
+    assert_eq!(metadata.lineage.source, Some(source));
+}
+
+#[test]
+fn what_is_no_model_of_the_rows_is_refused_with_words() {
+    for (model, told) in [
+        (
+            linear(&[3.0], 0.0),
+            "it takes 1 inputs, and the training rows have 2 features",
+        ),
+        (
+            encode(&Graph::Logistic {
+                weights: vec![0.0; 4],
+                intercepts: vec![0.0; 2],
+                labels: Labels::Numbers(vec![0, 1]),
+            }),
+            "it predicts the classes 0, 1, and the training rows have a number",
+        ),
+        (b"pickle".to_vec(), "no ONNX file"),
+        (linear(&[0.0, 0.0], 1.0), "misses the minimum of 0.99"),
+    ] {
+        let world = World::new();
+        let request = asked(&world, &model);
+        let message = refused(&request);
+        assert!(message.contains(told), "{message}");
+        assert_eq!(world.store.versions(&request.model).unwrap(), []);
+    }
+}
+
+/// Whatever became of the staged copy, the run is tried again with another one.
+#[test]
+fn a_damaged_copy_is_no_fault_of_the_model() {
+    for what in ["other", "missing", "link"] {
+        let world = World::new();
+        let model = linear(&[3.0, 1.0], 0.0);
+        let request = asked(&world, &model);
+        let digest = Digest::of(&model);
+        let copy = world.store.dataset_path(&digest);
+        fs::remove_file(&copy).unwrap();
+        match what {
+            "other" => fs::write(&copy, linear(&[3.0, 2.0], 0.0)).unwrap(),
+            "link" => std::os::unix::fs::symlink(world.write("elsewhere", &model), &copy).unwrap(),
+            _ => {}
+        }
+        let ending = run(&request);
+        assert!(
+            matches!(&ending, Ending::Transient { message } if message.contains("missing or damaged")),
+            "{what}: {ending:?}"
+        );
+        assert!(world.store.datasets().unwrap().is_empty(), "{what}");
+        world.store.stage_dataset(&digest, model.as_slice()).unwrap();
+        published(&request);
+    }
+}
