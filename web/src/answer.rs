@@ -144,6 +144,16 @@ impl Answer {
         retry_after(&self.headers)
     }
 
+    /// Returns where the answer redirects a question without a body, to whichever server; `None` where it is no redirect.
+    ///
+    /// # Errors
+    ///
+    /// [`WebError::Redirected`] where that is no address that may be asked.
+    pub fn location(&self) -> Option<Result<Url, WebError>> {
+        let location = self.redirected(&Method::GET)?;
+        Some(self.url.followed(location))
+    }
+
     /// Returns where a redirect leads that asks for the same question again.
     pub(crate) fn redirected(&self, method: &Method) -> Option<&str> {
         let is_again = match self.status {

@@ -94,6 +94,16 @@ impl Client {
             to: format!("itself more than {REDIRECTS_MAX} times"),
         })
     }
+
+    /// Asks once, and returns when the answer begins: a redirect is an answer too, and where it leads is for the caller
+    /// to judge ([`Answer::location`]).
+    ///
+    /// # Errors
+    ///
+    /// Where no answer began within the request's limits.
+    pub async fn open_once(&self, request: &Request) -> Result<Answer, WebError> {
+        self.connector.ask(&request.url, request).await
+    }
 }
 
 /// Lets what is asked of `url` take no longer than `limit`.

@@ -128,6 +128,11 @@ impl Url {
         &self.host
     }
 
+    /// Returns the path, without the query.
+    pub fn path(&self) -> &str {
+        self.target.path()
+    }
+
     pub(crate) fn authority(&self) -> String {
         let usual = if self.is_tls { 443 } else { 80 };
         if self.port == usual {
@@ -147,25 +152,32 @@ impl Url {
 
     /// Returns where a redirect leads, which is another path of one origin or an error.
     pub(crate) fn redirected(&self, location: &str) -> Result<Self, WebError> {
-        let elsewhere = |to: String| WebError::Redirected {
+        let url = self.followed(location)?;
+        if url.origin() == self.origin() {
+            return Ok(url);
+        }
+        Err(WebError::Redirected {
             origin: self.origin(),
-            to,
+            to: url.origin(),
+        })
+    }
+
+    /// Returns where a redirect leads, which is any address that may be asked.
+    pub(crate) fn followed(&self, location: &str) -> Result<Self, WebError> {
+        let elsewhere = |to: &str| WebError::Redirected {
+            origin: self.origin(),
+            to: to.to_owned(),
         };
         if location.starts_with('/') && !location.starts_with("//") {
             let location = location.split('#').next().unwrap_or_default();
-            let target =
-                PathAndQuery::try_from(location).map_err(|_malformed| elsewhere("no address".to_owned()))?;
+            let target = PathAndQuery::try_from(location).map_err(|_malformed| elsewhere("no address"))?;
             return Ok(Self {
                 target,
                 ..self.clone()
             });
         }
         let location = location.split('#').next().unwrap_or_default();
-        match Self::parse(location, Plain::Anywhere) {
-            Ok(url) if url.origin() == self.origin() => Ok(url),
-            Ok(url) => Err(elsewhere(url.origin())),
-            Err(_malformed) => Err(elsewhere("no address that may be asked".to_owned())),
-        }
+        Self::parse(location, Plain::Anywhere).map_err(|_malformed| elsewhere("no address that may be asked"))
     }
 }
 
