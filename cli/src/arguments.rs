@@ -3,6 +3,7 @@
 //! Every flag can also be given as `AURORA_…`, where an empty one counts as absent; none of them holds a secret.
 
 mod forge;
+mod imports;
 mod remote;
 mod upstream;
 mod variables;
@@ -25,6 +26,7 @@ use crate::commands::Command;
 use crate::failure::{ERROR, Failure};
 use crate::terminal::{self, Terminal};
 use crate::view;
+pub(crate) use imports::ImportArguments;
 pub(crate) use remote::{First, RemoteArguments};
 pub(crate) use upstream::UpstreamArguments;
 

@@ -13,6 +13,8 @@ use rustix::process::{Pid, getpid, getppid, nice};
 use standalone::Trainer;
 use tokio::process::Command;
 
+use crate::arguments::ImportArguments;
+use crate::failure::Failure;
 use crate::limits;
 
 /// Tells the child whose child it is.
@@ -47,13 +49,16 @@ const PARENT_POLL: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(crate) struct ChildTrainer {
     program: PathBuf,
+    imports: ImportArguments,
 }
 
 impl ChildTrainer {
-    /// Finds this binary.
-    pub(crate) fn new() -> io::Result<Self> {
+    /// Finds this binary; its runs may import from where this process may.
+    pub(crate) fn new(imports: ImportArguments) -> Result<Self, Failure> {
+        imports.check()?;
         Ok(Self {
             program: env::current_exe()?,
+            imports,
         })
     }
 }
@@ -72,6 +77,8 @@ impl Trainer for ChildTrainer {
             .arg("train")
             .arg("--request")
             .arg(request)
+            .args(self.imports.flags())
+            .envs(self.imports.variables())
             .env(PARENT, getpid().to_string())
             .envs(limits::files_at_start().map(|limit| (OPEN_FILES, limit.to_string())))
             .stdin(Stdio::null())

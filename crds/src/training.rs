@@ -143,11 +143,12 @@ pub struct ContainerSpec {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(
     validation = rules::IMPORT_PARTS.rule(),
-    validation = rules::IMPORT_KIND.rule()
+    validation = rules::IMPORT_KIND.rule(),
+    validation = rules::IMPORT_ADDRESS.rule()
 )]
 pub struct ImportSpec {
-    /// The file: a path relative to the manifest's folder.
-    #[schemars(length(min = 1, max = 1024), regex(pattern = wire::PATH), title = wire::PATH_WORDS)]
+    /// The file: a path relative to the manifest's folder, or an address that the process may import from.
+    #[schemars(length(min = 1, max = 1024), regex(pattern = wire::PATH), title = wire::IMPORT_WORDS)]
     pub uri: String,
 
     /// The digest of the file.

@@ -1,5 +1,6 @@
 //! What a training job fits, on which data, and what its result must reach.
 
+mod address;
 mod hyperparameters;
 mod import;
 
@@ -13,6 +14,7 @@ use crate::pod::Pod;
 use crate::schedule::Schedule;
 use crate::shown::escape;
 
+pub use address::{Address, Prefix, Scheme};
 pub use hyperparameters::{Hyperparameter, Values};
 pub use import::{Import, ImportSource};
 
@@ -66,9 +68,13 @@ impl Training {
             DataSource::Committed(path) => Some((path.as_str(), sha256)),
             DataSource::Absolute(_) | DataSource::Builtin(_) | DataSource::Synthetic(_) => None,
         });
-        let imported = self.fit.import().map(|Import { source, digest }| match source {
-            ImportSource::Committed(path) => (path.as_str(), Some(*digest)),
-        });
+        let imported = self
+            .fit
+            .import()
+            .and_then(|Import { source, digest }| match source {
+                ImportSource::Committed(path) => Some((path.as_str(), Some(*digest))),
+                ImportSource::Elsewhere(_) => None,
+            });
         rows.chain(imported)
     }
 

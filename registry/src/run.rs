@@ -58,7 +58,7 @@ pub struct Progress {
     pub at: Timestamp,
     /// 0 to 100.
     pub percent: u8,
-    /// What is being done: `read`, `fit`, `evaluate`, `publish`.
+    /// What is being done: `read`, `fit` or `import`, `evaluate`, `publish`.
     pub stage: String,
 }
 

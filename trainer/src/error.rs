@@ -11,7 +11,7 @@ use crate::dataset::ReadError;
 use crate::external::ExternalError;
 use crate::features::DeriveError;
 use crate::holdout::SplitError;
-use crate::imported::ImportError;
+use crate::imported::{ImportError, Unfetched};
 use crate::record::TooWide;
 
 /// Why a run did not publish.
@@ -36,6 +36,8 @@ pub(crate) enum TrainError {
     External(#[from] ExternalError),
     #[error("failed to import the model: {0}")]
     Import(#[from] ImportError),
+    #[error("failed to fetch the model: {0}")]
+    Fetch(#[from] Unfetched),
     #[error("failed to hand over the training rows: {0}")]
     HandOver(std::io::Error),
     #[error("failed to fit: {0}")]
@@ -100,6 +102,7 @@ impl TrainError {
     /// Says what happens next: whoever is at fault must act, or the run may be tried again.
     pub(crate) fn disposition(&self) -> Disposition {
         match self {
+            Self::Fetch(unfetched) => unfetched.disposition,
             Self::Read(ReadError::Io { .. } | ReadError::Damaged { .. } | ReadError::Staged(_)) => {
                 Disposition::Transient
             }

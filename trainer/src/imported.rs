@@ -4,8 +4,9 @@
 //! Whoever made it may have seen the rows that are held out here.
 
 use planner::Timestamp;
+use planner::finding::Disposition;
 use planner::names::Digest;
-use planner::training::{Import, ImportSource};
+use planner::training::{Address, Import, ImportSource};
 use registry::artifact::{Limits, Model, with_signature};
 use registry::metadata::Fit;
 use registry::run::{Ending, RunRequest};
@@ -14,6 +15,19 @@ use registry::{Store, StoreError};
 use crate::error::TrainError;
 use crate::external::{ExternalError, signature};
 use crate::{Made, publish_made};
+
+/// Returns the bytes at an address that a digest names: a trainer asks nobody itself.
+pub type Fetch<'a> = &'a dyn Fn(&Address, &Digest) -> Result<Vec<u8>, Unfetched>;
+
+/// Says why there are no bytes from elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Unfetched {
+    /// What happens next.
+    pub disposition: Disposition,
+    /// What went wrong, and what to do.
+    pub message: String,
+}
 
 /// Says why there are no bytes to import.
 #[derive(Debug, thiserror::Error)]
@@ -33,12 +47,13 @@ pub(crate) enum ImportError {
 pub(crate) fn publish(
     request: &RunRequest,
     import: &Import,
+    fetch: Fetch<'_>,
     stage: &mut dyn FnMut(u8, &str),
     clock: &dyn Fn() -> Timestamp,
 ) -> Result<Ending, TrainError> {
     publish_made(request, stage, clock, |layout, train, _held_out| {
         let store = Store::open(&request.registry).map_err(TrainError::Open)?;
-        let bytes = bytes(&store, import)?;
+        let bytes = bytes(&store, import, fetch)?;
         let model = Model::read(&bytes, &Limits::default()).map_err(ExternalError::Unreadable)?;
         let signature = signature(&model, layout, train)?;
         drop(model);
@@ -54,10 +69,11 @@ pub(crate) fn publish(
 }
 
 /// Returns the bytes that the digest names.
-fn bytes(store: &Store, import: &Import) -> Result<Vec<u8>, TrainError> {
+fn bytes(store: &Store, import: &Import, fetch: Fetch<'_>) -> Result<Vec<u8>, TrainError> {
     let Import { source, digest } = import;
     match source {
         ImportSource::Committed(uri) => staged(store, uri, digest),
+        ImportSource::Elsewhere(address) => Ok(fetch(address, digest)?),
     }
 }
 

@@ -43,6 +43,7 @@ use crate::holdout::Split;
 
 pub use external::{OUTPUT, ROWS, prepare, publish};
 pub use header::{MissingColumn, missing_columns};
+pub use imported::{Fetch, Unfetched};
 pub use process::{publish_file, run_file};
 pub use profile::{ColumnProfile, Profile, ProfileError, profile};
 
@@ -52,13 +53,14 @@ const SELF_CHECK: f64 = 1e-9;
 
 /// Trains and publishes what `request` asks for, and says how it ended.
 ///
-/// `progress` is told of each stage, in percent of the whole. `clock` is read for progress and `trained_at` only.
+/// `fetch` brings what is imported from elsewhere. `progress` is told of each stage, in percent of the whole. `clock` is read for progress and `trained_at` only.
 pub fn run(
     request: &RunRequest,
+    fetch: Fetch<'_>,
     progress: &mut dyn FnMut(Progress),
     clock: &dyn Fn() -> Timestamp,
 ) -> Ending {
-    told(progress, clock, |stage| train(request, stage, clock))
+    told(progress, clock, |stage| train(request, fetch, stage, clock))
 }
 
 /// Tells of the stages of a run, and says how it ended.
@@ -79,6 +81,7 @@ fn told(
 
 fn train(
     request: &RunRequest,
+    fetch: Fetch<'_>,
     stage: &mut dyn FnMut(u8, &str),
     clock: &dyn Fn() -> Timestamp,
 ) -> Result<Ending, TrainError> {
@@ -86,7 +89,7 @@ fn train(
     let algorithm = match &training.fit {
         Fitter::Algorithm(algorithm) => *algorithm,
         Fitter::Container(_) => return Err(TrainError::Container),
-        Fitter::Import(import) => return imported::publish(request, import, stage, clock),
+        Fitter::Import(import) => return imported::publish(request, import, fetch, stage, clock),
     };
     let settings = algorithm::settings(algorithm, &training.hyperparameters)?;
     check_metric(training, algorithm)?;
@@ -158,7 +161,8 @@ fn publish_made(
     let bins = record::bins(layout, labels)?;
     let held_out = features::rows(data.held_table(), &split.held_out, layout, labels)?;
 
-    stage(20, "fit");
+    let is_import = training.fit.import().is_some();
+    stage(20, if is_import { "import" } else { "fit" });
     let Made {
         artifact,
         said,

@@ -8,6 +8,8 @@ use planner::Timestamp;
 use registry::StoreError;
 use registry::run::{Ending, Progress, RunFolder, RunRequest, RunResult};
 
+use crate::Fetch;
+
 /// Says why a run's own files could not be used. What went wrong with the run itself is its [`Ending`].
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
@@ -21,14 +23,15 @@ pub enum ProcessError {
 
 /// Runs what the file `request.json` in a run's folder asks for, and writes `progress.jsonl` and `result.json` beside it.
 ///
-/// `progress` is called for each stage too, for a terminal. Progress that cannot be written does not stop the run.
+/// `fetch` brings what is imported from elsewhere. `progress` is called for each stage too, for a terminal. Progress that cannot be written does not stop the run.
 pub fn run_file(
     request_path: &Path,
+    fetch: Fetch<'_>,
     progress: &mut dyn FnMut(&Progress),
     clock: &dyn Fn() -> Timestamp,
 ) -> Result<Ending, ProcessError> {
     recorded(request_path, progress, clock, |request, report| {
-        crate::run(request, report, clock)
+        crate::run(request, fetch, report, clock)
     })
 }
 

@@ -18,8 +18,8 @@ use standalone::{Mode, Options, Standalone};
 
 use crate::answers::ReconcileAnswer;
 use crate::arguments::{
-    BranchArguments, DataArguments, DatasetArguments, First, ForgeArguments, OutputArguments,
-    RemoteArguments, RepositoryArguments, UpstreamArguments,
+    BranchArguments, DataArguments, DatasetArguments, First, ForgeArguments, ImportArguments,
+    OutputArguments, RemoteArguments, RepositoryArguments, UpstreamArguments,
 };
 use crate::clock;
 use crate::commands::registry::random_id;
@@ -62,6 +62,8 @@ pub(crate) struct ReconcileArguments {
     data: DataArguments,
     #[command(flatten)]
     datasets: DatasetArguments,
+    #[command(flatten)]
+    imports: ImportArguments,
     #[command(flatten)]
     upstream: UpstreamArguments,
     #[command(flatten)]
@@ -107,6 +109,7 @@ pub(crate) fn run(arguments: &ReconcileArguments) -> Result<ExitCode, Failure> {
 /// Brings a data directory to what a commit says; `None` where a signal stopped that.
 fn standalone(arguments: &ReconcileArguments) -> Result<Option<Converged>, Failure> {
     let signals = Signals::catch(ERROR)?;
+    let trainer = ChildTrainer::new(arguments.imports.clone())?;
     let options = Options {
         repository: arguments.source()?,
         follow: arguments.branch.follow(),
@@ -126,13 +129,14 @@ fn standalone(arguments: &ReconcileArguments) -> Result<Option<Converged>, Failu
     }
     let timeout = Duration::from_secs(arguments.timeout);
     let journal = Journal::start(standalone.data_dir())?;
-    let ended = serving::block_on(once(standalone, timeout, journal.clone(), signals))?;
+    let ended = serving::block_on(once(standalone, trainer, timeout, journal.clone(), signals))?;
     journal.end();
     ended
 }
 
 async fn once(
     standalone: Standalone,
+    trainer: ChildTrainer,
     timeout: Duration,
     journal: Journal,
     signals: Signals,
@@ -141,9 +145,13 @@ async fn once(
     let mut parts = Parts::begin(signals);
     let runtime = Runtime::new(Metrics::new());
     let slots = ServerSlots::new(runtime, standalone.store().clone(), standalone.wake());
-    let trainer = Arc::new(ChildTrainer::new()?);
     let stopped = parts.stopped();
-    let mut running = pin!(standalone.run(Arc::new(slots), trainer, Mode::Once { timeout }, stopped));
+    let mut running = pin!(standalone.run(
+        Arc::new(slots),
+        Arc::new(trainer),
+        Mode::Once { timeout },
+        stopped
+    ));
     let converged = tokio::select! {
         converged = &mut running => Some(converged?),
         asked = parts.wait() => {

@@ -11,7 +11,9 @@ use clap::{ArgGroup, Args};
 use planner::names::ObjectName;
 use registry::run::Ending;
 
-use crate::arguments::{BranchArguments, DatasetArguments, OutputArguments, RepositoryArguments};
+use crate::arguments::{
+    BranchArguments, DatasetArguments, ImportArguments, OutputArguments, RepositoryArguments,
+};
 use crate::clock;
 use crate::commands::model::StoreArguments;
 use crate::failure::{Failure, NO, REFUSED};
@@ -50,6 +52,8 @@ pub(crate) struct TrainArguments {
     #[command(flatten)]
     datasets: DatasetArguments,
     #[command(flatten)]
+    imports: ImportArguments,
+    #[command(flatten)]
     termination: TerminationArguments,
     #[command(flatten)]
     output: OutputArguments,
@@ -59,7 +63,12 @@ pub(crate) fn run(arguments: &TrainArguments) -> Result<ExitCode, Failure> {
     let ending = match (&arguments.request, &arguments.job) {
         (Some(request), _) => {
             be_a_child()?;
-            trainer::run_file(request, &mut |_progress| {}, &clock::now)?
+            trainer::run_file(
+                request,
+                &arguments.imports.fetcher()?,
+                &mut |_progress| {},
+                &clock::now,
+            )?
         }
         (None, Some(job)) => job::run(job, arguments)?,
         (None, None) => {
@@ -72,7 +81,7 @@ pub(crate) fn run(arguments: &TrainArguments) -> Result<ExitCode, Failure> {
                 (None, Some(folder)) => Part::Publish(folder),
                 (None, None) => Part::Whole,
             };
-            return pod::run(asked, part, &arguments.termination);
+            return pod::run(asked, part, &arguments.imports, &arguments.termination);
         }
     };
     Ok(code(&ending))

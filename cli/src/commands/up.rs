@@ -23,8 +23,8 @@ use tokio::time::MissedTickBehavior;
 use self::banner::Addresses;
 use self::presenter::Presenter;
 use crate::arguments::{
-    BranchArguments, DataArguments, DatasetArguments, First, ForgeArguments, OutputArguments,
-    RemoteArguments, RepositoryArguments, UpstreamArguments,
+    BranchArguments, DataArguments, DatasetArguments, First, ForgeArguments, ImportArguments,
+    OutputArguments, RemoteArguments, RepositoryArguments, UpstreamArguments,
 };
 use crate::clock;
 use crate::commands::registry::random_id;
@@ -66,6 +66,8 @@ pub(crate) struct UpArguments {
     #[command(flatten)]
     datasets: DatasetArguments,
     #[command(flatten)]
+    imports: ImportArguments,
+    #[command(flatten)]
     upstream: UpstreamArguments,
     #[command(flatten)]
     inference: InferenceArguments,
@@ -87,6 +89,7 @@ pub(crate) fn run(arguments: &UpArguments) -> Result<ExitCode, Failure> {
 
 fn up(arguments: &UpArguments) -> Result<ExitCode, Failure> {
     let signals = Signals::catch(DONE)?;
+    let trainer = ChildTrainer::new(arguments.imports.clone())?;
     // A second `up` usually asks for the same ports too, and those are not what to change.
     DataDir::refuse_in_use(&arguments.data.data_dir)?;
     // Then the ports: a start that is refused leaves nothing behind.
@@ -114,7 +117,7 @@ fn up(arguments: &UpArguments) -> Result<ExitCode, Failure> {
     let journal = Journal::start(standalone.data_dir())?;
     let bound = (inference, control_plane, webhook);
     let ended = serving::block_on(serve(
-        standalone,
+        (standalone, trainer),
         environment,
         bound,
         outward,
@@ -127,7 +130,7 @@ fn up(arguments: &UpArguments) -> Result<ExitCode, Failure> {
 }
 
 async fn serve(
-    standalone: Standalone,
+    (standalone, trainer): (Standalone, ChildTrainer),
     environment: &EnvironmentName,
     (inference, control_plane, webhook): (Bound, Bound, Option<BoundWebhook>),
     outward: OutwardSettings,
@@ -182,11 +185,10 @@ async fn serve(
         control_plane,
     )?;
     parts.supervisor().ready();
-    let trainer = Arc::new(ChildTrainer::new()?);
     let stopped = parts.stopped();
     parts.spawn("reconciler", async move {
         standalone
-            .run(Arc::new(slots), trainer, Mode::Follow, stopped)
+            .run(Arc::new(slots), Arc::new(trainer), Mode::Follow, stopped)
             .await
             .map(|_converged| ())
     });

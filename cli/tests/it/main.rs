@@ -8,6 +8,7 @@
 mod happened;
 mod harness;
 mod image;
+mod imported;
 mod limits;
 
 mod access;

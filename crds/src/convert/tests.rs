@@ -254,11 +254,15 @@ fn trainings() -> Vec<Training> {
             source: ImportSource::Committed("models/forest.onnx".to_owned()),
             digest: Digest::of(b"forest"),
         })),
-        seed: 0,
-        hyperparameters: BTreeMap::new(),
         ..plain.clone()
     };
-    vec![plain, scheduled, per_inputs, container, import]
+    let mut elsewhere = import.clone();
+    let address = "https://models.example.org/forest.onnx".parse().unwrap();
+    elsewhere.fit = Fit::Import(Box::new(Import {
+        source: ImportSource::Elsewhere(address),
+        digest: Digest::of(b"forest"),
+    }));
+    vec![plain, scheduled, per_inputs, container, import, elsewhere]
 }
 
 /// Sends an object through the text that a data directory or an API server keeps.

@@ -6,7 +6,7 @@ use planner::names::{Digest, Malformed};
 use planner::schedule::{Schedule, ScheduleText, is_zone, zone_names};
 use planner::training::{
     Algorithm, Container, DataSource, Dataset, Derivation, Evaluation, Feature, Fit, Holdout, Import,
-    ImportSource, RunPolicy, Target, Training,
+    ImportSource, RunPolicy, Scheme, Target, Training,
 };
 
 use super::{Problem, dataset, pod};
@@ -125,6 +125,15 @@ fn fit(
 }
 
 fn import_source(uri: &str) -> Result<ImportSource, Problem> {
+    if Scheme::ALL
+        .iter()
+        .any(|scheme| uri.starts_with(&format!("{}://", scheme.as_str())))
+    {
+        let address = uri.parse();
+        return address
+            .map(ImportSource::Elsewhere)
+            .map_err(|_malformed| rules::IMPORT_ADDRESS.problem("spec.import"));
+    }
     match dataset::path(uri, &dataset::IMPORT, "spec.import")? {
         DataSource::Committed(path) => Ok(ImportSource::Committed(path)),
         DataSource::Absolute(_) | DataSource::Builtin(_) | DataSource::Synthetic(_) => {

@@ -13,7 +13,7 @@ use crate::names::{Digest, ObjectName, Version};
 use crate::object::ObjectId;
 use crate::observed::{Observed, ObservedTraining, ObservedVersion, TrainingObject};
 use crate::runs::Phase;
-use crate::training::{Fit, RunPolicy, Training};
+use crate::training::{Fit, ImportSource, RunPolicy, Training};
 
 /// What was decided about all jobs.
 #[derive(Default)]
@@ -149,6 +149,20 @@ fn beyond_target(
             ),
             hint: "train by an `algorithm`, or in an environment with `target: Kubernetes`".to_owned(),
         }),
+        (Fit::Import(import), Target::Kubernetes { .. })
+            if matches!(import.source, ImportSource::Elsewhere(_)) =>
+        {
+            Some(Finding {
+                location: Some(declared.location.clone()),
+                reason: Reason::InvalidManifest,
+                subject: ObjectId::training(name).into(),
+                message: format!(
+                    "spec.import.uri: {} is in a cluster, where a model is imported from the commit alone",
+                    ObjectId::environment(&environment.name)
+                ),
+                hint: "commit the file, and write its path from the manifest's folder".to_owned(),
+            })
+        }
         (
             Fit::Algorithm(_) | Fit::Container(_) | Fit::Import(_),
             Target::Standalone | Target::Kubernetes { .. },

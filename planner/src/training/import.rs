@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::Address;
 use crate::names::Digest;
 use crate::shown::escape;
 
@@ -21,6 +22,8 @@ pub struct Import {
 pub enum ImportSource {
     /// A file of the same commit, relative to the manifest's folder.
     Committed(String),
+    /// A file on another machine.
+    Elsewhere(Address),
 }
 
 /// As a manifest gives it.
@@ -28,6 +31,7 @@ impl fmt::Display for ImportSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Committed(path) => f.write_str(path),
+            Self::Elsewhere(address) => address.fmt(f),
         }
     }
 }

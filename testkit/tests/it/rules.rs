@@ -328,7 +328,39 @@ const REFUSED: &[Fixture] = &[
         &[
             ("/algorithm", "null"),
             ("/import", IMPORT),
-            ("/import/uri", r#""https://h/m.onnx""#),
+            ("/import/uri", r#""ftp://h/m.onnx""#),
+        ],
+    ),
+    (
+        Kind::Training,
+        &[
+            ("/algorithm", "null"),
+            ("/import", IMPORT),
+            ("/import/uri", r#""https://u:p@h/m.onnx""#),
+        ],
+    ),
+    (
+        Kind::Training,
+        &[
+            ("/algorithm", "null"),
+            ("/import", IMPORT),
+            ("/import/uri", r#""https://h/a/../m.onnx""#),
+        ],
+    ),
+    (
+        Kind::Training,
+        &[
+            ("/algorithm", "null"),
+            ("/import", IMPORT),
+            ("/import/uri", r#""https://h/m.onnx?a""#),
+        ],
+    ),
+    (
+        Kind::Training,
+        &[
+            ("/algorithm", "null"),
+            ("/import", IMPORT),
+            ("/import/uri", r#""hf://team/wine@main/m.onnx""#),
         ],
     ),
     (
@@ -356,6 +388,25 @@ const ACCEPTED: &[Fixture] = &[
     (
         Kind::Training,
         &[("/algorithm", "null"), ("/import", IMPORT), ("/seed", "0")],
+    ),
+    (
+        Kind::Training,
+        &[
+            ("/algorithm", "null"),
+            ("/import", IMPORT),
+            ("/import/uri", r#""https://127.0.0.1:8443/a/m+1.onnx""#),
+        ],
+    ),
+    (
+        Kind::Training,
+        &[
+            ("/algorithm", "null"),
+            ("/import", IMPORT),
+            (
+                "/import/uri",
+                r#""hf://team/wine@0123456789abcdef0123456789abcdef01234567/m.onnx""#,
+            ),
+        ],
     ),
     (Kind::Environment, &[]),
     (Kind::Environment, &[("/commits", r#"{"verify": "Off"}"#)]),

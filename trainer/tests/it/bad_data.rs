@@ -4,7 +4,7 @@ use expect_test::{Expect, expect};
 use planner::training::{Algorithm, DataSource, Fit, Holdout, Metric};
 use registry::run::{Ending, RunRequest};
 
-use crate::world::{World, builtin, column, published, ratio, refused, settings, synthetic, target};
+use crate::world::{World, builtin, column, nowhere, published, ratio, refused, settings, synthetic, target};
 
 /// Rows `a,b,y` that a linear model can be fitted to.
 pub(crate) fn good() -> String {
@@ -344,7 +344,12 @@ fn wide_data_is_published_with_a_shorter_record_or_refused_before_the_fit() {
     let mut request = world.csv(wide(8_000));
     trees(&mut request);
     let mut stages = Vec::new();
-    let ending = trainer::run(&request, &mut |step| stages.push(step.stage), &crate::world::now);
+    let ending = trainer::run(
+        &request,
+        &nowhere,
+        &mut |step| stages.push(step.stage),
+        &crate::world::now,
+    );
     let Ending::Refused { message } = ending else {
         panic!("{ending:?}")
     };

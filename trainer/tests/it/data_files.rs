@@ -6,7 +6,7 @@ use planner::training::{Algorithm, DataSource, Holdout};
 use registry::run::Ending;
 
 use crate::bad_data::{check, good};
-use crate::world::{World, now, published, refused, run, target};
+use crate::world::{World, now, nowhere, published, refused, run, target};
 
 /// What a refusal shows of a file that the manifest's author may not have seen: nothing but the cell that is wrong.
 #[test]
@@ -143,7 +143,7 @@ fn a_damaged_copy_of_the_data_is_no_fault_of_the_data() {
             .current_dir(world.store.root().join("aurora/datasets"))
             .status();
         assert!(status.unwrap().success(), "{what}");
-        let ending = trainer::run(&request, &mut |_| {}, &now);
+        let ending = trainer::run(&request, &nowhere, &mut |_| {}, &now);
         let Ending::Transient { message } = ending else {
             panic!("{what}: {ending:?}")
         };
@@ -164,7 +164,7 @@ fn a_damaged_copy_of_the_data_is_no_fault_of_the_data() {
     request.dataset = Some(world.store.dataset_path(&sha256));
     world.store.stage_dataset(&sha256, content.as_bytes()).unwrap();
     assert!(matches!(
-        trainer::run(&request, &mut |_| {}, &now),
+        trainer::run(&request, &nowhere, &mut |_| {}, &now),
         Ending::Refused { .. }
     ));
     assert_eq!(world.store.datasets().unwrap().len(), 1);
@@ -248,7 +248,12 @@ fn an_unchanged_file_is_not_read_twice() {
     request.published_inputs = world.entry(&request).metadata.inputs_hash;
     let stages = || {
         let mut stages = Vec::new();
-        let ending = trainer::run(&request, &mut |progress| stages.push(progress.stage), &now);
+        let ending = trainer::run(
+            &request,
+            &nowhere,
+            &mut |progress| stages.push(progress.stage),
+            &now,
+        );
         assert_eq!(ending, Ending::SameInputs);
         stages.join(" ")
     };

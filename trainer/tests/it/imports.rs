@@ -1,14 +1,17 @@
 //! Models that were made elsewhere.
 
+use std::cell::Cell;
 use std::fs;
 
+use planner::finding::Disposition;
 use planner::names::Digest;
-use planner::training::{Fit, Import, ImportSource};
+use planner::training::{Address, Fit, Import, ImportSource};
 use registry::artifact::{Graph, encode};
 use registry::metadata::{Labels, Source};
 use registry::run::{Ending, RunRequest};
+use trainer::Unfetched;
 
-use crate::world::{World, published, refused, run};
+use crate::world::{World, now, published, refused, run};
 
 /// What `y = 3a + b` says of a few rows, of which a fifth is held out.
 const DATA: &str = "a,b,y\n1,2,5\n2,5,11\n3,1,10\n4,4,16\n5,9,24\n6,1,19\n7,2,23\n8,8,32\n9,3,30\n10,4,34\n11,1,34\n12,6,42\n\
@@ -107,4 +110,47 @@ fn a_damaged_copy_is_no_fault_of_the_model() {
         world.store.stage_dataset(&digest, model.as_slice()).unwrap();
         published(&request);
     }
+}
+
+/// The trainer asks nobody itself, and a model that comes from elsewhere is one like any other.
+#[test]
+fn a_model_from_elsewhere_is_fetched_when_it_is_needed() {
+    let world = World::new();
+    let model = linear(&[3.0, 1.0], 0.0);
+    let mut request = asked(&world, &model);
+    let address: Address = "https://models.example.org/m.onnx".parse().unwrap();
+    request.training.fit = Fit::Import(Box::new(Import {
+        source: ImportSource::Elsewhere(address.clone()),
+        digest: Digest::of(&model),
+    }));
+    for disposition in [Disposition::Invalid, Disposition::Waiting, Disposition::Transient] {
+        let nothing = |_: &Address, _: &Digest| {
+            Err(Unfetched {
+                disposition,
+                message: "nothing lies there".to_owned(),
+            })
+        };
+        let ending = trainer::run(&request, &nothing, &mut |_| {}, &now);
+        let (Ending::Refused { message } | Ending::Transient { message }) = &ending else {
+            panic!("{ending:?}");
+        };
+        assert_eq!(message, "failed to fetch the model: nothing lies there");
+        let is_final = matches!(ending, Ending::Refused { .. });
+        assert_eq!(is_final, disposition == Disposition::Invalid);
+    }
+    let fetched = Cell::new(0);
+    let fetch = |asked: &Address, digest: &Digest| {
+        assert_eq!((asked, *digest), (&address, Digest::of(&model)));
+        fetched.set(fetched.get() + 1);
+        Ok(model.clone())
+    };
+    let ending = trainer::run(&request, &fetch, &mut |_| {}, &now);
+    assert!(matches!(ending, Ending::Published { .. }), "{ending:?}");
+    let source = world.entry(&request).metadata.lineage.source.unwrap();
+    assert_eq!(source.uri, address.to_string());
+    // What was published before is not fetched again.
+    request.version = "v20261102-120000".parse().unwrap();
+    request.published_inputs = Some(request.inputs_hash);
+    let ending = trainer::run(&request, &fetch, &mut |_| {}, &now);
+    assert_eq!((ending, fetched.get()), (Ending::SameInputs, 1));
 }

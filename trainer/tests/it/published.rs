@@ -9,7 +9,7 @@ use registry::artifact;
 use registry::metadata::{Labels, VersionMetadata};
 use registry::run::{Ending, Progress};
 
-use crate::world::{World, builtin, now, published, run, settings, small_boosting, synthetic};
+use crate::world::{World, builtin, now, nowhere, published, run, settings, small_boosting, synthetic};
 
 #[test]
 fn each_dataset_that_ships_is_learnt() {
@@ -102,7 +102,7 @@ fn progress_is_told_in_order() {
     let world = World::new();
     let request = world.request(Algorithm::LogisticRegression, builtin("iris"));
     let mut steps: Vec<Progress> = Vec::new();
-    trainer::run(&request, &mut |step| steps.push(step), &now);
+    trainer::run(&request, &nowhere, &mut |step| steps.push(step), &now);
     assert!(steps.is_sorted_by_key(|step| step.percent));
     let text: Vec<String> = steps
         .iter()
@@ -388,11 +388,11 @@ fn a_request_file_is_run_and_answered() {
     let request = world.request(Algorithm::LogisticRegression, builtin("iris"));
     let folder = world.store.ensure_run(&request.model, &request.version).unwrap();
     let path = folder.request_path();
-    let error = trainer::run_file(&path, &mut |_| {}, &now).unwrap_err();
+    let error = trainer::run_file(&path, &nowhere, &mut |_| {}, &now).unwrap_err();
     assert!(error.to_string().contains("asks for nothing"), "{error}");
     folder.begin(&request).unwrap();
     let mut stages = 0;
-    let ending = trainer::run_file(&path, &mut |_| stages += 1, &now).unwrap();
+    let ending = trainer::run_file(&path, &nowhere, &mut |_| stages += 1, &now).unwrap();
     assert!(matches!(ending, Ending::Published { .. }));
     let result = folder.result().unwrap().unwrap();
     assert_eq!((result.ending, result.at), (ending, now()));

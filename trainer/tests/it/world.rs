@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use planner::Timestamp;
+use planner::finding::Disposition;
 use planner::names::{Digest, Version};
 use planner::training::{
-    Algorithm, DataSource, Dataset, Derivation, Evaluation, Feature, Fit, Holdout, Metric, RunPolicy, Target,
-    Training,
+    Address, Algorithm, DataSource, Dataset, Derivation, Evaluation, Feature, Fit, Holdout, Metric,
+    RunPolicy, Target, Training,
 };
 use registry::run::{Ending, RunRequest};
 use registry::{Entry, Owner, Reference, Store};
+use trainer::Unfetched;
 
 /// Says something past the test harness, which would keep it to itself.
 pub(crate) fn say(line: &str) {
@@ -152,8 +154,16 @@ pub(crate) fn now() -> Timestamp {
     "2026-11-01T12:00:00Z".parse().unwrap()
 }
 
+/// Brings nothing from elsewhere.
+pub(crate) fn nowhere(address: &Address, _digest: &Digest) -> Result<Vec<u8>, Unfetched> {
+    Err(Unfetched {
+        disposition: Disposition::Transient,
+        message: format!("{address} cannot be reached"),
+    })
+}
+
 pub(crate) fn run(request: &RunRequest) -> Ending {
-    trainer::run(request, &mut |_| {}, &now)
+    trainer::run(request, &nowhere, &mut |_| {}, &now)
 }
 
 /// Runs, expecting a published version; returns its metrics.

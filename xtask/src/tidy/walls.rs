@@ -19,7 +19,7 @@ const PLANNER: [&str; 9] = [
     "thiserror",
 ];
 /// What each crate of ours may know of the others; who is not named here is outermost and may know all.
-const MAY_KNOW: [(&str, &[&str]); 9] = [
+const MAY_KNOW: [(&str, &[&str]); 10] = [
     ("planner", &[]),
     ("engine", &[]),
     ("crds", &["planner"]),
@@ -27,6 +27,7 @@ const MAY_KNOW: [(&str, &[&str]); 9] = [
     ("trainer", &["planner", "registry"]),
     ("server", &["planner", "crds", "registry", "web"]),
     ("web", &["planner"]),
+    ("importer", &["planner", "registry", "web"]),
     ("forge", &["planner", "crds", "web"]),
     ("reconciler", &["planner", "crds", "registry"]),
 ];

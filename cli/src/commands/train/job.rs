@@ -10,7 +10,7 @@ use planner::names::{Digest, ModelName, ObjectName, Revision};
 use planner::object::ObjectId;
 use planner::observed::TrainingObject;
 use planner::runs::{Job, Phase, RunAction, runs};
-use planner::training::{DataSource, Holdout, Training};
+use planner::training::{DataSource, Holdout, ImportSource, Training};
 use reconciler::resolve::{Resolution, Resolver};
 use reconciler::source::Source;
 use reconciler::zones::Zones;
@@ -58,6 +58,7 @@ pub(super) fn run(job: &ObjectName, arguments: &TrainArguments) -> Result<Ending
     };
     let store = arguments.store.open()?;
     let request = request(&source, desired, &store, &roots, job, declared)?;
+    let fetch = arguments.imports.fetcher()?;
     let terminal = Terminal::new(arguments.output.output);
     let bar = if terminal.has_bars() {
         bar(&request)
@@ -66,6 +67,7 @@ pub(super) fn run(job: &ObjectName, arguments: &TrainArguments) -> Result<Ending
     };
     let ending = trainer::run(
         &request,
+        &fetch,
         &mut |progress: Progress| {
             bar.set_position(u64::from(progress.percent));
             bar.set_message(progress.stage);
@@ -128,6 +130,13 @@ fn request(
             data(source, store, file, sha256.as_ref(), head, &location.file, roots)?
         }
     };
+    if let Some(import) = training.fit.import()
+        && let ImportSource::Committed(path) = &import.source
+    {
+        let model = DataSource::Committed(path.clone());
+        let manifest = &location.file;
+        data(source, store, &model, Some(&import.digest), head, manifest, roots)?;
+    }
     Ok(RunRequest {
         registry: store.root().to_owned(),
         model: training.model.clone(),

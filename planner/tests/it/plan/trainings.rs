@@ -286,6 +286,30 @@ fn a_model_that_was_made_elsewhere() {
     "#]]);
 }
 
+/// What lies elsewhere is not staged; nothing in a cluster fetches it.
+#[test]
+fn a_model_that_lies_elsewhere() {
+    let mut case = Case::new(0);
+    let mut spec = training("m", RunPolicy::Fixed(version(1)));
+    let address = "https://models.example.org/m.onnx".parse().unwrap();
+    spec.fit = Fit::Import(Box::new(Import {
+        source: ImportSource::Elsewhere(address),
+        digest: digest(3),
+    }));
+    case.commit_training(1, "t", spec);
+    case.check(&expect![[r#"
+        MLTrainingJob/t: create: train v20260102-000000 with import https://models.example.org/m.onnx (88185d128d99), m [0000000001]
+    "#]]);
+    case.desired.environment.target = Target::Kubernetes {
+        namespace: "m".to_owned(),
+    };
+    case.check(&expect![[r#"
+        MLEnvironment/dev: apply
+        environments/dev/train-t.yaml:1:1: InvalidManifest: MLTrainingJob/t: spec.import.uri: MLEnvironment/dev is in a cluster, where a model is imported from the commit alone
+          hint: commit the file, and write its path from the manifest's folder
+    "#]]);
+}
+
 /// One process runs no images, whatever the registry holds; a cluster does.
 #[test]
 fn a_container_is_for_a_cluster() {

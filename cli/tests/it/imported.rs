@@ -1,0 +1,150 @@
+//! Models that were made elsewhere come in by a commit: from the commit, and from where the process may import.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use planner::names::Digest;
+use registry::artifact::{Graph, encode};
+
+use crate::harness::{Repository, aurora, private, run, text};
+
+const ENVIRONMENT: &str = "apiVersion: aurora.io/v1alpha1
+kind: MLEnvironment
+metadata: { name: dev }
+spec: { target: Standalone }
+";
+const COMMITTED: &str = "v20261101-120000";
+const ELSEWHERE: &str = "v20261102-120000";
+
+/// Imports a version of what adds three of `a` and one of `b`.
+fn job(version: &str, uri: &str, model: &[u8]) -> String {
+    format!(
+        "apiVersion: aurora.io/v1alpha1
+kind: MLTrainingJob
+metadata: {{ name: sum-{} }}
+spec:
+  modelName: sum
+  version: {version}
+  dataset: {{ uri: rows.csv, target: {{ column: sum }} }}
+  import: {{ uri: '{uri}', digest: '{}' }}
+  evaluation: {{ metric: r2, minimum: 0.9 }}
+",
+        &version[1..],
+        Digest::of(model)
+    )
+}
+
+fn rows() -> String {
+    (0..60).fold("a,b,sum\n".to_owned(), |rows, n: i32| {
+        rows + &format!("{n},{},{}\n", (n * n) % 17, 3 * n + (n * n) % 17)
+    })
+}
+
+fn model(intercept: f64) -> Vec<u8> {
+    encode(&Graph::Linear {
+        weights: vec![3.0, 1.0],
+        intercept,
+    })
+}
+
+/// Answers one path with a model to whoever brings a token; keeps what it was asked.
+fn serve(model: Vec<u8>) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("its address");
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&asked);
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            let mut head = Vec::new();
+            let mut byte = [0];
+            while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|read| read == 1) {
+                head.push(byte[0]);
+            }
+            let head = String::from_utf8_lossy(&head).into_owned();
+            let may = head.contains("authorization: Bearer s3cret\r\n");
+            kept.lock().expect("nobody panicked").push(head);
+            let (status, body) = if may {
+                ("200 OK", model.as_slice())
+            } else {
+                ("401 Unauthorized", b"".as_slice())
+            };
+            let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n", body.len());
+            // Who was refused is gone.
+            drop(stream.write_all(&[head.as_bytes(), body].concat()));
+        }
+    });
+    (address, asked)
+}
+
+#[test]
+fn a_model_comes_from_the_commit_and_from_where_the_process_may_import() {
+    let repository = Repository::empty();
+    let aside = tempfile::TempDir::new().expect("a folder");
+    let aurora_says = |words: &[&str]| {
+        let mut command = aurora();
+        command
+            .args(words)
+            .current_dir(repository.path())
+            .env("AURORA_DATA_DIR", aside.path().join("data"));
+        let output = run(&mut command);
+        let said = text(&output);
+        assert!(!said.contains("s3cret"), "{said}");
+        (output.status.code(), said)
+    };
+    repository.write("environments/dev/environment.yaml", ENVIRONMENT);
+    repository.write("environments/dev/rows.csv", rows());
+    repository.write("environments/dev/sum.onnx", model(0.0));
+    let of_commit = job(COMMITTED, "sum.onnx", &model(0.0));
+    repository.write("environments/dev/committed.yaml", &of_commit);
+    repository.commit("a model of the commit");
+    let (code, said) = aurora_says(&["reconcile", "--once"]);
+    assert_eq!(code, Some(0), "{said}");
+    let (_, said) = aurora_says(&["model", "show", "sum", COMMITTED]);
+    let source = format!("sum.onnx ({})", Digest::of(&model(0.0)));
+    assert!(said.contains(&source), "{said}");
+
+    let (address, asked) = serve(model(0.5));
+    let uri = format!("http://{address}/team/sum.onnx");
+    repository.write(
+        "environments/dev/elsewhere.yaml",
+        job(ELSEWHERE, &uri, &model(0.5)),
+    );
+    repository.commit("a model from elsewhere");
+    let (code, said) = aurora_says(&["plan"]);
+    let planned = format!("import {uri} ({})", Digest::of(&model(0.5)).short());
+    assert!(code == Some(1) && said.contains(&planned), "{said}");
+    let prefix = format!("http://{address}/team");
+    // Nobody allowed it; then nobody says who asks.
+    for (flags, words) in [
+        (vec![], "start aurora with --import-source"),
+        (
+            vec!["--import-source", &prefix],
+            "give a credential that may read it",
+        ),
+    ] {
+        let (code, said) = aurora_says(&[&["train", "sum-20261102-120000"], flags.as_slice()].concat());
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(words), "{said}");
+    }
+    let token = aside.path().join("token");
+    private(&token, "s3cret\n");
+    let source = format!("{prefix}={}", token.display());
+    let before = asked.lock().expect("nobody panicked").len();
+    for _time in 0..2 {
+        let (code, said) = aurora_says(&["reconcile", "--once", "--import-source", &source]);
+        assert_eq!(code, Some(0), "{said}");
+    }
+    assert_eq!(
+        asked.lock().expect("nobody panicked").len(),
+        before + 1,
+        "it is fetched once"
+    );
+    let (_, said) = aurora_says(&["model", "show", "sum", ELSEWHERE]);
+    assert!(said.contains(&uri), "{said}");
+
+    let (code, said) = aurora_says(&["reconcile", "--once", "--import-source", "https://me:s3cret@h/"]);
+    assert_eq!(code, Some(2), "{said}");
+}
