@@ -1,6 +1,7 @@
 //! An operator over a real API server and controller-manager: children, routes, statuses. Pods are ready at once.
 
 mod cluster;
+mod failing;
 mod others;
 
 use std::collections::BTreeMap;

@@ -10,16 +10,19 @@ use crds::MLDeployment;
 use crds::convert::deployment_object;
 use http::Method;
 use kubernetes::build::Installation;
-use kubernetes::operator::{Health, run};
+use kubernetes::operator::{Health, Scope, run};
 use planner::Timestamp;
 use planner::names::ObjectName;
 use planner::observed::DeploymentObject;
 use planner::route::Gateway;
+use registry::Store;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use testkit::{Applied, Component, Namespace, apply, send};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::desired::owner;
 use crate::installed::installed;
 
 /// What is waited for comes within this.
@@ -39,6 +42,8 @@ const COLLECTIONS: [&str; 6] = [
 pub(super) struct World {
     pub(super) namespace: Namespace,
     pub(super) health: Arc<Health>,
+    /// Has the registry, which knows nothing.
+    folder: TempDir,
     operator: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
     kubelet: JoinHandle<()>,
     /// Whether pods become ready.
@@ -63,8 +68,11 @@ impl World {
         let starts_routers = Arc::new(AtomicBool::new(true));
         let both = [Arc::clone(&starts), Arc::clone(&starts_routers)];
         let kubelet = tokio::spawn(play(client, namespace.name().to_owned(), both));
+        let folder = tempfile::tempdir().expect("a folder");
+        Store::init(&folder.path().join("registry"), &owner(), clock()).expect("a registry");
         let mut world = Self {
             namespace,
+            folder,
             health: Arc::new(Health::default()),
             operator: None,
             kubelet,
@@ -80,8 +88,13 @@ impl World {
     }
 
     pub(super) async fn start(&mut self) {
-        let client = self.namespace.client_of(Component::Operator).await;
-        let client = client.expect("the operator's account has a token");
+        let config = self.namespace.config_of(Component::Operator).await;
+        self.start_behind(config.expect("the operator's account has a token"));
+    }
+
+    /// Starts an operator that reaches the API server so.
+    pub(super) fn start_behind(&mut self, config: kube::Config) {
+        let client = kube::Client::try_from(config).expect("there is a client");
         let installation = Installation {
             environment: "staging".parse().expect("a name"),
             namespace: self.namespace.name().to_owned(),
@@ -96,11 +109,15 @@ impl World {
                 section_name: None,
             },
         };
+        let scope = Scope {
+            registry: self.folder.path().join("registry"),
+            ..Scope::from(installation)
+        };
         let (stop, stopped) = oneshot::channel::<()>();
         self.health = Arc::new(Health::default());
         let health = Arc::clone(&self.health);
         let running = tokio::spawn(async move {
-            run(client, installation, clock, health, async { drop(stopped.await) }).await;
+            run(client, scope, clock, health, async { drop(stopped.await) }).await;
         });
         self.operator = Some((stop, running));
     }
