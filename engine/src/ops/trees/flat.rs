@@ -256,13 +256,14 @@ impl<T: Threshold> Forest<T> {
             }
             return;
         }
+        let is_plain = self.is_plain(rows);
         for (tree, root) in self.roots.iter().enumerate() {
             let blocks = rows
                 .chunks(width * LANES)
                 .zip(scores.chunks_mut(self.targets * LANES));
             for (rows, scores) in blocks {
                 let depth = self.depths[tree];
-                let at = if self.is_plain(rows) {
+                let at = if is_plain {
                     self.rows_down::<true>(*root, depth, rows, width)
                 } else {
                     self.rows_down::<false>(*root, depth, rows, width)
