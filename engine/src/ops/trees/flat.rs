@@ -291,8 +291,15 @@ impl<T: Threshold> Forest<T> {
     ) -> [u32; LANES] {
         let mut at = [root; LANES];
         for _ in 0..depth {
+            let mut moved = 0;
             for (row, at) in rows.chunks_exact(width).zip(&mut at) {
-                *at = self.step::<IS_PLAIN>(*at, row);
+                let next = self.step::<IS_PLAIN>(*at, row);
+                moved |= next ^ *at;
+                *at = next;
+            }
+            // All are at leaves: few walks are as long as the longest.
+            if moved == 0 {
+                break;
             }
         }
         at
@@ -305,8 +312,14 @@ impl<T: Threshold> Forest<T> {
             at[..roots.len()].copy_from_slice(roots);
             let depth = depths.iter().copied().max().unwrap_or(0);
             for _ in 0..depth {
+                let mut moved = 0;
                 for at in &mut at {
-                    *at = self.step::<IS_PLAIN>(*at, row);
+                    let next = self.step::<IS_PLAIN>(*at, row);
+                    moved |= next ^ *at;
+                    *at = next;
+                }
+                if moved == 0 {
+                    break;
                 }
             }
             for at in &at[..roots.len()] {
