@@ -1,5 +1,7 @@
 //! An API server and `aurora validate` refuse the same objects, with the same words, at the same field.
 
+mod imports;
+
 use std::collections::BTreeSet;
 
 use http::Method;
@@ -63,8 +65,6 @@ impl Kind {
 
 const DIGEST: &str = r#""sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa""#;
 const SHA256: &str = r#""aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa""#;
-
-const IMPORT: &str = r#"{"uri": "m.onnx", "digest": "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}"#;
 
 /// At least one per CEL rule; then near ones.
 const REFUSED: &[Fixture] = &[
@@ -286,83 +286,6 @@ const REFUSED: &[Fixture] = &[
     ),
     (Kind::Training, &[("/container", r#"{"image": "a"}"#)]),
     (Kind::Training, &[("/algorithm", "null")]),
-    (Kind::Training, &[("/import", IMPORT)]),
-    (
-        Kind::Training,
-        &[
-            ("/algorithm", "null"),
-            ("/import", IMPORT),
-            ("/schedule", r#"{"cron": "0 3 * * SUN"}"#),
-        ],
-    ),
-    (
-        Kind::Training,
-        &[("/algorithm", "null"), ("/import", IMPORT), ("/seed", "1")],
-    ),
-    (
-        Kind::Training,
-        &[
-            ("/algorithm", "null"),
-            ("/import", IMPORT),
-            ("/hyperparameters", r#"{"trees": 1}"#),
-        ],
-    ),
-    (
-        Kind::Training,
-        &[
-            ("/algorithm", "null"),
-            ("/import", IMPORT),
-            ("/import/uri", r#""../m.onnx""#),
-        ],
-    ),
-    (
-        Kind::Training,
-        &[
-            ("/algorithm", "null"),
-            ("/import", IMPORT),
-            ("/import/uri", r#""/models/m.onnx""#),
-        ],
-    ),
-    (
-        Kind::Training,
-        &[
-            ("/algorithm", "null"),
-            ("/import", IMPORT),
-            ("/import/uri", r#""ftp://h/m.onnx""#),
-        ],
-    ),
-    (
-        Kind::Training,
-        &[
-            ("/algorithm", "null"),
-            ("/import", IMPORT),
-            ("/import/uri", r#""https://u:p@h/m.onnx""#),
-        ],
-    ),
-    (
-        Kind::Training,
-        &[
-            ("/algorithm", "null"),
-            ("/import", IMPORT),
-            ("/import/uri", r#""https://h/a/../m.onnx""#),
-        ],
-    ),
-    (
-        Kind::Training,
-        &[
-            ("/algorithm", "null"),
-            ("/import", IMPORT),
-            ("/import/uri", r#""https://h/m.onnx?a""#),
-        ],
-    ),
-    (
-        Kind::Training,
-        &[
-            ("/algorithm", "null"),
-            ("/import", IMPORT),
-            ("/import/uri", r#""hf://team/wine@main/m.onnx""#),
-        ],
-    ),
     (
         Kind::Training,
         &[
@@ -385,29 +308,6 @@ const REFUSED: &[Fixture] = &[
 
 /// Near what is refused.
 const ACCEPTED: &[Fixture] = &[
-    (
-        Kind::Training,
-        &[("/algorithm", "null"), ("/import", IMPORT), ("/seed", "0")],
-    ),
-    (
-        Kind::Training,
-        &[
-            ("/algorithm", "null"),
-            ("/import", IMPORT),
-            ("/import/uri", r#""https://127.0.0.1:8443/a/m+1.onnx""#),
-        ],
-    ),
-    (
-        Kind::Training,
-        &[
-            ("/algorithm", "null"),
-            ("/import", IMPORT),
-            (
-                "/import/uri",
-                r#""hf://team/wine@0123456789abcdef0123456789abcdef01234567/m.onnx""#,
-            ),
-        ],
-    ),
     (Kind::Environment, &[]),
     (Kind::Environment, &[("/commits", r#"{"verify": "Off"}"#)]),
     (
@@ -619,7 +519,7 @@ async fn the_server_and_validate_refuse_with_the_same_words() {
         return;
     };
     let mut shown = BTreeSet::new();
-    for fixture in REFUSED {
+    for fixture in REFUSED.iter().chain(imports::REFUSED) {
         let object = object(fixture);
         let told = refused(&namespace, fixture.0, &object).await;
         assert!(!told.is_empty(), "the server takes {fixture:?}");
@@ -651,7 +551,7 @@ async fn what_is_near_them_is_taken_by_both() {
     let Some(namespace) = installed().await else {
         return;
     };
-    for fixture in ACCEPTED {
+    for fixture in ACCEPTED.iter().chain(imports::ACCEPTED) {
         let object = object(fixture);
         assert_eq!(validated(&object), BTreeSet::new(), "{fixture:?}");
         assert_eq!(
