@@ -32,8 +32,6 @@ pub(crate) struct Tensor {
     pub(crate) name: String,
     pub(crate) element: String,
     pub(crate) values: Values,
-    /// What the graph would answer to the random rows in doubles.
-    pub(crate) exact: Option<Vec<f64>>,
     /// The names of the columns.
     pub(crate) labels: Option<Vec<String>>,
 }
@@ -65,7 +63,6 @@ struct SaidTensor {
     shape: Vec<usize>,
     at: Option<usize>,
     texts: Option<Vec<String>>,
-    exact: Option<usize>,
     labels: Option<Vec<String>>,
 }
 
@@ -82,7 +79,7 @@ impl Case {
         let tensors = |tensors: Vec<SaidTensor>| {
             tensors
                 .into_iter()
-                .map(|tensor| tensor.read(&data, said.random_rows))
+                .map(|tensor| tensor.read(&data))
                 .collect::<anyhow::Result<Vec<_>>>()
         };
         let rows = said.inputs.first().and_then(|tensor| tensor.shape.first());
@@ -103,15 +100,7 @@ impl Case {
 }
 
 impl SaidTensor {
-    fn read(self, data: &[u8], random_rows: usize) -> anyhow::Result<Tensor> {
-        let width: usize = self.shape.iter().skip(1).product();
-        let exact = self
-            .exact
-            .map(|at| numbers("FP64", random_rows * width, &data[at..]));
-        let exact = match exact.transpose()? {
-            Some(Values::Floats(floats)) => Some(floats),
-            _ => None,
-        };
+    fn read(self, data: &[u8]) -> anyhow::Result<Tensor> {
         let values = match (self.texts, self.at) {
             (Some(texts), _) => Values::Texts(texts),
             (None, Some(at)) => numbers(&self.r#type, self.shape.iter().product(), &data[at..])?,
@@ -121,7 +110,6 @@ impl SaidTensor {
             name: self.name,
             element: self.r#type,
             values,
-            exact,
             labels: self.labels,
         })
     }

@@ -174,31 +174,6 @@ def asked_library(case, near, rows):
     return [], rows
 
 
-def in_doubles(case, rows):
-    """Returns what a graph of FP32 would answer if it kept all digits; nothing where an operator knows FP32 alone."""
-    model = without_zipmap(case.model)
-    plain = {"", "ai.onnx"}
-    if any(node.domain not in plain and node.op_type != "ArrayFeatureExtractor" for node in model.graph.node):
-        return []
-    for tensor in model.graph.initializer:
-        if tensor.data_type == onnx.TensorProto.FLOAT:
-            wide = onnx.numpy_helper.to_array(tensor).astype(np.float64)
-            tensor.CopyFrom(onnx.numpy_helper.from_array(wide, tensor.name))
-    for node in model.graph.node:
-        for entry in node.attribute:
-            if node.op_type == "Cast" and entry.i == onnx.TensorProto.FLOAT:
-                entry.i = onnx.TensorProto.DOUBLE
-    for value in [*model.graph.input, *model.graph.output]:
-        if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT:
-            value.type.tensor_type.elem_type = onnx.TensorProto.DOUBLE
-    del model.graph.value_info[:]
-    wide = {name: of.astype(np.float64) if of.dtype == np.float32 else of for name, of in rows.items()}
-    try:
-        return [array for array, _ in answered(model, wide)]
-    except Exception:
-        return []
-
-
 class Writer:
     """Writes tensors into one file, and where they lie into another."""
 
@@ -242,11 +217,8 @@ def write(case, folder, seed, rows_max=None):
     said["computes_singles"] = any(node.op_type in SINGLE for node in case.model.graph.node)
     said["inputs"] = [writer.tensor(name, array) for name, array in rows.items()]
     said["outputs"] = []
-    exact = in_doubles(case, near)
-    for at, (name, (array, keys)) in enumerate(zip(names, outputs)):
+    for name, (array, keys) in zip(names, outputs):
         entry = writer.tensor(name, array)
-        if array.dtype.kind == "f" and at < len(exact) and exact[at].size == array[:random_rows].size:
-            entry["exact"] = writer.tensor(name, exact[at].astype(np.float64))["at"]
         if keys is not None:
             entry["labels"] = [str(key) for key in keys]
         said["outputs"].append(entry)
