@@ -5,11 +5,13 @@
 
 mod shapes;
 
+use std::collections::BTreeMap;
+
 use crds::MLEnvironmentStatus;
 use crds::view::Overview;
 use planner::Timestamp;
 use planner::finding::Finding;
-use planner::names::{EnvironmentName, ModelName, Revision, Track, Version};
+use planner::names::{Digest, EnvironmentName, ModelName, Revision, Track, Version};
 use registry::metadata::VersionMetadata;
 use registry::run::Ending;
 use registry::{Description, Owner};
@@ -193,6 +195,123 @@ pub(crate) struct ShowAnswer<'a> {
     pub(crate) curl: Option<&'a str>,
 }
 
+/// `predict`: what versions say of one row.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct PredictAnswer {
+    /// Its line in the file.
+    pub(crate) line: u64,
+    /// The columns that were to be kept, as the file has them.
+    pub(crate) kept: BTreeMap<String, String>,
+    /// What each version says.
+    pub(crate) said: Vec<SaidAnswer>,
+}
+
+/// What one version says of a row.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct SaidAnswer {
+    /// What it was asked by.
+    pub(crate) reference: String,
+    /// The version.
+    #[schemars(with = "String")]
+    pub(crate) version: Version,
+    /// A number, a list of them, or a class; `null` for a number that JSON cannot hold.
+    pub(crate) prediction: Value,
+    /// By class; `null` where they were not asked for.
+    pub(crate) probabilities: Option<BTreeMap<String, f64>>,
+}
+
+/// `model compare`: how two versions differ.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct CompareAnswer {
+    /// The model.
+    #[schemars(with = "String")]
+    pub(crate) model: ModelName,
+    /// Both, the one that is compared with first.
+    pub(crate) versions: [ComparedAnswer; 2],
+    /// What the second one's signature means to clients of the first: `same`, `additive` or `breaking`.
+    pub(crate) signature: &'static str,
+    /// How the signatures differ, a sentence each.
+    pub(crate) signature_differences: Vec<String>,
+    /// What both reached on the same holdout when they were published, by metric; `null` where that is not known.
+    pub(crate) recorded: Option<BTreeMap<String, [f64; 2]>>,
+    /// Why that is not known.
+    pub(crate) recorded_unknown: Option<String>,
+    /// What they say of the rows of a file; `null` where none was given.
+    pub(crate) predictions: Option<DifferenceAnswer>,
+}
+
+/// One of two versions.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct ComparedAnswer {
+    /// What it was asked by.
+    pub(crate) reference: String,
+    /// The version.
+    #[schemars(with = "String")]
+    pub(crate) version: Version,
+    /// Its digest.
+    #[schemars(with = "String")]
+    pub(crate) digest: Digest,
+    /// The size of its artifact.
+    pub(crate) bytes: u64,
+    /// What one row takes here, in microseconds: the median of many.
+    pub(crate) row_microseconds: f64,
+}
+
+/// How what two versions say of the same rows differs.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct DifferenceAnswer {
+    /// The file.
+    pub(crate) file: String,
+    /// How many rows it has.
+    pub(crate) rows: u64,
+    /// By how much predictions differ, without their sign.
+    pub(crate) mean: f64,
+    /// The median.
+    pub(crate) p50: f64,
+    /// What nine tenths are at most.
+    pub(crate) p90: f64,
+    /// What ninety-nine in a hundred are at most.
+    pub(crate) p99: f64,
+    /// The largest.
+    pub(crate) max: f64,
+    /// The mean of the second one's predictions less the first one's; `null` of classes.
+    pub(crate) shift: Option<f64>,
+    /// How many rows get another class; `null` of numbers.
+    pub(crate) changed: Option<u64>,
+    /// The rows that differ most.
+    pub(crate) worst: Vec<WorstAnswer>,
+    /// Parts of the rows, by a column.
+    pub(crate) parts: Vec<PartAnswer>,
+    /// How many rows the file answers.
+    pub(crate) answered: u64,
+    /// What both reach on those, by metric; `null` where the file has no answers.
+    pub(crate) reached: Option<BTreeMap<String, [f64; 2]>>,
+}
+
+/// A row of which two versions say different things.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct WorstAnswer {
+    /// Its line in the file.
+    pub(crate) line: u64,
+    /// What each says: a number, or a class.
+    pub(crate) said: [Value; 2],
+    /// By how much that differs.
+    pub(crate) difference: f64,
+}
+
+/// A part of the rows.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct PartAnswer {
+    /// A text of the column, or a range of its numbers.
+    pub(crate) name: String,
+    /// How many rows it has.
+    pub(crate) rows: u64,
+    /// The mean of the differences, without their sign.
+    pub(crate) mean: f64,
+    /// The largest.
+    pub(crate) max: f64,
+}
+
 /// `registry init`: whose store is there now.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct RegistryAnswer<'a> {
@@ -279,7 +398,7 @@ macro_rules! answers {
 }
 
 /// What each command answers.
-const ANSWERS: [Answer; 30] = answers! {
+const ANSWERS: [Answer; 32] = answers! {
     "up": EventLine;
     "init": InitAnswer<'_>;
     "validate": Vec<ValidateAnswer<'_>>;
@@ -291,6 +410,7 @@ const ANSWERS: [Answer; 30] = answers! {
     "promote": EditAnswer<'_>;
     "rollback": EditAnswer<'_>;
     "status": shapes::StatusShape, shapes::ModelStatusShape, Overview;
+    "predict": PredictAnswer;
     "events": EventsAnswer<'_>, Record;
     "rollout status": shapes::RolloutShape, std::collections::BTreeMap<String, shapes::RolloutShape>;
     "rollout abort": shapes::RolloutShape;
@@ -298,6 +418,7 @@ const ANSWERS: [Answer; 30] = answers! {
     "rollout resume": shapes::RolloutShape;
     "model list": Vec<shapes::ListedShape>;
     "model show": ShowAnswer<'_>;
+    "model compare": CompareAnswer;
     "model describe": DescribeAnswer<'_>;
     "model verify": Vec<shapes::VerifiedShape>;
     "model gc": CollectAnswer;

@@ -13,6 +13,7 @@ mod man;
 pub(crate) mod model;
 mod operator;
 mod plan;
+mod predict;
 mod reconcile;
 pub(crate) mod registry;
 mod rollout;
@@ -54,6 +55,8 @@ pub(crate) enum Command {
     Rollback(edit::rollback::RollbackArguments),
     /// Show how an environment stands; exits 1 if not all serves as Git declares
     Status(status::StatusArguments),
+    /// Say what a version, or two of them, predict for the rows of a CSV file
+    Predict(predict::PredictArguments),
     /// Show what happened: what changed, who did it, by which commit
     Events(events::EventsArguments),
     /// Watch or stop the rollout of one model
@@ -114,6 +117,7 @@ impl Command {
             | Self::Rollback(_)
             | Self::Status(_)
             | Self::Events(_)
+            | Self::Predict(_)
             | Self::Doctor(_)
             | Self::Rollout(_)
             | Self::Model(_)
@@ -143,6 +147,7 @@ impl Command {
             Self::Operator(arguments) => operator::run(arguments),
             Self::Status(arguments) => status::run(&arguments),
             Self::Events(arguments) => events::run(&arguments),
+            Self::Predict(arguments) => predict::run(&arguments),
             Self::Rollout(arguments) => rollout::run(&arguments),
             Self::Model(arguments) => model::run(arguments),
             Self::Registry(arguments) => registry::run(arguments),

@@ -132,6 +132,19 @@ impl Terminal {
         write(text)
     }
 
+    /// Writes lines of a file's own values: as they are for whoever reads a file, escaped for a person's terminal.
+    #[expect(
+        clippy::unused_self,
+        reason = "whoever writes holds the terminal: its form is settled before the first line"
+    )]
+    pub(crate) fn records(self, text: &str) -> io::Result<()> {
+        if io::stdout().is_terminal() {
+            write(&escape_lines(text))
+        } else {
+            write(text)
+        }
+    }
+
     /// Writes one document: indented, for a command that ends with it, else on a line of its own; of several in YAML each
     /// has its mark before it.
     pub(crate) fn document(self, value: &impl Serialize) -> io::Result<()> {

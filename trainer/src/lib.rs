@@ -11,6 +11,7 @@
 
 mod algorithm;
 mod baseline;
+pub mod comparison;
 mod dataset;
 mod error;
 mod external;
@@ -24,6 +25,7 @@ pub mod process;
 mod profile;
 mod record;
 mod reference;
+pub mod scoring;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -42,16 +42,18 @@ pub struct ProfileError(#[from] ReadError);
 /// It cannot be read, or is no CSV that a run would take.
 pub fn profile(path: &Path, shown: &str) -> Result<Profile, ProfileError> {
     let mut rows = 0;
-    let mut columns: Vec<Seen> = Vec::new();
-    let names = each_row(path, shown, &mut |cells| {
+    let unseen = |names: &[String]| {
+        let columns = names.iter().map(|name| (name.clone(), Seen::default()));
+        Ok(columns.collect::<Vec<_>>())
+    };
+    let columns = each_row(path, shown, unseen, |columns, _at, cells| {
         rows += 1;
-        columns.resize_with(cells.len(), Seen::default);
-        for (column, text) in columns.iter_mut().zip(cells) {
+        for ((_, column), text) in columns.iter_mut().zip(cells) {
             column.see(text);
         }
+        Ok(())
     })?;
-    columns.resize_with(names.len(), Seen::default);
-    let columns = names.into_iter().zip(columns).map(|(name, seen)| ColumnProfile {
+    let columns = columns.into_iter().map(|(name, seen)| ColumnProfile {
         name,
         is_number: !seen.has_text,
         is_whole: !seen.has_text && !seen.has_fraction,

@@ -1,5 +1,6 @@
 //! `aurora model`: what a registry holds. Reads; only `gc` removes, and it says what, and `describe` says more.
 
+mod compare;
 mod describe;
 mod gc;
 mod show;
@@ -7,6 +8,7 @@ mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::str::FromStr;
 
 use clap::{Args, Subcommand};
 use planner::names::{ModelName, Track, Version};
@@ -39,6 +41,8 @@ enum ModelCommand {
     },
     /// Show what is known of a version
     Show(show::ShowArguments),
+    /// Compare two versions: what goes in and comes out, what they reach, and what they predict for the same rows
+    Compare(compare::CompareArguments),
     /// Say of a version who answers for it, what it is, and tags: kept beside it, in no digest, deciding nothing
     Describe(describe::DescribeArguments),
     /// Check versions, aliases, histories, staged data and the registry's own files; exits 1 if something is damaged
@@ -54,6 +58,25 @@ enum ModelCommand {
     },
     /// Remove versions that nothing names and that are not among the newest
     Gc(gc::GcArguments),
+}
+
+/// A version as it was typed.
+#[derive(Debug, Clone)]
+pub(crate) struct Typed {
+    pub(crate) text: String,
+    pub(crate) reference: Reference,
+}
+
+impl FromStr for Typed {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let reference = text.parse().map_err(|error| format!("{error}"))?;
+        Ok(Self {
+            text: text.to_owned(),
+            reference,
+        })
+    }
 }
 
 /// Which registry.
@@ -98,6 +121,7 @@ pub(crate) fn run(arguments: ModelArguments) -> Result<ExitCode, Failure> {
             list(model.as_ref(), &store.open()?, Terminal::new(output.output))
         }
         ModelCommand::Show(arguments) => show::run(&arguments),
+        ModelCommand::Compare(arguments) => compare::run(&arguments),
         ModelCommand::Describe(arguments) => describe::run(&arguments),
         ModelCommand::Verify {
             model,
@@ -114,7 +138,7 @@ pub(crate) fn run(arguments: ModelArguments) -> Result<ExitCode, Failure> {
     }
 }
 
-fn models(store: &Store, model: Option<&ModelName>) -> Result<Vec<ModelName>, Failure> {
+pub(crate) fn models(store: &Store, model: Option<&ModelName>) -> Result<Vec<ModelName>, Failure> {
     let known = store.models()?;
     match model {
         Some(model) if !known.contains(model) => Err(unknown(model, &known)),

@@ -205,6 +205,15 @@ fn every_command_answers_as_the_schema_says() {
         output.status.success().then_some(())
     });
     let inference = up.inference.to_string();
+    let shown = run(aurora()
+        .args(["model", "show", "wine-quality", "--output=json", "--data-dir"])
+        .arg(&data));
+    let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    let row = shown["metadata"]["example"]["row"].as_object().unwrap();
+    let names: Vec<&str> = row.keys().map(String::as_str).collect();
+    let cells: Vec<String> = row.values().map(ToString::to_string).collect();
+    let wine = format!("{}\n{}\n", names.join(","), cells.join(","));
+    std::fs::write(folder.path().join("wine.csv"), wine).unwrap();
     let values = [
         ("{repo}", ground.repository.path().to_str().unwrap()),
         ("{data}", data.to_str().unwrap()),
@@ -238,6 +247,24 @@ fn every_command_answers_as_the_schema_says() {
         ),
         (2, "model describe", "iris stable --data-dir {data}"),
         (2, "model show", "gone --data-dir {data}"),
+        (0, "model compare", "wine-quality --data-dir {data}"),
+        (
+            0,
+            "model compare",
+            "wine-quality stable canary --data {folder}/wine.csv --by alcohol --data-dir {data}",
+        ),
+        (2, "model compare", "iris --data-dir {data}"),
+        (
+            0,
+            "predict",
+            "wine-quality {folder}/wine.csv --keep alcohol --data-dir {data}",
+        ),
+        (
+            0,
+            "predict",
+            "wine-quality {folder}/wine.csv --compare stable canary --data-dir {data}",
+        ),
+        (2, "predict", "iris {folder}/wine.csv --data-dir {data}"),
         (0, "model verify", "--data-dir {data}"),
         (0, "model gc", "--dry-run --data-dir {data}"),
         (

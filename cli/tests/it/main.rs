@@ -44,6 +44,7 @@ mod reconciled;
 mod release_before;
 mod remote;
 mod routed;
+mod scored;
 mod service;
 mod serving;
 mod signed;

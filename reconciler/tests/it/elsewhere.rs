@@ -187,7 +187,7 @@ fn only_a_version_that_could_serve_is_kept() {
             not_loading.clone(),
             not_loading.metadata.artifact.digest,
             expect![[r#"
-                environments/dev/m.yaml:1:1: ImportFailed: MLDeployment/m: stable: version v20261125-080000 of m from https://staging.example.org cannot be used: the artifact is no ONNX file: a field ends after its message
+                environments/dev/m.yaml:1:1: ImportFailed: MLDeployment/m: stable: version v20261125-080000 of m from https://staging.example.org cannot be used: this is no ONNX file: a field ends after its message
                   hint: what serves stays; `aurora model verify` there says which versions are sound"#]],
         ),
         (

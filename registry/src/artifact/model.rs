@@ -241,7 +241,8 @@ impl Model {
         Ok(filling.finish())
     }
 
-    fn predictions(&self, inputs: &[Buffer], rows: usize) -> Predictions {
+    /// Predicts `rows` rows of a buffer for each input, as [`Self::answer`] takes them.
+    pub fn predictions(&self, inputs: &[Buffer], rows: usize) -> Predictions {
         let mut answers = self.answer(inputs, rows);
         match self.gives {
             Gives::Numbers { prediction } => Predictions::Numbers(doubles(answers.swap_remove(prediction))),
@@ -252,6 +253,24 @@ impl Model {
                     .unwrap_or_default(),
                 k: self.signature.labels.len(),
             },
+        }
+    }
+
+    /// Returns the label of a row as text.
+    ///
+    /// # Panics
+    ///
+    /// If `labels` has no such row, or is no output of labels.
+    pub fn label_text(&self, labels: &Buffer, row: usize) -> String {
+        match labels {
+            Buffer::Text(symbols) => {
+                let text = self.program.text(symbols[row]).unwrap_or_default();
+                String::from_utf8_lossy(text).into_owned()
+            }
+            Buffer::I64(numbers) => numbers[row].to_string(),
+            Buffer::I32(numbers) => numbers[row].to_string(),
+            Buffer::Bool(truths) => truths[row].to_string(),
+            Buffer::F32(_) | Buffer::F64(_) => unreachable!("invariant: labels are no fractions"),
         }
     }
 

@@ -222,7 +222,7 @@ impl Builder {
 }
 
 /// What other tools read as a missing value. `NA` is none of them where a class label is meant: it is Namibia too.
-const MISSING: [&str; 14] = [
+pub(crate) const MISSING: [&str; 14] = [
     "#N/A", "#NA", "<NA>", "N/A", "n/a", "NaN", "nan", "NAN", "-NaN", "-nan", "NULL", "null", "None", "?",
 ];
 

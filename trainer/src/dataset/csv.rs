@@ -38,12 +38,23 @@ pub(super) fn read(
     }
 }
 
-/// Tells each row of a file in turn, and returns the columns that its first line names; `uri` names it in errors.
-pub(crate) fn each_row(
+/// Where a row stands in a file.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct At {
+    /// Its line, from 1.
+    pub(crate) line: u64,
+    /// How much of the file was read by then, in bytes.
+    pub(crate) bytes: u64,
+}
+
+/// Tells each row of a file in turn, with its place, to what is made of the columns that the first line names; `uri` names the
+/// file in errors.
+pub(crate) fn each_row<T>(
     path: &Path,
     uri: &str,
-    row: &mut dyn FnMut(&[&str]),
-) -> Result<Vec<String>, ReadError> {
+    begin: impl FnOnce(&[String]) -> Result<T, ReadError>,
+    mut row: impl FnMut(&mut T, At, &[&str]) -> Result<(), ReadError>,
+) -> Result<T, ReadError> {
     let io = |error| ReadError::Io {
         uri: uri.to_owned(),
         path: path.to_owned(),
@@ -53,11 +64,16 @@ pub(crate) fn each_row(
     let fault = |fault, names: &[String]| told(fault, uri, names, &io);
     let mut record = Record::default();
     let names = read_header(&mut parser, &mut record, uri, &fault)?;
+    let mut made = begin(&names)?;
     while parser.read(&mut record).map_err(|error| fault(error, &names))? {
         check_width(&record, names.len(), uri)?;
-        row(&record.cells().collect::<Vec<_>>());
+        let at = At {
+            line: record.line,
+            bytes: parser.bytes(),
+        };
+        row(&mut made, at, &record.cells().collect::<Vec<_>>())?;
     }
-    Ok(names)
+    Ok(made)
 }
 
 /// Returns the columns that a file's first line names; nothing where a run would refuse it.

@@ -225,7 +225,7 @@ async fn what_a_program_of_a_teams_own_leaves_is_checked_evaluated_and_published
         ("exit 0", "it left no model.onnx in the folder AURORA_OUTPUT"),
         (
             "echo none > \"$AURORA_OUTPUT/model.onnx\"",
-            "the artifact is no ONNX file",
+            "this is no ONNX file",
         ),
     ] {
         world.declare("theirs", &theirs(script)).await;

@@ -96,6 +96,11 @@ impl<R: Read> Parser<R> {
         }
     }
 
+    /// Returns how many bytes were read.
+    pub(super) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Skips a byte order mark, and refuses files of other kinds by their first bytes.
     pub(super) fn start(&mut self) -> Result<(), Fault> {
         self.fill()?;
