@@ -166,6 +166,22 @@ pub(crate) struct CollectAnswer {
     pub(crate) collected: Vec<Value>,
 }
 
+/// `model push`: the version that was published.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct PushAnswer<'a> {
+    /// The model.
+    #[schemars(with = "String")]
+    pub(crate) model: &'a ModelName,
+    /// The version.
+    #[schemars(with = "String")]
+    pub(crate) version: &'a Version,
+    /// The digest of its artifact: another one than the file's where something was told that the graph does not say.
+    #[schemars(with = "String")]
+    pub(crate) digest: &'a Digest,
+    /// Its `metadata.json`.
+    pub(crate) metadata: &'a VersionMetadata,
+}
+
 /// `model describe`: what is said of a version now.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct DescribeAnswer<'a> {
@@ -398,7 +414,7 @@ macro_rules! answers {
 }
 
 /// What each command answers.
-const ANSWERS: [Answer; 32] = answers! {
+const ANSWERS: [Answer; 33] = answers! {
     "up": EventLine;
     "init": InitAnswer<'_>;
     "validate": Vec<ValidateAnswer<'_>>;
@@ -420,6 +436,7 @@ const ANSWERS: [Answer; 32] = answers! {
     "model show": ShowAnswer<'_>;
     "model compare": CompareAnswer;
     "model describe": DescribeAnswer<'_>;
+    "model push": PushAnswer<'_>;
     "model verify": Vec<shapes::VerifiedShape>;
     "model gc": CollectAnswer;
     "registry init": RegistryAnswer<'_>;

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use planner::training::{Metric, Target};
+use planner::training::{Feature, Metric, Target};
 use registry::artifact::{self, Model};
 use registry::metadata::{Baseline, Signature};
 use registry::run::RunRequest;
@@ -59,6 +59,11 @@ impl Stable {
         features.flat_map(features::raw_columns).cloned().collect()
     }
 
+    /// Returns the model, and the features that it takes.
+    pub(crate) fn taken(&self) -> (&Model, &[Feature]) {
+        (&self.model, &self.entry.metadata.signature.features)
+    }
+
     /// Scores it on the held-out rows of `table`; `None` where its columns, kind, unit or labels do not fit.
     pub(crate) fn score(
         &self,
@@ -71,7 +76,7 @@ impl Stable {
         let fits = self
             .raw_columns()
             .iter()
-            .all(|column| table.columns.contains_key(column));
+            .all(|column| table.columns.contains_key(column) || table.texts.contains_key(column));
         if !fits || !predicts(signature, &layout.target) {
             return None;
         }
@@ -83,8 +88,8 @@ impl Stable {
             },
             _ => return None,
         };
-        let inputs = features::inputs(table, held_out, &signature.features).ok()?;
-        let metrics = measure(&self.model.predict(&inputs), &answers)?;
+        let cells = features::cells(table, held_out, &signature.features, &self.model).ok()?;
+        let metrics = measure(&self.model.predict_cells(&cells).ok()?, &answers)?;
         metrics.values().all(|value| value.is_finite()).then(|| Baseline {
             version: self.entry.version.clone(),
             digest: self.entry.digest,

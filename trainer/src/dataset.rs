@@ -33,6 +33,8 @@ pub(crate) use csv::{each_row, header};
 
 /// The most numbers that a table keeps: 512 MiB of doubles.
 const NUMBERS_MAX: usize = 64 << 20;
+/// The most bytes of texts that a table keeps, each with what it takes to keep it.
+const TEXT_BYTES_MAX: usize = 512 << 20;
 /// The most columns.
 const COLUMNS_MAX: usize = 10_000;
 /// The longest name of a column, in bytes.
@@ -49,8 +51,10 @@ pub(crate) struct Table {
     pub(crate) uri: String,
     /// All columns, in the order of the data.
     pub(crate) names: Vec<String>,
-    /// The kept raw columns; each has one finite number per row.
+    /// The kept raw columns of numbers; each has one finite number per row, or NaN where one may be missing.
     pub(crate) columns: BTreeMap<String, Vec<f64>>,
+    /// The raw columns that are kept as they are written.
+    pub(crate) texts: BTreeMap<String, Vec<Box<str>>>,
     /// The target's raw values.
     pub(crate) target: RawTarget,
     /// Where each row stands: its line in a file, or its number from 1.

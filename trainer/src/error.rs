@@ -3,7 +3,7 @@
 use planner::finding::Disposition;
 use planner::training::Metric;
 use registry::StoreError;
-use registry::artifact::ArtifactError;
+use registry::artifact::{ArtifactError, CellError};
 use registry::run::Ending;
 
 use crate::algorithm::FitError;
@@ -68,6 +68,9 @@ pub(crate) enum EvaluateError {
         algorithm: &'static str,
         fitting: String,
     },
+    /// A held-out row is none that the model takes.
+    #[error("a held-out row: {0}")]
+    Row(#[from] CellError),
     /// The metric needs what the model does not give.
     #[error("the model gives no probabilities, which {} is measured by: take another metric", metric.as_str())]
     NotGiven { metric: Metric },

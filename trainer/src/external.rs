@@ -90,7 +90,7 @@ pub fn prepare(request: &RunRequest, folder: &Path) -> Result<(), Ending> {
 fn write_rows(request: &RunRequest, folder: &Path) -> Result<(), TrainError> {
     let store = Store::open(&request.registry).map_err(TrainError::Open)?;
     let stable = baseline::Stable::load(&store, request);
-    let data = read(&store, request, stable.as_ref())?;
+    let data = read(&store, request, stable.as_ref(), None)?;
     let train = features::rows(&data.table, &data.split.train, &data.layout, None)?;
     let csv = csv(&data.layout, &train);
     hand_over(folder, &csv).map_err(TrainError::HandOver)
@@ -135,7 +135,15 @@ fn take(request: &RunRequest, made: &Path, layout: &Layout, train: &Rows) -> Res
     let bytes = bytes.map_err(ExternalError::Unusable)?;
     let bytes = bytes.ok_or(ExternalError::Missing)?;
     let model = Model::read(&bytes, &limits).map_err(ExternalError::Unreadable)?;
-    let signature = signature(&model, layout, train)?;
+    let texts = model.program().inputs().iter();
+    if let Some(input) = texts.into_iter().find(|input| input.element == Type::Text) {
+        return Err(ExternalError::Texts(input.name.clone()).into());
+    }
+    let signature = Signature {
+        // No training row lacks one.
+        missing_values: false,
+        ..signature(&model, layout, train)?
+    };
     drop(model);
     Ok(Made {
         artifact: with_signature(&bytes, &signature).map_err(ExternalError::Unreadable)?,
@@ -155,10 +163,6 @@ pub(crate) fn signature(model: &Model, layout: &Layout, train: &Rows) -> Result<
     let (got, expected) = (model.width(), layout.features.len());
     if got != expected {
         return Err(ExternalError::OtherWidth { got, expected });
-    }
-    let texts = model.program().inputs().iter();
-    if let Some(input) = texts.into_iter().find(|input| input.element == Type::Text) {
-        return Err(ExternalError::Texts(input.name.clone()));
     }
     let expected = match &train.answers {
         Answers::Classes { labels, .. } => Some(labels),
@@ -193,7 +197,6 @@ pub(crate) fn signature(model: &Model, layout: &Layout, train: &Rows) -> Result<
         target_column: Some(column.clone()),
         target_divide_by: *divide_by,
         target_unit: unit.clone(),
-        missing_values: false,
         ..model.signature().clone()
     })
 }

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use engine::Type;
 use planner::training::{Derivation, Feature, Target};
-use registry::metadata::Labels;
+use registry::artifact::Model;
+use registry::metadata::{Cell, Labels};
 
 use crate::dataset::{CLASSES_MAX, Label, Place, RawTarget, Table, shown};
 
@@ -18,8 +20,21 @@ pub(crate) struct Layout {
     pub(crate) classifies: bool,
     /// Raw columns that are kept where they are numbers.
     pub(crate) optional: BTreeSet<String>,
+    /// What of the features is more than numbers.
+    pub(crate) mixed: Mixed,
+    /// The same of the optional columns, which are another model's.
+    pub(crate) optional_mixed: Mixed,
     /// The columns that the manifest leaves out; absent where it lists the features.
     pub(crate) excluded: Option<Vec<String>>,
+}
+
+/// Raw columns that a model takes otherwise than as finite numbers.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Mixed {
+    /// Those that it takes as they are written.
+    pub(crate) texts: BTreeSet<String>,
+    /// Those of numbers in which it knows what a missing one means.
+    pub(crate) gaps: BTreeSet<String>,
 }
 
 /// Says why a manifest's features and target do not fit a header.
@@ -146,14 +161,45 @@ impl Layout {
             target,
             classifies,
             optional: optional.clone(),
+            mixed: Mixed::default(),
+            optional_mixed: Mixed::default(),
             excluded,
         })
+    }
+
+    /// Says whether a row may hold more than finite numbers.
+    pub(crate) fn is_mixed(&self) -> bool {
+        self.mixed != Mixed::default()
     }
 
     /// Returns the raw columns that the features are made of.
     pub(crate) fn raw_columns(&self) -> BTreeSet<&str> {
         let columns = self.features.iter().flat_map(raw_columns);
         columns.map(String::as_str).collect()
+    }
+}
+
+impl Mixed {
+    /// Returns which columns of some features a model takes so. Of another model's features there is nothing to say.
+    pub(crate) fn of(model: &Model, features: &[Feature]) -> Self {
+        let mut mixed = Self::default();
+        if features.len() != model.width() {
+            return mixed;
+        }
+        let inputs = model.program().inputs().iter().enumerate();
+        let of_features = inputs.flat_map(|(at, input)| {
+            let taken = (input.element, model.takes_missing(at));
+            std::iter::repeat_n(taken, input.width())
+        });
+        for (feature, (element, takes_missing)) in features.iter().zip(of_features) {
+            let columns = raw_columns(feature).iter().cloned();
+            match (element, &feature.derivation) {
+                (Type::Text, Derivation::Column(_)) => mixed.texts.extend(columns),
+                _ if takes_missing => mixed.gaps.extend(columns),
+                _ => {}
+            }
+        }
+        mixed
     }
 }
 
@@ -170,7 +216,8 @@ pub(crate) fn raw_columns(feature: &Feature) -> &[String] {
 pub(crate) struct Rows {
     /// How many inputs a row has.
     pub(crate) width: usize,
-    /// Row-major, rows × `width`; all finite.
+    /// Row-major, rows × `width`; all finite, unless a model takes more than numbers: NaN stands for a text and for what is
+    /// missing.
     pub(crate) inputs: Vec<f64>,
     /// One per row.
     pub(crate) answers: Answers,
@@ -225,16 +272,41 @@ pub(crate) enum DeriveError {
     },
 }
 
+/// Returns the features of some rows as a model takes them, row-major.
+pub(crate) fn cells(
+    table: &Table,
+    rows: &[usize],
+    features: &[Feature],
+    model: &Model,
+) -> Result<Vec<Cell>, DeriveError> {
+    let numbers = inputs(table, rows, features)?;
+    let mut cells: Vec<Cell> = numbers.into_iter().map(Cell::from).collect();
+    let inputs = model.program().inputs().iter();
+    let types = inputs.flat_map(|input| std::iter::repeat_n(input.element, input.width()));
+    for (at, (feature, element)) in features.iter().zip(types).enumerate() {
+        if let (Type::Text, Derivation::Column(column)) = (element, &feature.derivation)
+            && let Some(texts) = table.texts.get(column)
+        {
+            let places = cells.iter_mut().skip(at).step_by(features.len());
+            for (cell, row) in places.zip(rows) {
+                *cell = Cell::Text(texts[*row].to_string());
+            }
+        }
+    }
+    Ok(cells)
+}
+
 /// Derives the features of some rows, row-major.
 pub(crate) fn inputs(table: &Table, rows: &[usize], features: &[Feature]) -> Result<Vec<f64>, DeriveError> {
-    let column = |name: &String| -> &[f64] { &table.columns[name] };
+    // A column that is kept as text alone has no numbers.
+    let column = |name: &String| -> &[f64] { table.columns.get(name).map_or(&[], Vec::as_slice) };
     let mut inputs = vec![0.0; rows.len() * features.len()];
     for (at, feature) in features.iter().enumerate() {
         let cells = inputs.iter_mut().skip(at).step_by(features.len()).zip(rows);
         match &feature.derivation {
             Derivation::Column(name) => {
                 let values = column(name);
-                cells.for_each(|(input, row)| *input = values[*row]);
+                cells.for_each(|(input, row)| *input = values.get(*row).copied().unwrap_or(f64::NAN));
             }
             Derivation::Ratio([above, below]) => {
                 let (above, denominators) = (column(above), column(below));
@@ -247,7 +319,8 @@ pub(crate) fn inputs(table: &Table, rows: &[usize], features: &[Feature]) -> Res
                         });
                     }
                     *input = above[*row] / denominators[*row];
-                    if !input.is_finite() {
+                    let is_missing = above[*row].is_nan() || denominators[*row].is_nan();
+                    if !input.is_finite() && !is_missing {
                         return Err(DeriveError::Overflow {
                             place: place(table, *row, below),
                             what: format!("feature {:?}", feature()),

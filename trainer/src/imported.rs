@@ -14,7 +14,7 @@ use registry::{Store, StoreError};
 
 use crate::error::TrainError;
 use crate::external::{ExternalError, signature};
-use crate::{Made, publish_made};
+use crate::{Made, evaluate_made, is_made};
 
 /// Returns the bytes at an address that a digest names: a trainer asks nobody itself.
 pub type Fetch<'a> = &'a dyn Fn(&Address, &Digest) -> Result<Vec<u8>, Unfetched>;
@@ -51,21 +51,31 @@ pub(crate) fn publish(
     stage: &mut dyn FnMut(u8, &str),
     clock: &dyn Fn() -> Timestamp,
 ) -> Result<Ending, TrainError> {
-    publish_made(request, stage, clock, |layout, train, _held_out| {
-        let store = Store::open(&request.registry).map_err(TrainError::Open)?;
-        let bytes = bytes(&store, import, fetch)?;
-        let model = Model::read(&bytes, &Limits::default()).map_err(ExternalError::Unreadable)?;
-        let signature = signature(&model, layout, train)?;
-        drop(model);
-        Ok(Made {
-            artifact: with_signature(&bytes, &signature).map_err(ExternalError::Unreadable)?,
-            said: None,
-            framework: "imported",
-            algorithm: "import",
-            settings: request.training.hyperparameters.clone(),
-            fit: Fit::default(),
-        })
-    })
+    let store = Store::open(&request.registry).map_err(TrainError::Open)?;
+    if is_made(&store, request) {
+        return Ok(Ending::SameInputs);
+    }
+    stage(0, "import");
+    let bytes = bytes(&store, import, fetch)?;
+    let model = Model::read(&bytes, &Limits::default()).map_err(ExternalError::Unreadable)?;
+    evaluate_made(
+        &store,
+        request,
+        Some(&model),
+        stage,
+        clock,
+        |layout, train, _held_out| {
+            let signature = signature(&model, layout, train)?;
+            Ok(Made {
+                artifact: with_signature(&bytes, &signature).map_err(ExternalError::Unreadable)?,
+                said: None,
+                framework: "imported",
+                algorithm: "import",
+                settings: request.training.hyperparameters.clone(),
+                fit: Fit::default(),
+            })
+        },
+    )
 }
 
 /// Returns the bytes that the digest names.

@@ -23,6 +23,7 @@ mod inputs;
 mod metrics;
 pub mod process;
 mod profile;
+pub mod pushed;
 mod record;
 mod reference;
 pub mod scoring;
@@ -40,7 +41,7 @@ use registry::{Draft, Store};
 use crate::baseline::{Stable, by_name};
 use crate::dataset::Table;
 use crate::error::{EvaluateError, TrainError};
-use crate::features::{Answers, Layout, Rows};
+use crate::features::{Answers, Layout, Mixed, Rows};
 use crate::holdout::Split;
 
 pub use external::{OUTPUT, ROWS, prepare, publish};
@@ -140,17 +141,34 @@ fn publish_made(
     clock: &dyn Fn() -> Timestamp,
     make: impl FnOnce(&Layout, &Rows, &Rows) -> Result<Made, TrainError>,
 ) -> Result<Ending, TrainError> {
-    let training = &request.training;
     let store = Store::open(&request.registry).map_err(TrainError::Open)?;
-
-    if request.published_inputs.is_some() && request.published_inputs == inputs::known(&store, request) {
+    if is_made(&store, request) {
         return Ok(Ending::SameInputs);
     }
+    evaluate_made(&store, request, None, stage, clock, make)
+}
+
+/// Says whether the inputs of a request are known, and are those of the version that was made last.
+fn is_made(store: &Store, request: &RunRequest) -> bool {
+    request.published_inputs.is_some() && request.published_inputs == inputs::known(store, request)
+}
+
+/// As [`publish_made`], once it is known that something is to be made; `taken` is a model that is there already, and takes the
+/// rows in its own way.
+fn evaluate_made(
+    store: &Store,
+    request: &RunRequest,
+    taken: Option<&Model>,
+    stage: &mut dyn FnMut(u8, &str),
+    clock: &dyn Fn() -> Timestamp,
+    make: impl FnOnce(&Layout, &Rows, &Rows) -> Result<Made, TrainError>,
+) -> Result<Ending, TrainError> {
+    let training = &request.training;
     stage(0, "read");
-    let stable = Stable::load(&store, request);
-    let data = read(&store, request, stable.as_ref())?;
+    let stable = Stable::load(store, request);
+    let data = read(store, request, stable.as_ref(), taken)?;
     let inputs_hash = inputs::of_tables(request, &data.table, data.holdout.as_ref());
-    inputs::remember(&store, request, [Some(&data.table), data.holdout.as_ref()]);
+    inputs::remember(store, request, [Some(&data.table), data.holdout.as_ref()]);
     if request.published_inputs == Some(inputs_hash) {
         return Ok(Ending::SameInputs);
     }
@@ -180,7 +198,8 @@ fn publish_made(
 
     stage(80, "evaluate");
     let model = Model::read(&artifact, &Limits::default()).map_err(EvaluateError::from)?;
-    let predictions = model.predict(&held_out.inputs);
+    let cells = features::cells(data.held_table(), &split.held_out, &layout.features, &model)?;
+    let predictions = model.predict_cells(&cells).map_err(EvaluateError::from)?;
     match said {
         Some(said) => self_check(predictions.numbers(), &said)?,
         None => all_finite(predictions.numbers())?,
@@ -203,8 +222,9 @@ fn publish_made(
         split,
         metrics: &metrics,
         baseline,
-        reference: reference::describe(&layout.features, bins, &train, &model.predict(&train.inputs)),
-        example: record::example(data.held_table(), split, layout, &held_out.inputs, &predictions),
+        reference: (!layout.is_mixed())
+            .then(|| reference::describe(&layout.features, bins, &train, &model.predict(&train.inputs))),
+        example: record::example(data.held_table(), split, layout, &cells, &predictions),
         signature: model.signature().clone(),
         artifact: &artifact,
     };
@@ -250,20 +270,41 @@ impl Data {
     }
 }
 
-fn read(store: &Store, request: &RunRequest, stable: Option<&Stable>) -> Result<Data, TrainError> {
+fn read(
+    store: &Store,
+    request: &RunRequest,
+    stable: Option<&Stable>,
+    taken: Option<&Model>,
+) -> Result<Data, TrainError> {
     let training = &request.training;
     let optional = stable.map_or_else(BTreeSet::new, Stable::raw_columns);
     let resolved = std::cell::OnceCell::new();
     let resolve = |names: &[String], own| {
         let target = training.dataset.target.clone().or(own);
-        let layout = Layout::resolve(
+        let dataset = &training.dataset;
+        // Unless the job says which, a model takes the columns that its inputs are named as, in its own order. One that takes a
+        // single wide input, as it was given to whoever fitted it, names none.
+        let own = taken.filter(|model| {
+            let is_unsaid = dataset.features.is_empty() && dataset.exclude.is_empty();
+            let mut features = model.signature().features.iter();
+            let are_columns = features.all(|feature| names.contains(&feature.name));
+            is_unsaid && (are_columns || model.program().inputs().len() > 1)
+        });
+        let own = own.map(|model| &model.signature().features);
+        let mut layout = Layout::resolve(
             names,
-            &training.dataset.features,
-            &training.dataset.exclude,
+            own.unwrap_or(&dataset.features),
+            &dataset.exclude,
             target,
             training.is_classifier(),
             &optional,
         )?;
+        if let Some(model) = taken {
+            layout.mixed = Mixed::of(model, &layout.features);
+        }
+        if let Some((model, features)) = stable.map(Stable::taken) {
+            layout.optional_mixed = Mixed::of(model, features);
+        }
         Ok(resolved.get_or_init(|| layout).clone())
     };
     let hash_key = match &training.evaluation.holdout {

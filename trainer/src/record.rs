@@ -8,8 +8,8 @@ use planner::training::{Feature, Import, Metric};
 use registry::METADATA_BYTES_MAX;
 use registry::artifact::Predictions;
 use registry::metadata::{
-    Artifact, Baseline, DatasetRecord, Distribution, Example, Fit, Labels, Lineage, Measured, Reference,
-    Signature, Source, VersionMetadata,
+    Artifact, Baseline, Cell, DatasetRecord, Distribution, Example, Fit, Labels, Lineage, Measured,
+    Reference, Signature, Source, VersionMetadata,
 };
 use registry::run::RunRequest;
 
@@ -37,7 +37,8 @@ pub(crate) struct Findings<'a> {
     pub(crate) split: &'a Split,
     pub(crate) metrics: &'a BTreeMap<Metric, f64>,
     pub(crate) baseline: Option<Baseline>,
-    pub(crate) reference: Reference,
+    /// Absent where rows hold more than numbers.
+    pub(crate) reference: Option<Reference>,
     pub(crate) example: Example,
     /// As it stands in the artifact's own metadata.
     pub(crate) signature: Signature,
@@ -167,7 +168,7 @@ pub(crate) fn metadata(findings: Findings<'_>, now: Timestamp) -> VersionMetadat
                 digest: *digest,
             }),
         },
-        reference: Some(reference),
+        reference,
         example,
     }
 }
@@ -185,7 +186,7 @@ pub(crate) fn example(
     table: &Table,
     split: &Split,
     layout: &Layout,
-    inputs: &[f64],
+    inputs: &[Cell],
     predictions: &Predictions,
 ) -> Example {
     let smallest = (0..split.held_out.len()).min_by_key(|at| &table.hashes[split.held_out[*at]]);
@@ -197,19 +198,21 @@ pub(crate) fn example(
     let k = outputs.len() / split.held_out.len();
     Example {
         row: raw
-            .map(|column| (column.to_owned(), table.columns[column][row].into()))
+            .map(|column| {
+                let cell = match table.texts.get(column) {
+                    Some(texts) => Cell::Text(texts[row].to_string()),
+                    None => table.columns[column][row].into(),
+                };
+                (column.to_owned(), cell)
+            })
             .collect(),
-        inputs: inputs[at * width..][..width]
-            .iter()
-            .copied()
-            .map(Into::into)
-            .collect(),
+        inputs: inputs[at * width..][..width].to_vec(),
         prediction: outputs[at * k..][..k].to_vec(),
     }
 }
 
 /// Names the trainer and the CPU features that decide how its arithmetic rounds.
-fn trainer() -> String {
+pub(crate) fn trainer() -> String {
     let mut features = Vec::new();
     #[cfg(target_arch = "x86_64")]
     {

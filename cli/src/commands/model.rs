@@ -3,6 +3,7 @@
 mod compare;
 mod describe;
 mod gc;
+mod push;
 mod show;
 mod verify;
 
@@ -56,6 +57,8 @@ enum ModelCommand {
         #[command(flatten)]
         output: OutputArguments,
     },
+    /// Publish a model that lies in a file, as it is and evaluated by nobody: for laptops and tests; what serves is what Git says
+    Push(push::PushArguments),
     /// Remove versions that nothing names and that are not among the newest
     Gc(gc::GcArguments),
 }
@@ -134,6 +137,7 @@ pub(crate) fn run(arguments: ModelArguments) -> Result<ExitCode, Failure> {
             &store.open()?,
             Terminal::new(output.output),
         ),
+        ModelCommand::Push(arguments) => push::run(&arguments),
         ModelCommand::Gc(arguments) => gc::run(&arguments),
     }
 }

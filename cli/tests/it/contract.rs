@@ -204,7 +204,7 @@ fn every_command_answers_as_the_schema_says() {
         let output = run(aurora().args(["status", "--data-dir"]).arg(&data));
         output.status.success().then_some(())
     });
-    let inference = up.inference.to_string();
+    let (inference, root) = (up.inference.to_string(), root());
     let shown = run(aurora()
         .args(["model", "show", "wine-quality", "--output=json", "--data-dir"])
         .arg(&data));
@@ -219,6 +219,7 @@ fn every_command_answers_as_the_schema_says() {
         ("{data}", data.to_str().unwrap()),
         ("{folder}", folder.path().to_str().unwrap()),
         ("{inference}", &inference),
+        ("{root}", root.to_str().unwrap()),
     ];
     let mut seen: BTreeSet<String> = ELSEWHERE.map(str::to_owned).into();
     seen.insert("up".to_owned());
@@ -265,6 +266,12 @@ fn every_command_answers_as_the_schema_says() {
             "wine-quality {folder}/wine.csv --compare stable canary --data-dir {data}",
         ),
         (2, "predict", "iris {folder}/wine.csv --data-dir {data}"),
+        (
+            0,
+            "model push",
+            "survival {root}/registry/tests/models/survival.onnx --version v20261201-000000 --data-dir {data}",
+        ),
+        (2, "model push", "survival {folder}/wine.csv --data-dir {data}"),
         (0, "model verify", "--data-dir {data}"),
         (0, "model gc", "--dry-run --data-dir {data}"),
         (

@@ -1,5 +1,7 @@
 //! Models that were made elsewhere come in by a commit: from the commit, and from where the process may import.
 
+mod story;
+
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};

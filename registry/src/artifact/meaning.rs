@@ -75,6 +75,24 @@ fn labels_of(labels: &[Label]) -> Option<Labels> {
     }
 }
 
+/// Names the first of labels.
+fn listed(labels: &Labels) -> String {
+    const NAMED: usize = 5;
+    let some: Vec<String> = match labels {
+        Labels::Numbers(labels) => labels.iter().take(NAMED).map(ToString::to_string).collect(),
+        Labels::Words(labels) => labels
+            .iter()
+            .take(NAMED)
+            .map(|label| format!("{label:?}"))
+            .collect(),
+    };
+    match labels.len().saturating_sub(NAMED) {
+        0 if some.is_empty() => "none".to_owned(),
+        0 => some.join(", "),
+        more => format!("{} and {more} more", some.join(", ")),
+    }
+}
+
 /// Tells what outputs mean by their types, and by the labels that the graph names: a class is a whole number or a text,
 /// what has a number for each label says how likely it is, and without a class the first numbers are the prediction.
 fn roles(program: &Program) -> Roles {
@@ -160,8 +178,12 @@ pub(super) fn check(program: &Program, signature: &Signature) -> Result<(), Arti
             signature.features.len()
         ));
     }
-    if known_labels(program).is_some_and(|known| known != signature.labels) {
-        return differ("its labels are not those of the signature".to_owned());
+    if let Some(known) = known_labels(program).filter(|known| *known != signature.labels) {
+        return differ(format!(
+            "its labels are {}, and the signature names {}",
+            listed(&known),
+            listed(&signature.labels)
+        ));
     }
     if !signature.labels.are_distinct() {
         return differ("two of its labels are the same".to_owned());

@@ -93,12 +93,25 @@ impl Model {
     /// Everything is checked here: operators, types, shapes, indices, costs. The signature is that of the artifact's own
     /// property, else what the graph says by itself.
     pub fn read(bytes: &[u8], limits: &Limits) -> Result<Self, ArtifactError> {
+        Self::read_as(bytes, limits, |signature| signature)
+    }
+
+    /// As [`Self::read`], with what whoever brings the model knows better: `tell` is given the signature that it has.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::read`]; and what is told is another model's.
+    pub fn read_as(
+        bytes: &[u8],
+        limits: &Limits,
+        tell: impl FnOnce(Signature) -> Signature,
+    ) -> Result<Self, ArtifactError> {
         let program = Program::read(bytes, limits)?;
         let (signature, origin) = match signature::read(program.properties())? {
             Some(signature) => (signature, Origin::Property),
             None => (meaning::signature(&program), Origin::Graph),
         };
-        Self::of(program, signature, origin)
+        Self::of(program, tell(signature), origin)
     }
 
     /// Returns the model with a signature that is known from elsewhere, in the place of its own.

@@ -283,7 +283,7 @@ fn the_signature_stands_in_the_artifact() {
         &expect![[r#"
             read: input_0, input_1: BYTES label, FP64 probabilities, labels ["a", "b", "c"]
             property "aurora.io/signature": is no signature: missing field `inputs` at line 1 column 2
-            the artifact contradicts its metadata: its labels are not those of the signature
+            the artifact contradicts its metadata: its labels are "a", "b", "c", and the signature names "a", "b", "a"
             the artifact contradicts its metadata: its tensors are not those of the signature
             the artifact contradicts its metadata: it takes 2 values a row, and the signature names 3 features
             the label is to be output "kind", which the model does not give

@@ -97,8 +97,8 @@ fn numbers_differ_by_their_distance() {
         None,
         None,
         expect![[r#"
-        0 rows, shift Some(0.000), changed None
-        Spread { mean: -0.000, p50: 0.000, p90: 0.000, p99: 0.000, max: 0.000 }"#]],
+            0 rows, shift Some(0.000), changed None
+            Spread { mean: 0.000, p50: 0.000, p90: 0.000, p99: 0.000, max: 0.000 }"#]],
     );
 }
 

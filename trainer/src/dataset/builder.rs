@@ -5,7 +5,9 @@ use std::rc::Rc;
 
 use planner::names::Digest;
 
-use super::{CLASSES_MAX, LABEL_MAX, Label, NUMBERS_MAX, Place, RawTarget, ReadError, Table, shown};
+use super::{
+    CLASSES_MAX, LABEL_MAX, Label, NUMBERS_MAX, Place, RawTarget, ReadError, TEXT_BYTES_MAX, Table, shown,
+};
 use crate::features::Layout;
 use crate::holdout::{RowHash, RowHasher, RowsHasher};
 
@@ -34,8 +36,12 @@ enum Need {
     Nothing,
     /// A feature: every cell must be a finite number.
     Feature,
+    /// A feature of a model that knows what a missing number means.
+    FeatureOrGap,
     /// The baseline's feature: given up when a cell is no finite number.
     Optional,
+    /// The same, where the baseline knows what a missing number means.
+    OptionalOrGap,
 }
 
 #[derive(Debug)]
@@ -50,6 +56,9 @@ pub(super) struct Builder {
     target_at: usize,
     kept: Vec<Vec<f64>>,
     numbers: usize,
+    /// For each column that is kept as it is written its texts.
+    texts: Vec<Option<Vec<Box<str>>>>,
+    text_bytes: usize,
     target: RawTarget,
     words: BTreeSet<Rc<str>>,
     lines: Vec<u64>,
@@ -71,8 +80,15 @@ impl Builder {
     ) -> Self {
         let features = layout.raw_columns();
         let needs = names.iter().map(|name| {
-            if features.contains(name.as_str()) {
+            let is_feature = features.contains(name.as_str());
+            if is_feature && layout.mixed.texts.contains(name) {
+                Need::Nothing
+            } else if is_feature && layout.mixed.gaps.contains(name) {
+                Need::FeatureOrGap
+            } else if is_feature {
                 Need::Feature
+            } else if layout.optional_mixed.gaps.contains(name) {
+                Need::OptionalOrGap
             } else if layout.optional.contains(name) {
                 Need::Optional
             } else {
@@ -85,6 +101,16 @@ impl Builder {
             target_at: target_at.expect("invariant: the layout's target is a column"),
             kept: vec![Vec::new(); names.len()],
             numbers: 0,
+            texts: names
+                .iter()
+                .map(|name| {
+                    let is_text = [&layout.mixed, &layout.optional_mixed]
+                        .iter()
+                        .any(|mixed| mixed.texts.contains(name));
+                    is_text.then(Vec::new)
+                })
+                .collect(),
+            text_bytes: 0,
             target: if layout.classifies {
                 RawTarget::Labels(Vec::new())
             } else {
@@ -107,14 +133,17 @@ impl Builder {
         for (at, cell) in cells.iter().enumerate() {
             match (self.needs[at], *cell) {
                 (Need::Nothing, _) => {}
-                (Need::Feature, cell) => match finite(cell) {
+                (Need::FeatureOrGap | Need::OptionalOrGap, cell) if is_missing(cell) => {
+                    self.keep(line, at, f64::NAN)?;
+                }
+                (Need::Feature | Need::FeatureOrGap, cell) => match finite(cell) {
                     Ok(value) => self.keep(line, at, value)?,
                     Err(problem) => {
                         let hint = self.leave_out(cells);
                         return Err(self.error(line, at, format!("{problem}: {hint}")));
                     }
                 },
-                (Need::Optional, cell) => {
+                (Need::Optional | Need::OptionalOrGap, cell) => {
                     if let Ok(value) = finite(cell) {
                         self.keep(line, at, value)?;
                     } else {
@@ -124,6 +153,7 @@ impl Builder {
                 }
             }
         }
+        self.keep_texts(line, cells)?;
         self.push_target(line, cells[self.target_at])?;
         self.lines.push(line);
         self.hashes.push(self.hasher.hash(cells));
@@ -141,7 +171,9 @@ impl Builder {
         };
         let columns = self.needs.iter().zip(cells).zip(&self.names);
         let no_numbers = columns
-            .filter(|((need, cell), _)| **need == Need::Feature && finite(**cell).is_err())
+            .filter(|((need, cell), _)| {
+                matches!(need, Need::Feature | Need::FeatureOrGap) && finite(**cell).is_err()
+            })
             .map(|(_, name)| name);
         let names = excluded.iter().chain(no_numbers).take(20);
         let names: Vec<String> = names.map(|name| format!("{:?}", shown(name))).collect();
@@ -163,6 +195,27 @@ impl Builder {
             return Err(self.error(line, at, problem));
         }
         self.kept[at].push(value);
+        Ok(())
+    }
+
+    fn keep_texts(&mut self, line: u64, cells: &[Cell<'_>]) -> Result<(), ReadError> {
+        for (at, cell) in cells.iter().enumerate() {
+            let Some(texts) = &mut self.texts[at] else {
+                continue;
+            };
+            let text: Box<str> = match cell {
+                Cell::Written(_, text) | Cell::Text(text) => (*text).into(),
+                Cell::Number(number) => number.to_string().into(),
+            };
+            self.text_bytes += size_of::<Box<str>>() + text.len();
+            texts.push(text);
+            if self.text_bytes > TEXT_BYTES_MAX {
+                let problem = format!(
+                    "more than {TEXT_BYTES_MAX} bytes of texts are needed: give fewer rows or features"
+                );
+                return Err(self.error(line, at, problem));
+            }
+        }
         Ok(())
     }
 
@@ -203,6 +256,9 @@ impl Builder {
     /// Ends the table; `file` is the digest of the file that the rows came from.
     pub(super) fn finish(self, file: Option<Digest>) -> Table {
         let digest = file.or_else(|| self.rows.map(RowsHasher::finish));
+        let texts = self.names.iter().zip(self.texts);
+        let texts = texts.filter_map(|(name, texts)| Some((name.clone(), texts?)));
+        let texts = texts.collect();
         let needed = self.names.iter().zip(self.needs).zip(self.kept);
         let columns: BTreeMap<String, Vec<f64>> = needed
             .filter(|((_, need), _)| *need != Need::Nothing)
@@ -212,6 +268,7 @@ impl Builder {
             uri: self.uri,
             names: self.names,
             columns,
+            texts,
             target: self.target,
             lines: self.lines,
             hashes: self.hashes,
@@ -225,6 +282,16 @@ impl Builder {
 pub(crate) const MISSING: [&str; 14] = [
     "#N/A", "#NA", "<NA>", "N/A", "n/a", "NaN", "nan", "NAN", "-NaN", "-nan", "NULL", "null", "None", "?",
 ];
+
+/// Says whether a cell stands for a number that is not there.
+fn is_missing(cell: Cell<'_>) -> bool {
+    match cell {
+        Cell::Number(number) => number.is_nan(),
+        Cell::Written(_, text) | Cell::Text(text) => {
+            text.is_empty() || text == "NA" || MISSING.contains(&text)
+        }
+    }
+}
 
 fn finite(cell: Cell<'_>) -> Result<f64, String> {
     match cell {

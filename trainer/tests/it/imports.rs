@@ -3,15 +3,16 @@
 use std::cell::Cell;
 use std::fs;
 
+use expect_test::expect;
 use planner::finding::Disposition;
 use planner::names::Digest;
-use planner::training::{Address, Fit, Import, ImportSource};
+use planner::training::{Address, Fit, Holdout, Import, ImportSource, Metric};
 use registry::artifact::{Graph, encode};
 use registry::metadata::{Labels, Source};
 use registry::run::{Ending, RunRequest};
 use trainer::Unfetched;
 
-use crate::world::{World, now, published, refused, run};
+use crate::world::{World, now, published, refused, run, target};
 
 /// What `y = 3a + b` says of a few rows, of which a fifth is held out.
 const DATA: &str = "a,b,y\n1,2,5\n2,5,11\n3,1,10\n4,4,16\n5,9,24\n6,1,19\n7,2,23\n8,8,32\n9,3,30\n10,4,34\n11,1,34\n12,6,42\n\
@@ -153,4 +154,85 @@ fn a_model_from_elsewhere_is_fetched_when_it_is_needed() {
     request.published_inputs = Some(request.inputs_hash);
     let ending = trainer::run(&request, &fetch, &mut |_| {}, &now);
     assert_eq!((ending, fetched.get()), (Ending::SameInputs, 1));
+}
+
+const SURVIVAL: &[u8] = include_bytes!("../../../registry/tests/models/survival.onnx");
+
+/// Rows whose columns stand in another order than the model's inputs, with an age that is missing and a port that is not
+/// known; `survived` is what onnxruntime says of them but for the last.
+const PASSENGERS: &str = "port,sex,name,fare,age,survived\n\
+    Southampton,male,A,7.25,22,no\nCherbourg,female,B,80,,yes\nAtlantis,male,C,10,4,yes\nQueenstown,female,D,8,30,yes\n\
+    Southampton,female,E,26,41,yes\nSouthampton,male,F,8,35,no\nCherbourg,female,G,71,38,yes\nSouthampton,male,H,8,28,no\n";
+
+fn passengers(world: &World, data: &str) -> RunRequest {
+    let digest = Digest::of(SURVIVAL);
+    world.store.stage_dataset(&digest, SURVIVAL).unwrap();
+    let mut request = world.csv(data);
+    request.training.dataset.target = Some(target("survived"));
+    request.training.seed = 0;
+    request.training.evaluation.metric = Metric::Accuracy;
+    request.training.evaluation.holdout = Holdout::Percent { percent: 60, seed: 3 };
+    request.training.fit = Fit::Import(Box::new(Import {
+        source: ImportSource::Committed("models/survival.onnx".to_owned()),
+        digest,
+    }));
+    request
+}
+
+#[test]
+fn texts_and_missing_numbers_are_taken_as_the_model_takes_them() {
+    let world = World::new();
+    let request = passengers(&world, PASSENGERS);
+    let metrics = published(&request);
+    let entry = world.entry(&request);
+    let metadata = &entry.metadata;
+    let named = |row: &registry::metadata::Cell| serde_json::to_string(row).unwrap();
+    let example: Vec<String> = metadata.example.inputs.iter().map(named).collect();
+    let columns: Vec<&String> = metadata.example.row.keys().collect();
+    expect![[r#"
+        {"accuracy": 1.000, "log_loss": 0.228}
+        ["age", "fare", "port", "sex"] 28.0 8.0 "male" "Southampton"
+        Words(["no", "yes"]) missing true reference false"#]]
+    .assert_eq(&format!(
+        "{metrics:.3?}\n{columns:?} {}\n{:?} missing {} reference {}",
+        example.join(" "),
+        metadata.signature.labels,
+        metadata.signature.missing_values,
+        metadata.reference.is_some(),
+    ));
+    registry::artifact::load(&world.store, &entry).unwrap();
+
+    // It is the baseline of the next one, on the same rows.
+    let mut next = request.clone();
+    next.version = "v20261201-000000".parse().unwrap();
+    next.baseline = Some(request.version.clone());
+    published(&next);
+    let baseline = world.entry(&next).metadata.baseline.unwrap();
+    assert_eq!(baseline.values, metrics);
+}
+
+#[test]
+fn a_column_that_a_model_takes_must_hold_what_it_takes() {
+    for (data, told) in [
+        (
+            PASSENGERS.replace("7.25", "cheap"),
+            "line 2, column 4 (fare): \"cheap\" is not a number",
+        ),
+        (
+            PASSENGERS.replace("survived", "lived"),
+            "there is no column \"survived\"",
+        ),
+        (
+            PASSENGERS.replace(",yes", ",perhaps"),
+            "it predicts the classes no, yes, and the training rows have the classes",
+        ),
+        (
+            PASSENGERS.replace("sex", "gender"),
+            "there is no column \"sex\", which feature \"sex\" needs",
+        ),
+    ] {
+        let world = World::new();
+        let message = refused(&passengers(&world, &data));
+        assert!(message.contains(told), "{message}");
+    }
 }

@@ -1,0 +1,291 @@
+//! A version of a model that somebody brings by hand: published as it is, evaluated by nobody.
+
+use std::collections::BTreeMap;
+
+use engine::Type;
+use planner::Timestamp;
+use planner::names::{Digest, ModelName, Version};
+use planner::training::{Derivation, Feature};
+use registry::Draft;
+use registry::artifact::{ArtifactError, Limits, Model, with_signature};
+use registry::metadata::{Artifact, Cell, Example, Fit, Labels, Lineage, Roles, Signature, VersionMetadata};
+
+use crate::record::trainer;
+
+/// What rows are made of that stand as examples where there is no data: the first for which the model predicts numbers.
+const EXAMPLES: [f64; 3] = [0.0, 1.0, 0.5];
+
+/// What whoever brings a model knows better than its graph.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Told {
+    /// What its columns are called, over all inputs in their order; empty: as the graph says.
+    pub features: Vec<String>,
+    /// The classes in the order of the probabilities; empty: as the graph says.
+    pub classes: Vec<String>,
+    /// Which outputs mean what; by default as their types and names say.
+    pub roles: Roles,
+}
+
+/// Why a model cannot be published.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum PushError {
+    /// It is none that is served, or other than was told.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    /// It has other columns.
+    #[error("{got} features are named, and the model takes {expected} values a row")]
+    OtherWidth {
+        /// How many were named.
+        got: usize,
+        /// How many it takes.
+        expected: usize,
+    },
+    /// No simple row is predicted.
+    #[error(
+        "it predicts no finite number for rows of zeros, ones or halves, one of which is to be its example"
+    )]
+    NoExample,
+}
+
+impl Told {
+    fn is_silent(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn of(&self, signature: Signature) -> Signature {
+        let Self {
+            features,
+            classes,
+            roles,
+        } = self;
+        let mut told = signature;
+        if !features.is_empty() {
+            let feature = |name: &String| Feature {
+                derivation: Derivation::Column(name.clone()),
+                name: name.clone(),
+            };
+            told.features = features.iter().map(feature).collect();
+        }
+        if !classes.is_empty() {
+            let numbers = classes.iter().map(|class| class.parse().ok());
+            told.labels = match numbers.collect::<Option<Vec<i64>>>() {
+                Some(numbers) => Labels::Numbers(numbers),
+                None => Labels::Words(classes.clone()),
+            };
+        }
+        if !roles.are_by_name() {
+            told.roles = roles.clone();
+        }
+        told
+    }
+}
+
+/// Makes a version of a model's bytes. They stay as they are, unless something is told that the graph does not say: then that
+/// stands in the artifact's own metadata, and its digest is another one.
+///
+/// # Errors
+///
+/// It is no model that is served, or what is told is another model's.
+pub fn draft(
+    model: &ModelName,
+    version: &Version,
+    bytes: Vec<u8>,
+    told: &Told,
+    now: Timestamp,
+) -> Result<Draft, PushError> {
+    let limits = Limits::default();
+    let read = Model::read_as(&bytes, &limits, |signature| told.of(signature));
+    let read = match read {
+        Err(ArtifactError::Signature { problem }) if !told.features.is_empty() => {
+            let expected = Model::read(&bytes, &limits).map(|read| read.width());
+            return Err(match expected {
+                Ok(expected) if expected != told.features.len() => PushError::OtherWidth {
+                    got: told.features.len(),
+                    expected,
+                },
+                _ => ArtifactError::Signature { problem }.into(),
+            });
+        }
+        read => read?,
+    };
+    let signature = read.signature().clone();
+    let artifact = if told.is_silent() {
+        bytes
+    } else {
+        with_signature(&bytes, &signature)?
+    };
+    Ok(Draft {
+        metadata: VersionMetadata {
+            model_name: model.clone(),
+            version: version.clone(),
+            framework: "pushed".to_owned(),
+            algorithm: "onnx".to_owned(),
+            trained_at: now,
+            features: read.width(),
+            metric: BTreeMap::new(),
+            artifact: Artifact {
+                file: "model.onnx".to_owned(),
+                digest: Digest::of(&artifact),
+                bytes: artifact.len() as u64,
+            },
+            inputs_hash: None,
+            example: example(&read)?,
+            signature,
+            metrics: None,
+            baseline: None,
+            dataset: None,
+            hyperparameters: BTreeMap::new(),
+            fit: Fit::default(),
+            seed: None,
+            lineage: Lineage {
+                revision: None,
+                job: None,
+                trainer: trainer(),
+                imported: None,
+                source: None,
+            },
+            reference: None,
+        },
+        artifact,
+    })
+}
+
+/// Returns a row that no data tells of, and what the model says of it.
+fn example(model: &Model) -> Result<Example, PushError> {
+    let types = || {
+        let inputs = model.program().inputs().iter();
+        inputs.flat_map(|input| std::iter::repeat_n(input.element, input.width()))
+    };
+    let names = || {
+        model
+            .signature()
+            .features
+            .iter()
+            .map(|feature| feature.name.clone())
+    };
+    EXAMPLES
+        .iter()
+        .find_map(|number| {
+            let cell = |element: Type| match element {
+                Type::Text => Cell::Text(String::new()),
+                Type::Bool => Cell::Bool(false),
+                Type::I32 | Type::I64 => Cell::Number(number.round()),
+                Type::F32 | Type::F64 => Cell::Number(*number),
+            };
+            let inputs: Vec<Cell> = types().map(cell).collect();
+            let predictions = model.predict_cells(&inputs).ok()?;
+            let prediction = predictions.numbers().to_vec();
+            let is_finite = prediction.iter().all(|number| number.is_finite());
+            is_finite.then(|| Example {
+                row: names().zip(inputs.iter().cloned()).collect(),
+                inputs,
+                prediction,
+            })
+        })
+        .ok_or(PushError::NoExample)
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+    use registry::artifact::load_bytes;
+
+    use super::*;
+
+    const SURVIVAL: &[u8] = include_bytes!("../../registry/tests/models/survival.onnx");
+    const FOREST: &[u8] = include_bytes!("../../registry/tests/models/forest.onnx");
+
+    #[expect(clippy::needless_pass_by_value, reason = "expect! makes a value")]
+    fn check(bytes: &[u8], told: Told, expected: Expect) {
+        let now = "2026-12-01T00:00:00Z".parse().unwrap();
+        let (model, version) = ("m".parse().unwrap(), "v20261201-000000".parse().unwrap());
+        let said = match draft(&model, &version, bytes.to_vec(), &told, now) {
+            Err(error) => error.to_string(),
+            Ok(Draft { metadata, artifact }) => {
+                load_bytes(&artifact, &metadata).expect("what is published loads");
+                let features = metadata.signature.features.iter();
+                let features: Vec<&str> = features.map(|feature| feature.name.as_str()).collect();
+                format!(
+                    "{} of {:?}, as it was: {}, example {}",
+                    features.join(" "),
+                    metadata.signature.labels,
+                    artifact == bytes,
+                    serde_json::to_string(&metadata.example).unwrap(),
+                )
+            }
+        };
+        expected.assert_eq(&said);
+    }
+
+    fn words(words: &[&str]) -> Vec<String> {
+        words.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    #[test]
+    fn bytes_stay_as_they_are_unless_something_is_told() {
+        check(
+            SURVIVAL,
+            Told::default(),
+            expect![[
+                r#"age fare sex port of Words(["no", "yes"]), as it was: true, example {"row":{"age":0.0,"fare":0.0,"port":"","sex":""},"inputs":[0.0,0.0,"",""],"prediction":[0.5200943946838379,0.4799056053161621]}"#
+            ]],
+        );
+        check(
+            FOREST,
+            Told::default(),
+            expect![[
+                r#"X_0 X_1 of Numbers([]), as it was: true, example {"row":{"X_0":0.0,"X_1":0.0},"inputs":[0.0,0.0],"prediction":[20.23680305480957]}"#
+            ]],
+        );
+        let features = words(&["age", "fare"]);
+        check(
+            FOREST,
+            Told {
+                features,
+                ..Told::default()
+            },
+            expect![[
+                r#"age fare of Numbers([]), as it was: false, example {"row":{"age":0.0,"fare":0.0},"inputs":[0.0,0.0],"prediction":[20.23680305480957]}"#
+            ]],
+        );
+    }
+
+    #[test]
+    fn what_is_told_must_be_the_models() {
+        let features = words(&["age"]);
+        check(
+            FOREST,
+            Told {
+                features,
+                ..Told::default()
+            },
+            expect!["1 features are named, and the model takes 2 values a row"],
+        );
+        let classes = words(&["yes", "no"]);
+        check(
+            SURVIVAL,
+            Told {
+                classes,
+                ..Told::default()
+            },
+            expect![[r#"the artifact contradicts its metadata: its labels are "no", "yes", and the signature names "yes", "no""#]],
+        );
+        let roles = Roles {
+            prediction: Some("score".to_owned()),
+            ..Roles::default()
+        };
+        check(
+            FOREST,
+            Told {
+                roles,
+                ..Told::default()
+            },
+            expect![[r#"the prediction is to be output "score", which the model does not give"#]],
+        );
+        check(
+            b"none",
+            Told::default(),
+            expect!["this is no ONNX file: a field of no known wire type"],
+        );
+    }
+}
