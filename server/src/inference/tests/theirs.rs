@@ -113,8 +113,8 @@ fn rows_name_raw_columns_of_any_type() {
             (
                 r#"{"inputs":[[1,2],[8,7.4]],"probabilities":true}"#,
                 expect![[r#"
-                200 aurora-track=stable aurora-model-version=v20260101-000000
-                {"predictions":[0,1],"probabilities":[[1.0,3.0824832e-9],[8.8458206e-11,1.0]]}"#]],
+                    200 aurora-track=stable aurora-model-version=v20260101-000000
+                    {"predictions":[0,1],"classes":[0,1],"probabilities":[[1.0,3.0824832e-9],[8.8458206e-11,1.0]]}"#]],
             ),
             (
                 r#"{"inputs":[[1e30,2]]}"#,
@@ -173,8 +173,8 @@ fn the_protocol_takes_several_inputs_by_name_and_rounds_nothing() {
             (
                 &inputs(&age("FP32", "[null]"), male),
                 expect![[r#"
-                400 aurora-track=stable aurora-model-version=v20260101-000000
-                {"error":"input `age`, row 0, column 0: got null (this model takes no missing value), expected a number"}"#]],
+                    200 aurora-track=stable aurora-model-version=v20260101-000000
+                    {"model_name":"survival","model_version":"v20260101-000000","outputs":[{"name":"output_label","shape":[1],"datatype":"BYTES","data":["no"]},{"name":"output_probability","shape":[1,2],"datatype":"FP32","data":[0.8253572,0.17464277]}]}"#]],
             ),
             (
                 &inputs(&age("FP32", "[22]"), "[1]"),
@@ -315,8 +315,8 @@ fn a_description_names_every_input_and_column() {
         (
             "/predict/survival/openapi.json",
             expect![[r#"
-            200 aurora-track=stable aurora-model-version=v20260101-000000
-            {"info":{"description":"Version v20260101-000000 of the model survival, on its stable track.","title":"survival","version":"v20260101-000000"},"openapi":"3.1.0","paths":{"/predict/survival":{"post":{"operationId":"predict","requestBody":{"content":{"application/json":{"examples":{"inputs":{"value":{"inputs":[[0.0,0.0,"",""]]}},"rows":{"value":{"rows":[{"age":0.0,"fare":0.0,"port":"","sex":""}]}}},"schema":{"additionalProperties":false,"oneOf":[{"required":["rows"]},{"required":["inputs"]}],"properties":{"extra_columns":{"default":false,"description":"Whether columns are passed over that the model does not know","type":"boolean"},"inputs":{"description":"Features, in this order: age, fare, sex, port","items":{"maxItems":4,"minItems":4,"prefixItems":[{"type":"number"},{"type":"number"},{"type":"string"},{"type":"string"}],"type":"array"},"minItems":1,"type":"array"},"probabilities":{"default":false,"description":"Whether the probabilities of classes come too: of a classifier","type":"boolean"},"rows":{"description":"Raw columns, derived as in training","items":{"properties":{"age":{"type":"number"},"fare":{"type":"number"},"port":{"type":"string"},"sex":{"type":"string"}},"required":["age","fare","port","sex"],"type":"object"},"minItems":1,"type":"array"}},"type":"object"}}},"required":true},"responses":{"200":{"content":{"application/json":{"example":{"predictions":["no"]},"schema":{"properties":{"classes":{"description":"The classes, in the order of a row's probabilities","items":{"enum":["no","yes"],"type":"string"},"type":"array"},"predictions":{"items":{"enum":["no","yes"],"type":"string"},"type":"array"},"probabilities":{"items":{"items":{"type":"number"},"type":"array"},"type":"array"}},"required":["predictions"],"type":"object"}}},"description":"One prediction for each row"},"default":{"content":{"application/json":{"schema":{"properties":{"error":{"type":"string"}},"required":["error"],"type":"object"}}},"description":"Why there is none: 400 what does not fit, 401 no key, 404 no such version, 413 too large, 415 not JSON, 429 and 503 try again, 500 a number that JSON cannot hold"}},"summary":"Predicts rows of raw columns, or of the features that they derive to"}}}}"#]],
+                200 aurora-track=stable aurora-model-version=v20260101-000000
+                {"info":{"description":"Version v20260101-000000 of the model survival, on its stable track.","title":"survival","version":"v20260101-000000"},"openapi":"3.1.0","paths":{"/predict/survival":{"post":{"operationId":"predict","requestBody":{"content":{"application/json":{"examples":{"inputs":{"value":{"inputs":[[0.0,0.0,"",""]]}},"rows":{"value":{"rows":[{"age":0.0,"fare":0.0,"port":"","sex":""}]}}},"schema":{"additionalProperties":false,"oneOf":[{"required":["rows"]},{"required":["inputs"]}],"properties":{"extra_columns":{"default":false,"description":"Whether columns are passed over that the model does not know","type":"boolean"},"inputs":{"description":"Features, in this order: age, fare, sex, port","items":{"maxItems":4,"minItems":4,"prefixItems":[{"type":["number","null"]},{"type":["number","null"]},{"type":"string"},{"type":"string"}],"type":"array"},"minItems":1,"type":"array"},"probabilities":{"default":false,"description":"Whether the probabilities of classes come too: of a classifier","type":"boolean"},"rows":{"description":"Raw columns, derived as in training","items":{"properties":{"age":{"type":["number","null"]},"fare":{"type":["number","null"]},"port":{"type":"string"},"sex":{"type":"string"}},"required":["age","fare","port","sex"],"type":"object"},"minItems":1,"type":"array"}},"type":"object"}}},"required":true},"responses":{"200":{"content":{"application/json":{"example":{"predictions":["no"]},"schema":{"properties":{"classes":{"description":"The classes, in the order of a row's probabilities","items":{"enum":["no","yes"],"type":"string"},"type":"array"},"predictions":{"items":{"enum":["no","yes"],"type":"string"},"type":"array"},"probabilities":{"items":{"items":{"type":"number"},"type":"array"},"type":"array"}},"required":["predictions"],"type":"object"}}},"description":"One prediction for each row"},"default":{"content":{"application/json":{"schema":{"properties":{"error":{"type":"string"}},"required":["error"],"type":"object"}}},"description":"Why there is none: 400 what does not fit, 401 no key, 404 no such version, 413 too large, 415 not JSON, 429 and 503 try again, 500 a number that JSON cannot hold"}},"summary":"Predicts rows of raw columns, or of the features that they derive to"}}}}"#]],
         ),
         (
             "/predict/both/openapi.json",
