@@ -37,18 +37,19 @@ pub(super) fn check(
         outputs: wanted(outputs, slot, all_binary)?,
         id: id.map(Cow::into_owned),
     };
-    let taken: Vec<Taken<'_>> = Taken::all(slot).collect();
-    let places = places(&inputs, &taken)?;
-    let count = count(&inputs, &taken, &places)?;
     // First: as a model takes them, binary elements may take much more than they took.
-    if tensors.is_some() {
-        within(count, &reply)?;
-    }
+    let within = |count| match tensors {
+        Some(_) => within(count, &reply),
+        None => Ok(()),
+    };
     let mut rest = tensors;
-    let mut buffers: Vec<Option<Buffer>> = taken.iter().map(|_| None).collect();
-    for (input, place) in inputs.into_iter().zip(places) {
-        buffers[place] = Some(elements(input, &taken[place], count, &mut rest)?);
-    }
+    let (inputs, count) = match <[InputTensor<'_>; 1]>::try_from(inputs) {
+        Ok([input]) if Taken::only(slot).is_some_and(|only| only.name() == input.name) => {
+            one(input, slot, within, &mut rest)?
+        }
+        Ok([input]) => several(vec![input], slot, within, &mut rest)?,
+        Err(inputs) => several(inputs, slot, within, &mut rest)?,
+    };
     if let (Some(tensors), Some(left @ 1..)) = (tensors, rest.map(<[u8]>::len)) {
         return Err(Failure::bad_request(format!(
             "got {} bytes after the JSON, expected {}: what the inputs' binary_data_size count",
@@ -57,11 +58,45 @@ pub(super) fn check(
         )));
     }
     Ok(Work {
-        inputs: buffers.into_iter().flatten().collect(),
+        inputs,
         count,
         reply,
         answer_bytes_max: 0,
     })
+}
+
+/// The model's inputs, and how many rows they have.
+type Inputs = (Vec<Buffer>, usize);
+
+/// Checks the one input of a model that has one.
+fn one(
+    input: InputTensor<'_>,
+    slot: &Slot,
+    within: impl FnOnce(usize) -> Result<(), Failure>,
+    rest: &mut Option<&[u8]>,
+) -> Result<Inputs, Failure> {
+    let only = Taken::only(slot).expect("invariant: the caller saw that there is one");
+    let count = rows(&input, &only)?;
+    within(count)?;
+    Ok((vec![elements(input, &only, count, rest)?], count))
+}
+
+/// Checks inputs, which come in any order.
+fn several(
+    inputs: Vec<InputTensor<'_>>,
+    slot: &Slot,
+    within: impl FnOnce(usize) -> Result<(), Failure>,
+    rest: &mut Option<&[u8]>,
+) -> Result<Inputs, Failure> {
+    let taken: Vec<Taken<'_>> = Taken::all(slot).collect();
+    let places = places(&inputs, &taken)?;
+    let count = count(&inputs, &taken, &places)?;
+    within(count)?;
+    let mut buffers: Vec<Option<Buffer>> = taken.iter().map(|_| None).collect();
+    for (input, place) in inputs.into_iter().zip(places) {
+        buffers[place] = Some(elements(input, &taken[place], count, rest)?);
+    }
+    Ok((buffers.into_iter().flatten().collect(), count))
 }
 
 /// Checks the raw form: the bytes of the one input, of the type that the model takes; all outputs come as bytes.
@@ -192,7 +227,7 @@ fn rows(input: &InputTensor<'_>, taken: &Taken<'_>) -> Result<usize, Failure> {
         .iter()
         .skip(1)
         .map(|length| usize::try_from(length.0).ok());
-    let of_row = taken.shape(1).into_iter().skip(1).map(Some);
+    let of_row = taken.lengths(1).skip(1).map(Some);
     if rows > 0 && given.eq(of_row) {
         return Ok(rows);
     }

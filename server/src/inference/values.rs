@@ -38,6 +38,14 @@ impl<'a> Taken<'a> {
         })
     }
 
+    /// Returns what a slot's model takes where that is one input.
+    pub(super) fn only(slot: &'a Slot) -> Option<Self> {
+        match slot.model.program().inputs() {
+            [_] => Self::all(slot).next(),
+            _ => None,
+        }
+    }
+
     pub(super) fn name(&self) -> &'a str {
         &self.tensor.name
     }
@@ -46,9 +54,14 @@ impl<'a> Taken<'a> {
         self.tensor.element
     }
 
+    /// Returns the lengths of its shape for a number of rows.
+    pub(super) fn lengths(&self, rows: usize) -> impl Iterator<Item = usize> {
+        self.tensor.shape.iter().map(move |dim| dim.at(rows))
+    }
+
     /// Returns its shape for a number of rows.
     pub(super) fn shape(&self, rows: usize) -> Vec<usize> {
-        self.tensor.shape.iter().map(|dim| dim.at(rows)).collect()
+        self.lengths(rows).collect()
     }
 
     /// Returns how many elements a row has.
@@ -116,20 +129,20 @@ impl<'a> Taken<'a> {
                 "input `{name}`: FP16 has no form in JSON: send it as a binary tensor, or as FP32"
             )));
         }
-        let shape = self.shape(rows);
-        let elements = shape.iter().product::<usize>();
+        let elements = self.width().saturating_mul(rows);
         if data.values.len() != elements {
             return Err(Failure::bad_request(format!(
                 "input `{name}`: got {} elements, expected {elements} for shape {}",
                 data.values.len(),
-                listed(&shape)
+                listed(&self.shape(rows))
             )));
         }
-        if data.ragged.is_none() && data.dims.len() > 1 && data.dims != shape {
+        let is_nested = data.ragged.is_none() && data.dims.len() > 1;
+        if is_nested && !data.dims.iter().copied().eq(self.lengths(rows)) {
             return Err(Failure::bad_request(format!(
                 "input `{name}`: got data nested as {:?}, expected {} or a flat list",
                 data.dims,
-                listed(&shape)
+                listed(&self.shape(rows))
             )));
         }
         if let Some(at) = data.ragged {
