@@ -268,7 +268,9 @@ mod tests {
                 classes,
                 ..Told::default()
             },
-            expect![[r#"the artifact contradicts its metadata: its labels are "no", "yes", and the signature names "yes", "no""#]],
+            expect![[
+                r#"the artifact contradicts its metadata: its labels are "no", "yes", and the signature names "yes", "no""#
+            ]],
         );
         let roles = Roles {
             prediction: Some("score".to_owned()),
