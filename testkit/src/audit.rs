@@ -38,6 +38,8 @@ pub struct Call {
     pub code: u16,
     /// The server's rules, of RBAC, did not allow it.
     pub is_forbidden: bool,
+    /// A quota left no room for it, whoever asks.
+    pub is_over_quota: bool,
     /// The Role or ClusterRole by which they did; empty where it was none.
     pub role: String,
 }
@@ -100,6 +102,7 @@ struct ObjectRef {
 #[serde(default)]
 struct Status {
     code: u16,
+    message: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -136,6 +139,7 @@ impl From<Event> for Call {
             uri: event.request_uri,
             code: event.response_status.code,
             is_forbidden: event.annotations.decision == "forbid",
+            is_over_quota: event.response_status.message.contains("exceeded quota: "),
             role: role(&event.annotations.reason).to_owned(),
         }
     }

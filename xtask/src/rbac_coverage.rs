@@ -160,7 +160,7 @@ fn of<'a>(log: &'a [Call], name: &str, account: &Account) -> Vec<(&'a str, &'a C
 
 /// Says whether a call was refused for who asked: by the rules, or where an apply would have had to make the object.
 fn is_denied(call: &Call) -> bool {
-    call.is_forbidden || call.code == 403
+    call.is_forbidden || (call.code == 403 && !call.is_over_quota)
 }
 
 fn said(call: &Call) -> String {

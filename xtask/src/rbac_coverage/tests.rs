@@ -113,8 +113,15 @@ fn what_an_apply_makes_stands_on_create_too() {
     // Let by the rules as a patch, refused as what makes something.
     let mut refused = call("robot patch pods b");
     refused.code = 403;
-    let told = coverage(&objects(rules), &[vec![call("+robot patch pods a"), refused]]);
+    let told = coverage(
+        &objects(rules),
+        &[vec![call("+robot patch pods a"), refused.clone()]],
+    );
     assert_eq!(told.denied, ["robot: patch pods b (1 times)"]);
+    // Another one is refused for want of room.
+    refused.is_over_quota = true;
+    let told = coverage(&objects(rules), &[vec![call("+robot patch pods a"), refused]]);
+    assert_eq!(told.denied, Vec::<String>::new());
 }
 
 #[test]
