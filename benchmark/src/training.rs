@@ -120,6 +120,7 @@ fn declare(ground: &Ground, round: usize) -> Result<()> {
             "dataset": { "uri": "rows.csv", "target": { "column": "y" } },
             "algorithm": "gradient_boosting",
             "hyperparameters": { "trees": 5000, "max_leaves": 255 },
+            "evaluation": { "metric": "r2" },
         },
     });
     fs::write(folder.join("load.yaml"), job.to_string())?;
