@@ -28,7 +28,7 @@ use registry::{Store, StoreError};
 use crate::features::{FeatureError, Layout};
 use crate::holdout::RowHash;
 
-pub(crate) use builder::{Cell, MISSING};
+pub(crate) use builder::{Cell, is_missing};
 pub(crate) use csv::{each_row, header};
 
 /// The most numbers that a table keeps: 512 MiB of doubles.

@@ -279,8 +279,8 @@ fn answer(answers: &Answers, at: usize) -> String {
     }
 }
 
-/// Quotes a text where it has to be.
-fn field(text: &str) -> String {
+/// Writes a text as a field of CSV (RFC 4180): quoted where it has to be.
+pub fn field(text: &str) -> String {
     if text.contains([',', '"', '\r', '\n']) || text.trim() != text {
         format!("\"{}\"", text.replace('"', "\"\""))
     } else {

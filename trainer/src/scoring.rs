@@ -11,7 +11,8 @@ use engine::{Buffer, Type};
 use planner::training::Derivation;
 use registry::artifact::{Filling, Model, Value};
 
-use crate::dataset::{Cell, MISSING, Place, ReadError, each_row, shown};
+use crate::dataset::{Cell, Place, ReadError, each_row, is_missing, shown};
+pub use crate::external::field;
 
 /// How many rows are handed over at a time.
 pub const BATCH_ROWS: usize = 1_000;
@@ -270,7 +271,7 @@ fn read(text: &str, element: Type) -> Result<Value<'_>, String> {
             Cell::Number(number) | Cell::Written(number, _) if number.is_finite() => {
                 Ok(Value::Number(number))
             }
-            _ if text.is_empty() || text == "NA" || MISSING.contains(&text) => Ok(Value::Missing),
+            cell if is_missing(cell) => Ok(Value::Missing),
             Cell::Number(_) | Cell::Written(..) => Err(format!("{:?} is not a finite number", shown(text))),
             Cell::Text(_) => Err(format!("{:?} is not a number", shown(text))),
         },

@@ -13,7 +13,7 @@ use registry::artifact::{Gives, Model, load};
 use registry::metadata::Labels;
 use registry::{Entry, Store};
 use serde_json::{Value, json};
-use trainer::scoring::{Batch, each_batch};
+use trainer::scoring::{Batch, each_batch, field};
 
 use super::model::{StoreArguments, Typed};
 use crate::answers::{PredictAnswer, SaidAnswer};
@@ -130,7 +130,7 @@ fn score(arguments: &PredictArguments, speakers: &[Speaker]) -> Result<(), Failu
     let models: Vec<&Model> = speakers.iter().map(|speaker| &speaker.model).collect();
     let mut written = Ok(());
     if !terminal.is_json() {
-        terminal.records(&record(header(arguments, speakers)))?;
+        terminal.records(&record(&header(arguments, speakers)))?;
     }
     let read = each_batch(&arguments.file, &called, &models, &arguments.keep, &mut |batch| {
         bar.set_position(batch.bytes);
@@ -216,7 +216,7 @@ fn write(
                 cells.extend(said.probabilities.values().map(f64::to_string));
             }
         }
-        text += &record(cells);
+        text += &record(&cells);
     }
     terminal.records(&text)?;
     Ok(())
@@ -328,13 +328,7 @@ fn cell(value: &Value) -> String {
 }
 
 /// Renders a record as CSV (RFC 4180).
-fn record(cells: Vec<String>) -> String {
-    let cells = cells.into_iter().map(|cell| {
-        if cell.contains([',', '"', '\r', '\n']) || cell.trim() != cell {
-            format!("\"{}\"", cell.replace('"', "\"\""))
-        } else {
-            cell
-        }
-    });
+fn record(cells: &[String]) -> String {
+    let cells = cells.iter().map(|cell| field(cell));
     cells.collect::<Vec<_>>().join(",") + "\n"
 }

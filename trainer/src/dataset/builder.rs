@@ -279,25 +279,28 @@ impl Builder {
 }
 
 /// What other tools read as a missing value. `NA` is none of them where a class label is meant: it is Namibia too.
-pub(crate) const MISSING: [&str; 14] = [
+const MISSING: [&str; 14] = [
     "#N/A", "#NA", "<NA>", "N/A", "n/a", "NaN", "nan", "NAN", "-NaN", "-nan", "NULL", "null", "None", "?",
 ];
 
 /// Says whether a cell stands for a number that is not there.
-fn is_missing(cell: Cell<'_>) -> bool {
+pub(crate) fn is_missing(cell: Cell<'_>) -> bool {
     match cell {
         Cell::Number(number) => number.is_nan(),
-        Cell::Written(_, text) | Cell::Text(text) => {
-            text.is_empty() || text == "NA" || MISSING.contains(&text)
-        }
+        Cell::Written(_, text) | Cell::Text(text) => text.is_empty() || is_word_for_missing(text),
     }
+}
+
+/// Says whether a text stands for a missing number in other tools.
+fn is_word_for_missing(text: &str) -> bool {
+    text == "NA" || MISSING.contains(&text)
 }
 
 fn finite(cell: Cell<'_>) -> Result<f64, String> {
     match cell {
         Cell::Number(value) | Cell::Written(value, _) if value.is_finite() => Ok(value),
         Cell::Text("") => Err("the cell is empty, and a number is needed".to_owned()),
-        Cell::Text(text) | Cell::Written(_, text) if text == "NA" || MISSING.contains(&text) => Err(format!(
+        Cell::Text(text) | Cell::Written(_, text) if is_word_for_missing(text) => Err(format!(
             "{:?} stands for a missing value, and a number is needed",
             shown(text)
         )),
