@@ -64,15 +64,24 @@ fn a_pipeline_with_texts_comes_by_a_commit_is_served_and_tried_against_another()
         "as onnxruntime says: {first}"
     );
 
+    let asked = |words: &[&str]| {
+        let mut command = aurora();
+        command.args(words).arg("--data-dir").arg(&data);
+        run(command.current_dir(repository.path()))
+    };
+    // A track answers before its alias is written.
+    let named = |track: &str| {
+        eventually("the registry names it", || {
+            let shown = asked(&["model", "show", "survival", track]);
+            (shown.status.code() == Some(0)).then_some(())
+        });
+    };
     let said = |words: &[&str]| {
-        let output = run(aurora()
-            .args(words)
-            .arg("--data-dir")
-            .arg(&data)
-            .current_dir(repository.path()));
+        let output = asked(words);
         assert_eq!(output.status.code(), Some(0), "{}", text(&output));
         String::from_utf8(output.stdout).expect("text")
     };
+    named("stable");
     let shown = said(&["model", "show", "survival", "--output", "json"]);
     let shown: Value = serde_json::from_str(&shown).expect("JSON");
     assert_eq!(shown["metadata"]["metrics"]["values"]["accuracy"], 1.0);
@@ -92,6 +101,7 @@ fn a_pipeline_with_texts_comes_by_a_commit_is_served_and_tried_against_another()
         let answer = post(up.inference, "/predict/survival", &track, &rows.to_string());
         (answer.status == 200 && answer.version() == PUSHED).then_some(())
     });
+    named("canary");
     let compared = said(&[
         "model",
         "compare",
