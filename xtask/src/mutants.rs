@@ -33,10 +33,12 @@ use self::verdict::{Table, Verdict};
 use crate::workspace::Metadata;
 
 /// The crates that decide or keep something.
-const CRATES: [&str; 8] = [
+const CRATES: [&str; 10] = [
     "planner",
     "crds",
+    "engine",
     "registry",
+    "importer",
     "trainer",
     "server",
     "reconciler",
