@@ -26,6 +26,20 @@ pub struct Signature {
     pub unit: Option<String>,
     /// Whether a missing value is an input that the model was made for.
     pub missing_values: bool,
+    /// Which outputs are the answer.
+    #[serde(default)]
+    pub roles: Roles,
+}
+
+/// What outputs mean, by their names.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Roles {
+    /// The numbers that are predicted.
+    pub prediction: Option<String>,
+    /// The class that is predicted.
+    pub label: Option<String>,
+    /// How likely each class is.
+    pub probabilities: Option<String>,
 }
 
 /// One tensor.
@@ -67,6 +81,7 @@ pub fn compare(old: &Signature, new: &Signature) -> Compatibility {
     let mut found = Found::default();
     found.inputs(&old.inputs, &new.inputs);
     found.outputs(&old.outputs, &new.outputs);
+    found.roles(old, new);
     found.features(&old.features, &new.features);
     found.answers(old, new);
     match (found.breaking.is_empty(), found.additive.is_empty()) {
@@ -140,6 +155,34 @@ impl Found {
         }
         for tensor in added(old, new) {
             self.adds(format!("output {:?} is new", tensor.name));
+        }
+    }
+
+    /// An output that is no longer given is told as such.
+    fn roles(&mut self, old: &Signature, new: &Signature) {
+        let has = |outputs: &[Tensor], name: &str| outputs.iter().any(|output| output.name == name);
+        let (before, after) = (&old.roles, &new.roles);
+        for (role, before, after) in [
+            ("the prediction", &before.prediction, &after.prediction),
+            ("the class", &before.label, &after.label),
+            (
+                "the classes' probabilities",
+                &before.probabilities,
+                &after.probabilities,
+            ),
+        ] {
+            match (before, after) {
+                (Some(before), Some(after)) if before != after => {
+                    self.breaks(format!("{role} is output {after:?}, not {before:?}"));
+                }
+                (Some(before), None) if has(&new.outputs, before) => {
+                    self.breaks(format!("output {before:?} is no longer {role}"));
+                }
+                (None, Some(after)) if has(&old.outputs, after) => {
+                    self.adds(format!("output {after:?} is {role}"));
+                }
+                _ => {}
+            }
         }
     }
 
@@ -265,6 +308,10 @@ mod tests {
             divide_by: None,
             unit: Some("USD".to_owned()),
             missing_values: false,
+            roles: Roles {
+                prediction: Some("prediction".to_owned()),
+                ..Roles::default()
+            },
         }
     }
 
@@ -381,6 +428,39 @@ mod tests {
                 (found.as_str(), differences),
                 (*name, &told.iter().map(ToString::to_string).collect())
             );
+        }
+        let several = Signature {
+            outputs: ["low", "high"]
+                .map(|name| tensor(name, "FP64", &[-1, 1]))
+                .to_vec(),
+            ..signature()
+        };
+        let of = |prediction: Option<&str>| Signature {
+            roles: Roles {
+                prediction: prediction.map(str::to_owned),
+                ..Roles::default()
+            },
+            ..several.clone()
+        };
+        for (before, after, expected) in [
+            (Some("low"), Some("low"), Compatibility::Same),
+            (
+                Some("low"),
+                Some("high"),
+                Compatibility::Breaking(vec!["the prediction is output \"high\", not \"low\"".to_owned()]),
+            ),
+            (
+                Some("low"),
+                None,
+                Compatibility::Breaking(vec!["output \"low\" is no longer the prediction".to_owned()]),
+            ),
+            (
+                None,
+                Some("low"),
+                Compatibility::Additive(vec!["output \"low\" is the prediction".to_owned()]),
+            ),
+        ] {
+            assert_eq!(compare(&of(before), &of(after)), expected);
         }
         let takes = Signature {
             missing_values: true,

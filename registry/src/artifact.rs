@@ -25,6 +25,7 @@ pub use encode::{encode, encode_with_signature};
 pub use engine::Limits;
 pub use filling::{Filling, Value};
 pub use load::{LoadError, Pinned, inspect, load, load_bytes};
+pub(crate) use meaning::gives;
 pub use model::{CellError, Gives, Model, Predictions};
 pub use signature::{SIGNATURE_KEY, with_signature};
 pub use trees::{Child, Split, Trees};

@@ -5,6 +5,7 @@ use planner::names::{ModelName, Version};
 use planner::signature;
 use planner::training::Metric;
 
+use crate::artifact::{Gives, gives};
 use crate::error::StoreError;
 use crate::metadata::{self, Labels, VersionMetadata};
 use crate::store::Store;
@@ -60,6 +61,20 @@ impl VersionMetadata {
 }
 
 fn signature(signature: metadata::Signature) -> signature::Signature {
+    let name = |place: usize| Some(signature.outputs[place].name.clone());
+    let roles = match gives(&signature) {
+        Ok(Gives::Numbers { prediction }) => signature::Roles {
+            prediction: name(prediction),
+            ..signature::Roles::default()
+        },
+        Ok(Gives::Classes { label, probabilities }) => signature::Roles {
+            prediction: None,
+            label: name(label),
+            probabilities: probabilities.and_then(name),
+        },
+        // It is one that nothing serves.
+        Err(_) => signature::Roles::default(),
+    };
     let metadata::Signature {
         inputs,
         outputs,
@@ -69,7 +84,6 @@ fn signature(signature: metadata::Signature) -> signature::Signature {
         target_divide_by,
         target_unit,
         missing_values,
-        // They name outputs, whose names and types count.
         roles: _,
     } = signature;
     let tensors = |tensors: Vec<metadata::Tensor>| {
@@ -100,5 +114,51 @@ fn signature(signature: metadata::Signature) -> signature::Signature {
         divide_by: target_divide_by,
         unit: target_unit,
         missing_values,
+        roles,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metadata::Roles;
+
+    #[test]
+    fn roles_are_told_by_the_names_that_outputs_have_or_were_given() {
+        let said = |outputs: &[&str], roles: Roles| {
+            let tensor = |name: &&str| metadata::Tensor {
+                name: (*name).to_owned(),
+                datatype: "FP64".to_owned(),
+                shape: vec![-1, 1],
+            };
+            let signature::Roles {
+                prediction,
+                label,
+                probabilities,
+            } = signature(metadata::Signature {
+                inputs: Vec::new(),
+                outputs: outputs.iter().map(tensor).collect(),
+                features: Vec::new(),
+                labels: Labels::Numbers(Vec::new()),
+                target_column: None,
+                target_divide_by: None,
+                target_unit: None,
+                missing_values: false,
+                roles,
+            })
+            .roles;
+            [prediction, label, probabilities].map(Option::unwrap_or_default)
+        };
+        let by_name = Roles::default();
+        assert_eq!(said(&["prediction"], by_name.clone()), ["prediction", "", ""]);
+        let classes = said(&["label", "probabilities"], by_name.clone());
+        assert_eq!(classes, ["", "label", "probabilities"]);
+        assert_eq!(said(&["label"], by_name.clone()), ["", "label", ""]);
+        assert_eq!(said(&["variable"], by_name), ["", "", ""]);
+        let given = Roles {
+            prediction: Some("high".to_owned()),
+            ..Roles::default()
+        };
+        assert_eq!(said(&["low", "high"], given), ["high", "", ""]);
     }
 }

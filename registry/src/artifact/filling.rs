@@ -34,23 +34,17 @@ impl Value<'_> {
 pub struct Filling<'a> {
     model: &'a Model,
     buffers: Vec<Buffer>,
-    /// For each feature the input that it is a column of.
-    inputs: Vec<usize>,
 }
 
 impl<'a> Filling<'a> {
     /// Begins with room for a number of rows.
     pub fn new(model: &'a Model, rows: usize) -> Self {
         let tensors = model.program().inputs();
-        let widths = tensors.iter().enumerate();
         Self {
             model,
             buffers: tensors
                 .iter()
                 .map(|tensor| with_room(tensor.element, tensor.width().saturating_mul(rows)))
-                .collect(),
-            inputs: widths
-                .flat_map(|(input, tensor)| std::iter::repeat_n(input, tensor.width()))
                 .collect(),
         }
     }
@@ -61,7 +55,7 @@ impl<'a> Filling<'a> {
     ///
     /// What would have to stand there.
     pub fn push(&mut self, feature: usize, value: Value<'_>) -> Result<(), &'static str> {
-        let input = self.inputs[feature];
+        let input = self.model.input_of(feature);
         let is_missing = match value {
             Value::Missing => true,
             Value::Number(number) => number.is_nan(),

@@ -123,7 +123,7 @@ fn roles(program: &Program) -> Roles {
 }
 
 /// Finds the outputs that have a meaning: named by the signature's roles, else by our own names.
-pub(super) fn gives(signature: &Signature) -> Result<Gives, ArtifactError> {
+pub(crate) fn gives(signature: &Signature) -> Result<Gives, ArtifactError> {
     let Roles {
         prediction,
         label,

@@ -1,6 +1,7 @@
 //! A model that was read: what it takes and gives, what its outputs mean, and its answers.
 
 use std::collections::HashMap;
+use std::iter;
 use std::sync::{Mutex, PoisonError};
 
 use engine::{Buffer, Limits, Program, Scratch, Symbol, Type};
@@ -19,6 +20,8 @@ pub struct Model {
     signature: Signature,
     origin: Origin,
     gives: Gives,
+    /// For each feature the input that it is a column of.
+    inputs: Box<[usize]>,
     /// What answers wrote into and the next ones write into again.
     scratches: Mutex<Vec<Scratch>>,
 }
@@ -126,7 +129,10 @@ impl Model {
     fn of(program: Program, signature: Signature, origin: Origin) -> Result<Self, ArtifactError> {
         meaning::check(&program, &signature)?;
         let gives = meaning::gives(&signature)?;
+        let tensors = program.inputs().iter().enumerate();
+        let inputs = tensors.flat_map(|(input, tensor)| iter::repeat_n(input, tensor.width()));
         Ok(Self {
+            inputs: inputs.collect(),
             program,
             signature,
             origin,
@@ -165,6 +171,11 @@ impl Model {
             Gives::Classes { .. } => Some(&self.signature.labels).filter(|labels| !labels.is_empty()),
             Gives::Numbers { .. } => None,
         }
+    }
+
+    /// Returns the input that a feature is a column of.
+    pub(super) const fn input_of(&self, feature: usize) -> usize {
+        self.inputs[feature]
     }
 
     /// Says whether a value of an input may be missing.
