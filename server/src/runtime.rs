@@ -5,6 +5,7 @@
 //! [`Runtime::load`] has verified the artifact, and calls it on a thread that may block.
 
 mod choice;
+mod columns;
 mod coming;
 mod ready;
 mod slots;
@@ -25,6 +26,7 @@ use tokio::sync::Notify;
 
 use crate::metrics::{Metrics, SlotLabels};
 pub(crate) use choice::{Choice, NoSlot};
+pub(crate) use columns::{Made, RawColumns};
 use coming::AllComing;
 pub(crate) use coming::Coming;
 pub use ready::Awaited;

@@ -1,10 +1,7 @@
 //! Plain requests: `/predict`'s `{"inputs": [[…]]}` or `{"rows": [{raw column: value}]}`, and the shapes that clients of
 //! KServe's first protocol and of MLflow send. Raw columns are derived as in training.
 
-use std::collections::BTreeMap;
-
 use engine::{Buffer, Type};
-use planner::training::Derivation;
 use registry::artifact::{Filling, Gives, Model, Value};
 use serde::Deserialize;
 
@@ -12,7 +9,7 @@ use super::prepare::{Reply, Work, shown};
 use super::rows::{Cell, Columns, Instances, Rows, Split};
 use super::tensor::Data;
 use crate::http::reply::Failure;
-use crate::runtime::Slot;
+use crate::runtime::{Made, RawColumns, Slot};
 
 /// The longest name that is compared.
 const COMPARED_BYTES_MAX: usize = 80;
@@ -183,6 +180,7 @@ pub(super) fn check(
     let deriving = Deriving {
         name,
         model: &slot.model,
+        columns: &slot.columns,
         extra_columns,
     };
     // First: what is derived may be much larger than what came.
@@ -232,6 +230,7 @@ pub(super) fn check(
 struct Deriving<'a> {
     name: &'static str,
     model: &'a Model,
+    columns: &'a RawColumns,
     extra_columns: bool,
 }
 
@@ -309,29 +308,17 @@ impl Deriving<'_> {
             )));
         }
         within(count)?;
-        let features = &self.model.signature().features;
-        // Column name → its place in `raw`.
-        let mut columns: BTreeMap<&str, usize> = BTreeMap::new();
-        for feature in features {
-            let used: &[String] = match &feature.derivation {
-                Derivation::Column(column) => std::slice::from_ref(column),
-                Derivation::Ratio(both) => both,
-            };
-            for column in used {
-                let next = columns.len();
-                columns.entry(column).or_insert(next);
-            }
-        }
+        let columns = self.columns;
         let mut raw: Vec<Option<Value<'r>>> = vec![None; columns.len()];
         let mut filling = Filling::new(self.model, count);
         for (number, row) in rows.enumerate() {
             raw.fill(None);
-            for (column, cell) in row {
-                let Some(place) = columns.get(column).copied() else {
+            for (nth, (column, cell)) in row.enumerate() {
+                let Some(place) = columns.place(column, nth) else {
                     if self.extra_columns {
                         continue;
                     }
-                    return Err(self.unknown(number, column, &columns));
+                    return Err(self.unknown(number, column));
                 };
                 let value = match cell {
                     Cell::Number(value) => Value::Number(*value),
@@ -346,26 +333,18 @@ impl Deriving<'_> {
                     return Err(self.refuse(number, column, "given twice"));
                 }
             }
-            let value = |column: &String| {
-                raw[columns[column.as_str()]].ok_or_else(|| {
-                    let needed = names(columns.keys().copied());
-                    Failure::bad_request(format!(
-                        "{}[{number}]: column `{column}` is missing; needed: {needed}",
-                        self.name
-                    ))
-                })
-            };
-            for (at, feature) in features.iter().enumerate() {
-                let (column, value) = match &feature.derivation {
-                    Derivation::Column(column) => (column, value(column)?),
-                    Derivation::Ratio([above, below]) => {
+            let value = |place: usize| raw[place].ok_or_else(|| self.missing(number, place));
+            for (at, made) in columns.features().iter().enumerate() {
+                let (place, value) = match *made {
+                    Made::Column(place) => (place, value(place)?),
+                    Made::Ratio([above, below]) => {
                         let both = [(above, value(above)?), (below, value(below)?)];
-                        (above, self.ratio(number, &feature.name, both)?)
+                        (above, self.ratio(number, at, both)?)
                     }
                 };
                 filling
                     .push(at, value)
-                    .map_err(|expected| self.refuse(number, column, &got(value, expected)))?;
+                    .map_err(|expected| self.refuse(number, columns.name(place), &got(value, expected)))?;
             }
         }
         Ok((filling.finish(), count))
@@ -375,22 +354,22 @@ impl Deriving<'_> {
     fn ratio<'v>(
         &self,
         row: usize,
-        feature: &str,
-        both: [(&String, Value<'v>); 2],
+        feature: usize,
+        both: [(usize, Value<'v>); 2],
     ) -> Result<Value<'v>, Failure> {
         let mut numbers = [0.0; 2];
-        for ((column, value), number) in both.iter().zip(&mut numbers) {
+        for ((place, value), number) in both.iter().zip(&mut numbers) {
             *number = match value {
                 Value::Number(number) => *number,
                 Value::Missing => f64::NAN,
-                other => return Err(self.refuse(row, column, &got(*other, "a number"))),
+                other => return Err(self.refuse(row, self.columns.name(*place), &got(*other, "a number"))),
             };
         }
         let [above, below] = numbers;
-        let divisor = both[1].0;
+        let refuse = |why: String| Err(self.refuse(row, self.columns.name(both[1].0), &why));
+        let feature = || &self.model.signature().features[feature].name;
         if below == 0.0 {
-            let why = format!("is 0, and {feature} divides by it");
-            return Err(self.refuse(row, divisor, &why));
+            return refuse(format!("is 0, and {} divides by it", feature()));
         }
         // What is missing makes what is computed of it missing, where the model takes that.
         if above.is_nan() || below.is_nan() {
@@ -400,18 +379,27 @@ impl Deriving<'_> {
         if ratio.is_finite() || !(above.is_finite() && below.is_finite()) {
             return Ok(Value::Number(ratio));
         }
-        let why = format!("is so small that {feature} is not finite");
-        Err(self.refuse(row, divisor, &why))
+        refuse(format!("is so small that {} is not finite", feature()))
     }
 
     fn refuse(&self, row: usize, column: &str, why: &str) -> Failure {
         Failure::bad_request(format!("{}[{row}]: column `{}`: {why}", self.name, shown(column)))
     }
 
-    fn unknown(&self, row: usize, column: &str, columns: &BTreeMap<&str, usize>) -> Failure {
+    fn missing(&self, row: usize, place: usize) -> Failure {
+        Failure::bad_request(format!(
+            "{}[{row}]: column `{}` is missing; needed: {}",
+            self.name,
+            self.columns.name(place),
+            names(self.columns.names())
+        ))
+    }
+
+    fn unknown(&self, row: usize, column: &str) -> Failure {
         let column = shown(column);
-        let nearest = columns
-            .keys()
+        let nearest = self
+            .columns
+            .names()
             .filter(|known| known.len() <= COMPARED_BYTES_MAX)
             .take(COMPARED_MAX)
             .map(|known| (strsim::jaro_winkler(known, &column), known))
@@ -419,7 +407,7 @@ impl Deriving<'_> {
             .max_by(|(a, _), (b, _)| a.total_cmp(b));
         let hint = match nearest {
             Some((_, known)) => format!("did you mean `{known}`?"),
-            None => format!("known: {}", names(columns.keys().copied())),
+            None => format!("known: {}", names(self.columns.names())),
         };
         Failure::bad_request(format!(
             "{}[{row}]: column `{column}` is unknown; {hint}",

@@ -10,6 +10,7 @@ use planner::names::{Digest, ModelName, Revision, Track, Version, Weight};
 use planner::per_track::PerTrack;
 use registry::metadata::{Cell, Example, Labels, VersionMetadata};
 
+use super::columns::RawColumns;
 use super::split;
 use super::{Choice, NoSlot};
 use crate::metrics::{Codes, Routed, SlotLabels, SlotMeters};
@@ -114,6 +115,8 @@ pub(crate) struct Slot {
     pub(crate) labels: SlotLabels,
     pub(crate) digest: Digest,
     pub(crate) model: registry::artifact::Model,
+    /// What raw rows become its features by.
+    pub(crate) columns: RawColumns,
     /// What a request may look like.
     pub(crate) example: Example,
     /// What the longest label takes in an answer.
@@ -138,6 +141,7 @@ impl Slot {
         Self {
             label_bytes_max: model.labels().map_or(0, label_bytes_max),
             text_bytes_max: texts.map(|text| written(&text)).max().unwrap_or_default(),
+            columns: RawColumns::of(&model.signature().features),
             labels,
             digest,
             model,
