@@ -128,20 +128,26 @@ fn score(arguments: &PredictArguments, speakers: &[Speaker]) -> Result<(), Failu
     let called = arguments.file.display().to_string();
     let bar = bar(terminal, &arguments.file);
     let models: Vec<&Model> = speakers.iter().map(|speaker| &speaker.model).collect();
+    // Where the first rows are refused, nothing was said.
+    let mut head = (!terminal.is_json()).then(|| record(&header(arguments, speakers)));
+    let mut begin = || match head.take() {
+        Some(head) => terminal.records(&head),
+        None => Ok(()),
+    };
     let mut written = Ok(());
-    if !terminal.is_json() {
-        terminal.records(&record(&header(arguments, speakers)))?;
-    }
     let read = each_batch(&arguments.file, &called, &models, &arguments.keep, &mut |batch| {
         bar.set_position(batch.bytes);
         if written.is_ok() {
-            written = write(terminal, arguments, speakers, batch);
+            written = begin()
+                .map_err(Failure::from)
+                .and_then(|()| write(terminal, arguments, speakers, batch));
         }
     });
     bar.finish_and_clear();
     written?;
     read.map_err(|error| Failure::of(&error))
         .hint(|| "`aurora model show MODEL` names the columns that it takes".to_owned())?;
+    begin()?;
     Ok(())
 }
 
