@@ -31,7 +31,7 @@ use coming::AllComing;
 pub(crate) use coming::Coming;
 pub use ready::Awaited;
 use ready::Latch;
-pub(crate) use slots::{Loaded, Model, Slot, Snapshot};
+pub(crate) use slots::{Loaded, Model, Slot, Snapshot, TRACK_HEADER};
 
 /// A verified model on its way into a slot.
 #[derive(Debug)]

@@ -1,6 +1,5 @@
 //! Accepts connections and drives them: bounded in number, in waiting and, on shutdown, in time.
 
-use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
@@ -8,6 +7,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use futures_util::TryFutureExt as _;
 use hyper::Uri;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue};
@@ -209,16 +209,16 @@ async fn drive<F>(
             .clone()
             .call(request.map(|body| Receiving::new(body, place.clone())));
         let place = &place;
-        async move {
-            let mut answer = answer.await?;
+        // A block that awaits it would hold it twice.
+        answer.map_ok(move |mut answer: Response| {
             if place.closes() {
                 answer
                     .headers_mut()
                     .insert(CONNECTION, HeaderValue::from_static("close"));
             }
             let counted = answer.extensions_mut().remove();
-            Ok::<_, Infallible>(answer.map(|body| under_way.until_sent(body, counted)))
-        }
+            answer.map(|body| under_way.until_sent(body, counted))
+        })
     });
     let connection = async {
         // A place whose client has not shaken hands is one that idles: it is the first to give way.

@@ -150,7 +150,8 @@ where
             headers: &headers,
             id: &id,
         };
-        let body = Body::read(stream.as_mut(), &headers, &frame.bodies, place);
+        // Pinned here, it is not moved into what answers.
+        let body = pin!(Body::read(stream.as_mut(), &headers, &frame.bodies, place));
         answers.answer(request, body).await
     };
     let mut response = answer.unwrap_or_else(|failure| failure.response());

@@ -108,9 +108,28 @@ impl<'a> Authority<'a> {
             || port
                 .strip_prefix(':')
                 .is_some_and(|port| port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit()));
+        let is_sign = |byte| {
+            matches!(
+                byte,
+                b'-' | b'.'
+                    | b'_'
+                    | b'~'
+                    | b'%'
+                    | b'!'
+                    | b'$'
+                    | b'&'
+                    | b'\''
+                    | b'('
+                    | b')'
+                    | b'*'
+                    | b'+'
+                    | b';'
+                    | b'='
+            )
+        };
         let is_name = |name: &str| {
             name.bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=".contains(&byte))
+                .all(|byte: u8| byte.is_ascii_alphanumeric() || is_sign(byte))
         };
         match asked {
             Self::Name(name) if !is_name(name) => Err(malformed()),

@@ -20,6 +20,8 @@ const WHOLE_BYTES: usize = 21;
 const TRUTH_BYTES: usize = 6;
 /// What an answer takes besides its rows and its id.
 const FRAME_BYTES: usize = 1024;
+/// What most answers take besides their rows: there is room for it before there is more.
+const FRAME_BYTES_USUAL: usize = 512;
 /// How many numbers a model gives before the next rows get their turn.
 const BLOCK_NUMBERS_MAX: usize = 256 << 10;
 
@@ -433,7 +435,7 @@ fn check(buffer: &Buffer, elements: usize, a_row: usize, first: usize, keep: Kee
 /// Writes JSON whose rows take so many bytes at most, and the elements of tensors after it.
 fn write<T: Serialize>(body: &T, json_bytes: usize, binary: &[Elements<'_>]) -> Answer {
     let binary_bytes: usize = binary.iter().map(Elements::binary_bytes).sum();
-    let mut bytes = Vec::with_capacity(FRAME_BYTES + json_bytes + binary_bytes);
+    let mut bytes = Vec::with_capacity(FRAME_BYTES_USUAL + json_bytes + binary_bytes);
     serde_json::to_writer(&mut bytes, body)
         .expect("invariant: answers have text keys and writing to memory works");
     let json_bytes = (!binary.is_empty()).then_some(bytes.len());

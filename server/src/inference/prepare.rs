@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use engine::Buffer;
 use hyper::StatusCode;
-use hyper::header::{HeaderMap, HeaderName};
+use hyper::header::HeaderMap;
 use planner::names::Track;
 
 use super::answer::Size;
@@ -17,10 +17,8 @@ use super::protocol::InferRequest;
 use crate::http::Limits;
 use crate::http::reply::Failure;
 use crate::metrics::{Attempt, Outcome};
-use crate::runtime::{Choice, Loaded, Model, NoSlot};
+use crate::runtime::{Choice, Loaded, Model, NoSlot, TRACK_HEADER};
 
-/// The header that asks for a track.
-pub(super) const TRACK_HEADER: HeaderName = HeaderName::from_static("aurora-track");
 /// A request that has its slot and fits it.
 #[derive(Debug)]
 pub(super) struct Prepared {

@@ -16,6 +16,9 @@ use super::rows::Rows;
 /// The deepest nesting; models take two dimensions.
 const DEPTH_MAX: usize = 8;
 
+/// Room for the elements of most rows.
+const USUAL_ELEMENTS: usize = 16;
+
 /// Elements in row-major order, and how they were nested.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Data {
@@ -94,6 +97,9 @@ impl Data {
     fn push(&mut self, value: f64, depth: usize) {
         if *self.leaf.get_or_insert(depth) != depth {
             self.note_ragged();
+        }
+        if self.values.capacity() == 0 {
+            self.values.reserve(USUAL_ELEMENTS);
         }
         self.values.push(value);
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use hyper::header::HeaderValue;
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use planner::names::{Digest, ModelName, Revision, Track, Version, Weight};
 use planner::per_track::PerTrack;
 use registry::metadata::{Cell, Example, Labels, VersionMetadata};
@@ -13,7 +13,14 @@ use registry::metadata::{Cell, Example, Labels, VersionMetadata};
 use super::columns::RawColumns;
 use super::split;
 use super::{Choice, NoSlot};
+use crate::http::reply::JSON;
 use crate::metrics::{Codes, Routed, SlotLabels, SlotMeters};
+
+/// The header that asks for a track, and says of an answer which one gave it.
+pub(crate) const TRACK_HEADER: HeaderName = HeaderName::from_static("aurora-track");
+const VERSION_HEADER: HeaderName = HeaderName::from_static("aurora-model-version");
+const DIGEST_HEADER: HeaderName = HeaderName::from_static("aurora-model-digest");
+const REVISION_HEADER: HeaderName = HeaderName::from_static("aurora-revision");
 
 /// How many rows a load evaluates to learn what a row costs.
 const MEASURED_ROWS: usize = 16;
@@ -201,16 +208,8 @@ pub(crate) struct Loaded {
     pub(crate) slot: Arc<Slot>,
     pub(crate) meters: Arc<SlotMeters>,
     pub(crate) version_text: String,
-    /// The values of the answer headers that name who answered.
-    pub(crate) headers: AnswerHeaders,
-}
-
-#[derive(Debug)]
-pub(crate) struct AnswerHeaders {
-    pub(crate) version: HeaderValue,
-    pub(crate) digest: HeaderValue,
-    pub(crate) track: HeaderValue,
-    pub(crate) revision: HeaderValue,
+    /// The headers of an answer of JSON that say who answered.
+    pub(crate) headers: HeaderMap,
 }
 
 impl Loaded {
@@ -219,13 +218,15 @@ impl Loaded {
             HeaderValue::from_str(text).expect("invariant: versions, digests and revisions are visible ASCII")
         };
         let version_text = slot.labels.version.to_string();
+        let headers = [
+            (CONTENT_TYPE, JSON),
+            (VERSION_HEADER, value(&version_text)),
+            (DIGEST_HEADER, value(&slot.digest.to_string())),
+            (TRACK_HEADER, HeaderValue::from_static(slot.labels.track.as_str())),
+            (REVISION_HEADER, value(revision.as_str())),
+        ];
         Self {
-            headers: AnswerHeaders {
-                version: value(&version_text),
-                digest: value(&slot.digest.to_string()),
-                track: HeaderValue::from_static(slot.labels.track.as_str()),
-                revision: value(revision.as_str()),
-            },
+            headers: headers.into_iter().collect(),
             version_text,
             slot,
             meters,

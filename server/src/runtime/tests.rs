@@ -176,7 +176,7 @@ fn a_new_revision_loads_nothing_anew() {
     let slot = |runtime: &Runtime| {
         let snapshot = runtime.model("wine").expect("known").snapshot();
         let loaded = snapshot.stable.clone().expect("stable is loaded");
-        (loaded.slot.clone(), loaded.headers.revision.clone())
+        (loaded.slot.clone(), loaded.headers["aurora-revision"].clone())
     };
     let (before, _) = slot(&runtime);
     let revision = "a".repeat(40).parse().expect("a revision");
