@@ -104,25 +104,11 @@ pub(crate) fn run(arguments: &MutantsArguments, root: &Path) -> Result<()> {
     };
     process::catch_interrupts()?;
     let folder = tempfile::Builder::new().prefix("aurora-mutants-").tempdir()?;
-    let first = Copy::of_checkout(
-        root,
-        folder.path().join("0"),
-        Path::new(&metadata.target_directory),
-    )?;
+    let warm = Path::new(&metadata.target_directory);
+    let copies = (0..arguments.workers)
+        .map(|number| Copy::of_checkout(root, folder.path().join(number.to_string()), warm))
+        .collect::<Result<Vec<_>>>()?;
     let tested = tested(&metadata, root);
-    let sampled: BTreeSet<&str> = sample.iter().map(|mutant| mutant.package.as_str()).collect();
-    for package in tested
-        .values()
-        .filter(|package| sampled.contains(package.name.as_str()))
-    {
-        if !trial::build(&first, package)? {
-            bail!("interrupted before the first mutant");
-        }
-    }
-    let mut copies = vec![first];
-    for number in 1..arguments.workers {
-        copies.push(Copy::of(&copies[0], folder.path().join(number.to_string()))?);
-    }
     let table = try_all(sample, arguments.after, &copies, &tested)?;
     say(&format!("\n{table}"));
     folder.close().context("remove the copies")
@@ -154,6 +140,20 @@ fn tested(metadata: &Metadata, root: &Path) -> Crates {
 /// What became of the mutant at a place of the draw; none where the end was asked for.
 type Told = (usize, Result<Option<Verdict>>);
 
+/// Builds what the mutants of a sample are tried on, so that none is late for that; says whether the end was not asked for.
+fn prepare(copy: &Copy, sample: &[Mutant], crates: &Crates) -> Result<bool> {
+    let sampled: BTreeSet<&str> = sample.iter().map(|mutant| mutant.package.as_str()).collect();
+    for package in crates
+        .values()
+        .filter(|package| sampled.contains(package.name.as_str()))
+    {
+        if !trial::build(copy, package)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// Tries all, each worker the next that nobody has taken, and counts what the beginning of the draw gave.
 fn try_all(sample: &[Mutant], after: usize, copies: &[Copy], crates: &Crates) -> Result<Table> {
     let next = AtomicUsize::new(0);
@@ -163,6 +163,15 @@ fn try_all(sample: &[Mutant], after: usize, copies: &[Copy], crates: &Crates) ->
             let sender: Sender<Told> = sender.clone();
             let next = &next;
             scope.spawn(move || {
+                match prepare(copy, sample, crates) {
+                    Ok(true) => {}
+                    Ok(false) => return,
+                    Err(error) => {
+                        // Whoever reports has ended where another has failed too.
+                        let _told = sender.send((0, Err(error)));
+                        return;
+                    }
+                }
                 while let Some((place, mutant)) = take(sample, next) {
                     let told = trial::attempt(copy, mutant, crates);
                     let is_last = !matches!(told, Ok(Some(_)));

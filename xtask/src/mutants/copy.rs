@@ -5,6 +5,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
@@ -19,33 +20,32 @@ pub(super) struct Copy {
 }
 
 impl Copy {
-    /// Copies what Git sees of `root` into `home`, and what `warm`, its target directory, holds of dependencies.
+    /// Copies what Git sees of `root` into `home`, as a checkout with its history, and what `warm`, its target directory, holds
+    /// of dependencies.
+    ///
+    /// Programs and tests are built in each copy: they know the paths of what they start, and cargo takes those of another
+    /// folder for its own.
     pub(super) fn of_checkout(root: &Path, home: PathBuf, warm: &Path) -> Result<Self> {
         let copy = Self { home };
-        fs::create_dir_all(copy.tree())?;
+        fs::create_dir_all(copy.home())?;
+        let cloned = Command::new("git")
+            .args(["clone", "--quiet", "--no-checkout"])
+            .args([root, &copy.tree()])
+            .status()
+            .context("start git")?;
+        if !cloned.success() {
+            bail!("git clone {}: {cloned}", root.display());
+        }
         for path in workspace::paths(root)? {
             copy_file(&root.join(&path), &copy.tree().join(&path)).with_context(|| format!("copy {path}"))?;
         }
-        copy.finish(&warm.join("debug"), is_of_dependencies)?;
-        Ok(copy)
-    }
-
-    /// Copies another worker's, with what it has built.
-    pub(super) fn of(other: &Self, home: PathBuf) -> Result<Self> {
-        let copy = Self { home };
-        fs::create_dir_all(&copy.home)?;
-        copy_folder(&other.tree(), &copy.tree(), |_path| true)?;
-        copy.finish(&other.target().join("debug"), |_path| true)?;
-        Ok(copy)
-    }
-
-    fn finish(&self, warm: &Path, is_wanted: impl Fn(&Path) -> bool) -> Result<()> {
-        fs::create_dir_all(self.target())?;
-        fs::create_dir_all(self.temporary())?;
+        fs::create_dir_all(copy.target())?;
+        fs::create_dir_all(copy.temporary())?;
+        let warm = warm.join("debug");
         if warm.is_dir() {
-            copy_folder(warm, &self.target().join("debug"), is_wanted)?;
+            copy_folder(&warm, &copy.target().join("debug"), is_of_dependencies)?;
         }
-        Ok(())
+        Ok(copy)
     }
 
     pub(super) fn home(&self) -> &Path {
