@@ -45,7 +45,7 @@ pub use status::{MLDeploymentStatus, MLEnvironmentStatus, MLTrainingJobStatus};
 pub use stored::{ForeignObject, check_stored};
 pub use training::{
     ContainerSpec, DatasetSpec, EvaluationSpec, FeatureSpec, HoldoutSpec, ImportSpec, MLTrainingJob,
-    MLTrainingJobSpec, ScheduleSpec, TargetSpec,
+    MLTrainingJobSpec, OutputsSpec, ScheduleSpec, TargetSpec,
 };
 
 /// The API group of the three kinds.

@@ -237,6 +237,36 @@ rules! {
         message: "a job has exactly one of `algorithm`, `container` and `import`",
         hint: "add `algorithm:` with one of linear_regression, gradient_boosting, logistic_regression; or `import:` with the file of a model that was made elsewhere; or, in a cluster, `container:` with the image of a program of your own",
     }
+    ROWS_OF_FIT {
+        cel: "has(self.dataset) || has(self.__import__)",
+        field: "",
+        message: "`dataset` is missing: without rows nothing is fitted",
+        hint: "add `dataset:` with the rows, and `evaluation:` with what the result must reach",
+    }
+    EVALUATION_OF_ROWS {
+        cel: "has(self.dataset) == has(self.evaluation) || (!has(self.dataset) && !has(self.__import__))",
+        field: "",
+        message: "`dataset` and `evaluation` come together: what is measured is measured on rows that are held out",
+        hint: "add the one that is missing; an import may also do without both, and is then not evaluated",
+    }
+    FEATURES_OF_IMPORT {
+        cel: "!has(self.__import__) || !has(self.__import__.features) || size(self.__import__.features) == 0 || !has(self.dataset)",
+        field: ".import.features",
+        message: "the dataset says which columns are the inputs",
+        hint: "write them as `dataset.features`, or remove them: then they are the dataset's other columns in their order",
+    }
+    ONE_ANSWER {
+        cel: "has(self.prediction) != has(self.label)",
+        field: "",
+        message: "a model answers with a `prediction` or with a `label`",
+        hint: "name one output: `prediction` where it predicts numbers, `label` where it predicts classes",
+    }
+    PROBABILITIES_OF_LABEL {
+        cel: "!has(self.probabilities) || has(self.label)",
+        field: ".probabilities",
+        message: "probabilities are those of classes",
+        hint: "add `label:` with the output that names the class, or remove `probabilities`",
+    }
     SCHEDULE_OF_IMPORT {
         cel: "!has(self.__import__) || !has(self.schedule)",
         field: ".schedule",
@@ -280,25 +310,25 @@ rules! {
         hint: "remove `version`: each scheduled run names its version after its slot; or remove `schedule` to train this version once",
     }
     DIGEST_OF_ABSOLUTE_PATH {
-        cel: "!self.dataset.uri.startsWith('/') || has(self.dataset.sha256) || has(self.schedule)",
+        cel: "!has(self.dataset) || !self.dataset.uri.startsWith('/') || has(self.dataset.sha256) || has(self.schedule)",
         field: ".dataset.uri",
         message: "a file outside the repository needs its sha256",
         hint: "add `sha256:` with the output of `sha256sum FILE`, so that what was reviewed is what is trained on",
     }
     METRIC_OF_CLASSES {
-        cel: "!has(self.algorithm) || self.algorithm == 'logistic_regression' || !(self.evaluation.metric in ['accuracy', 'log_loss'])",
+        cel: "!has(self.algorithm) || !has(self.evaluation) || self.algorithm == 'logistic_regression' || !(self.evaluation.metric in ['accuracy', 'log_loss'])",
         field: ".evaluation.metric",
         message: "the metric is one of classes, the algorithm predicts numbers",
         hint: "use r2, rmse or mae, or the algorithm logistic_regression",
     }
     METRIC_OF_NUMBERS {
-        cel: "!has(self.algorithm) || self.algorithm != 'logistic_regression' || self.evaluation.metric in ['accuracy', 'log_loss']",
+        cel: "!has(self.algorithm) || !has(self.evaluation) || self.algorithm != 'logistic_regression' || self.evaluation.metric in ['accuracy', 'log_loss']",
         field: ".evaluation.metric",
         message: "the metric is one of numbers, the algorithm predicts classes",
         hint: "use accuracy or log_loss, or a regression algorithm",
     }
     UNIT_OF_CLASSES {
-        cel: "!(self.evaluation.metric in ['accuracy', 'log_loss']) || !has(self.dataset.target) || (!has(self.dataset.target.divideBy) && !has(self.dataset.target.unit))",
+        cel: "!has(self.evaluation) || !has(self.dataset) || !(self.evaluation.metric in ['accuracy', 'log_loss']) || !has(self.dataset.target) || (!has(self.dataset.target.divideBy) && !has(self.dataset.target.unit))",
         field: ".dataset.target",
         message: "classes have no unit and cannot be divided",
         hint: "remove `divideBy` and `unit`",

@@ -41,9 +41,12 @@ use crate::{rules, wire};
 #[x_kube(
     validation = rules::VERSION_OR_SCHEDULE.rule(),
     validation = rules::ONE_FIT.rule(),
+    validation = rules::ROWS_OF_FIT.rule(),
+    validation = rules::EVALUATION_OF_ROWS.rule(),
     validation = rules::SCHEDULE_OF_IMPORT.rule(),
     validation = rules::SEED_OF_IMPORT.rule(),
     validation = rules::SETTINGS_OF_IMPORT.rule(),
+    validation = rules::FEATURES_OF_IMPORT.rule(),
     validation = rules::DIGEST_OF_ABSOLUTE_PATH.rule(),
     validation = rules::METRIC_OF_CLASSES.rule(),
     validation = rules::METRIC_OF_NUMBERS.rule(),
@@ -63,8 +66,9 @@ pub struct MLTrainingJobSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<ScheduleSpec>,
 
-    /// The rows and what they mean.
-    pub dataset: DatasetSpec,
+    /// The rows and what they mean. An import may do without, and is then not evaluated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dataset: Option<DatasetSpec>,
 
     /// What is fitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -90,8 +94,9 @@ pub struct MLTrainingJobSpec {
     #[schemars(range(min = 0, max = wire::SEED_MAX), title = "a whole number from 0 to 9007199254740991")]
     pub seed: u64,
 
-    /// The metric that decides whether a result is published.
-    pub evaluation: EvaluationSpec,
+    /// The metric that decides whether a result is published; it comes with the rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evaluation: Option<EvaluationSpec>,
 
     /// The longest that a run may take, in seconds.
     #[serde(default = "active_deadline_default")]
@@ -154,6 +159,55 @@ pub struct ImportSpec {
     /// The digest of the file.
     #[schemars(with = "String", length(max = 71), regex(pattern = wire::DIGEST), title = wire::DIGEST_WORDS)]
     pub digest: Digest,
+
+    /// What the values of a row are called, over all inputs in their order, where there is no dataset that says it.
+    /// Absent: as the graph says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 1000),
+        inner(length(min = 1, max = 128)),
+        title = "a list of names",
+        extend("x-kubernetes-list-type" = "set")
+    )]
+    pub features: Vec<String>,
+
+    /// The classes in the order of the probabilities; whole numbers where all of them are. Absent: as the graph says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 1000),
+        inner(length(min = 1, max = 128)),
+        title = "a list of classes, each in quotes",
+        extend("x-kubernetes-list-type" = "set")
+    )]
+    pub labels: Vec<String>,
+
+    /// Which outputs are the answer. Absent: as their types and names say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outputs: Option<OutputsSpec>,
+}
+
+/// Which outputs of a model are its answer.
+#[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(
+    validation = rules::ONE_ANSWER.rule(),
+    validation = rules::PROBABILITIES_OF_LABEL.rule()
+)]
+pub struct OutputsSpec {
+    /// The output that has the predicted numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128), title = "the name of an output")]
+    pub prediction: Option<String>,
+
+    /// The output that has the predicted class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128), title = "the name of an output")]
+    pub label: Option<String>,
+
+    /// The output that says how likely each class is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128), title = "the name of an output")]
+    pub probabilities: Option<String>,
 }
 
 fn active_deadline_default() -> u64 {

@@ -14,7 +14,7 @@ use crate::environment::{Drift, Environment, Target};
 use crate::gates::{Gates, PromotionOrder};
 use crate::names::{Digest, ModelName};
 use crate::training::{
-    self, Container, DataSource, Derivation, Feature, Fit, Holdout, Import, RunPolicy, Training,
+    self, Container, DataSource, Derivation, Feature, Fit, Holdout, Import, Rows, RunPolicy, Training,
 };
 use crate::window::Window;
 
@@ -188,24 +188,25 @@ pub fn model_hashes(desired: &Desired) -> BTreeMap<ModelName, Digest> {
 }
 
 fn inputs(training: &Training) -> Value {
-    let dataset = &training.dataset;
     let mut inputs = json!({
         "modelName": training.model.as_str(),
-        "dataset": data(&dataset.source, dataset.sha256),
-        "features": dataset.features.iter().map(feature).collect::<Vec<_>>(),
-        "target": dataset.target.as_ref().map(target),
         "hyperparameters": training.hyperparameters,
         "seed": training.seed,
-        "holdout": holdout(&training.evaluation.holdout),
     });
+    if let Some(Rows { dataset, evaluation }) = &training.rows {
+        inputs["dataset"] = data(&dataset.source, dataset.sha256);
+        inputs["features"] = dataset.features.iter().map(feature).collect();
+        inputs["target"] = json!(dataset.target.as_ref().map(target));
+        inputs["holdout"] = holdout(&evaluation.holdout);
+        // Only where it is given: what was trained before it could be keeps its hash.
+        if !dataset.exclude.is_empty() {
+            inputs["exclude"] = json!(dataset.exclude);
+        }
+    }
     match &training.fit {
         Fit::Algorithm(algorithm) => inputs["algorithm"] = json!(algorithm.as_str()),
         Fit::Container(container) => inputs["container"] = self::container(container),
         Fit::Import(import) => inputs["import"] = self::import(import),
-    }
-    // Only where it is given: what was trained before it could be keeps its hash.
-    if !dataset.exclude.is_empty() {
-        inputs["exclude"] = json!(dataset.exclude);
     }
     inputs
 }
@@ -235,10 +236,18 @@ fn container(container: &Container) -> Value {
     json!({"image": image, "command": command, "args": args})
 }
 
-/// What is imported is what its bytes are, wherever they lie.
+/// What is imported is what its bytes are, wherever they lie, and what is told of them.
 fn import(import: &Import) -> Value {
-    let Import { source: _, digest } = import;
-    json!({"digest": digest.hex()})
+    let Import {
+        source: _,
+        digest,
+        told,
+    } = import;
+    let mut imported = json!({"digest": digest.hex()});
+    if !told.is_silent() {
+        imported["told"] = json!(told);
+    }
+    imported
 }
 
 fn feature(feature: &Feature) -> Value {
@@ -267,7 +276,11 @@ fn holdout(holdout: &Holdout) -> Value {
 
 fn training_document(training: &Training) -> Value {
     let mut document = inputs(training);
-    document["source"] = source(&training.dataset.source);
+    if let Some(Rows { dataset, evaluation }) = &training.rows {
+        document["source"] = source(&dataset.source);
+        document["metric"] = json!(evaluation.metric.as_str());
+        document["bound"] = json!(evaluation.bound);
+    }
     if let Fit::Import(import) = &training.fit {
         document["importSource"] = json!(import.source.to_string());
     }
@@ -288,8 +301,6 @@ fn training_document(training: &Training) -> Value {
             })
         }
     };
-    document["metric"] = json!(training.evaluation.metric.as_str());
-    document["bound"] = json!(training.evaluation.bound);
     document["activeDeadlineSeconds"] = json!(training.active_deadline_seconds);
     if let Some(pod) = &training.pod {
         document["pod"] = json!(pod);

@@ -16,7 +16,7 @@ use crate::shown::escape;
 
 pub use address::{Address, Prefix, Scheme};
 pub use hyperparameters::{Hyperparameter, Values};
-pub use import::{Import, ImportSource};
+pub use import::{Import, ImportSource, Outputs, Told};
 
 /// The spec of an MLTrainingJob.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,17 +25,16 @@ pub struct Training {
     pub model: ModelName,
     /// When a run starts and what its version is called.
     pub runs: RunPolicy,
-    /// The rows and what they mean.
-    pub dataset: Dataset,
-    /// What makes the model of the rows.
+    /// The rows, and what is measured on them; absent of an import that nobody evaluates.
+    #[serde(flatten)]
+    pub rows: Option<Rows>,
+    /// What makes the model.
     #[serde(flatten)]
     pub fit: Fit,
     /// Its settings by name; a name absent here has the algorithm's default.
     pub hyperparameters: BTreeMap<String, f64>,
     /// The seed of all randomness of the run.
     pub seed: u64,
-    /// The metric that decides whether the result is published.
-    pub evaluation: Evaluation,
     /// The longest that a run may take, in seconds.
     pub active_deadline_seconds: u64,
     /// No run starts while true; a run under way goes on.
@@ -58,49 +57,68 @@ impl Training {
     pub const fn is_classifier(&self) -> bool {
         match &self.fit {
             Fit::Algorithm(algorithm) => algorithm.is_classifier(),
-            Fit::Container(_) | Fit::Import(_) => self.evaluation.metric.is_of_classes(),
+            Fit::Container(_) | Fit::Import(_) => match &self.rows {
+                Some(rows) => rows.evaluation.metric.is_of_classes(),
+                None => false,
+            },
+        }
+    }
+
+    /// Says what makes its versions, and whether nobody evaluates them.
+    pub fn by(&self) -> String {
+        match &self.rows {
+            Some(_) => self.fit.to_string(),
+            None => format!("{}, not evaluated", self.fit),
         }
     }
 
     /// Returns the files of the commit that a run reads, each with its digest where that is known.
     pub fn committed(&self) -> impl Iterator<Item = (&str, Option<Digest>)> {
-        let rows = self.rows().filter_map(|(source, sha256)| match source {
+        let rows = self.sources().filter_map(|(source, sha256)| match source {
             DataSource::Committed(path) => Some((path.as_str(), sha256)),
             DataSource::Absolute(_) | DataSource::Builtin(_) | DataSource::Synthetic(_) => None,
         });
-        let imported = self
-            .fit
-            .import()
-            .and_then(|Import { source, digest }| match source {
-                ImportSource::Committed(path) => Some((path.as_str(), Some(*digest))),
-                ImportSource::Elsewhere(_) => None,
-            });
+        let imported = self.fit.import().and_then(|import| match &import.source {
+            ImportSource::Committed(path) => Some((path.as_str(), Some(import.digest))),
+            ImportSource::Elsewhere(_) => None,
+        });
         rows.chain(imported)
     }
 
     /// Returns the paths outside the commit that a run reads.
     pub fn outside(&self) -> impl Iterator<Item = &str> {
-        self.rows().filter_map(|(source, _sha256)| match source {
+        self.sources().filter_map(|(source, _sha256)| match source {
             DataSource::Absolute(path) => Some(path.as_str()),
             DataSource::Committed(_) | DataSource::Builtin(_) | DataSource::Synthetic(_) => None,
         })
     }
 
     /// Returns where its rows come from, those of a holdout of its own included.
-    fn rows(&self) -> impl Iterator<Item = (&DataSource, Option<Digest>)> {
-        let holdout = match &self.evaluation.holdout {
-            Holdout::File { source, sha256 } => Some((source, *sha256)),
-            Holdout::Percent { .. } => None,
-        };
-        std::iter::once((&self.dataset.source, self.dataset.sha256)).chain(holdout)
+    pub fn sources(&self) -> impl Iterator<Item = (&DataSource, Option<Digest>)> {
+        self.rows.iter().flat_map(|Rows { dataset, evaluation }| {
+            let holdout = match &evaluation.holdout {
+                Holdout::File { source, sha256 } => Some((source, *sha256)),
+                Holdout::Percent { .. } => None,
+            };
+            std::iter::once((&dataset.source, dataset.sha256)).chain(holdout)
+        })
     }
 
     /// Says whether what it is trained from is known only once its file is read: it lies at a path, and no digest is
     /// given.
     pub fn has_open_data(&self) -> bool {
-        self.rows()
+        self.sources()
             .any(|(source, sha256)| matches!(source, DataSource::Absolute(_)) && sha256.is_none())
     }
+}
+
+/// The rows of a run, and what is measured on those that are held out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Rows {
+    /// The rows and what they mean.
+    pub dataset: Dataset,
+    /// The metric that decides whether the result is published.
+    pub evaluation: Evaluation,
 }
 
 /// When runs happen: the three ways of docs/design.md, "Version of a run".

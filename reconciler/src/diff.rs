@@ -474,7 +474,7 @@ fn training(before: Option<Named<'_, Training>>, after: Named<'_, Training>, int
         say(format!(
             "MLTrainingJob/{name} trains {} by {}",
             made(&after.runs),
-            after.fit
+            after.by()
         ));
         return;
     };

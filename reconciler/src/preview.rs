@@ -14,7 +14,7 @@ use planner::identity::plan_hash;
 use planner::names::{Digest, EnvironmentName, ModelName, ObjectName, Revision};
 use planner::object::ObjectId;
 use planner::plan::{Plan, beyond_the_target, plan, refused};
-use planner::training::{DataSource, Holdout, Training};
+use planner::training::{DataSource, Training};
 use registry::{DatasetRoots, Observer, Store, StoreError};
 
 use crate::diff::{Ground, Intents, Records, intents};
@@ -221,11 +221,7 @@ fn heads(source: &Source, desired: &Desired) -> Result<Vec<DataHead>, PreviewErr
     let mut lines: BTreeMap<String, Arc<[u8]>> = BTreeMap::new();
     for (job, declared) in &desired.trainings {
         let Declared { spec, location, .. } = declared;
-        let holdout = match &spec.evaluation.holdout {
-            Holdout::File { source, .. } => Some(source),
-            Holdout::Percent { .. } => None,
-        };
-        for data in [&spec.dataset.source].into_iter().chain(holdout) {
+        for (data, _sha256) in spec.sources() {
             let DataSource::Committed(uri) = data else {
                 continue;
             };

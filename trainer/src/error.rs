@@ -12,6 +12,7 @@ use crate::external::ExternalError;
 use crate::features::DeriveError;
 use crate::holdout::SplitError;
 use crate::imported::{ImportError, Unfetched};
+use crate::pushed::PushError;
 use crate::record::TooWide;
 
 /// Why a run did not publish.
@@ -22,6 +23,8 @@ pub(crate) enum TrainError {
         "a job with a container is run in a cluster, and here nothing is fitted for it: train by an algorithm"
     )]
     Container,
+    #[error("the job has no rows, and only an import does without: add `dataset` and `evaluation`")]
+    NoRows,
     #[error("failed to open the registry: {0}")]
     Open(StoreError),
     #[error("failed to read the data: {0}")]
@@ -36,6 +39,8 @@ pub(crate) enum TrainError {
     External(#[from] ExternalError),
     #[error("failed to import the model: {0}")]
     Import(#[from] ImportError),
+    #[error("the model cannot be imported: {0}{advice}", advice = .0.advice())]
+    Unusable(PushError),
     #[error("failed to fetch the model: {0}")]
     Fetch(#[from] Unfetched),
     #[error("failed to hand over the training rows: {0}")]
@@ -111,6 +116,8 @@ impl TrainError {
             }
             Self::Read(_)
             | Self::Container
+            | Self::NoRows
+            | Self::Unusable(_)
             | Self::Derive(_)
             | Self::Split(_)
             | Self::Record(_)

@@ -72,7 +72,7 @@ pub(crate) enum ExternalError {
 }
 
 /// Says where it stands which models are taken, where one is sound and none of them.
-fn taken(error: &ArtifactError) -> &'static str {
+pub(crate) fn taken(error: &ArtifactError) -> &'static str {
     match error {
         ArtifactError::Graph(Refusal::Unsupported { .. }) => {
             "; docs/operators.md lists what is served: have the trainer write that"

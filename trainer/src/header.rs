@@ -1,6 +1,6 @@
 //! What a data file's header lacks for a job, found before any row is read.
 
-use planner::training::Training;
+use planner::training::{Rows, Training};
 
 use crate::dataset::header;
 use crate::features::raw_columns;
@@ -27,7 +27,9 @@ pub fn missing_columns(line: &[u8], training: &Training) -> Vec<MissingColumn> {
     let Some(names) = header(line) else {
         return Vec::new();
     };
-    let dataset = &training.dataset;
+    let Some(Rows { dataset, .. }) = &training.rows else {
+        return Vec::new();
+    };
     let target = dataset
         .target
         .iter()
@@ -79,8 +81,8 @@ fn cut(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use planner::training::{
-        Algorithm, DataSource, Dataset, Derivation, Evaluation, Feature, Fit, Holdout, Metric, RunPolicy,
-        Target,
+        Algorithm, DataSource, Dataset, Derivation, Evaluation, Feature, Fit, Holdout, Metric, Rows,
+        RunPolicy, Target,
     };
 
     use super::*;
@@ -96,25 +98,27 @@ mod tests {
         Training {
             model: "m".parse().unwrap(),
             runs: RunPolicy::PerInputs,
-            dataset: Dataset {
-                source: DataSource::Committed("a.csv".to_owned()),
-                sha256: None,
-                features: features.iter().map(feature).collect(),
-                exclude: Vec::new(),
-                target: Some(Target {
-                    column: target.to_owned(),
-                    divide_by: None,
-                    unit: None,
-                }),
-            },
+            rows: Some(Rows {
+                dataset: Dataset {
+                    source: DataSource::Committed("a.csv".to_owned()),
+                    sha256: None,
+                    features: features.iter().map(feature).collect(),
+                    exclude: Vec::new(),
+                    target: Some(Target {
+                        column: target.to_owned(),
+                        divide_by: None,
+                        unit: None,
+                    }),
+                },
+                evaluation: Evaluation {
+                    metric: Metric::R2,
+                    bound: None,
+                    holdout: Holdout::Percent { percent: 20, seed: 0 },
+                },
+            }),
             fit: Fit::Algorithm(Algorithm::LinearRegression),
             hyperparameters: std::collections::BTreeMap::new(),
             seed: 0,
-            evaluation: Evaluation {
-                metric: Metric::R2,
-                bound: None,
-                holdout: Holdout::Percent { percent: 20, seed: 0 },
-            },
             active_deadline_seconds: 60,
             suspend: false,
             pod: None,
@@ -144,7 +148,7 @@ mod tests {
     #[test]
     fn what_is_left_out_must_be_there_too() {
         let mut training = training(&[], "y");
-        training.dataset.exclude = vec!["a".to_owned(), "idd".to_owned()];
+        training.rows.as_mut().unwrap().dataset.exclude = vec!["a".to_owned(), "idd".to_owned()];
         assert_eq!(
             fields(b"id,a,y", &training),
             ["spec.dataset.exclude[1] idd: id a y"]

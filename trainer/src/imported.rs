@@ -1,20 +1,28 @@
 //! A model that was made elsewhere: its bytes are held against the digest that was reviewed, checked as a model of the rows,
-//! evaluated on the holdout and published with the rows' signature.
+//! evaluated on the holdout and published with the rows' signature. A job without rows evaluates nothing, and what it publishes
+//! says so.
 //!
 //! Whoever made it may have seen the rows that are held out here.
+
+use std::collections::BTreeMap;
 
 use planner::Timestamp;
 use planner::finding::Disposition;
 use planner::names::Digest;
 use planner::training::{Address, Import, ImportSource};
-use registry::artifact::{Limits, Model, with_signature};
+use registry::artifact::{Limits, with_signature};
 use registry::metadata::Fit;
 use registry::run::{Ending, RunRequest};
 use registry::{Store, StoreError};
 
 use crate::error::TrainError;
 use crate::external::{ExternalError, signature};
-use crate::{Made, evaluate_made, is_made};
+use crate::pushed::{self, Bringing};
+use crate::{Made, evaluate_made, is_made, record};
+
+/// What made a version that was imported.
+const FRAMEWORK: &str = "imported";
+const ALGORITHM: &str = "import";
 
 /// Returns the bytes at an address that a digest names: a trainer asks nobody itself.
 pub type Fetch<'a> = &'a dyn Fn(&Address, &Digest) -> Result<Vec<u8>, Unfetched>;
@@ -57,7 +65,10 @@ pub(crate) fn publish(
     }
     stage(0, "import");
     let bytes = bytes(&store, import, fetch)?;
-    let model = Model::read(&bytes, &Limits::default()).map_err(ExternalError::Unreadable)?;
+    if request.training.rows.is_none() {
+        return publish_unevaluated(&store, request, import, bytes, stage, clock);
+    }
+    let model = pushed::read(&bytes, &import.told).map_err(TrainError::Unusable)?;
     evaluate_made(
         &store,
         request,
@@ -69,8 +80,8 @@ pub(crate) fn publish(
             Ok(Made {
                 artifact: with_signature(&bytes, &signature).map_err(ExternalError::Unreadable)?,
                 said: None,
-                framework: "imported",
-                algorithm: "import",
+                framework: FRAMEWORK,
+                algorithm: ALGORITHM,
                 settings: request.training.hyperparameters.clone(),
                 fit: Fit::default(),
             })
@@ -78,9 +89,40 @@ pub(crate) fn publish(
     )
 }
 
+/// Publishes a model of no rows as it is, with what the job tells of it.
+fn publish_unevaluated(
+    store: &Store,
+    request: &RunRequest,
+    import: &Import,
+    bytes: Vec<u8>,
+    stage: &mut dyn FnMut(u8, &str),
+    clock: &dyn Fn() -> Timestamp,
+) -> Result<Ending, TrainError> {
+    let bringing = Bringing {
+        framework: FRAMEWORK,
+        algorithm: ALGORITHM,
+        inputs_hash: Some(request.inputs_hash),
+        lineage: record::lineage(request),
+    };
+    let made = (&request.model, &request.version);
+    let draft = pushed::unevaluated(made, bytes, &import.told, bringing, clock());
+    let draft = draft.map_err(TrainError::Unusable)?;
+    stage(90, "publish");
+    let entry = store.publish(draft).map_err(TrainError::Publish)?;
+    stage(100, "publish");
+    Ok(Ending::Published {
+        digest: entry.digest,
+        metrics: BTreeMap::new(),
+    })
+}
+
 /// Returns the bytes that the digest names.
 fn bytes(store: &Store, import: &Import, fetch: Fetch<'_>) -> Result<Vec<u8>, TrainError> {
-    let Import { source, digest } = import;
+    let Import {
+        source,
+        digest,
+        told: _,
+    } = import;
     match source {
         ImportSource::Committed(uri) => staged(store, uri, digest),
         ImportSource::Elsewhere(address) => Ok(fetch(address, digest)?),

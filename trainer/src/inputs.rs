@@ -4,7 +4,7 @@
 
 use planner::identity::inputs_hash;
 use planner::names::Digest;
-use planner::training::{DataSource, Holdout};
+use planner::training::{DataSource, Holdout, Rows};
 use registry::Store;
 use registry::run::{RunRequest, Sighting};
 
@@ -33,9 +33,9 @@ pub(crate) fn known(store: &Store, request: &RunRequest) -> Option<Digest> {
         }
         (_, declared) => declared,
     };
-    let dataset = &training.dataset;
+    let Rows { dataset, evaluation } = training.rows.as_ref()?;
     let digest = known(&dataset.source, request.dataset.as_ref(), dataset.sha256)?;
-    let holdout = match &training.evaluation.holdout {
+    let holdout = match &evaluation.holdout {
         Holdout::Percent { .. } => None,
         Holdout::File { source, sha256 } => Some(known(source, request.holdout.as_ref(), *sha256)?),
     };
@@ -57,15 +57,17 @@ pub(crate) fn remember(store: &Store, request: &RunRequest, tables: [Option<&Tab
 /// A file outside the repository is what its bytes are.
 fn of(request: &RunRequest, dataset: Digest, of_holdout: Option<Digest>) -> Digest {
     let mut training = request.training.clone();
-    if let DataSource::Absolute(_) = training.dataset.source {
-        training.dataset.sha256 = Some(dataset);
-    }
-    if let Holdout::File {
-        source: DataSource::Absolute(_),
-        sha256,
-    } = &mut training.evaluation.holdout
-    {
-        *sha256 = of_holdout.or(*sha256);
+    if let Some(rows) = &mut training.rows {
+        if let DataSource::Absolute(_) = rows.dataset.source {
+            rows.dataset.sha256 = Some(dataset);
+        }
+        if let Holdout::File {
+            source: DataSource::Absolute(_),
+            sha256,
+        } = &mut rows.evaluation.holdout
+        {
+            *sha256 = of_holdout.or(*sha256);
+        }
     }
     inputs_hash(&training)
 }

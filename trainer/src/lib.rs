@@ -32,7 +32,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use planner::Timestamp;
-use planner::training::{Algorithm, DataSource, Fit as Fitter, Holdout, Metric, Training};
+use planner::training::{
+    Algorithm, DataSource, Evaluation, Fit as Fitter, Holdout, Metric, Rows as Declared, Training,
+};
 use registry::artifact::{Graph, Limits, Model, Predictions, encode_with_signature};
 use registry::metadata::Fit;
 use registry::run::{Ending, Progress, RunRequest};
@@ -95,7 +97,7 @@ fn train(
         Fitter::Import(import) => return imported::publish(request, import, fetch, stage, clock),
     };
     let settings = algorithm::settings(algorithm, &training.hyperparameters)?;
-    check_metric(training, algorithm)?;
+    check_metric(declared(training)?, algorithm)?;
     publish_made(request, stage, clock, |layout, train, held_out| {
         let (fitted, fit) = algorithm::fit(
             algorithm,
@@ -204,13 +206,15 @@ fn evaluate_made(
         Some(said) => self_check(predictions.numbers(), &said)?,
         None => all_finite(predictions.numbers())?,
     }
-    let metrics = evaluate(training, &predictions, &held_out)?;
+    let evaluation = &declared(training)?.evaluation;
+    let metrics = evaluate(evaluation, &predictions, &held_out)?;
     let baseline =
         stable.and_then(|stable| stable.score(data.held_table(), &split.held_out, layout, &held_out));
 
     stage(90, "publish");
     let findings = record::Findings {
         request,
+        decided_on: evaluation.metric,
         inputs_hash,
         layout,
         framework,
@@ -270,6 +274,11 @@ impl Data {
     }
 }
 
+/// Returns the rows that a job declares.
+fn declared(training: &Training) -> Result<&Declared, TrainError> {
+    training.rows.as_ref().ok_or(TrainError::NoRows)
+}
+
 fn read(
     store: &Store,
     request: &RunRequest,
@@ -277,11 +286,11 @@ fn read(
     taken: Option<&Model>,
 ) -> Result<Data, TrainError> {
     let training = &request.training;
+    let Declared { dataset, evaluation } = declared(training)?;
     let optional = stable.map_or_else(BTreeSet::new, Stable::raw_columns);
     let resolved = std::cell::OnceCell::new();
     let resolve = |names: &[String], own| {
-        let target = training.dataset.target.clone().or(own);
-        let dataset = &training.dataset;
+        let target = dataset.target.clone().or(own);
         // Unless the job says which, a model takes the columns that its inputs are named as, in its own order. One that takes a
         // single wide input, as it was given to whoever fitted it, names none.
         let own = taken.filter(|model| {
@@ -307,7 +316,7 @@ fn read(
         }
         Ok(resolved.get_or_init(|| layout).clone())
     };
-    let hash_key = match &training.evaluation.holdout {
+    let hash_key = match &evaluation.holdout {
         Holdout::Percent { seed, .. } => *seed,
         Holdout::File { .. } => 0,
     };
@@ -320,7 +329,6 @@ fn read(
         seed: training.seed,
         hash_key,
     };
-    let dataset = &training.dataset;
     let table = dataset::read(
         of(
             &dataset.source,
@@ -333,7 +341,7 @@ fn read(
         .get()
         .cloned()
         .expect("invariant: a table is read by its layout");
-    let (holdout, split) = match &training.evaluation.holdout {
+    let (holdout, split) = match &evaluation.holdout {
         Holdout::Percent { percent, .. } => (None, holdout::by_percent(&table, *percent)?),
         Holdout::File { source, sha256 } => {
             let request: (&DataSource, Option<&Path>) = (source, request.holdout.as_deref());
@@ -351,8 +359,8 @@ fn read(
 }
 
 /// Refuses a metric of the other kind before anything is read.
-fn check_metric(training: &Training, algorithm: Algorithm) -> Result<(), EvaluateError> {
-    let metric = training.evaluation.metric;
+fn check_metric(rows: &Declared, algorithm: Algorithm) -> Result<(), EvaluateError> {
+    let metric = rows.evaluation.metric;
     let classifies = algorithm.is_classifier();
     if metric.is_of_classes() == classifies {
         return Ok(());
@@ -370,7 +378,7 @@ fn check_metric(training: &Training, algorithm: Algorithm) -> Result<(), Evaluat
 
 /// Measures the held-out rows, and holds the metric against its bound.
 fn evaluate(
-    training: &Training,
+    evaluation: &Evaluation,
     predictions: &Predictions,
     held_out: &Rows,
 ) -> Result<BTreeMap<Metric, f64>, EvaluateError> {
@@ -379,7 +387,6 @@ fn evaluate(
     if let Some((&metric, &value)) = metrics.iter().find(|(_, value)| !value.is_finite()) {
         return Err(EvaluateError::Immeasurable { metric, value });
     }
-    let evaluation = &training.evaluation;
     let metric = evaluation.metric;
     let value = *metrics.get(&metric).ok_or(EvaluateError::NotGiven { metric })?;
     if let Some(bound) = evaluation.bound {

@@ -5,26 +5,16 @@ use std::collections::BTreeMap;
 use engine::Type;
 use planner::Timestamp;
 use planner::names::{Digest, ModelName, Version};
-use planner::training::{Derivation, Feature};
+use planner::training::{Derivation, Feature, Outputs, Told};
 use registry::Draft;
 use registry::artifact::{ArtifactError, Limits, Model, with_signature};
 use registry::metadata::{Artifact, Cell, Example, Fit, Labels, Lineage, Roles, Signature, VersionMetadata};
 
+use crate::external::taken;
 use crate::record::trainer;
 
 /// What rows are made of that stand as examples where there is no data: the first for which the model predicts numbers.
 const EXAMPLES: [f64; 3] = [0.0, 1.0, 0.5];
-
-/// What whoever brings a model knows better than its graph.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Told {
-    /// What its columns are called, over all inputs in their order; empty: as the graph says.
-    pub features: Vec<String>,
-    /// The classes in the order of the probabilities; empty: as the graph says.
-    pub classes: Vec<String>,
-    /// Which outputs mean what; by default as their types and names say.
-    pub roles: Roles,
-}
 
 /// Why a model cannot be published.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -47,37 +37,81 @@ pub enum PushError {
     NoExample,
 }
 
-impl Told {
-    fn is_silent(&self) -> bool {
-        *self == Self::default()
+impl PushError {
+    /// Says where it stands which models are taken, where one is sound and none of them.
+    pub(crate) fn advice(&self) -> &'static str {
+        match self {
+            Self::Artifact(error) => taken(error),
+            Self::OtherWidth { .. } | Self::NoExample => "",
+        }
     }
+}
 
-    fn of(&self, signature: Signature) -> Signature {
-        let Self {
-            features,
-            classes,
-            roles,
-        } = self;
-        let mut told = signature;
-        if !features.is_empty() {
-            let feature = |name: &String| Feature {
-                derivation: Derivation::Column(name.clone()),
-                name: name.clone(),
-            };
-            told.features = features.iter().map(feature).collect();
+/// Who brought a model that nobody evaluates, and from where.
+pub(crate) struct Bringing {
+    pub(crate) framework: &'static str,
+    pub(crate) algorithm: &'static str,
+    pub(crate) inputs_hash: Option<Digest>,
+    pub(crate) lineage: Lineage,
+}
+
+/// Reads a model with what is told of it.
+///
+/// # Errors
+///
+/// It is no model that is served, or what is told is another model's.
+pub(crate) fn read(bytes: &[u8], told: &Told) -> Result<Model, PushError> {
+    let limits = Limits::default();
+    match Model::read_as(bytes, &limits, |signature| described(signature, told)) {
+        Err(ArtifactError::Signature { problem }) if !told.features.is_empty() => {
+            let expected = Model::read(bytes, &limits).map(|read| read.width());
+            Err(match expected {
+                Ok(expected) if expected != told.features.len() => PushError::OtherWidth {
+                    got: told.features.len(),
+                    expected,
+                },
+                _ => ArtifactError::Signature { problem }.into(),
+            })
         }
-        if !classes.is_empty() {
-            let numbers = classes.iter().map(|class| class.parse().ok());
-            told.labels = match numbers.collect::<Option<Vec<i64>>>() {
-                Some(numbers) => Labels::Numbers(numbers),
-                None => Labels::Words(classes.clone()),
-            };
-        }
-        if !roles.are_by_name() {
-            told.roles = roles.clone();
-        }
-        told
+        read => Ok(read?),
     }
+}
+
+/// Returns a signature with what is told beyond it.
+fn described(signature: Signature, told: &Told) -> Signature {
+    let Told {
+        features,
+        labels,
+        outputs,
+    } = told;
+    let mut described = signature;
+    if !features.is_empty() {
+        let feature = |name: &String| Feature {
+            derivation: Derivation::Column(name.clone()),
+            name: name.clone(),
+        };
+        described.features = features.iter().map(feature).collect();
+    }
+    if !labels.is_empty() {
+        let numbers = labels.iter().map(|label| label.parse().ok());
+        described.labels = match numbers.collect::<Option<Vec<i64>>>() {
+            Some(numbers) => Labels::Numbers(numbers),
+            None => Labels::Words(labels.clone()),
+        };
+    }
+    if *outputs != Outputs::default() {
+        let Outputs {
+            prediction,
+            label,
+            probabilities,
+        } = outputs.clone();
+        described.roles = Roles {
+            prediction,
+            label,
+            probabilities,
+        };
+    }
+    described
 }
 
 /// Makes a version of a model's bytes. They stay as they are, unless something is told that the graph does not say: then that
@@ -93,21 +127,36 @@ pub fn draft(
     told: &Told,
     now: Timestamp,
 ) -> Result<Draft, PushError> {
-    let limits = Limits::default();
-    let read = Model::read_as(&bytes, &limits, |signature| told.of(signature));
-    let read = match read {
-        Err(ArtifactError::Signature { problem }) if !told.features.is_empty() => {
-            let expected = Model::read(&bytes, &limits).map(|read| read.width());
-            return Err(match expected {
-                Ok(expected) if expected != told.features.len() => PushError::OtherWidth {
-                    got: told.features.len(),
-                    expected,
-                },
-                _ => ArtifactError::Signature { problem }.into(),
-            });
-        }
-        read => read?,
+    let by_hand = Bringing {
+        framework: "pushed",
+        algorithm: "onnx",
+        inputs_hash: None,
+        lineage: Lineage {
+            revision: None,
+            job: None,
+            trainer: trainer(),
+            imported: None,
+            source: None,
+        },
     };
+    unevaluated((model, version), bytes, told, by_hand, now)
+}
+
+/// Makes a version that nobody evaluates, as [`draft`] says.
+pub(crate) fn unevaluated(
+    (model, version): (&ModelName, &Version),
+    bytes: Vec<u8>,
+    told: &Told,
+    bringing: Bringing,
+    now: Timestamp,
+) -> Result<Draft, PushError> {
+    let Bringing {
+        framework,
+        algorithm,
+        inputs_hash,
+        lineage,
+    } = bringing;
+    let read = read(&bytes, told)?;
     let signature = read.signature().clone();
     let artifact = if told.is_silent() {
         bytes
@@ -118,8 +167,8 @@ pub fn draft(
         metadata: VersionMetadata {
             model_name: model.clone(),
             version: version.clone(),
-            framework: "pushed".to_owned(),
-            algorithm: "onnx".to_owned(),
+            framework: framework.to_owned(),
+            algorithm: algorithm.to_owned(),
             trained_at: now,
             features: read.width(),
             metric: BTreeMap::new(),
@@ -128,7 +177,7 @@ pub fn draft(
                 digest: Digest::of(&artifact),
                 bytes: artifact.len() as u64,
             },
-            inputs_hash: None,
+            inputs_hash,
             example: example(&read)?,
             signature,
             metrics: None,
@@ -137,13 +186,7 @@ pub fn draft(
             hyperparameters: BTreeMap::new(),
             fit: Fit::default(),
             seed: None,
-            lineage: Lineage {
-                revision: None,
-                job: None,
-                trainer: trainer(),
-                imported: None,
-                source: None,
-            },
+            lineage,
             reference: None,
         },
         artifact,
@@ -261,25 +304,25 @@ mod tests {
             },
             expect!["1 features are named, and the model takes 2 values a row"],
         );
-        let classes = words(&["yes", "no"]);
+        let labels = words(&["yes", "no"]);
         check(
             SURVIVAL,
             Told {
-                classes,
+                labels,
                 ..Told::default()
             },
             expect![[
                 r#"the artifact contradicts its metadata: its labels are "no", "yes", and the signature names "yes", "no""#
             ]],
         );
-        let roles = Roles {
+        let outputs = Outputs {
             prediction: Some("score".to_owned()),
-            ..Roles::default()
+            ..Outputs::default()
         };
         check(
             FOREST,
             Told {
-                roles,
+                outputs,
                 ..Told::default()
             },
             expect![[r#"the prediction is to be output "score", which the model does not give"#]],

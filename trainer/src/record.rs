@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use planner::Timestamp;
 use planner::names::Digest;
-use planner::training::{Feature, Import, Metric};
+use planner::training::{Feature, Metric};
 use registry::METADATA_BYTES_MAX;
 use registry::artifact::Predictions;
 use registry::metadata::{
@@ -24,6 +24,8 @@ use crate::reference;
 #[derive(Debug)]
 pub(crate) struct Findings<'a> {
     pub(crate) request: &'a RunRequest,
+    /// The metric that the bound is of.
+    pub(crate) decided_on: Metric,
     pub(crate) inputs_hash: Digest,
     pub(crate) layout: &'a Layout,
     /// What made the model: its framework, and its algorithm.
@@ -108,6 +110,7 @@ fn record_bytes_max(layout: &Layout, labels: Option<&Labels>, bins: usize) -> u6
 pub(crate) fn metadata(findings: Findings<'_>, now: Timestamp) -> VersionMetadata {
     let Findings {
         request,
+        decided_on,
         inputs_hash,
         layout,
         framework,
@@ -125,7 +128,6 @@ pub(crate) fn metadata(findings: Findings<'_>, now: Timestamp) -> VersionMetadat
         artifact,
     } = findings;
     let training = &request.training;
-    let decided_on = training.evaluation.metric;
     let metric = metrics
         .get(&decided_on)
         .map(|value| (metric_key(decided_on).to_owned(), *value));
@@ -158,18 +160,24 @@ pub(crate) fn metadata(findings: Findings<'_>, now: Timestamp) -> VersionMetadat
         hyperparameters: settings,
         fit,
         seed: training.fit.import().is_none().then_some(training.seed),
-        lineage: Lineage {
-            revision: Some(request.revision.clone()),
-            job: Some(request.job.clone()),
-            trainer: trainer(),
-            imported: None,
-            source: training.fit.import().map(|Import { source, digest }| Source {
-                uri: source.to_string(),
-                digest: *digest,
-            }),
-        },
+        lineage: lineage(request),
         reference,
         example,
+    }
+}
+
+/// Returns what a version that a run publishes comes from.
+pub(crate) fn lineage(request: &RunRequest) -> Lineage {
+    let imported = request.training.fit.import();
+    Lineage {
+        revision: Some(request.revision.clone()),
+        job: Some(request.job.clone()),
+        trainer: trainer(),
+        imported: None,
+        source: imported.map(|import| Source {
+            uri: import.source.to_string(),
+            digest: import.digest,
+        }),
     }
 }
 

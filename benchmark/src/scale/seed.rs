@@ -92,7 +92,11 @@ impl Pattern {
         let name = fleet::model_name(index);
         let mut training = self.training.clone();
         training.model = name.parse()?;
-        training.evaluation.holdout = Holdout::Percent {
+        let rows = training
+            .rows
+            .as_mut()
+            .context("the trained model's job has no rows")?;
+        rows.evaluation.holdout = Holdout::Percent {
             percent: fleet::HOLDOUT_PERCENT,
             seed: index as u64,
         };

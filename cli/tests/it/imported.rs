@@ -150,3 +150,74 @@ fn a_model_comes_from_the_commit_and_from_where_the_process_may_import() {
     let (code, said) = aurora_says(&["reconcile", "--once", "--import-source", "https://me:s3cret@h/"]);
     assert_eq!(code, Some(2), "{said}");
 }
+
+/// A job without rows imports a model as it is, names what the graph does not, and every place says that nobody evaluated it.
+#[test]
+fn a_model_of_no_rows_is_imported_and_called_not_evaluated() {
+    let repository = Repository::empty();
+    let aside = tempfile::TempDir::new().expect("a folder");
+    let aurora_says = |words: &[&str]| {
+        let mut command = aurora();
+        command
+            .args(words)
+            .current_dir(repository.path())
+            .env("AURORA_DATA_DIR", aside.path().join("data"));
+        let output = run(&mut command);
+        (output.status.code(), text(&output))
+    };
+    let bytes = model(0.0);
+    let job = |version: &str, told: &str| {
+        format!(
+            "apiVersion: aurora.io/v1alpha1
+kind: MLTrainingJob
+metadata: {{ name: sum-{} }}
+spec:
+  modelName: sum
+  version: {version}
+  import: {{ uri: sum.onnx, digest: '{}'{told} }}
+",
+            &version[1..],
+            Digest::of(&bytes)
+        )
+    };
+    repository.write("environments/dev/environment.yaml", ENVIRONMENT);
+    repository.write("environments/dev/sum.onnx", &bytes);
+    repository.write("environments/dev/bare.yaml", job(COMMITTED, ""));
+    repository.commit("a model of no rows");
+    let (code, said) = aurora_says(&["reconcile", "--once"]);
+    assert_eq!(code, Some(0), "{said}");
+    repository.write(
+        "environments/dev/told.yaml",
+        job(ELSEWHERE, ", features: [width, height]"),
+    );
+    repository.commit("the same with names");
+    let (code, said) = aurora_says(&["plan"]);
+    let planned = format!("import sum.onnx ({}), not evaluated", Digest::of(&bytes).short());
+    assert!(code == Some(1) && said.contains(&planned), "{said}");
+    let (code, said) = aurora_says(&["reconcile", "--once"]);
+    assert_eq!(code, Some(0), "{said}");
+    let (_, said) = aurora_says(&["model", "show", "sum", COMMITTED]);
+    assert!(said.contains("not evaluated"), "{said}");
+    assert!(
+        said.contains(&Digest::of(&bytes).to_string()),
+        "it is as it came: {said}"
+    );
+    let (_, said) = aurora_says(&["model", "show", "sum", ELSEWHERE]);
+    assert!(said.contains("width") && said.contains("height"), "{said}");
+    let (code, said) = aurora_says(&["model", "compare", "sum", COMMITTED, ELSEWHERE]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("was not evaluated"), "{said}");
+
+    // Whatever is fitted needs rows.
+    let fitted = job("v20261103-120000", "").replace(
+        "import: { uri: sum.onnx, digest:",
+        "algorithm: linear_regression #",
+    );
+    repository.write("environments/dev/fitted.yaml", fitted);
+    let (code, said) = aurora_says(&["validate", "--worktree"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("`dataset` is missing: without rows nothing is fitted"),
+        "{said}"
+    );
+}

@@ -1,6 +1,7 @@
 //! What the reconciler writes reads back as what it was.
 
 mod statuses;
+mod trainings;
 
 use std::collections::BTreeMap;
 
@@ -22,7 +23,7 @@ use planner::runs::Phase;
 use planner::schedule::{Schedule, ScheduleText};
 use planner::training::{
     Algorithm, Concurrency, Container, DataSource, Dataset, Derivation, Evaluation, Feature, Fit, Holdout,
-    Import, ImportSource, Metric, RunPolicy, Target as TrainingTarget, Training,
+    Import, ImportSource, Metric, Outputs, Rows, RunPolicy, Target as TrainingTarget, Told, Training,
 };
 use planner::window::{Window, WindowKind};
 
@@ -156,115 +157,6 @@ fn route() -> Route {
     }
 }
 
-fn trainings() -> Vec<Training> {
-    let plain = Training {
-        model: "wine".parse().unwrap(),
-        runs: RunPolicy::Fixed("v20261101-120000".parse().unwrap()),
-        dataset: Dataset {
-            source: DataSource::Builtin("wine-quality".to_owned()),
-            sha256: None,
-            features: Vec::new(),
-            exclude: Vec::new(),
-            target: None,
-        },
-        fit: Fit::Algorithm(Algorithm::LinearRegression),
-        hyperparameters: BTreeMap::new(),
-        seed: 0,
-        evaluation: Evaluation {
-            metric: Metric::R2,
-            bound: Some(0.2),
-            holdout: Holdout::Percent { percent: 20, seed: 0 },
-        },
-        active_deadline_seconds: 1800,
-        suspend: false,
-        pod: None,
-    };
-    let text = ScheduleText {
-        cron: "0 3 * * SUN".to_owned(),
-        time_zone: "Europe/Paris".to_owned(),
-    };
-    let scheduled = Training {
-        runs: RunPolicy::Scheduled {
-            schedule: Schedule::try_from(text).unwrap(),
-            starting_deadline_seconds: Some(3600),
-            concurrency: Concurrency::Replace,
-        },
-        dataset: Dataset {
-            source: DataSource::Absolute("/data/wine.csv".to_owned()),
-            sha256: Some(Digest::of(b"wine")),
-            features: vec![
-                Feature {
-                    name: "a".to_owned(),
-                    derivation: Derivation::Column("b".to_owned()),
-                },
-                Feature {
-                    name: "r".to_owned(),
-                    derivation: Derivation::Ratio(["c".to_owned(), "d".to_owned()]),
-                },
-            ],
-            exclude: Vec::new(),
-            target: Some(TrainingTarget {
-                column: "quality".to_owned(),
-                divide_by: Some(100_000.0),
-                unit: Some("100,000 USD".to_owned()),
-            }),
-        },
-        fit: Fit::Algorithm(Algorithm::GradientBoosting),
-        hyperparameters: BTreeMap::from([("trees".to_owned(), 100.0), ("learning_rate".to_owned(), 0.05)]),
-        seed: crate::wire::SEED_MAX,
-        evaluation: Evaluation {
-            metric: Metric::Rmse,
-            bound: Some(0.7),
-            holdout: Holdout::File {
-                source: DataSource::Committed("test.csv".to_owned()),
-                sha256: Some(Digest::of(b"test")),
-            },
-        },
-        active_deadline_seconds: 60,
-        suspend: true,
-        pod: Some(Box::new(pod())),
-        ..plain.clone()
-    };
-    let per_inputs = Training {
-        runs: RunPolicy::PerInputs,
-        dataset: Dataset {
-            source: DataSource::Synthetic("blobs".to_owned()),
-            exclude: vec!["x2".to_owned()],
-            ..plain.dataset.clone()
-        },
-        fit: Fit::Algorithm(Algorithm::LogisticRegression),
-        evaluation: Evaluation {
-            metric: Metric::LogLoss,
-            bound: None,
-            holdout: Holdout::Percent { percent: 35, seed: 7 },
-        },
-        ..plain.clone()
-    };
-    let container = Training {
-        fit: Fit::Container(Box::new(Container {
-            image: "example.org/train:1".to_owned(),
-            command: vec!["python".to_owned(), "train.py".to_owned()],
-            args: vec!["--fast".to_owned()],
-        })),
-        hyperparameters: BTreeMap::from([("depth".to_owned(), 3.0)]),
-        ..plain.clone()
-    };
-    let import = Training {
-        fit: Fit::Import(Box::new(Import {
-            source: ImportSource::Committed("models/forest.onnx".to_owned()),
-            digest: Digest::of(b"forest"),
-        })),
-        ..plain.clone()
-    };
-    let mut elsewhere = import.clone();
-    let address = "https://models.example.org/forest.onnx".parse().unwrap();
-    elsewhere.fit = Fit::Import(Box::new(Import {
-        source: ImportSource::Elsewhere(address),
-        digest: Digest::of(b"forest"),
-    }));
-    vec![plain, scheduled, per_inputs, container, import, elsewhere]
-}
-
 /// Sends an object through the text that a data directory or an API server keeps.
 fn through_json<T: serde::Serialize + serde::de::DeserializeOwned>(object: &T) -> T {
     serde_json::from_str(&serde_json::to_string(object).unwrap()).unwrap()
@@ -278,7 +170,7 @@ fn objects_read_back_as_what_was_written() {
         assert_eq!(read_deployment_object(&through_json(&written)).unwrap(), object);
         assert_eq!(object_name(&written.metadata).unwrap(), name());
     }
-    for spec in trainings() {
+    for spec in trainings::all() {
         let object = TrainingObject {
             spec,
             revision: "a".repeat(64).parse().unwrap(),
@@ -377,7 +269,7 @@ fn objects_of_before_read_as_what_is_declared_now() {
     }
     let read = read_deployment_object(&serde_json::from_value(before).unwrap()).unwrap();
     assert!(read.spec.operation().is_default());
-    let job = &trainings()[0];
+    let job = &trainings::all()[0];
     let text = serde_json::to_string(job).unwrap();
     assert!(text.contains(r#""algorithm":"linear_regression""#), "{text}");
     assert!(!text.contains("pod"), "{text}");
@@ -396,7 +288,7 @@ fn written_objects_keep_the_rules_of_the_schema() {
         } = crate::parse::parse_file("a.yaml", manifest.to_string().as_bytes());
         assert_eq!((parsed.len(), findings), (1, vec![]), "{manifest}");
     };
-    for spec in trainings() {
+    for spec in trainings::all() {
         let object = TrainingObject {
             spec,
             revision: "a".repeat(40).parse().unwrap(),
@@ -522,10 +414,10 @@ fn object_of_somebody_else_is_told_apart() {
         let annotations = object.metadata.annotations.as_mut().unwrap();
         annotations.insert("aurora.io/abort".to_owned(), "yes".to_owned());
     }));
-    let mut job = MLTrainingJob::new("wine", super::training::training_spec(&trainings()[0]));
+    let mut job = MLTrainingJob::new("wine", super::training::training_spec(&trainings::all()[0]));
     expect!["metadata.annotations[aurora.io/revision]: the annotation is missing"]
         .assert_eq(&read_training_object(&job).unwrap_err()[0].to_string());
-    job.spec.dataset.uri = "..".to_owned();
+    job.spec.dataset.as_mut().unwrap().uri = "..".to_owned();
     expect!["spec.dataset.uri: a path has no empty, '.' or '..' part"]
         .assert_eq(&read_training_object(&job).unwrap_err()[0].to_string());
 }

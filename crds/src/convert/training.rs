@@ -6,14 +6,14 @@ use planner::names::{Digest, Malformed};
 use planner::schedule::{Schedule, ScheduleText, is_zone, zone_names};
 use planner::training::{
     Algorithm, Container, DataSource, Dataset, Derivation, Evaluation, Feature, Fit, Holdout, Import,
-    ImportSource, RunPolicy, Scheme, Target, Training,
+    ImportSource, Outputs, Rows, RunPolicy, Scheme, Target, Told, Training,
 };
 
 use super::{Problem, dataset, pod};
 use crate::rules;
 use crate::{
     ContainerSpec, DatasetSpec, EvaluationSpec, FeatureSpec, HoldoutSpec, ImportSpec, MLTrainingJob,
-    MLTrainingJobSpec, ScheduleSpec, TargetSpec,
+    MLTrainingJobSpec, OutputsSpec, ScheduleSpec, TargetSpec,
 };
 
 /// Says whether a time zone that is not compiled in is known besides, e.g. to the system.
@@ -66,17 +66,35 @@ fn read(
         (Some(version), None) => Some(RunPolicy::Fixed(version.clone())),
         (None, None) => Some(RunPolicy::PerInputs),
     };
-    let source = keep(problems, dataset::parse(&dataset.uri, "spec.dataset"));
-    let sha256 = keep(problems, digest(dataset.sha256.as_deref(), "spec.dataset.sha256"));
-    let features = keep_all(problems, features(&dataset.features));
+    let rows = match (dataset, evaluation) {
+        (Some(dataset), Some(evaluation)) => rows(dataset, evaluation, problems).map(Some),
+        (None, None) if import.is_some() => Some(None),
+        (None, None) => keep(problems, Err(rules::ROWS_OF_FIT.problem("spec"))),
+        (Some(_), None) | (None, Some(_)) => keep(problems, Err(rules::EVALUATION_OF_ROWS.problem("spec"))),
+    };
     let fit = keep(problems, fit(*algorithm, container.as_ref(), import.as_ref()));
     if let Some(algorithm) = algorithm {
         problems.extend(hyperparameter_problems(*algorithm, hyperparameters));
     }
-    let evaluation = keep(problems, self::evaluation(evaluation));
     Some(Training {
         model: model_name.clone(),
         runs: runs?,
+        rows: rows?,
+        fit: fit?,
+        hyperparameters: hyperparameters.clone(),
+        seed: *seed,
+        active_deadline_seconds: *active_deadline_seconds,
+        suspend: *suspend,
+        pod: pod::pod(pod.as_ref()),
+    })
+}
+
+fn rows(dataset: &DatasetSpec, evaluation: &EvaluationSpec, problems: &mut Vec<Problem>) -> Option<Rows> {
+    let source = keep(problems, dataset::parse(&dataset.uri, "spec.dataset"));
+    let sha256 = keep(problems, digest(dataset.sha256.as_deref(), "spec.dataset.sha256"));
+    let features = keep_all(problems, features(&dataset.features));
+    let evaluation = keep(problems, self::evaluation(evaluation));
+    Some(Rows {
         dataset: Dataset {
             source: source?,
             sha256: sha256?,
@@ -84,13 +102,7 @@ fn read(
             exclude: dataset.exclude.clone(),
             target: dataset.target.as_ref().map(target),
         },
-        fit: fit?,
-        hyperparameters: hyperparameters.clone(),
-        seed: *seed,
         evaluation: evaluation?,
-        active_deadline_seconds: *active_deadline_seconds,
-        suspend: *suspend,
-        pod: pod::pod(pod.as_ref()),
     })
 }
 
@@ -116,12 +128,40 @@ fn fit(
                 args: args.clone(),
             })))
         }
-        (None, None, Some(ImportSpec { uri, digest })) => Ok(Fit::Import(Box::new(Import {
-            source: import_source(uri)?,
-            digest: *digest,
-        }))),
+        (None, None, Some(import)) => Ok(Fit::Import(Box::new(self::import(import)?))),
         _ => Err(rules::ONE_FIT.problem("spec")),
     }
+}
+
+fn import(spec: &ImportSpec) -> Result<Import, Problem> {
+    let ImportSpec {
+        uri,
+        digest,
+        features,
+        labels,
+        outputs,
+    } = spec;
+    let outputs = match outputs {
+        None => Outputs::default(),
+        Some(OutputsSpec {
+            prediction,
+            label,
+            probabilities,
+        }) => Outputs {
+            prediction: prediction.clone(),
+            label: label.clone(),
+            probabilities: probabilities.clone(),
+        },
+    };
+    Ok(Import {
+        source: import_source(uri)?,
+        digest: *digest,
+        told: Told {
+            features: features.clone(),
+            labels: labels.clone(),
+            outputs,
+        },
+    })
 }
 
 fn import_source(uri: &str) -> Result<ImportSource, Problem> {
@@ -324,18 +364,10 @@ pub(super) fn training_spec(training: &Training) -> MLTrainingJobSpec {
     let Training {
         model,
         runs,
-        dataset:
-            Dataset {
-                source,
-                sha256,
-                features,
-                exclude,
-                target,
-            },
+        rows,
         fit,
         hyperparameters,
         seed,
-        evaluation,
         active_deadline_seconds,
         suspend,
         pod,
@@ -367,19 +399,13 @@ pub(super) fn training_spec(training: &Training) -> MLTrainingJobSpec {
         model_name: model.clone(),
         version,
         schedule,
-        dataset: DatasetSpec {
-            uri: dataset::uri(source),
-            sha256: sha256.map(|digest| digest.hex()),
-            features: features.iter().map(feature_spec).collect(),
-            exclude: exclude.clone(),
-            target: target.as_ref().map(target_spec),
-        },
+        dataset: rows.as_ref().map(|rows| dataset_spec(&rows.dataset)),
         algorithm,
         container,
         import,
         hyperparameters: hyperparameters.clone(),
         seed: *seed,
-        evaluation: evaluation_spec(evaluation),
+        evaluation: rows.as_ref().map(|rows| evaluation_spec(&rows.evaluation)),
         active_deadline_seconds: *active_deadline_seconds,
         suspend: *suspend,
         pod: pod::pod_spec(pod.as_deref()),
@@ -391,10 +417,49 @@ fn container_spec(container: &Container) -> ContainerSpec {
     ContainerSpec { image, command, args }
 }
 
-fn import_spec(Import { source, digest }: &Import) -> ImportSpec {
+fn dataset_spec(dataset: &Dataset) -> DatasetSpec {
+    let Dataset {
+        source,
+        sha256,
+        features,
+        exclude,
+        target,
+    } = dataset;
+    DatasetSpec {
+        uri: dataset::uri(source),
+        sha256: sha256.map(|digest| digest.hex()),
+        features: features.iter().map(feature_spec).collect(),
+        exclude: exclude.clone(),
+        target: target.as_ref().map(target_spec),
+    }
+}
+
+fn import_spec(import: &Import) -> ImportSpec {
+    let Import {
+        source,
+        digest,
+        told: Told {
+            features,
+            labels,
+            outputs,
+        },
+    } = import;
+    let is_told = *outputs != Outputs::default();
+    let Outputs {
+        prediction,
+        label,
+        probabilities,
+    } = outputs.clone();
     ImportSpec {
         uri: source.to_string(),
         digest: *digest,
+        features: features.clone(),
+        labels: labels.clone(),
+        outputs: is_told.then_some(OutputsSpec {
+            prediction,
+            label,
+            probabilities,
+        }),
     }
 }
 

@@ -221,9 +221,13 @@ struct Compared {
 fn compared(raise: &Raise, before: &Tracks, facts: &Facts) -> Result<Compared, String> {
     let new = of(&raise.pin, facts)?;
     let version = &raise.pin.version;
-    let metric = new
-        .metric
-        .ok_or_else(|| format!("{version} does not say by which metric it was judged"))?;
+    let metric = new.metric.ok_or_else(|| {
+        if new.measured.is_empty() {
+            format!("{version} was not evaluated")
+        } else {
+            format!("{version} does not say by which metric it was judged")
+        }
+    })?;
     let value = |measured: &BTreeMap<String, f64>, whose: &Version| {
         let value = measured.get(metric.as_str()).copied();
         value.ok_or_else(|| format!("{} of {whose} was not measured", metric.as_str()))

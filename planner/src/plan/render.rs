@@ -284,7 +284,7 @@ fn training(from: Option<&TrainingObject>, to: &TrainingObject) -> String {
     format!(
         "{verb}: {} with {}, {} [{revision}]",
         runs(&to.spec),
-        to.spec.fit,
+        to.spec.by(),
         to.spec.model
     )
 }

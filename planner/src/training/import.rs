@@ -15,6 +15,44 @@ pub struct Import {
     pub source: ImportSource,
     /// The digest of its bytes.
     pub digest: Digest,
+    /// What the job knows better than the graph.
+    #[serde(default, skip_serializing_if = "Told::is_silent")]
+    pub told: Told,
+}
+
+/// What whoever brings a model knows better than its graph.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// What its columns are called, over all inputs in their order; empty: as the graph says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub features: Vec<String>,
+    /// The classes in the order of the probabilities; empty: as the graph says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
+    /// Which outputs are the answer.
+    #[serde(default)]
+    pub outputs: Outputs,
+}
+
+/// Which outputs of a model are its answer, by their names; what is not named is what types and names say.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outputs {
+    /// The numbers that are predicted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prediction: Option<String>,
+    /// The class that is predicted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// How likely each class is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probabilities: Option<String>,
+}
+
+impl Told {
+    /// Says whether nothing is told.
+    pub fn is_silent(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Where the bytes of a model lie that was made elsewhere.
@@ -39,7 +77,11 @@ impl fmt::Display for ImportSource {
 /// As a plan names it.
 impl fmt::Display for Import {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { source, digest } = self;
+        let Self {
+            source,
+            digest,
+            told: _,
+        } = self;
         write!(f, "import {} ({})", escape(&source.to_string()), digest.short())
     }
 }

@@ -10,7 +10,7 @@ use planner::identity::{PlanHash, inputs_hash, plan_hash, spec_hash};
 use planner::names::Digest;
 use planner::training::{
     Algorithm, Container, DataSource, Derivation, Feature, Fit, Holdout, Import, ImportSource, Metric,
-    RunPolicy, Target, Training,
+    RunPolicy, Target, Told, Training,
 };
 
 use crate::support::{
@@ -33,6 +33,7 @@ fn import() -> Import {
     Import {
         source: ImportSource::Committed("m.onnx".to_owned()),
         digest: digest(3),
+        told: Told::default(),
     }
 }
 
@@ -44,9 +45,9 @@ fn of(desired: &mut Desired) -> &mut DeclaredDeployment {
 #[test]
 fn hashes_are_pinned() {
     let mut full = base();
-    full.dataset.source = DataSource::Committed("rows.csv".to_owned());
-    full.dataset.sha256 = Some(digest(1));
-    full.dataset.features = vec![
+    full.rows.as_mut().unwrap().dataset.source = DataSource::Committed("rows.csv".to_owned());
+    full.rows.as_mut().unwrap().dataset.sha256 = Some(digest(1));
+    full.rows.as_mut().unwrap().dataset.features = vec![
         Feature {
             name: "a".to_owned(),
             derivation: Derivation::Column("A".to_owned()),
@@ -56,7 +57,7 @@ fn hashes_are_pinned() {
             derivation: Derivation::Ratio(["B".to_owned(), "C".to_owned()]),
         },
     ];
-    full.dataset.target = Some(Target {
+    full.rows.as_mut().unwrap().dataset.target = Some(Target {
         column: "y".to_owned(),
         divide_by: Some(0.1),
         unit: Some("USD".to_owned()),
@@ -68,7 +69,7 @@ fn hashes_are_pinned() {
         .assert_eq(&inputs_hash(&full).hex());
     // What trained before columns could be left out leaves none out.
     let mut excluding = base();
-    excluding.dataset.exclude = vec!["note".to_owned()];
+    excluding.rows.as_mut().unwrap().dataset.exclude = vec!["note".to_owned()];
     expect!["90f827fa070e705771e36ba470aa3dd3f50c59b86736ac368a609fb3d90289c3"]
         .assert_eq(&inputs_hash(&excluding).hex());
     let mut contained = base();
@@ -89,10 +90,10 @@ fn what_counts_as_inputs_and_what_as_spec() {
     let changes: [(&str, Change); 16] = [
         ("model", |t| t.model = "n".parse().unwrap()),
         ("data", |t| {
-            t.dataset.source = DataSource::Synthetic("iris".to_owned());
+            t.rows.as_mut().unwrap().dataset.source = DataSource::Synthetic("iris".to_owned());
         }),
         ("features", |t| {
-            t.dataset.features = vec![Feature {
+            t.rows.as_mut().unwrap().dataset.features = vec![Feature {
                 name: "a".to_owned(),
                 derivation: Derivation::Column("a".to_owned()),
             }];
@@ -105,10 +106,12 @@ fn what_counts_as_inputs_and_what_as_spec() {
         }),
         ("seed", |t| t.seed = 1),
         ("holdout", |t| {
-            t.evaluation.holdout = Holdout::Percent { percent: 20, seed: 1 }
+            t.rows.as_mut().unwrap().evaluation.holdout = Holdout::Percent { percent: 20, seed: 1 }
         }),
-        ("bound", |t| t.evaluation.bound = Some(0.1)),
-        ("metric", |t| t.evaluation.metric = Metric::Mae),
+        ("bound", |t| t.rows.as_mut().unwrap().evaluation.bound = Some(0.1)),
+        ("metric", |t| {
+            t.rows.as_mut().unwrap().evaluation.metric = Metric::Mae;
+        }),
         ("deadline", |t| t.active_deadline_seconds = 1),
         ("version", |t| t.runs = RunPolicy::Fixed(version(2))),
         ("schedule", |t| {
@@ -161,8 +164,8 @@ fn what_counts_as_inputs_and_what_as_spec() {
 fn a_file_is_its_bytes_wherever_it_lies() {
     let at = |source| {
         let mut training = base();
-        training.dataset.source = source;
-        training.dataset.sha256 = Some(digest(1));
+        training.rows.as_mut().unwrap().dataset.source = source;
+        training.rows.as_mut().unwrap().dataset.sha256 = Some(digest(1));
         training
     };
     let committed = at(DataSource::Committed("a.csv".to_owned()));

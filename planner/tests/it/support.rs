@@ -16,7 +16,7 @@ use planner::observed::DeploymentObject;
 use planner::rollout::{Commands, Means, Model, Rollout, Status, Tracks, rollout};
 use planner::schedule::{Schedule, ScheduleText};
 use planner::training::{
-    Algorithm, DataSource, Dataset, Evaluation, Fit, Holdout, Metric, RunPolicy, Training,
+    Algorithm, DataSource, Dataset, Evaluation, Fit, Holdout, Metric, Rows, RunPolicy, Training,
 };
 
 /// `2026-01-01 00:00:00` and so many seconds.
@@ -122,21 +122,23 @@ pub(crate) fn training(name: &str, runs: RunPolicy) -> Training {
     Training {
         model: model(name),
         runs,
-        dataset: Dataset {
-            source: DataSource::Builtin("iris".to_owned()),
-            sha256: None,
-            features: Vec::new(),
-            exclude: Vec::new(),
-            target: None,
-        },
+        rows: Some(Rows {
+            dataset: Dataset {
+                source: DataSource::Builtin("iris".to_owned()),
+                sha256: None,
+                features: Vec::new(),
+                exclude: Vec::new(),
+                target: None,
+            },
+            evaluation: Evaluation {
+                metric: Metric::R2,
+                bound: Some(0.5),
+                holdout: Holdout::Percent { percent: 20, seed: 0 },
+            },
+        }),
         fit: Fit::Algorithm(Algorithm::LinearRegression),
         hyperparameters: BTreeMap::new(),
         seed: 0,
-        evaluation: Evaluation {
-            metric: Metric::R2,
-            bound: Some(0.5),
-            holdout: Holdout::Percent { percent: 20, seed: 0 },
-        },
         active_deadline_seconds: 600,
         suspend: false,
         pod: None,

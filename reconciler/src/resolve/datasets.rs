@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use planner::finding::{Finding, Location, Reason};
 use planner::names::{Digest, ObjectName};
 use planner::object::{Kind, ObjectId};
-use planner::training::{DataSource, Holdout, Import, ImportSource, Training};
+use planner::training::{DataSource, Holdout, Import, ImportSource, Rows, Training};
 use registry::DatasetRoots;
 
 use crate::source::{DataFile, DataFileError, DataFiles, GitHash, Source, SourceError, join};
@@ -179,10 +179,12 @@ impl Settling<'_> {
         spec: &mut Training,
         location: &Location,
     ) -> Result<bool, SourceError> {
-        let dataset = &mut spec.dataset;
-        let mut files = vec![("spec.dataset", &dataset.source, &mut dataset.sha256)];
-        if let Holdout::File { source, sha256 } = &mut spec.evaluation.holdout {
-            files.push(("spec.evaluation.holdout.file", source, sha256));
+        let mut files = Vec::new();
+        if let Some(Rows { dataset, evaluation }) = &mut spec.rows {
+            files.push(("spec.dataset", &dataset.source, &mut dataset.sha256));
+            if let Holdout::File { source, sha256 } = &mut evaluation.holdout {
+                files.push(("spec.evaluation.holdout.file", source, sha256));
+            }
         }
         let mut job = Job::default();
         let unusable = |message: String, hint: String| Finding {
@@ -216,6 +218,7 @@ impl Settling<'_> {
         if let Some(Import {
             source: ImportSource::Committed(relative),
             digest: given,
+            told: _,
         }) = spec.fit.import()
         {
             let wrong = match self.committed(&mut job, relative, location)? {

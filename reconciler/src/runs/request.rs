@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use planner::names::Digest;
 use planner::observed::TrainingObject;
 use planner::runs::Due;
-use planner::training::{DataSource, Holdout};
+use planner::training::{DataSource, Holdout, Rows};
 use registry::run::RunRequest;
 
 /// Where a trainer finds things: not always where they are for whoever asks it.
@@ -44,10 +44,15 @@ pub fn request(
             .map(Some)
             .ok_or_else(|| refusal(path, places)),
     };
-    let dataset: Option<PathBuf> = file(&training.dataset.source, training.dataset.sha256.as_ref())?;
-    let holdout = match &training.evaluation.holdout {
-        Holdout::Percent { .. } => None,
-        Holdout::File { source, sha256 } => file(source, sha256.as_ref())?,
+    let (dataset, holdout): (Option<PathBuf>, Option<PathBuf>) = match &training.rows {
+        None => (None, None),
+        Some(Rows { dataset, evaluation }) => {
+            let holdout = match &evaluation.holdout {
+                Holdout::Percent { .. } => None,
+                Holdout::File { source, sha256 } => file(source, sha256.as_ref())?,
+            };
+            (file(&dataset.source, dataset.sha256.as_ref())?, holdout)
+        }
     };
     Ok(RunRequest {
         registry: places.registry(),

@@ -40,8 +40,9 @@ fn check(repo: &Repo, expected: &Expect) {
     for (name, declared) in &desired.trainings {
         let sha256 = declared
             .spec
-            .dataset
-            .sha256
+            .rows
+            .as_ref()
+            .and_then(|rows| rows.dataset.sha256)
             .map_or(String::new(), |digest| format!(" {}", digest.short()));
         writeln!(shown, "MLTrainingJob/{name}{sha256}").unwrap();
     }
@@ -474,6 +475,8 @@ fn what_is_known_of_a_data_file_s_content_is_not_found_out_again() {
             .next()
             .unwrap()
             .spec
+            .rows
+            .unwrap()
             .dataset
             .sha256
     };

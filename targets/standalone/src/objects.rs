@@ -538,21 +538,23 @@ mod tests {
             let spec = Training {
                 model: "m".parse().unwrap(),
                 runs: RunPolicy::Fixed(pin(1).version),
-                dataset: Dataset {
-                    source: DataSource::Builtin("iris".to_owned()),
-                    sha256: None,
-                    features: Vec::new(),
-                    exclude: Vec::new(),
-                    target: None,
-                },
+                rows: Some(planner::training::Rows {
+                    dataset: Dataset {
+                        source: DataSource::Builtin("iris".to_owned()),
+                        sha256: None,
+                        features: Vec::new(),
+                        exclude: Vec::new(),
+                        target: None,
+                    },
+                    evaluation: Evaluation {
+                        metric: Metric::Accuracy,
+                        bound: None,
+                        holdout: Holdout::Percent { percent: 20, seed: 0 },
+                    },
+                }),
                 fit: Fit::Algorithm(Algorithm::LogisticRegression),
                 hyperparameters: BTreeMap::new(),
                 seed,
-                evaluation: Evaluation {
-                    metric: Metric::Accuracy,
-                    bound: None,
-                    holdout: Holdout::Percent { percent: 20, seed: 0 },
-                },
                 active_deadline_seconds: 60,
                 pod: None,
                 suspend: false,

@@ -519,7 +519,7 @@ async fn the_server_and_validate_refuse_with_the_same_words() {
         return;
     };
     let mut shown = BTreeSet::new();
-    for fixture in REFUSED.iter().chain(imports::REFUSED) {
+    for fixture in REFUSED.iter().chain(imports::refused()) {
         let object = object(fixture);
         let told = refused(&namespace, fixture.0, &object).await;
         assert!(!told.is_empty(), "the server takes {fixture:?}");
@@ -551,7 +551,7 @@ async fn what_is_near_them_is_taken_by_both() {
     let Some(namespace) = installed().await else {
         return;
     };
-    for fixture in ACCEPTED.iter().chain(imports::ACCEPTED) {
+    for fixture in ACCEPTED.iter().chain(imports::accepted()) {
         let object = object(fixture);
         assert_eq!(validated(&object), BTreeSet::new(), "{fixture:?}");
         assert_eq!(

@@ -4,7 +4,9 @@ use expect_test::{Expect, expect};
 use planner::training::{Algorithm, DataSource, Fit, Holdout, Metric};
 use registry::run::{Ending, RunRequest};
 
-use crate::world::{World, builtin, column, nowhere, published, ratio, refused, settings, synthetic, target};
+use crate::world::{
+    World, builtin, column, declared, nowhere, published, ratio, refused, settings, synthetic, target,
+};
 
 /// Rows `a,b,y` that a linear model can be fitted to.
 pub(crate) fn good() -> String {
@@ -102,7 +104,7 @@ fn text_columns_are_named_all_at_once() {
     );
     let world = World::new();
     let mut request = world.csv(text.clone());
-    request.training.dataset.exclude = vec!["city".to_owned(), "note".to_owned()];
+    declared(&mut request).dataset.exclude = vec!["city".to_owned(), "note".to_owned()];
     published(&request);
     let signature = world.entry(&request).metadata.signature;
     let names: Vec<&str> = signature
@@ -115,10 +117,10 @@ fn text_columns_are_named_all_at_once() {
     check(
         &[
             refusal_with(text.clone(), |request| {
-                request.training.dataset.exclude = vec!["note".to_owned()];
+                declared(request).dataset.exclude = vec!["note".to_owned()];
             }),
             refusal_with(text.clone(), |request| {
-                request.training.dataset.features = vec![column("A", "a"), column("C", "city")];
+                declared(request).dataset.features = vec![column("A", "a"), column("C", "city")];
             }),
         ],
         &expect![[r#"
@@ -128,7 +130,7 @@ fn text_columns_are_named_all_at_once() {
     );
     let exclude = |names: &[&str]| {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        move |request: &mut RunRequest| request.training.dataset.exclude = names
+        move |request: &mut RunRequest| declared(request).dataset.exclude = names
     };
     check(
         &[
@@ -136,8 +138,8 @@ fn text_columns_are_named_all_at_once() {
             refusal_with(text.clone(), exclude(&["street"])),
             refusal_with(text.clone(), exclude(&["a", "city", "b", "note", "y"])),
             refusal_with(text, |request| {
-                request.training.dataset.exclude = vec!["city".to_owned()];
-                request.training.dataset.features = vec![column("A", "a")];
+                declared(request).dataset.exclude = vec!["city".to_owned()];
+                declared(request).dataset.features = vec![column("A", "a")];
             }),
         ],
         &expect![[r#"
@@ -194,7 +196,7 @@ fn headers_that_name_too_little_or_too_much() {
     for content in [with_index, trailing] {
         let world = World::new();
         let mut request = world.csv(content);
-        request.training.dataset.features = vec![column("a", "a"), column("b", "b")];
+        declared(&mut request).dataset.features = vec![column("a", "a"), column("b", "b")];
         published(&request);
     }
 }
@@ -250,7 +252,7 @@ fn targets_out_of_any_scale() {
         ] {
             let r2 = published_with(scaled(factor, 0.0), |request| {
                 algorithm(request);
-                request.training.dataset.target.as_mut().unwrap().divide_by = divisor;
+                declared(request).dataset.target.as_mut().unwrap().divide_by = divisor;
             });
             assert!(r2 > 0.9, "{factor:e}: {r2}");
         }
@@ -394,16 +396,20 @@ fn files_that_are_no_tables() {
 
 #[test]
 fn columns_that_do_not_fit() {
-    let features = |features| move |r: &mut RunRequest| r.training.dataset.features = features;
+    let features = |features| move |r: &mut RunRequest| declared(r).dataset.features = features;
     let divide_by = |divisor| {
         move |r: &mut RunRequest| {
-            r.training.dataset.target.as_mut().unwrap().divide_by = Some(divisor);
+            declared(r).dataset.target.as_mut().unwrap().divide_by = Some(divisor);
         }
     };
     check(
         &[
-            refusal_with(good(), |r| r.training.dataset.target = None),
-            refusal_with(good(), |r| r.training.dataset.target = Some(target("z"))),
+            refusal_with(good(), |r| {
+                declared(r).dataset.target = None;
+            }),
+            refusal_with(good(), |r| {
+                declared(r).dataset.target = Some(target("z"));
+            }),
             refusal_with(good(), features(vec![column("A", "c")])),
             refusal_with(good(), features(vec![ratio("A", "a", "c")])),
             refusal_with(good(), features(vec![column("A", "y")])),
@@ -439,7 +445,7 @@ fn rows_that_teach_nothing() {
     };
     let classify = |r: &mut RunRequest| {
         r.training.fit = Fit::Algorithm(Algorithm::LogisticRegression);
-        r.training.evaluation.metric = Metric::Accuracy;
+        declared(r).evaluation.metric = Metric::Accuracy;
     };
     let many = (0..2_000).map(|n| format!("{n},{},{n}\n", n % 3));
     check(
@@ -449,7 +455,7 @@ fn rows_that_teach_nothing() {
             refusal(rows(|n| format!("{n},{},{}\n", 2 * n + 1, n % 7))),
             refusal("a,b,y\n1,2,3\n1,2,3\n"),
             refusal_with(good(), |r| {
-                r.training.evaluation.holdout = Holdout::Percent { percent: 99, seed: 0 }
+                declared(r).evaluation.holdout = Holdout::Percent { percent: 99, seed: 0 }
             }),
             refusal_with(rows(|n| format!("{n},{},dog\n", n % 3)), classify),
             refusal_with(rows(|n| format!("{n},{},{n}.5\n", n % 3)), classify),
@@ -480,14 +486,16 @@ fn manifests_that_cannot_be_honoured() {
     };
     check(
         &[
-            refusal(|r| r.training.dataset.source = builtin("wine")),
-            refusal(|r| r.training.dataset.source = synthetic("moons")),
+            refusal(|r| declared(r).dataset.source = builtin("wine")),
+            refusal(|r| declared(r).dataset.source = synthetic("moons")),
             refusal(|r| r.training.hyperparameters = settings(&[("tree", 3.0)])),
             refusal(|r| r.training.hyperparameters = settings(&[("trees", 0.5)])),
             refusal(|r| r.training.hyperparameters = settings(&[("column_sample", 0.01)])),
-            refusal(|r| r.training.evaluation.metric = Metric::Accuracy),
+            refusal(|r| declared(r).evaluation.metric = Metric::Accuracy),
             refusal(|r| r.training.fit = Fit::Algorithm(Algorithm::LogisticRegression)),
-            refusal(|r| r.training.dataset.source = DataSource::Committed("x.csv".to_owned())),
+            refusal(|r| {
+                declared(r).dataset.source = DataSource::Committed("x.csv".to_owned());
+            }),
         ],
         &expect![[r#"
             failed to read the data: builtin:wine: there is no such builtin dataset; there are wine-quality and iris
@@ -507,8 +515,8 @@ fn bounds_are_enforced_and_named() {
     let world = World::new();
     let refusal = |metric, bound| {
         let mut request = world.request(Algorithm::LinearRegression, builtin("wine-quality"));
-        request.training.evaluation.metric = metric;
-        request.training.evaluation.bound = Some(bound);
+        declared(&mut request).evaluation.metric = metric;
+        declared(&mut request).evaluation.bound = Some(bound);
         let refusal = refused(&request);
         assert_eq!(world.store.versions(&request.model).unwrap(), []);
         refusal
@@ -521,8 +529,8 @@ fn bounds_are_enforced_and_named() {
         "#]],
     );
     let mut request = world.request(Algorithm::LinearRegression, builtin("wine-quality"));
-    request.training.evaluation.metric = Metric::Rmse;
-    request.training.evaluation.bound = Some(0.7);
+    declared(&mut request).evaluation.metric = Metric::Rmse;
+    declared(&mut request).evaluation.bound = Some(0.7);
     published(&request);
     let metadata = world.entry(&request).metadata;
     assert_eq!(metadata.metric.keys().collect::<Vec<_>>(), ["rmse"]);

@@ -6,7 +6,7 @@ use planner::names::Digest;
 use planner::training::{Algorithm, DataSource, Holdout, Target};
 use registry::run::RunRequest;
 
-use crate::world::{World, column, published, ratio, say, settings, target};
+use crate::world::{World, column, declared, published, ratio, say, settings, target};
 
 /// Names the folder of the file, which is too large for this repository.
 const FOLDER_VARIABLE: &str = "AURORA_TEST_DATA";
@@ -25,8 +25,8 @@ fn data() -> Option<PathBuf> {
 
 fn request(world: &World, algorithm: Algorithm, path: PathBuf) -> RunRequest {
     let mut request = world.request(algorithm, DataSource::Absolute(path.display().to_string()));
-    request.training.dataset.sha256 = Some(Digest::of(&std::fs::read(&path).unwrap()));
-    request.training.dataset.features = vec![
+    declared(&mut request).dataset.sha256 = Some(Digest::of(&std::fs::read(&path).unwrap()));
+    declared(&mut request).dataset.features = vec![
         column("MedInc", "median_income"),
         column("HouseAge", "housing_median_age"),
         ratio("AveRooms", "total_rooms", "households"),
@@ -36,7 +36,7 @@ fn request(world: &World, algorithm: Algorithm, path: PathBuf) -> RunRequest {
         column("Latitude", "latitude"),
         column("Longitude", "longitude"),
     ];
-    request.training.dataset.target = Some(Target {
+    declared(&mut request).dataset.target = Some(Target {
         column: "median_house_value".to_owned(),
         divide_by: Some(100_000.0),
         unit: Some("100,000 USD".to_owned()),
@@ -64,7 +64,7 @@ fn gradient_boosting_as_it_is_explains_as_much_as_scikit_learn_as_it_is() {
     for (seed, reached) in (0..).zip(SCIKIT_LEARN) {
         let world = World::new();
         let mut request = request(&world, Algorithm::GradientBoosting, path.clone());
-        request.training.evaluation.holdout = Holdout::Percent { percent: 20, seed };
+        declared(&mut request).evaluation.holdout = Holdout::Percent { percent: 20, seed };
         let metrics = published(&request);
         let r2 = metrics["r2"];
         assert!(
@@ -109,7 +109,7 @@ fn classified(world: &World, path: &Path, class: fn(f64) -> u8) -> RunRequest {
     });
     let path = world.write("classes.csv", header + &rows.collect::<String>() + "\n");
     let mut request = request(world, Algorithm::LogisticRegression, path);
-    request.training.dataset.target = Some(target("class"));
+    declared(&mut request).dataset.target = Some(target("class"));
     request
 }
 

@@ -6,7 +6,7 @@ use planner::training::{Algorithm, DataSource, Holdout};
 use registry::run::Ending;
 
 use crate::bad_data::{check, good};
-use crate::world::{World, now, nowhere, published, refused, run, target};
+use crate::world::{World, declared, now, nowhere, published, refused, run, target};
 
 /// What a refusal shows of a file that the manifest's author may not have seen: nothing but the cell that is wrong.
 #[test]
@@ -39,7 +39,7 @@ fn files_outside_the_repository_are_read_below_their_root_and_shown_by_the_cell(
         let mut request = world.request(Algorithm::LinearRegression, source);
         request.dataset = Some(path.to_owned());
         request.dataset_roots = vec![root.clone()];
-        request.training.dataset.target = Some(target("y"));
+        declared(&mut request).dataset.target = Some(target("y"));
         request
     };
     let said = |name: &str| {
@@ -86,7 +86,7 @@ fn files_outside_the_repository_are_read_below_their_root_and_shown_by_the_cell(
     published(&linked);
     // Another digest than the file's is refused without saying which would be right.
     linked.version = "v20261103-120000".parse().unwrap();
-    linked.training.dataset.sha256 = Some(Digest::of(b"other"));
+    declared(&mut linked).dataset.sha256 = Some(Digest::of(b"other"));
     let message = refused(&linked);
     for digest in [Digest::of(b"other"), Digest::of(good().as_bytes())] {
         assert!(!message.contains(&digest.hex()[..12]), "{message}");
@@ -98,7 +98,7 @@ fn files_that_changed_are_refused_and_files_that_are_missing_may_come_back() {
     let world = World::new();
     let mut request = world.csv(good() + "1,abc,3\n");
     // The digest is judged first: the rows of another file are no one's fault.
-    request.training.dataset.sha256 = Some(Digest::of(b"other"));
+    declared(&mut request).dataset.sha256 = Some(Digest::of(b"other"));
     let other = refused(&request);
     request.dataset = Some("/nowhere/data.csv".into());
     let Ending::Transient { message } = run(&request) else {
@@ -134,7 +134,7 @@ fn a_damaged_copy_of_the_data_is_no_fault_of_the_data() {
     ] {
         let world = World::new();
         let mut request = world.csv(&content);
-        request.training.dataset.sha256 = Some(sha256);
+        declared(&mut request).dataset.sha256 = Some(sha256);
         request.dataset = Some(world.store.dataset_path(&sha256));
         world.store.stage_dataset(&sha256, content.as_bytes()).unwrap();
         let status = std::process::Command::new("sh")
@@ -160,7 +160,7 @@ fn a_damaged_copy_of_the_data_is_no_fault_of_the_data() {
     let content = "x,y\n1,2\n1,z\n";
     let sha256 = Digest::of(content.as_bytes());
     let mut request = world.csv(content);
-    request.training.dataset.sha256 = Some(sha256);
+    declared(&mut request).dataset.sha256 = Some(sha256);
     request.dataset = Some(world.store.dataset_path(&sha256));
     world.store.stage_dataset(&sha256, content.as_bytes()).unwrap();
     assert!(matches!(
@@ -189,10 +189,10 @@ fn what_lies_at_a_path_is_what_its_bytes_are() {
         slot += 1;
         let mut request = world.request(Algorithm::LinearRegression, absolute(data));
         request.version = format!("v20261101-12{slot:02}00").parse().unwrap();
-        request.training.dataset.target = Some(target("y"));
-        request.training.dataset.sha256 = sha256;
+        declared(&mut request).dataset.target = Some(target("y"));
+        declared(&mut request).dataset.sha256 = sha256;
         request.dataset = Some(data.to_owned());
-        request.training.evaluation.holdout = Holdout::File {
+        declared(&mut request).evaluation.holdout = Holdout::File {
             source: absolute(&holdout),
             sha256: None,
         };
@@ -242,7 +242,7 @@ fn an_unchanged_file_is_not_read_twice() {
     let data = folder.join("line.csv");
     let source = DataSource::Absolute(data.display().to_string());
     let mut request = world.request(Algorithm::LinearRegression, source);
-    request.training.dataset.target = Some(target("y"));
+    declared(&mut request).dataset.target = Some(target("y"));
     request.dataset = Some(data);
     published(&request);
     request.published_inputs = world.entry(&request).metadata.inputs_hash;

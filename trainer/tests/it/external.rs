@@ -9,7 +9,7 @@ use registry::artifact::{Graph, encode};
 use registry::metadata::Labels;
 use registry::run::{Ending, RunRequest};
 
-use crate::world::{World, builtin, now, ratio, target};
+use crate::world::{World, builtin, declared, now, ratio, target};
 
 /// What a program makes of `y = 3a + b`, with a comma in a name; a fifth of the rows is held out.
 const DATA: &str = "a,b,\"y,1\"\n1,2,5\n2,5,11\n3,1,10\n4,4,16\n5,9,24\n6,1,19\n7,2,23\n8,8,32\n9,3,30\n10,4,34\n11,1,34\n\
@@ -17,7 +17,7 @@ const DATA: &str = "a,b,\"y,1\"\n1,2,5\n2,5,11\n3,1,10\n4,4,16\n5,9,24\n6,1,19\n
 
 fn asked(world: &World) -> RunRequest {
     let mut request = world.csv(DATA);
-    request.training.dataset.target = Some(target("y,1"));
+    declared(&mut request).dataset.target = Some(target("y,1"));
     request.training.hyperparameters = [("depth".to_owned(), 3.0)].into();
     request.training.fit = container();
     request
@@ -56,7 +56,7 @@ fn linear(weights: &[f64], intercept: f64) -> Vec<u8> {
 fn the_training_rows_are_handed_over_and_what_is_held_out_is_not() {
     let world = World::new();
     let mut request = asked(&world);
-    request.training.dataset.features = vec![ratio("a per b", "a", "b")];
+    declared(&mut request).dataset.features = vec![ratio("a per b", "a", "b")];
     let work = world.dir.path().join("work");
     trainer::prepare(&request, &work).unwrap();
     let mode = fs::metadata(work.join(trainer::OUTPUT))
@@ -87,7 +87,7 @@ fn the_training_rows_are_handed_over_and_what_is_held_out_is_not() {
 fn a_model_is_evaluated_on_what_it_did_not_see_and_published_with_the_rows_signature() {
     let world = World::new();
     let mut request = asked(&world);
-    request.training.evaluation.bound = Some(0.99);
+    declared(&mut request).evaluation.bound = Some(0.99);
     let metrics = r#"{"train_r2": 1.0, "note": "good", "epochs": 7, "bad": null}"#;
     let output = left(&world, &request, &linear(&[3.0, 1.0], 0.0), metrics);
     let Ending::Published { metrics, .. } = publish(&request, &output) else {
@@ -159,7 +159,7 @@ fn what_is_no_model_of_the_rows_is_refused_with_words() {
     );
     // Metrics of its own decide nothing, and the bound does.
     let mut demanding = request.clone();
-    demanding.training.evaluation.bound = Some(0.9);
+    declared(&mut demanding).evaluation.bound = Some(0.9);
     let output = left(&world, &demanding, &linear(&[0.0, 0.0], 1.0), r#"{"r2": 1.0}"#);
     let refused = publish(&demanding, &output);
     assert!(
@@ -186,7 +186,7 @@ fn what_is_no_model_of_the_rows_is_refused_with_words() {
 fn classes_are_told_by_the_metric_and_must_be_those_of_the_rows() {
     let world = World::new();
     let mut request = world.request(Algorithm::LogisticRegression, builtin("iris"));
-    request.training.evaluation.metric = Metric::Accuracy;
+    declared(&mut request).evaluation.metric = Metric::Accuracy;
     request.training.fit = container();
     let logistic = |labels: &[&str]| {
         encode(&Graph::Logistic {

@@ -6,7 +6,7 @@ use planner::training::{Algorithm, DataSource, Fit, Holdout};
 use registry::metadata::VersionMetadata;
 use registry::run::RunRequest;
 
-use crate::world::{World, builtin, column, published, refused, small_boosting, synthetic, target};
+use crate::world::{World, builtin, column, declared, published, refused, small_boosting, synthetic, target};
 
 #[test]
 fn the_pinned_stable_is_scored_on_the_same_holdout() {
@@ -32,7 +32,9 @@ fn the_pinned_stable_is_scored_on_the_same_holdout() {
     let baseline = metadata.baseline.clone().unwrap();
     assert_eq!((&baseline.version, &baseline.values), (&stable.version, &reached));
     // Fewer features do not move a row, and the stable still gets its own.
-    let fewer = second(|request| request.training.dataset.features = vec![column("a", "alcohol")]);
+    let fewer = second(|request| {
+        declared(request).dataset.features = vec![column("a", "alcohol")];
+    });
     let digest = |metadata: &VersionMetadata| metadata.metrics.as_ref().unwrap().holdout_digest;
     assert_eq!(digest(&fewer), digest(&metadata));
     assert_eq!(fewer.baseline.unwrap().values, reached);
@@ -40,18 +42,20 @@ fn the_pinned_stable_is_scored_on_the_same_holdout() {
     let unit = |request: &mut RunRequest| {
         let mut target = target("quality");
         target.unit = Some("points".to_owned());
-        request.training.dataset.target = Some(target);
+        declared(request).dataset.target = Some(target);
     };
     assert_eq!(second(unit).baseline, None);
     let divisor = |request: &mut RunRequest| {
         let mut target = target("quality");
         target.divide_by = Some(10.0);
-        request.training.dataset.target = Some(target);
+        declared(request).dataset.target = Some(target);
     };
     assert_eq!(second(divisor).baseline, None);
-    let column = |request: &mut RunRequest| request.training.dataset.target = Some(target("pH"));
+    let column = |request: &mut RunRequest| {
+        declared(request).dataset.target = Some(target("pH"));
+    };
     assert_eq!(second(column).baseline, None);
-    let other = second(|request| request.training.dataset.source = synthetic("linear"));
+    let other = second(|request| declared(request).dataset.source = synthetic("linear"));
     assert_eq!(other.baseline, None);
     let none = second(|request| request.baseline = Some("v20200101-000000".parse().unwrap()));
     assert_eq!(none.baseline, None);
@@ -77,7 +81,7 @@ fn a_holdout_of_its_own_is_never_fitted_on() {
     let world = World::new();
     let mut request = world.csv("a,b,y\n".to_owned() + &rows(0..50));
     let with_holdout = |request: &mut RunRequest, content: &str| {
-        request.training.evaluation.holdout = Holdout::File {
+        declared(request).evaluation.holdout = Holdout::File {
             source: DataSource::Committed("held.csv".to_owned()),
             sha256: Some(Digest::of(content.as_bytes())),
         };

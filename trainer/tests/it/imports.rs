@@ -6,13 +6,13 @@ use std::fs;
 use expect_test::expect;
 use planner::finding::Disposition;
 use planner::names::Digest;
-use planner::training::{Address, Fit, Holdout, Import, ImportSource, Metric};
+use planner::training::{Address, Fit, Holdout, Import, ImportSource, Metric, Outputs, Told};
 use registry::artifact::{Graph, encode};
 use registry::metadata::{Labels, Source};
 use registry::run::{Ending, RunRequest};
 use trainer::Unfetched;
 
-use crate::world::{World, now, published, refused, run, target};
+use crate::world::{World, declared, now, published, refused, run, target};
 
 /// What `y = 3a + b` says of a few rows, of which a fifth is held out.
 const DATA: &str = "a,b,y\n1,2,5\n2,5,11\n3,1,10\n4,4,16\n5,9,24\n6,1,19\n7,2,23\n8,8,32\n9,3,30\n10,4,34\n11,1,34\n12,6,42\n\
@@ -23,10 +23,11 @@ fn asked(world: &World, model: &[u8]) -> RunRequest {
     let digest = Digest::of(model);
     world.store.stage_dataset(&digest, model).unwrap();
     request.training.seed = 0;
-    request.training.evaluation.bound = Some(0.99);
+    declared(&mut request).evaluation.bound = Some(0.99);
     request.training.fit = Fit::Import(Box::new(Import {
         source: ImportSource::Committed("models/m.onnx".to_owned()),
         digest,
+        told: Told::default(),
     }));
     request
 }
@@ -123,6 +124,7 @@ fn a_model_from_elsewhere_is_fetched_when_it_is_needed() {
     request.training.fit = Fit::Import(Box::new(Import {
         source: ImportSource::Elsewhere(address.clone()),
         digest: Digest::of(&model),
+        told: Told::default(),
     }));
     for disposition in [Disposition::Invalid, Disposition::Waiting, Disposition::Transient] {
         let nothing = |_: &Address, _: &Digest| {
@@ -168,13 +170,14 @@ fn passengers(world: &World, data: &str) -> RunRequest {
     let digest = Digest::of(SURVIVAL);
     world.store.stage_dataset(&digest, SURVIVAL).unwrap();
     let mut request = world.csv(data);
-    request.training.dataset.target = Some(target("survived"));
+    declared(&mut request).dataset.target = Some(target("survived"));
     request.training.seed = 0;
-    request.training.evaluation.metric = Metric::Accuracy;
-    request.training.evaluation.holdout = Holdout::Percent { percent: 60, seed: 3 };
+    declared(&mut request).evaluation.metric = Metric::Accuracy;
+    declared(&mut request).evaluation.holdout = Holdout::Percent { percent: 60, seed: 3 };
     request.training.fit = Fit::Import(Box::new(Import {
         source: ImportSource::Committed("models/survival.onnx".to_owned()),
         digest,
+        told: Told::default(),
     }));
     request
 }
@@ -235,4 +238,97 @@ fn a_column_that_a_model_takes_must_hold_what_it_takes() {
         let message = refused(&passengers(&world, &data));
         assert!(message.contains(told), "{message}");
     }
+}
+
+/// Says what an import of the model of passengers is, of a job without rows.
+fn unevaluated(world: &World, told: Told) -> RunRequest {
+    let mut request = asked(world, SURVIVAL);
+    request.training.rows = None;
+    request.training.fit = Fit::Import(Box::new(Import {
+        source: ImportSource::Committed("survival.onnx".to_owned()),
+        digest: Digest::of(SURVIVAL),
+        told,
+    }));
+    request.inputs_hash = planner::identity::inputs_hash(&request.training);
+    request
+}
+
+#[test]
+fn a_model_of_no_rows_is_published_as_it_is_and_was_not_evaluated() {
+    let world = World::new();
+    let request = unevaluated(&world, Told::default());
+    assert_eq!(published(&request), std::collections::BTreeMap::new());
+    let entry = world.entry(&request);
+    registry::artifact::load(&world.store, &entry).unwrap();
+    let metadata = &entry.metadata;
+    assert_eq!(metadata.artifact.digest, Digest::of(SURVIVAL), "as it came");
+    assert_eq!(
+        (&metadata.metrics, &metadata.dataset, metadata.seed),
+        (&None, &None, None)
+    );
+    assert_eq!(metadata.lineage.job.as_ref(), Some(&request.job));
+    let source = metadata.lineage.source.as_ref().map(|source| source.digest);
+    assert_eq!(source, Some(Digest::of(SURVIVAL)));
+
+    // The next run of the same inputs has nothing to do.
+    let mut again = request.clone();
+    again.published_inputs = Some(request.inputs_hash);
+    assert_eq!(run(&again), Ending::SameInputs);
+}
+
+#[test]
+fn what_a_job_tells_stands_in_the_artifact() {
+    let world = World::new();
+    let told = Told {
+        features: ["years", "price", "gender", "harbour"]
+            .map(str::to_owned)
+            .to_vec(),
+        ..Told::default()
+    };
+    let request = unevaluated(&world, told);
+    published(&request);
+    let metadata = world.entry(&request).metadata;
+    assert_ne!(metadata.artifact.digest, Digest::of(SURVIVAL));
+    let features = metadata
+        .signature
+        .features
+        .iter()
+        .map(|feature| feature.name.as_str());
+    assert_eq!(
+        features.collect::<Vec<_>>(),
+        ["years", "price", "gender", "harbour"]
+    );
+    assert_eq!(metadata.example.row.len(), 4);
+
+    for (told, expected) in [
+        (
+            Told {
+                features: vec!["years".to_owned()],
+                ..Told::default()
+            },
+            "the model cannot be imported: 1 features are named, and the model takes 4 values a row",
+        ),
+        (
+            Told {
+                outputs: Outputs {
+                    label: Some("died".to_owned()),
+                    ..Outputs::default()
+                },
+                ..Told::default()
+            },
+            "the model cannot be imported: the label is to be output \"died\", which the model does not give",
+        ),
+    ] {
+        let world = World::new();
+        assert_eq!(refused(&unevaluated(&world, told)), expected);
+    }
+}
+
+#[test]
+fn whatever_is_fitted_needs_rows() {
+    let world = World::new();
+    let mut request = world.csv(DATA);
+    request.training.rows = None;
+    let expected = "the job has no rows, and only an import does without: add `dataset` and `evaluation`";
+    assert_eq!(refused(&request), expected);
 }

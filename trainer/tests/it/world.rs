@@ -7,7 +7,7 @@ use planner::Timestamp;
 use planner::finding::Disposition;
 use planner::names::{Digest, Version};
 use planner::training::{
-    Address, Algorithm, DataSource, Dataset, Derivation, Evaluation, Feature, Fit, Holdout, Metric,
+    Address, Algorithm, DataSource, Dataset, Derivation, Evaluation, Feature, Fit, Holdout, Metric, Rows,
     RunPolicy, Target, Training,
 };
 use registry::run::{Ending, RunRequest};
@@ -54,25 +54,27 @@ impl World {
             training: Training {
                 model,
                 runs: RunPolicy::Fixed(version),
-                dataset: Dataset {
-                    source,
-                    sha256: None,
-                    features: Vec::new(),
-                    exclude: Vec::new(),
-                    target: None,
-                },
+                rows: Some(Rows {
+                    dataset: Dataset {
+                        source,
+                        sha256: None,
+                        features: Vec::new(),
+                        exclude: Vec::new(),
+                        target: None,
+                    },
+                    evaluation: Evaluation {
+                        metric: if algorithm.is_classifier() {
+                            Metric::Accuracy
+                        } else {
+                            Metric::R2
+                        },
+                        bound: None,
+                        holdout: Holdout::Percent { percent: 20, seed: 0 },
+                    },
+                }),
                 fit: Fit::Algorithm(algorithm),
                 hyperparameters: BTreeMap::new(),
                 seed: 42,
-                evaluation: Evaluation {
-                    metric: if algorithm.is_classifier() {
-                        Metric::Accuracy
-                    } else {
-                        Metric::R2
-                    },
-                    bound: None,
-                    holdout: Holdout::Percent { percent: 20, seed: 0 },
-                },
                 active_deadline_seconds: 60,
                 suspend: false,
                 pod: None,
@@ -98,7 +100,7 @@ impl World {
         let source = DataSource::Committed("data.csv".to_owned());
         let mut request = self.request(Algorithm::LinearRegression, source);
         request.dataset = Some(self.write("data.csv", content));
-        request.training.dataset.target = Some(target("y"));
+        declared(&mut request).dataset.target = Some(target("y"));
         request
     }
 
@@ -114,6 +116,11 @@ pub(crate) fn builtin(name: &str) -> DataSource {
 
 pub(crate) fn synthetic(name: &str) -> DataSource {
     DataSource::Synthetic(name.to_owned())
+}
+
+/// Returns the rows that a run declares, to change them.
+pub(crate) fn declared(request: &mut RunRequest) -> &mut Rows {
+    request.training.rows.as_mut().expect("it has rows")
 }
 
 pub(crate) fn target(column: &str) -> Target {

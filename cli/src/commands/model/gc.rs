@@ -114,12 +114,11 @@ impl Named {
                 self.versions
                     .insert((training.spec.model_name.clone(), version.clone()));
             }
-            let files = training
-                .spec
-                .dataset
-                .sha256
-                .iter()
-                .chain(&training.spec.evaluation.holdout.sha256);
+            let dataset = training.spec.dataset.iter();
+            let evaluation = training.spec.evaluation.iter();
+            let files = dataset
+                .filter_map(|dataset| dataset.sha256.as_ref())
+                .chain(evaluation.filter_map(|evaluation| evaluation.holdout.sha256.as_ref()));
             let import = training.spec.import.iter().map(|import| import.digest);
             self.datasets.extend(
                 files

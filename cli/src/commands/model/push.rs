@@ -6,10 +6,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 use planner::names::{ModelName, Version};
+use planner::training::{Outputs, Told};
 use registry::artifact::Limits;
 use registry::files::open_file;
-use registry::metadata::Roles;
-use trainer::pushed::{Told, draft};
+use trainer::pushed::draft;
 
 use super::StoreArguments;
 use crate::answers::PushAnswer;
@@ -59,8 +59,8 @@ pub(crate) fn run(arguments: &PushArguments) -> Result<ExitCode, Failure> {
     let version = arguments.version.clone().unwrap_or_else(of_now);
     let told = Told {
         features: arguments.features.clone(),
-        classes: arguments.classes.clone(),
-        roles: Roles {
+        labels: arguments.classes.clone(),
+        outputs: Outputs {
             prediction: arguments.prediction.clone(),
             label: arguments.label.clone(),
             probabilities: arguments.probabilities.clone(),

@@ -10,7 +10,7 @@ use planner::names::{Digest, ModelName, ObjectName, Revision};
 use planner::object::ObjectId;
 use planner::observed::TrainingObject;
 use planner::runs::{Job, Phase, RunAction, runs};
-use planner::training::{DataSource, Holdout, ImportSource, Training};
+use planner::training::{DataSource, Holdout, ImportSource, Rows, Training};
 use reconciler::resolve::{Resolution, Resolver};
 use reconciler::source::Source;
 use reconciler::zones::Zones;
@@ -115,27 +115,23 @@ fn request(
         RunAction::Stop { .. } | RunAction::Skip { .. } => None,
     });
     let (version, baseline) = due.ok_or_else(|| nothing_due(&training.model, &decided.phase))?;
-    let dataset = data(
-        source,
-        store,
-        &training.dataset.source,
-        training.dataset.sha256.as_ref(),
-        head,
-        &location.file,
-        roots,
-    )?;
-    let holdout = match &training.evaluation.holdout {
-        Holdout::Percent { .. } => None,
-        Holdout::File { source: file, sha256 } => {
-            data(source, store, file, sha256.as_ref(), head, &location.file, roots)?
+    let manifest = &location.file;
+    let file =
+        |file: &DataSource, sha256: Option<&Digest>| data(source, store, file, sha256, head, manifest, roots);
+    let (dataset, holdout) = match &training.rows {
+        None => (None, None),
+        Some(Rows { dataset, evaluation }) => {
+            let holdout = match &evaluation.holdout {
+                Holdout::Percent { .. } => None,
+                Holdout::File { source, sha256 } => file(source, sha256.as_ref())?,
+            };
+            (file(&dataset.source, dataset.sha256.as_ref())?, holdout)
         }
     };
     if let Some(import) = training.fit.import()
         && let ImportSource::Committed(path) = &import.source
     {
-        let model = DataSource::Committed(path.clone());
-        let manifest = &location.file;
-        data(source, store, &model, Some(&import.digest), head, manifest, roots)?;
+        file(&DataSource::Committed(path.clone()), Some(&import.digest))?;
     }
     Ok(RunRequest {
         registry: store.root().to_owned(),

@@ -102,8 +102,6 @@ fn objects_of_the_first_design_are_told_what_to_write() {
     check(
         "apiVersion: aurora.io/v1alpha1\nkind: MLTrainingJob\nmetadata: { name: housing }\nspec:\n  modelName: california-housing\n  dataset: synthetic\n  algorithm: random_forest\n",
         expect![[r#"
-            environments/dev/wine.yaml:4:1: InvalidManifest: MLTrainingJob/housing: spec: `evaluation` is missing
-              hint: add `evaluation:` with at least metric
             environments/dev/wine.yaml:6:12: InvalidManifest: MLTrainingJob/housing: spec.dataset: expected a mapping with exclude, features, sha256, target, uri, got the text "synthetic"
               hint: write `dataset: { uri: synthetic:NAME }`, e.g. synthetic:linear
             environments/dev/wine.yaml:7:14: InvalidManifest: MLTrainingJob/housing: spec.algorithm: the text "random_forest" is not one of linear_regression, gradient_boosting, logistic_regression

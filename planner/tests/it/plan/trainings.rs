@@ -15,9 +15,9 @@ use crate::support::{at, declared_deployment, digest, object, schedule, training
 fn data_first_then_the_job() {
     let mut case = Case::new(0);
     let mut spec = training("m", RunPolicy::Fixed(version(1)));
-    spec.dataset.source = DataSource::Committed("data/rows.csv".to_owned());
-    spec.dataset.sha256 = Some(digest(1));
-    spec.evaluation.holdout = Holdout::File {
+    spec.rows.as_mut().unwrap().dataset.source = DataSource::Committed("data/rows.csv".to_owned());
+    spec.rows.as_mut().unwrap().dataset.sha256 = Some(digest(1));
+    spec.rows.as_mut().unwrap().evaluation.holdout = Holdout::File {
         source: DataSource::Committed("data/holdout.csv".to_owned()),
         sha256: Some(digest(2)),
     };
@@ -81,7 +81,7 @@ fn a_run_that_failed_for_good_is_a_finding() {
           hint: change the job's data, algorithm, hyperparameters or minimum by a commit; nothing retries it until then
     "#]]);
     let mut spec = training("m", RunPolicy::Fixed(version(1)));
-    spec.evaluation.bound = None;
+    spec.rows.as_mut().unwrap().evaluation.bound = None;
     case.commit_training(2, "t", spec);
     case.check(&expect![[r#"
         MLTrainingJob/t: change: train v20260102-000000 with linear_regression, m [0000000002]
@@ -275,6 +275,7 @@ fn a_model_that_was_made_elsewhere() {
     spec.fit = Fit::Import(Box::new(Import {
         source: ImportSource::Committed("models/m.onnx".to_owned()),
         digest: digest(3),
+        told: planner::training::Told::default(),
     }));
     case.commit_training(1, "t", spec);
     case.apply(&expect![[r#"
@@ -295,6 +296,7 @@ fn a_model_that_lies_elsewhere() {
     spec.fit = Fit::Import(Box::new(Import {
         source: ImportSource::Elsewhere(address),
         digest: digest(3),
+        told: planner::training::Told::default(),
     }));
     case.commit_training(1, "t", spec);
     case.check(&expect![[r#"

@@ -175,11 +175,11 @@ fn what_was_published_last_is_remembered_through_any_number_of_skips() {
 #[test]
 fn a_digest_that_is_given_to_data_that_was_read_already_trains_nothing_anew() {
     let mut target = nightly();
-    target.training.dataset.source = DataSource::Absolute("/data/a.csv".to_owned());
+    target.training.rows.as_mut().unwrap().dataset.source = DataSource::Absolute("/data/a.csv".to_owned());
     target.until("2026-03-02 03:00");
     target.end(succeeded);
     // The run learnt from the file what it was trained from, and its version says so.
-    target.training.dataset.sha256 = Some(digest(5));
+    target.training.rows.as_mut().unwrap().dataset.sha256 = Some(digest(5));
     let inputs = Some(planner::identity::inputs_hash(&target.training));
     for version in target.existing.values_mut() {
         *version = super::sound(inputs);

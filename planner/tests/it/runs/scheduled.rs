@@ -244,7 +244,7 @@ fn slots_after_an_invalid_run_wait_for_another_spec() {
     target.until("2026-03-01 03:00");
     target.end(invalid);
     target.until("2026-03-02 03:00");
-    target.training.evaluation.bound = None;
+    target.training.rows.as_mut().unwrap().evaluation.bound = None;
     target.until("2026-03-03 03:00");
     target.check(&expect![[r#"
         01 03:00:00 start v20260301-030000 #1 | Running v20260301-030000 | wake 01 03:10:00
@@ -476,7 +476,7 @@ fn inputs_are_compared_with_those_of_the_newest_run_that_published() {
 fn what_lies_at_a_path_is_read_at_each_slot() {
     // The path is the same each time, and says nothing of the bytes: the run itself ends where they are the same too.
     let mut target = scheduled(Concurrency::Forbid, None);
-    target.training.dataset.source = DataSource::Absolute("/data/rows.csv".to_owned());
+    target.training.rows.as_mut().unwrap().dataset.source = DataSource::Absolute("/data/rows.csv".to_owned());
     target.until("2026-03-01 03:00");
     target.end(succeeded);
     target.until("2026-03-02 03:00");
@@ -503,8 +503,8 @@ fn what_lies_at_a_path_is_read_at_each_slot() {
     "#]]);
     // With a digest it is what the digest says.
     let mut target = scheduled(Concurrency::Forbid, None);
-    target.training.dataset.source = DataSource::Absolute("/data/rows.csv".to_owned());
-    target.training.dataset.sha256 = Some(digest(1));
+    target.training.rows.as_mut().unwrap().dataset.source = DataSource::Absolute("/data/rows.csv".to_owned());
+    target.training.rows.as_mut().unwrap().dataset.sha256 = Some(digest(1));
     target.until("2026-03-01 03:00");
     target.end(succeeded);
     target.until("2026-03-02 03:00");

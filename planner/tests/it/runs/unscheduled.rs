@@ -209,7 +209,7 @@ fn invalid_runs_wait_for_another_spec() {
     target.end(invalid);
     target.wait(86_400);
     // Lowering the bound changes the spec, not the inputs.
-    target.training.evaluation.bound = Some(0.1);
+    target.training.rows.as_mut().unwrap().evaluation.bound = Some(0.1);
     target.settle();
     target.check(&expect![[r#"
         01 00:00:00 start v20260102-000000 #1 | Running v20260102-000000 | wake 01 00:10:00
@@ -286,7 +286,7 @@ fn per_inputs_is_one_run_per_set_of_inputs() {
     target.end(succeeded);
     // A commit that does not touch the inputs.
     target.now += Duration::seconds(100);
-    target.training.evaluation.bound = None;
+    target.training.rows.as_mut().unwrap().evaluation.bound = None;
     target.committed_at = target.now;
     target.settle();
     // One that does.

@@ -45,21 +45,23 @@ impl World {
         let training = Training {
             model: model(),
             runs: RunPolicy::Fixed(version()),
-            dataset: Dataset {
-                source: DataSource::Builtin("wine-quality".to_owned()),
-                sha256: None,
-                features: Vec::new(),
-                exclude: Vec::new(),
-                target: None,
-            },
+            rows: Some(planner::training::Rows {
+                dataset: Dataset {
+                    source: DataSource::Builtin("wine-quality".to_owned()),
+                    sha256: None,
+                    features: Vec::new(),
+                    exclude: Vec::new(),
+                    target: None,
+                },
+                evaluation: Evaluation {
+                    metric: Metric::R2,
+                    bound: None,
+                    holdout: Holdout::Percent { percent: 20, seed: 0 },
+                },
+            }),
             fit: Fit::Algorithm(Algorithm::LinearRegression),
             hyperparameters: BTreeMap::new(),
             seed: 0,
-            evaluation: Evaluation {
-                metric: Metric::R2,
-                bound: None,
-                holdout: Holdout::Percent { percent: 20, seed: 0 },
-            },
             active_deadline_seconds: 600,
             suspend: false,
             pod: None,

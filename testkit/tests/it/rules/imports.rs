@@ -14,7 +14,22 @@ macro_rules! importing {
     };
 }
 
-pub(super) const REFUSED: &[Fixture] = importing![
+/// Whatever is fitted is fitted to rows, and what they are is evaluated.
+const WITHOUT_ROWS: &[Fixture] = &[
+    (Kind::Training, &[("/dataset", "null")]),
+    (Kind::Training, &[("/dataset", "null"), ("/evaluation", "null")]),
+    (Kind::Training, &[("/evaluation", "null")]),
+];
+
+pub(super) fn refused() -> impl Iterator<Item = &'static Fixture> {
+    REFUSED.iter().chain(WITHOUT_ROWS)
+}
+
+pub(super) fn accepted() -> impl Iterator<Item = &'static Fixture> {
+    ACCEPTED.iter().chain([&UNEVALUATED])
+}
+
+const REFUSED: &[Fixture] = importing![
     // Both are given.
     ("/algorithm", r#""gradient_boosting""#),
     ("/schedule", r#"{"cron": "0 3 * * SUN"}"#),
@@ -27,10 +42,36 @@ pub(super) const REFUSED: &[Fixture] = importing![
     ("/import/uri", r#""https://h/a/../m.onnx""#),
     ("/import/uri", r#""https://h/m.onnx?a""#),
     ("/import/uri", r#""hf://team/wine@main/m.onnx""#),
+    ("/dataset", "null"),
+    ("/evaluation", "null"),
+    ("/import/features", r#"["alcohol"]"#),
+    ("/import/outputs", "{}"),
+    ("/import/outputs", r#"{"prediction": "a", "label": "b"}"#),
+    ("/import/outputs", r#"{"prediction": "a", "probabilities": "b"}"#),
 ];
 
-pub(super) const ACCEPTED: &[Fixture] = importing![
+/// What no dataset says, the job does.
+const UNEVALUATED: Fixture = (
+    Kind::Training,
+    &[
+        ("/algorithm", "null"),
+        ("/import", IMPORT),
+        ("/import/features", r#"["alcohol"]"#),
+        ("/import/labels", r#"["no", "yes"]"#),
+        (
+            "/import/outputs",
+            r#"{"label": "class", "probabilities": "shares"}"#,
+        ),
+        ("/dataset", "null"),
+        ("/evaluation", "null"),
+    ],
+);
+
+const ACCEPTED: &[Fixture] = importing![
     ("/seed", "0"),
+    ("/import/features", "[]"),
+    ("/import/labels", r#"["1", "2"]"#),
+    ("/import/outputs", r#"{"prediction": "a"}"#),
     ("/import/uri", r#""https://127.0.0.1:8443/a/m+1.onnx""#),
     (
         "/import/uri",

@@ -26,21 +26,23 @@ fn request() -> RunRequest {
         training: Training {
             model: "wine-quality".parse().unwrap(),
             runs: RunPolicy::Fixed(version),
-            dataset: Dataset {
-                source: DataSource::Builtin("wine-quality".to_owned()),
-                sha256: None,
-                features: Vec::new(),
-                exclude: Vec::new(),
-                target: None,
-            },
+            rows: Some(planner::training::Rows {
+                dataset: Dataset {
+                    source: DataSource::Builtin("wine-quality".to_owned()),
+                    sha256: None,
+                    features: Vec::new(),
+                    exclude: Vec::new(),
+                    target: None,
+                },
+                evaluation: Evaluation {
+                    metric: Metric::R2,
+                    bound: Some(0.3),
+                    holdout: Holdout::Percent { percent: 20, seed: 0 },
+                },
+            }),
             fit: Fit::Algorithm(Algorithm::GradientBoosting),
             hyperparameters: std::collections::BTreeMap::from([("trees".to_owned(), 100.0)]),
             seed: 42,
-            evaluation: Evaluation {
-                metric: Metric::R2,
-                bound: Some(0.3),
-                holdout: Holdout::Percent { percent: 20, seed: 0 },
-            },
             active_deadline_seconds: 1800,
             suspend: false,
             pod: None,
@@ -79,7 +81,8 @@ fn a_job_with_settings_of_its_pod_data_and_a_queue() {
     let mut pod = pod();
     pod.labels = map("kueue.x-k8s.io/queue-name", "team");
     request.training.pod = Some(Box::new(pod));
-    request.training.dataset.source = DataSource::Absolute("/data/wine/rows.csv".to_owned());
+    request.training.rows.as_mut().unwrap().dataset.source =
+        DataSource::Absolute("/data/wine/rows.csv".to_owned());
     request.dataset = Some(PathBuf::from("/data/wine/rows.csv"));
     request.dataset_roots = vec![PathBuf::from("/data/wine")];
     check(
@@ -145,7 +148,7 @@ fn a_request_that_no_variable_holds_is_told() {
         name: format!("{n:0>128}"),
         derivation: Derivation::Column(format!("{n:0>128}")),
     };
-    request.training.dataset.features = (0..1000).map(feature).collect();
+    request.training.rows.as_mut().unwrap().dataset.features = (0..1000).map(feature).collect();
     let run = Run {
         installation: &installation(),
         owner: &owner(Kind::Training),
