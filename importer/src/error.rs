@@ -85,6 +85,16 @@ pub enum ImportError {
 }
 
 impl ImportError {
+    /// Says what an answer other than the file means.
+    pub(crate) fn answered(address: &Address, status: StatusCode) -> Self {
+        let address = address.clone();
+        match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Self::Denied { address, status },
+            StatusCode::NOT_FOUND | StatusCode::GONE => Self::Missing { address, status },
+            _ => Self::Answered { address, status },
+        }
+    }
+
     /// Says what happens next. What whoever runs the process or the place can mend without a commit is waited for.
     pub fn disposition(&self) -> Disposition {
         match self {

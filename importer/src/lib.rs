@@ -12,6 +12,7 @@
 
 mod error;
 mod source;
+mod stores;
 
 use std::time::Duration;
 
@@ -83,7 +84,7 @@ impl Importer {
     /// Where nobody allows to ask, nothing answers, or what comes is something else.
     pub async fn fetch(&self, address: &Address, digest: &Digest) -> Result<Vec<u8>, ImportError> {
         let limit = self.limits.deadline;
-        let fetched = tokio::time::timeout(limit, self.bytes(address)).await;
+        let fetched = tokio::time::timeout(limit, self.bytes_at(address)).await;
         let bytes = fetched.map_err(|_elapsed| ImportError::Slow {
             address: address.clone(),
             limit,
@@ -99,7 +100,25 @@ impl Importer {
         Ok(bytes)
     }
 
-    async fn bytes(&self, address: &Address) -> Result<Vec<u8>, ImportError> {
+    async fn bytes_at(&self, address: &Address) -> Result<Vec<u8>, ImportError> {
+        match address.scheme() {
+            Scheme::Https | Scheme::Http | Scheme::Hf => self.of_web(address).await,
+            Scheme::S3 | Scheme::Az => {
+                let source = self.sources.of(address)?;
+                let client = self.client.clone();
+                stores::fetch(address, source, client, self.request_limits()).await
+            }
+            Scheme::Gs => {
+                let source = self.sources.of(address)?;
+                let client = self.client.clone();
+                let request = stores::of_google(address, source, client, self.request_limits()).await?;
+                let mut answer = self.client.open_once(&request).await?;
+                self.read(address, &mut answer).await
+            }
+        }
+    }
+
+    async fn of_web(&self, address: &Address) -> Result<Vec<u8>, ImportError> {
         let source = self.sources.of(address)?;
         let mut url = self.url(address)?;
         let mut source = Some(source);
@@ -148,6 +167,7 @@ impl Importer {
                 let path = format!("{}/{name}/resolve/{commit}/{}", address.place(), file.join("/"));
                 Ok(self.hub.join(&path)?)
             }
+            Scheme::S3 | Scheme::Gs | Scheme::Az => unreachable!("invariant: its store's client asks for it"),
         }
     }
 
@@ -161,22 +181,8 @@ impl Importer {
     }
 
     async fn read(&self, address: &Address, answer: &mut web::Answer) -> Result<Vec<u8>, ImportError> {
-        let status = answer.status;
-        let refused = || (address.clone(), status);
-        match status {
-            StatusCode::OK => {}
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                let (address, status) = refused();
-                return Err(ImportError::Denied { address, status });
-            }
-            StatusCode::NOT_FOUND | StatusCode::GONE => {
-                let (address, status) = refused();
-                return Err(ImportError::Missing { address, status });
-            }
-            _ => {
-                let (address, status) = refused();
-                return Err(ImportError::Answered { address, status });
-            }
+        if answer.status != StatusCode::OK {
+            return Err(ImportError::answered(address, answer.status));
         }
         let mut bytes = Vec::new();
         while let Some(chunk) = answer.chunk().await? {

@@ -31,7 +31,7 @@ pub struct Source {
 pub enum SourceError {
     /// It begins with none of the places that are known. It may hold a secret, and is not repeated.
     #[error(
-        "it is not PREFIX[=FILE], the prefix being the beginning of an address: https://HOST, http://HOST or hf://OWNER, with or without a path below, without user and query"
+        "it is not PREFIX[=FILE], the prefix being the beginning of an address: https://HOST, http://HOST, hf://OWNER, s3://BUCKET, gs://BUCKET or az://ACCOUNT, with or without a path below, without user and query"
     )]
     Prefix,
     /// It is never asked.
@@ -56,28 +56,37 @@ impl Source {
 
     /// Says who asks, where somebody has to.
     pub(crate) fn authorize(&self, request: Request) -> Result<Request, ImportError> {
-        let Some(file) = &self.credential else {
+        let Some(text) = self.credential()? else {
             return Ok(request);
         };
-        let unusable = |why: String| ImportError::Credential {
-            prefix: self.prefix.to_string(),
-            why,
-        };
-        let text = read_secret(file, CREDENTIAL_BYTES_MAX)
-            .map_err(|error| unusable(format!("{} {error}", file.display())))?;
         let secret = text.trim();
         if secret.is_empty() || secret.contains(char::is_control) {
-            return Err(unusable(format!(
-                "{} does not hold one credential on one line",
-                file.display()
-            )));
+            return Err(self.unusable("does not hold one credential on one line"));
         }
         let authorized = if secret.contains(':') {
             request.secret(AUTHORIZATION, &format!("Basic {}", STANDARD.encode(secret)))
         } else {
             request.bearer(secret)
         };
-        authorized.map_err(|error| unusable(format!("{}: {error}", file.display())))
+        authorized.map_err(|error| self.unusable(format_args!("cannot be used: {error}")))
+    }
+
+    /// Reads the file with the credential anew, where there is one.
+    pub(crate) fn credential(&self) -> Result<Option<String>, ImportError> {
+        let read = |file| read_secret(file, CREDENTIAL_BYTES_MAX).map_err(|error| self.unusable(error));
+        self.credential.as_deref().map(read).transpose()
+    }
+
+    /// Says what is wrong with the credential.
+    pub(crate) fn unusable(&self, why: impl fmt::Display) -> ImportError {
+        let file = self.credential.as_ref().map(|file| file.display().to_string());
+        ImportError::Credential {
+            prefix: self.prefix.to_string(),
+            why: match file {
+                Some(file) => format!("{file} {why}"),
+                None => why.to_string(),
+            },
+        }
     }
 }
 
@@ -107,7 +116,7 @@ impl FromStr for Source {
                         .origin(),
                 )
             }
-            Scheme::Hf => None,
+            Scheme::Hf | Scheme::S3 | Scheme::Gs | Scheme::Az => None,
         };
         Ok(Self {
             prefix,

@@ -1,5 +1,7 @@
 //! Against servers on loopback that answer as they are told.
 
+mod stores;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;

@@ -11,8 +11,8 @@ use crate::harness::{FREE_PORTS, Ground, Up, aurora, note, private, root, run, s
 const REQUIRED: &str = "REQUIRE_SCHEMATHESIS";
 /// What the generator begins with, where it is given; each run has its own otherwise.
 const SEED: &str = "SCHEMATHESIS_SEED";
-/// How many requests of each of the 39 operations: 500 in all.
-const CASES: &str = "13";
+/// How many requests of each of the 39 operations, where it is given; otherwise 13: 500 in all.
+const CASES: &str = "SCHEMATHESIS_CASES";
 
 #[test]
 fn what_is_answered_is_what_is_documented() {
@@ -37,7 +37,8 @@ fn what_is_answered_is_what_is_documented() {
 
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let seed = std::env::var(SEED).unwrap_or_else(|_unset| (now.as_millis() % 1_000_000).to_string());
-    note(&format!("schemathesis: {SEED}={seed}"));
+    let cases = std::env::var(CASES).unwrap_or_else(|_unset| "13".to_owned());
+    note(&format!("schemathesis: {SEED}={seed} {CASES}={cases}"));
     let output = run(Command::new("schemathesis")
         .current_dir(folder.path())
         .arg("run")
@@ -45,7 +46,7 @@ fn what_is_answered_is_what_is_documented() {
         .args(["--checks", "all", "--phases", "examples,fuzzing", "--no-color"])
         // It reads a stream to its end, and this one has none.
         .args(["--exclude-path", "/status/events"])
-        .args(["--max-examples", CASES, "--seed", &seed])
+        .args(["--max-examples", &cases, "--seed", &seed])
         .arg(format!("--url=http://{}", up.control_plane))
         .arg(format!("--header=x-api-key: {}", made["key"].as_str().unwrap())));
     assert!(output.status.success(), "{}", text(&output));

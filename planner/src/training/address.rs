@@ -10,11 +10,11 @@ use crate::names::Malformed;
 /// The longest address, in bytes.
 const BYTES_MAX: usize = 1024;
 /// What an address looks like.
-const EXPECTED: &str = "the address of a file: https://HOST/PATH, or hf://OWNER/NAME@COMMIT/PATH with the 40 digits of the commit; \
-                        without user, query and fragment, and of letters, digits and - . _ ~ + , alone";
+const EXPECTED: &str = "the address of a file: https://HOST/PATH, hf://OWNER/NAME@COMMIT/PATH with the 40 digits of the commit, \
+                        s3://BUCKET/PATH, gs://BUCKET/PATH or az://ACCOUNT/CONTAINER/PATH; without user, query and fragment, and of letters, digits and - . _ ~ + , alone";
 /// What the beginning of an address looks like.
-const EXPECTED_PREFIX: &str =
-    "the beginning of an address: https://HOST or http://HOST, or hf://OWNER, with or without a path below";
+const EXPECTED_PREFIX: &str = "the beginning of an address: https://HOST, http://HOST, hf://OWNER, s3://BUCKET, gs://BUCKET or \
+                               az://ACCOUNT, with or without a path below";
 
 /// Who is asked for a file, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,11 +25,17 @@ pub enum Scheme {
     Http,
     /// The Hugging Face Hub.
     Hf,
+    /// An object store with the API of Amazon S3.
+    S3,
+    /// Google Cloud Storage.
+    Gs,
+    /// Azure Blob Storage.
+    Az,
 }
 
 impl Scheme {
     /// All, in the order in which documentation lists them.
-    pub const ALL: [Self; 3] = [Self::Https, Self::Http, Self::Hf];
+    pub const ALL: [Self; 6] = [Self::Https, Self::Http, Self::Hf, Self::S3, Self::Gs, Self::Az];
 
     /// Returns what stands before `://`.
     pub const fn as_str(self) -> &'static str {
@@ -37,6 +43,9 @@ impl Scheme {
             Self::Https => "https",
             Self::Http => "http",
             Self::Hf => "hf",
+            Self::S3 => "s3",
+            Self::Gs => "gs",
+            Self::Az => "az",
         }
     }
 }
@@ -57,12 +66,12 @@ impl Address {
         self.scheme
     }
 
-    /// Returns what follows `://`: `HOST` or `HOST:PORT`; of the Hub, the owner.
+    /// Returns what follows `://`: `HOST` or `HOST:PORT`; of the Hub the owner, of an object store the bucket or the account.
     pub fn place(&self) -> &str {
         &self.place
     }
 
-    /// Returns the parts of the path; of the Hub the first is `NAME@COMMIT`.
+    /// Returns the parts of the path; of the Hub the first is `NAME@COMMIT`, of Azure it is the container.
     pub fn path(&self) -> &[String] {
         &self.path
     }
@@ -83,6 +92,8 @@ impl FromStr for Address {
                         .is_some_and(|(name, commit)| is_part(name) && is_commit(commit))
                     && path[1..].iter().all(|part| !part.contains('@'))
             }
+            Scheme::S3 | Scheme::Gs => !path.is_empty() && path.iter().all(|part| !part.contains('@')),
+            Scheme::Az => path.len() > 1 && path.iter().all(|part| !part.contains('@')),
         };
         if is_file {
             Ok(Self { scheme, place, path })
@@ -175,6 +186,8 @@ impl Beginning {
         let is_place = match scheme {
             Scheme::Https | Scheme::Http => is_authority(place),
             Scheme::Hf => is_part(place) && !place.contains('@'),
+            Scheme::S3 | Scheme::Gs => is_bucket(place),
+            Scheme::Az => is_account(place),
         };
         let path: Vec<String> = parts.map(str::to_owned).collect();
         (is_place && path.iter().all(|part| is_part(part))).then(|| Self {
@@ -194,6 +207,18 @@ fn is_authority(text: &str) -> bool {
             .all(|c| c.is_ascii_alphanumeric() || "-.".contains(c))
         && port.chars().all(|c| c.is_ascii_digit())
         && port.parse::<u16>().is_ok_and(|port| port != 0)
+}
+
+/// As the stores name buckets: no name that leads to another host.
+fn is_bucket(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+        && text
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-._".contains(c))
+}
+
+fn is_account(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
 }
 
 fn is_part(text: &str) -> bool {
@@ -220,6 +245,9 @@ mod tests {
             "http://10.0.0.7:9000/m.onnx".to_owned(),
             "https://models.example.org:8443/a/b+c,d~f_g-h".to_owned(),
             hub("team/wine@COMMIT/onnx/model.onnx"),
+            "s3://team-models/wine/v1.onnx".to_owned(),
+            "gs://team.models_1/wine.onnx".to_owned(),
+            "az://teammodels/wine/v1/model.onnx".to_owned(),
         ] {
             let parsed: Address = text.parse().unwrap();
             assert_eq!(parsed.to_string(), text);
@@ -242,6 +270,13 @@ mod tests {
             "ftp://models.example.org/m.onnx".to_owned(),
             "file:///etc/passwd".to_owned(),
             "m.onnx".to_owned(),
+            "s3://team".to_owned(),
+            "s3://Team/m.onnx".to_owned(),
+            "s3://team:9000/m.onnx".to_owned(),
+            "s3://key@team/m.onnx".to_owned(),
+            "gs://-team/m.onnx".to_owned(),
+            "az://team/m.onnx".to_owned(),
+            "az://team.blob.example/models/m.onnx".to_owned(),
             hub("team/wine/model.onnx"),
             hub("team/wine@main/model.onnx"),
             hub("team/wine@COMMIT"),
@@ -270,6 +305,10 @@ mod tests {
             ("https://h", "https://h.evil.example/m.onnx", false),
             ("https://h", "https://h:8443/m.onnx", false),
             ("https://h", "http://h/m.onnx", false),
+            ("s3://team", "s3://team/wine/m.onnx", true),
+            ("s3://team/wine", "s3://team/wines/m.onnx", false),
+            ("s3://team", "gs://team/wine/m.onnx", false),
+            ("az://team/models", "az://team/models/m.onnx", true),
             (
                 "hf://team",
                 "hf://team/wine@0123456789abcdef0123456789abcdef01234567/m.onnx",

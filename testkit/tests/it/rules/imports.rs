@@ -42,6 +42,8 @@ const REFUSED: &[Fixture] = importing![
     ("/import/uri", r#""https://h/a/../m.onnx""#),
     ("/import/uri", r#""https://h/m.onnx?a""#),
     ("/import/uri", r#""hf://team/wine@main/m.onnx""#),
+    ("/import/uri", r#""s3://Team/m.onnx""#),
+    ("/import/uri", r#""az://team/m.onnx""#),
     ("/dataset", "null"),
     ("/evaluation", "null"),
     ("/import/features", r#"["alcohol"]"#),
@@ -73,6 +75,9 @@ const ACCEPTED: &[Fixture] = importing![
     ("/import/labels", r#"["1", "2"]"#),
     ("/import/outputs", r#"{"prediction": "a"}"#),
     ("/import/uri", r#""https://127.0.0.1:8443/a/m+1.onnx""#),
+    ("/import/uri", r#""s3://team.models/a/m.onnx""#),
+    ("/import/uri", r#""gs://team_models/m.onnx""#),
+    ("/import/uri", r#""az://team/models/a/m.onnx""#),
     (
         "/import/uri",
         r#""hf://team/wine@0123456789abcdef0123456789abcdef01234567/m.onnx""#
