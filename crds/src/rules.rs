@@ -292,15 +292,15 @@ rules! {
         hint: "commit the model in the manifest's folder or below it",
     }
     IMPORT_KIND {
-        cel: "!self.uri.startsWith('/') && (!self.uri.contains(':') || self.uri.matches('^(https?|hf|s3|gs|az)://'))",
+        cel: "!self.uri.startsWith('/') && (!self.uri.contains(':') || self.uri.matches('^(https?|hf|s3|gs|az|mlflow([+]http)?|oci([+]http)?)://'))",
         field: ".uri",
-        message: "a model is imported from a file of the commit, from https://, hf://, s3://, gs:// or az://",
+        message: "a model is imported from a file of the commit, from https://, hf://, s3://, gs://, az://, mlflow:// or oci://",
         hint: "commit the file beside the manifest, and write its path from there; or write an address that aurora may import from (--import-source)",
     }
     IMPORT_ADDRESS {
-        cel: "!self.uri.matches('^(https?|hf|s3|gs|az)://') || self.uri.matches('^https?://[A-Za-z0-9][-A-Za-z0-9.]*(:[0-9]{1,5})?(/([-A-Za-z0-9_~+,]|[.][-A-Za-z0-9_~+,]|[.][.][-A-Za-z0-9._~+,])[-A-Za-z0-9._~+,]*)+$|^hf://([-A-Za-z0-9_~+,]|[.][-A-Za-z0-9_~+,]|[.][.][-A-Za-z0-9._~+,])[-A-Za-z0-9._~+,]*/([-A-Za-z0-9_~+,]|[.][-A-Za-z0-9_~+,]|[.][.][-A-Za-z0-9._~+,])[-A-Za-z0-9._~+,]*@[0-9a-f]{40}(/([-A-Za-z0-9_~+,]|[.][-A-Za-z0-9_~+,]|[.][.][-A-Za-z0-9._~+,])[-A-Za-z0-9._~+,]*)+$|^(s3|gs)://[a-z0-9][-a-z0-9._]*(/([-A-Za-z0-9_~+,]|[.][-A-Za-z0-9_~+,]|[.][.][-A-Za-z0-9._~+,])[-A-Za-z0-9._~+,]*)+$|^az://[a-z0-9]+/([-A-Za-z0-9_~+,]|[.][-A-Za-z0-9_~+,]|[.][.][-A-Za-z0-9._~+,])[-A-Za-z0-9._~+,]*(/([-A-Za-z0-9_~+,]|[.][-A-Za-z0-9_~+,]|[.][.][-A-Za-z0-9._~+,])[-A-Za-z0-9._~+,]*)+$')",
+        cel: "!self.uri.matches('^(https?|hf|s3|gs|az|mlflow([+]http)?|oci([+]http)?)://') || self.uri.matches('^https?://[A-Za-z0-9][-A-Za-z0-9.]*(:[0-9]{1,5})?(/([-A-Za-z0-9_~+,]|[.][-A-Za-z0-9_~+,]|[.][.][-A-Za-z0-9._~+,])[-A-Za-z0-9._~+,]*)+$|^hf://([-A-Za-z0-9_~+,]|[.][-A-Za-z0-9_~+,]|[.][.][-A-Za-z0-9._~+,])[-A-Za-z0-9._~+,]*/([-A-Za-z0-9_~+,]|[.][-A-Za-z0-9_~+,]|[.][.][-A-Za-z0-9._~+,])[-A-Za-z0-9._~+,]*@[0-9a-f]{40}(/([-A-Za-z0-9_~+,]|[.][-A-Za-z0-9_~+,]|[.][.][-A-Za-z0-9._~+,])[-A-Za-z0-9._~+,]*)+$|^(s3|gs)://[a-z0-9][-a-z0-9._]*(/([-A-Za-z0-9_~+,]|[.][-A-Za-z0-9_~+,]|[.][.][-A-Za-z0-9._~+,])[-A-Za-z0-9._~+,]*)+$|^az://[a-z0-9]+/([-A-Za-z0-9_~+,]|[.][-A-Za-z0-9_~+,]|[.][.][-A-Za-z0-9._~+,])[-A-Za-z0-9._~+,]*(/([-A-Za-z0-9_~+,]|[.][-A-Za-z0-9_~+,]|[.][.][-A-Za-z0-9._~+,])[-A-Za-z0-9._~+,]*)+$|^mlflow([+]http)?://[A-Za-z0-9][-A-Za-z0-9.]*(:[0-9]{1,5})?/([-A-Za-z0-9_~+,]|[.][-A-Za-z0-9_~+,]|[.][.][-A-Za-z0-9._~+,])[-A-Za-z0-9._~+,]*/[0-9]+$|^oci([+]http)?://[A-Za-z0-9][-A-Za-z0-9.]*(:[0-9]{1,5})?(/[a-z0-9][-a-z0-9._]*)+$')",
         field: ".uri",
-        message: "an address is https://HOST/PATH, hf://OWNER/NAME@COMMIT/PATH, s3://BUCKET/PATH, gs://BUCKET/PATH or az://ACCOUNT/CONTAINER/PATH: letters, digits and - . _ ~ + , without user, query and fragment",
+        message: "an address is https://HOST/PATH, hf://OWNER/NAME@COMMIT/PATH, s3://BUCKET/PATH, gs://BUCKET/PATH, az://ACCOUNT/CONTAINER/PATH, mlflow://HOST/MODEL/VERSION or oci://HOST/REPOSITORY: letters, digits and - . _ ~ + , without user, query and fragment",
         hint: "leave out what is not needed to find the file; a credential is given to the process, beside the prefix that it is for",
     }
     VERSION_OR_SCHEDULE {

@@ -57,7 +57,7 @@ pub(crate) const URI_WORDS: &str =
     "builtin:NAME, synthetic:NAME or the path of a CSV file, without backslash and control characters";
 /// Where a model is imported from, in words.
 pub(crate) const IMPORT_WORDS: &str =
-    "the path of a file, or its address: https://, hf://, s3://, gs:// or az://";
+    "the path of a file, or its address: https://, hf://, s3://, gs://, az://, mlflow:// or oci://";
 /// A path in words.
 pub(crate) const PATH_WORDS: &str = "a path without backslash and control characters";
 

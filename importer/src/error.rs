@@ -59,6 +59,14 @@ pub enum ImportError {
         /// Where it leads, as far as that is shown.
         to: String,
     },
+    /// Who is asked has something else there.
+    #[error("{address}: {why}")]
+    Unfit {
+        /// What was asked for.
+        address: Address,
+        /// What is there, or what to do.
+        why: String,
+    },
     /// Other bytes lie there.
     #[error(
         "what lies at {address} is not what import.digest names: its {bytes} bytes have the digest {got}"
@@ -103,9 +111,10 @@ impl ImportError {
             }
             Self::Answered { status, .. } if is_passing(*status) => Disposition::Transient,
             Self::Slow { .. } => Disposition::Transient,
-            Self::Answered { .. } | Self::Redirected { .. } | Self::OtherDigest { .. } => {
-                Disposition::Invalid
-            }
+            Self::Answered { .. }
+            | Self::Redirected { .. }
+            | Self::Unfit { .. }
+            | Self::OtherDigest { .. } => Disposition::Invalid,
             Self::Web(error) => error.disposition(),
         }
     }

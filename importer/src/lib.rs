@@ -11,6 +11,8 @@
 #![warn(missing_docs)]
 
 mod error;
+mod mlflow;
+mod oci;
 mod source;
 mod stores;
 
@@ -18,7 +20,7 @@ use std::time::Duration;
 
 use planner::names::Digest;
 use planner::training::{Address, Scheme};
-use web::{Client, Method, Plain, Request, Settings, StatusCode, Url};
+use web::{Answer, Client, Method, Plain, Request, Settings, StatusCode, Url};
 
 pub use error::ImportError;
 pub use source::{Source, SourceError, Sources};
@@ -84,7 +86,7 @@ impl Importer {
     /// Where nobody allows to ask, nothing answers, or what comes is something else.
     pub async fn fetch(&self, address: &Address, digest: &Digest) -> Result<Vec<u8>, ImportError> {
         let limit = self.limits.deadline;
-        let fetched = tokio::time::timeout(limit, self.bytes_at(address)).await;
+        let fetched = tokio::time::timeout(limit, self.bytes_at(address, digest)).await;
         let bytes = fetched.map_err(|_elapsed| ImportError::Slow {
             address: address.clone(),
             limit,
@@ -100,45 +102,55 @@ impl Importer {
         Ok(bytes)
     }
 
-    async fn bytes_at(&self, address: &Address) -> Result<Vec<u8>, ImportError> {
+    async fn bytes_at(&self, address: &Address, digest: &Digest) -> Result<Vec<u8>, ImportError> {
+        let source = self.sources.of(address)?;
         match address.scheme() {
-            Scheme::Https | Scheme::Http | Scheme::Hf => self.of_web(address).await,
+            Scheme::Https | Scheme::Http => {
+                let url = Url::parse(&address.to_string(), Plain::Anywhere)?;
+                self.follow(address, Asked::of(url, Asker::Source(source))).await
+            }
+            Scheme::Hf => {
+                let url = hub_file(&self.hub, address)?;
+                self.follow(address, Asked::of(url, Asker::Source(source))).await
+            }
             Scheme::S3 | Scheme::Az => {
-                let source = self.sources.of(address)?;
-                let client = self.client.clone();
-                stores::fetch(address, source, client, self.request_limits()).await
+                stores::fetch(address, source, self.client.clone(), self.request_limits()).await
             }
             Scheme::Gs => {
-                let source = self.sources.of(address)?;
                 let client = self.client.clone();
                 let request = stores::of_google(address, source, client, self.request_limits()).await?;
                 let mut answer = self.client.open_once(&request).await?;
-                self.read(address, &mut answer).await
+                read(address, &mut answer).await
             }
+            Scheme::Mlflow | Scheme::MlflowPlain => mlflow::fetch(self, address, source).await,
+            Scheme::Oci | Scheme::OciPlain => oci::fetch(self, address, source, digest).await,
         }
     }
 
-    async fn of_web(&self, address: &Address) -> Result<Vec<u8>, ImportError> {
-        let source = self.sources.of(address)?;
-        let mut url = self.url(address)?;
-        let mut source = Some(source);
+    /// Asks, and follows redirects: within a place that is one whole, as who was asked for; elsewhere as that place's own
+    /// prefix has it, where there is one.
+    async fn follow(&self, address: &Address, asked: Asked<'_>) -> Result<Vec<u8>, ImportError> {
+        let Asked {
+            mut url,
+            mut asker,
+            mut answer,
+        } = asked;
+        // Of the Hub an owner is a prefix, of a registry a repository: neither do all of their own addresses begin with.
+        let home =
+            matches!(address.scheme(), Scheme::Hf | Scheme::Oci | Scheme::OciPlain).then(|| url.origin());
         for _hop in 0..=REDIRECTS_MAX {
-            let mut request = Request::new(Method::GET, url.clone()).limits(self.request_limits());
-            if let Some(source) = source {
-                request = source.authorize(request)?;
-            }
-            let mut answer = self.client.open_once(&request).await?;
+            let mut answer = match answer.take() {
+                Some(answer) => answer,
+                None => self.ask(&url, &asker, self.limits.bytes_max).await?,
+            };
             let Some(location) = answer.location() else {
-                return self.read(address, &mut answer).await;
+                return read(address, &mut answer).await;
             };
             let next = location?;
-            // Of the Hub an owner is a prefix, which its own addresses do not begin with.
-            let is_within_hub = address.scheme() == Scheme::Hf
-                && next.origin() == self.hub.origin()
-                && url.origin() == next.origin();
-            if !is_within_hub {
+            let is_home = home.as_ref() == Some(&next.origin()) && url.origin() == next.origin();
+            if !is_home {
                 let covering = self.sources.of_url(&next);
-                source = Some(covering.ok_or_else(|| ImportError::Redirected {
+                asker = Asker::Source(covering.ok_or_else(|| ImportError::Redirected {
                     address: address.clone(),
                     to: next.origin(),
                 })?);
@@ -154,21 +166,18 @@ impl Importer {
         })
     }
 
-    /// Returns where an address is asked for.
-    fn url(&self, address: &Address) -> Result<Url, ImportError> {
-        match address.scheme() {
-            Scheme::Https | Scheme::Http => Ok(Url::parse(&address.to_string(), Plain::Anywhere)?),
-            Scheme::Hf => {
-                let (repository, file) = address
-                    .path()
-                    .split_first()
-                    .expect("invariant: a path is not empty");
-                let (name, commit) = repository.split_once('@').expect("invariant: it names a commit");
-                let path = format!("{}/{name}/resolve/{commit}/{}", address.place(), file.join("/"));
-                Ok(self.hub.join(&path)?)
-            }
-            Scheme::S3 | Scheme::Gs | Scheme::Az => unreachable!("invariant: its store's client asks for it"),
-        }
+    /// Asks once: a redirect is an answer too.
+    async fn ask(&self, url: &Url, asker: &Asker<'_>, bytes_max: u64) -> Result<Answer, ImportError> {
+        let limits = web::Limits {
+            body_bytes_max: bytes_max,
+            ..self.request_limits()
+        };
+        let request = Request::new(Method::GET, url.clone()).limits(limits);
+        let request = match asker {
+            Asker::Source(source) => source.authorize(request)?,
+            Asker::Token(token) => request.bearer(token)?,
+        };
+        Ok(self.client.open_once(&request).await?)
     }
 
     fn request_limits(&self) -> web::Limits {
@@ -179,17 +188,63 @@ impl Importer {
             body_bytes_max: self.limits.bytes_max,
         }
     }
+}
 
-    async fn read(&self, address: &Address, answer: &mut web::Answer) -> Result<Vec<u8>, ImportError> {
-        if answer.status != StatusCode::OK {
-            return Err(ImportError::answered(address, answer.status));
+/// Who asks.
+enum Asker<'a> {
+    /// Whoever the credential of a prefix is.
+    Source(&'a Source),
+    /// Whoever was handed a token.
+    Token(String),
+}
+
+/// What is asked for, and what came of it already.
+struct Asked<'a> {
+    url: Url,
+    asker: Asker<'a>,
+    answer: Option<Answer>,
+}
+
+impl<'a> Asked<'a> {
+    fn of(url: Url, asker: Asker<'a>) -> Self {
+        Self {
+            url,
+            asker,
+            answer: None,
         }
-        let mut bytes = Vec::new();
-        while let Some(chunk) = answer.chunk().await? {
-            bytes.extend_from_slice(&chunk);
-        }
-        Ok(bytes)
     }
+}
+
+/// Returns where a file of the Hub is asked for.
+fn hub_file(hub: &Url, address: &Address) -> Result<Url, ImportError> {
+    let (repository, file) = address
+        .path()
+        .split_first()
+        .expect("invariant: a path is not empty");
+    let (name, commit) = repository.split_once('@').expect("invariant: it names a commit");
+    let path = format!("{}/{name}/resolve/{commit}/{}", address.place(), file.join("/"));
+    Ok(hub.join(&path)?)
+}
+
+/// Returns the server that an address names.
+fn server(address: &Address, is_plain: bool) -> Result<Url, ImportError> {
+    let scheme = if is_plain { "http" } else { "https" };
+    Ok(Url::parse(
+        &format!("{scheme}://{}", address.place()),
+        Plain::Anywhere,
+    )?)
+}
+
+/// Reads the file that is answered.
+async fn read(address: &Address, answer: &mut Answer) -> Result<Vec<u8>, ImportError> {
+    if answer.status != StatusCode::OK {
+        return Err(ImportError::answered(address, answer.status));
+    }
+    let mut bytes = Vec::new();
+    while let Some(chunk) = answer.chunk().await? {
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
 }
 
 #[cfg(test)]

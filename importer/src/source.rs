@@ -31,7 +31,7 @@ pub struct Source {
 pub enum SourceError {
     /// It begins with none of the places that are known. It may hold a secret, and is not repeated.
     #[error(
-        "it is not PREFIX[=FILE], the prefix being the beginning of an address: https://HOST, http://HOST, hf://OWNER, s3://BUCKET, gs://BUCKET or az://ACCOUNT, with or without a path below, without user and query"
+        "it is not PREFIX[=FILE], the prefix being the beginning of an address: https://HOST, http://HOST, hf://OWNER, s3://BUCKET, gs://BUCKET, az://ACCOUNT, mlflow://HOST, mlflow+http://HOST, oci://HOST or oci+http://HOST, with or without a path below, without user and query"
     )]
     Prefix,
     /// It is never asked.
@@ -91,7 +91,7 @@ impl Source {
 }
 
 /// A part of a path that a server takes for what it looks like.
-fn is_plain(part: &str) -> bool {
+pub(crate) fn is_plain(part: &str) -> bool {
     let lower = part.to_ascii_lowercase();
     !matches!(part, "" | "." | "..") && !["%2e", "%2f", "%5c", "\\"].iter().any(|odd| lower.contains(odd))
 }
@@ -116,7 +116,14 @@ impl FromStr for Source {
                         .origin(),
                 )
             }
-            Scheme::Hf | Scheme::S3 | Scheme::Gs | Scheme::Az => None,
+            Scheme::Hf
+            | Scheme::S3
+            | Scheme::Gs
+            | Scheme::Az
+            | Scheme::Mlflow
+            | Scheme::MlflowPlain
+            | Scheme::Oci
+            | Scheme::OciPlain => None,
         };
         Ok(Self {
             prefix,

@@ -170,7 +170,14 @@ fn open(
             builder = builder.with_skip_signature(is_anonymous);
             (Box::new(builder.build().map_err(unbuilt)?), key)
         }
-        Scheme::Https | Scheme::Http | Scheme::Hf | Scheme::Gs => {
+        Scheme::Https
+        | Scheme::Http
+        | Scheme::Hf
+        | Scheme::Gs
+        | Scheme::Mlflow
+        | Scheme::MlflowPlain
+        | Scheme::Oci
+        | Scheme::OciPlain => {
             unreachable!("invariant: these are asked by requests of our own")
         }
     };

@@ -1,5 +1,6 @@
 //! Against servers on loopback that answer as they are told.
 
+mod registries;
 mod stores;
 
 use std::fs;

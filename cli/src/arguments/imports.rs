@@ -29,9 +29,9 @@ const OF_NETWORK: [&str; 8] = [
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Models made elsewhere")]
 pub(crate) struct ImportArguments {
-    /// The beginning of addresses that models may be imported from, https://HOST/…, hf://OWNER, s3://BUCKET/…, gs://BUCKET/… or
-    /// az://ACCOUNT/…, and the file with the credential for it (docs/importing.md); may be given several times [default: none,
-    /// files of the commit alone]
+    /// The beginning of addresses that models may be imported from, https://HOST/…, hf://OWNER, s3://BUCKET/…, gs://BUCKET/…,
+    /// az://ACCOUNT/…, mlflow://HOST or oci://HOST/…, and the file with the credential for it (docs/importing.md); may be given
+    /// several times [default: none, files of the commit alone]
     #[arg(
         long = "import-source",
         env = "AURORA_IMPORT_SOURCE",

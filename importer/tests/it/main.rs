@@ -1,4 +1,4 @@
-//! Models from real object stores on loopback: moto, Google's emulator by others, and Azurite.
+//! Models from real places on loopback: moto, others' emulator of Google's store, Azurite, MLflow, and a registry of images.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -15,9 +15,8 @@ use web::Settings;
 
 /// Not empty where this test must run: a machine without the stores is a failure then.
 const REQUIRED: &str = "REQUIRE_STORES";
-/// A Python that has moto, gcp-storage-emulator and azure-storage-blob; and Azurite's program.
-const PYTHON: &str = "AURORA_STORES_PYTHON";
-const AZURITE: &str = "AURORA_AZURITE";
+/// A Python that has moto, gcp-storage-emulator, azure-storage-blob and mlflow; Azurite's program; and Debian's docker-registry.
+const PROGRAMS: [&str; 3] = ["AURORA_STORES_PYTHON", "AURORA_AZURITE", "AURORA_DOCKER_REGISTRY"];
 
 const MODEL: &[u8] = b"a model";
 
@@ -32,17 +31,15 @@ impl Drop for Stores {
 }
 
 /// Returns the programs that `.ci/run` installs.
-fn programs() -> Option<[PathBuf; 2]> {
-    let named = [PYTHON, AZURITE].map(|variable| std::env::var_os(variable).map(PathBuf::from));
-    if let [Some(python), Some(azurite)] = named {
-        return Some([python, azurite]);
+fn programs() -> Option<[PathBuf; 3]> {
+    let named = PROGRAMS.map(|variable| std::env::var_os(variable).map(PathBuf::from));
+    if let [Some(python), Some(azurite), Some(registry)] = named {
+        return Some([python, azurite, registry]);
     }
     let is_required = std::env::var_os(REQUIRED).is_some_and(|value| !value.is_empty());
-    assert!(
-        !is_required,
-        "{PYTHON} and {AZURITE} name no object stores: .ci/run does"
-    );
-    let line = format!("skipped: object stores; {PYTHON} and {AZURITE} name none: .ci/run installs them\n");
+    let variables = PROGRAMS.join(", ");
+    assert!(!is_required, "{variables} name no places: .ci/run does");
+    let line = format!("skipped: places of models; {variables} name none: .ci/run installs them\n");
     // Past the test harness, which would keep it to itself.
     std::io::stderr()
         .write_all(line.as_bytes())
@@ -65,7 +62,7 @@ async fn fetched(folder: &Path, address: &str, file: &str, model: &[u8]) -> Resu
 
 #[tokio::test]
 async fn a_model_comes_from_a_store_to_whoever_may_read_it() {
-    let Some([python, azurite]) = programs() else {
+    let Some([python, azurite, registry]) = programs() else {
         return;
     };
     let folder = TempDir::new().unwrap();
@@ -74,7 +71,7 @@ async fn a_model_comes_from_a_store_to_whoever_may_read_it() {
     let mut command = Command::new(python);
     command
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stores.py"))
-        .args([&model, &azurite])
+        .args([&model, &azurite, &registry])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped());
     let mut stores = Stores(command.spawn().unwrap());
@@ -82,14 +79,16 @@ async fn a_model_comes_from_a_store_to_whoever_may_read_it() {
     let told = told.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
     // The last says that all have started.
     let told: Vec<Value> = told.take_while(|store| store != &serde_json::json!({})).collect();
-    assert_eq!(told.len(), 3, "{told:?}");
+    assert_eq!(told.len(), 5, "{told:?}");
     for store in told {
         let word = |name: &str| store[name].as_str();
         let (address, file) = (word("address").unwrap(), word("file").unwrap());
         let fetch = |address, file, model| fetched(folder.path(), address, file, model);
         assert_eq!(fetch(address, file, MODEL).await.unwrap(), MODEL, "{address}");
         let other = fetch(address, file, b"other").await.unwrap_err();
-        assert_eq!(other.disposition(), Disposition::Invalid, "{other}");
+        // A registry keeps by digest, and has no other.
+        let is_kept = word("kind") == Some("oci") && matches!(other, ImportError::Missing { .. });
+        assert!(is_kept || other.disposition() == Disposition::Invalid, "{other}");
         let missing = fetch(word("missing").unwrap(), file, MODEL).await.unwrap_err();
         assert!(matches!(missing, ImportError::Missing { .. }), "{missing}");
         if let Some(wrong) = word("wrong") {

@@ -11,10 +11,11 @@ use crate::names::Malformed;
 const BYTES_MAX: usize = 1024;
 /// What an address looks like.
 const EXPECTED: &str = "the address of a file: https://HOST/PATH, hf://OWNER/NAME@COMMIT/PATH with the 40 digits of the commit, \
-                        s3://BUCKET/PATH, gs://BUCKET/PATH or az://ACCOUNT/CONTAINER/PATH; without user, query and fragment, and of letters, digits and - . _ ~ + , alone";
+                        s3://BUCKET/PATH, gs://BUCKET/PATH, az://ACCOUNT/CONTAINER/PATH, mlflow://HOST/MODEL/VERSION or \
+                        oci://HOST/REPOSITORY; without user, query and fragment, and of letters, digits and - . _ ~ + , alone";
 /// What the beginning of an address looks like.
-const EXPECTED_PREFIX: &str = "the beginning of an address: https://HOST, http://HOST, hf://OWNER, s3://BUCKET, gs://BUCKET or \
-                               az://ACCOUNT, with or without a path below";
+const EXPECTED_PREFIX: &str = "the beginning of an address: https://HOST, http://HOST, hf://OWNER, s3://BUCKET, gs://BUCKET, \
+                               az://ACCOUNT, mlflow://HOST, mlflow+http://HOST, oci://HOST or oci+http://HOST, with or without a path below";
 
 /// Who is asked for a file, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,11 +32,30 @@ pub enum Scheme {
     Gs,
     /// Azure Blob Storage.
     Az,
+    /// A version of MLflow's registry, by TLS.
+    Mlflow,
+    /// The same, in the clear.
+    MlflowPlain,
+    /// A registry of images and other artifacts (OCI), by TLS.
+    Oci,
+    /// The same, in the clear.
+    OciPlain,
 }
 
 impl Scheme {
     /// All, in the order in which documentation lists them.
-    pub const ALL: [Self; 6] = [Self::Https, Self::Http, Self::Hf, Self::S3, Self::Gs, Self::Az];
+    pub const ALL: [Self; 10] = [
+        Self::Https,
+        Self::Http,
+        Self::Hf,
+        Self::S3,
+        Self::Gs,
+        Self::Az,
+        Self::Mlflow,
+        Self::MlflowPlain,
+        Self::Oci,
+        Self::OciPlain,
+    ];
 
     /// Returns what stands before `://`.
     pub const fn as_str(self) -> &'static str {
@@ -46,6 +66,10 @@ impl Scheme {
             Self::S3 => "s3",
             Self::Gs => "gs",
             Self::Az => "az",
+            Self::Mlflow => "mlflow",
+            Self::MlflowPlain => "mlflow+http",
+            Self::Oci => "oci",
+            Self::OciPlain => "oci+http",
         }
     }
 }
@@ -71,7 +95,7 @@ impl Address {
         &self.place
     }
 
-    /// Returns the parts of the path; of the Hub the first is `NAME@COMMIT`, of Azure it is the container.
+    /// Returns the parts of the path; of the Hub the first is `NAME@COMMIT`, of Azure it is the container, of MLflow the model.
     pub fn path(&self) -> &[String] {
         &self.path
     }
@@ -94,6 +118,11 @@ impl FromStr for Address {
             }
             Scheme::S3 | Scheme::Gs => !path.is_empty() && path.iter().all(|part| !part.contains('@')),
             Scheme::Az => path.len() > 1 && path.iter().all(|part| !part.contains('@')),
+            Scheme::Mlflow | Scheme::MlflowPlain => match &path[..] {
+                [name, version] => !name.contains('@') && version.chars().all(|c| c.is_ascii_digit()),
+                _ => false,
+            },
+            Scheme::Oci | Scheme::OciPlain => !path.is_empty() && path.iter().all(|part| is_bucket(part)),
         };
         if is_file {
             Ok(Self { scheme, place, path })
@@ -184,7 +213,12 @@ impl Beginning {
         let mut parts = rest.split('/');
         let place = parts.next()?;
         let is_place = match scheme {
-            Scheme::Https | Scheme::Http => is_authority(place),
+            Scheme::Https
+            | Scheme::Http
+            | Scheme::Mlflow
+            | Scheme::MlflowPlain
+            | Scheme::Oci
+            | Scheme::OciPlain => is_authority(place),
             Scheme::Hf => is_part(place) && !place.contains('@'),
             Scheme::S3 | Scheme::Gs => is_bucket(place),
             Scheme::Az => is_account(place),
@@ -209,7 +243,7 @@ fn is_authority(text: &str) -> bool {
         && port.parse::<u16>().is_ok_and(|port| port != 0)
 }
 
-/// As the stores name buckets: no name that leads to another host.
+/// As object stores name buckets and registries the parts of a repository: no name that leads to another host.
 fn is_bucket(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
         && text
@@ -248,6 +282,10 @@ mod tests {
             "s3://team-models/wine/v1.onnx".to_owned(),
             "gs://team.models_1/wine.onnx".to_owned(),
             "az://teammodels/wine/v1/model.onnx".to_owned(),
+            "mlflow://mlflow.example.org/wine-quality/3".to_owned(),
+            "mlflow+http://127.0.0.1:5000/wine/12".to_owned(),
+            "oci://ghcr.io/team/models/wine".to_owned(),
+            "oci+http://127.0.0.1:5000/wine".to_owned(),
         ] {
             let parsed: Address = text.parse().unwrap();
             assert_eq!(parsed.to_string(), text);
@@ -276,6 +314,12 @@ mod tests {
             "s3://key@team/m.onnx".to_owned(),
             "gs://-team/m.onnx".to_owned(),
             "az://team/m.onnx".to_owned(),
+            "mlflow://mlflow.example.org/wine".to_owned(),
+            "mlflow://mlflow.example.org/wine/latest".to_owned(),
+            "mlflow://mlflow.example.org/wine/3/m.onnx".to_owned(),
+            "oci://ghcr.io".to_owned(),
+            "oci://ghcr.io/Team/wine".to_owned(),
+            "oci://ghcr.io/team/wine:latest".to_owned(),
             "az://team.blob.example/models/m.onnx".to_owned(),
             hub("team/wine/model.onnx"),
             hub("team/wine@main/model.onnx"),
@@ -309,6 +353,10 @@ mod tests {
             ("s3://team/wine", "s3://team/wines/m.onnx", false),
             ("s3://team", "gs://team/wine/m.onnx", false),
             ("az://team/models", "az://team/models/m.onnx", true),
+            ("mlflow://h", "mlflow://h/wine/3", true),
+            ("mlflow+http://h", "mlflow://h/wine/3", false),
+            ("oci://h/team", "oci://h/team/wine", true),
+            ("oci://h/team", "oci://h/teams/wine", false),
             (
                 "hf://team",
                 "hf://team/wine@0123456789abcdef0123456789abcdef01234567/m.onnx",

@@ -44,6 +44,8 @@ const REFUSED: &[Fixture] = importing![
     ("/import/uri", r#""hf://team/wine@main/m.onnx""#),
     ("/import/uri", r#""s3://Team/m.onnx""#),
     ("/import/uri", r#""az://team/m.onnx""#),
+    ("/import/uri", r#""mlflow://h/wine/latest""#),
+    ("/import/uri", r#""oci://h/team/wine:latest""#),
     ("/dataset", "null"),
     ("/evaluation", "null"),
     ("/import/features", r#"["alcohol"]"#),
@@ -78,6 +80,8 @@ const ACCEPTED: &[Fixture] = importing![
     ("/import/uri", r#""s3://team.models/a/m.onnx""#),
     ("/import/uri", r#""gs://team_models/m.onnx""#),
     ("/import/uri", r#""az://team/models/a/m.onnx""#),
+    ("/import/uri", r#""mlflow+http://127.0.0.1:5000/wine/3""#),
+    ("/import/uri", r#""oci://ghcr.io/team/wine""#),
     (
         "/import/uri",
         r#""hf://team/wine@0123456789abcdef0123456789abcdef01234567/m.onnx""#
