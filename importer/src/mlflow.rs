@@ -69,13 +69,13 @@ pub(crate) async fn fetch(
         )
         .await?;
     let place: Place = serde_json::from_slice(&said)
-        .map_err(|_| unfit("the server does not say where its artifacts lie".to_owned()))?;
+        .map_err(|_theirs| unfit("the server does not say where its artifacts lie".to_owned()))?;
     let folder = proxied(&place.artifact_uri, address.place()).map_err(unfit)?;
     let below = |file: &str| format!("api/2.0/mlflow-artifacts/artifacts/{folder}/{file}");
     let said = asking.get(&below("MLmodel"), WORDS_BYTES_MAX).await?;
     let text = String::from_utf8_lossy(&said);
     let logged: Logged = serde_yaml::from_str(&text)
-        .map_err(|_| unfit("its MLmodel does not say as what it was logged".to_owned()))?;
+        .map_err(|_theirs| unfit("its MLmodel does not say as what it was logged".to_owned()))?;
     let flavor = logged.flavors.onnx.ok_or_else(|| {
         unfit("it has no ONNX flavour: log the model with mlflow.onnx.log_model".to_owned())
     })?;

@@ -75,7 +75,7 @@ impl Challenge {
             let (value, after) = after.split_once('"')?;
             match name.trim_matches([' ', ',']) {
                 "realm" => realm = Some(value.to_owned()),
-                "service" => service = value.to_owned(),
+                "service" => value.clone_into(&mut service),
                 _ => {}
             }
             rest = after;
@@ -126,7 +126,7 @@ async fn token(
     let mut answer = importer.ask(&url, &Asker::Source(asker), WORDS_BYTES_MAX).await?;
     let said = read(address, &mut answer).await?;
     let Token { token } =
-        serde_json::from_slice(&said).map_err(|_| unfit("the registry hands out no token"))?;
+        serde_json::from_slice(&said).map_err(|_theirs| unfit("the registry hands out no token"))?;
     Ok(token)
 }
 
