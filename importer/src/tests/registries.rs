@@ -12,8 +12,7 @@ async fn registry(realm: String, blob: String) -> Server {
         match asked.fetch_add(1, Ordering::SeqCst) {
             0 => {
                 let challenge = format!(
-                    "www-authenticate: Bearer realm=\"{}\",service=\"registry.example\",scope=\"repository:a:pull\"\r\n",
-                    realm
+                    "www-authenticate: Bearer realm=\"{realm}\",service=\"registry.example\",scope=\"repository:a:pull\"\r\n"
                 );
                 reply("401 Unauthorized", &challenge, b"")
             }
