@@ -11,8 +11,8 @@ use crds::MLEnvironmentStatus;
 use crds::view::Overview;
 use planner::Timestamp;
 use planner::finding::Finding;
-use planner::names::{Digest, EnvironmentName, ModelName, Revision, Track, Version};
-use registry::metadata::VersionMetadata;
+use planner::names::{Digest, EnvironmentName, ModelName, ObjectName, Revision, Track, Version};
+use registry::metadata::{Attestation, VersionMetadata};
 use registry::run::Ending;
 use registry::{Description, Owner};
 use schemars::generate::SchemaSettings;
@@ -182,6 +182,23 @@ pub(crate) struct PushAnswer<'a> {
     pub(crate) metadata: &'a VersionMetadata,
 }
 
+/// `dataset split`: the rows that a model may be fitted to.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct SplitAnswer<'a> {
+    /// The job.
+    #[schemars(with = "String")]
+    pub(crate) job: &'a ObjectName,
+    /// The file that was written.
+    pub(crate) file: &'a str,
+    /// Its SHA-256, which a model that was fitted to it names.
+    #[schemars(with = "String")]
+    pub(crate) digest: &'a Digest,
+    /// How many rows it has.
+    pub(crate) rows: usize,
+    /// How many are held out.
+    pub(crate) held_out: usize,
+}
+
 /// `model describe`: what is said of a version now.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct DescribeAnswer<'a> {
@@ -269,6 +286,9 @@ pub(crate) struct ComparedAnswer {
     pub(crate) digest: Digest,
     /// The size of its artifact.
     pub(crate) bytes: u64,
+    /// Whether a model that was made elsewhere says not to have seen the rows that it was measured on; `null` of one that was
+    /// fitted here, or not measured.
+    pub(crate) holdout: Option<Attestation>,
     /// What one row takes here, in microseconds: the median of many.
     pub(crate) row_microseconds: f64,
 }
@@ -414,7 +434,7 @@ macro_rules! answers {
 }
 
 /// What each command answers.
-const ANSWERS: [Answer; 33] = answers! {
+const ANSWERS: [Answer; 34] = answers! {
     "up": EventLine;
     "init": InitAnswer<'_>;
     "validate": Vec<ValidateAnswer<'_>>;
@@ -439,6 +459,7 @@ const ANSWERS: [Answer; 33] = answers! {
     "model push": PushAnswer<'_>;
     "model verify": Vec<shapes::VerifiedShape>;
     "model gc": CollectAnswer;
+    "dataset split": SplitAnswer<'_>;
     "registry init": RegistryAnswer<'_>;
     "train": TrainAnswer<'_>;
     "serve": EventLine;

@@ -3,6 +3,7 @@
 mod completions;
 mod control_plane;
 mod crds;
+mod dataset;
 pub(crate) mod doctor;
 mod edit;
 mod events;
@@ -63,6 +64,8 @@ pub(crate) enum Command {
     Rollout(rollout::RolloutArguments),
     /// Look into the registry, check it, clean it up
     Model(model::ModelArguments),
+    /// Split a job's rows, for whoever makes its model elsewhere
+    Dataset(dataset::DatasetCommandArguments),
     /// Make a registry
     Registry(registry::RegistryArguments),
     /// Run one training job
@@ -121,6 +124,7 @@ impl Command {
             | Self::Doctor(_)
             | Self::Rollout(_)
             | Self::Model(_)
+            | Self::Dataset(_)
             | Self::Registry(_)
             | Self::Train(_)
             | Self::Key(_)
@@ -150,6 +154,7 @@ impl Command {
             Self::Predict(arguments) => predict::run(&arguments),
             Self::Rollout(arguments) => rollout::run(&arguments),
             Self::Model(arguments) => model::run(arguments),
+            Self::Dataset(arguments) => dataset::run(&arguments),
             Self::Registry(arguments) => registry::run(arguments),
             Self::Train(arguments) => train::run(&arguments),
             Self::Serve(arguments) => serve::run(&arguments),

@@ -13,6 +13,7 @@ mod findings;
 mod git_reader;
 #[cfg(target_os = "linux")]
 mod init;
+mod job;
 mod journal;
 mod life;
 mod limits;

@@ -95,13 +95,7 @@ impl Training {
 
     /// Returns where its rows come from, those of a holdout of its own included.
     pub fn sources(&self) -> impl Iterator<Item = (&DataSource, Option<Digest>)> {
-        self.rows.iter().flat_map(|Rows { dataset, evaluation }| {
-            let holdout = match &evaluation.holdout {
-                Holdout::File { source, sha256 } => Some((source, *sha256)),
-                Holdout::Percent { .. } => None,
-            };
-            std::iter::once((&dataset.source, dataset.sha256)).chain(holdout)
-        })
+        self.rows.iter().flat_map(Rows::sources).flatten()
     }
 
     /// Says whether what it is trained from is known only once its file is read: it lies at a path, and no digest is
@@ -119,6 +113,36 @@ pub struct Rows {
     pub dataset: Dataset,
     /// The metric that decides whether the result is published.
     pub evaluation: Evaluation,
+}
+
+impl Rows {
+    /// Returns where the dataset comes from, and a holdout of its own where it has one, each with its digest where that is known.
+    pub fn sources(&self) -> [Option<(&DataSource, Option<Digest>)>; 2] {
+        let Self { dataset, evaluation } = self;
+        let holdout = match &evaluation.holdout {
+            Holdout::File { source, sha256 } => Some((source, *sha256)),
+            Holdout::Percent { .. } => None,
+        };
+        [Some((&dataset.source, dataset.sha256)), holdout]
+    }
+
+    /// Returns the files of the dataset and of the holdout, as `find` finds them.
+    ///
+    /// # Errors
+    ///
+    /// The first of `find`.
+    pub fn files<T, E>(
+        &self,
+        mut find: impl FnMut(&DataSource, Option<Digest>) -> Result<Option<T>, E>,
+    ) -> Result<[Option<T>; 2], E> {
+        let mut found = [None, None];
+        for (file, source) in found.iter_mut().zip(self.sources()) {
+            if let Some((source, sha256)) = source {
+                *file = find(source, sha256)?;
+            }
+        }
+        Ok(found)
+    }
 }
 
 /// When runs happen: the three ways of docs/design.md, "Version of a run".

@@ -374,6 +374,29 @@ pub struct Lineage {
     /// What it was made of elsewhere; absent where it was fitted for this registry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
+    /// Whether its fit can have seen the rows that it was measured on; absent where that was kept from it, or nobody measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holdout: Option<Attestation>,
+}
+
+/// What speaks for it that the fit of a version has not seen the rows that it was measured on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Attestation {
+    /// The model names the rows that it was fitted to, and those that were held out are none of them.
+    Attested,
+    /// Nothing.
+    Unattested,
+}
+
+impl Attestation {
+    /// Returns the word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Attested => "attested",
+            Self::Unattested => "unattested",
+        }
+    }
 }
 
 /// A model that was made elsewhere, as it came.

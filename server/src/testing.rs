@@ -101,6 +101,7 @@ pub(crate) fn draft(name: &str, number: &str, graph: &Graph) -> (VersionMetadata
             trainer: "test".to_owned(),
             imported: None,
             source: None,
+            holdout: None,
         },
         reference: Some(Reference {
             features: vec![distribution(), distribution()],

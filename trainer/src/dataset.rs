@@ -173,6 +173,18 @@ pub(crate) struct Request<'a> {
 /// Says which columns of a header are needed; gets the dataset's own target, where it has one.
 type Resolve<'a> = dyn Fn(&[String], Option<Target>) -> Result<Layout, FeatureError> + 'a;
 
+/// What is made of rows as they come.
+pub(crate) trait Sink {
+    /// What is there at their end.
+    type Made;
+
+    /// Adds a row of as many cells as there are columns, which stands in this line.
+    fn push(&mut self, line: u64, cells: &[Cell<'_>]) -> Result<(), ReadError>;
+
+    /// Ends the rows; `file` is the digest of the file that they came from.
+    fn finish(self, file: Option<Digest>) -> Self::Made;
+}
+
 /// Reads a dataset; `layout` is asked once the header is known.
 pub(crate) fn read(request: Request<'_>, layout: &Resolve<'_>) -> Result<Table, ReadError> {
     let uri = uri(request.source);
@@ -197,22 +209,32 @@ pub(crate) fn read(request: Request<'_>, layout: &Resolve<'_>) -> Result<Table, 
             !matches!(request.source, DataSource::Absolute(_)),
         ))
     };
-    let table = match (request.source, request.path) {
-        (DataSource::Builtin(name), _) => builtin::read(name, &uri, open)?,
-        (DataSource::Synthetic(name), _) => synthetic::read(name, &uri, request.seed, open)?,
-        (DataSource::Committed(_) | DataSource::Absolute(_), Some(path)) => {
-            read_file(path, request, &uri, open)?
-        }
-        (DataSource::Committed(_) | DataSource::Absolute(_), None) => {
-            let problem = "the run names no file for it".to_owned();
-            return Err(ReadError::Dataset { uri, problem });
-        }
-    };
+    let (table, sighting) = read_into(request, open)?;
     if table.lines.is_empty() {
         let problem = "it has no rows".to_owned();
         return Err(ReadError::Dataset { uri, problem });
     }
-    Ok(table)
+    Ok(Table { sighting, ..table })
+}
+
+/// Reads a dataset into what `open` makes of its columns; it is given the dataset's own target, where there is no file. Returns
+/// what a file outside the store was before it was read, too.
+pub(crate) fn read_into<S: Sink>(
+    request: Request<'_>,
+    open: impl Fn(Vec<String>, Option<&str>) -> Result<S, ReadError>,
+) -> Result<(S::Made, Option<Sighting>), ReadError> {
+    let uri = uri(request.source);
+    match (request.source, request.path) {
+        (DataSource::Builtin(name), _) => Ok((builtin::read(name, &uri, open)?, None)),
+        (DataSource::Synthetic(name), _) => Ok((synthetic::read(name, &uri, request.seed, open)?, None)),
+        (DataSource::Committed(_) | DataSource::Absolute(_), Some(path)) => {
+            read_file(path, request, &uri, open)
+        }
+        (DataSource::Committed(_) | DataSource::Absolute(_), None) => {
+            let problem = "the run names no file for it".to_owned();
+            Err(ReadError::Dataset { uri, problem })
+        }
+    }
 }
 
 /// Opens a data file, through no link that leads anywhere else.
@@ -284,17 +306,17 @@ impl ReadError {
 
 /// Reads a file. One that the registry has staged is opened through it; where that copy is damaged, it is taken away, and
 /// the run may be tried again with the next.
-fn read_file(
+fn read_file<S: Sink>(
     path: &Path,
     request: Request<'_>,
     uri: &str,
-    open: impl Fn(Vec<String>, Option<&str>) -> Result<builder::Builder, ReadError>,
-) -> Result<Table, ReadError> {
+    open: impl Fn(Vec<String>, Option<&str>) -> Result<S, ReadError>,
+) -> Result<(S::Made, Option<Sighting>), ReadError> {
     let staged = request.store.zip(request.sha256);
     let Some((store, sha256)) = staged.filter(|(store, sha256)| store.dataset_path(sha256) == path) else {
         let (opened, sighting) = open_file(request, path, uri)?;
         return csv::read(opened.file, path, request.sha256, uri, open)
-            .map(|table| Table { sighting, ..table })
+            .map(|made| (made, sighting))
             .map_err(|error| error.told_to(request.source));
     };
     let read = match store.open_dataset(sha256) {
@@ -303,7 +325,7 @@ fn read_file(
         Err(error) => return Err(ReadError::Staged(error)),
     };
     match read {
-        Ok(table) => Ok(table),
+        Ok(made) => Ok((made, None)),
         // Whatever is wrong with its rows, the copy may be at fault.
         Err(error) => match (store.discard_damaged(sha256).map_err(ReadError::Staged)?, error) {
             (false, Some(error)) => Err(error),
@@ -314,20 +336,25 @@ fn read_file(
 
 /// Reads a dataset that must have the columns of `table`, in any order, with its layout.
 pub(crate) fn read_alike(request: Request<'_>, table: &Table, layout: &Layout) -> Result<Table, ReadError> {
-    let expected: BTreeSet<&String> = table.names.iter().collect();
     read(request, &|names, _own| {
-        let got: BTreeSet<&String> = names.iter().collect();
-        let list = |names: Vec<&&String>| {
-            let names: Vec<String> = names.into_iter().take(20).map(|name| shown(name)).collect();
-            names.join(", ")
-        };
-        if got == expected {
-            return Ok(layout.clone());
-        }
-        Err(FeatureError::OtherColumns {
-            missing: list(expected.difference(&got).collect()),
-            unknown: list(got.difference(&expected).collect()),
-        })
+        same_columns(&table.names, names)?;
+        Ok(layout.clone())
+    })
+}
+
+/// Checks that a holdout has the columns of its dataset, in any order.
+pub(crate) fn same_columns(dataset: &[String], holdout: &[String]) -> Result<(), FeatureError> {
+    let [expected, got] = [dataset, holdout].map(|names| names.iter().collect::<BTreeSet<_>>());
+    if got == expected {
+        return Ok(());
+    }
+    let list = |names: Vec<&&String>| {
+        let names: Vec<String> = names.into_iter().take(20).map(|name| shown(name)).collect();
+        names.join(", ")
+    };
+    Err(FeatureError::OtherColumns {
+        missing: list(expected.difference(&got).collect()),
+        unknown: list(got.difference(&expected).collect()),
     })
 }
 

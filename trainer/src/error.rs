@@ -14,6 +14,7 @@ use crate::holdout::SplitError;
 use crate::imported::{ImportError, Unfetched};
 use crate::pushed::PushError;
 use crate::record::TooWide;
+use crate::trainable::Fault;
 
 /// Why a run did not publish.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +50,9 @@ pub(crate) enum TrainError {
     Fit(#[from] FitError),
     #[error(transparent)]
     Evaluate(#[from] EvaluateError),
+    /// The rows that a model may have been fitted to cannot be told.
+    #[error("failed to look for what the model may have been fitted to: {0}")]
+    Attest(#[from] Fault),
     #[error("failed to publish: {0}")]
     Publish(StoreError),
 }
@@ -126,7 +130,9 @@ impl TrainError {
             | Self::Evaluate(_)
             | Self::Publish(StoreError::Exists { .. } | StoreError::Draft { .. }) => Disposition::Invalid,
             // Whether a store or its disk is at fault, the same inputs may be published once that is repaired.
-            Self::Open(_) | Self::HandOver(_) | Self::Import(_) | Self::Publish(_) => Disposition::Transient,
+            Self::Open(_) | Self::HandOver(_) | Self::Import(_) | Self::Attest(_) | Self::Publish(_) => {
+                Disposition::Transient
+            }
         }
     }
 

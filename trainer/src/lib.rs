@@ -27,6 +27,7 @@ pub mod pushed;
 mod record;
 mod reference;
 pub mod scoring;
+mod trainable;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -36,7 +37,7 @@ use planner::training::{
     Algorithm, DataSource, Evaluation, Fit as Fitter, Holdout, Metric, Rows as Declared, Training,
 };
 use registry::artifact::{Graph, Limits, Model, Predictions, encode_with_signature};
-use registry::metadata::Fit;
+use registry::metadata::{Attestation, Fit};
 use registry::run::{Ending, Progress, RunRequest};
 use registry::{Draft, Store};
 
@@ -51,6 +52,7 @@ pub use header::{MissingColumn, missing_columns};
 pub use imported::{Fetch, Unfetched};
 pub use process::{publish_file, run_file};
 pub use profile::{ColumnProfile, Profile, ProfileError, profile};
+pub use trainable::{JobRows, Trainable, TrainableError, write_trainable};
 
 /// How far a prediction of the artifact may be from the fitted model's, relative to the larger of the prediction and
 /// the root mean square of all: sums are added in another order.
@@ -226,6 +228,9 @@ fn evaluate_made(
         split,
         metrics: &metrics,
         baseline,
+        attestation: taken
+            .map(|model| attestation(model, request, store))
+            .transpose()?,
         reference: (!layout.is_mixed())
             .then(|| reference::describe(&layout.features, bins, &train, &model.predict(&train.inputs))),
         example: record::example(data.held_table(), split, layout, &cells, &predictions),
@@ -239,6 +244,22 @@ fn evaluate_made(
     Ok(Ending::Published {
         digest: entry.digest,
         metrics: by_name(&metrics),
+    })
+}
+
+/// Says what speaks for it that a model which was made elsewhere was not fitted to the held-out rows.
+fn attestation(model: &Model, request: &RunRequest, store: &Store) -> Result<Attestation, TrainError> {
+    let rows = JobRows {
+        rows: declared(&request.training)?,
+        dataset: request.dataset.as_deref(),
+        holdout: request.holdout.as_deref(),
+        roots: &request.dataset_roots,
+        seed: request.training.seed,
+    };
+    Ok(if trainable::is_attested(model, rows, store)? {
+        Attestation::Attested
+    } else {
+        Attestation::Unattested
     })
 }
 

@@ -137,6 +137,7 @@ pub fn draft(
             trainer: trainer(),
             imported: None,
             source: None,
+            holdout: None,
         },
     };
     unevaluated((model, version), bytes, told, by_hand, now)

@@ -8,8 +8,8 @@ use planner::training::{Feature, Metric};
 use registry::METADATA_BYTES_MAX;
 use registry::artifact::Predictions;
 use registry::metadata::{
-    Artifact, Baseline, Cell, DatasetRecord, Distribution, Example, Fit, Labels, Lineage, Measured,
-    Reference, Signature, Source, VersionMetadata,
+    Artifact, Attestation, Baseline, Cell, DatasetRecord, Distribution, Example, Fit, Labels, Lineage,
+    Measured, Reference, Signature, Source, VersionMetadata,
 };
 use registry::run::RunRequest;
 
@@ -39,6 +39,8 @@ pub(crate) struct Findings<'a> {
     pub(crate) split: &'a Split,
     pub(crate) metrics: &'a BTreeMap<Metric, f64>,
     pub(crate) baseline: Option<Baseline>,
+    /// Of a model that was made elsewhere.
+    pub(crate) attestation: Option<Attestation>,
     /// Absent where rows hold more than numbers.
     pub(crate) reference: Option<Reference>,
     pub(crate) example: Example,
@@ -122,6 +124,7 @@ pub(crate) fn metadata(findings: Findings<'_>, now: Timestamp) -> VersionMetadat
         split,
         metrics,
         baseline,
+        attestation,
         reference,
         example,
         signature,
@@ -160,7 +163,10 @@ pub(crate) fn metadata(findings: Findings<'_>, now: Timestamp) -> VersionMetadat
         hyperparameters: settings,
         fit,
         seed: training.fit.import().is_none().then_some(training.seed),
-        lineage: lineage(request),
+        lineage: Lineage {
+            holdout: attestation,
+            ..lineage(request)
+        },
         reference,
         example,
     }
@@ -178,6 +184,7 @@ pub(crate) fn lineage(request: &RunRequest) -> Lineage {
             uri: import.source.to_string(),
             digest: import.digest,
         }),
+        holdout: None,
     }
 }
 

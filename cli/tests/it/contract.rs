@@ -284,6 +284,8 @@ fn every_command_answers_as_the_schema_says() {
         (0, "version", ""),
         (0, "rollout abort", "wine-quality --data-dir {data}"),
         (0, "init", "--folder {folder}/own"),
+        (0, "dataset split", "iris {folder}/train.csv --repo {repo}"),
+        (2, "dataset split", "gone {folder}/train.csv --repo {repo}"),
         (0, "registry init", "--registry {folder}/registry"),
         (0, "train", "iris --repo {repo} --registry {folder}/registry"),
         (2, "train", "iris --repo {repo} --registry {folder}/registry"),

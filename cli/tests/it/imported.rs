@@ -107,6 +107,25 @@ fn a_model_comes_from_the_commit_and_from_where_the_process_may_import() {
     let (_, said) = aurora_says(&["model", "show", "sum", COMMITTED]);
     let source = format!("sum.onnx ({})", Digest::of(&model(0.0)));
     assert!(said.contains(&source), "{said}");
+    // Nothing says that it was not fitted to the rows that it was measured on.
+    assert!(said.contains("rows, unattested)"), "{said}");
+    let (_, said) = aurora_says(&["model", "compare", "sum", COMMITTED, COMMITTED]);
+    assert!(said.contains("holdout  unattested"), "{said}");
+    let train = aside.path().join("train.csv");
+    let (code, said) = aurora_says(&[
+        "dataset",
+        "split",
+        "sum-20261101-120000",
+        train.to_str().expect("a path"),
+    ]);
+    assert_eq!(code, Some(0), "{said}");
+    let trainable = std::fs::read(&train).expect("it was written");
+    assert!(said.contains(&Digest::of(&trainable).to_string()), "{said}");
+    let lines = trainable.split(|byte| *byte == b'\n').count() - 2;
+    assert!(
+        said.contains(&format!("{lines} rows to fit to; {} are held out", 60 - lines)),
+        "{said}"
+    );
 
     let (address, asked) = serve(model(0.5));
     let uri = format!("http://{address}/team/sum.onnx");

@@ -15,7 +15,7 @@ use planner::signature::{Compatibility, compare};
 use planner::training::{RunPolicy, Training};
 use planner::window;
 use registry::Store;
-use registry::metadata::VersionMetadata;
+use registry::metadata::{Attestation, VersionMetadata};
 use serde::Serialize;
 
 use crate::policy::{Commit, promoted};
@@ -75,6 +75,10 @@ pub struct Exposure {
     /// Whether it has to come from another environment first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub import: Option<Importing>,
+    /// Whether one that was made elsewhere says not to have seen the rows that it was measured on; absent of one that was fitted
+    /// here, was not measured, or is not at hand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub holdout: Option<Attestation>,
     /// How it differs from that.
     pub compared: Compared,
     /// What each gate says, where requests are to reach it more often.
@@ -182,6 +186,17 @@ impl Exposure {
                     Some(why) => format!("unknown: whether {} is imported from {from}: {why}", self.version),
                 }),
         );
+        lines.extend(self.holdout.map(|word| {
+            match word {
+                Attestation::Attested => {
+                    "holdout: attested: the model names the rows that it was fitted to".to_owned()
+                }
+                Attestation::Unattested => {
+                    "holdout: unattested: the model may have been fitted to the rows that it was measured on"
+                        .to_owned()
+                }
+            }
+        }));
         match (&self.compared, &self.beside) {
             (Compared::Known(changed), Some(beside)) => lines.extend(changed.lines(beside)),
             (Compared::Unknown(why), _) => lines.push(format!("unknown: {why}")),
@@ -359,6 +374,7 @@ pub(super) fn exposures(base: &Desired, head: &Desired, ground: &Ground<'_>) -> 
                 rate: rate.clone(),
                 beside: beside.map(|before| before.stable.version.clone()),
                 import,
+                holdout: seen.record(pin).ok().and_then(|record| record.lineage.holdout),
                 compared,
                 gates,
             });

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use planner::names::Digest;
 use planner::observed::TrainingObject;
 use planner::runs::Due;
-use planner::training::{DataSource, Holdout, Rows};
+use planner::training::DataSource;
 use registry::run::RunRequest;
 
 /// Where a trainer finds things: not always where they are for whoever asks it.
@@ -36,23 +36,17 @@ pub fn request(
     places: &dyn Places,
 ) -> Result<RunRequest, String> {
     let training = object.spec.clone();
-    let file = |source: &DataSource, sha256: Option<&Digest>| match source {
+    let file = |source: &DataSource, sha256: Option<Digest>| match source {
         DataSource::Builtin(_) | DataSource::Synthetic(_) => Ok(None),
-        DataSource::Committed(_) => Ok(sha256.map(|sha256| places.staged(sha256))),
+        DataSource::Committed(_) => Ok(sha256.map(|sha256| places.staged(&sha256))),
         DataSource::Absolute(path) => places
             .outside(path)
             .map(Some)
             .ok_or_else(|| refusal(path, places)),
     };
-    let (dataset, holdout): (Option<PathBuf>, Option<PathBuf>) = match &training.rows {
-        None => (None, None),
-        Some(Rows { dataset, evaluation }) => {
-            let holdout = match &evaluation.holdout {
-                Holdout::Percent { .. } => None,
-                Holdout::File { source, sha256 } => file(source, sha256.as_ref())?,
-            };
-            (file(&dataset.source, dataset.sha256.as_ref())?, holdout)
-        }
+    let [dataset, holdout]: [Option<PathBuf>; 2] = match &training.rows {
+        None => [None, None],
+        Some(rows) => rows.files(file)?,
     };
     Ok(RunRequest {
         registry: places.registry(),

@@ -9,6 +9,7 @@ use reconciler::Elsewhere;
 use reconciler::diff::Exposure;
 use reconciler::objects::{ObjectStore as _, ObservedObject};
 use reconciler::preview;
+use registry::metadata::Attestation;
 
 use crate::passes::World;
 use crate::repository::{ENVIRONMENT, Repo, V1, V2, deployment, dev};
@@ -179,11 +180,15 @@ const TAKES_MORE: &str = "v20261122-000000";
 
 fn publish(world: &World) {
     let model: ModelName = "m".parse().unwrap();
-    for (version, r2, takes_missing) in [(WORSE, 0.4, false), (TAKES_MORE, 0.5, true)] {
+    for (version, r2, takes_missing, holdout) in [
+        (WORSE, 0.4, false, Attestation::Unattested),
+        (TAKES_MORE, 0.5, true, Attestation::Attested),
+    ] {
         let mut draft = draft(&model, &version.parse().unwrap(), None);
         let measured = draft.metadata.metrics.as_mut().unwrap();
         measured.values.insert("r2".to_owned(), r2);
         draft.metadata.signature.missing_values = takes_missing;
+        draft.metadata.lineage.holdout = Some(holdout);
         draft
             .metadata
             .hyperparameters
@@ -435,6 +440,7 @@ fn a_plan_tells_how_versions_differ() {
           canary v20261121-000000 gets 60% of the traffic
         m: canary v20261121-000000 beside v20261101-120000
           requests: 0% -> 60%
+          holdout: unattested: the model may have been fitted to the rows that it was measured on
           signature: same
           r2: 0.4000 beside 0.5000 of v20261101-120000, same holdout
           fit: depth: none -> 4
@@ -444,6 +450,20 @@ fn a_plan_tells_how_versions_differ() {
             hint: raise it in smaller steps, a commit each
           gate signature: passes: same beside v20261101-120000
           gate metric: passes: r2 0.4000 of v20261121-000000 beside 0.5000 of v20261101-120000 on the same holdout"#]].assert_eq(&text.join("\n"));
+    // One that a model elsewhere says to be fitted to other rows, as the first of its model.
+    let first = world.repo.change("m.yaml", &deployment("m", TAKES_MORE, None));
+    let lines: Vec<String> = plan(&world, &base, &first)
+        .exposures
+        .iter()
+        .flat_map(Exposure::lines)
+        .collect();
+    assert_eq!(
+        lines[..2],
+        [
+            "requests: 0% -> 100%",
+            "holdout: attested: the model names the rows that it was fitted to"
+        ]
+    );
     // A version that the same commit has trained is judged once it is there.
     let made = "v20261130-000000";
     world.repo.write(

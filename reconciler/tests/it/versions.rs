@@ -70,6 +70,7 @@ pub(crate) fn draft(
                 trainer: "test".to_owned(),
                 imported: None,
                 source: None,
+                holdout: None,
             },
             reference: Some(Sketch {
                 features: Vec::new(),

@@ -111,6 +111,7 @@ pub(crate) fn draft(model: &str, version: &str, content: &str) -> Draft {
                 trainer: "aurora 0.1.0 (x86_64: avx2 fma)".to_owned(),
                 imported: None,
                 source: None,
+                holdout: None,
             },
             reference: Some(Reference {
                 features: vec![distribution("alcohol")],

@@ -26,6 +26,7 @@ export function comparison(stable, canary) {
     ),
     ...both("Metrics", "measured on rows", (it) => it.metrics?.holdout_rows, number),
     ...both("Metrics", "holdout", (it) => it.metrics?.holdout_digest, digest),
+    ...both("Metrics", "holdout kept from the fit", (it) => it.lineage?.holdout),
     ...both("Signature", "inputs", (it) => it.signature?.inputs?.map(tensor).join(", ")),
     ...both("Signature", "outputs", (it) => it.signature?.outputs?.map(tensor).join(", ")),
     ...featureRows(stable, canary, both),

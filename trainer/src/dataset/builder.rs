@@ -6,7 +6,8 @@ use std::rc::Rc;
 use planner::names::Digest;
 
 use super::{
-    CLASSES_MAX, LABEL_MAX, Label, NUMBERS_MAX, Place, RawTarget, ReadError, TEXT_BYTES_MAX, Table, shown,
+    CLASSES_MAX, LABEL_MAX, Label, NUMBERS_MAX, Place, RawTarget, ReadError, Sink, TEXT_BYTES_MAX, Table,
+    shown,
 };
 use crate::features::Layout;
 use crate::holdout::{RowHash, RowHasher, RowsHasher};
@@ -128,41 +129,6 @@ impl Builder {
         }
     }
 
-    /// Adds a row of as many cells as there are columns.
-    pub(super) fn push(&mut self, line: u64, cells: &[Cell<'_>]) -> Result<(), ReadError> {
-        for (at, cell) in cells.iter().enumerate() {
-            match (self.needs[at], *cell) {
-                (Need::Nothing, _) => {}
-                (Need::FeatureOrGap | Need::OptionalOrGap, cell) if is_missing(cell) => {
-                    self.keep(line, at, f64::NAN)?;
-                }
-                (Need::Feature | Need::FeatureOrGap, cell) => match finite(cell) {
-                    Ok(value) => self.keep(line, at, value)?,
-                    Err(problem) => {
-                        let hint = self.leave_out(cells);
-                        return Err(self.error(line, at, format!("{problem}: {hint}")));
-                    }
-                },
-                (Need::Optional | Need::OptionalOrGap, cell) => {
-                    if let Ok(value) = finite(cell) {
-                        self.keep(line, at, value)?;
-                    } else {
-                        self.needs[at] = Need::Nothing;
-                        self.kept[at] = Vec::new();
-                    }
-                }
-            }
-        }
-        self.keep_texts(line, cells)?;
-        self.push_target(line, cells[self.target_at])?;
-        self.lines.push(line);
-        self.hashes.push(self.hasher.hash(cells));
-        if let Some(rows) = &mut self.rows {
-            rows.add(cells);
-        }
-        Ok(())
-    }
-
     /// Says how to go on without the features that are no numbers in this row: all at once, so that nobody finds them
     /// one by one.
     fn leave_out(&self, cells: &[Cell<'_>]) -> String {
@@ -252,9 +218,46 @@ impl Builder {
             problem,
         }
     }
+}
 
-    /// Ends the table; `file` is the digest of the file that the rows came from.
-    pub(super) fn finish(self, file: Option<Digest>) -> Table {
+impl Sink for Builder {
+    type Made = Table;
+
+    fn push(&mut self, line: u64, cells: &[Cell<'_>]) -> Result<(), ReadError> {
+        for (at, cell) in cells.iter().enumerate() {
+            match (self.needs[at], *cell) {
+                (Need::Nothing, _) => {}
+                (Need::FeatureOrGap | Need::OptionalOrGap, cell) if is_missing(cell) => {
+                    self.keep(line, at, f64::NAN)?;
+                }
+                (Need::Feature | Need::FeatureOrGap, cell) => match finite(cell) {
+                    Ok(value) => self.keep(line, at, value)?,
+                    Err(problem) => {
+                        let hint = self.leave_out(cells);
+                        return Err(self.error(line, at, format!("{problem}: {hint}")));
+                    }
+                },
+                (Need::Optional | Need::OptionalOrGap, cell) => {
+                    if let Ok(value) = finite(cell) {
+                        self.keep(line, at, value)?;
+                    } else {
+                        self.needs[at] = Need::Nothing;
+                        self.kept[at] = Vec::new();
+                    }
+                }
+            }
+        }
+        self.keep_texts(line, cells)?;
+        self.push_target(line, cells[self.target_at])?;
+        self.lines.push(line);
+        self.hashes.push(self.hasher.hash(cells));
+        if let Some(rows) = &mut self.rows {
+            rows.add(cells);
+        }
+        Ok(())
+    }
+
+    fn finish(self, file: Option<Digest>) -> Table {
         let digest = file.or_else(|| self.rows.map(RowsHasher::finish));
         let texts = self.names.iter().zip(self.texts);
         let texts = texts.filter_map(|(name, texts)| Some((name.clone(), texts?)));

@@ -7,19 +7,19 @@
 
 use ndarray::Array2;
 
-use super::builder::{Builder, Cell};
-use super::{ReadError, Table};
+use super::builder::Cell;
+use super::{ReadError, Sink};
 
 /// The names, for the message that a name is none of them.
 const NAMES: [&str; 2] = ["wine-quality", "iris"];
 /// What the numbers of `linfa_datasets::iris` stand for.
 const SPECIES: [&str; 3] = ["setosa", "versicolor", "virginica"];
 
-pub(super) fn read(
+pub(super) fn read<S: Sink>(
     name: &str,
     uri: &str,
-    open: impl Fn(Vec<String>, Option<&str>) -> Result<Builder, ReadError>,
-) -> Result<Table, ReadError> {
+    open: impl Fn(Vec<String>, Option<&str>) -> Result<S, ReadError>,
+) -> Result<S::Made, ReadError> {
     match name {
         "wine-quality" => {
             let data = linfa_datasets::winequality();
@@ -46,18 +46,18 @@ fn number(mark: usize) -> Cell<'static> {
     Cell::Number(f64::from(u32::try_from(mark).unwrap_or(u32::MAX)))
 }
 
-fn fill(
+fn fill<S: Sink>(
     records: &Array2<f64>,
     features: &[String],
     target: &str,
     targets: &[Cell<'_>],
-    open: impl Fn(Vec<String>, Option<&str>) -> Result<Builder, ReadError>,
-) -> Result<Table, ReadError> {
+    open: impl Fn(Vec<String>, Option<&str>) -> Result<S, ReadError>,
+) -> Result<S::Made, ReadError> {
     let names = features.iter().cloned().chain([target.to_owned()]).collect();
-    let mut builder = open(names, Some(target))?;
+    let mut sink = open(names, Some(target))?;
     for ((line, row), target) in (1..).zip(records.rows()).zip(targets) {
         let cells = row.iter().map(|value| Cell::Number(*value)).chain([*target]);
-        builder.push(line, &cells.collect::<Vec<_>>())?;
+        sink.push(line, &cells.collect::<Vec<_>>())?;
     }
-    Ok(builder.finish(None))
+    Ok(sink.finish(None))
 }

@@ -8,20 +8,20 @@ use std::path::Path;
 use planner::names::Digest;
 
 use self::parse::{Fault, Parser, Record};
-use super::builder::{Builder, Cell};
-use super::{Place, ReadError, Table, check_names};
+use super::builder::Cell;
+use super::{Place, ReadError, Sink, check_names};
 
 /// The largest file.
 pub(crate) const BYTES_MAX: u64 = 512 << 20;
 
 /// Reads a file that is open; `path` names it in errors.
-pub(super) fn read(
+pub(super) fn read<S: Sink>(
     file: File,
     path: &Path,
     sha256: Option<&Digest>,
     uri: &str,
-    open: impl Fn(Vec<String>, Option<&str>) -> Result<Builder, ReadError>,
-) -> Result<Table, ReadError> {
+    open: impl Fn(Vec<String>, Option<&str>) -> Result<S, ReadError>,
+) -> Result<S::Made, ReadError> {
     let io = |error| ReadError::Io {
         uri: uri.to_owned(),
         path: path.to_owned(),
@@ -140,21 +140,21 @@ fn check_width(record: &Record, width: usize, uri: &str) -> Result<(), ReadError
     })
 }
 
-fn read_rows(
+fn read_rows<S: Sink>(
     parser: &mut Parser<File>,
     uri: &str,
-    open: &impl Fn(Vec<String>, Option<&str>) -> Result<Builder, ReadError>,
+    open: &impl Fn(Vec<String>, Option<&str>) -> Result<S, ReadError>,
     fault: &impl Fn(Fault, &[String]) -> ReadError,
-) -> Result<Builder, ReadError> {
+) -> Result<S, ReadError> {
     let mut record = Record::default();
     let names = read_header(parser, &mut record, uri, fault)?;
-    let mut builder = open(names.clone(), None)?;
+    let mut sink = open(names.clone(), None)?;
     while parser.read(&mut record).map_err(|error| fault(error, &names))? {
         check_width(&record, names.len(), uri)?;
         let cells: Vec<Cell<'_>> = record.cells().map(Cell::parse).collect();
-        builder.push(record.line, &cells)?;
+        sink.push(record.line, &cells)?;
     }
-    Ok(builder)
+    Ok(sink)
 }
 
 /// Refuses a header that is one cell because something else than commas separates its names.

@@ -11,44 +11,44 @@ use std::f64::consts::{PI, TAU};
 use rand::{Rng as _, SeedableRng as _};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use super::builder::{Builder, Cell};
-use super::{ReadError, Table};
+use super::builder::Cell;
+use super::{ReadError, Sink};
 
 /// The names, for the message that a name is none of them.
 const NAMES: [&str; 3] = ["linear", "friedman1", "blobs"];
 const BLOBS: [(&str, [f64; 2]); 3] = [("a", [-2.0, 0.0]), ("b", [2.0, 0.0]), ("c", [0.0, 3.0])];
 
-pub(super) fn read(
+pub(super) fn read<S: Sink>(
     name: &str,
     uri: &str,
     seed: u64,
-    open: impl Fn(Vec<String>, Option<&str>) -> Result<Builder, ReadError>,
-) -> Result<Table, ReadError> {
+    open: impl Fn(Vec<String>, Option<&str>) -> Result<S, ReadError>,
+) -> Result<S::Made, ReadError> {
     let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
-    let mut builder;
+    let mut sink;
     match name {
         "linear" => {
-            builder = open(names(4, "y"), Some("y"))?;
+            sink = open(names(4, "y"), Some("y"))?;
             for line in 1..=1_000 {
                 let x: [f64; 4] = random.r#gen();
                 let y = 3.0 + 2.0 * x[0] - x[1] + 0.5 * x[2] + 0.1 * normal(&mut random);
-                builder.push(line, &row(&x, Cell::Number(y)))?;
+                sink.push(line, &row(&x, Cell::Number(y)))?;
             }
         }
         "friedman1" => {
-            builder = open(names(10, "y"), Some("y"))?;
+            sink = open(names(10, "y"), Some("y"))?;
             for line in 1..=2_000 {
                 let x: [f64; 10] = random.r#gen();
                 let curved = 10.0 * (PI * x[0] * x[1]).sin() + 20.0 * (x[2] - 0.5).powi(2);
                 let y = curved + 10.0 * x[3] + 5.0 * x[4] + normal(&mut random);
-                builder.push(line, &row(&x, Cell::Number(y)))?;
+                sink.push(line, &row(&x, Cell::Number(y)))?;
             }
         }
         "blobs" => {
-            builder = open(names(2, "class"), Some("class"))?;
+            sink = open(names(2, "class"), Some("class"))?;
             for (line, (class, centre)) in (1..=600).zip(BLOBS.iter().cycle()) {
                 let x = centre.map(|c| c + normal(&mut random));
-                builder.push(line, &row(&x, Cell::Text(class)))?;
+                sink.push(line, &row(&x, Cell::Text(class)))?;
             }
         }
         _ => {
@@ -61,7 +61,7 @@ pub(super) fn read(
             });
         }
     }
-    Ok(builder.finish(None))
+    Ok(sink.finish(None))
 }
 
 fn names(inputs: usize, target: &str) -> Vec<String> {

@@ -1,6 +1,7 @@
 //! Whole runs: a request in, a published version or a refusal out.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests: a failure is a panic")]
 
+mod attested;
 mod bad_data;
 mod california;
 mod data_files;

@@ -9,7 +9,7 @@ use clap::Args;
 use planner::names::ModelName;
 use planner::signature::{Compatibility, compare};
 use registry::artifact::Model;
-use registry::metadata::VersionMetadata;
+use registry::metadata::{Attestation, VersionMetadata};
 use serde_json::{Value, json};
 use trainer::comparison::{Comparing, Comparison, Said};
 use trainer::scoring::{columns, each_batch};
@@ -71,6 +71,7 @@ pub(crate) fn run(arguments: &CompareArguments) -> Result<ExitCode, Failure> {
             version: speaker.entry.version.clone(),
             digest: speaker.entry.digest,
             bytes: speaker.entry.metadata.artifact.bytes,
+            holdout: speaker.entry.metadata.lineage.holdout,
             row_microseconds: speed(&speaker.model, &speaker.entry.metadata),
         }),
         signature: signature.as_str(),
@@ -225,6 +226,10 @@ fn lines(answer: &CompareAnswer) -> Vec<Line> {
         let [old, new] = pair.map(|value| format!("{value:.4}"));
         [name.to_owned(), old, new]
     };
+    if [old, new].iter().any(|version| version.holdout.is_some()) {
+        let word = |version: &ComparedAnswer| version.holdout.map_or("-", Attestation::as_str).to_owned();
+        rows.push(["holdout".to_owned(), word(old), word(new)]);
+    }
     if let Some(recorded) = &answer.recorded {
         rows.extend(recorded.iter().map(|(name, values)| pair(name, values)));
     }

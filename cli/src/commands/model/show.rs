@@ -203,7 +203,14 @@ fn facts(metadata: &VersionMetadata) -> Vec<[String; 2]> {
         [
             "holdout".to_owned(),
             metrics.as_ref().map_or("not evaluated".to_owned(), |metrics| {
-                format!("{} ({} rows)", values(&metrics.values), metrics.holdout_rows)
+                let attested = lineage
+                    .holdout
+                    .map_or_else(String::new, |word| format!(", {}", word.as_str()));
+                format!(
+                    "{} ({} rows{attested})",
+                    values(&metrics.values),
+                    metrics.holdout_rows
+                )
             }),
         ],
         [

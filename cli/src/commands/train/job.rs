@@ -4,14 +4,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use planner::desired::{Declared, Desired};
+use planner::desired::Declared;
 use planner::identity::inputs_hash;
 use planner::names::{Digest, ModelName, ObjectName, Revision};
-use planner::object::ObjectId;
 use planner::observed::TrainingObject;
 use planner::runs::{Job, Phase, RunAction, runs};
-use planner::training::{DataSource, Holdout, ImportSource, Rows, Training};
-use reconciler::resolve::{Resolution, Resolver};
+use planner::training::{DataSource, ImportSource};
 use reconciler::source::Source;
 use reconciler::zones::Zones;
 use registry::run::{Ending, Progress, RunRequest};
@@ -21,43 +19,15 @@ use super::TrainArguments;
 use crate::answers::TrainAnswer;
 use crate::clock;
 use crate::failure::{Context as _, Failure};
-use crate::git_reader;
+use crate::job::{DeclaredJob, declared, outside};
 use crate::terminal::{Colour, Terminal, painted};
 
 /// Trains the job and says how that ended.
 pub(super) fn run(job: &ObjectName, arguments: &TrainArguments) -> Result<Ending, Failure> {
-    let mut source = Source::open(
-        &git_reader::repository(&arguments.repository.repo),
-        arguments.branch.follow(),
-    )?;
-    let head = source.head()?;
-    let environment = &arguments.repository.environment;
     let roots = arguments.datasets.roots()?;
-    let mut resolver = Resolver::default().with_dataset_roots(Some(roots.clone()));
-    resolver.resolve(&source, &head, environment, None)?;
-    let Resolution { desired, findings } = resolver.into_resolution();
-    let mut trainings = desired
-        .as_ref()
-        .map(|desired| desired.trainings.clone())
-        .unwrap_or_default();
-    let known: Vec<_> = trainings.keys().map(ToString::to_string).collect();
-    let (Some(declared), Some(desired)) = (trainings.remove(job), &desired) else {
-        let failure = Failure::new(format!(
-            "environment {environment} at {} declares no usable job {job}",
-            head.short()
-        ));
-        let subject = ObjectId::training(job).into();
-        if let Some(finding) = findings.iter().find(|finding| finding.subject == subject) {
-            return Err(failure.hint(finding.to_string()));
-        }
-        return Err(failure.hint(if known.is_empty() {
-            "`aurora validate` says what is wrong there".to_owned()
-        } else {
-            format!("it declares {}", known.join(", "))
-        }));
-    };
+    let declared = declared(job, &arguments.repository, &arguments.branch, &roots)?;
     let store = arguments.store.open()?;
-    let request = request(&source, desired, &store, &roots, job, declared)?;
+    let request = request(declared, &store, &roots, job)?;
     let fetch = arguments.imports.fetcher()?;
     let terminal = Terminal::new(arguments.output.output);
     let bar = if terminal.has_bars() {
@@ -81,21 +51,24 @@ pub(super) fn run(job: &ObjectName, arguments: &TrainArguments) -> Result<Ending
 
 /// Returns what the job's next run is asked: its version and its baseline are those that `up` would take.
 fn request(
-    source: &Source,
-    desired: &Desired,
+    declared: DeclaredJob,
     store: &Store,
     roots: &DatasetRoots,
     job: &ObjectName,
-    declared: Declared<Training>,
 ) -> Result<RunRequest, Failure> {
-    let head = &desired.revision;
-    let Declared {
-        spec: training,
-        revision,
-        committed_at,
-        dating: _,
-        location,
+    let DeclaredJob {
+        source,
+        desired,
+        declared:
+            Declared {
+                spec: training,
+                revision,
+                committed_at,
+                dating: _,
+                location,
+            },
     } = declared;
+    let (source, head) = (&source, &desired.revision);
     let stable = desired.deployments.values();
     let stable = stable.filter(|declared| declared.spec.model == training.model);
     let mut object = TrainingObject {
@@ -117,21 +90,15 @@ fn request(
     let (version, baseline) = due.ok_or_else(|| nothing_due(&training.model, &decided.phase))?;
     let manifest = &location.file;
     let file =
-        |file: &DataSource, sha256: Option<&Digest>| data(source, store, file, sha256, head, manifest, roots);
-    let (dataset, holdout) = match &training.rows {
-        None => (None, None),
-        Some(Rows { dataset, evaluation }) => {
-            let holdout = match &evaluation.holdout {
-                Holdout::Percent { .. } => None,
-                Holdout::File { source, sha256 } => file(source, sha256.as_ref())?,
-            };
-            (file(&dataset.source, dataset.sha256.as_ref())?, holdout)
-        }
+        |file: &DataSource, sha256: Option<Digest>| data(source, store, file, sha256, head, manifest, roots);
+    let [dataset, holdout] = match &training.rows {
+        None => [None, None],
+        Some(rows) => rows.files(file)?,
     };
     if let Some(import) = training.fit.import()
         && let ImportSource::Committed(path) = &import.source
     {
-        file(&DataSource::Committed(path.clone()), Some(&import.digest))?;
+        file(&DataSource::Committed(path.clone()), Some(import.digest))?;
     }
     Ok(RunRequest {
         registry: store.root().to_owned(),
@@ -223,21 +190,18 @@ fn data(
     source: &Source,
     store: &Store,
     data: &DataSource,
-    sha256: Option<&Digest>,
+    sha256: Option<Digest>,
     revision: &Revision,
     manifest: &str,
     roots: &DatasetRoots,
 ) -> Result<Option<PathBuf>, Failure> {
     match data {
         DataSource::Builtin(_) | DataSource::Synthetic(_) => Ok(None),
-        DataSource::Absolute(path) => roots.locate(path).map(Some).ok_or_else(|| {
-            Failure::new(format!("{path} lies in no folder that data may be read from"))
-                .hint("give the folder that holds it with --dataset-root")
-        }),
+        DataSource::Absolute(path) => outside(path, roots).map(Some),
         DataSource::Committed(path) => {
             let file = source.data_file(revision, manifest, path)??;
             let digest = match sha256 {
-                Some(digest) => *digest,
+                Some(digest) => digest,
                 None => source.data_digest(&file)?,
             };
             source
