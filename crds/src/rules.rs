@@ -303,6 +303,12 @@ rules! {
         message: "an address is https://HOST/PATH, hf://OWNER/NAME@COMMIT/PATH, s3://BUCKET/PATH, gs://BUCKET/PATH, az://ACCOUNT/CONTAINER/PATH, mlflow://HOST/MODEL/VERSION or oci://HOST/REPOSITORY: letters, digits and - . _ ~ + , without user, query and fragment",
         hint: "leave out what is not needed to find the file; a credential is given to the process, beside the prefix that it is for",
     }
+    IMPORT_FILES {
+        cel: "!has(self.files) || self.files.all(name, name.matches('^[A-Za-z0-9_][-A-Za-z0-9._+]{0,254}$'))",
+        field: ".files",
+        message: "a file beside the model is named by letters, digits and - . _ +, and by no folder",
+        hint: "keep the files in the model's folder, and write their names as the model has them",
+    }
     VERSION_OR_SCHEDULE {
         cel: "!(has(self.version) && has(self.schedule))",
         field: ".version",

@@ -149,7 +149,8 @@ pub struct ContainerSpec {
 #[x_kube(
     validation = rules::IMPORT_PARTS.rule(),
     validation = rules::IMPORT_KIND.rule(),
-    validation = rules::IMPORT_ADDRESS.rule()
+    validation = rules::IMPORT_ADDRESS.rule(),
+    validation = rules::IMPORT_FILES.rule()
 )]
 pub struct ImportSpec {
     /// The file: a path relative to the manifest's folder, or an address that the process may import from.
@@ -159,6 +160,16 @@ pub struct ImportSpec {
     /// The digest of the file.
     #[schemars(with = "String", length(max = 71), regex(pattern = wire::DIGEST), title = wire::DIGEST_WORDS)]
     pub digest: Digest,
+
+    /// The files beside it that hold its large tensors, by their names, each with its digest. They become part of the version's
+    /// one file.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(
+        with = "BTreeMap<String, DigestText>",
+        extend("maxProperties" = 64),
+        title = "at most 64 names of files, each with its digest"
+    )]
+    pub files: BTreeMap<String, Digest>,
 
     /// What the values of a row are called, over all inputs in their order, where there is no dataset that says it.
     /// Absent: as the graph says.
@@ -185,6 +196,14 @@ pub struct ImportSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outputs: Option<OutputsSpec>,
 }
+
+/// A digest, for the schema.
+#[derive(JsonSchema)]
+#[schemars(transparent)]
+#[expect(dead_code, reason = "only its schema is used")]
+struct DigestText(
+    #[schemars(length(max = 71), regex(pattern = wire::DIGEST), title = wire::DIGEST_WORDS)] String,
+);
 
 /// Which outputs of a model are its answer.
 #[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -68,12 +68,12 @@ pub enum ImportError {
         why: String,
     },
     /// Other bytes lie there.
-    #[error(
-        "what lies at {address} is not what import.digest names: its {bytes} bytes have the digest {got}"
-    )]
+    #[error("what lies at {address} is not what {field} names: its {bytes} bytes have the digest {got}")]
     OtherDigest {
         /// What was asked for.
         address: Address,
+        /// What names it in a job.
+        field: String,
         /// What came.
         got: Digest,
         /// How much came.

@@ -19,7 +19,7 @@ mod stores;
 use std::time::Duration;
 
 use planner::names::Digest;
-use planner::training::{Address, Scheme};
+use planner::training::{Address, FileName, Scheme};
 use web::{Answer, Client, Method, Plain, Request, Settings, StatusCode, Url};
 
 pub use error::ImportError;
@@ -79,14 +79,21 @@ impl Importer {
         })
     }
 
-    /// Returns the bytes at an address, which are those that the digest names.
+    /// Returns the bytes at an address, or of a file beside it; they are those that the digest names.
     ///
     /// # Errors
     ///
     /// Where nobody allows to ask, nothing answers, or what comes is something else.
-    pub async fn fetch(&self, address: &Address, digest: &Digest) -> Result<Vec<u8>, ImportError> {
+    pub async fn fetch(
+        &self,
+        address: &Address,
+        beside: Option<&FileName>,
+        digest: &Digest,
+    ) -> Result<Vec<u8>, ImportError> {
         let limit = self.limits.deadline;
-        let fetched = tokio::time::timeout(limit, self.bytes_at(address, digest)).await;
+        let sibling = beside.and_then(|name| address.beside(name));
+        let address = sibling.as_ref().unwrap_or(address);
+        let fetched = tokio::time::timeout(limit, self.bytes_at(address, beside, digest)).await;
         let bytes = fetched.map_err(|_elapsed| ImportError::Slow {
             address: address.clone(),
             limit,
@@ -95,6 +102,10 @@ impl Importer {
         if got != *digest {
             return Err(ImportError::OtherDigest {
                 address: address.clone(),
+                field: match beside {
+                    None => "import.digest".to_owned(),
+                    Some(name) => format!("import.files[{name}]"),
+                },
                 got,
                 bytes: bytes.len(),
             });
@@ -102,7 +113,13 @@ impl Importer {
         Ok(bytes)
     }
 
-    async fn bytes_at(&self, address: &Address, digest: &Digest) -> Result<Vec<u8>, ImportError> {
+    /// `beside` is of use where an address is no path.
+    async fn bytes_at(
+        &self,
+        address: &Address,
+        beside: Option<&FileName>,
+        digest: &Digest,
+    ) -> Result<Vec<u8>, ImportError> {
         let source = self.sources.of(address)?;
         match address.scheme() {
             Scheme::Https | Scheme::Http => {
@@ -122,7 +139,7 @@ impl Importer {
                 let mut answer = self.client.open_once(&request).await?;
                 read(address, &mut answer).await
             }
-            Scheme::Mlflow | Scheme::MlflowPlain => mlflow::fetch(self, address, source).await,
+            Scheme::Mlflow | Scheme::MlflowPlain => mlflow::fetch(self, address, beside, source).await,
             Scheme::Oci | Scheme::OciPlain => oci::fetch(self, address, source, digest).await,
         }
     }

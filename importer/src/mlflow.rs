@@ -6,7 +6,7 @@
 //!
 //! Artifacts come through the server: it has the credential of where they lie. What does not is refused by where it lies.
 
-use planner::training::{Address, Scheme};
+use planner::training::{Address, FileName, Scheme};
 use serde::Deserialize;
 use web::Url;
 
@@ -42,10 +42,11 @@ struct Flavor {
     data: String,
 }
 
-/// Returns the ONNX file of a version.
+/// Returns the ONNX file of a version, or another one of its folder.
 pub(crate) async fn fetch(
     importer: &Importer,
     address: &Address,
+    beside: Option<&FileName>,
     source: &Source,
 ) -> Result<Vec<u8>, ImportError> {
     let unfit = |why: String| ImportError::Unfit {
@@ -82,7 +83,14 @@ pub(crate) async fn fetch(
     if !is_below(&flavor.data) {
         return Err(unfit("its MLmodel names a file that is not below it".to_owned()));
     }
-    asking.get(&below(&flavor.data), importer.limits.bytes_max).await
+    let file = match beside {
+        None => flavor.data,
+        Some(name) => match flavor.data.rsplit_once('/') {
+            Some((folder, _)) => format!("{folder}/{name}"),
+            None => name.to_string(),
+        },
+    };
+    asking.get(&below(&file), importer.limits.bytes_max).await
 }
 
 /// Returns the folder of artifacts that come through the server.

@@ -125,13 +125,24 @@ impl World {
     }
 
     async fn fetch(&self, address: &str, model: &[u8]) -> Result<Vec<u8>, ImportError> {
+        self.fetch_part(address, None, model).await
+    }
+
+    /// Fetches a file beside an address.
+    async fn fetch_part(
+        &self,
+        address: &str,
+        beside: Option<&str>,
+        bytes: &[u8],
+    ) -> Result<Vec<u8>, ImportError> {
         let sources = Sources::new(self.sources.clone());
         let mut importer = Importer::new(sources, Settings::default(), self.limits)?;
         if let Some(hub) = &self.hub {
             importer.hub = hub.clone();
         }
+        let beside = beside.map(|name| name.parse().unwrap());
         importer
-            .fetch(&address.parse().unwrap(), &Digest::of(model))
+            .fetch(&address.parse().unwrap(), beside.as_ref(), &Digest::of(bytes))
             .await
     }
 
@@ -143,6 +154,37 @@ impl World {
         assert_eq!(error.disposition(), disposition, "{error}");
         assert!(!format!("{error} {error:?}").contains("s3cret"), "{error:?}");
     }
+}
+
+/// A file beside a model is one of the same folder, below the same prefix, and has a digest of its own.
+#[tokio::test]
+async fn a_file_beside_a_model_comes_from_the_same_folder() {
+    let server = Server::of(b"tensors").await;
+    let world = World::new(&[server.at("/team")]);
+    let address = server.at("/team/a/m.onnx");
+    let fetched = world.fetch_part(&address, Some("m.data"), b"tensors").await;
+    assert_eq!(fetched.unwrap(), b"tensors");
+    assert!(
+        server.heads()[0].starts_with("GET /team/a/m.data HTTP/1.1"),
+        "{:?}",
+        server.heads()
+    );
+    let error = world
+        .fetch_part(&address, Some("m.data"), b"other")
+        .await
+        .unwrap_err();
+    let told = format!(
+        "{} is not what import.files[m.data] names",
+        server.at("/team/a/m.data")
+    );
+    assert!(error.to_string().contains(&told), "{error}");
+    // A prefix that is the model's own address covers nothing beside it.
+    let world = World::new(&[address.clone()]);
+    let error = world
+        .fetch_part(&address, Some("m.data"), b"tensors")
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("--import-source"), "{error}");
 }
 
 #[tokio::test]

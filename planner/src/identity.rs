@@ -241,9 +241,13 @@ fn import(import: &Import) -> Value {
     let Import {
         source: _,
         digest,
+        files,
         told,
     } = import;
     let mut imported = json!({"digest": digest.hex()});
+    if !files.is_empty() {
+        imported["files"] = json!(files);
+    }
     if !told.is_silent() {
         imported["told"] = json!(told);
     }

@@ -4,6 +4,7 @@ mod address;
 mod hyperparameters;
 mod import;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -16,7 +17,7 @@ use crate::shown::escape;
 
 pub use address::{Address, Prefix, Scheme};
 pub use hyperparameters::{Hyperparameter, Values};
-pub use import::{Import, ImportSource, Outputs, Told};
+pub use import::{FileName, Import, ImportSource, Outputs, Told};
 
 /// The spec of an MLTrainingJob.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -73,16 +74,13 @@ impl Training {
     }
 
     /// Returns the files of the commit that a run reads, each with its digest where that is known.
-    pub fn committed(&self) -> impl Iterator<Item = (&str, Option<Digest>)> {
+    pub fn committed(&self) -> impl Iterator<Item = (Cow<'_, str>, Option<Digest>)> {
         let rows = self.sources().filter_map(|(source, sha256)| match source {
-            DataSource::Committed(path) => Some((path.as_str(), sha256)),
+            DataSource::Committed(path) => Some((Cow::Borrowed(path.as_str()), sha256)),
             DataSource::Absolute(_) | DataSource::Builtin(_) | DataSource::Synthetic(_) => None,
         });
-        let imported = self.fit.import().and_then(|import| match &import.source {
-            ImportSource::Committed(path) => Some((path.as_str(), Some(import.digest))),
-            ImportSource::Elsewhere(_) => None,
-        });
-        rows.chain(imported)
+        let imported = self.fit.import().into_iter().flat_map(Import::committed);
+        rows.chain(imported.map(|(path, digest)| (path, Some(digest))))
     }
 
     /// Returns the paths outside the commit that a run reads.

@@ -11,6 +11,7 @@
 
 mod encode;
 mod filling;
+mod inline;
 mod load;
 mod meaning;
 mod model;
@@ -24,6 +25,7 @@ mod tests;
 pub use encode::{encode, encode_with_signature};
 pub use engine::Limits;
 pub use filling::{Filling, Value};
+pub use inline::{files_of, with_files};
 pub use load::{LoadError, Pinned, inspect, load, load_bytes};
 pub(crate) use meaning::gives;
 pub use model::{CellError, Gives, Model, Predictions};
@@ -131,6 +133,12 @@ pub enum ArtifactError {
     /// It is no protobuf message.
     #[error("this is no ONNX file: {0}")]
     Malformed(#[from] DecodeError),
+    /// Its tensors do not lie in the files beside it as it says.
+    #[error("{problem}")]
+    External {
+        /// What is wrong with them.
+        problem: String,
+    },
     /// The signature in its own metadata cannot be read.
     #[error("property {SIGNATURE_KEY:?}: {problem}")]
     Property {

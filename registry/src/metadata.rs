@@ -407,6 +407,10 @@ pub struct Source {
     /// Their digest; that of the version's artifact is another one.
     #[schemars(with = "String")]
     pub digest: Digest,
+    /// The files beside it that held its large tensors, each with its digest.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(with = "BTreeMap<String, String>")]
+    pub files: BTreeMap<String, Digest>,
 }
 
 /// How a version came from another environment's registry.

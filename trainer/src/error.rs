@@ -125,6 +125,7 @@ impl TrainError {
             | Self::Derive(_)
             | Self::Split(_)
             | Self::Record(_)
+            | Self::Import(ImportError::TooLarge(_))
             | Self::Fit(_)
             | Self::External(_)
             | Self::Evaluate(_)

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use planner::Timestamp;
 use planner::finding::Disposition;
 use planner::names::Digest;
-use planner::training::{Address, Import, ImportSource};
-use registry::artifact::{Limits, with_signature};
+use planner::training::{Address, FileName, Import, ImportSource};
+use registry::artifact::{Limits, with_files, with_signature};
 use registry::metadata::Fit;
 use registry::run::{Ending, RunRequest};
 use registry::{Store, StoreError};
@@ -24,8 +24,11 @@ use crate::{Made, evaluate_made, is_made, record};
 const FRAMEWORK: &str = "imported";
 const ALGORITHM: &str = "import";
 
-/// Returns the bytes at an address that a digest names: a trainer asks nobody itself.
-pub type Fetch<'a> = &'a dyn Fn(&Address, &Digest) -> Result<Vec<u8>, Unfetched>;
+/// Returns the bytes at an address that a digest names, or those of a file beside it: a trainer asks nobody itself.
+pub type Fetch<'a> = &'a dyn Fn(&Address, Option<&FileName>, &Digest) -> Fetched;
+
+/// The bytes from elsewhere, or why there are none.
+pub type Fetched = Result<Vec<u8>, Unfetched>;
 
 /// Says why there are no bytes from elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,6 +49,9 @@ pub(crate) enum ImportError {
     /// The copy that was staged for the run is not the file of the commit.
     #[error("the staged copy of {uri} is missing or damaged: it is staged again before the next attempt")]
     Unstaged { uri: String },
+    /// It is more than is taken.
+    #[error("the model and its files have more than {0} bytes together")]
+    TooLarge(usize),
     /// It cannot be read to its end.
     #[error("the staged copy of {uri} cannot be read: {error}")]
     Read { uri: String, error: std::io::Error },
@@ -116,17 +122,35 @@ fn publish_unevaluated(
     })
 }
 
-/// Returns the bytes that the digest names.
+/// Returns the bytes that the digests name: of a model whose tensors lie in files of their own those of all in one.
 fn bytes(store: &Store, import: &Import, fetch: Fetch<'_>) -> Result<Vec<u8>, TrainError> {
-    let Import {
-        source,
-        digest,
-        told: _,
-    } = import;
-    match source {
-        ImportSource::Committed(uri) => staged(store, uri, digest),
-        ImportSource::Elsewhere(address) => Ok(fetch(address, digest)?),
+    let limits = Limits::default();
+    let mut parts = Vec::new();
+    let mut bytes_left = limits.bytes_max;
+    let mut keep = |part: Vec<u8>| {
+        bytes_left = bytes_left
+            .checked_sub(part.len())
+            .ok_or(ImportError::TooLarge(limits.bytes_max))?;
+        parts.push(part);
+        Ok::<_, TrainError>(())
+    };
+    match &import.source {
+        ImportSource::Committed(_) => {
+            for (uri, digest) in import.committed() {
+                keep(staged(store, &uri, &digest)?)?;
+            }
+        }
+        ImportSource::Elsewhere(address) => {
+            keep(fetch(address, None, &import.digest)?)?;
+            for (name, digest) in &import.files {
+                keep(fetch(address, Some(name), digest)?)?;
+            }
+        }
     }
+    let mut parts = parts.into_iter();
+    let model = parts.next().expect("invariant: a model has one file of its own");
+    let files = import.files.keys().map(FileName::to_string).zip(parts).collect();
+    with_files(model, &files, &limits).map_err(|error| TrainError::Unusable(error.into()))
 }
 
 fn staged(store: &Store, uri: &str, digest: &Digest) -> Result<Vec<u8>, TrainError> {

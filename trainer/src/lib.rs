@@ -49,7 +49,7 @@ use crate::holdout::Split;
 
 pub use external::{OUTPUT, ROWS, prepare, publish};
 pub use header::{MissingColumn, missing_columns};
-pub use imported::{Fetch, Unfetched};
+pub use imported::{Fetch, Fetched, Unfetched};
 pub use process::{publish_file, run_file};
 pub use profile::{ColumnProfile, Profile, ProfileError, profile};
 pub use trainable::{JobRows, Trainable, TrainableError, write_trainable};

@@ -183,6 +183,11 @@ pub(crate) fn lineage(request: &RunRequest) -> Lineage {
         source: imported.map(|import| Source {
             uri: import.source.to_string(),
             digest: import.digest,
+            files: import
+                .files
+                .iter()
+                .map(|(name, digest)| (name.to_string(), *digest))
+                .collect(),
         }),
         holdout: None,
     }

@@ -8,8 +8,8 @@ use clap::Args;
 use importer::{Importer, Limits, Source, Sources};
 use planner::finding::Disposition;
 use planner::names::Digest;
-use planner::training::Address;
-use trainer::Unfetched;
+use planner::training::{Address, FileName};
+use trainer::{Fetched, Unfetched};
 
 use crate::failure::{Context as _, Failure};
 
@@ -49,26 +49,28 @@ impl ImportArguments {
     /// Returns what fetches from where it may.
     pub(crate) fn fetcher(
         &self,
-    ) -> Result<impl Fn(&Address, &Digest) -> Result<Vec<u8>, Unfetched>, Failure> {
+    ) -> Result<impl Fn(&Address, Option<&FileName>, &Digest) -> Fetched, Failure> {
         let settings = web::Settings {
             ca_file: self.import_ca_file.clone(),
             proxies: web::Proxies::from_environment(),
         };
         let importer = Importer::new(self.sources()?, settings, Limits::default());
         let importer = importer.context(|| "cannot use --import-ca-file".to_owned())?;
-        Ok(move |address: &Address, digest: &Digest| {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let runtime = runtime.map_err(|error| Unfetched {
-                disposition: Disposition::Transient,
-                message: format!("nothing can be asked here: {error}"),
-            })?;
-            runtime
-                .block_on(importer.fetch(address, digest))
-                .map_err(|error| Unfetched {
-                    disposition: error.disposition(),
-                    message: error.to_string(),
-                })
-        })
+        Ok(
+            move |address: &Address, beside: Option<&FileName>, digest: &Digest| {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                let runtime = runtime.map_err(|error| Unfetched {
+                    disposition: Disposition::Transient,
+                    message: format!("nothing can be asked here: {error}"),
+                })?;
+                runtime
+                    .block_on(importer.fetch(address, beside, digest))
+                    .map_err(|error| Unfetched {
+                        disposition: error.disposition(),
+                        message: error.to_string(),
+                    })
+            },
+        )
     }
 
     /// Refuses what cannot be used, before anything depends on it.

@@ -17,6 +17,8 @@ kind: MLEnvironment
 metadata: { name: dev }
 spec: { target: Standalone }
 ";
+const NETWORK: &[u8] = include_bytes!("../../../registry/tests/models/network.onnx");
+const TENSORS: &[u8] = include_bytes!("../../../registry/tests/models/network.data");
 const COMMITTED: &str = "v20261101-120000";
 const ELSEWHERE: &str = "v20261102-120000";
 
@@ -226,6 +228,38 @@ spec:
     let (code, said) = aurora_says(&["model", "compare", "sum", COMMITTED, ELSEWHERE]);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("was not evaluated"), "{said}");
+
+    // Tensors in a file beside it.
+    let folder = repository.path().join("environments/dev/networks");
+    std::fs::create_dir(&folder).expect("a folder");
+    for (name, bytes) in [("network.onnx", NETWORK), ("network.data", TENSORS)] {
+        std::fs::write(folder.join(name), bytes).expect("a file");
+    }
+    let network = |digest: Digest| {
+        job(
+            "v20261104-120000",
+            &format!(", files: {{ network.data: '{digest}' }}"),
+        )
+        .replace("sum.onnx", "networks/network.onnx")
+        .replace(&Digest::of(&bytes).to_string(), &Digest::of(NETWORK).to_string())
+    };
+    repository.write("environments/dev/network.yaml", network(Digest::of(NETWORK)));
+    let (code, said) = aurora_says(&["validate", "--worktree"]);
+    let told = "spec.import.files: the digest of networks/network.data is not";
+    assert!(code == Some(1) && said.contains(told), "{said}");
+    repository.write("environments/dev/network.yaml", network(Digest::of(TENSORS)));
+    repository.commit("a network");
+    let (code, said) = aurora_says(&["reconcile", "--once"]);
+    assert_eq!(code, Some(0), "{said}");
+    let (_, imported) = aurora_says(&["model", "show", "sum", "v20261104-120000", "--output", "json"]);
+    let pushed = folder.join("network.onnx");
+    let (code, said) = aurora_says(&["model", "push", "sum", pushed.to_str().expect("a path")]);
+    assert_eq!(code, Some(0), "{said}");
+    let digest = said.split_whitespace().nth(2).expect("model, version, digest");
+    assert!(
+        imported.contains(digest),
+        "one file, however it came: {imported} {said}"
+    );
 
     // Whatever is fitted needs rows.
     let fitted = job("v20261103-120000", "").replace(

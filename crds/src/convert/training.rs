@@ -137,10 +137,16 @@ fn import(spec: &ImportSpec) -> Result<Import, Problem> {
     let ImportSpec {
         uri,
         digest,
+        files,
         features,
         labels,
         outputs,
     } = spec;
+    let files = files.iter().map(|(name, digest)| {
+        let name = name.parse();
+        let name = name.map_err(|_malformed| rules::IMPORT_FILES.problem("spec.import"));
+        Ok((name?, *digest))
+    });
     let outputs = match outputs {
         None => Outputs::default(),
         Some(OutputsSpec {
@@ -156,6 +162,7 @@ fn import(spec: &ImportSpec) -> Result<Import, Problem> {
     Ok(Import {
         source: import_source(uri)?,
         digest: *digest,
+        files: files.collect::<Result<_, Problem>>()?,
         told: Told {
             features: features.clone(),
             labels: labels.clone(),
@@ -438,6 +445,7 @@ fn import_spec(import: &Import) -> ImportSpec {
     let Import {
         source,
         digest,
+        files,
         told: Told {
             features,
             labels,
@@ -453,6 +461,10 @@ fn import_spec(import: &Import) -> ImportSpec {
     ImportSpec {
         uri: source.to_string(),
         digest: *digest,
+        files: files
+            .iter()
+            .map(|(name, digest)| (name.to_string(), *digest))
+            .collect(),
         features: features.clone(),
         labels: labels.clone(),
         outputs: is_told.then_some(OutputsSpec {

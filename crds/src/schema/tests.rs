@@ -100,7 +100,14 @@ fn rule_is_true_without_the_field_that_it_is_about() {
         "registry",
     ];
     let of_others = ["keyFile", "keyFile"];
-    let of_jobs = ["probabilities", "dataset", "algorithm", "algorithm", "evaluation"];
+    let of_jobs = [
+        "probabilities",
+        "files",
+        "dataset",
+        "algorithm",
+        "algorithm",
+        "evaluation",
+    ];
     let over_two_fields = ["minimum", "maximum", "sha256", "file"];
     let of_forms = ["divideBy", "sha256", "file", "file", "file", "path", "path"];
     let all = [

@@ -111,3 +111,32 @@ async fn what_a_registry_of_models_has_instead_of_an_onnx_file_is_told() {
         }
     }
 }
+
+/// MLflow leaves large tensors in a file beside the model, wherever in the version's folder that lies.
+#[tokio::test]
+async fn a_registry_of_models_has_files_beside_the_model() {
+    for (data, folder) in [("model.onnx", ""), ("data/model.onnx", "data/")] {
+        let logged = format!("flavors: {{ onnx: {{ data: {data} }} }}");
+        let server =
+            Server::start(
+                move |path| match path.strip_prefix("/api/2.0/mlflow-artifacts/artifacts/1/a/") {
+                    None => reply("200 OK", "", br#"{"artifact_uri": "mlflow-artifacts:/1/a"}"#),
+                    Some("MLmodel") => reply("200 OK", "", logged.as_bytes()),
+                    Some(file) => match file.strip_prefix(folder) {
+                        Some("model.onnx") => reply("200 OK", "", b"model"),
+                        Some("0f1e2d3c-tensors") => reply("200 OK", "", b"tensors"),
+                        _ => reply("404 Not Found", "", b""),
+                    },
+                },
+            )
+            .await;
+        let place = format!("mlflow+http://127.0.0.1:{}", server.port);
+        let world = World::new(&[place.clone()]);
+        let address = format!("{place}/wine/3");
+        assert_eq!(world.fetch(&address, b"model").await.unwrap(), b"model", "{data}");
+        let tensors = world
+            .fetch_part(&address, Some("0f1e2d3c-tensors"), b"tensors")
+            .await;
+        assert_eq!(tensors.unwrap(), b"tensors", "{data}");
+    }
+}

@@ -56,7 +56,7 @@ async fn fetched(folder: &Path, address: &str, file: &str, model: &[u8]) -> Resu
     let source = source.parse().expect("a source");
     let importer = Importer::new(Sources::new(vec![source]), Settings::default(), Limits::default())?;
     importer
-        .fetch(&address.parse().expect("an address"), &Digest::of(model))
+        .fetch(&address.parse().expect("an address"), None, &Digest::of(model))
         .await
 }
 

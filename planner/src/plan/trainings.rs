@@ -118,7 +118,7 @@ fn stage(
         if !observed.datasets.contains(&sha256) && staging.insert(sha256) {
             actions.push(Action::StageDataset {
                 job: job.clone(),
-                path: path.to_owned(),
+                path: path.into_owned(),
                 sha256,
             });
         }

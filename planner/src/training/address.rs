@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::FileName;
 use crate::names::Malformed;
 
 /// The longest address, in bytes.
@@ -93,6 +94,20 @@ impl Address {
     /// Returns what follows `://`: `HOST` or `HOST:PORT`; of the Hub the owner, of an object store the bucket or the account.
     pub fn place(&self) -> &str {
         &self.place
+    }
+
+    /// Returns where a file lies in the same folder; [`None`] where an address is no path: of a version of MLflow's registry, and of
+    /// a repository of blobs.
+    pub fn beside(&self, name: &FileName) -> Option<Self> {
+        match self.scheme {
+            Scheme::Https | Scheme::Http | Scheme::Hf | Scheme::S3 | Scheme::Gs | Scheme::Az => {
+                let mut path = self.path.clone();
+                path.pop();
+                path.push(name.as_str().to_owned());
+                Some(Self { path, ..self.clone() })
+            }
+            Scheme::Mlflow | Scheme::MlflowPlain | Scheme::Oci | Scheme::OciPlain => None,
+        }
     }
 
     /// Returns the parts of the path; of the Hub the first is `NAME@COMMIT`, of Azure it is the container, of MLflow the model.
@@ -328,6 +343,31 @@ mod tests {
             format!("https://h/{}", "x".repeat(BYTES_MAX)),
         ] {
             assert!(text.parse::<Address>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_file_lies_beside_another_where_addresses_are_paths() {
+        let name: FileName = "m.data".parse().unwrap();
+        for (address, expected) in [
+            ("https://h/m.onnx", Some("https://h/m.data")),
+            ("s3://team/wine/m.onnx", Some("s3://team/wine/m.data")),
+            ("az://team/models/m.onnx", Some("az://team/models/m.data")),
+            (
+                "hf://team/wine@0123456789abcdef0123456789abcdef01234567/m.onnx",
+                Some("hf://team/wine@0123456789abcdef0123456789abcdef01234567/m.data"),
+            ),
+            ("mlflow://h/wine/3", None),
+            ("oci://h/team/wine", None),
+        ] {
+            let address: Address = address.parse().unwrap();
+            let beside = address.beside(&name).map(|address| address.to_string());
+            assert_eq!(beside.as_deref(), expected, "{address}");
+            // It is an address like any other.
+            assert!(expected.is_none_or(|text| text.parse::<Address>().is_ok()));
+        }
+        for text in ["", ".data", "../m", "a/b", "a b", &"x".repeat(256)] {
+            assert!(text.parse::<FileName>().is_err(), "{text}");
         }
     }
 

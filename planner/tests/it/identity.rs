@@ -1,5 +1,6 @@
 //! Hashes that must never change, and what changes them.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use expect_test::expect;
@@ -33,6 +34,7 @@ fn import() -> Import {
     Import {
         source: ImportSource::Committed("m.onnx".to_owned()),
         digest: digest(3),
+        files: BTreeMap::new(),
         told: Told::default(),
     }
 }
@@ -351,6 +353,11 @@ fn an_import_is_its_digest() {
     };
     assert_eq!(hashes(moved.clone()).0, hashes(import()).0);
     assert_ne!(hashes(moved).1, hashes(import()).1);
+    let beside = Import {
+        files: BTreeMap::from([("m.data".parse().unwrap(), digest(5))]),
+        ..import()
+    };
+    assert_ne!(hashes(beside).0, hashes(import()).0);
     assert_ne!(hashes(other).0, hashes(import()).0);
 }
 

@@ -207,7 +207,7 @@ impl<'r> Gathered<'r> {
                     continue;
                 };
                 for (relative, _sha256) in training.committed() {
-                    paths.extend(join(path, relative));
+                    paths.extend(join(path, &relative));
                 }
             }
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use planner::finding::{Finding, Location, Reason};
 use planner::names::{Digest, ObjectName};
 use planner::object::{Kind, ObjectId};
-use planner::training::{DataSource, Holdout, Import, ImportSource, Rows, Training};
+use planner::training::{DataSource, Holdout, Import, Rows, Training};
 use registry::DatasetRoots;
 
 use crate::source::{DataFile, DataFileError, DataFiles, GitHash, Source, SourceError, join};
@@ -166,7 +166,7 @@ impl Settling<'_> {
     ) -> Result<(), SourceError> {
         let paths = jobs.flat_map(|(spec, manifest)| {
             spec.committed()
-                .filter_map(move |(relative, _sha256)| join(manifest, relative))
+                .filter_map(move |(relative, _sha256)| join(manifest, &relative))
         });
         self.files.look_for(paths)
     }
@@ -215,19 +215,19 @@ impl Settling<'_> {
             };
             job.findings.extend(wrong);
         }
-        if let Some(Import {
-            source: ImportSource::Committed(relative),
-            digest: given,
-            told: _,
-        }) = spec.fit.import()
-        {
-            let wrong = match self.committed(&mut job, relative, location)? {
-                Ok(digest) if digest == *given => None,
+        let imported = spec.fit.import().into_iter().flat_map(Import::committed);
+        for (at, (relative, given)) in imported.enumerate() {
+            let [of_digest, of_path] = match at {
+                0 => ["spec.import.digest", "spec.import.uri"],
+                _ => ["spec.import.files"; 2],
+            };
+            let wrong = match self.committed(&mut job, &relative, location)? {
+                Ok(digest) if digest == given => None,
                 Ok(digest) => Some(unusable(
-                    format!("spec.import.digest: the digest of {relative} is not {given}"),
-                    format!("if the file is the model that is meant, write {digest}"),
+                    format!("{of_digest}: the digest of {relative} is not {given}"),
+                    format!("if the file is the one that is meant, write {digest}"),
                 )),
-                Err(error) => Some(unusable(format!("spec.import.uri: {error}"), String::new())),
+                Err(error) => Some(unusable(format!("{of_path}: {error}"), String::new())),
             };
             job.findings.extend(wrong);
         }

@@ -5,6 +5,7 @@ use super::onnx::ModelProto;
 use super::*;
 
 mod hostile;
+mod inline;
 mod numbering;
 mod theirs;
 

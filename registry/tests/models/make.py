@@ -4,12 +4,14 @@
 """
 
 import numpy as np
+import onnx
 import pandas as pd
 from skl2onnx import to_onnx
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
@@ -46,3 +48,11 @@ write("both", both, wide[:1])
 # Whole numbers, and a class without a name.
 counts = random.integers(0, 9, (rows, 2)).astype(np.int64)
 write("counts", LogisticRegression().fit(counts, counts.sum(axis=1) > 8), counts[:1], options={"zipmap": False})
+
+# Tensors in a file of their own, as torch's exporter leaves them where they are large.
+network = to_onnx(MLPRegressor(hidden_layer_sizes=(4,), max_iter=50, random_state=0).fit(wide, age * 0.5 + fare), wide[:1])
+for tensor in network.graph.initializer:
+    if tensor.data_type == onnx.TensorProto.FLOAT:
+        tensor.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor), tensor.name))
+external = {"save_as_external_data": True, "location": "network.data", "size_threshold": 0}
+onnx.save_model(network, "network.onnx", **external)

@@ -5,6 +5,7 @@ use planner::training::{Algorithm, DataSource, Fit, Holdout, Import, ImportSourc
 use registry::artifact::{Graph, encode};
 use registry::metadata::Attestation;
 use registry::run::RunRequest;
+use std::collections::BTreeMap;
 use trainer::{JobRows, Trainable, TrainableError, write_trainable};
 
 use crate::world::{World, builtin, declared, published, synthetic};
@@ -45,6 +46,7 @@ fn asked(world: &World, mut request: RunRequest, property: Option<(&str, &str)>)
     request.training.fit = Fit::Import(Box::new(Import {
         source: ImportSource::Committed("m.onnx".to_owned()),
         digest,
+        files: BTreeMap::new(),
         told: Told::default(),
     }));
     request

@@ -1,12 +1,13 @@
 //! Models that were made elsewhere.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::fs;
 
 use expect_test::expect;
 use planner::finding::Disposition;
 use planner::names::Digest;
-use planner::training::{Address, Fit, Holdout, Import, ImportSource, Metric, Outputs, Told};
+use planner::training::{Address, FileName, Fit, Holdout, Import, ImportSource, Metric, Outputs, Told};
 use registry::artifact::{Graph, encode};
 use registry::metadata::{Labels, Source};
 use registry::run::{Ending, RunRequest};
@@ -27,6 +28,7 @@ fn asked(world: &World, model: &[u8]) -> RunRequest {
     request.training.fit = Fit::Import(Box::new(Import {
         source: ImportSource::Committed("models/m.onnx".to_owned()),
         digest,
+        files: BTreeMap::new(),
         told: Told::default(),
     }));
     request
@@ -58,6 +60,7 @@ fn a_model_is_evaluated_on_the_holdout_and_says_what_it_was_made_of() {
     let source = Source {
         uri: "models/m.onnx".to_owned(),
         digest: Digest::of(&model),
+        files: BTreeMap::new(),
     };
     assert_eq!(metadata.lineage.source, Some(source));
 }
@@ -124,10 +127,11 @@ fn a_model_from_elsewhere_is_fetched_when_it_is_needed() {
     request.training.fit = Fit::Import(Box::new(Import {
         source: ImportSource::Elsewhere(address.clone()),
         digest: Digest::of(&model),
+        files: BTreeMap::new(),
         told: Told::default(),
     }));
     for disposition in [Disposition::Invalid, Disposition::Waiting, Disposition::Transient] {
-        let nothing = |_: &Address, _: &Digest| {
+        let nothing = |_: &Address, _: Option<&FileName>, _: &Digest| {
             Err(Unfetched {
                 disposition,
                 message: "nothing lies there".to_owned(),
@@ -142,7 +146,7 @@ fn a_model_from_elsewhere_is_fetched_when_it_is_needed() {
         assert_eq!(is_final, disposition == Disposition::Invalid);
     }
     let fetched = Cell::new(0);
-    let fetch = |asked: &Address, digest: &Digest| {
+    let fetch = |asked: &Address, _: Option<&FileName>, digest: &Digest| {
         assert_eq!((asked, *digest), (&address, Digest::of(&model)));
         fetched.set(fetched.get() + 1);
         Ok(model.clone())
@@ -177,6 +181,7 @@ fn passengers(world: &World, data: &str) -> RunRequest {
     request.training.fit = Fit::Import(Box::new(Import {
         source: ImportSource::Committed("models/survival.onnx".to_owned()),
         digest,
+        files: BTreeMap::new(),
         told: Told::default(),
     }));
     request
@@ -247,6 +252,7 @@ fn unevaluated(world: &World, told: Told) -> RunRequest {
     request.training.fit = Fit::Import(Box::new(Import {
         source: ImportSource::Committed("survival.onnx".to_owned()),
         digest: Digest::of(SURVIVAL),
+        files: BTreeMap::new(),
         told,
     }));
     request.inputs_hash = planner::identity::inputs_hash(&request.training);
@@ -331,4 +337,61 @@ fn whatever_is_fitted_needs_rows() {
     request.training.rows = None;
     let expected = "the job has no rows, and only an import does without: add `dataset` and `evaluation`";
     assert_eq!(refused(&request), expected);
+}
+
+const NETWORK: &[u8] = include_bytes!("../../../registry/tests/models/network.onnx");
+const TENSORS: &[u8] = include_bytes!("../../../registry/tests/models/network.data");
+
+/// Its tensors lie in another file, of the commit or beside it elsewhere; a version is one file.
+#[test]
+fn a_model_of_several_files_is_published_as_one() {
+    let files = |data: &[u8]| BTreeMap::from([("network.data".parse().unwrap(), Digest::of(data))]);
+    let address: Address = "https://models.example.org/network.onnx".parse().unwrap();
+    let mut digests = Vec::new();
+    for source in [
+        ImportSource::Committed("models/network.onnx".to_owned()),
+        ImportSource::Elsewhere(address),
+    ] {
+        let world = World::new();
+        let mut request = asked(&world, NETWORK);
+        request.training.rows = None;
+        world.store.stage_dataset(&Digest::of(TENSORS), TENSORS).unwrap();
+        request.training.fit = Fit::Import(Box::new(Import {
+            source,
+            digest: Digest::of(NETWORK),
+            files: files(TENSORS),
+            told: Told::default(),
+        }));
+        let fetch = |_: &Address, beside: Option<&FileName>, digest: &Digest| {
+            let bytes = if beside.is_some() { TENSORS } else { NETWORK };
+            assert_eq!(Digest::of(bytes), *digest);
+            Ok(bytes.to_vec())
+        };
+        let ending = trainer::run(&request, &fetch, &mut |_| {}, &now);
+        assert!(matches!(ending, Ending::Published { .. }), "{ending:?}");
+        let entry = world.entry(&request);
+        registry::artifact::load(&world.store, &entry).unwrap();
+        digests.push(entry.digest);
+        let source = entry.metadata.lineage.source.expect("it was made elsewhere");
+        assert_eq!(source.files["network.data"], Digest::of(TENSORS));
+    }
+    assert_eq!(digests[0], digests[1]);
+    assert_ne!(digests[0], Digest::of(NETWORK), "it is another file");
+
+    let world = World::new();
+    let mut request = asked(&world, NETWORK);
+    let message = refused(&request);
+    assert!(
+        message.contains("the file \"network.data\", which is not given"),
+        "{message}"
+    );
+    // The other file is damaged in the store: staged again, it is another attempt's.
+    if let Fit::Import(import) = &mut request.training.fit {
+        import.files = files(TENSORS);
+    }
+    let ending = run(&request);
+    assert!(
+        matches!(&ending, Ending::Transient { message } if message.contains("models/network.data is missing")),
+        "{ending:?}"
+    );
 }

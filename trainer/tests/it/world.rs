@@ -7,8 +7,8 @@ use planner::Timestamp;
 use planner::finding::Disposition;
 use planner::names::{Digest, Version};
 use planner::training::{
-    Address, Algorithm, DataSource, Dataset, Derivation, Evaluation, Feature, Fit, Holdout, Metric, Rows,
-    RunPolicy, Target, Training,
+    Address, Algorithm, DataSource, Dataset, Derivation, Evaluation, Feature, FileName, Fit, Holdout, Metric,
+    Rows, RunPolicy, Target, Training,
 };
 use registry::run::{Ending, RunRequest};
 use registry::{Entry, Owner, Reference, Store};
@@ -162,7 +162,11 @@ pub(crate) fn now() -> Timestamp {
 }
 
 /// Brings nothing from elsewhere.
-pub(crate) fn nowhere(address: &Address, _digest: &Digest) -> Result<Vec<u8>, Unfetched> {
+pub(crate) fn nowhere(
+    address: &Address,
+    _beside: Option<&FileName>,
+    _digest: &Digest,
+) -> Result<Vec<u8>, Unfetched> {
     Err(Unfetched {
         disposition: Disposition::Transient,
         message: format!("{address} cannot be reached"),

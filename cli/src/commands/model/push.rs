@@ -1,13 +1,14 @@
 //! `aurora model push`: publishes a model that lies in a file, by hand, into a registry on disk. What serves is still what Git
 //! says.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
 use planner::names::{ModelName, Version};
-use planner::training::{Outputs, Told};
-use registry::artifact::Limits;
+use planner::training::{FileName, Outputs, Told};
+use registry::artifact::{Limits, files_of, with_files};
 use registry::files::open_file;
 use trainer::pushed::draft;
 
@@ -23,7 +24,7 @@ use crate::terminal::Terminal;
 pub(crate) struct PushArguments {
     /// The model
     model: ModelName,
-    /// The model as ONNX, of the operators in docs/operators.md
+    /// The model as ONNX, of the operators in docs/operators.md; files that hold its tensors lie beside it
     file: PathBuf,
     /// The version that it becomes [default: of this second]
     #[arg(long, value_name = "VERSION")]
@@ -52,7 +53,7 @@ pub(crate) struct PushArguments {
 pub(crate) fn run(arguments: &PushArguments) -> Result<ExitCode, Failure> {
     arguments.store.refuse_to_write()?;
     let store = arguments.store.open()?;
-    let bytes = read(&arguments.file)?;
+    let bytes = whole(&arguments.file)?;
     let now = clock::now();
     let taken = store.versions(&arguments.model)?;
     let of_now = || Version::at(now, |version| taken.contains(version));
@@ -89,8 +90,22 @@ pub(crate) fn run(arguments: &PushArguments) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Reads the file, through no link, as far as a model may be large.
-fn read(file: &std::path::Path) -> Result<Vec<u8>, Failure> {
+/// Reads the model, with those of its tensors that lie in files beside it.
+fn whole(file: &Path) -> Result<Vec<u8>, Failure> {
+    let model = read(file)?;
+    let names = files_of(&model).map_err(|error| Failure::of(&error))?;
+    let mut files = BTreeMap::new();
+    for name in names {
+        let beside: FileName = name
+            .parse()
+            .context(|| format!("{} refers to another file", file.display()))?;
+        files.insert(name, read(&file.with_file_name(beside.as_str()))?);
+    }
+    with_files(model, &files, &Limits::default()).map_err(|error| Failure::of(&error))
+}
+
+/// Reads a file, through no link, as far as a model may be large.
+fn read(file: &Path) -> Result<Vec<u8>, Failure> {
     use std::io::Read as _;
 
     let bytes_max = Limits::default().bytes_max as u64;

@@ -262,7 +262,10 @@ fn facts(metadata: &VersionMetadata) -> Vec<[String; 2]> {
             lineage
                 .source
                 .as_ref()
-                .map(|Source { uri, digest }| format!("{uri} ({digest})"))
+                .map(|Source { uri, digest, files }| {
+                    let beside = files.iter().map(|(name, digest)| format!(", {name} ({digest})"));
+                    format!("{uri} ({digest}){}", beside.collect::<String>())
+                })
                 .unwrap_or_default(),
         ],
         [

@@ -9,7 +9,7 @@ use planner::identity::inputs_hash;
 use planner::names::{Digest, ModelName, ObjectName, Revision};
 use planner::observed::TrainingObject;
 use planner::runs::{Job, Phase, RunAction, runs};
-use planner::training::{DataSource, ImportSource};
+use planner::training::{DataSource, Import};
 use reconciler::source::Source;
 use reconciler::zones::Zones;
 use registry::run::{Ending, Progress, RunRequest};
@@ -95,10 +95,8 @@ fn request(
         None => [None, None],
         Some(rows) => rows.files(file)?,
     };
-    if let Some(import) = training.fit.import()
-        && let ImportSource::Committed(path) = &import.source
-    {
-        file(&DataSource::Committed(path.clone()), Some(import.digest))?;
+    for (path, digest) in training.fit.import().into_iter().flat_map(Import::committed) {
+        file(&DataSource::Committed(path.into_owned()), Some(digest))?;
     }
     Ok(RunRequest {
         registry: store.root().to_owned(),

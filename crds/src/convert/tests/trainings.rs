@@ -1,6 +1,7 @@
 //! Jobs of each kind, to be written and read back.
 
 use super::*;
+use std::collections::BTreeMap;
 
 pub(super) fn all() -> Vec<Training> {
     let plain = Training {
@@ -105,6 +106,7 @@ pub(super) fn all() -> Vec<Training> {
         fit: Fit::Import(Box::new(Import {
             source: ImportSource::Committed("models/forest.onnx".to_owned()),
             digest: Digest::of(b"forest"),
+            files: BTreeMap::from([("forest.onnx_data".parse().unwrap(), Digest::of(b"data"))]),
             told: Told::default(),
         })),
         ..plain.clone()
@@ -114,6 +116,7 @@ pub(super) fn all() -> Vec<Training> {
     elsewhere.fit = Fit::Import(Box::new(Import {
         source: ImportSource::Elsewhere(address),
         digest: Digest::of(b"forest"),
+        files: BTreeMap::new(),
         told: Told::default(),
     }));
     let unevaluated = Training {
@@ -121,6 +124,7 @@ pub(super) fn all() -> Vec<Training> {
         fit: Fit::Import(Box::new(Import {
             source: ImportSource::Committed("models/forest.onnx".to_owned()),
             digest: Digest::of(b"forest"),
+            files: BTreeMap::new(),
             told: Told {
                 features: vec!["age".to_owned(), "fare".to_owned()],
                 labels: vec!["no".to_owned(), "yes".to_owned()],

@@ -1,5 +1,6 @@
 //! Jobs and the data that they need.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use expect_test::expect;
@@ -275,6 +276,7 @@ fn a_model_that_was_made_elsewhere() {
     spec.fit = Fit::Import(Box::new(Import {
         source: ImportSource::Committed("models/m.onnx".to_owned()),
         digest: digest(3),
+        files: BTreeMap::new(),
         told: planner::training::Told::default(),
     }));
     case.commit_training(1, "t", spec);
@@ -296,6 +298,7 @@ fn a_model_that_lies_elsewhere() {
     spec.fit = Fit::Import(Box::new(Import {
         source: ImportSource::Elsewhere(address),
         digest: digest(3),
+        files: BTreeMap::new(),
         told: planner::training::Told::default(),
     }));
     case.commit_training(1, "t", spec);

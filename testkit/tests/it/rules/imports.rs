@@ -49,6 +49,14 @@ const REFUSED: &[Fixture] = importing![
     ("/dataset", "null"),
     ("/evaluation", "null"),
     ("/import/features", r#"["alcohol"]"#),
+    (
+        "/import/files",
+        r#"{"../m.data": "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"}"#
+    ),
+    (
+        "/import/files",
+        r#"{".data": "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"}"#
+    ),
     ("/import/outputs", "{}"),
     ("/import/outputs", r#"{"prediction": "a", "label": "b"}"#),
     ("/import/outputs", r#"{"prediction": "a", "probabilities": "b"}"#),
@@ -74,6 +82,10 @@ const UNEVALUATED: Fixture = (
 const ACCEPTED: &[Fixture] = importing![
     ("/seed", "0"),
     ("/import/features", "[]"),
+    (
+        "/import/files",
+        r#"{"_m.onnx-data+1": "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"}"#
+    ),
     ("/import/labels", r#"["1", "2"]"#),
     ("/import/outputs", r#"{"prediction": "a"}"#),
     ("/import/uri", r#""https://127.0.0.1:8443/a/m+1.onnx""#),
