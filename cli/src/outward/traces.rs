@@ -18,6 +18,10 @@ use standalone::Event;
 
 pub(crate) use otlp::Exporter;
 
+/// How long the trace of a commit that is applied waits for the end of what began on its way: a version can be seen before the run
+/// that made it is known to have ended.
+const LINGER: Duration = Duration::from_secs(30);
+
 /// The most spans of a trace beside that of the commit; what is more is counted.
 const SPANS_MAX: usize = 256;
 
@@ -50,6 +54,8 @@ struct Recorder {
     /// What the pass reported that has not ended yet.
     reported: Option<Box<Reported>>,
     under_way: Option<Trace>,
+    /// The way of a commit that was applied, while something that began on it has not ended, and not for long.
+    lingering: Option<Trace>,
     /// Runs and rollouts that have not ended, since when, and of which model: a run may begin before the pass over its commit
     /// has ended, and go on under the next. It belongs to the commit that it ends under.
     open: BTreeMap<String, (Timestamp, ModelName)>,
@@ -64,6 +70,7 @@ impl Recorder {
             next_id,
             reported: None,
             under_way: None,
+            lingering: None,
             open: BTreeMap::new(),
             early: Vec::new(),
         }
@@ -74,9 +81,10 @@ impl Recorder {
         self.reported = Some(Box::new(reported.clone()));
     }
 
-    /// Takes in that a pass ended at `now`, and returns the traces that ended with it.
+    /// Takes in that a pass ended at `now`, and returns the traces that ended by then.
     fn passed(&mut self, result: &'static str, took: Duration, now: Timestamp) -> Vec<Trace> {
-        let mut ended = Vec::new();
+        let over = self.lingering.take_if(|trace| now >= trace.commit.ended + LINGER);
+        let mut ended: Vec<Trace> = over.into_iter().collect();
         let Some(reported) = self.reported.take() else {
             return ended;
         };
@@ -91,6 +99,7 @@ impl Recorder {
             ended.push(trace.end(now, Some(why)));
         }
         if reported.before.attempted_revision.as_ref() != Some(&state.revision) {
+            ended.extend(self.lingering.take());
             self.under_way = Some(Trace {
                 commit: self.span("commit".to_owned(), (began, now), Vec::new()),
                 revision: state.revision.clone(),
@@ -114,16 +123,30 @@ impl Recorder {
             State::Success => None,
             State::Failure | State::Superseded => Some(state.description),
         };
-        ended.extend(self.under_way.take().map(|trace| trace.end(now, error)));
+        let is_applied = error.is_none();
+        let trace = self.under_way.take().map(|trace| trace.end(now, error));
+        self.lingering = trace;
+        if !(is_applied && self.lingers()) {
+            ended.extend(self.lingering.take());
+        }
         ended
     }
 
-    /// Takes in what else happens on a commit's way.
-    fn happened(&mut self, event: &Event, now: Timestamp) {
+    /// Says whether something goes on that began on the way of the commit that lingers.
+    fn lingers(&self) -> bool {
+        let since = self.lingering.as_ref().map(|trace| trace.commit.began);
+        since.is_some_and(|since| self.open.values().any(|(began, _)| *began >= since))
+    }
+
+    /// Takes in what else happens on a commit's way, and returns the trace that ended with it.
+    fn happened(&mut self, event: &Event, now: Timestamp) -> Option<Trace> {
         match event {
             Event::TrainingStarted {
                 job, model, version, ..
-            } => self.begin(training(job, version), model, now),
+            } => {
+                self.begin(training(job, version), model, now);
+                None
+            }
             Event::TrainingEnded {
                 job,
                 version,
@@ -138,7 +161,7 @@ impl Recorder {
                         Some(message.clone())
                     }
                 };
-                self.end(training(job, version), error, now);
+                self.end(training(job, version), error, now)
             }
             Event::Rollout { model, status, .. } => {
                 let error = match &status.state {
@@ -148,10 +171,10 @@ impl Recorder {
                     | rollout::State::Promoting
                     | rollout::State::Holding { .. } => {
                         self.begin(rolling_out(model), model, now);
-                        return;
+                        return None;
                     }
                 };
-                self.end(rolling_out(model), error, now);
+                self.end(rolling_out(model), error, now)
             }
             Event::Pass(_)
             | Event::PassEnded { .. }
@@ -161,7 +184,7 @@ impl Recorder {
             | Event::Removed { .. }
             | Event::Settled { .. }
             | Event::Trouble(_)
-            | Event::Recovered => {}
+            | Event::Recovered => None,
         }
     }
 
@@ -171,17 +194,24 @@ impl Recorder {
         }
     }
 
-    fn end(&mut self, name: String, error: Option<String>, now: Timestamp) {
-        let Some((began, model)) = self.open.remove(&name) else {
-            return;
-        };
+    fn end(&mut self, name: String, error: Option<String>, now: Timestamp) -> Option<Trace> {
+        let (began, model) = self.open.remove(&name)?;
         let mut span = self.span(name, (began, now), vec![("aurora.model", model.to_string())]);
         span.error = error;
-        match &mut self.under_way {
+        let lingering = self.lingering.as_mut();
+        match self
+            .under_way
+            .as_mut()
+            .or(lingering.filter(|trace| began >= trace.commit.began))
+        {
             Some(trace) => trace.add(span),
             None if self.early.len() < SPANS_MAX => self.early.push(span),
             None => {}
         }
+        if self.lingers() {
+            return None;
+        }
+        self.lingering.take()
     }
 
     fn span(

@@ -59,12 +59,18 @@ impl Exporter {
 
     /// Takes in what happens on a commit's way.
     pub(crate) fn happened(&mut self, event: &Event, now: Timestamp) {
-        self.recorder.happened(event, now);
+        let trace = self.recorder.happened(event, now);
+        self.send(trace);
     }
 
     /// Takes in that a pass ended.
     pub(crate) fn passed(&mut self, result: &'static str, took: Duration, now: Timestamp) {
-        for trace in self.recorder.passed(result, took, now) {
+        let traces = self.recorder.passed(result, took, now);
+        self.send(traces);
+    }
+
+    fn send(&self, traces: impl IntoIterator<Item = Trace>) {
+        for trace in traces {
             let document = document(&trace, &self.recorder.environment);
             if self.waiting.try_send(document).is_err() {
                 self.metrics.told(RECEIVER, "dropped");

@@ -14,6 +14,8 @@ enum Heard {
     Report(char, Standing),
     /// One of a pass that took two and a half seconds.
     Late(char, Standing),
+    /// A pass that reports nothing.
+    Quiet,
     Happened(Event),
 }
 
@@ -70,7 +72,16 @@ fn check(heard: Vec<Heard>, expected: &Expect) {
             500
         };
         match heard {
-            Heard::Happened(event) => recorder.happened(&event, second(at)),
+            Heard::Happened(event) => {
+                if let Some(trace) = recorder.happened(&event, second(at)) {
+                    show(&mut shown, &trace);
+                }
+            }
+            Heard::Quiet => {
+                for trace in recorder.passed("converged", Duration::ZERO, second(at)) {
+                    show(&mut shown, &trace);
+                }
+            }
             Heard::Report(digit, standing) | Heard::Late(digit, standing) => {
                 let after = status(Some(digit), &standing);
                 recorder.reported(&Reported {
@@ -204,6 +215,60 @@ fn what_ends_before_the_pass_that_began_it_belongs_to_its_commit() {
 }
 
 #[test]
+fn what_is_told_to_have_ended_after_its_commit_was_applied_belongs_to_it() {
+    use Heard::{Happened, Quiet, Report};
+    let published = || {
+        ended(Outcome::Published {
+            at: second(1),
+            digest: planner::names::Digest::of(b"a"),
+        })
+    };
+    // Its version was seen, and served, before.
+    check(
+        vec![
+            Report('a', Standing::Underway),
+            Happened(started()),
+            Happened(rollout(rollout::State::Preparing)),
+            Report('a', Standing::Applied),
+            Quiet,
+            Happened(rollout(rollout::State::Idle)),
+            Happened(published()),
+            Happened(started()),
+        ],
+        &expect![[r#"
+            aaaaaaaaaa commit 500..4000 ok
+            aaaaaaaaaa pass 500..1000 ok
+            aaaaaaaaaa pass 3500..4000 ok
+            aaaaaaaaaa roll out iris 3000..6000 ok
+            aaaaaaaaaa train iris v20260101-000000 2000..7000 ok
+        "#]],
+    );
+    // What goes on for long is not waited for, nor what the next commit finds.
+    let quiet = || std::iter::repeat_with(|| Quiet).take(30);
+    let begun = || {
+        [
+            Report('a', Standing::Underway),
+            Happened(started()),
+            Report('a', Standing::Applied),
+        ]
+    };
+    let alone = expect![[r#"
+        aaaaaaaaaa commit 500..3000 ok
+        aaaaaaaaaa pass 500..1000 ok
+        aaaaaaaaaa pass 2500..3000 ok
+    "#]];
+    check(begun().into_iter().chain(quiet()).collect(), &alone);
+    check(
+        begun()
+            .into_iter()
+            .chain([Report('b', Standing::Underway)])
+            .collect(),
+        &alone,
+    );
+    check(begun().into_iter().chain(quiet().take(29)).collect(), &expect![""]);
+}
+
+#[test]
 fn a_commit_that_is_refused_or_overtaken_ends_with_why() {
     use Heard::{Happened, Report};
     check(
@@ -263,15 +328,13 @@ fn a_trace_is_bounded_and_its_document_is_what_collectors_take() {
     recorder.reported(&report(&Standing::Underway, None));
     assert_eq!(recorder.passed("changed", Duration::ZERO, second(1)), []);
     for _ in 0..SPANS_MAX + 5 {
-        recorder.happened(&started(), second(2));
+        assert_eq!(recorder.happened(&started(), second(2)), None);
         let message = "killed".to_owned();
-        recorder.happened(
-            &ended(Outcome::Transient {
-                at: second(3),
-                message,
-            }),
-            second(3),
-        );
+        let ended = ended(Outcome::Transient {
+            at: second(3),
+            message,
+        });
+        assert_eq!(recorder.happened(&ended, second(3)), None);
     }
     recorder.reported(&report(&Standing::Applied, Some('a')));
     let traces = recorder.passed("changed", Duration::ZERO, second(4));
