@@ -13,9 +13,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::{fs, io};
 
-use engine::{Refusal, Type};
+use engine::Refusal;
 use planner::Timestamp;
-use planner::training::Target;
+use planner::training::{Derivation, Target};
 use registry::artifact::{ArtifactError, Gives, Limits, Model, with_signature};
 use registry::files::Dir;
 use registry::metadata::{Fit, Labels, Signature};
@@ -25,7 +25,7 @@ use registry::{Store, StoreError};
 use crate::dataset::shown;
 use crate::error::TrainError;
 use crate::features::{self, Answers, Layout, Rows};
-use crate::{Made, baseline, publish_made, read, told};
+use crate::{Data, Made, Takes, evaluate_made, is_made, read, told};
 
 /// The file with the training rows: a header, the derived features in order, the target last.
 pub const ROWS: &str = "rows.csv";
@@ -63,9 +63,6 @@ pub(crate) enum ExternalError {
     /// It takes other inputs.
     #[error("it takes {got} inputs, and the training rows have {expected} features")]
     OtherWidth { got: usize, expected: usize },
-    /// The rows are numbers.
-    #[error("its input {0:?} takes texts, and the training rows are numbers")]
-    Texts(String),
     /// It predicts other classes, or none.
     #[error("it predicts {got}, and the training rows have {expected}")]
     OtherLabels { got: String, expected: String },
@@ -89,10 +86,9 @@ pub fn prepare(request: &RunRequest, folder: &Path) -> Result<(), Ending> {
 
 fn write_rows(request: &RunRequest, folder: &Path) -> Result<(), TrainError> {
     let store = Store::open(&request.registry).map_err(TrainError::Open)?;
-    let stable = baseline::Stable::load(&store, request);
-    let data = read(&store, request, stable.as_ref(), None)?;
+    let data = read(&store, request, None, Takes::AsWritten)?;
     let train = features::rows(&data.table, &data.split.train, &data.layout, None)?;
-    let csv = csv(&data.layout, &train);
+    let csv = csv(&data, &train);
     hand_over(folder, &csv).map_err(TrainError::HandOver)
 }
 
@@ -120,42 +116,59 @@ pub fn publish(
             planner::training::Fit::Import(_) => return Err(ExternalError::Import.into()),
             planner::training::Fit::Container(_) => {}
         }
-        publish_made(request, stage, clock, |layout, train, _held_out| {
-            take(request, made, layout, train)
-        })
+        let store = Store::open(&request.registry).map_err(TrainError::Open)?;
+        if is_made(&store, request) {
+            return Ok(Ending::SameInputs);
+        }
+        let left = Left::read(made)?;
+        evaluate_made(
+            &store,
+            request,
+            Some(&left.model),
+            stage,
+            clock,
+            |layout, train, _held_out| left.made(request, layout, train),
+        )
     })
 }
 
-/// Takes a model from where their program left it.
-fn take(request: &RunRequest, made: &Path, layout: &Layout, train: &Rows) -> Result<Made, TrainError> {
-    let folder = Dir::open_if_there(made).map_err(ExternalError::Unusable)?;
-    let folder = folder.ok_or(ExternalError::Missing)?;
-    let limits = Limits::default();
-    let bytes = folder.read(MODEL, "a trainer's model", limits.bytes_max as u64);
-    let bytes = bytes.map_err(ExternalError::Unusable)?;
-    let bytes = bytes.ok_or(ExternalError::Missing)?;
-    let model = Model::read(&bytes, &limits).map_err(ExternalError::Unreadable)?;
-    let texts = model.program().inputs().iter();
-    if let Some(input) = texts.into_iter().find(|input| input.element == Type::Text) {
-        return Err(ExternalError::Texts(input.name.clone()).into());
-    }
-    let signature = Signature {
-        // No training row lacks one.
-        missing_values: false,
-        ..signature(&model, layout, train)?
-    };
-    drop(model);
-    Ok(Made {
-        artifact: with_signature(&bytes, &signature).map_err(ExternalError::Unreadable)?,
-        said: None,
-        framework: "container",
-        algorithm: "container",
-        settings: request.training.hyperparameters.clone(),
-        fit: Fit {
+/// What their program left.
+struct Left {
+    bytes: Vec<u8>,
+    model: Model,
+    reported: BTreeMap<String, f64>,
+}
+
+impl Left {
+    fn read(made: &Path) -> Result<Self, ExternalError> {
+        let folder = Dir::open_if_there(made).map_err(ExternalError::Unusable)?;
+        let folder = folder.ok_or(ExternalError::Missing)?;
+        let limits = Limits::default();
+        let bytes = folder.read(MODEL, "a trainer's model", limits.bytes_max as u64);
+        let bytes = bytes.map_err(ExternalError::Unusable)?;
+        let bytes = bytes.ok_or(ExternalError::Missing)?;
+        Ok(Self {
+            model: Model::read(&bytes, &limits).map_err(ExternalError::Unreadable)?,
             reported: metrics(&folder),
-            ..Fit::default()
-        },
-    })
+            bytes,
+        })
+    }
+
+    /// Returns what is published of it, if it is a model of these rows.
+    fn made(&self, request: &RunRequest, layout: &Layout, train: &Rows) -> Result<Made, TrainError> {
+        let signature = signature(&self.model, layout, train)?;
+        Ok(Made {
+            artifact: with_signature(&self.bytes, &signature).map_err(ExternalError::Unreadable)?,
+            said: None,
+            framework: "container",
+            algorithm: "container",
+            settings: request.training.hyperparameters.clone(),
+            fit: Fit {
+                reported: self.reported.clone(),
+                ..Fit::default()
+            },
+        })
+    }
 }
 
 /// Returns the signature of a model of these rows, and refuses one that is of others.
@@ -250,17 +263,22 @@ fn metrics(folder: &Dir) -> BTreeMap<String, f64> {
         .collect()
 }
 
-/// Renders rows as CSV (RFC 4180): numbers with all the digits that they have.
-fn csv(layout: &Layout, rows: &Rows) -> String {
-    let names = layout.features.iter().map(|feature| feature.name.as_str());
-    let header: Vec<String> = names.chain([layout.target.column.as_str()]).map(field).collect();
+/// Renders the training rows as CSV (RFC 4180): columns as the data has them, what is derived with all the digits that it has.
+fn csv(data: &Data, train: &Rows) -> String {
+    let Layout { features, target, .. } = &data.layout;
+    let names = features.iter().map(|feature| feature.name.as_str());
+    let header: Vec<String> = names.chain([target.column.as_str()]).map(field).collect();
     let mut csv = header.join(",") + "\r\n";
-    for at in 0..rows.len() {
-        for value in &rows.inputs[at * rows.width..][..rows.width] {
-            csv += &value.to_string();
+    for (at, row) in data.split.train.iter().enumerate() {
+        let derived = &train.inputs[at * train.width..][..train.width];
+        for (feature, derived) in features.iter().zip(derived) {
+            csv += &match &feature.derivation {
+                Derivation::Column(column) => field(&data.table.texts[column][*row]),
+                Derivation::Ratio(_) => derived.to_string(),
+            };
             csv.push(',');
         }
-        csv += &answer(&rows.answers, at);
+        csv += &answer(&train.answers, at);
         csv += "\r\n";
     }
     csv

@@ -172,6 +172,15 @@ impl Layout {
         self.mixed != Mixed::default()
     }
 
+    /// Returns the raw columns that numbers are derived of.
+    pub(crate) fn divided(&self) -> BTreeSet<&str> {
+        let ratios = self.features.iter().filter(|feature| match feature.derivation {
+            Derivation::Ratio(_) => true,
+            Derivation::Column(_) => false,
+        });
+        ratios.flat_map(raw_columns).map(String::as_str).collect()
+    }
+
     /// Returns the raw columns that the features are made of.
     pub(crate) fn raw_columns(&self) -> BTreeSet<&str> {
         let columns = self.features.iter().flat_map(raw_columns);
@@ -180,6 +189,19 @@ impl Layout {
 }
 
 impl Mixed {
+    /// Returns which columns of some features a program takes that is handed rows: all that nothing is derived of as they are
+    /// written.
+    pub(crate) fn as_written(features: &[Feature]) -> Self {
+        let columns = features.iter().filter_map(|feature| match &feature.derivation {
+            Derivation::Column(column) => Some(column.clone()),
+            Derivation::Ratio(_) => None,
+        });
+        Self {
+            texts: columns.collect(),
+            gaps: BTreeSet::new(),
+        }
+    }
+
     /// Returns which columns of some features a model takes so. Of another model's features there is nothing to say.
     pub(crate) fn of(model: &Model, features: &[Feature]) -> Self {
         let mut mixed = Self::default();

@@ -170,7 +170,8 @@ fn evaluate_made(
     let training = &request.training;
     stage(0, "read");
     let stable = Stable::load(store, request);
-    let data = read(store, request, stable.as_ref(), taken)?;
+    let reader = taken.map_or(Takes::Numbers, Takes::Model);
+    let data = read(store, request, stable.as_ref(), reader)?;
     let inputs_hash = inputs::of_tables(request, &data.table, data.holdout.as_ref());
     inputs::remember(store, request, [Some(&data.table), data.holdout.as_ref()]);
     if request.published_inputs == Some(inputs_hash) {
@@ -229,6 +230,7 @@ fn evaluate_made(
         metrics: &metrics,
         baseline,
         attestation: taken
+            .filter(|_| is_import)
             .map(|model| attestation(model, request, store))
             .transpose()?,
         reference: (!layout.is_mixed())
@@ -300,11 +302,22 @@ fn declared(training: &Training) -> Result<&Declared, TrainError> {
     training.rows.as_ref().ok_or(TrainError::NoRows)
 }
 
+/// What takes the features of a row.
+#[derive(Clone, Copy)]
+enum Takes<'a> {
+    /// An algorithm of ours: finite numbers.
+    Numbers,
+    /// A model that is there already, in its own way.
+    Model(&'a Model),
+    /// A program of somebody else: whatever the data holds.
+    AsWritten,
+}
+
 fn read(
     store: &Store,
     request: &RunRequest,
     stable: Option<&Stable>,
-    taken: Option<&Model>,
+    reader: Takes<'_>,
 ) -> Result<Data, TrainError> {
     let training = &request.training;
     let Declared { dataset, evaluation } = declared(training)?;
@@ -314,6 +327,10 @@ fn read(
         let target = dataset.target.clone().or(own);
         // Unless the job says which, a model takes the columns that its inputs are named as, in its own order. One that takes a
         // single wide input, as it was given to whoever fitted it, names none.
+        let taken = match reader {
+            Takes::Model(model) => Some(model),
+            Takes::Numbers | Takes::AsWritten => None,
+        };
         let own = taken.filter(|model| {
             let is_unsaid = dataset.features.is_empty() && dataset.exclude.is_empty();
             let mut features = model.signature().features.iter();
@@ -329,9 +346,11 @@ fn read(
             training.is_classifier(),
             &optional,
         )?;
-        if let Some(model) = taken {
-            layout.mixed = Mixed::of(model, &layout.features);
-        }
+        layout.mixed = match reader {
+            Takes::Numbers => Mixed::default(),
+            Takes::Model(model) => Mixed::of(model, &layout.features),
+            Takes::AsWritten => Mixed::as_written(&layout.features),
+        };
         if let Some((model, features)) = stable.map(Stable::taken) {
             layout.optional_mixed = Mixed::of(model, features);
         }

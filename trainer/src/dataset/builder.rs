@@ -80,9 +80,10 @@ impl Builder {
         tells_names: bool,
     ) -> Self {
         let features = layout.raw_columns();
+        let divided = layout.divided();
         let needs = names.iter().map(|name| {
             let is_feature = features.contains(name.as_str());
-            if is_feature && layout.mixed.texts.contains(name) {
+            if is_feature && layout.mixed.texts.contains(name) && !divided.contains(name.as_str()) {
                 Need::Nothing
             } else if is_feature && layout.mixed.gaps.contains(name) {
                 Need::FeatureOrGap

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use planner::training::{Algorithm, Container, Fit, Metric};
+use planner::training::{Algorithm, Container, Fit, Holdout, Metric};
 use registry::artifact::{Graph, encode};
 use registry::metadata::Labels;
 use registry::run::{Ending, RunRequest};
@@ -222,6 +222,49 @@ fn classes_are_told_by_the_metric_and_must_be_those_of_the_rows() {
     let refused = publish(&request, &output);
     assert!(
         matches!(&refused, Ending::Refused { message } if message.contains("it predicts the classes a, b")),
+        "{refused:?}"
+    );
+}
+
+/// What a row holds passes as it is written: texts, empty cells, and numbers with the digits that they have.
+#[test]
+fn texts_and_empty_cells_are_handed_over_as_they_are() {
+    const SURVIVAL: &[u8] = include_bytes!("../../../registry/tests/models/survival.onnx");
+    let rows = "age,fare,sex,port,survived\n22,7.250,male,Southampton,no\n,80,female,\"Cherbourg, Manche\",yes\n\
+                4,10,male,,yes\n30,8,female,Queenstown,yes\n41,26,female,Southampton,yes\n35,8,male,Southampton,no\n\
+                38,71,female,Cherbourg,yes\n28,8,male,Southampton,no\n";
+    let world = World::new();
+    let mut request = world.csv(rows);
+    declared(&mut request).dataset.target = Some(target("survived"));
+    declared(&mut request).evaluation.metric = Metric::Accuracy;
+    declared(&mut request).evaluation.holdout = Holdout::Percent { percent: 40, seed: 3 };
+    request.training.fit = container();
+    let work = world.dir.path().join("work");
+    trainer::prepare(&request, &work).unwrap();
+    let written = fs::read_to_string(work.join(trainer::ROWS)).unwrap();
+    let mut lines = written.lines();
+    assert_eq!(lines.next(), Some("age,fare,sex,port,survived"));
+    let lines: Vec<&str> = lines.collect();
+    assert!(
+        lines.len() > 3 && lines.iter().all(|line| rows.contains(line)),
+        "{written}"
+    );
+    let output = left(&world, &request, SURVIVAL, "");
+    let ending = publish(&request, &output);
+    assert!(matches!(ending, Ending::Published { .. }), "{ending:?}");
+    let metadata = world.entry(&request).metadata;
+    assert!(metadata.signature.missing_values);
+    assert_eq!(metadata.lineage.holdout, None, "it was not handed over");
+    registry::artifact::load(&world.store, &world.entry(&request)).unwrap();
+
+    // A program that makes nothing of what is missing is told where it is.
+    let mut request = world.csv("a,b,y\n1,2,5\n2,,11\n3,1,10\n4,4,16\n5,9,24\n6,1,19\n7,2,23\n8,8,32\n");
+    request.version = "v20261102-120000".parse().unwrap();
+    request.training.fit = container();
+    let output = left(&world, &request, &linear(&[3.0, 1.0], 0.0), "");
+    let refused = publish(&request, &output);
+    assert!(
+        matches!(&refused, Ending::Refused { message } if message.contains("line 3, column 2 (b)")),
         "{refused:?}"
     );
 }

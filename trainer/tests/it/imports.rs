@@ -13,7 +13,7 @@ use registry::metadata::{Labels, Source};
 use registry::run::{Ending, RunRequest};
 use trainer::Unfetched;
 
-use crate::world::{World, declared, now, published, refused, run, target};
+use crate::world::{World, column, declared, now, published, ratio, refused, run, target};
 
 /// What `y = 3a + b` says of a few rows, of which a fifth is held out.
 const DATA: &str = "a,b,y\n1,2,5\n2,5,11\n3,1,10\n4,4,16\n5,9,24\n6,1,19\n7,2,23\n8,8,32\n9,3,30\n10,4,34\n11,1,34\n12,6,42\n\
@@ -217,6 +217,20 @@ fn texts_and_missing_numbers_are_taken_as_the_model_takes_them() {
     published(&next);
     let baseline = world.entry(&next).metadata.baseline.unwrap();
     assert_eq!(baseline.values, metrics);
+}
+
+/// A column may be a text for one feature and a number for another.
+#[test]
+fn what_is_derived_of_a_column_of_texts_needs_numbers() {
+    let world = World::new();
+    let mut request = passengers(&world, &PASSENGERS.replace("name", "berth").replace(",A,", ",1,"));
+    let mut features: Vec<_> = ["age", "fare", "sex", "port"]
+        .map(|name| column(name, name))
+        .into();
+    features[0] = ratio("age", "sex", "fare");
+    declared(&mut request).dataset.features = features;
+    let message = refused(&request);
+    assert!(message.contains("(sex): \"male\" is not a number"), "{message}");
 }
 
 #[test]

@@ -265,7 +265,10 @@ fn what_is_told_to_have_ended_after_its_commit_was_applied_belongs_to_it() {
             .collect(),
         &alone,
     );
-    check(begun().into_iter().chain(quiet().take(29)).collect(), &expect![""]);
+    check(
+        begun().into_iter().chain(quiet().take(29)).collect(),
+        &expect![""],
+    );
 }
 
 #[test]
