@@ -25,6 +25,7 @@ mod memory_limit;
 mod meters;
 mod news;
 mod outward;
+mod programs;
 mod secret_file;
 mod serving;
 mod signals;
@@ -50,7 +51,7 @@ fn main() -> ExitCode {
     }
     memory::share_between_threads();
     descriptors::keep_to_ourselves();
-    if let Some(code) = git_reader::run_if_asked() {
+    if let Some(code) = git_reader::run_if_asked().or_else(programs::run_if_asked) {
         return code;
     }
     logging::start();

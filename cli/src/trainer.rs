@@ -4,6 +4,7 @@
 //! closed list of environment variables and no descriptor but its standard ones. Requests come before it: it takes its turn
 //! on processor and disk last, and is the first that the kernel ends where memory runs out.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -50,15 +51,18 @@ const PARENT_POLL: Duration = Duration::from_millis(250);
 pub(crate) struct ChildTrainer {
     program: PathBuf,
     imports: ImportArguments,
+    /// The flags of what else a run may do.
+    flags: Vec<OsString>,
 }
 
 impl ChildTrainer {
-    /// Finds this binary; its runs may import from where this process may.
-    pub(crate) fn new(imports: ImportArguments) -> Result<Self, Failure> {
+    /// Finds this binary; its runs may import from where this process may, and run programs as `flags` say.
+    pub(crate) fn new(imports: ImportArguments, flags: Vec<OsString>) -> Result<Self, Failure> {
         imports.check()?;
         Ok(Self {
             program: env::current_exe()?,
             imports,
+            flags,
         })
     }
 }
@@ -78,6 +82,7 @@ impl Trainer for ChildTrainer {
             .arg("--request")
             .arg(request)
             .args(self.imports.flags())
+            .args(&self.flags)
             .envs(self.imports.variables())
             .env(PARENT, getpid().to_string())
             .envs(limits::files_at_start().map(|limit| (OPEN_FILES, limit.to_string())))

@@ -232,10 +232,22 @@ rules! {
         hint: "add `status:` with the control plane's URL, or remove `keyFile`",
     }
     ONE_FIT {
-        cel: "(has(self.algorithm) ? 1 : 0) + (has(self.container) ? 1 : 0) + (has(self.__import__) ? 1 : 0) == 1",
+        cel: "(has(self.algorithm) ? 1 : 0) + (has(self.container) ? 1 : 0) + (has(self.command) && size(self.command) > 0 ? 1 : 0) + (has(self.__import__) ? 1 : 0) == 1",
         field: "",
-        message: "a job has exactly one of `algorithm`, `container` and `import`",
-        hint: "add `algorithm:` with one of linear_regression, gradient_boosting, logistic_regression; or `import:` with the file of a model that was made elsewhere; or, in a cluster, `container:` with the image of a program of your own",
+        message: "a job has exactly one of `algorithm`, `command`, `container` and `import`",
+        hint: "add `algorithm:` with one of linear_regression, gradient_boosting, logistic_regression; or `import:` with the file of a model that was made elsewhere; or `command:` with a program of your own, in a cluster `container:` with the image of one",
+    }
+    FILES_OF_COMMAND {
+        cel: "!has(self.files) || size(self.files) == 0 || (has(self.command) && size(self.command) > 0)",
+        field: ".files",
+        message: "files are those of a `command`",
+        hint: "remove `files`, or add `command:` with the program that they are made for",
+    }
+    PARTS_OF_FILES {
+        cel: "!has(self.files) || self.files.all(file, !('/' + file + '/').contains('//') && !('/' + file + '/').contains('/./') && !('/' + file + '/').contains('/../') && !file.startsWith('@sha256:') && (!file.contains('@sha256:') || file.matches('@sha256:[0-9a-f]{64}$')))",
+        field: ".files",
+        message: "a file of a command is a relative path without empty, '.' and '..' parts",
+        hint: "commit the file in the manifest's folder or below it",
     }
     ROWS_OF_FIT {
         cel: "has(self.dataset) || has(self.__import__)",

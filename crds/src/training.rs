@@ -41,6 +41,8 @@ use crate::{rules, wire};
 #[x_kube(
     validation = rules::VERSION_OR_SCHEDULE.rule(),
     validation = rules::ONE_FIT.rule(),
+    validation = rules::FILES_OF_COMMAND.rule(),
+    validation = rules::PARTS_OF_FILES.rule(),
     validation = rules::ROWS_OF_FIT.rule(),
     validation = rules::EVALUATION_OF_ROWS.rule(),
     validation = rules::SCHEDULE_OF_IMPORT.rule(),
@@ -79,12 +81,32 @@ pub struct MLTrainingJobSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container: Option<ContainerSpec>,
 
+    /// A program of the commit and its arguments, instead of `algorithm`: on one machine only, and only where the process allows
+    /// it. It reads the rows that a fit may see from the file AURORA_DATASET, and writes model.onnx into the folder AURORA_OUTPUT.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 64),
+        inner(length(max = 4096)),
+        title = "a list of at most 64 texts of at most 4096 characters"
+    )]
+    pub command: Vec<String>,
+
+    /// The files of the commit that the command is made of, relative to the manifest's folder: it runs in a folder that holds them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 64),
+        inner(length(min = 1, max = 600), regex(pattern = wire::PATH)),
+        title = "a list of at most 64 paths",
+        extend("x-kubernetes-list-type" = "set")
+    )]
+    pub files: Vec<String>,
+
     /// A model that was made elsewhere, instead of `algorithm`: it is verified, evaluated and published.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub import: Option<ImportSpec>,
 
-    /// The algorithm's settings by name; what is not named has the algorithm's default. A container gets them as they
-    /// are.
+    /// The algorithm's settings by name; what is not named has the algorithm's default. A container or a command
+    /// gets them as they are.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32), title = "settings: names with numbers")]
     pub hyperparameters: BTreeMap<String, f64>,

@@ -179,7 +179,7 @@ async fn a_file_beside_a_model_comes_from_the_same_folder() {
     );
     assert!(error.to_string().contains(&told), "{error}");
     // A prefix that is the model's own address covers nothing beside it.
-    let world = World::new(&[address.clone()]);
+    let world = World::new(std::slice::from_ref(&address));
     let error = world
         .fetch_part(&address, Some("m.data"), b"tensors")
         .await

@@ -14,7 +14,8 @@ use crate::environment::{Drift, Environment, Target};
 use crate::gates::{Gates, PromotionOrder};
 use crate::names::{Digest, ModelName};
 use crate::training::{
-    self, Container, DataSource, Derivation, Feature, Fit, Holdout, Import, Rows, RunPolicy, Training,
+    self, Command, Container, DataSource, Derivation, Feature, Fit, Holdout, Import, Rows, RunPolicy,
+    Training,
 };
 use crate::window::Window;
 
@@ -206,6 +207,7 @@ fn inputs(training: &Training) -> Value {
     match &training.fit {
         Fit::Algorithm(algorithm) => inputs["algorithm"] = json!(algorithm.as_str()),
         Fit::Container(container) => inputs["container"] = self::container(container),
+        Fit::Command(command) => inputs["command"] = self::command(command),
         Fit::Import(import) => inputs["import"] = self::import(import),
     }
     inputs
@@ -234,6 +236,16 @@ fn source(source: &DataSource) -> Value {
 fn container(container: &Container) -> Value {
     let Container { image, command, args } = container;
     json!({"image": image, "command": command, "args": args})
+}
+
+/// A file counts by its name too, since the program finds it by that.
+fn command(command: &Command) -> Value {
+    let Command { argv, files } = command;
+    let files: BTreeMap<&String, Value> = files
+        .iter()
+        .map(|file| (&file.path, json!(file.sha256.map(|digest| digest.hex()))))
+        .collect();
+    json!({"argv": argv, "files": files})
 }
 
 /// What is imported is what its bytes are, wherever they lie, and what is told of them.

@@ -1,6 +1,7 @@
 //! What a training job fits, on which data, and what its result must reach.
 
 mod address;
+mod command;
 mod hyperparameters;
 mod import;
 
@@ -16,6 +17,7 @@ use crate::schedule::Schedule;
 use crate::shown::escape;
 
 pub use address::{Address, Prefix, Scheme};
+pub use command::{Command, CommandFile};
 pub use hyperparameters::{Hyperparameter, Values};
 pub use import::{FileName, Import, ImportSource, Outputs, Told};
 
@@ -58,7 +60,7 @@ impl Training {
     pub const fn is_classifier(&self) -> bool {
         match &self.fit {
             Fit::Algorithm(algorithm) => algorithm.is_classifier(),
-            Fit::Container(_) | Fit::Import(_) => match &self.rows {
+            Fit::Container(_) | Fit::Command(_) | Fit::Import(_) => match &self.rows {
                 Some(rows) => rows.evaluation.metric.is_of_classes(),
                 None => false,
             },
@@ -80,7 +82,9 @@ impl Training {
             DataSource::Absolute(_) | DataSource::Builtin(_) | DataSource::Synthetic(_) => None,
         });
         let imported = self.fit.import().into_iter().flat_map(Import::committed);
+        let run = self.fit.command().into_iter().flat_map(|command| &command.files);
         rows.chain(imported.map(|(path, digest)| (path, Some(digest))))
+            .chain(run.map(|file| (Cow::Borrowed(file.path.as_str()), file.sha256)))
     }
 
     /// Returns the paths outside the commit that a run reads.
@@ -259,6 +263,8 @@ pub enum Fit {
     Algorithm(Algorithm),
     /// A program of somebody else in an image: in a cluster only.
     Container(Box<Container>),
+    /// A program of the commit: on one machine only.
+    Command(Box<Command>),
     /// Nobody here: it was made elsewhere.
     Import(Box<Import>),
 }
@@ -268,7 +274,15 @@ impl Fit {
     pub const fn algorithm(&self) -> Option<Algorithm> {
         match self {
             Self::Algorithm(algorithm) => Some(*algorithm),
-            Self::Container(_) | Self::Import(_) => None,
+            Self::Container(_) | Self::Command(_) | Self::Import(_) => None,
+        }
+    }
+
+    /// Returns the program of the commit, where it is one.
+    pub const fn command(&self) -> Option<&Command> {
+        match self {
+            Self::Command(command) => Some(command),
+            Self::Algorithm(_) | Self::Container(_) | Self::Import(_) => None,
         }
     }
 
@@ -276,7 +290,7 @@ impl Fit {
     pub const fn import(&self) -> Option<&Import> {
         match self {
             Self::Import(import) => Some(import),
-            Self::Algorithm(_) | Self::Container(_) => None,
+            Self::Algorithm(_) | Self::Container(_) | Self::Command(_) => None,
         }
     }
 }
@@ -287,6 +301,7 @@ impl fmt::Display for Fit {
         match self {
             Self::Algorithm(algorithm) => f.write_str(algorithm.as_str()),
             Self::Container(container) => write!(f, "container {}", escape(&container.image)),
+            Self::Command(command) => command.fmt(f),
             Self::Import(import) => import.fmt(f),
         }
     }

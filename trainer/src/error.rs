@@ -11,7 +11,8 @@ use crate::dataset::ReadError;
 use crate::external::ExternalError;
 use crate::features::DeriveError;
 use crate::holdout::SplitError;
-use crate::imported::{ImportError, Unfetched};
+use crate::imported::ImportError;
+use crate::means::Unmet;
 use crate::pushed::PushError;
 use crate::record::TooWide;
 use crate::trainable::Fault;
@@ -43,7 +44,12 @@ pub(crate) enum TrainError {
     #[error("the model cannot be imported: {0}{advice}", advice = .0.advice())]
     Unusable(PushError),
     #[error("failed to fetch the model: {0}")]
-    Fetch(#[from] Unfetched),
+    Fetch(#[from] Unmet),
+    #[error("failed to run the job's command: {0}")]
+    Command(Unmet),
+    /// A copy that was staged for the run is not the file of the commit.
+    #[error("the staged copy of {0} is missing or damaged: it is staged again before the next attempt")]
+    Unstaged(String),
     #[error("failed to hand over the training rows: {0}")]
     HandOver(std::io::Error),
     #[error("failed to fit: {0}")]
@@ -114,7 +120,7 @@ impl TrainError {
     /// Says what happens next: whoever is at fault must act, or the run may be tried again.
     pub(crate) fn disposition(&self) -> Disposition {
         match self {
-            Self::Fetch(unfetched) => unfetched.disposition,
+            Self::Fetch(unmet) | Self::Command(unmet) => unmet.disposition,
             Self::Read(ReadError::Io { .. } | ReadError::Damaged { .. } | ReadError::Staged(_)) => {
                 Disposition::Transient
             }
@@ -131,9 +137,12 @@ impl TrainError {
             | Self::Evaluate(_)
             | Self::Publish(StoreError::Exists { .. } | StoreError::Draft { .. }) => Disposition::Invalid,
             // Whether a store or its disk is at fault, the same inputs may be published once that is repaired.
-            Self::Open(_) | Self::HandOver(_) | Self::Import(_) | Self::Attest(_) | Self::Publish(_) => {
-                Disposition::Transient
-            }
+            Self::Unstaged(_)
+            | Self::Open(_)
+            | Self::HandOver(_)
+            | Self::Import(_)
+            | Self::Attest(_)
+            | Self::Publish(_) => Disposition::Transient,
         }
     }
 

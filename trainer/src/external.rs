@@ -9,28 +9,35 @@
 //! anew with the signature that the rows have, and its metrics are shown and decide nothing.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use engine::Refusal;
 use planner::Timestamp;
-use planner::training::{Derivation, Target};
+use planner::names::Digest;
+use planner::training::{Command, CommandFile, Derivation, Target};
 use registry::artifact::{ArtifactError, Gives, Limits, Model, with_signature};
 use registry::files::Dir;
-use registry::metadata::{Fit, Labels, Signature};
+use registry::metadata::{Attestation, Fit, Labels, Signature};
 use registry::run::{Ending, Progress, RunRequest};
 use registry::{Store, StoreError};
 
 use crate::dataset::shown;
 use crate::error::TrainError;
 use crate::features::{self, Answers, Layout, Rows};
+use crate::means::{Isolation, Launch, Means};
 use crate::{Data, Made, Takes, evaluate_made, is_made, read, told};
 
 /// The file with the training rows: a header, the derived features in order, the target last.
 pub const ROWS: &str = "rows.csv";
 /// The folder, beside it, that their program writes into.
 pub const OUTPUT: &str = "output";
+/// The folder, beside them, that a program of the commit runs in, with its files.
+const PROGRAM: &str = "program";
+/// The largest file of a program, in bytes.
+const FILE_BYTES_MAX: u64 = 64 << 20;
 /// What it has to leave there.
 const MODEL: &str = "model.onnx";
 /// What it may leave there: names and numbers.
@@ -48,9 +55,15 @@ pub(crate) enum ExternalError {
     /// Nobody else makes it.
     #[error("the job fits by {0}, an algorithm of Aurora's own")]
     Ours(&'static str),
+    /// It is made where it is published.
+    #[error("the job runs a command of the commit, and no container makes its model")]
+    Here,
     /// It was made elsewhere.
     #[error("the job imports its model, and no program makes it")]
     Import,
+    /// A file of the program is too large.
+    #[error("{0}, a file of the command, has more than {FILE_BYTES_MAX} bytes")]
+    LargeFile(String),
     /// It left none.
     #[error("it left no {MODEL} in the folder AURORA_OUTPUT")]
     Missing,
@@ -114,6 +127,7 @@ pub fn publish(
                 return Err(ExternalError::Ours(algorithm.as_str()).into());
             }
             planner::training::Fit::Import(_) => return Err(ExternalError::Import.into()),
+            planner::training::Fit::Command(_) => return Err(ExternalError::Here.into()),
             planner::training::Fit::Container(_) => {}
         }
         let store = Store::open(&request.registry).map_err(TrainError::Open)?;
@@ -127,9 +141,95 @@ pub fn publish(
             Some(&left.model),
             stage,
             clock,
-            |layout, train, _held_out| left.made(request, layout, train),
+            |layout, train, _held_out| left.made(request, "container", None, (layout, train)),
         )
     })
+}
+
+/// Runs a program of the commit, and publishes what it leaves, if that is a model of the request's rows and reaches the bound.
+pub(crate) fn run(
+    request: &RunRequest,
+    command: &Command,
+    means: &dyn Means,
+    stage: &mut dyn FnMut(u8, &str),
+    clock: &dyn Fn() -> Timestamp,
+) -> Result<Ending, TrainError> {
+    /// When it has ended, in percent of the whole.
+    const ENDED: u8 = 70;
+    let store = Store::open(&request.registry).map_err(TrainError::Open)?;
+    if is_made(&store, request) {
+        return Ok(Ending::SameInputs);
+    }
+    stage(0, "read");
+    let folder = tempfile::Builder::new().prefix("aurora-command-").tempdir();
+    let folder = folder.map_err(TrainError::HandOver)?;
+    write_rows(request, folder.path())?;
+    let within = folder.path().join(PROGRAM);
+    fs::create_dir(&within).map_err(TrainError::HandOver)?;
+    for file in &command.files {
+        unpack(&store, file, &within)?;
+    }
+    stage(10, "fit");
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    let settings = serde_json::to_string(&request.training.hyperparameters);
+    let settings = settings.expect("invariant: settings are names with numbers");
+    let roots = request.dataset_roots.iter().map(PathBuf::as_path);
+    let isolation = means.start(&Launch {
+        argv: &command.argv,
+        folder: folder.path(),
+        within: &within,
+        variables: vec![
+            ("AURORA_DATASET", text(&folder.path().join(ROWS))),
+            ("AURORA_OUTPUT", text(&folder.path().join(OUTPUT))),
+            ("AURORA_HYPERPARAMETERS", settings),
+            ("AURORA_SEED", request.training.seed.to_string()),
+        ],
+        hidden: std::iter::once(request.registry.as_path()).chain(roots).collect(),
+    });
+    let attestation = match isolation.map_err(TrainError::Command)? {
+        Isolation::Enforced => None,
+        Isolation::Trusted => Some(Attestation::Trusted),
+    };
+    let left = Left::read(&folder.path().join(OUTPUT))?;
+    // What is left to do is a small part of the whole.
+    let mut rest =
+        |percent: u8, name: &str| stage(percent.max(ENDED), if percent < 80 { "check" } else { name });
+    evaluate_made(
+        &store,
+        request,
+        Some(&left.model),
+        &mut rest,
+        clock,
+        |layout, train, _held_out| left.made(request, "command", attestation, (layout, train)),
+    )
+}
+
+/// Puts a file of the commit where the program finds it.
+fn unpack(store: &Store, file: &CommandFile, within: &Path) -> Result<(), TrainError> {
+    let unstaged = || TrainError::Unstaged(file.path.clone());
+    let digest = file.sha256.as_ref().ok_or_else(unstaged)?;
+    let staged = match store.open_dataset(digest) {
+        Ok(staged) => staged.ok_or_else(unstaged)?,
+        Err(StoreError::Link { .. } | StoreError::Malformed { .. }) => return Err(unstaged()),
+        Err(error) => return Err(TrainError::Open(error)),
+    };
+    let mut bytes = Vec::new();
+    let read = staged.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes);
+    if read.map_err(TrainError::HandOver)? as u64 > FILE_BYTES_MAX {
+        return Err(ExternalError::LargeFile(file.path.clone()).into());
+    }
+    if Digest::of(&bytes) != *digest {
+        store.discard_damaged(digest).map_err(TrainError::Open)?;
+        return Err(unstaged());
+    }
+    let place = within.join(&file.path);
+    let made = place.parent().map_or(Ok(()), fs::create_dir_all);
+    made.and_then(|()| {
+        let mut copy = fs::OpenOptions::new();
+        copy.create_new(true).write(true).mode(0o755);
+        copy.open(&place)?.write_all(&bytes)
+    })
+    .map_err(TrainError::HandOver)
 }
 
 /// What their program left.
@@ -155,18 +255,25 @@ impl Left {
     }
 
     /// Returns what is published of it, if it is a model of these rows.
-    fn made(&self, request: &RunRequest, layout: &Layout, train: &Rows) -> Result<Made, TrainError> {
+    fn made(
+        &self,
+        request: &RunRequest,
+        by: &'static str,
+        attestation: Option<Attestation>,
+        (layout, train): (&Layout, &Rows),
+    ) -> Result<Made, TrainError> {
         let signature = signature(&self.model, layout, train)?;
         Ok(Made {
             artifact: with_signature(&self.bytes, &signature).map_err(ExternalError::Unreadable)?,
             said: None,
-            framework: "container",
-            algorithm: "container",
+            framework: by,
+            algorithm: by,
             settings: request.training.hyperparameters.clone(),
             fit: Fit {
                 reported: self.reported.clone(),
                 ..Fit::default()
             },
+            attestation,
         })
     }
 }

@@ -7,38 +7,23 @@
 use std::collections::BTreeMap;
 
 use planner::Timestamp;
-use planner::finding::Disposition;
 use planner::names::Digest;
-use planner::training::{Address, FileName, Import, ImportSource};
-use registry::artifact::{Limits, with_files, with_signature};
-use registry::metadata::Fit;
+use planner::training::{FileName, Import, ImportSource};
+use registry::artifact::{Limits, Model, with_files, with_signature};
+use registry::metadata::{Attestation, Fit};
 use registry::run::{Ending, RunRequest};
 use registry::{Store, StoreError};
 
 use crate::error::TrainError;
 use crate::external::{ExternalError, signature};
+use crate::means::Means;
 use crate::pushed::{self, Bringing};
-use crate::{Made, evaluate_made, is_made, record};
+use crate::trainable::{self, JobRows};
+use crate::{Made, declared, evaluate_made, is_made, record};
 
 /// What made a version that was imported.
 const FRAMEWORK: &str = "imported";
 const ALGORITHM: &str = "import";
-
-/// Returns the bytes at an address that a digest names, or those of a file beside it: a trainer asks nobody itself.
-pub type Fetch<'a> = &'a dyn Fn(&Address, Option<&FileName>, &Digest) -> Fetched;
-
-/// The bytes from elsewhere, or why there are none.
-pub type Fetched = Result<Vec<u8>, Unfetched>;
-
-/// Says why there are no bytes from elsewhere.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct Unfetched {
-    /// What happens next.
-    pub disposition: Disposition,
-    /// What went wrong, and what to do.
-    pub message: String,
-}
 
 /// Says why there are no bytes to import.
 #[derive(Debug, thiserror::Error)]
@@ -61,7 +46,7 @@ pub(crate) enum ImportError {
 pub(crate) fn publish(
     request: &RunRequest,
     import: &Import,
-    fetch: Fetch<'_>,
+    means: &dyn Means,
     stage: &mut dyn FnMut(u8, &str),
     clock: &dyn Fn() -> Timestamp,
 ) -> Result<Ending, TrainError> {
@@ -70,7 +55,7 @@ pub(crate) fn publish(
         return Ok(Ending::SameInputs);
     }
     stage(0, "import");
-    let bytes = bytes(&store, import, fetch)?;
+    let bytes = bytes(&store, import, means)?;
     if request.training.rows.is_none() {
         return publish_unevaluated(&store, request, import, bytes, stage, clock);
     }
@@ -90,9 +75,26 @@ pub(crate) fn publish(
                 algorithm: ALGORITHM,
                 settings: request.training.hyperparameters.clone(),
                 fit: Fit::default(),
+                attestation: Some(attestation(&model, request, &store)?),
             })
         },
     )
+}
+
+/// Says what speaks for it that a model which was made elsewhere was not fitted to the held-out rows.
+fn attestation(model: &Model, request: &RunRequest, store: &Store) -> Result<Attestation, TrainError> {
+    let rows = JobRows {
+        rows: declared(&request.training)?,
+        dataset: request.dataset.as_deref(),
+        holdout: request.holdout.as_deref(),
+        roots: &request.dataset_roots,
+        seed: request.training.seed,
+    };
+    Ok(if trainable::is_attested(model, rows, store)? {
+        Attestation::Attested
+    } else {
+        Attestation::Unattested
+    })
 }
 
 /// Publishes a model of no rows as it is, with what the job tells of it.
@@ -123,7 +125,7 @@ fn publish_unevaluated(
 }
 
 /// Returns the bytes that the digests name: of a model whose tensors lie in files of their own those of all in one.
-fn bytes(store: &Store, import: &Import, fetch: Fetch<'_>) -> Result<Vec<u8>, TrainError> {
+fn bytes(store: &Store, import: &Import, means: &dyn Means) -> Result<Vec<u8>, TrainError> {
     let limits = Limits::default();
     let mut parts = Vec::new();
     let mut bytes_left = limits.bytes_max;
@@ -141,9 +143,9 @@ fn bytes(store: &Store, import: &Import, fetch: Fetch<'_>) -> Result<Vec<u8>, Tr
             }
         }
         ImportSource::Elsewhere(address) => {
-            keep(fetch(address, None, &import.digest)?)?;
+            keep(means.fetch(address, None, &import.digest)?)?;
             for (name, digest) in &import.files {
-                keep(fetch(address, Some(name), digest)?)?;
+                keep(means.fetch(address, Some(name), digest)?)?;
             }
         }
     }

@@ -20,6 +20,7 @@ mod header;
 mod holdout;
 mod imported;
 mod inputs;
+mod means;
 mod metrics;
 pub mod process;
 mod profile;
@@ -49,7 +50,7 @@ use crate::holdout::Split;
 
 pub use external::{OUTPUT, ROWS, prepare, publish};
 pub use header::{MissingColumn, missing_columns};
-pub use imported::{Fetch, Fetched, Unfetched};
+pub use means::{Fetched, Isolation, Launch, Means, Unmet};
 pub use process::{publish_file, run_file};
 pub use profile::{ColumnProfile, Profile, ProfileError, profile};
 pub use trainable::{JobRows, Trainable, TrainableError, write_trainable};
@@ -60,14 +61,14 @@ const SELF_CHECK: f64 = 1e-9;
 
 /// Trains and publishes what `request` asks for, and says how it ended.
 ///
-/// `fetch` brings what is imported from elsewhere. `progress` is told of each stage, in percent of the whole. `clock` is read for progress and `trained_at` only.
+/// `means` bring what is imported from elsewhere, and run programs of the commit. `progress` is told of each stage, in percent of the whole. `clock` is read for progress and `trained_at` only.
 pub fn run(
     request: &RunRequest,
-    fetch: Fetch<'_>,
+    means: &dyn Means,
     progress: &mut dyn FnMut(Progress),
     clock: &dyn Fn() -> Timestamp,
 ) -> Ending {
-    told(progress, clock, |stage| train(request, fetch, stage, clock))
+    told(progress, clock, |stage| train(request, means, stage, clock))
 }
 
 /// Tells of the stages of a run, and says how it ended.
@@ -88,7 +89,7 @@ fn told(
 
 fn train(
     request: &RunRequest,
-    fetch: Fetch<'_>,
+    means: &dyn Means,
     stage: &mut dyn FnMut(u8, &str),
     clock: &dyn Fn() -> Timestamp,
 ) -> Result<Ending, TrainError> {
@@ -96,7 +97,8 @@ fn train(
     let algorithm = match &training.fit {
         Fitter::Algorithm(algorithm) => *algorithm,
         Fitter::Container(_) => return Err(TrainError::Container),
-        Fitter::Import(import) => return imported::publish(request, import, fetch, stage, clock),
+        Fitter::Command(command) => return external::run(request, command, means, stage, clock),
+        Fitter::Import(import) => return imported::publish(request, import, means, stage, clock),
     };
     let settings = algorithm::settings(algorithm, &training.hyperparameters)?;
     check_metric(declared(training)?, algorithm)?;
@@ -116,6 +118,7 @@ fn train(
             algorithm: algorithm.as_str(),
             settings,
             fit,
+            attestation: None,
         })
     })
 }
@@ -136,6 +139,8 @@ struct Made {
     algorithm: &'static str,
     settings: algorithm::Settings,
     fit: Fit,
+    /// Whether the fit can have seen the rows that are held out, where they were not kept from it here.
+    attestation: Option<Attestation>,
 }
 
 /// Reads the data, lets a model be made of the training rows, evaluates it on the others, and publishes it.
@@ -195,6 +200,7 @@ fn evaluate_made(
         algorithm,
         settings,
         mut fit,
+        attestation,
     } = make(layout, &train, &held_out)?;
     fit.warnings.extend(few_held_out(split.held_out.len()));
     for warning in &fit.warnings {
@@ -229,10 +235,7 @@ fn evaluate_made(
         split,
         metrics: &metrics,
         baseline,
-        attestation: taken
-            .filter(|_| is_import)
-            .map(|model| attestation(model, request, store))
-            .transpose()?,
+        attestation,
         reference: (!layout.is_mixed())
             .then(|| reference::describe(&layout.features, bins, &train, &model.predict(&train.inputs))),
         example: record::example(data.held_table(), split, layout, &cells, &predictions),
@@ -246,22 +249,6 @@ fn evaluate_made(
     Ok(Ending::Published {
         digest: entry.digest,
         metrics: by_name(&metrics),
-    })
-}
-
-/// Says what speaks for it that a model which was made elsewhere was not fitted to the held-out rows.
-fn attestation(model: &Model, request: &RunRequest, store: &Store) -> Result<Attestation, TrainError> {
-    let rows = JobRows {
-        rows: declared(&request.training)?,
-        dataset: request.dataset.as_deref(),
-        holdout: request.holdout.as_deref(),
-        roots: &request.dataset_roots,
-        seed: request.training.seed,
-    };
-    Ok(if trainable::is_attested(model, rows, store)? {
-        Attestation::Attested
-    } else {
-        Attestation::Unattested
     })
 }
 

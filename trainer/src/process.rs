@@ -8,7 +8,7 @@ use planner::Timestamp;
 use registry::StoreError;
 use registry::run::{Ending, Progress, RunFolder, RunRequest, RunResult};
 
-use crate::Fetch;
+use crate::Means;
 
 /// Says why a run's own files could not be used. What went wrong with the run itself is its [`Ending`].
 #[derive(Debug, thiserror::Error)]
@@ -23,15 +23,15 @@ pub enum ProcessError {
 
 /// Runs what the file `request.json` in a run's folder asks for, and writes `progress.jsonl` and `result.json` beside it.
 ///
-/// `fetch` brings what is imported from elsewhere. `progress` is called for each stage too, for a terminal. Progress that cannot be written does not stop the run.
+/// `means` are those of [`crate::run`]. `progress` is called for each stage too, for a terminal. Progress that cannot be written does not stop the run.
 pub fn run_file(
     request_path: &Path,
-    fetch: Fetch<'_>,
+    means: &dyn Means,
     progress: &mut dyn FnMut(&Progress),
     clock: &dyn Fn() -> Timestamp,
 ) -> Result<Ending, ProcessError> {
     recorded(request_path, progress, clock, |request, report| {
-        crate::run(request, fetch, report, clock)
+        crate::run(request, means, report, clock)
     })
 }
 

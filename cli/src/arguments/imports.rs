@@ -9,7 +9,7 @@ use importer::{Importer, Limits, Source, Sources};
 use planner::finding::Disposition;
 use planner::names::Digest;
 use planner::training::{Address, FileName};
-use trainer::{Fetched, Unfetched};
+use trainer::{Fetched, Unmet};
 
 use crate::failure::{Context as _, Failure};
 
@@ -59,13 +59,13 @@ impl ImportArguments {
         Ok(
             move |address: &Address, beside: Option<&FileName>, digest: &Digest| {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-                let runtime = runtime.map_err(|error| Unfetched {
+                let runtime = runtime.map_err(|error| Unmet {
                     disposition: Disposition::Transient,
                     message: format!("nothing can be asked here: {error}"),
                 })?;
                 runtime
                     .block_on(importer.fetch(address, beside, digest))
-                    .map_err(|error| Unfetched {
+                    .map_err(|error| Unmet {
                         disposition: error.disposition(),
                         message: error.to_string(),
                     })

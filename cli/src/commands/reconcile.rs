@@ -4,6 +4,7 @@
 
 mod cluster;
 
+use std::path::PathBuf;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use crate::failure::{ERROR, Failure, NO};
 use crate::findings::marks;
 use crate::journal::{self, Journal};
 use crate::listeners::{ControlPlaneArguments, ListenerArguments, WebhookArguments};
+use crate::programs::ProgramArguments;
 use crate::serving::{self, Parts};
 use crate::signals::Signals;
 use crate::slots::ServerSlots;
@@ -64,6 +66,8 @@ pub(crate) struct ReconcileArguments {
     datasets: DatasetArguments,
     #[command(flatten)]
     imports: ImportArguments,
+    #[command(flatten)]
+    programs: ProgramArguments,
     #[command(flatten)]
     upstream: UpstreamArguments,
     #[command(flatten)]
@@ -109,7 +113,8 @@ pub(crate) fn run(arguments: &ReconcileArguments) -> Result<ExitCode, Failure> {
 /// Brings a data directory to what a commit says; `None` where a signal stopped that.
 fn standalone(arguments: &ReconcileArguments) -> Result<Option<Converged>, Failure> {
     let signals = Signals::catch(ERROR)?;
-    let trainer = ChildTrainer::new(arguments.imports.clone())?;
+    let own = [&arguments.repository.repo, &arguments.data.data_dir].map(PathBuf::as_path);
+    let trainer = ChildTrainer::new(arguments.imports.clone(), arguments.programs.flags(&own))?;
     let options = Options {
         repository: arguments.source()?,
         follow: arguments.branch.follow(),

@@ -17,6 +17,7 @@ use crate::arguments::{
 use crate::clock;
 use crate::commands::model::StoreArguments;
 use crate::failure::{Failure, NO, REFUSED};
+use crate::programs::ProgramArguments;
 use crate::termination::TerminationArguments;
 use crate::trainer::be_a_child;
 use pod::Part;
@@ -54,6 +55,8 @@ pub(crate) struct TrainArguments {
     #[command(flatten)]
     imports: ImportArguments,
     #[command(flatten)]
+    programs: ProgramArguments,
+    #[command(flatten)]
     termination: TerminationArguments,
     #[command(flatten)]
     output: OutputArguments,
@@ -65,7 +68,7 @@ pub(crate) fn run(arguments: &TrainArguments) -> Result<ExitCode, Failure> {
             be_a_child()?;
             trainer::run_file(
                 request,
-                &arguments.imports.fetcher()?,
+                &arguments.programs.means(arguments.imports.fetcher()?),
                 &mut |_progress| {},
                 &clock::now,
             )?

@@ -6,6 +6,7 @@
 pub(crate) mod banner;
 mod presenter;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -38,6 +39,7 @@ use crate::memory::Heap;
 use crate::meters::Meters;
 use crate::news::Teller;
 use crate::outward::{Outward, OutwardSettings};
+use crate::programs::ProgramArguments;
 use crate::serving::{self, Parts};
 use crate::signals::Signals;
 use crate::slots::ServerSlots;
@@ -68,6 +70,8 @@ pub(crate) struct UpArguments {
     #[command(flatten)]
     imports: ImportArguments,
     #[command(flatten)]
+    programs: ProgramArguments,
+    #[command(flatten)]
     upstream: UpstreamArguments,
     #[command(flatten)]
     inference: InferenceArguments,
@@ -89,7 +93,8 @@ pub(crate) fn run(arguments: &UpArguments) -> Result<ExitCode, Failure> {
 
 fn up(arguments: &UpArguments) -> Result<ExitCode, Failure> {
     let signals = Signals::catch(DONE)?;
-    let trainer = ChildTrainer::new(arguments.imports.clone())?;
+    let own = [&arguments.repository.repo, &arguments.data.data_dir].map(PathBuf::as_path);
+    let trainer = ChildTrainer::new(arguments.imports.clone(), arguments.programs.flags(&own))?;
     // A second `up` usually asks for the same ports too, and those are not what to change.
     DataDir::refuse_in_use(&arguments.data.data_dir)?;
     // Then the ports: a start that is refused leaves nothing behind.

@@ -37,6 +37,7 @@ mod monitoring;
 mod openapi;
 mod operated;
 mod pods;
+mod programs;
 mod proposed;
 mod pull_request;
 mod reading;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use planner::names::{Digest, Malformed};
 use planner::schedule::{Schedule, ScheduleText, is_zone, zone_names};
 use planner::training::{
-    Algorithm, Container, DataSource, Dataset, Derivation, Evaluation, Feature, Fit, Holdout, Import,
-    ImportSource, Outputs, Rows, RunPolicy, Scheme, Target, Told, Training,
+    Algorithm, Command, Container, DataSource, Dataset, Derivation, Evaluation, Feature, Fit, Holdout,
+    Import, ImportSource, Outputs, Rows, RunPolicy, Scheme, Target, Told, Training,
 };
 
 use super::{Problem, dataset, pod};
@@ -53,6 +53,8 @@ fn read(
         dataset,
         algorithm,
         container,
+        command,
+        files,
         import,
         hyperparameters,
         seed,
@@ -72,7 +74,14 @@ fn read(
         (None, None) => keep(problems, Err(rules::ROWS_OF_FIT.problem("spec"))),
         (Some(_), None) | (None, Some(_)) => keep(problems, Err(rules::EVALUATION_OF_ROWS.problem("spec"))),
     };
-    let fit = keep(problems, fit(*algorithm, container.as_ref(), import.as_ref()));
+    let made = Made {
+        algorithm: *algorithm,
+        container: container.as_ref(),
+        command,
+        files,
+        import: import.as_ref(),
+    };
+    let fit = keep(problems, made.fit());
     if let Some(algorithm) = algorithm {
         problems.extend(hyperparameter_problems(*algorithm, hyperparameters));
     }
@@ -114,22 +123,48 @@ fn keep_all<T>(problems: &mut Vec<Problem>, result: Result<T, Vec<Problem>>) -> 
     result.map_err(|more| problems.extend(more)).ok()
 }
 
-fn fit(
+/// What a job says of what makes its model.
+struct Made<'a> {
     algorithm: Option<Algorithm>,
-    container: Option<&ContainerSpec>,
-    import: Option<&ImportSpec>,
-) -> Result<Fit, Problem> {
-    match (algorithm, container, import) {
-        (Some(algorithm), None, None) => Ok(Fit::Algorithm(algorithm)),
-        (None, Some(ContainerSpec { image, command, args }), None) => {
-            Ok(Fit::Container(Box::new(Container {
-                image: image.clone(),
-                command: command.clone(),
-                args: args.clone(),
-            })))
+    container: Option<&'a ContainerSpec>,
+    command: &'a [String],
+    files: &'a [String],
+    import: Option<&'a ImportSpec>,
+}
+
+impl Made<'_> {
+    fn fit(&self) -> Result<Fit, Problem> {
+        let Self {
+            algorithm,
+            container,
+            command,
+            files,
+            import,
+        } = self;
+        if command.is_empty() && !files.is_empty() {
+            return Err(rules::FILES_OF_COMMAND.problem("spec"));
         }
-        (None, None, Some(import)) => Ok(Fit::Import(Box::new(self::import(import)?))),
-        _ => Err(rules::ONE_FIT.problem("spec")),
+        match (algorithm, container, command, import) {
+            (Some(algorithm), None, [], None) => Ok(Fit::Algorithm(*algorithm)),
+            (None, Some(ContainerSpec { image, command, args }), [], None) => {
+                Ok(Fit::Container(Box::new(Container {
+                    image: image.clone(),
+                    command: command.clone(),
+                    args: args.clone(),
+                })))
+            }
+            (None, None, [_, ..], None) => {
+                let files = files.iter().map(|file| file.parse());
+                Ok(Fit::Command(Box::new(Command {
+                    argv: command.to_vec(),
+                    files: files
+                        .collect::<Result<_, _>>()
+                        .map_err(|_malformed: Malformed| rules::PARTS_OF_FILES.problem("spec"))?,
+                })))
+            }
+            (None, None, [], Some(import)) => Ok(Fit::Import(Box::new(self::import(import)?))),
+            _ => Err(rules::ONE_FIT.problem("spec")),
+        }
     }
 }
 
@@ -379,10 +414,15 @@ pub(super) fn training_spec(training: &Training) -> MLTrainingJobSpec {
         suspend,
         pod,
     } = training;
-    let (algorithm, container, import) = match fit {
-        Fit::Algorithm(algorithm) => (Some(*algorithm), None, None),
-        Fit::Container(container) => (None, Some(container_spec(container)), None),
-        Fit::Import(import) => (None, None, Some(import_spec(import))),
+    let algorithm = fit.algorithm();
+    let import = fit.import().map(import_spec);
+    let container = match fit {
+        Fit::Container(container) => Some(container_spec(container)),
+        Fit::Algorithm(_) | Fit::Command(_) | Fit::Import(_) => None,
+    };
+    let (command, files) = match fit.command() {
+        Some(Command { argv, files }) => (argv.clone(), files.iter().map(ToString::to_string).collect()),
+        None => (Vec::new(), Vec::new()),
     };
     let (version, schedule) = match runs {
         RunPolicy::Fixed(version) => (Some(version.clone()), None),
@@ -409,6 +449,8 @@ pub(super) fn training_spec(training: &Training) -> MLTrainingJobSpec {
         dataset: rows.as_ref().map(|rows| dataset_spec(&rows.dataset)),
         algorithm,
         container,
+        command,
+        files,
         import,
         hyperparameters: hyperparameters.clone(),
         seed: *seed,

@@ -101,6 +101,8 @@ fn rule_is_true_without_the_field_that_it_is_about() {
     ];
     let of_others = ["keyFile", "keyFile"];
     let of_jobs = [
+        "files",
+        "files",
         "probabilities",
         "files",
         "dataset",

@@ -131,7 +131,7 @@ async fn a_registry_of_models_has_files_beside_the_model() {
             )
             .await;
         let place = format!("mlflow+http://127.0.0.1:{}", server.port);
-        let world = World::new(&[place.clone()]);
+        let world = World::new(std::slice::from_ref(&place));
         let address = format!("{place}/wine/3");
         assert_eq!(world.fetch(&address, b"model").await.unwrap(), b"model", "{data}");
         let tensors = world

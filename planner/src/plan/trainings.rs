@@ -138,36 +138,40 @@ fn beyond_target(
     declared: &Declared<Training>,
     environment: &Environment,
 ) -> Option<Finding> {
-    match (&declared.spec.fit, &environment.target) {
-        (Fit::Container(_), Target::Standalone) => Some(Finding {
-            location: Some(declared.location.clone()),
-            reason: Reason::InvalidManifest,
-            subject: ObjectId::training(name).into(),
-            message: format!(
-                "spec.container: {} is Standalone, and one process runs no images",
-                ObjectId::environment(&environment.name)
+    let environment_id = ObjectId::environment(&environment.name);
+    let (message, hint) = match (&declared.spec.fit, &environment.target) {
+        (Fit::Container(_), Target::Standalone) => (
+            format!("spec.container: {environment_id} is Standalone, and one process runs no images"),
+            "train by an `algorithm` or a `command`, or in an environment with `target: Kubernetes`",
+        ),
+        (Fit::Command(_), Target::Kubernetes { .. }) => (
+            format!(
+                "spec.command: {environment_id} is in a cluster, where a program of one's own is an image's"
             ),
-            hint: "train by an `algorithm`, or in an environment with `target: Kubernetes`".to_owned(),
-        }),
+            "write `container` with an image that holds it, or train in an environment with `target: Standalone`",
+        ),
         (Fit::Import(import), Target::Kubernetes { .. })
             if matches!(import.source, ImportSource::Elsewhere(_)) =>
         {
-            Some(Finding {
-                location: Some(declared.location.clone()),
-                reason: Reason::InvalidManifest,
-                subject: ObjectId::training(name).into(),
-                message: format!(
-                    "spec.import.uri: {} is in a cluster, where a model is imported from the commit alone",
-                    ObjectId::environment(&environment.name)
+            (
+                format!(
+                    "spec.import.uri: {environment_id} is in a cluster, where a model is imported from the commit alone"
                 ),
-                hint: "commit the file, and write its path from the manifest's folder".to_owned(),
-            })
+                "commit the file, and write its path from the manifest's folder",
+            )
         }
         (
-            Fit::Algorithm(_) | Fit::Container(_) | Fit::Import(_),
+            Fit::Algorithm(_) | Fit::Container(_) | Fit::Command(_) | Fit::Import(_),
             Target::Standalone | Target::Kubernetes { .. },
-        ) => None,
-    }
+        ) => return None,
+    };
+    Some(Finding {
+        location: Some(declared.location.clone()),
+        reason: Reason::InvalidManifest,
+        subject: ObjectId::training(name).into(),
+        message,
+        hint: hint.to_owned(),
+    })
 }
 
 /// The fixed version exists and was trained from something else.

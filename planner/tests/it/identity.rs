@@ -361,6 +361,30 @@ fn an_import_is_its_digest() {
     assert_ne!(hashes(other).0, hashes(import()).0);
 }
 
+/// What a program of the commit is made of counts, by name and by bytes.
+#[test]
+fn a_command_is_its_words_and_its_files() {
+    let file = |name: &str, bytes: &[u8]| format!("{name}@{}", Digest::of(bytes)).parse().unwrap();
+    let hash = |argv: &[&str], files: &[planner::training::CommandFile]| {
+        let mut training = base();
+        training.fit = Fit::Command(Box::new(planner::training::Command {
+            argv: argv.iter().map(|word| (*word).to_owned()).collect(),
+            files: files.to_vec(),
+        }));
+        inputs_hash(&training)
+    };
+    let known = hash(&["sh", "a"], &[file("a", b"1")]);
+    assert_eq!(hash(&["sh", "a"], &[file("a", b"1")]), known);
+    for (argv, files) in [
+        (vec!["sh", "b"], vec![file("a", b"1")]),
+        (vec!["sh", "a"], vec![file("a", b"2")]),
+        (vec!["sh", "a"], vec![file("b", b"1")]),
+        (vec!["sh", "a"], vec![]),
+    ] {
+        assert_ne!(hash(&argv, &files), known, "{argv:?} {files:?}");
+    }
+}
+
 /// Each part of a container counts: another argument is another program.
 #[test]
 fn a_container_is_its_image_command_and_arguments() {

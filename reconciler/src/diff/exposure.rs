@@ -195,6 +195,10 @@ impl Exposure {
                     "holdout: unattested: the model may have been fitted to the rows that it was measured on"
                         .to_owned()
                 }
+                Attestation::Trusted => {
+                    "holdout: trusted: nothing kept the program that fitted it from the rows that it was measured on"
+                        .to_owned()
+                }
             }
         }));
         match (&self.compared, &self.beside) {

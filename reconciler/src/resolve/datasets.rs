@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use planner::finding::{Finding, Location, Reason};
 use planner::names::{Digest, ObjectName};
 use planner::object::{Kind, ObjectId};
-use planner::training::{DataSource, Holdout, Import, Rows, Training};
+use planner::training::{DataSource, Fit, Holdout, Import, Rows, Training};
 use registry::DatasetRoots;
 
 use crate::source::{DataFile, DataFileError, DataFiles, GitHash, Source, SourceError, join};
@@ -214,6 +214,21 @@ impl Settling<'_> {
                 Err(error) => Some(unusable(format!("{field}: {error}"), String::new())),
             };
             job.findings.extend(wrong);
+        }
+        if let Fit::Command(command) = &mut spec.fit {
+            for file in &mut command.files {
+                let wrong = match self.committed(&mut job, &file.path, location)? {
+                    Ok(digest) => match file.sha256.replace(digest) {
+                        Some(given) if given != digest => Some(unusable(
+                            format!("spec.files: the digest of {} is not {given}", file.path),
+                            "leave the digest out: a file of the commit needs none".to_owned(),
+                        )),
+                        Some(_) | None => None,
+                    },
+                    Err(error) => Some(unusable(format!("spec.files: {error}"), String::new())),
+                };
+                job.findings.extend(wrong);
+            }
         }
         let imported = spec.fit.import().into_iter().flat_map(Import::committed);
         for (at, (relative, given)) in imported.enumerate() {

@@ -11,7 +11,7 @@ use planner::training::{Address, FileName, Fit, Holdout, Import, ImportSource, M
 use registry::artifact::{Graph, encode};
 use registry::metadata::{Labels, Source};
 use registry::run::{Ending, RunRequest};
-use trainer::Unfetched;
+use trainer::Unmet;
 
 use crate::world::{World, column, declared, now, published, ratio, refused, run, target};
 
@@ -132,7 +132,7 @@ fn a_model_from_elsewhere_is_fetched_when_it_is_needed() {
     }));
     for disposition in [Disposition::Invalid, Disposition::Waiting, Disposition::Transient] {
         let nothing = |_: &Address, _: Option<&FileName>, _: &Digest| {
-            Err(Unfetched {
+            Err(Unmet {
                 disposition,
                 message: "nothing lies there".to_owned(),
             })

@@ -12,7 +12,7 @@ use planner::training::{
 };
 use registry::run::{Ending, RunRequest};
 use registry::{Entry, Owner, Reference, Store};
-use trainer::Unfetched;
+use trainer::Unmet;
 
 /// Says something past the test harness, which would keep it to itself.
 pub(crate) fn say(line: &str) {
@@ -166,8 +166,8 @@ pub(crate) fn nowhere(
     address: &Address,
     _beside: Option<&FileName>,
     _digest: &Digest,
-) -> Result<Vec<u8>, Unfetched> {
-    Err(Unfetched {
+) -> Result<Vec<u8>, Unmet> {
+    Err(Unmet {
         disposition: Disposition::Transient,
         message: format!("{address} cannot be reached"),
     })

@@ -28,7 +28,7 @@ pub(super) fn run(job: &ObjectName, arguments: &TrainArguments) -> Result<Ending
     let declared = declared(job, &arguments.repository, &arguments.branch, &roots)?;
     let store = arguments.store.open()?;
     let request = request(declared, &store, &roots, job)?;
-    let fetch = arguments.imports.fetcher()?;
+    let means = arguments.programs.means(arguments.imports.fetcher()?);
     let terminal = Terminal::new(arguments.output.output);
     let bar = if terminal.has_bars() {
         bar(&request)
@@ -37,7 +37,7 @@ pub(super) fn run(job: &ObjectName, arguments: &TrainArguments) -> Result<Ending
     };
     let ending = trainer::run(
         &request,
-        &fetch,
+        &means,
         &mut |progress: Progress| {
             bar.set_position(u64::from(progress.percent));
             bar.set_message(progress.stage);
@@ -95,8 +95,17 @@ fn request(
         None => [None, None],
         Some(rows) => rows.files(file)?,
     };
-    for (path, digest) in training.fit.import().into_iter().flat_map(Import::committed) {
+    let imported = training.fit.import().into_iter().flat_map(Import::committed);
+    for (path, digest) in imported {
         file(&DataSource::Committed(path.into_owned()), Some(digest))?;
+    }
+    for part in training
+        .fit
+        .command()
+        .into_iter()
+        .flat_map(|command| &command.files)
+    {
+        file(&DataSource::Committed(part.path.clone()), part.sha256)?;
     }
     Ok(RunRequest {
         registry: store.root().to_owned(),

@@ -1,5 +1,7 @@
 //! Jobs of each kind, to be written and read back.
 
+use planner::training::Command;
+
 use super::*;
 use std::collections::BTreeMap;
 
@@ -102,6 +104,16 @@ pub(super) fn all() -> Vec<Training> {
         hyperparameters: BTreeMap::from([("depth".to_owned(), 3.0)]),
         ..plain.clone()
     };
+    let command = Training {
+        fit: Fit::Command(Box::new(Command {
+            argv: vec!["python".to_owned(), "train.py".to_owned()],
+            files: vec![
+                "train.py".parse().unwrap(),
+                format!("a.py@{}", Digest::of(b"a")).parse().unwrap(),
+            ],
+        })),
+        ..container.clone()
+    };
     let import = Training {
         fit: Fit::Import(Box::new(Import {
             source: ImportSource::Committed("models/forest.onnx".to_owned()),
@@ -142,6 +154,7 @@ pub(super) fn all() -> Vec<Training> {
         scheduled,
         per_inputs,
         container,
+        command,
         import,
         elsewhere,
         unevaluated,

@@ -105,8 +105,8 @@ fn fields_of_a_cluster_point_at_what_is_wrong() {
     check(
         &TRAINING.replace("  algorithm: gradient_boosting\n", ""),
         expect![[r#"
-            environments/dev/wine.yaml:5:1: InvalidManifest: MLTrainingJob/wine-quality: spec: a job has exactly one of `algorithm`, `container` and `import`
-              hint: add `algorithm:` with one of linear_regression, gradient_boosting, logistic_regression; or `import:` with the file of a model that was made elsewhere; or, in a cluster, `container:` with the image of a program of your own
+            environments/dev/wine.yaml:5:1: InvalidManifest: MLTrainingJob/wine-quality: spec: a job has exactly one of `algorithm`, `command`, `container` and `import`
+              hint: add `algorithm:` with one of linear_regression, gradient_boosting, logistic_regression; or `import:` with the file of a model that was made elsewhere; or `command:` with a program of your own, in a cluster `container:` with the image of one
         "#]],
     );
 }

@@ -146,7 +146,7 @@ fn failure_policy(fit: &Fit) -> PodFailurePolicy {
     };
     // What the codes of somebody else's program mean is not known.
     let of_aurora: &[&str] = match fit {
-        Fit::Algorithm(_) | Fit::Import(_) => &[CONTAINER],
+        Fit::Algorithm(_) | Fit::Command(_) | Fit::Import(_) => &[CONTAINER],
         Fit::Container(_) => &[container::ROWS, CONTAINER],
     };
     let at_fault = of_aurora.iter().map(|container| PodFailurePolicyRule {
@@ -174,7 +174,7 @@ fn pod_spec(run: &Run<'_>, given: &Pod) -> Result<PodSpec, TooLarge> {
         ..pod::bare(given, GRACE_SECONDS)
     };
     match &training.fit {
-        Fit::Algorithm(_) | Fit::Import(_) => spec.containers = vec![aurora(&["train"])],
+        Fit::Algorithm(_) | Fit::Command(_) | Fit::Import(_) => spec.containers = vec![aurora(&["train"])],
         Fit::Container(container) => container::add(&mut spec, container, run.request, given, &aurora),
     }
     Ok(spec)

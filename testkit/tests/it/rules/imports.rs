@@ -21,12 +21,60 @@ const WITHOUT_ROWS: &[Fixture] = &[
     (Kind::Training, &[("/evaluation", "null")]),
 ];
 
+/// A program of the commit is the one thing that makes the model, and its files lie in the commit.
+const COMMANDS_REFUSED: &[Fixture] = &[
+    (Kind::Training, &[("/command", r#"["python", "train.py"]"#)]),
+    (Kind::Training, &[("/algorithm", "null"), ("/command", "[]")]),
+    (Kind::Training, &[("/files", r#"["train.py"]"#)]),
+    (
+        Kind::Training,
+        &[
+            ("/algorithm", "null"),
+            ("/command", r#"["sh"]"#),
+            ("/files", r#"["/bin/sh"]"#),
+        ],
+    ),
+    (
+        Kind::Training,
+        &[
+            ("/algorithm", "null"),
+            ("/command", r#"["sh"]"#),
+            ("/files", r#"["a/../b"]"#),
+        ],
+    ),
+    (
+        Kind::Training,
+        &[
+            ("/algorithm", "null"),
+            ("/command", r#"["sh"]"#),
+            ("/files", r#"["a@sha256:0"]"#),
+        ],
+    ),
+];
+
+const COMMANDS_ACCEPTED: &[Fixture] = &[
+    (Kind::Training, &[("/command", "[]"), ("/files", "[]")]),
+    (
+        Kind::Training,
+        &[
+            ("/algorithm", "null"),
+            ("/command", r#"["python", "-u", "fit/train.py"]"#),
+            (
+                "/files",
+                r#"["fit/train.py", "me@home.py", "m@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"]"#,
+            ),
+            ("/hyperparameters", r#"{"depth": 3}"#),
+            ("/seed", "7"),
+        ],
+    ),
+];
+
 pub(super) fn refused() -> impl Iterator<Item = &'static Fixture> {
-    REFUSED.iter().chain(WITHOUT_ROWS)
+    REFUSED.iter().chain(WITHOUT_ROWS).chain(COMMANDS_REFUSED)
 }
 
 pub(super) fn accepted() -> impl Iterator<Item = &'static Fixture> {
-    ACCEPTED.iter().chain([&UNEVALUATED])
+    ACCEPTED.iter().chain([&UNEVALUATED]).chain(COMMANDS_ACCEPTED)
 }
 
 const REFUSED: &[Fixture] = importing![
