@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests fail by a panic")]
 
+mod distances;
 mod hostile;
 mod meaning;
 mod model;

@@ -12,6 +12,8 @@ pub(crate) enum Value {
     Floats(Vec<f32>),
     Texts(Vec<&'static str>),
     Tensor(Vec<i64>, Elements),
+    /// The body of a loop.
+    Graph(Box<Model>),
 }
 
 /// Elements of a tensor.
@@ -109,6 +111,10 @@ fn attribute(name: &str, value: &Value) -> Vec<u8> {
         Value::Tensor(dims, elements) => {
             bytes(&mut out, 5, &tensor("", dims, elements));
             4
+        }
+        Value::Graph(body) => {
+            bytes(&mut out, 6, &body.graph);
+            5
         }
         Value::Floats(values) => {
             let packed: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();

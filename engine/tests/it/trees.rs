@@ -260,3 +260,34 @@ proptest! {
         prop_assert_eq!(&all[0], &Buffer::F64(alone));
     }
 }
+
+/// What a model takes while it waits is at least what its parts take.
+#[test]
+fn each_tree_is_counted_in_what_a_model_takes() {
+    let forest = |trees: i64| {
+        let count = usize::try_from(trees).unwrap();
+        let attributes = [
+            ("nodes_treeids", Value::Ints((0..trees).collect())),
+            ("nodes_nodeids", Value::Ints(vec![0; count])),
+            ("nodes_featureids", Value::Ints(vec![0; count])),
+            ("nodes_values", Value::Floats(vec![0.0; count])),
+            ("nodes_modes", Value::Texts(vec!["LEAF"; count])),
+            ("nodes_truenodeids", Value::Ints(vec![0; count])),
+            ("nodes_falsenodeids", Value::Ints(vec![0; count])),
+            ("target_treeids", Value::Ints((0..trees).collect())),
+            ("target_nodeids", Value::Ints(vec![0; count])),
+            ("target_ids", Value::Ints(vec![0; count])),
+            ("target_weights", Value::Floats(vec![1.0; count])),
+        ];
+        let model = Model::new(13, 3)
+            .input("x", Type::F32, &[-1, 1])
+            .node("ai.onnx.ml.TreeEnsembleRegressor", &["x"], &["y"], &attributes)
+            .output("y");
+        model.read().unwrap().bytes()
+    };
+    // Of a tree that is one leaf: a node (feature, threshold or weight, where it leads), where it begins and how deep it is.
+    assert_eq!(
+        forest(1_010) - forest(10),
+        1_000 * (size_of::<[u32; 3]>() + 2 * size_of::<u32>())
+    );
+}
