@@ -28,6 +28,7 @@ mod described;
 mod doctor;
 mod editing;
 mod elsewhere;
+mod examples;
 mod exit_codes;
 mod faults;
 mod first_hour;
