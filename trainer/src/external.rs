@@ -154,20 +154,38 @@ pub(crate) fn run(
     stage: &mut dyn FnMut(u8, &str),
     clock: &dyn Fn() -> Timestamp,
 ) -> Result<Ending, TrainError> {
-    /// When it has ended, in percent of the whole.
-    const ENDED: u8 = 70;
     let store = Store::open(&request.registry).map_err(TrainError::Open)?;
     if is_made(&store, request) {
         return Ok(Ending::SameInputs);
     }
     stage(0, "read");
-    let folder = tempfile::Builder::new().prefix("aurora-command-").tempdir();
-    let folder = folder.map_err(TrainError::HandOver)?;
-    write_rows(request, folder.path())?;
-    let within = folder.path().join(PROGRAM);
+    let run = store.ensure_run(&request.model, &request.version);
+    let run = run.map_err(TrainError::Open)?;
+    let folder = run.begin_work().map_err(TrainError::Open)?;
+    let ended = run_in(&store, request, command, &folder, means, stage, clock);
+    if let Err(error) = run.end_work() {
+        tracing::warn!(%error, "what a program of the commit left cannot be removed");
+    }
+    ended
+}
+
+/// Runs a program in a folder of its own.
+fn run_in(
+    store: &Store,
+    request: &RunRequest,
+    command: &Command,
+    folder: &Path,
+    means: &dyn Means,
+    stage: &mut dyn FnMut(u8, &str),
+    clock: &dyn Fn() -> Timestamp,
+) -> Result<Ending, TrainError> {
+    /// When it has ended, in percent of the whole.
+    const ENDED: u8 = 70;
+    write_rows(request, folder)?;
+    let within = folder.join(PROGRAM);
     fs::create_dir(&within).map_err(TrainError::HandOver)?;
     for file in &command.files {
-        unpack(&store, file, &within)?;
+        unpack(store, file, &within)?;
     }
     stage(10, "fit");
     let text = |path: &Path| path.to_string_lossy().into_owned();
@@ -176,11 +194,11 @@ pub(crate) fn run(
     let roots = request.dataset_roots.iter().map(PathBuf::as_path);
     let isolation = means.start(&Launch {
         argv: &command.argv,
-        folder: folder.path(),
+        folder,
         within: &within,
         variables: vec![
-            ("AURORA_DATASET", text(&folder.path().join(ROWS))),
-            ("AURORA_OUTPUT", text(&folder.path().join(OUTPUT))),
+            ("AURORA_DATASET", text(&folder.join(ROWS))),
+            ("AURORA_OUTPUT", text(&folder.join(OUTPUT))),
             ("AURORA_HYPERPARAMETERS", settings),
             ("AURORA_SEED", request.training.seed.to_string()),
         ],
@@ -190,12 +208,12 @@ pub(crate) fn run(
         Isolation::Enforced => None,
         Isolation::Trusted => Some(Attestation::Trusted),
     };
-    let left = Left::read(&folder.path().join(OUTPUT))?;
+    let left = Left::read(&folder.join(OUTPUT))?;
     // What is left to do is a small part of the whole.
     let mut rest =
         |percent: u8, name: &str| stage(percent.max(ENDED), if percent < 80 { "check" } else { name });
     evaluate_made(
-        &store,
+        store,
         request,
         Some(&left.model),
         &mut rest,

@@ -44,7 +44,7 @@ fn check(example: &str, model: &str, body: &str, expected: &str) {
         let answer = post(up.inference, &format!("/predict/{model}"), &[], body);
         (answer.status == 200).then_some(answer.body)
     });
-    let known = get(up.control_plane, &format!("/models/{model}/stable")).body;
+    let known = get(up.control_plane, &format!("/models/{model}/v20261101-120000")).body;
     assert!(known.contains("\"framework\":\"command\""), "{known}");
     assert!(answer.contains(expected), "{answer}");
     assert!(up.stop().success());

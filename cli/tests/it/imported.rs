@@ -53,13 +53,14 @@ fn model(intercept: f64) -> Vec<u8> {
     })
 }
 
-/// Answers one path with a model to whoever brings a token; keeps what it was asked.
+/// Answers one path with a model to whoever brings a token, once; keeps what it was asked.
 fn serve(model: Vec<u8>) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("its address");
     let asked = Arc::new(Mutex::new(Vec::new()));
     let kept = Arc::clone(&asked);
     thread::spawn(move || {
+        let mut is_gone = false;
         for stream in listener.incoming() {
             let mut stream = stream.expect("a connection");
             let mut head = Vec::new();
@@ -70,11 +71,12 @@ fn serve(model: Vec<u8>) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
             let head = String::from_utf8_lossy(&head).into_owned();
             let may = head.contains("authorization: Bearer s3cret\r\n");
             kept.lock().expect("nobody panicked").push(head);
-            let (status, body) = if may {
-                ("200 OK", model.as_slice())
-            } else {
-                ("401 Unauthorized", b"".as_slice())
+            let (status, body) = match (may, is_gone) {
+                (true, false) => ("200 OK", model.as_slice()),
+                (true, true) => ("404 Not Found", b"".as_slice()),
+                (false, _) => ("401 Unauthorized", b"".as_slice()),
             };
+            is_gone |= may;
             let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n", body.len());
             // Who was refused is gone.
             drop(stream.write_all(&[head.as_bytes(), body].concat()));
@@ -156,6 +158,7 @@ fn a_model_comes_from_the_commit_and_from_where_the_process_may_import() {
     private(&token, "s3cret\n");
     let source = format!("{prefix}={}", token.display());
     let before = asked.lock().expect("nobody panicked").len();
+    // It is gone after that, and the version needs it no more.
     for _time in 0..2 {
         let (code, said) = aurora_says(&["reconcile", "--once", "--import-source", &source]);
         assert_eq!(code, Some(0), "{said}");
@@ -167,6 +170,18 @@ fn a_model_comes_from_the_commit_and_from_where_the_process_may_import() {
     );
     let (_, said) = aurora_says(&["model", "show", "sum", ELSEWHERE]);
     assert!(said.contains(&uri), "{said}");
+    repository.write(
+        "environments/dev/again.yaml",
+        job("v20261103-120000", &uri, &model(0.5)),
+    );
+    repository.commit("the same once more");
+    let (code, said) = aurora_says(&["train", "sum-20261103-120000", "--import-source", &source]);
+    assert!(
+        code == Some(1) && said.contains(&format!("nothing lies at {uri} (404")),
+        "{said}"
+    );
+    let (code, said) = aurora_says(&["model", "verify"]);
+    assert_eq!(code, Some(0), "{said}");
 
     let (code, said) = aurora_says(&["reconcile", "--once", "--import-source", "https://me:s3cret@h/"]);
     assert_eq!(code, Some(2), "{said}");

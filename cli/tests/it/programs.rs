@@ -66,6 +66,15 @@ spec:
         name
     }
 
+    /// Checks that of a run's program nothing is left.
+    fn has_nothing_left(&self, version: &str) {
+        let runs = self.aside.path().join("data/registry/aurora/sum/runs");
+        let left = fs::read_dir(runs.join(version)).expect("the run's folder");
+        let left: Vec<_> = left.flatten().map(|entry| entry.file_name()).collect();
+        assert!(left.iter().any(|name| name == "request.json"), "{left:?}");
+        assert!(left.iter().all(|name| name != "work"), "{left:?}");
+    }
+
     fn aurora(&self, words: &[&str]) -> (Option<i32>, String) {
         let output = run(aurora()
             .args(words)
@@ -130,6 +139,7 @@ echo '{{\"found\": '$(if test -e found; then wc -l < found; else echo 0; fi)'}}'
         &source,
     ]);
     assert_eq!(code, Some(0), "{said}");
+    world.has_nothing_left("v20261101-120000");
     let (_, said) = world.aurora(&["model", "show", "sum", "v20261101-120000"]);
     assert!(said.contains("command (command)"), "{said}");
     let is_trusted = said.contains(", trusted)");
@@ -186,4 +196,5 @@ fn a_program_does_not_outlive_its_run() {
         })
     };
     eventually("it is gone", || (!is_there()).then_some(()));
+    world.has_nothing_left("v20261101-120000");
 }

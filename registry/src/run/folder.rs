@@ -17,6 +17,8 @@ use crate::store::{METADATA_BYTES_MAX, RUNS, Store, to_json};
 const REQUEST: &str = "request.json";
 const PROGRESS: &str = "progress.jsonl";
 const RESULT: &str = "result.json";
+/// What a program of the run works in.
+const WORK: &str = "work";
 
 /// How large `progress.jsonl` gets; what comes after is not written.
 const PROGRESS_BYTES_MAX: u64 = 1 << 20;
@@ -72,6 +74,17 @@ impl RunFolder {
         self.dir.replace_unsynced(REQUEST, &to_json(request))?;
         // Nor after a power loss, on a filesystem that keeps no order.
         if is_repeated { self.dir.sync() } else { Ok(()) }
+    }
+
+    /// Makes the folder that a program of this run works in: empty, whatever one before has left.
+    pub fn begin_work(&self) -> Result<PathBuf, StoreError> {
+        self.end_work()?;
+        Ok(self.dir.make_dir(WORK)?.path().to_owned())
+    }
+
+    /// Removes that folder, with all that is in it.
+    pub fn end_work(&self) -> Result<(), StoreError> {
+        self.dir.remove(WORK)
     }
 
     /// Reads what was asked; `None` where nothing was.

@@ -341,8 +341,14 @@ impl Trainings {
         let model = object.spec.model.clone();
         let of = (&model, &key.version);
         let store = self.registry.store();
-        let result = store.run(&model, &key.version);
-        let outcome = match result.and_then(|folder| folder.map_or(Ok(None), |folder| folder.result())) {
+        let folder = store.run(&model, &key.version);
+        // A trainer that was stopped has not cleared up after a program of the commit.
+        if let Ok(Some(folder)) = &folder
+            && let Err(error) = folder.end_work()
+        {
+            tracing::warn!(%error, "what a program of the commit left cannot be removed");
+        }
+        let outcome = match folder.and_then(|folder| folder.map_or(Ok(None), |folder| folder.result())) {
             Ok(Some(result)) => Some(status.outcome(result, of, store, now)),
             Ok(None) => without_result,
             Err(error) => Some(transient(
