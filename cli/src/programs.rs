@@ -67,25 +67,39 @@ pub(crate) struct ProgramArguments {
 }
 
 impl ProgramArguments {
-    /// Returns the flags that let a training run do as this process may, which was given some paths by default.
-    pub(crate) fn flags(&self, by_default: &[&Path]) -> Vec<OsString> {
+    /// Returns the flags that let another process of this binary run programs as this one may; `own` are the repository and the
+    /// data directory.
+    pub(crate) fn flags(&self, own: &[&Path]) -> Vec<OsString> {
         if !self.allow_commands {
             return Vec::new();
         }
-        let given = given().filter_map(|path| fs::canonicalize(path).ok());
-        let by_default = by_default.iter().filter_map(|path| fs::canonicalize(path).ok());
-        let hidden = given.chain(by_default.map(|path| whole(&path)));
+        let hidden = self.hidden(own).into_iter();
         let hidden = hidden.flat_map(|path| ["--hide".into(), path.into_os_string()]);
         std::iter::once("--allow-commands".into()).chain(hidden).collect()
     }
 
-    /// Returns what a training run can do in this process.
-    pub(crate) fn means<F>(&self, fetch: F) -> Machine<F> {
+    /// Returns what a training run can do in this process; `own` as in [`Self::flags`], where nobody gave them by a flag.
+    pub(crate) fn means<F>(&self, fetch: F, own: &[&Path]) -> Machine<F> {
         Machine {
             fetch,
-            hidden: self.allow_commands.then(|| self.hide.clone()),
+            hidden: self.allow_commands.then(|| self.hidden(own)),
         }
     }
+
+    /// Returns what programs have no business with: what this process was given, the data directory, and the work tree that
+    /// the repository is of.
+    fn hidden(&self, own: &[&Path]) -> Vec<PathBuf> {
+        // Some are there only once a program runs.
+        let own = own.iter().filter_map(|path| settled(path).ok());
+        let given = given().filter_map(|path| settled(&path).ok());
+        let hidden = given.chain(own.map(|path| whole(&path)));
+        hidden.chain(self.hide.iter().cloned()).collect()
+    }
+}
+
+/// Returns a path as the file system has it, or would.
+fn settled(path: &Path) -> io::Result<PathBuf> {
+    fs::canonicalize(path).or_else(|_missing| std::path::absolute(path))
 }
 
 /// Returns the work tree that a path lies in, where it lies in one.
@@ -102,8 +116,9 @@ fn given() -> impl Iterator<Item = PathBuf> {
         .chain(variables.map(|(_name, value)| value));
     let parts = texts.flat_map(|text| {
         let text = text.to_string_lossy().into_owned();
+        let named = text.split_once('=').map(|(_name, value)| value.to_owned());
         let parts = text.split(['=', ':', ' ']).map(str::to_owned).collect::<Vec<_>>();
-        parts.into_iter().chain([text])
+        parts.into_iter().chain(named).chain([text])
     });
     parts
         .filter(|part| !part.is_empty())

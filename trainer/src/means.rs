@@ -20,11 +20,10 @@ pub trait Means {
     /// # Errors
     ///
     /// It may not be run here, cannot be, or ended with an error.
-    fn start(&self, launch: &Launch<'_>) -> Result<Isolation, Unmet> {
-        let Launch { .. } = launch;
+    fn start(&self, _launch: &Launch<'_>) -> Result<Isolation, Unmet> {
         Err(Unmet {
             disposition: Disposition::Waiting,
-            message: "programs of commits are not run here: start aurora with --allow-commands".to_owned(),
+            message: "commands of commits are not run here: start aurora with --allow-commands".to_owned(),
         })
     }
 }

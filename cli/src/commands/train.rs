@@ -68,7 +68,7 @@ pub(crate) fn run(arguments: &TrainArguments) -> Result<ExitCode, Failure> {
             be_a_child()?;
             trainer::run_file(
                 request,
-                &arguments.programs.means(arguments.imports.fetcher()?),
+                &arguments.programs.means(arguments.imports.fetcher()?, &[]),
                 &mut |_progress| {},
                 &clock::now,
             )?

@@ -28,7 +28,11 @@ pub(super) fn run(job: &ObjectName, arguments: &TrainArguments) -> Result<Ending
     let declared = declared(job, &arguments.repository, &arguments.branch, &roots)?;
     let store = arguments.store.open()?;
     let request = request(declared, &store, &roots, job)?;
-    let means = arguments.programs.means(arguments.imports.fetcher()?);
+    let own = [
+        arguments.repository.repo.as_path(),
+        arguments.store.data().data_dir.as_path(),
+    ];
+    let means = arguments.programs.means(arguments.imports.fetcher()?, &own);
     let terminal = Terminal::new(arguments.output.output);
     let bar = if terminal.has_bars() {
         bar(&request)
