@@ -7,7 +7,9 @@ use expect_test::expect;
 use planner::environment::Target;
 use planner::names::Version;
 use planner::observed::ObservedVersion;
-use planner::training::{Concurrency, Container, DataSource, Fit, Holdout, Import, ImportSource, RunPolicy};
+use planner::training::{
+    Command, CommandFile, Concurrency, Container, DataSource, Fit, Holdout, Import, ImportSource, RunPolicy,
+};
 
 use super::{Case, Phase, inputs_hash};
 use crate::support::{at, declared_deployment, digest, object, schedule, training, version};
@@ -329,7 +331,7 @@ fn a_container_is_for_a_cluster() {
     case.check(&expect![[r#"
         no changes
         environments/dev/train-t.yaml:1:1: InvalidManifest: MLTrainingJob/t: spec.container: MLEnvironment/dev is Standalone, and one process runs no images
-          hint: train by an `algorithm`, or in an environment with `target: Kubernetes`
+          hint: train by an `algorithm` or a `command`, or in an environment with `target: Kubernetes`
     "#]]);
     case.desired.environment.target = Target::Kubernetes {
         namespace: "m".to_owned(),
@@ -340,5 +342,32 @@ fn a_container_is_for_a_cluster() {
     "#]]);
     case.check(&expect![[r#"
         no changes
+    "#]]);
+}
+
+#[test]
+fn a_command_is_for_one_machine() {
+    let mut case = Case::new(0);
+    let mut spec = training("m", RunPolicy::Fixed(version(1)));
+    spec.fit = Fit::Command(Box::new(Command {
+        argv: vec!["python".to_owned(), "train.py".to_owned()],
+        files: vec![CommandFile {
+            path: "train.py".to_owned(),
+            sha256: Some(digest(7)),
+        }],
+    }));
+    case.commit_training(1, "t", spec);
+    case.desired.environment.target = Target::Kubernetes {
+        namespace: "m".to_owned(),
+    };
+    case.check(&expect![[r#"
+        MLEnvironment/dev: apply
+        environments/dev/train-t.yaml:1:1: InvalidManifest: MLTrainingJob/t: spec.command: MLEnvironment/dev is in a cluster, where a program of one's own is an image's
+          hint: write `container` with an image that holds it, or train in an environment with `target: Standalone`
+    "#]]);
+    case.desired.environment.target = Target::Standalone;
+    case.apply(&expect![[r#"
+        MLTrainingJob/t: stage train.py (1561ade0621c)
+        MLTrainingJob/t: create: train v20260102-000000 with command python train.py, m [0000000001]
     "#]]);
 }
