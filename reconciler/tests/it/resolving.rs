@@ -537,7 +537,7 @@ fn data_files_must_lie_in_the_commit() {
             environments/dev/missing.yaml:1:1: DatasetUnusable: MLTrainingJob/missing-20261101-120000: spec.dataset: environments/dev/nothing.csv is not in the commit; commit it, with a path relative to the manifest's folder
             environments/dev/none.yaml:1:1: DatasetUnusable: MLTrainingJob/none-20261101-120000: spec.import.uri: environments/dev/models/none.onnx is not in the commit; commit it, with a path relative to the manifest's folder
             environments/dev/other.yaml:1:1: DatasetUnusable: MLTrainingJob/other-20261101-120000: spec.import.digest: the digest of model.onnx is not sha256:d9298a10d1b0735837dc4bd85dac641b0f3cef27a47e5d53a54f2f3f5b2fcffa
-              hint: if the file is the model that is meant, write sha256:ea325d761f98c6b73320e442b67f2a3574d9924716d788ddc0dbbdcaca853fe7
+              hint: if the file is the one that is meant, write sha256:ea325d761f98c6b73320e442b67f2a3574d9924716d788ddc0dbbdcaca853fe7
             environments/dev/pointer.yaml:1:1: DatasetUnusable: MLTrainingJob/pointer-20261101-120000: spec.dataset: environments/dev/pointer.csv is a Git LFS pointer, whose content is not in the commit; commit the file itself, or give an absolute path with sha256
         "#]],
     );
