@@ -28,9 +28,9 @@ use crate::dataset::shown;
 use crate::error::TrainError;
 use crate::features::{self, Answers, Layout, Rows};
 use crate::means::{Isolation, Launch, Means};
-use crate::{Data, Made, Takes, evaluate_made, is_made, read, told};
+use crate::{Data, Made, Takes, evaluate_made, read, store_to_make, told};
 
-/// The file with the training rows: a header, the derived features in order, the target last.
+/// The file with the training rows: a header, the features in order (columns as they are written), the target last.
 pub const ROWS: &str = "rows.csv";
 /// The folder, beside it, that their program writes into.
 pub const OUTPUT: &str = "output";
@@ -91,7 +91,7 @@ pub(crate) fn taken(error: &ArtifactError) -> &'static str {
     }
 }
 
-/// Writes the training rows' derived features and target to the file [`ROWS`] of a folder, and makes the folder
+/// Writes the training rows' features and target to the file [`ROWS`] of a folder, and makes the folder
 /// [`OUTPUT`] beside it. What is held out is not handed over.
 pub fn prepare(request: &RunRequest, folder: &Path) -> Result<(), Ending> {
     write_rows(request, folder).map_err(|error| error.ending())
@@ -130,10 +130,9 @@ pub fn publish(
             planner::training::Fit::Command(_) => return Err(ExternalError::Here.into()),
             planner::training::Fit::Container(_) => {}
         }
-        let store = Store::open(&request.registry).map_err(TrainError::Open)?;
-        if is_made(&store, request) {
+        let Some(store) = store_to_make(request)? else {
             return Ok(Ending::SameInputs);
-        }
+        };
         let left = Left::read(made)?;
         evaluate_made(
             &store,
@@ -154,10 +153,9 @@ pub(crate) fn run(
     stage: &mut dyn FnMut(u8, &str),
     clock: &dyn Fn() -> Timestamp,
 ) -> Result<Ending, TrainError> {
-    let store = Store::open(&request.registry).map_err(TrainError::Open)?;
-    if is_made(&store, request) {
+    let Some(store) = store_to_make(request)? else {
         return Ok(Ending::SameInputs);
-    }
+    };
     stage(0, "read");
     let run = store.ensure_run(&request.model, &request.version);
     let run = run.map_err(TrainError::Open)?;

@@ -19,7 +19,7 @@ use crate::external::{ExternalError, signature};
 use crate::means::Means;
 use crate::pushed::{self, Bringing};
 use crate::trainable::{self, JobRows};
-use crate::{Made, declared, evaluate_made, is_made, record};
+use crate::{Made, declared, evaluate_made, record, store_to_make};
 
 /// What made a version that was imported.
 const FRAMEWORK: &str = "imported";
@@ -50,10 +50,9 @@ pub(crate) fn publish(
     stage: &mut dyn FnMut(u8, &str),
     clock: &dyn Fn() -> Timestamp,
 ) -> Result<Ending, TrainError> {
-    let store = Store::open(&request.registry).map_err(TrainError::Open)?;
-    if is_made(&store, request) {
+    let Some(store) = store_to_make(request)? else {
         return Ok(Ending::SameInputs);
-    }
+    };
     stage(0, "import");
     let bytes = bytes(&store, import, means)?;
     if request.training.rows.is_none() {

@@ -150,16 +150,18 @@ fn publish_made(
     clock: &dyn Fn() -> Timestamp,
     make: impl FnOnce(&Layout, &Rows, &Rows) -> Result<Made, TrainError>,
 ) -> Result<Ending, TrainError> {
-    let store = Store::open(&request.registry).map_err(TrainError::Open)?;
-    if is_made(&store, request) {
+    let Some(store) = store_to_make(request)? else {
         return Ok(Ending::SameInputs);
-    }
+    };
     evaluate_made(&store, request, None, stage, clock, make)
 }
 
-/// Says whether the inputs of a request are known, and are those of the version that was made last.
-fn is_made(store: &Store, request: &RunRequest) -> bool {
-    request.published_inputs.is_some() && request.published_inputs == inputs::known(store, request)
+/// Opens the store of a request; [`None`] where its inputs are known, and are those of the version that was made last.
+fn store_to_make(request: &RunRequest) -> Result<Option<Store>, TrainError> {
+    let store = Store::open(&request.registry).map_err(TrainError::Open)?;
+    let is_made =
+        request.published_inputs.is_some() && request.published_inputs == inputs::known(&store, request);
+    Ok((!is_made).then_some(store))
 }
 
 /// As [`publish_made`], once it is known that something is to be made; `taken` is a model that is there already, and takes the

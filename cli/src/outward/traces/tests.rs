@@ -133,6 +133,13 @@ fn ended(outcome: Outcome) -> Event {
     }
 }
 
+fn published() -> Event {
+    ended(Outcome::Published {
+        at: second(1),
+        digest: planner::names::Digest::of(b"a"),
+    })
+}
+
 fn rollout(state: rollout::State) -> Event {
     Event::Rollout {
         deployment: "iris".parse().unwrap(),
@@ -190,12 +197,6 @@ fn a_commit_is_followed_from_its_first_pass_until_it_is_applied() {
 #[test]
 fn what_ends_before_the_pass_that_began_it_belongs_to_its_commit() {
     use Heard::{Happened, Late};
-    let published = || {
-        ended(Outcome::Published {
-            at: second(1),
-            digest: planner::names::Digest::of(b"a"),
-        })
-    };
     check(
         vec![
             // Of no commit that is under way, and long over.
@@ -217,12 +218,6 @@ fn what_ends_before_the_pass_that_began_it_belongs_to_its_commit() {
 #[test]
 fn what_is_told_to_have_ended_after_its_commit_was_applied_belongs_to_it() {
     use Heard::{Happened, Quiet, Report};
-    let published = || {
-        ended(Outcome::Published {
-            at: second(1),
-            digest: planner::names::Digest::of(b"a"),
-        })
-    };
     // Its version was seen, and served, before.
     check(
         vec![
