@@ -284,7 +284,7 @@ fn of_a_thousand_models_those_in_sight_are_there_within_a_second() {
 }
 
 #[test]
-fn what_comes_is_read_however_it_is_cut_and_what_is_pasted_stays_one_word() {
+fn parts_of_the_page_do_as_they_say() {
     let Some(mut browser) = Browser::start() else {
         return;
     };
@@ -318,6 +318,24 @@ fn what_comes_is_read_however_it_is_cut_and_what_is_pasted_stays_one_word() {
             json!(frames),
         ));
         assert_eq!(read, expected, "{bytes} bytes at a time");
+    }
+    // Rows of 10 pixels, of 30: the window, the focus, and which are built (6 beyond what is in sight).
+    for (top, bottom, focused, built) in [
+        (0, 20, -1, (0..=8).collect::<Vec<_>>()),
+        (100, 120, 2, [2].into_iter().chain(4..=18).collect()),
+        (0, 20, 29, (0..=8).chain([29]).collect()),
+        (-2000, -1100, -1, vec![]),
+        (-2000, -1100, 3, vec![3]),
+        (2000, 2900, -1, vec![]),
+        (2000, 2900, 29, vec![29]),
+        (0, 20, 30, (0..=8).collect()),
+    ] {
+        let frame = json!({ "height": 10, "top": top, "bottom": bottom, "focused": focused });
+        let indices = page.ask(&format!(
+            "(async () => (await {}).visible(30, {frame}))()",
+            module("overview")
+        ));
+        assert_eq!(indices, json!(built), "{frame}");
     }
     let pasted = page.ask(&format!(
         "(async () => (await {}).curl('wine', {{ example: {{ row: {{ \"it's; $(id)\": 1 }} }} }}, new URL('http://aurora.example:8000')))()",

@@ -272,15 +272,18 @@ function head(selection, sort) {
   );
 }
 
-/** The indices of the rows to build: those in sight, a few beyond, and the one that has the focus. */
+/**
+ * The indices of the rows to build: those in sight, a few beyond, and the one that has the focus.
+ * `top` and `bottom` of the window are measured from the list's upper edge, which may be far above or below it.
+ */
 export function visible(count, { height, top, bottom, focused }) {
   const first = Math.max(0, Math.floor(top / height) - BEYOND);
   const last = Math.min(count - 1, Math.ceil(bottom / height) + BEYOND);
   const built = [];
-  if (focused >= 0 && focused < first) built.push(focused);
   for (let at = first; at <= last; at += 1) built.push(at);
-  if (focused > last && focused < count) built.push(focused);
-  return built;
+  const hasFocus = focused >= 0 && focused < count;
+  if (hasFocus && !built.includes(focused)) built.push(focused);
+  return built.sort((a, b) => a - b);
 }
 
 function rowOf(row, at, height) {
