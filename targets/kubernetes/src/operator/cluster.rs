@@ -80,7 +80,7 @@ pub(crate) enum StepError {
     #[error("its memory {0}")]
     Later(#[from] UnknownFormat),
     /// The registry cannot be read.
-    #[error("the registry cannot be read: {0}")]
+    #[error("the registry cannot be read; until it can, all stays as it is: {0}")]
     Registry(#[from] Box<StoreError>),
     /// What looks into the registry died, which is a bug.
     #[error("a look into the registry died: {0}")]
@@ -106,12 +106,8 @@ impl StepError {
             Self::Refused { .. } => stalled("ChildRefused"),
             Self::Unstartable(_) => stalled("Unstartable"),
             Self::Unmade { .. } => Some(Facts::Reconciling("ChildNotMade", self.to_string())),
-            Self::Conflict
-            | Self::Leaving { .. }
-            | Self::Later(_)
-            | Self::Registry(_)
-            | Self::Died(_)
-            | Self::Ask(_) => None,
+            Self::Registry(_) => Some(Facts::Reconciling("RegistryUnreadable", self.to_string())),
+            Self::Conflict | Self::Leaving { .. } | Self::Later(_) | Self::Died(_) | Self::Ask(_) => None,
         }
     }
 }

@@ -35,7 +35,7 @@ pub(crate) struct Deployed {
     pub is_current: bool,
     /// Why its pods do not become ready, once that was given up.
     pub failure: Option<String>,
-    /// Whether the number of replicas is the operator's, to hand over where an autoscaler is to have it.
+    /// Whether the number of replicas is the operator's alone, to hand over where an autoscaler is to have it.
     pub holds_replicas: bool,
 }
 
@@ -158,15 +158,19 @@ fn given_up(deployment: &Deployment) -> Option<String> {
     })
 }
 
-/// Says whether the operator's last apply named a number of replicas.
+/// Says whether the operator's last apply named a number of replicas, and nobody else holds it: it would be gone with the next
+/// apply that names none.
 fn holds_replicas(deployment: &Deployment) -> bool {
     let managers = deployment.metadata.managed_fields.iter().flatten();
-    let mut ours = managers
-        .filter(|entry| entry.manager.as_deref() == Some(super::MANAGER) && entry.subresource.is_none());
-    ours.any(|entry| {
-        let fields = entry.fields_v1.as_ref();
-        fields.is_some_and(|fields| fields.0.pointer("/f:spec/f:replicas").is_some())
-    })
+    let mut holders = managers
+        .filter(|entry| {
+            let fields = entry.fields_v1.as_ref();
+            fields.is_some_and(|fields| fields.0.pointer("/f:spec/f:replicas").is_some())
+        })
+        .peekable();
+    holders.peek().is_some()
+        && holders
+            .all(|entry| entry.manager.as_deref() == Some(super::MANAGER) && entry.subresource.is_none())
 }
 
 /// Returns what a model's tracks do. `memory` is what the last step wrote.

@@ -69,7 +69,7 @@ impl Steps for Trainings {
         let stepped = self.step_object(name, &object).await;
         let stepped = match stepped {
             Err(error) => match error.told() {
-                Some(facts) => self.stall(name, &object, error, facts).await,
+                Some(facts) => self.tell_trouble(name, &object, error, facts).await,
                 None => Err(error),
             },
             stepped => stepped,
@@ -210,15 +210,18 @@ impl Trainings {
         Ok(Stepped::default())
     }
 
-    /// Says in the status what a person must mend, and lets others have what the job had.
-    async fn stall(
+    /// Says in the status why a step came to nothing. Where a person must mend that, others get what the job had.
+    async fn tell_trouble(
         &self,
         name: &ObjectName,
         object: &MLTrainingJob,
         error: StepError,
         facts: Facts,
     ) -> Result<Stepped, StepError> {
-        self.shared.admissions().release(name);
+        // What runs goes on running while the registry is away: it keeps its place.
+        if !matches!(error, StepError::Registry(_)) {
+            self.shared.admissions().release(name);
+        }
         // The step may have written the status already.
         let Some(object) = self
             .cluster

@@ -452,6 +452,37 @@ async fn an_abort_takes_the_weight_first_and_a_lost_status_gives_it_not_back() {
 }
 
 #[tokio::test]
+async fn a_lost_status_waits_for_a_registry_that_is_away_and_says_so() {
+    let Some(mut world) = World::begin().await else {
+        return;
+    };
+    world.commit("iris", &object(spec(1, Some((2, 50))))).await;
+    let serves = "Idle v20261101-120000 v20261102-120000 50";
+    world.until("iris", serves).await;
+    world.unmount();
+    let status = format!("{}/status", world.object_path("iris"));
+    world
+        .ask(Method::PATCH, &status, &json!({ "status": null }))
+        .await;
+    world
+        .until_child("apis/aurora.io/v1alpha1/mldeployments", "iris", |found| {
+            let conditions = found["status"]["conditions"].as_array();
+            conditions.into_iter().flatten().any(|condition| {
+                let message = condition["message"].as_str().unwrap_or_default();
+                condition["type"] == "Reconciling"
+                    && condition["status"] == "True"
+                    && condition["reason"] == "RegistryUnreadable"
+                    && message.contains("all stays as it is")
+            })
+        })
+        .await;
+    assert_eq!(world.routed("iris").await, Some(50));
+    world.mount();
+    world.until("iris", serves).await;
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn a_removed_object_loses_its_route_then_its_pods_then_itself() {
     let Some(mut world) = World::begin().await else {
         return;

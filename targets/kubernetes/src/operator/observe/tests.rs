@@ -259,10 +259,18 @@ fn a_deployment_as_it_is_read() {
     assert!(!stale.unwrap().is_current);
     let new = Deployed::read(&written(|written| written["status"] = json!({}))).unwrap();
     assert_eq!((new.is_current, new.existing, new.ready), (false, 0, 0));
-    let held = Deployed::read(&written(|written| {
-        written["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"]["f:replicas"] = json!({});
-    }));
-    assert!(held.unwrap().holds_replicas && !read.holds_replicas);
+    let held_by = |others: &[Value]| {
+        let held = written(|written| {
+            let managers = &mut written["metadata"]["managedFields"];
+            managers[0]["fieldsV1"]["f:spec"]["f:replicas"] = json!({});
+            managers.as_array_mut().unwrap().extend_from_slice(others);
+        });
+        Deployed::read(&held).unwrap().holds_replicas
+    };
+    assert!(held_by(&[]) && !read.holds_replicas);
+    let other = |fields: Value| json!({ "manager": "other", "operation": "Apply", "fieldsV1": fields });
+    assert!(held_by(&[other(json!({ "f:spec": { "f:paused": {} } }))]));
+    assert!(!held_by(&[other(json!({ "f:spec": { "f:replicas": {} } }))]));
     let given_up = Deployed::read(&written(|written| {
         written["status"]["conditions"] =
             json!([{ "type": "Progressing", "status": "False", "message": "timed out" }]);

@@ -1,6 +1,7 @@
 //! A namespace with the kinds, an operator over it, and pods whose readiness a test sets.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -85,6 +86,18 @@ impl World {
 
     pub(super) async fn config(&self) -> kube::Config {
         config_of(&self.namespace).await
+    }
+
+    /// Takes the registry's volume away.
+    pub(super) fn unmount(&self) {
+        let folder = self.folder.path();
+        fs::rename(folder.join("registry"), folder.join("elsewhere")).expect("it is there");
+    }
+
+    /// Brings it back.
+    pub(super) fn mount(&self) {
+        let folder = self.folder.path();
+        fs::rename(folder.join("elsewhere"), folder.join("registry")).expect("it was taken away");
     }
 
     pub(super) async fn start(&mut self) {

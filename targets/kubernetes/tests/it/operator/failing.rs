@@ -1,4 +1,6 @@
-//! Routes of the providers without a Gateway come and go while writes fail.
+//! Routes of the providers without a Gateway, and an autoscaler, come and go while writes fail.
+
+use std::collections::BTreeSet;
 
 use testkit::{Fault, Proxy};
 
@@ -6,6 +8,7 @@ use super::*;
 
 const INGRESSES: &str = "apis/networking.k8s.io/v1/ingresses";
 const MAPS: &str = "api/v1/configmaps";
+const SCALERS: &str = "apis/autoscaling/v2/horizontalpodautoscalers";
 
 /// Lets the operator of a namespace go on behind a proxy at which each n-th write fares so.
 async fn behind(world: &mut World, each: u64, fault: Fault) -> Proxy {
@@ -68,6 +71,97 @@ async fn ingresses_and_routers_say_the_weight_while_writes_fail_and_leave_nothin
             }
             world.until_child(other, left, gone).await;
         }
+        assert!(proxy.writes() >= 2 * each, "some writes failed");
+    }
+    world.stop().await;
+}
+
+fn scaled(stable: u32, autoscaling: Option<Autoscaling>) -> DeploymentObject {
+    object(ResolvedDeployment {
+        autoscaling,
+        ..spec(stable, None)
+    })
+}
+
+/// The numbers of replicas that a Deployment is to have, from now until the end of what goes on meanwhile.
+async fn replicas_during(world: &World, what: impl Future<Output = ()>) -> BTreeSet<u64> {
+    let mut seen = BTreeSet::new();
+    let path = format!("{}/iris-stable", world.path(DEPLOYMENTS));
+    let look = async {
+        loop {
+            let found = world.ask(Method::GET, &path, &Value::Null).await;
+            seen.extend(found["spec"]["replicas"].as_u64());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        () = what => {}
+        () = look => {}
+    }
+    seen
+}
+
+#[tokio::test]
+async fn replicas_never_drop_while_an_autoscaler_comes_and_goes_and_writes_fail() {
+    let Some(mut world) = World::begin().await else {
+        return;
+    };
+    let by_load = Some(Autoscaling {
+        min_replicas: 2,
+        max_replicas: 5,
+        target_cpu_percent: 70,
+    });
+    let idle = |stable: u32| format!("Idle {} - 0", pin(stable).version);
+    let is_of_operator = |deployment: &Value| {
+        let managers = deployment
+            .pointer("/metadata/managedFields")
+            .and_then(Value::as_array);
+        let of_operator =
+            |entry: &&Value| entry["manager"] == "aurora-operator" && entry["subresource"].is_null();
+        let mut entries = managers.into_iter().flatten().filter(of_operator);
+        entries.any(|entry| !entry["fieldsV1"]["f:spec"]["f:replicas"].is_null())
+    };
+    world.commit("iris", &scaled(1, None)).await;
+    world.until("iris", &idle(1)).await;
+    for (each, fault) in [
+        (3, Fault::Answer(500)),
+        (3, Fault::LoseAnswer),
+        (2, Fault::Answer(409)),
+    ] {
+        let proxy = behind(&mut world, each, fault).await;
+        let seen = replicas_during(&world, async {
+            world.commit("iris", &scaled(1, by_load)).await;
+            world
+                .until_child(SCALERS, "iris-stable", |found| found["spec"]["maxReplicas"] == 5)
+                .await;
+            let handed_over = |found: &Value| !is_of_operator(found);
+            world.until_child(DEPLOYMENTS, "iris-stable", handed_over).await;
+            // As an autoscaler does.
+            let scale = format!("{}/iris-stable/scale", world.path(DEPLOYMENTS));
+            world
+                .ask(Method::PATCH, &scale, &json!({ "spec": { "replicas": 4 } }))
+                .await;
+            world.commit("iris", &scaled(2, by_load)).await;
+            world.until("iris", &idle(2)).await;
+        })
+        .await;
+        assert_eq!(seen, BTreeSet::from([2, 4]), "{fault:?}");
+        let found = world
+            .until_child(DEPLOYMENTS, "iris-stable", Value::is_object)
+            .await;
+        assert_eq!(found["spec"]["replicas"], 4, "{fault:?}");
+        let seen = replicas_during(&world, async {
+            world.commit("iris", &scaled(1, None)).await;
+            world
+                .until_child(SCALERS, "iris-stable", |found| found["code"] == 404)
+                .await;
+            world
+                .until_child(DEPLOYMENTS, "iris-stable", is_of_operator)
+                .await;
+            world.until("iris", &idle(1)).await;
+        })
+        .await;
+        assert_eq!(seen, BTreeSet::from([2, 4]), "{fault:?}");
         assert!(proxy.writes() >= 2 * each, "some writes failed");
     }
     world.stop().await;
