@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use self::cluster::Cluster;
+use self::whole::On;
 use crate::figures::{Limit, Report};
 use crate::ground::Place;
 use crate::process::{self, Aurora, Role};
@@ -71,13 +72,64 @@ struct Measured {
     kubectl: f64,
     /// From each commit until its object has changed, in seconds.
     pins: Vec<f64>,
-    /// In percent of a core.
-    rest: f64,
-    /// In MB, each second at rest.
-    resident: Vec<f64>,
-    /// In MB.
-    peak: f64,
+    rest: Rest,
     whole: Whole,
+}
+
+/// What a process takes once nothing is left to do.
+#[derive(Debug, Clone, PartialEq)]
+struct Rest {
+    /// In percent of a core.
+    processor: f64,
+    /// In MB, each second.
+    resident: Vec<f64>,
+    /// The most since it started, in MB.
+    peak: f64,
+}
+
+impl Rest {
+    /// Watches processes side by side for so long.
+    fn watch<const N: usize>(mut processes: [&mut Aurora; N], rest: Duration) -> Result<[Self; N]> {
+        let mut before = Vec::new();
+        for process in &processes {
+            before.push(Reading::of(process)?);
+        }
+        let began = Instant::now();
+        let mut resident = [const { Vec::new() }; N];
+        while began.elapsed() < rest {
+            thread::sleep(Duration::from_secs(1));
+            for (process, resident) in processes.iter_mut().zip(&mut resident) {
+                process.check_running()?;
+                resident.push(megabytes(process.memory().resident));
+            }
+        }
+        let mut shares = Vec::new();
+        for (process, before) in processes.iter().zip(&before) {
+            shares.push(Reading::of(process)?.since(before).share() * 100.0);
+        }
+        let mut at = 0..N;
+        Ok(resident.map(|resident| {
+            let at = at.next().expect("invariant: as many as there are processes");
+            Self {
+                processor: shares[at],
+                resident,
+                peak: megabytes(processes[at].memory().peak),
+            }
+        }))
+    }
+
+    /// Puts down what it takes; `whose` says of which process, if of several.
+    fn put_down(&self, whose: &str, report: &mut Report) {
+        let Self {
+            processor,
+            resident,
+            peak,
+        } = self;
+        let of = |what: &str| format!("{whose}{what}");
+        report.figure(of("processor at rest"), "% of a core", Limit::None, &[*processor]);
+        report.figure(of("resident memory"), "MB", Limit::AtMost(128.0), resident);
+        report.figure(of("peak memory"), "MB", Limit::AtMost(128.0), &[*peak]);
+    }
 }
 
 /// What was measured with everything on.
@@ -86,6 +138,8 @@ struct Whole {
     models: usize,
     /// Until all models serve, in seconds.
     all: f64,
+    /// What reconciler and operator take once they do.
+    rest: [Rest; 2],
     /// How many of them fail when some do.
     failing: usize,
     /// Until those that do not fail serve, without those that do, in seconds.
@@ -131,15 +185,7 @@ pub fn run(place: &Place, models: usize, effort: Effort, say: &dyn Fn(&str)) -> 
     let pins = changed_pins(&mut aurora, &cluster, &fleet, effort.pins)?;
     settle(&aurora)?;
     say("at rest");
-    let before = Reading::of(&aurora)?;
-    let mut resident = Vec::new();
-    while before.age() < effort.rest {
-        thread::sleep(Duration::from_secs(1));
-        aurora.check_running()?;
-        resident.push(megabytes(aurora.memory().resident));
-    }
-    let rest_used = Reading::of(&aurora)?.since(&before).share() * 100.0;
-    let peak = megabytes(aurora.memory().peak);
+    let [rest] = Rest::watch([&mut aurora], effort.rest)?;
     aurora.stop()?;
     drop(cluster);
     let measured = Measured {
@@ -147,31 +193,38 @@ pub fn run(place: &Place, models: usize, effort: Effort, say: &dyn Fn(&str)) -> 
         applied: applied.as_secs_f64(),
         kubectl: kubectl.as_secs_f64(),
         pins,
-        rest: rest_used,
-        resident,
-        peak,
-        whole: everything_on(&site, (models / effort.whole_divisor).max(10), say)?,
+        rest,
+        whole: everything_on(&site, (models / effort.whole_divisor).max(10), effort.rest, say)?,
     };
     Ok(report(&measured))
 }
 
 /// Measures with everything on: `models`, then nine tenths of them, then these beside one tenth that fails for ever.
-fn everything_on(site: &Site, models: usize, say: &dyn Fn(&str)) -> Result<Whole> {
+fn everything_on(site: &Site, models: usize, rest: Duration, say: &dyn Fn(&str)) -> Result<Whole> {
     let failing = models / 10;
     let good = models - failing;
     let until_all_serve = |good: usize, failing: usize| {
-        let took = whole::until_all_serve(site, good, failing)?;
+        let on = On::until_all_serve(site, good, failing)?;
+        let took = on.took.as_secs_f64();
         say(&format!(
             "with everything on {good} models serve after {took:.1} s, beside {failing} that fail"
         ));
-        anyhow::Ok(took)
+        anyhow::Ok(on)
     };
+    let mut on = until_all_serve(models, 0)?;
+    for process in on.processes() {
+        settle(process)?;
+    }
+    say("at rest");
+    let rest = Rest::watch(on.processes(), rest)?;
+    let all = on.stop()?;
     Ok(Whole {
         models,
-        all: until_all_serve(models, 0)?,
+        all,
+        rest,
         failing,
-        without: until_all_serve(good, 0)?,
-        beside: until_all_serve(good, failing)?,
+        without: until_all_serve(good, 0)?.stop()?,
+        beside: until_all_serve(good, failing)?.stop()?,
     })
 }
 
@@ -224,8 +277,6 @@ fn report(measured: &Measured) -> Report {
         kubectl,
         pins,
         rest,
-        resident,
-        peak,
         whole,
     } = measured;
     let mut report = Report::new("benchmark reconcile");
@@ -243,15 +294,16 @@ fn report(measured: &Measured) -> Report {
         Limit::MedianAtMost(1.0),
         pins,
     );
-    report.figure("processor at rest", "% of a core", Limit::None, &[*rest]);
-    report.figure("resident memory", "MB", Limit::AtMost(128.0), resident);
-    report.figure("peak memory", "MB", Limit::AtMost(128.0), &[*peak]);
+    rest.put_down("", &mut report);
     report.figure(
         format!("everything on: {} models serve", whole.models),
         "s",
         Limit::None,
         &[whole.all],
     );
+    for (whose, rest) in ["reconciler: ", "operator: "].iter().zip(&whole.rest) {
+        rest.put_down(whose, &mut report);
+    }
     let good = whole.models - whole.failing;
     report.figure(format!("{good} models"), "s", Limit::None, &[whole.without]);
     report.figure(
@@ -278,23 +330,27 @@ mod tests {
 
     #[test]
     fn what_is_slower_than_kubectl_or_too_large_falls_short() {
+        let rest = |peak| Rest {
+            processor: 0.5,
+            resident: vec![60.0, 61.0],
+            peak,
+        };
         let measured = Measured {
             objects: 2_005,
             applied: 12.0,
             kubectl: 10.0,
             pins: vec![0.25, 1.5, 0.5],
-            rest: 0.5,
-            resident: vec![60.0, 61.0],
-            peak: 130.0,
+            rest: rest(130.0),
             whole: Whole {
                 models: 1_000,
                 all: 100.0,
+                rest: [rest(90.0), rest(95.0)],
                 failing: 100,
                 without: 90.0,
                 beside: 95.0,
             },
         };
-        expect![[r"
+        expect![[r#"
             benchmark reconcile                        median          maximum  limit
             cold apply                                   12 s             12 s
             kubectl apply --server-side                  10 s             10 s
@@ -304,11 +360,17 @@ mod tests {
             resident memory                           60.5 MB            61 MB  each <= 128 MB  holds
             peak memory                                130 MB           130 MB  each <= 128 MB  FALLS SHORT
             everything on: 1000 models serve            100 s            100 s
+            reconciler: processor at rest     0.5 % of a core  0.5 % of a core
+            reconciler: resident memory               60.5 MB            61 MB  each <= 128 MB  holds
+            reconciler: peak memory                     90 MB            90 MB  each <= 128 MB  holds
+            operator: processor at rest       0.5 % of a core  0.5 % of a core
+            operator: resident memory                 60.5 MB            61 MB  each <= 128 MB  holds
+            operator: peak memory                       95 MB            95 MB  each <= 128 MB  holds
             900 models                                   90 s             90 s
             900 beside 100 that fail                     95 s             95 s
             with / without what fails                    1.06             1.06  each <= 1.1  holds
             2005 objects each
-        "]]
+        "#]]
         .assert_eq(&report(&measured).to_string());
     }
 }

@@ -40,53 +40,79 @@ struct Whole {
     _node: Kubelet,
 }
 
-/// Returns how long it takes from nothing until `good` models serve, in seconds, beside `failing` others that never will.
-pub(super) fn until_all_serve(site: &Site, good: usize, failing: usize) -> Result<f64> {
-    let whole = Whole::start()?;
-    let folder = site.folder.path().join(format!("whole-{good}-{failing}"));
-    fs::create_dir(&folder)?;
-    let fleet = Fleet::declare(&folder.join("clone"), &whole.spec(site)?, good + failing)?;
-    let failing = good..good + failing;
-    whole.spoil(&fleet, failing.clone())?;
-    let mut reconciler = process(
-        site,
-        &fleet,
-        folder.join("reconciler"),
-        Role::Reconcile(whole.reached()),
-    )?;
-    let mut operator = process(
-        site,
-        &fleet,
-        folder.join("operator"),
-        Role::Operate(whole.reached(), site.data().join("registry")),
-    )?;
-    let failing: BTreeSet<String> = failing.map(model_name).collect();
-    let patience = site.patience(true) * PATIENCE_TIMES;
-    let took = loop {
-        let looked = Instant::now();
-        let serve = whole.serving()?.difference(&failing).count();
-        let took = reconciler.started.elapsed();
-        if serve == good {
-            break took;
+/// An environment all of whose models serve that can.
+pub(super) struct On {
+    reconciler: Aurora,
+    operator: Aurora,
+    /// From nothing until they did.
+    pub(super) took: Duration,
+    _whole: Whole,
+}
+
+impl On {
+    /// Begins with nothing and waits until `good` models serve, beside `failing` others that never will.
+    pub(super) fn until_all_serve(site: &Site, good: usize, failing: usize) -> Result<Self> {
+        let whole = Whole::start()?;
+        let folder = site.folder.path().join(format!("whole-{good}-{failing}"));
+        fs::create_dir(&folder)?;
+        let fleet = Fleet::declare(&folder.join("clone"), &whole.spec(site)?, good + failing)?;
+        let failing = good..good + failing;
+        whole.spoil(&fleet, failing.clone())?;
+        let mut reconciler = process(
+            site,
+            &fleet,
+            folder.join("reconciler"),
+            Role::Reconcile(whole.reached()),
+        )?;
+        let mut operator = process(
+            site,
+            &fleet,
+            folder.join("operator"),
+            Role::Operate(whole.reached(), site.data().join("registry")),
+        )?;
+        let failing: BTreeSet<String> = failing.map(model_name).collect();
+        let patience = site.patience(true) * PATIENCE_TIMES;
+        let took = loop {
+            let looked = Instant::now();
+            let serve = whole.serving()?.difference(&failing).count();
+            let took = reconciler.started.elapsed();
+            if serve == good {
+                break took;
+            }
+            reconciler.check_running()?;
+            operator.check_running()?;
+            if took > patience {
+                bail!(
+                    "{serve} of {good} models serve after {} s:\n{}\n{}",
+                    patience.as_secs(),
+                    reconciler.output_tail(),
+                    operator.output_tail()
+                );
+            }
+            thread::sleep(LOOK_EVERY.max(looked.elapsed() * LOOK_SHARE));
+        };
+        if let Some(name) = whole.serving()?.intersection(&failing).next() {
+            bail!("{name} was to fail, and serves");
         }
-        reconciler.check_running()?;
-        operator.check_running()?;
-        if took > patience {
-            bail!(
-                "{serve} of {good} models serve after {} s:\n{}\n{}",
-                patience.as_secs(),
-                reconciler.output_tail(),
-                operator.output_tail()
-            );
-        }
-        thread::sleep(LOOK_EVERY.max(looked.elapsed() * LOOK_SHARE));
-    };
-    if let Some(name) = whole.serving()?.intersection(&failing).next() {
-        bail!("{name} was to fail, and serves");
+        Ok(Self {
+            reconciler,
+            operator,
+            took,
+            _whole: whole,
+        })
     }
-    reconciler.stop()?;
-    operator.stop()?;
-    Ok(took.as_secs_f64())
+
+    /// Returns the reconciler and the operator.
+    pub(super) fn processes(&mut self) -> [&mut Aurora; 2] {
+        [&mut self.reconciler, &mut self.operator]
+    }
+
+    /// Ends both in order, and returns how long it took until all served, in seconds.
+    pub(super) fn stop(self) -> Result<f64> {
+        self.reconciler.stop()?;
+        self.operator.stop()?;
+        Ok(self.took.as_secs_f64())
+    }
 }
 
 impl Whole {
