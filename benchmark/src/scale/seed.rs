@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use planner::identity::inputs_hash;
-use planner::names::{Digest, ModelName, Version};
+use planner::names::{Digest, ModelName, Track, Version};
 use planner::training::{Holdout, Training};
 use registry::artifact::{Graph, Limits, Model, encode};
 use registry::metadata::{Labels, VersionMetadata};
@@ -24,19 +24,22 @@ use super::fleet::{self, CANARY, STABLE};
 const WRITERS: usize = 8;
 /// How much one model's first intercept differs from the next one's.
 const STEP: f64 = 1e-4;
+/// How much the second intercept of a canary differs from that of its stable.
+const OTHER: f64 = 0.1;
 
 /// A trained version, to be published under other names.
 #[derive(Debug)]
 struct Pattern {
     metadata: VersionMetadata,
     training: Training,
+    track: Track,
 }
 
 /// Publishes what the manifests of models `1..models` pin, after the pattern of model 0, which is trained.
 pub(crate) fn publish(registry: &Path, models: usize, say: Say<'_>) -> Result<()> {
     let store = Store::open(registry)?;
-    let stable = Pattern::read(&store, STABLE)?;
-    let canary = Pattern::read(&store, CANARY)?;
+    let stable = Pattern::read(&store, Track::Stable, STABLE)?;
+    let canary = Pattern::read(&store, Track::Canary, CANARY)?;
     let canaries = fleet::canaries(models);
     let done = AtomicUsize::new(1);
     let publish = |share: Range<usize>| -> Result<()> {
@@ -73,7 +76,7 @@ pub(crate) fn publish(registry: &Path, models: usize, say: Say<'_>) -> Result<()
 }
 
 impl Pattern {
-    fn read(store: &Store, version: &str) -> Result<Self> {
+    fn read(store: &Store, track: Track, version: &str) -> Result<Self> {
         let model: ModelName = fleet::model_name(0).parse()?;
         let version: Version = version.parse()?;
         let entry = store.resolve(&model, &Reference::Version(version.clone()))?;
@@ -84,6 +87,7 @@ impl Pattern {
         Ok(Self {
             metadata: entry.metadata,
             training: request.training,
+            track,
         })
     }
 
@@ -100,7 +104,7 @@ impl Pattern {
             percent: fleet::HOLDOUT_PERCENT,
             seed: index as u64,
         };
-        let artifact = encode(&graph(index));
+        let artifact = encode(&graph(index, self.track));
         let model = Model::read(&artifact, &Limits::default())?;
         let mut metadata = self.metadata.clone();
         metadata.model_name = training.model.clone();
@@ -114,13 +118,17 @@ impl Pattern {
 }
 
 /// Returns a model of the four features and three classes of `builtin:iris`, whose artifact differs from that of every other
-/// index.
+/// index and track.
 #[expect(clippy::cast_precision_loss, reason = "an index of some ten thousand")]
-fn graph(index: usize) -> Graph {
+fn graph(index: usize, track: Track) -> Graph {
+    let other = match track {
+        Track::Stable => 0.0,
+        Track::Canary => OTHER,
+    };
     let labels = ["setosa", "versicolor", "virginica"].map(str::to_owned);
     Graph::Logistic {
         weights: vec![-0.4, 0.5, -0.1, 0.9, -0.3, -0.6, -2.3, -0.2, 2.5, -1.0, -0.9, 1.9],
-        intercepts: vec![9.0 + index as f64 * STEP, 2.0, -11.0],
+        intercepts: vec![9.0 + index as f64 * STEP, 2.0 + other, -11.0],
         labels: Labels::Words(labels.to_vec()),
     }
 }
@@ -133,6 +141,8 @@ fn shares(range: Range<usize>, count: usize) -> Vec<Range<usize>> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -146,9 +156,11 @@ mod tests {
     }
 
     #[test]
-    fn no_two_models_have_the_same_artifact() {
-        let digest = |index| Digest::of(&encode(&graph(index)));
-        let digests: std::collections::BTreeSet<_> = (0..100).map(digest).collect();
-        assert_eq!(digests.len(), 100);
+    fn no_two_versions_have_the_same_artifact() {
+        let digest = |index, track| Digest::of(&encode(&graph(index, track)));
+        let digests: BTreeSet<_> = (0..100)
+            .flat_map(|index| Track::ALL.map(|track| digest(index, track)))
+            .collect();
+        assert_eq!(digests.len(), 200);
     }
 }
