@@ -212,6 +212,22 @@ pub(crate) struct DescribeAnswer<'a> {
     pub(crate) description: &'a Description,
 }
 
+/// `model sign`: who signed which version.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct SignAnswer<'a> {
+    /// The model.
+    #[schemars(with = "String")]
+    pub(crate) model: &'a ModelName,
+    /// The version.
+    #[schemars(with = "String")]
+    pub(crate) version: &'a Version,
+    /// The digest of its artifact.
+    #[schemars(with = "String")]
+    pub(crate) digest: &'a Digest,
+    /// What a signature calls the key: the SHA-256 of the public key in PEM, in hex.
+    pub(crate) key: &'a str,
+}
+
 /// `model show`: all that is known of a version.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct ShowAnswer<'a> {
@@ -224,6 +240,8 @@ pub(crate) struct ShowAnswer<'a> {
     pub(crate) metadata: &'a VersionMetadata,
     /// What people say of it.
     pub(crate) description: &'a Description,
+    /// The keys that signatures of it say to be by; whether they are, `model verify --keys` tells.
+    pub(crate) signatures: Vec<String>,
     /// A command line that asks it for a prediction; `null` where no alias names it.
     pub(crate) curl: Option<&'a str>,
 }
@@ -434,7 +452,7 @@ macro_rules! answers {
 }
 
 /// What each command answers.
-const ANSWERS: [Answer; 34] = answers! {
+const ANSWERS: [Answer; 35] = answers! {
     "up": EventLine;
     "init": InitAnswer<'_>;
     "validate": Vec<ValidateAnswer<'_>>;
@@ -456,6 +474,7 @@ const ANSWERS: [Answer; 34] = answers! {
     "model show": ShowAnswer<'_>;
     "model compare": CompareAnswer;
     "model describe": DescribeAnswer<'_>;
+    "model sign": SignAnswer<'_>;
     "model push": PushAnswer<'_>;
     "model verify": Vec<shapes::VerifiedShape>;
     "model gc": CollectAnswer;

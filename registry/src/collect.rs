@@ -14,6 +14,7 @@ use crate::description;
 use crate::error::StoreError;
 use crate::files::{Dir, TEMPORARY};
 use crate::reference::versions_in;
+use crate::signatures;
 use crate::store::{RUNS, Store, Sweep, VERSIONS, within};
 
 /// How many runs of each model that made no version stay: the newest.
@@ -122,6 +123,7 @@ impl Store {
                         }
                         remove(dir, version)?;
                         description::forget(&model_dir, version)?;
+                        signatures::forget(&model_dir, version)?;
                     }
                     collected.push(Collected::Version(model.clone(), version.clone()));
                 }

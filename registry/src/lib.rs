@@ -8,6 +8,7 @@
 //!   <model>/aliases/{stable,canary} -> ../versions/<version>
 //!   <model>/{history.jsonl, history-<n>.jsonl}
 //!   <model>/descriptions/<version>.jsonl
+//!   <model>/signatures/<version>/<key>.json
 //!   <model>/runs/<version>/{request.json, progress.jsonl, result.json}
 //!   <model>/runs/data.json
 //! ```
@@ -36,6 +37,7 @@ mod reference;
 mod roots;
 pub mod run;
 mod shortage;
+mod signatures;
 mod store;
 mod verify;
 
@@ -50,4 +52,5 @@ pub use publish::Draft;
 pub use reference::{Entry, Reference, ShortDigest};
 pub use roots::{DatasetRoots, RootError, open_data_file};
 pub use shortage::{Advice, Shortage};
+pub use signatures::{Nobody, Signatures, Unsigned};
 pub use store::{LAYOUT, METADATA_BYTES_MAX, Owner, Store};

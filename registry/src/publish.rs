@@ -31,10 +31,12 @@ impl Store {
         let record = self.render(&draft)?;
         let Draft { metadata, artifact } = draft;
         let (model, version) = (&metadata.model_name, &metadata.version);
-        let checksums = format_checksums(&[
+        let sums = [
             (METADATA_FILE, Digest::of(&record)),
             (MODEL_FILE, metadata.artifact.digest),
-        ]);
+        ];
+        let checksums = format_checksums(&sums);
+        let list = (CHECKSUMS_FILE, Digest::of(checksums.as_bytes()));
 
         let _lock = self.lock_shared()?;
         let model_dir = self.ensure_model_dir(model)?;
@@ -66,6 +68,11 @@ impl Store {
             version: version.clone(),
             digest: metadata.artifact.digest,
             metadata,
+            files: sums
+                .into_iter()
+                .chain([list])
+                .map(|(name, digest)| (name.to_owned(), digest))
+                .collect(),
             dir: versions.path().join(name),
         })
     }

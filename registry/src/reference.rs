@@ -1,6 +1,7 @@
 //! What is in a store, and what a reference to a version of a model means. Of what it finds, it verifies the record only:
 //! `metadata.json` by its checksum, the artifact not.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -59,6 +60,8 @@ pub struct Entry {
     pub digest: Digest,
     /// All that is known of it.
     pub metadata: VersionMetadata,
+    /// What its record says each of its files has for a digest; the list of these among them.
+    pub files: BTreeMap<String, Digest>,
     /// Its folder.
     pub dir: PathBuf,
 }
@@ -176,7 +179,7 @@ pub(crate) fn entry(
     let Some(dir) = versions.dir(&version.to_string())? else {
         return Ok(None);
     };
-    let Record { metadata, .. } = Record::read(&dir, model, version).map_err(|damage| match damage {
+    let record = Record::read(&dir, model, version).map_err(|damage| match damage {
         Damage::Unreadable(error) => *error,
         damage => StoreError::Damaged {
             model: model.clone(),
@@ -184,11 +187,13 @@ pub(crate) fn entry(
             damage,
         },
     })?;
+    let (metadata, files) = record.parts();
     Ok(Some(Entry {
         model: model.clone(),
         version: version.clone(),
         digest: metadata.artifact.digest,
         metadata,
+        files,
         dir: dir.path().to_owned(),
     }))
 }

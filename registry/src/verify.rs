@@ -96,7 +96,9 @@ impl Store {
         let dir = versions
             .dir(&version.to_string())?
             .ok_or_else(|| missing("its folder"))?;
-        let Record { metadata, checksums } = Record::read(&dir, model, version)?;
+        let Record {
+            metadata, checksums, ..
+        } = Record::read(&dir, model, version)?;
         for name in dir.names()? {
             // NFS keeps a removed file that is still open under such a name.
             if name != CHECKSUMS_FILE && !name.starts_with(".nfs") && !checksums.contains_key(&name) {
@@ -128,6 +130,8 @@ pub(crate) struct Record {
     pub(crate) metadata: VersionMetadata,
     /// The digest of each file, `metadata.json` and the artifact among them.
     checksums: BTreeMap<String, Digest>,
+    /// The digest of the list of these.
+    list: Digest,
 }
 
 impl Record {
@@ -136,6 +140,7 @@ impl Record {
         let checksums = dir
             .read(CHECKSUMS_FILE, "checksums", CHECKSUMS_BYTES_MAX)?
             .ok_or_else(|| missing(CHECKSUMS_FILE))?;
+        let list = Digest::of(&checksums);
         let checksums = parse_checksums(&checksums).map_err(|why| malformed(CHECKSUMS_FILE, why))?;
         for required in [METADATA_FILE, MODEL_FILE] {
             if !checksums.contains_key(required) {
@@ -147,7 +152,22 @@ impl Record {
             .ok_or_else(|| missing(METADATA_FILE))?;
         same_digest(METADATA_FILE, checksums[METADATA_FILE], Digest::of(&bytes))?;
         let metadata = VersionMetadata::read(&bytes, model, version)?;
-        Ok(Self { metadata, checksums })
+        Ok(Self {
+            metadata,
+            checksums,
+            list,
+        })
+    }
+
+    /// Returns what the version says of itself, and the digest of each of its files, the list of checksums among them.
+    pub(crate) fn parts(self) -> (VersionMetadata, BTreeMap<String, Digest>) {
+        let Self {
+            metadata,
+            checksums: mut files,
+            list,
+        } = self;
+        files.insert(CHECKSUMS_FILE.to_owned(), list);
+        (metadata, files)
     }
 }
 

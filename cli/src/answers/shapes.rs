@@ -236,6 +236,8 @@ pub(super) enum VerifiedShape {
         sound: bool,
         /// What pins its signature: `digest` or `checksum`.
         signature: String,
+        /// The key that signed it, where it was asked for one of several.
+        signer: Option<String>,
     },
     /// A version that cannot be read.
     Damaged {

@@ -1,10 +1,11 @@
-//! `aurora model`: what a registry holds. Reads; only `gc` removes, and it says what, and `describe` says more.
+//! `aurora model`: what a registry holds. Reads; only `gc` removes, and it says what; `describe` says more, and `sign` signs.
 
 mod compare;
 mod describe;
 mod gc;
 mod push;
 mod show;
+mod sign;
 mod verify;
 
 use std::path::PathBuf;
@@ -52,11 +53,16 @@ enum ModelCommand {
         model: Option<ModelName>,
         /// Only this version: stable, canary, a version or a digest
         reference: Option<Reference>,
+        /// Public keys in PEM: each version must be signed by one of them, as it is
+        #[arg(long, value_name = "FILE")]
+        keys: Option<PathBuf>,
         #[command(flatten)]
         store: StoreArguments,
         #[command(flatten)]
         output: OutputArguments,
     },
+    /// Sign a version by a key: what its folder holds, kept beside it (OpenSSF Model Signing)
+    Sign(sign::SignArguments),
     /// Publish a model that lies in a file, as it is and evaluated by nobody: for laptops and tests; what serves is what Git says
     Push(push::PushArguments),
     /// Remove versions that nothing names and that are not among the newest
@@ -129,14 +135,20 @@ pub(crate) fn run(arguments: ModelArguments) -> Result<ExitCode, Failure> {
         ModelCommand::Verify {
             model,
             reference,
+            keys,
             store,
             output,
-        } => verify::run(
-            model.as_ref(),
-            reference.as_ref(),
-            &store.open()?,
-            Terminal::new(output.output),
-        ),
+        } => {
+            let keys = keys.as_deref().map(sign::verifying_keys).transpose()?;
+            verify::run(
+                model.as_ref(),
+                reference.as_ref(),
+                keys.as_deref(),
+                &store.open()?,
+                Terminal::new(output.output),
+            )
+        }
+        ModelCommand::Sign(arguments) => sign::run(&arguments),
         ModelCommand::Push(arguments) => push::run(&arguments),
         ModelCommand::Gc(arguments) => gc::run(&arguments),
     }

@@ -11,8 +11,8 @@ use crate::harness::{Ground, get, post, root, run, skipped, text};
 /// Not empty where these tests must run: a machine without the clients is a failure then.
 const REQUIRED: &str = "REQUIRE_CLIENTS";
 
-/// Returns a Python that has tritonclient, which `.ci/run` installs.
-fn python() -> Option<PathBuf> {
+/// Returns a Python that has tritonclient and model-signing, which `.ci/run` installs.
+pub(crate) fn python() -> Option<PathBuf> {
     let python = std::env::var_os("AURORA_TRITONCLIENT_PYTHON").map(PathBuf::from);
     let is_required = std::env::var_os(REQUIRED).is_some_and(|value| !value.is_empty());
     assert!(
@@ -21,7 +21,7 @@ fn python() -> Option<PathBuf> {
     );
     if python.is_none() {
         skipped(
-            "clients of the protocol; AURORA_TRITONCLIENT_PYTHON names no Python that has them: .ci/run installs it",
+            "clients of the protocol, and who verifies signatures; AURORA_TRITONCLIENT_PYTHON names no Python that has them: .ci/run installs it",
         );
     }
     python

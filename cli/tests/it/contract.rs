@@ -7,7 +7,7 @@ use boon::{Compiler, Schemas};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{Ground, aurora, eventually, root, run, text};
+use crate::harness::{Ground, aurora, eventually, private, root, run, text};
 
 /// The commands of which a cluster, or a registry and keys of their own, is needed to see them succeed: only their errors are read here.
 const ELSEWHERE: [&str; 5] = ["control-plane", "operator", "operator release", "router", "serve"];
@@ -214,6 +214,8 @@ fn every_command_answers_as_the_schema_says() {
     let cells: Vec<String> = row.values().map(ToString::to_string).collect();
     let wine = format!("{}\n{}\n", names.join(","), cells.join(","));
     std::fs::write(folder.path().join("wine.csv"), wine).unwrap();
+    let key = std::fs::read_to_string(root.join("signing/src/vectors/p256.key")).unwrap();
+    private(&folder.path().join("signing.key"), &key);
     let values = [
         ("{repo}", ground.repository.path().to_str().unwrap()),
         ("{data}", data.to_str().unwrap()),
@@ -273,6 +275,16 @@ fn every_command_answers_as_the_schema_says() {
         ),
         (2, "model push", "survival {folder}/wine.csv --data-dir {data}"),
         (0, "model verify", "--data-dir {data}"),
+        (
+            0,
+            "model sign",
+            "iris v20261101-120000 --key {folder}/signing.key --data-dir {data}",
+        ),
+        (
+            2,
+            "model sign",
+            "iris stable --key {folder}/signing.key --data-dir {data}",
+        ),
         (0, "model gc", "--dry-run --data-dir {data}"),
         (
             0,

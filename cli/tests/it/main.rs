@@ -34,6 +34,7 @@ mod faults;
 mod first_hour;
 mod git;
 mod jobs;
+mod model_signing;
 mod monitoring;
 mod openapi;
 mod operated;

@@ -14,5 +14,6 @@ mod observer;
 mod owner;
 mod parts;
 mod scenario;
+mod signed;
 mod tamper;
 mod view;

@@ -45,6 +45,7 @@ pub(crate) fn run(arguments: &ShowArguments) -> Result<ExitCode, Failure> {
     let entry = store.resolve(model, &arguments.reference)?;
     let aliases = tracks(&store, model, &entry.version)?;
     let said = store.description(model, &entry.version)?;
+    let signatures: Vec<String> = store.signatures(model, &entry.version)?.into_keys().collect();
     let url = format!("http://{}", arguments.inference.reached_at());
     let track = aliases.first().copied();
     let curl = track.map(|track| curl(&url, model, track, &body(&entry)));
@@ -55,6 +56,7 @@ pub(crate) fn run(arguments: &ShowArguments) -> Result<ExitCode, Failure> {
             dir: &entry.dir.to_string_lossy(),
             metadata: &entry.metadata,
             description: &said,
+            signatures,
             curl: curl.as_deref(),
         })?;
         return Ok(ExitCode::SUCCESS);
@@ -63,6 +65,11 @@ pub(crate) fn run(arguments: &ShowArguments) -> Result<ExitCode, Failure> {
     rows.splice(2..2, describe::rows(&said));
     let aliases: Vec<_> = aliases.iter().map(|track| track.as_str()).collect();
     rows.insert(2, ["alias".to_owned(), aliases.join(", ")]);
+    let signed: Vec<_> = signatures
+        .iter()
+        .map(|key| escape(key.get(..12).unwrap_or(key)))
+        .collect();
+    rows.push(["signed by".to_owned(), signed.join(", ")]);
     rows.push(["files".to_owned(), entry.dir.display().to_string()]);
     rows.push(["try".to_owned(), curl.unwrap_or_default()]);
     let rows: Vec<_> = rows

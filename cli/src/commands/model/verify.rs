@@ -8,14 +8,17 @@ use planner::observed::ObservedAlias;
 use registry::artifact::{self, Pinned};
 use registry::{Entry, Reference, Store, StoreError};
 use serde_json::{Value, json};
+use signing::{KeyId, VerifyingKey};
 
 use super::models;
 use crate::failure::{Failure, NO, chain, shortage};
 use crate::terminal::{Colour, Terminal, painted};
 
 /// What was found so far; printed as it is found.
-struct Report {
+struct Report<'a> {
     terminal: Terminal,
+    /// The keys of which one must have signed each version.
+    keys: Option<&'a [VerifyingKey]>,
     values: Vec<Value>,
     is_damaged: bool,
 }
@@ -23,11 +26,13 @@ struct Report {
 pub(super) fn run(
     model: Option<&ModelName>,
     reference: Option<&Reference>,
+    keys: Option<&[VerifyingKey]>,
     store: &Store,
     terminal: Terminal,
 ) -> Result<ExitCode, Failure> {
     let mut report = Report {
         terminal,
+        keys,
         values: Vec::new(),
         is_damaged: false,
     };
@@ -53,7 +58,7 @@ pub(super) fn run(
     })
 }
 
-fn whole_model(store: &Store, model: &ModelName, report: &mut Report) -> Result<(), Failure> {
+fn whole_model(store: &Store, model: &ModelName, report: &mut Report<'_>) -> Result<(), Failure> {
     match store.versions(model) {
         Ok(versions) => {
             for found in versions {
@@ -90,10 +95,10 @@ fn version(
     store: &Store,
     model: &ModelName,
     reference: &Reference,
-    report: &mut Report,
+    report: &mut Report<'_>,
 ) -> Result<(), Failure> {
-    match checked(store, model, reference) {
-        Ok((entry, pinned)) => {
+    match checked(store, model, reference, report.keys) {
+        Ok((entry, pinned, signer)) => {
             let (held_by, remark) = match pinned {
                 Pinned::ByDigest => ("digest", ""),
                 Pinned::ByChecksum => (
@@ -102,14 +107,16 @@ fn version(
                      train another version to pin it)",
                 ),
             };
+            let by_whom =
+                signer.map_or_else(String::new, |key| format!(", signed by the key {}", key.short()));
             report.values.push(json!({
                 "model": model, "version": entry.version, "digest": entry.digest, "sound": true,
-                "signature": held_by,
+                "signature": held_by, "signer": signer.map(KeyId::as_str),
             }));
             report.line(
                 Colour::Green,
                 "ok",
-                &format!("{model} {}: {}{remark}", entry.version, entry.digest),
+                &format!("{model} {}: {}{by_whom}{remark}", entry.version, entry.digest),
             )
         }
         Err(error) if shortage(&*error).is_some() => Err(Failure::of(&*error)),
@@ -124,19 +131,22 @@ fn version(
     }
 }
 
-fn checked(
+fn checked<'k>(
     store: &Store,
     model: &ModelName,
     reference: &Reference,
-) -> Result<(Entry, Pinned), Box<dyn Error>> {
+    keys: Option<&'k [VerifyingKey]>,
+) -> Result<(Entry, Pinned, Option<&'k KeyId>), Box<dyn Error>> {
     let entry = store.resolve(model, reference)?;
     store.verify(&entry)?;
     let pinned = artifact::inspect(store, &entry)?;
-    Ok((entry, pinned))
+    let signer = keys.map(|keys| store.signer(&entry, keys)).transpose()?;
+    let signer = signer.transpose()?.map(VerifyingKey::id);
+    Ok((entry, pinned, signer))
 }
 
 /// Checks the files that say what the store is.
-fn own_files(store: &Store, report: &mut Report) -> Result<(), Failure> {
+fn own_files(store: &Store, report: &mut Report<'_>) -> Result<(), Failure> {
     match store.check_identity() {
         Ok(wrong) => {
             for wrong in wrong {
@@ -148,7 +158,7 @@ fn own_files(store: &Store, report: &mut Report) -> Result<(), Failure> {
     }
 }
 
-fn staged_data(store: &Store, report: &mut Report) -> Result<(), Failure> {
+fn staged_data(store: &Store, report: &mut Report<'_>) -> Result<(), Failure> {
     match store.datasets() {
         Ok(datasets) => {
             for sha256 in datasets {
@@ -166,7 +176,7 @@ fn staged_data(store: &Store, report: &mut Report) -> Result<(), Failure> {
     }
 }
 
-impl Report {
+impl Report<'_> {
     /// Tells of what cannot be read. Where a limit is reached, that says nothing of it, and nothing is told of the rest.
     fn unread(&mut self, model: Option<&ModelName>, file: &str, error: StoreError) -> Result<(), Failure> {
         if error.shortage().is_some() {

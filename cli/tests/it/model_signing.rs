@@ -1,0 +1,168 @@
+//! Versions that are signed by keys, by us and by PyPI's `model-signing`, each verified by the other.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::clients::python;
+use crate::harness::{Ground, aurora, private, root, run, text};
+
+const VERSION: &str = "v20261101-120000";
+
+/// A data directory with a trained model, and keys.
+struct Signing {
+    ground: Ground,
+    keys: TempDir,
+}
+
+impl Signing {
+    fn new() -> Self {
+        let ground = Ground::dev();
+        assert!(ground.up().stop().success());
+        let keys = TempDir::new().unwrap();
+        for name in ["p256", "p384"] {
+            let vector = |ending: &str| root().join(format!("signing/src/vectors/{name}.{ending}"));
+            private(
+                &keys.path().join(format!("{name}.key")),
+                &fs::read_to_string(vector("key")).unwrap(),
+            );
+            fs::copy(vector("pub"), keys.path().join(format!("{name}.pub"))).unwrap();
+        }
+        Self { ground, keys }
+    }
+
+    fn key(&self, file: &str) -> PathBuf {
+        self.keys.path().join(file)
+    }
+
+    fn sign(&self, reference: &str, key: &str) -> Output {
+        let key = self.key(key);
+        self.model(&["sign", "iris", reference, "--key", key.to_str().unwrap()])
+    }
+
+    fn verify(&self, keys: &str) -> Output {
+        let keys = self.key(keys);
+        self.model(&["verify", "iris", VERSION, "--keys", keys.to_str().unwrap()])
+    }
+
+    fn model(&self, arguments: &[&str]) -> Output {
+        run(aurora()
+            .arg("model")
+            .args(arguments)
+            .arg("--data-dir")
+            .arg(self.ground.data()))
+    }
+
+    fn of_model(&self, path: &str) -> PathBuf {
+        self.ground.data().join("registry/aurora/iris").join(path)
+    }
+
+    /// Returns the only signature of the version.
+    fn signature(&self) -> PathBuf {
+        let folder = self.of_model(&format!("signatures/{VERSION}"));
+        let mut files = fs::read_dir(folder).unwrap();
+        files.next().unwrap().unwrap().path()
+    }
+}
+
+fn check(output: &Output, code: i32, says: &str) {
+    let said = text(output);
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    assert!(said.contains(says), "{said}");
+}
+
+#[test]
+fn a_version_is_signed_beside_its_folder_and_verified_by_whom_it_is() {
+    let signing = Signing::new();
+    let folder = signing.of_model(&format!("versions/{VERSION}"));
+    let modified = fs::metadata(&folder).unwrap().modified().unwrap();
+    check(&signing.verify("p256.pub"), 1, "nobody has signed it");
+    check(
+        &signing.sign(VERSION, "p256.key"),
+        0,
+        "iris v20261101-120000 is signed by the key",
+    );
+    check(&signing.verify("p256.pub"), 0, ", signed by the key");
+    check(
+        &signing.verify("p384.pub"),
+        1,
+        "which is none of those that are trusted",
+    );
+    let both = [signing.key("p384.pub"), signing.key("p256.pub")].map(|key| fs::read_to_string(key).unwrap());
+    fs::write(signing.key("both.pub"), both.concat()).unwrap();
+    check(&signing.verify("both.pub"), 0, ", signed by the key");
+    assert_eq!(fs::metadata(&folder).unwrap().modified().unwrap(), modified);
+    let shown = signing.model(&["show", "iris", "--output=json"]);
+    let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    let name = signing.signature();
+    assert_eq!(
+        shown["signatures"],
+        serde_json::json!([name.file_stem().unwrap().to_str().unwrap()])
+    );
+}
+
+#[test]
+fn what_cannot_be_signed_or_verified_is_told() {
+    let signing = Signing::new();
+    check(
+        &signing.sign("stable", "p256.key"),
+        2,
+        "stable may be another version by the time it is signed",
+    );
+    check(&signing.sign(VERSION, "gone.key"), 2, "gone.key cannot be read");
+    check(&signing.sign(VERSION, "p256.pub"), 2, "p256.pub");
+    private(&signing.key("none.key"), "no key\n");
+    check(
+        &signing.sign(VERSION, "none.key"),
+        2,
+        "it is no private key in PEM",
+    );
+    fs::write(signing.key("none.pub"), "no key\n").unwrap();
+    check(&signing.verify("none.pub"), 2, "it holds 0 keys");
+    check(&signing.verify("gone.pub"), 2, "gone.pub are not usable");
+}
+
+fn model_signing(python: &Path, act: &str, arguments: &[(&str, &Path)], folder: &Path) -> Output {
+    let mut command = Command::new(python);
+    command.args(["-m", "model_signing", act, "key"]);
+    for (flag, path) in arguments {
+        command.arg(flag).arg(path);
+    }
+    run(command.arg(folder))
+}
+
+#[test]
+fn pypis_model_signing_verifies_ours_and_we_verify_its() {
+    let Some(python) = python() else {
+        return;
+    };
+    let signing = Signing::new();
+    let folder = signing.of_model(&format!("versions/{VERSION}"));
+    check(&signing.sign(VERSION, "p256.key"), 0, "is signed by the key");
+    let (signature, key) = (signing.signature(), signing.key("p256.pub"));
+    let verify = || {
+        let arguments: [(&str, &Path); 2] = [("--signature", &signature), ("--public_key", &key)];
+        model_signing(&python, "verify", &arguments, &folder)
+    };
+    check(&verify(), 0, "succeeded");
+    // Signed by it, and put where ours would be.
+    let private = signing.key("p384.key");
+    let theirs = signature.with_file_name("theirs.json");
+    let arguments: [(&str, &Path); 2] = [("--signature", &theirs), ("--private_key", &private)];
+    check(
+        &model_signing(&python, "sign", &arguments, &folder),
+        0,
+        "succeeded",
+    );
+    check(&signing.verify("p384.pub"), 0, ", signed by the key");
+    // Both notice a bit.
+    let artifact = folder.join("model.onnx");
+    let mut bytes = fs::read(&artifact).unwrap();
+    bytes[100] ^= 1;
+    fs::write(&artifact, bytes).unwrap();
+    check(&signing.verify("p384.pub"), 1, "damaged");
+    assert!(!verify().status.success());
+}

@@ -1,0 +1,201 @@
+//! Who has signed a version.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use planner::names::{ModelName, Version};
+use registry::{Entry, Keep, Reference, Store};
+use signing::{SigningKey, VerifyingKey};
+
+use crate::scenario::{now, owner, word, write};
+
+const V1: &str = "v20261101-120000";
+const V2: &str = "v20261120-093000";
+
+struct Signed {
+    root: tempfile::TempDir,
+    store: Store,
+    key: SigningKey,
+}
+
+fn key(name: &str) -> SigningKey {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../signing/src/vectors/{name}.key"));
+    SigningKey::from_pem(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+impl Signed {
+    /// Two versions, of which the first is signed.
+    fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::init(root.path(), &owner(), now()).unwrap();
+        for words in [format!("publish wine {V1} one"), format!("publish wine {V2} two")] {
+            write(root.path(), &words).unwrap();
+        }
+        let signed = Self {
+            root,
+            store,
+            key: key("p256"),
+        };
+        signed.store.sign(&signed.entry(V1), &signed.key).unwrap();
+        signed
+    }
+
+    fn entry(&self, version: &str) -> Entry {
+        let version = Reference::Version(word(version));
+        self.store.resolve(&word("wine"), &version).unwrap()
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.root.path().join("aurora/wine").join(path)
+    }
+
+    fn signature(&self, version: &str, key: &SigningKey) -> PathBuf {
+        self.path(&format!("signatures/{version}/{}.json", key.verifying().id()))
+    }
+
+    /// Says who signed a version, or why nobody counts.
+    fn said(&self, version: &str, trusted: &[&SigningKey]) -> String {
+        let trusted: Vec<VerifyingKey> = trusted.iter().map(|key| key.verifying().clone()).collect();
+        match self.store.signer(&self.entry(version), &trusted).unwrap() {
+            Ok(key) => key.id().to_string(),
+            Err(why) => why.to_string(),
+        }
+    }
+}
+
+#[test]
+fn a_version_is_signed_by_whom_the_keys_say_and_by_nobody_else() {
+    let signed = Signed::new();
+    let (ours, other) = (&signed.key, key("p384"));
+    let id = ours.verifying().id();
+    assert_eq!(signed.said(V1, &[ours]), id.as_str());
+    assert_eq!(signed.said(V1, &[&other, ours]), id.as_str());
+    assert_eq!(signed.said(V2, &[ours]), "nobody has signed it");
+    assert_eq!(
+        signed.said(V1, &[&other]),
+        format!(
+            "nobody who is trusted has signed it: {}.json: it is by the key {}, which is none of those that are trusted",
+            &id.as_str()[..16],
+            id.short()
+        )
+    );
+    // Two keys, and one of them is enough.
+    signed.store.sign(&signed.entry(V1), &other).unwrap();
+    assert_eq!(signed.said(V1, &[&other]), other.verifying().id().as_str());
+    assert_eq!(signed.said(V1, &[ours]), id.as_str());
+}
+
+#[test]
+fn a_signature_says_nothing_of_another_version() {
+    let signed = Signed::new();
+    let key = &signed.key;
+    signed.store.sign(&signed.entry(V2), key).unwrap();
+    fs::copy(signed.signature(V1, key), signed.signature(V2, key)).unwrap();
+    assert_eq!(
+        signed.said(V2, &[key]),
+        format!(
+            "checksums is not what the key {} has signed: restore the version's files, or publish another version",
+            key.verifying().id().short()
+        )
+    );
+}
+
+/// Whoever changes a file and sets its checksum right has changed what was signed.
+#[test]
+fn a_file_that_is_changed_with_its_checksum_is_not_what_was_signed() {
+    let signed = Signed::new();
+    let folder = signed.path(&format!("versions/{V1}"));
+    let command =
+        "sed -i 's/\"framework\": *\"/&x/' metadata.json && sha256sum metadata.json model.onnx > checksums";
+    let status = std::process::Command::new("sh")
+        .args(["-ec", command])
+        .current_dir(&folder)
+        .status();
+    assert!(status.unwrap().success());
+    signed.store.verify(&signed.entry(V1)).unwrap();
+    let said = signed.said(V1, &[&signed.key]);
+    assert!(said.contains("is not what the key"), "{said}");
+}
+
+/// Each bit of a version's folder and of its signature counts.
+#[test]
+fn whatever_bit_is_flipped_is_found() {
+    let signed = Signed::new();
+    let trusted = [signed.key.verifying().clone()];
+    let name: ModelName = word("wine");
+    let version: Version = word(V1);
+    let is_trusted = || {
+        let entry = signed.store.resolve(&name, &Reference::Version(version.clone()));
+        entry.is_ok_and(|entry| {
+            let is_signed = matches!(signed.store.signer(&entry, &trusted), Ok(Ok(_)));
+            is_signed && signed.store.read_artifact(&entry).is_ok()
+        })
+    };
+    assert!(is_trusted());
+    let folder = signed.path(&format!("versions/{V1}"));
+    for file in ["model.onnx", "metadata.json", "checksums"] {
+        let path = folder.join(file);
+        let whole = fs::read(&path).unwrap();
+        for at in (0..whole.len()).step_by(7).chain([whole.len() - 1]) {
+            let mut changed = whole.clone();
+            changed[at] ^= 1 << (at % 8);
+            fs::write(&path, &changed).unwrap();
+            assert!(!is_trusted(), "{file}: byte {at}");
+        }
+        fs::write(&path, &whole).unwrap();
+    }
+    assert!(is_trusted());
+}
+
+#[test]
+fn what_is_no_signature_is_told_or_passed_over_and_hides_none() {
+    let signed = Signed::new();
+    let folder = signed.path(&format!("signatures/{V1}"));
+    fs::write(folder.join("0.json"), "{}").unwrap();
+    fs::write(folder.join("notes.txt"), "by ann").unwrap();
+    fs::write(
+        folder.join("large.json"),
+        vec![b' '; signing::BUNDLE_BYTES_MAX + 1],
+    )
+    .unwrap();
+    assert_eq!(
+        signed.said(V1, &[&signed.key]),
+        signed.key.verifying().id().as_str()
+    );
+    fs::remove_file(signed.signature(V1, &signed.key)).unwrap();
+    let said = signed.said(V1, &[&signed.key]);
+    assert!(
+        said.starts_with("nobody who is trusted has signed it: 0.json: it is no signature"),
+        "{said}"
+    );
+    // A folder that is a link leads to nothing.
+    fs::remove_dir_all(&folder).unwrap();
+    std::os::unix::fs::symlink("/tmp", &folder).unwrap();
+    assert_eq!(signed.said(V1, &[&signed.key]), "nobody has signed it");
+}
+
+#[test]
+fn a_damaged_version_is_not_signed() {
+    let signed = Signed::new();
+    let entry = signed.entry(V2);
+    fs::write(signed.path(&format!("versions/{V2}/model.onnx")), "else").unwrap();
+    signed.store.sign(&entry, &signed.key).unwrap_err();
+    assert!(!signed.signature(V2, &signed.key).exists());
+}
+
+#[test]
+fn a_signature_goes_with_its_version() {
+    let signed = Signed::new();
+    let keep = Keep {
+        pinned: BTreeSet::from([(word("wine"), word(V2))]),
+        datasets: BTreeSet::new(),
+        last: 0,
+        minimum_age: Duration::ZERO,
+    };
+    let later = now() + Duration::from_hours(48 * 365 * 10);
+    signed.store.collect(&keep, later, false).unwrap();
+    assert!(!signed.path(&format!("versions/{V1}")).exists());
+    assert!(!signed.path(&format!("signatures/{V1}")).exists());
+}
