@@ -6,14 +6,17 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use planner::commits::Verify;
 use planner::deployment::ResolvedPin;
 use planner::names::{ModelName, Revision, Track, Weight};
 use planner::rollout::Tracks;
+use planner::trust::Trust;
 use reconciler::AwaitedPin;
 use registry::artifact::{Model, load_bytes};
 use registry::{Entry, Reference, Store};
 use server::runtime::warm_up;
 use server::{Artifact, Awaited, Runtime};
+use signing::VerifyingKey;
 use standalone::{LoadRequest, Slots, Wake};
 use tokio::sync::Semaphore;
 
@@ -161,6 +164,22 @@ pub(crate) fn load(store: &Store, entry: &Entry) -> Result<Model, String> {
     load_bytes(&bytes, &entry.metadata).map_err(|error| chain(&error))
 }
 
+/// Fails where somebody must have signed a version, and nobody who is trusted has. What is loaded then is what the entry says.
+fn hold_to(trust: &Trust, store: &Store, entry: &Entry) -> Result<(), String> {
+    let keys = trust.keys.iter();
+    let keys: Vec<VerifyingKey> = keys.filter_map(|pem| VerifyingKey::from_pem(pem).ok()).collect();
+    let signer = store.signer(entry, &keys).map_err(|error| chain(&error))?;
+    let Entry { model, version, .. } = entry;
+    match (signer, trust.verify) {
+        (Ok(_), _) | (_, Verify::Off) => Ok(()),
+        (Err(why), Verify::Warn) => {
+            tracing::warn!(%model, %version, %why, "a version that is loaded is not signed by anybody who is trusted");
+            Ok(())
+        }
+        (Err(why), Verify::Require) => Err(format!("{model} {version} is not to be trusted: {why}")),
+    }
+}
+
 impl Inner {
     /// Says whether nothing else was asked of the track since.
     fn is_wanted(&self, request: &LoadRequest, number: u64) -> bool {
@@ -176,6 +195,7 @@ impl Inner {
             track,
             pin,
             revision,
+            trust,
         } = request;
         let entry = self
             .store
@@ -188,6 +208,9 @@ impl Inner {
                 entry.digest.short(),
                 pin.digest.short()
             ));
+        }
+        if let Some(trust) = trust {
+            hold_to(trust, &self.store, &entry)?;
         }
         let loaded = load(&self.store, &entry)?;
         warm_up(&loaded, &entry.metadata);

@@ -16,7 +16,7 @@ use crate::{rules, wire};
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = rules::SIGNERS_OF_COMMITS.rule())]
 pub struct CommitsSpec {
-    /// What becomes of a commit that nobody whom it allows signed.
+    /// What becomes of a commit that nobody whom it allows signed: with `Require` no commit after it is applied either.
     pub verify: VerifyPolicy,
 
     /// SSH keys that may sign, in the form of OpenSSH's allowed signers: a file of the environment's folder, as the last
@@ -55,15 +55,35 @@ pub struct ForgeSpec {
     pub squash: SquashPolicy,
 }
 
-/// What becomes of a commit that is not signed as it should be.
+/// What becomes of what is not signed as it should be.
 #[derive(JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum VerifyPolicy {
     /// It is applied: no signature is looked at.
     Off,
     /// It is told, and applied.
     Warn,
-    /// It is not applied, nor is any after it: what was applied before serves on.
+    /// It is not applied: what was applied before serves on.
     Require,
+}
+
+impl From<VerifyPolicy> for commits::Verify {
+    fn from(policy: VerifyPolicy) -> Self {
+        match policy {
+            VerifyPolicy::Off => Self::Off,
+            VerifyPolicy::Warn => Self::Warn,
+            VerifyPolicy::Require => Self::Require,
+        }
+    }
+}
+
+impl From<commits::Verify> for VerifyPolicy {
+    fn from(verify: commits::Verify) -> Self {
+        match verify {
+            commits::Verify::Off => Self::Off,
+            commits::Verify::Warn => Self::Warn,
+            commits::Verify::Require => Self::Require,
+        }
+    }
 }
 
 /// Whether a forge may sign what nobody else signed.
@@ -85,11 +105,7 @@ impl From<&CommitsSpec> for commits::CommitPolicy {
             forge,
         } = spec.clone();
         Self {
-            verify: match verify {
-                VerifyPolicy::Off => commits::Verify::Off,
-                VerifyPolicy::Warn => commits::Verify::Warn,
-                VerifyPolicy::Require => commits::Verify::Require,
-            },
+            verify: verify.into(),
             signers: commits::KeyFiles {
                 allowed_signers,
                 keyring,
@@ -131,11 +147,7 @@ impl From<&commits::CommitPolicy> for CommitsSpec {
             forge,
         } = policy.clone();
         Self {
-            verify: match verify {
-                commits::Verify::Off => VerifyPolicy::Off,
-                commits::Verify::Warn => VerifyPolicy::Warn,
-                commits::Verify::Require => VerifyPolicy::Require,
-            },
+            verify: verify.into(),
             allowed_signers,
             keyring,
             forge: forge.map(ForgeSpec::from),

@@ -18,13 +18,14 @@ use planner::endpoint::Endpoint;
 use planner::environment::{self, Drift, Environment, RemovalLimits};
 use planner::gates::PromotionOrder;
 use planner::names::{EnvironmentName, Malformed, ObjectName};
+use planner::trust::ModelPolicy;
 
 use crate::notify::NotifySpec;
 use crate::policy::{GatesSpec, PromotionSpec};
 use crate::rules;
 use crate::{
     AutoscalingSpec, CanarySpec, CommitsSpec, DriftPolicy, MLDeployment, MLDeploymentSpec, MLEnvironment,
-    MLEnvironmentSpec, RegistrySpec, RemovalSpec, StableSpec, Target,
+    MLEnvironmentSpec, ModelsSpec, RegistrySpec, RemovalSpec, StableSpec, Target,
 };
 
 pub use dataset::uri;
@@ -86,6 +87,7 @@ pub fn environment(environment: &MLEnvironment) -> Result<Environment, Vec<Probl
         target,
         namespace,
         commits,
+        models,
         drift,
         suspend,
         notify,
@@ -113,6 +115,7 @@ pub fn environment(environment: &MLEnvironment) -> Result<Environment, Vec<Probl
         name,
         target: self::target(*target, namespace.as_deref())?,
         commits: commits.as_ref().map(CommitPolicy::from).unwrap_or_default(),
+        models: models.as_ref().map(ModelPolicy::from).unwrap_or_default(),
         drift: match drift {
             DriftPolicy::Correct => Drift::Correct,
             DriftPolicy::Warn => Drift::Warn,
@@ -157,6 +160,7 @@ pub(crate) fn environment_spec(environment: &Environment) -> MLEnvironmentSpec {
         name: _,
         target,
         commits,
+        models,
         drift,
         suspend,
         notify,
@@ -179,6 +183,7 @@ pub(crate) fn environment_spec(environment: &Environment) -> MLEnvironmentSpec {
         target,
         namespace,
         commits: (*commits != CommitPolicy::default()).then(|| CommitsSpec::from(commits)),
+        models: (*models != ModelPolicy::default()).then(|| ModelsSpec::from(models)),
         drift: match drift {
             Drift::Correct => DriftPolicy::Correct,
             Drift::Warn => DriftPolicy::Warn,

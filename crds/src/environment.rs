@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::commits::CommitsSpec;
+use crate::models::ModelsSpec;
 use crate::notify::NotifySpec;
 use crate::policy::{GatesSpec, PromotionSpec, WindowSpec};
 use crate::status::MLEnvironmentStatus;
@@ -59,6 +60,10 @@ pub struct MLEnvironmentSpec {
     /// commit on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commits: Option<CommitsSpec>,
+
+    /// Whose signature the versions need that it serves. Absent: nobody's. A change counts from the next commit on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub models: Option<ModelsSpec>,
 
     /// What happens to an object or an alias that somebody else changed.
     #[serde(default)]

@@ -80,9 +80,9 @@ pub struct ParsedFile {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Manifest {
     /// An MLEnvironment.
-    Environment(Environment),
+    Environment(Box<Environment>),
     /// An MLDeployment.
-    Deployment(ObjectName, DeclaredDeployment),
+    Deployment(ObjectName, Box<DeclaredDeployment>),
     /// An MLTrainingJob.
     Training(ObjectName, Box<Training>),
 }
@@ -215,12 +215,12 @@ fn parse_document(path: &str, root: &Node, knows: KnowsZone<'_>) -> Result<Parse
                 check::folder(path, &environment.name).map_err(|problem| vec![problem])?;
                 Ok(environment)
             });
-            environment.map(Manifest::Environment)
+            environment.map(Box::new).map(Manifest::Environment)
         }
         check::Kind::Deployment => {
             let object: MLDeployment = typed(&json).map_err(|problem| vec![located(problem)])?;
             convert::object_name(&object.metadata)
-                .map(|name| Manifest::Deployment(name, convert::deployment(&object)))
+                .map(|name| Manifest::Deployment(name, Box::new(convert::deployment(&object))))
                 .map_err(|problem| vec![problem])
         }
         check::Kind::Training => {

@@ -477,6 +477,12 @@ rules! {
         message: "no file says who may sign",
         hint: "write `allowedSigners` (SSH keys) or `keyring` (OpenPGP keys), or `verify: Off`",
     }
+    KEYS_OF_MODELS {
+        cel: "self.verify == 'Off' || has(self.keys)",
+        field: ".verify",
+        message: "no file has the keys that may sign",
+        hint: "write `keys: PATH` (public keys in PEM), or `verify: Off`",
+    }
     KEYS_OF_FORGE {
         cel: "has(self.allowedSigners) || has(self.keyring)",
         field: "",

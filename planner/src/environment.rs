@@ -2,11 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::commits::CommitPolicy;
+use crate::commits::{CommitPolicy, Verify};
 use crate::endpoint::Endpoint;
 use crate::gates::{Gates, PromotionOrder};
 use crate::names::{EnvironmentName, Revision};
 use crate::notify::Receiver;
+use crate::trust::ModelPolicy;
 use crate::window::Window;
 
 /// The spec of an MLEnvironment.
@@ -20,6 +21,9 @@ pub struct Environment {
     /// Whose signature commits need that touch the folder.
     #[serde(default)]
     pub commits: CommitPolicy,
+    /// Whose signature the versions need that it serves.
+    #[serde(default)]
+    pub models: ModelPolicy,
     /// What happens to an object or an alias that somebody else changed.
     #[serde(default)]
     pub drift: Drift,
@@ -53,17 +57,24 @@ impl Environment {
         self.windows.clone_from(&other.windows);
         self.gates = other.gates;
         self.promotion.clone_from(&other.promotion);
+        self.models.clone_from(&other.models);
         self
     }
 
     /// Says whether it says of raises what another one says.
     pub fn has_policy_of(&self, other: &Self) -> bool {
-        self.windows == other.windows && self.gates == other.gates && self.promotion == other.promotion
+        self.windows == other.windows
+            && self.gates == other.gates
+            && self.promotion == other.promotion
+            && self.models == other.models
     }
 
     /// Says whether it says nothing of raises.
     pub const fn is_silent(&self) -> bool {
-        self.windows.is_empty() && self.gates.is_none() && self.promotion.is_none()
+        self.windows.is_empty()
+            && self.gates.is_none()
+            && self.promotion.is_none()
+            && matches!(self.models.verify, Verify::Off)
     }
 }
 

@@ -56,6 +56,10 @@ pub enum Reason {
     MetricWorse,
     /// A version is not the stable one of the environment that it must come through.
     NotPromoted,
+    /// A version that is not signed by any key that the environment trusts is not let through.
+    VersionUntrusted,
+    /// A version is not signed by any key that the environment trusts. A report, it stops nothing.
+    VersionUnsigned,
     /// Something is not known that the environment asks for before a version gets more requests.
     GateUnknown,
     /// A commit is not signed by anybody whom the environment allows: nothing is applied from it on.
@@ -101,6 +105,7 @@ impl Reason {
             | Self::UnreadableObject
             | Self::CommitUnverified
             | Self::SignersUnusable
+            | Self::VersionUnsigned
             | Self::DriftLeft => false,
             Self::EnvironmentMissing
             | Self::Unreadable
@@ -118,6 +123,7 @@ impl Reason {
             | Self::SignatureBreaking
             | Self::MetricWorse
             | Self::NotPromoted
+            | Self::VersionUntrusted
             | Self::GateUnknown
             | Self::CommitRefused
             | Self::DatasetUnusable
@@ -134,7 +140,11 @@ impl Reason {
     pub const fn is_report(self) -> bool {
         matches!(
             self,
-            Self::BranchForced | Self::UnreadableObject | Self::DriftLeft | Self::CommitUnverified
+            Self::BranchForced
+                | Self::UnreadableObject
+                | Self::DriftLeft
+                | Self::CommitUnverified
+                | Self::VersionUnsigned
         )
     }
 
@@ -173,6 +183,7 @@ impl Reason {
                 | Self::SignatureBreaking
                 | Self::MetricWorse
                 | Self::NotPromoted
+                | Self::VersionUntrusted
                 | Self::GateUnknown
         )
     }

@@ -68,6 +68,10 @@ impl fmt::Display for Gates {
     }
 }
 
+/// What to do about a version that nobody who is trusted has signed.
+pub(crate) const TRUST_HINT: &str =
+    "sign it by a trusted key (`aurora model sign`), or pin a version that is signed";
+
 /// What happens where a gate finds a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum OnFault {
@@ -206,6 +210,8 @@ pub enum Gate {
     Signature,
     /// The metric is not worse.
     Metric,
+    /// Somebody who is trusted has signed it.
+    Trust,
     /// It has been stable in the environment before for long enough.
     Promotion,
     /// A window is open.
@@ -214,10 +220,11 @@ pub enum Gate {
 
 impl Gate {
     /// All, in the order in which they are told. What a person must mend comes before what time mends.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::WeightStep,
         Self::Signature,
         Self::Metric,
+        Self::Trust,
         Self::Promotion,
         Self::Window,
     ];
@@ -228,6 +235,7 @@ impl Gate {
             Self::WeightStep => "weight step",
             Self::Signature => "signature",
             Self::Metric => "metric",
+            Self::Trust => "trust",
             Self::Promotion => "promotion",
             Self::Window => "window",
         }
@@ -255,6 +263,7 @@ impl Judged {
         match (self.gate, self.outcome) {
             _ if self.waits.is_some() => None,
             (Gate::Window, _) => None,
+            (Gate::Trust, _) => Some(Reason::VersionUntrusted),
             (_, Outcome::Unknown) => Some(Reason::GateUnknown),
             (Gate::WeightStep, _) => Some(Reason::WeightStepTooLarge),
             (Gate::Signature, _) => Some(Reason::SignatureBreaking),
@@ -269,6 +278,7 @@ impl Judged {
             (Gate::Window, _) => {
                 "it comes by itself; a trailer `Aurora-Window-Override: why` in the message of the model's commit overrides windows".to_owned()
             }
+            (Gate::Trust, _) => TRUST_HINT.to_owned(),
             (_, Outcome::Unknown) => {
                 "pin a version of which it is known, or say `gates: { onUnknown: Allow }` by a commit before".to_owned()
             }

@@ -40,6 +40,7 @@ pub mod shown;
 pub mod signature;
 pub mod span;
 pub mod training;
+pub mod trust;
 pub mod window;
 pub mod word;
 

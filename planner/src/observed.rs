@@ -14,6 +14,7 @@ use crate::names::{Digest, ModelName, ObjectName, Revision, Track, Version};
 use crate::rollout;
 use crate::runs;
 use crate::training::Training;
+use crate::trust::{Signers, Trust};
 
 /// The observed state of one environment, or of the part of it that a commit or an event has touched.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -36,6 +37,8 @@ pub struct Observed {
     pub imports: BTreeMap<ModelName, BTreeMap<Version, Import>>,
     /// Whether what the environment says of raises counts for the commit at hand.
     pub policy: PolicyAge,
+    /// Who signed the versions that a manifest pins or an object serves, where anybody's signature is needed.
+    pub signers: Signers,
 }
 
 /// Since when the environment says what it says of raises: no commit is judged by what it brought along itself.
@@ -70,6 +73,9 @@ pub struct DeploymentObject {
     /// What the tracks keep while the environment's policy holds more back (`aurora.io/kept`): the spec may be edited by hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept: Option<Kept>,
+    /// What whoever loads a version for the object holds it to (`aurora.io/trust`); absent: to nobody's signature.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust: Option<Trust>,
     /// What keeps the object from what Git says (`aurora.io/stopped`, `aurora.io/waiting`, `aurora.io/held`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub behind: Option<Behind>,

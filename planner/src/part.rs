@@ -195,6 +195,7 @@ impl Part {
             facts: BTreeMap::new(),
             imports: BTreeMap::new(),
             policy: whole.policy,
+            signers: BTreeMap::new(),
             deployments,
             trainings,
         }

@@ -234,6 +234,7 @@ impl Action {
                     abort,
                     overridden,
                     kept: _,
+                    trust,
                     behind: _,
                 } = &**object;
                 from.spec == *spec
@@ -242,6 +243,7 @@ impl Action {
                     && from.canary_revision == *canary_revision
                     && from.abort == *abort
                     && from.overridden == *overridden
+                    && from.trust == *trust
             }
             Self::PutTraining {
                 from: Some(from),

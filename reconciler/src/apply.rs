@@ -307,6 +307,7 @@ mod tests {
             abort: None,
             overridden: None,
             kept: None,
+            trust: None,
             behind: None,
         }
     }

@@ -290,6 +290,12 @@ fn environment(before: &Environment, after: &Environment, intents: &mut Vec<Inte
             shown(&after.windows)
         ));
     }
+    if before.models != after.models {
+        say(format!(
+            "signatures of models: {} -> {}, from the next commit on",
+            before.models, after.models
+        ));
+    }
     if before.gates != after.gates {
         let shown = |gates: &Option<Gates>| gates.as_ref().map_or("none".to_owned(), Gates::to_string);
         say(format!(

@@ -435,7 +435,7 @@ impl<'a> Search<'a> {
 fn deployments(path: &str, content: &[u8]) -> impl Iterator<Item = DeclaredDeployment> + use<> {
     let documents = parse::parse_file(path, content).documents.into_iter();
     documents.filter_map(|Parsed { manifest, .. }| match manifest {
-        Manifest::Deployment(_, deployment) => Some(deployment),
+        Manifest::Deployment(_, deployment) => Some(*deployment),
         Manifest::Environment(_) | Manifest::Training(..) => None,
     })
 }

@@ -27,6 +27,7 @@ use planner::names::{EnvironmentName, ModelName, Revision};
 use planner::object::{Kind, ObjectId};
 use planner::part::Part;
 use planner::plan::plan;
+use planner::trust::ModelPolicy;
 use registry::{DatasetRoots, Observer, Store, StoreError};
 
 use self::admission::Admission;
@@ -78,6 +79,8 @@ pub struct Reconciler {
     admission: Admission,
     /// What a commit brought along of what is said of raises, until it counts.
     heard: Option<Heard>,
+    /// Whose signature versions needed at the last pass.
+    models: Option<ModelPolicy>,
     /// When what a window holds is to be looked at again.
     wake_at: Option<Timestamp>,
     /// What is wrong with the commit as a whole, or keeps it from being read.
@@ -137,6 +140,7 @@ impl Reconciler {
             zones: Zones::default(),
             clock: Clock::default(),
             elsewhere: Elsewhere::default(),
+            models: None,
             retries: Retries::default(),
             admission: Admission::default(),
             heard: None,
@@ -225,6 +229,13 @@ impl Reconciler {
             pass.attempted.clone_from(&self.resolved);
             self.conclude(&mut pass, now);
             return pass;
+        }
+        let policy = self.view.observed.environment.as_ref();
+        let models = policy.map(|environment| environment.models.clone());
+        if self.models != models {
+            // What each is held to may be another matter now.
+            scope.models.extend(self.view.links.models().cloned());
+            self.models = models;
         }
         // Reads Git.
         self.resolve(&mut pass, &mut scope, now);

@@ -5,14 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use planner::Timestamp;
 use planner::deployment::{DeclaredDeployment, Pin};
-use planner::desired::Declared;
+use planner::desired::{Declared, Desired};
 use planner::endpoint::Endpoint;
 use planner::gates::{Facts, Promoted, PromotionOrder, Tracks};
 use planner::names::{Digest, EnvironmentName, ModelName, Revision, Version};
 use planner::observed::{Observed, ObservedVersion};
 use planner::plan::whose_word;
+use planner::trust::{ModelPolicy, Signer, Signers, Trust};
 use planner::window;
-use registry::Store;
+use registry::{Reference, Store};
+use signing::VerifyingKey;
 
 use crate::observe::Decidable;
 use crate::resolve::stable::{Question, stable_since};
@@ -41,6 +43,7 @@ pub(crate) fn look(
     }
     let counting = whose_word(desired, observed).clone();
     let is_closed = window::closed(&counting.windows, now).is_some();
+    observed.signers = signers(desired, observed, &counting.models, store);
     if counting.gates.is_none() && counting.promotion.is_none() && !is_closed {
         return;
     }
@@ -90,6 +93,63 @@ pub(crate) fn look(
     desired.promoted = promoted;
     observed.facts = facts;
     desired.overrides = overrides;
+}
+
+/// Asks who signed the versions that manifests pin or objects serve, where somebody must have.
+fn signers(desired: &Desired, observed: &Observed, policy: &ModelPolicy, store: &Store) -> Signers {
+    let Some(trust) = policy.trust() else {
+        return Signers::new();
+    };
+    let keys = keys(&trust);
+    let mut signers = Signers::new();
+    let declared = desired.deployments.values();
+    let declared = declared.map(|declared| (&declared.spec.model, Tracks::from(&declared.spec)));
+    let served = observed.deployments.values();
+    let served = served.map(|found| (&found.object.spec.model, Tracks::from(&found.object.spec)));
+    for (model, tracks) in declared.chain(served) {
+        let of_model = signers.entry(model.clone()).or_default();
+        for version in pinned(tracks) {
+            of_model
+                .entry(version)
+                .or_insert_with_key(|version| signer(store, model, version, &keys));
+        }
+    }
+    signers
+}
+
+/// Asks who signed the versions that a model's tracks are to serve.
+pub(crate) fn signers_of(
+    trust: &Trust,
+    store: &Store,
+    model: &ModelName,
+    tracks: Tracks,
+) -> BTreeMap<Version, Signer> {
+    let keys = keys(trust);
+    let signed = |version: Version| {
+        let signer = signer(store, model, &version, &keys);
+        (version, signer)
+    };
+    pinned(tracks).map(signed).collect()
+}
+
+fn pinned(tracks: Tracks) -> impl Iterator<Item = Version> {
+    let canary = tracks.canary.map(|(pin, _weight)| pin.version);
+    std::iter::once(tracks.stable.version).chain(canary)
+}
+
+fn keys(trust: &Trust) -> Vec<VerifyingKey> {
+    let keys = trust.keys.iter();
+    keys.filter_map(|pem| VerifyingKey::from_pem(pem).ok()).collect()
+}
+
+fn signer(store: &Store, model: &ModelName, version: &Version, keys: &[VerifyingKey]) -> Signer {
+    let entry = store.resolve(model, &Reference::Version(version.clone()));
+    match entry.and_then(|entry| store.signer(&entry, keys)) {
+        Ok(Ok(key)) => Signer::Key(key.id().short().to_owned()),
+        Ok(Err(why)) => Signer::Nobody(why.to_string()),
+        // What is not there, or damaged, has its own finding.
+        Err(error) => Signer::Unknown(error.to_string()),
+    }
 }
 
 /// Returns the versions that anything is asked of where what a model's tracks serve is to change; `None` where it is not.

@@ -23,7 +23,7 @@ use crate::observe::Looks;
 use crate::pass::{Locate, moved_registry};
 use crate::policy::{OVERRIDE_TRAILER, look};
 use crate::resolve::{DataDigests, Resolution, Resolver};
-use crate::signatures::{Question, Seen, of_keys};
+use crate::signatures::{Question, Seen, of_keys, of_trusted};
 use crate::source::{Follow, Remembered, Repository, Source, SourceError};
 use crate::upstream::{ControlPlanes, Elsewhere, Served, ask};
 use crate::view::View;
@@ -347,6 +347,9 @@ pub fn against(
     let commits = &desired.environment.commits;
     plan.findings
         .extend(of_keys(&source, environment, commits, followed));
+    let models = &desired.environment.models;
+    plan.findings
+        .extend(of_trusted(&source, environment, models, followed));
     let declared = locate(&desired.environment);
     plan.findings
         .extend(moved_registry(&desired.environment, &declared, &used));
@@ -455,6 +458,8 @@ pub fn between(
     findings.extend(judged.findings);
     let commits = &head.environment.commits;
     findings.extend(of_keys(&source, environment, commits, &head.revision));
+    let models = &head.environment.models;
+    findings.extend(of_trusted(&source, environment, models, &head.revision));
     Zones::default().read_windows(&mut base.environment);
     let overridden = source.trailer(&head.revision, OVERRIDE_TRAILER)?;
     let ground = Ground {

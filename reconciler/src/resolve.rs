@@ -24,6 +24,7 @@ pub(crate) mod stable;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use planner::commits::Verify;
 use planner::desired::{Completeness, Desired};
 use planner::environment::{Environment, Target};
 use planner::finding::{Finding, Location, Reason};
@@ -403,6 +404,7 @@ impl Resolver {
         };
         let former = self.resolution.desired.take();
         let desired = environment
+            .map(|environment| with_keys(environment, asked.last_good.as_ref()))
             .or_else(|| asked.last_good.clone())
             .map(|environment| Header {
                 revision: asked.revision.clone(),
@@ -427,6 +429,16 @@ impl Resolver {
         self.resolution = Resolution { desired, findings };
         touched
     }
+}
+
+/// A file of keys that cannot be used leaves those that were trusted before.
+fn with_keys(mut environment: Environment, last_good: Option<&Environment>) -> Environment {
+    let models = &mut environment.models;
+    let before = last_good.filter(|_| models.verify != Verify::Off && models.trusted.is_empty());
+    if let Some(before) = before {
+        models.trusted.clone_from(&before.models.trusted);
+    }
+    environment
 }
 
 fn findings(ground: &Ground, environment: &EnvironmentName) -> Vec<Finding> {

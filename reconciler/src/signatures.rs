@@ -26,6 +26,8 @@ use planner::commits::{
 };
 use planner::finding::Finding;
 use planner::names::{EnvironmentName, Revision};
+use planner::trust::ModelPolicy;
+use signing::VerifyingKey;
 
 use crate::source::{Range, SignatureText, Signed, Source, SourceError};
 use allowed::AllowedSigners;
@@ -122,6 +124,52 @@ pub(crate) fn of_keys(
     };
     let problems =
         Keys::read(policy, place).map_or_else(|error| vec![keys::unread(&error)], |keys| keys.problems);
+    key_findings(environment, problems)
+}
+
+/// Returns the public keys, each in PEM, of the file that a commit's MLEnvironment names for its models, and what is wrong with it.
+/// None, and nothing wrong, where nobody's signature is needed.
+///
+/// An error means that Git could not be read now: nothing is known of the file.
+pub(crate) fn trusted(
+    source: &Source,
+    environment: &EnvironmentName,
+    policy: &ModelPolicy,
+    revision: &Revision,
+) -> Result<(Vec<String>, Vec<KeyProblem>), SourceError> {
+    let Some(path) = policy.keys.as_ref().filter(|_| policy.verify != Verify::Off) else {
+        return Ok((Vec::new(), Vec::new()));
+    };
+    let place = Place {
+        source,
+        environment,
+        revision,
+    };
+    let (file, content) = keys::read(path, place)?;
+    let trusted = content.and_then(|bytes| {
+        let text = String::from_utf8(bytes).map_err(|_not_text| format!("{file}: it is no UTF-8"))?;
+        VerifyingKey::all_from_pem(&text).map_err(|bad| format!("{file}: {bad}"))
+    });
+    Ok(match trusted {
+        Ok(keys) => (keys.iter().map(VerifyingKey::to_pem).collect(), Vec::new()),
+        Err(_) => (
+            Vec::new(),
+            keys::unusable(&file, Some(&trusted)).into_iter().collect(),
+        ),
+    })
+}
+
+/// Says what is wrong with the file of keys that a commit's MLEnvironment names for its models.
+pub(crate) fn of_trusted(
+    source: &Source,
+    environment: &EnvironmentName,
+    policy: &ModelPolicy,
+    revision: &Revision,
+) -> BTreeSet<Finding> {
+    let problems = trusted(source, environment, policy, revision).map_or_else(
+        |error| vec![keys::unread(&error)],
+        |(_trusted, problems)| problems,
+    );
     key_findings(environment, problems)
 }
 

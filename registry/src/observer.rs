@@ -90,7 +90,7 @@ impl Observer {
 
     /// Says whether a model's folders bear other stamps than at its last [`Self::observe`], or may hide a change.
     ///
-    /// Also true for a model that was never observed, could not be, or is being observed right now. Costs at most three
+    /// Also true for a model that was never observed, could not be, or is being observed right now. Costs at most four
     /// `statat`; nothing is opened or read. What is damaged in place within a version, only `observe` finds. Whoever
     /// shares the observer may have observed the change: [`Self::known`] tells.
     pub fn glance(&self, model: &ModelName) -> bool {

@@ -106,10 +106,13 @@ impl Store {
         bundle: &[u8],
     ) -> Result<(), StoreError> {
         let _lock = self.lock_shared()?;
-        let dir = self.ensure_model_dir(model)?.ensure_dir(SIGNATURES)?;
-        let dir = dir.ensure_dir(&version.to_string())?;
+        let of_model = self.ensure_model_dir(model)?.ensure_dir(SIGNATURES)?;
+        let dir = of_model.ensure_dir(&version.to_string())?;
         self.permit()?;
-        dir.replace(&format!("{key}{ENDING}"), bundle)
+        dir.replace(&format!("{key}{ENDING}"), bundle)?;
+        // Whoever looks at stamps looks at this folder alone.
+        let (mark, _file) = of_model.make_temporary_file()?;
+        of_model.remove(&mark)
     }
 
     /// Returns the signatures of a version, whatever they say; none where there is no such version.

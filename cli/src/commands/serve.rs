@@ -151,6 +151,7 @@ fn requests(object: &DeploymentObject) -> impl Iterator<Item = LoadRequest> {
         track,
         pin: pin.clone(),
         revision: revision.clone(),
+        trust: object.trust.clone(),
     };
     let stable = request(Track::Stable, &object.spec.stable, &object.stable_revision);
     let canary = object.spec.canary.as_ref().map(|canary| {

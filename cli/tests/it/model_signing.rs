@@ -8,7 +8,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::clients::python;
-use crate::harness::{Ground, aurora, private, root, run, text};
+use crate::harness::{Ground, aurora, eventually, get, private, root, run, text};
 
 const VERSION: &str = "v20261101-120000";
 
@@ -123,6 +123,72 @@ fn what_cannot_be_signed_or_verified_is_told() {
     fs::write(signing.key("none.pub"), "no key\n").unwrap();
     check(&signing.verify("none.pub"), 2, "it holds 0 keys");
     check(&signing.verify("gone.pub"), 2, "gone.pub are not usable");
+}
+
+const ENVIRONMENT: &str = "environments/dev/environment.yaml";
+const WINE: &str = "environments/dev/wine-quality.yaml";
+
+/// An environment that demands signed versions: what serves unsigned is told, nothing unsigned is raised, and what is signed is.
+#[test]
+fn an_environment_that_demands_signatures_raises_and_loads_nothing_else() {
+    let signing = Signing::new();
+    let repository = &signing.ground.repository;
+    let status = |wanted: &str| {
+        eventually(wanted, || {
+            let output = run(aurora()
+                .args(["status", "wine-quality", "--data-dir"])
+                .arg(signing.ground.data()));
+            text(&output).contains(wanted).then(|| text(&output))
+        })
+    };
+    let sign = |version: &str| {
+        let key = signing.key("p256.key");
+        let signed = signing.model(&["sign", "wine-quality", version, "--key", key.to_str().unwrap()]);
+        check(&signed, 0, "is signed by the key");
+    };
+    let mut up = signing.ground.up();
+    let keys = fs::read_to_string(signing.key("p256.pub")).unwrap();
+    repository.write("environments/dev/signers.pub", keys);
+    repository.edit(
+        ENVIRONMENT,
+        "target: Standalone",
+        "models: { verify: Require, keys: signers.pub }\n  target: Standalone",
+    );
+    // What serves serves on, and is told.
+    let said = status("VersionUnsigned");
+    assert!(said.contains("nobody has signed it"), "{said}");
+    assert!(said.contains("aurora model sign"), "{said}");
+    sign(VERSION);
+    // A raise of what nobody signed does not come.
+    repository.edit(WINE, "weight: 10", "weight: 40");
+    let said = status("VersionUntrusted");
+    assert!(
+        said.contains("v20261120-093000 is not to be trusted: nobody has signed it"),
+        "{said}"
+    );
+    assert!(said.contains("10%"), "{said}");
+    sign("v20261120-093000");
+    let said = status("40%");
+    assert!(!said.contains("VersionUntrusted"), "{said}");
+    // Whoever changes a version with its checksums is found out before it is loaded.
+    assert!(up.stop().success());
+    let folder = signing
+        .ground
+        .data()
+        .join("registry/aurora/wine-quality/versions/v20261120-093000");
+    let changed =
+        "sed -i 's/\"framework\": *\"/&x/' metadata.json && sha256sum metadata.json model.onnx > checksums";
+    let changed = run(Command::new("sh").args(["-ec", changed]).current_dir(&folder));
+    assert!(changed.status.success(), "{}", text(&changed));
+    up = signing.ground.up();
+    let said = status("LoadFailed");
+    assert!(said.contains("is not what the key"), "{said}");
+    let ready = |version: &str| {
+        let path = format!("/v2/models/wine-quality/versions/{version}/ready");
+        get(up.inference, &path).status == 200
+    };
+    assert!(ready(VERSION) && !ready("v20261120-093000"));
+    assert!(up.stop().success());
 }
 
 fn model_signing(python: &Path, act: &str, arguments: &[(&str, &Path)], folder: &Path) -> Output {

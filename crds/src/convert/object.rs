@@ -9,7 +9,8 @@ use planner::Timestamp;
 use planner::deployment::{Canary, Deployment, ResolvedDeployment, ResolvedPin};
 use planner::environment::Environment;
 use planner::names::{Digest, EnvironmentName, ObjectName, Version};
-use planner::observed::{Behind, DeploymentObject, Kept, TrainingObject};
+use planner::observed::{Behind, DeploymentObject, TrainingObject};
+use serde::de::DeserializeOwned;
 
 use super::{Problem, pod};
 use crate::{
@@ -34,6 +35,10 @@ const HELD: &str = "aurora.io/held";
 const OVERRIDDEN: &str = "aurora.io/overridden";
 /// What the tracks keep while more is held back, as JSON.
 const KEPT: &str = "aurora.io/kept";
+/// What whoever loads a version holds it to, as JSON.
+const TRUST: &str = "aurora.io/trust";
+/// The public keys that an environment trusts, as JSON: what the file held that it names.
+const TRUSTED: &str = "aurora.io/trusted";
 /// The version that a job's are compared with.
 const BASELINE: &str = "aurora.io/baseline";
 /// The committer time of [`REVISION`], RFC 3339 in UTC.
@@ -65,6 +70,7 @@ pub fn deployment_object(
         abort,
         overridden,
         kept,
+        trust,
         behind,
     } = object;
     let spec = MLDeploymentSpec {
@@ -104,6 +110,12 @@ pub fn deployment_object(
             kept.as_ref().map(|kept| {
                 serde_json::to_string(kept)
                     .expect("invariant: pins and weights have text keys and cannot fail")
+            }),
+        ),
+        (
+            TRUST,
+            trust.as_ref().map(|trust| {
+                serde_json::to_string(trust).expect("invariant: texts have text keys and cannot fail")
             }),
         ),
         behind.as_ref().map_or((STOPPED, None), said),
@@ -177,7 +189,8 @@ pub fn read_deployment_object(object: &MLDeployment) -> Result<DeploymentObject,
         canary_revision: optional(&object.metadata, CANARY_REVISION)?,
         abort: optional(&object.metadata, ABORT)?,
         overridden: optional(&object.metadata, OVERRIDDEN)?,
-        kept: kept(&object.metadata)?,
+        kept: json(&object.metadata, KEPT)?,
+        trust: json(&object.metadata, TRUST)?,
         behind: behind(&object.metadata),
     })
 }
@@ -229,8 +242,11 @@ pub fn read_training_object(object: &MLTrainingJob) -> Result<TrainingObject, Ve
 
 /// Returns the MLEnvironment that the reconciler writes.
 pub fn environment_object(environment: &Environment) -> MLEnvironment {
+    let trusted = &environment.models.trusted;
+    let trusted = (!trusted.is_empty())
+        .then(|| serde_json::to_string(trusted).expect("invariant: a list of texts cannot fail"));
     MLEnvironment {
-        metadata: metadata(environment.name.as_str(), &environment.name, []),
+        metadata: metadata(environment.name.as_str(), &environment.name, [(TRUSTED, trusted)]),
         spec: super::environment_spec(environment),
         status: None,
     }
@@ -240,9 +256,12 @@ pub fn environment_object(environment: &Environment) -> MLEnvironment {
 ///
 /// # Errors
 ///
-/// Its name is not an environment's.
+/// Its name is not an environment's, or an annotation is malformed.
 pub fn read_environment_object(object: &MLEnvironment) -> Result<Environment, Vec<Problem>> {
-    super::environment(object)
+    let mut environment = super::environment(object)?;
+    let trusted = json(&object.metadata, TRUSTED).map_err(|problem| vec![problem])?;
+    environment.models.trusted = trusted.unwrap_or_default();
+    Ok(environment)
 }
 
 fn metadata<const N: usize>(
@@ -302,12 +321,18 @@ where
         })
 }
 
-/// Reads what the tracks keep.
-fn kept(metadata: &ObjectMeta) -> Result<Option<Kept>, Problem> {
+/// Reads an annotation that is JSON.
+fn json<T: DeserializeOwned>(metadata: &ObjectMeta, annotation: &str) -> Result<Option<T>, Problem> {
     let annotations = metadata.annotations.iter();
-    let mut texts = annotations.filter_map(|annotations| annotations.get(KEPT));
+    let mut texts = annotations.filter_map(|annotations| annotations.get(annotation));
     let read = texts.next().map(|text| serde_json::from_str(text)).transpose();
-    read.map_err(|malformed| Problem::new(format!("metadata.annotations[{KEPT}]"), malformed.to_string(), ""))
+    read.map_err(|malformed| {
+        Problem::new(
+            format!("metadata.annotations[{annotation}]"),
+            malformed.to_string(),
+            "",
+        )
+    })
 }
 
 fn required<T: FromStr>(metadata: &ObjectMeta, annotation: &str) -> Result<T, Problem>

@@ -25,6 +25,7 @@ use planner::training::{
     Algorithm, Concurrency, Container, DataSource, Dataset, Derivation, Evaluation, Feature, Fit, Holdout,
     Import, ImportSource, Metric, Outputs, Rows, RunPolicy, Target as TrainingTarget, Told, Training,
 };
+use planner::trust::ModelPolicy;
 use planner::window::{Window, WindowKind};
 
 use super::*;
@@ -80,6 +81,7 @@ fn deployment_of(canary: Option<u64>) -> DeploymentObject {
             stable: pin(1),
             canary: None,
         }),
+        trust: canary.map(|_| models().trust().unwrap()),
         behind: canary.map(|_| Behind::Stopped("VersionMissing: canary: v1".to_owned())),
     }
 }
@@ -109,6 +111,14 @@ fn commits() -> CommitPolicy {
             keys: keys("forge"),
             squash: Squash::Allow,
         }),
+    }
+}
+
+fn models() -> ModelPolicy {
+    ModelPolicy {
+        verify: Verify::Warn,
+        keys: Some("signers.pub".to_owned()),
+        trusted: vec!["a key\n".to_owned(), "another\n".to_owned()],
     }
 }
 
@@ -211,6 +221,7 @@ fn objects_read_back_as_what_was_written() {
             name: dev(),
             target,
             commits: registry_path.as_ref().map(|_| commits()).unwrap_or_default(),
+            models: registry_path.as_ref().map(|_| models()).unwrap_or_default(),
             drift,
             suspend: registry_path.clone(),
             notify: registry_path.iter().flat_map(|_| receivers()).collect(),
@@ -316,7 +327,8 @@ fn object_file_is_a_custom_resource() {
               "aurora.io/overridden": "stop the bleeding",
               "aurora.io/revision": "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
               "aurora.io/stable-revision": "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb",
-              "aurora.io/stopped": "VersionMissing: canary: v1"
+              "aurora.io/stopped": "VersionMissing: canary: v1",
+              "aurora.io/trust": "{\"verify\":\"Warn\",\"keys\":[\"a key\\n\",\"another\\n\"]}"
             },
             "labels": {
               "aurora.io/environment": "dev"

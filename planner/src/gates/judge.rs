@@ -7,10 +7,12 @@ use super::{
     VersionFacts,
 };
 use crate::Timestamp;
+use crate::commits::Verify;
 use crate::deployment::Pin;
 use crate::names::Version;
 use crate::signature::{Compatibility, compare};
 use crate::training::Metric;
+use crate::trust::Signer;
 use crate::window::Closed;
 
 /// What a raise is judged by.
@@ -28,6 +30,10 @@ pub struct Ground<'a> {
     pub allow_breaking: &'a [Version],
     /// What is known of the versions; absent where nobody could look.
     pub facts: Option<&'a Facts>,
+    /// Whether somebody who is trusted must have signed a version.
+    pub verify: Verify,
+    /// Who signed the versions; absent where nobody looked.
+    pub signers: Option<&'a BTreeMap<Version, Signer>>,
     /// Through which environment versions come, if through one.
     pub promotion: Option<&'a PromotionOrder>,
     /// What that says of the versions.
@@ -61,6 +67,9 @@ pub fn judge(raise: &Raise, ground: Ground<'_>) -> Vec<Judged> {
                 );
             }
         }
+    }
+    if ground.verify != Verify::Off {
+        say(Gate::Trust, trust(raise, ground), None);
     }
     if let Some(order) = ground.promotion {
         let (said, waits) = promotion(raise, order, ground);
@@ -160,6 +169,29 @@ fn metric(
         return (Outcome::Stops, format!("{why}: worse by more than {tolerance}"));
     }
     (Outcome::Passes, why)
+}
+
+/// Judges whether somebody who is trusted has signed a version. What is not known is not trusted.
+fn trust(raise: &Raise, ground: Ground<'_>) -> Said {
+    let version = &raise.pin.version;
+    let (outcome, why) = match ground.signers.and_then(|signers| signers.get(version)) {
+        Some(Signer::Key(key)) => {
+            return (Outcome::Passes, format!("{version} is signed by the key {key}"));
+        }
+        Some(Signer::Nobody(why)) => (Outcome::Stops, format!("{version} is not to be trusted: {why}")),
+        Some(Signer::Unknown(why)) => (
+            Outcome::Unknown,
+            format!("who signed {version} is unknown: {why}"),
+        ),
+        None => (
+            Outcome::Unknown,
+            format!("who signed {version} is unknown: nobody looked"),
+        ),
+    };
+    match ground.verify {
+        Verify::Require => (outcome, why),
+        Verify::Off | Verify::Warn => (Outcome::Allowed, format!("{why}; the environment only warns")),
+    }
 }
 
 /// Judges whether a version has been stable in the environment before, and for long enough.

@@ -1,6 +1,8 @@
 use super::*;
+use crate::commits::Verify;
 use crate::deployment::Pin;
 use crate::signature::Tensor;
+use crate::trust::Signer;
 
 fn digest(name: char) -> Digest {
     let text = format!("sha256:{}", (u32::from(name) % 16).to_string().repeat(64));
@@ -113,6 +115,8 @@ struct Case {
     allow_breaking: Vec<Version>,
     closed: Option<Closed>,
     overridden: Option<&'static str>,
+    verify: Verify,
+    signers: Option<BTreeMap<Version, Signer>>,
     promotion: Option<PromotionOrder>,
     promoted: BTreeMap<Version, Promoted>,
     now: Timestamp,
@@ -142,6 +146,8 @@ fn case() -> Case {
         allow_breaking: Vec::new(),
         closed: None,
         overridden: None,
+        verify: Verify::Off,
+        signers: None,
         promotion: None,
         promoted: BTreeMap::new(),
         now: day(2),
@@ -227,6 +233,67 @@ const PROMOTIONS: &[(Change, Gate, Outcome, &str)] = &[
         Gate::Promotion,
         Outcome::Allowed,
         "",
+    ),
+];
+
+/// Lets an environment demand that versions are signed, and says who signed the new one.
+fn signed(case: &mut Case, verify: Verify, signer: Option<Signer>) {
+    case.verify = verify;
+    case.signers = signer.map(|signer| [(version('b'), signer)].into());
+}
+
+const TRUST: &[(Change, Gate, Outcome, &str)] = &[
+    (
+        |case| signed(case, Verify::Require, Some(Signer::Key("3f0c".to_owned()))),
+        Gate::Trust,
+        Outcome::Passes,
+        "v20261102-120000 is signed by the key 3f0c",
+    ),
+    (
+        |case| {
+            signed(
+                case,
+                Verify::Require,
+                Some(Signer::Nobody("nobody has signed it".to_owned())),
+            );
+        },
+        Gate::Trust,
+        Outcome::Stops,
+        "v20261102-120000 is not to be trusted: nobody has signed it",
+    ),
+    (
+        |case| {
+            signed(
+                case,
+                Verify::Warn,
+                Some(Signer::Nobody("nobody has signed it".to_owned())),
+            );
+        },
+        Gate::Trust,
+        Outcome::Allowed,
+        "v20261102-120000 is not to be trusted: nobody has signed it; the environment only warns",
+    ),
+    (
+        |case| {
+            signed(
+                case,
+                Verify::Require,
+                Some(Signer::Unknown("it cannot be read".to_owned())),
+            );
+            case.gates.on_unknown = OnFault::Allow;
+        },
+        Gate::Trust,
+        Outcome::Unknown,
+        "who signed v20261102-120000 is unknown: it cannot be read",
+    ),
+    (
+        |case| {
+            signed(case, Verify::Require, None);
+            case.gates.on_unknown = OnFault::Allow;
+        },
+        Gate::Trust,
+        Outcome::Unknown,
+        "who signed v20261102-120000 is unknown: nobody looked",
     ),
 ];
 
@@ -441,7 +508,7 @@ fn each_gate_stops_and_lets_through() {
         ),
     ];
     let before = tracks("a");
-    let cases = &[cases, PROMOTIONS].concat();
+    let cases = &[cases, PROMOTIONS, TRUST].concat();
     for (change, gate, outcome, why) in cases {
         let mut case = case();
         change(&mut case);
@@ -457,6 +524,8 @@ fn each_gate_stops_and_lets_through() {
                 before: Some(&before),
                 allow_breaking: &case.allow_breaking,
                 facts: case.facts.as_ref(),
+                verify: case.verify,
+                signers: case.signers.as_ref(),
                 promotion: case.promotion.as_ref(),
                 promoted: Some(&case.promoted),
                 now: case.now,
@@ -492,6 +561,8 @@ fn a_first_version_is_compared_with_none() {
             before: None,
             allow_breaking: &[],
             facts: None,
+            verify: Verify::Off,
+            signers: None,
             promotion: None,
             promoted: None,
             now: Timestamp::UNIX_EPOCH,

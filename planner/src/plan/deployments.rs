@@ -10,11 +10,13 @@ use crate::Timestamp;
 use crate::deployment::{Canary, DeclaredDeployment, Pin, ResolvedDeployment, ResolvedPin};
 use crate::desired::{Completeness, Dating, Declared, Desired};
 use crate::finding::{Finding, Reason};
+use crate::gates::TRUST_HINT;
 use crate::names::{ModelName, ObjectName, Revision, Track};
 use crate::object::ObjectId;
 use crate::observed::{Behind, DeploymentObject, Observed, ObservedDeployment, ObservedModel};
 use crate::per_track::PerTrack;
 use crate::rollout::Retry;
+use crate::trust::{Signer, Signers};
 
 /// How much of what keeps an object behind is kept on it, in characters.
 const BEHIND_LENGTH_MAX: usize = 300;
@@ -147,6 +149,7 @@ fn one<'a>(
         resolved.or_else(|| base.map(|base| base.object.clone()))
     };
     if let Some(wanted) = &mut wanted {
+        wanted.trust = policy.trust();
         wanted.abort = aborts::of(wanted, base, registered);
         wanted.behind = behind(&decided.findings, &decided.waiting);
     }
@@ -312,6 +315,7 @@ fn resolve(
         abort: None,
         overridden,
         kept,
+        trust: None,
         behind: None,
     })
 }
@@ -356,6 +360,38 @@ pub(super) fn finding(
         message: format!("{track}: {message}"),
         hint,
     }
+}
+
+/// What the object serves that nobody who is trusted has signed: it serves on, and may not load again.
+pub(super) fn unsigned(
+    name: &ObjectName,
+    declared: &Declared<DeclaredDeployment>,
+    after: &DeploymentObject,
+    signers: &Signers,
+) -> Vec<Finding> {
+    let Some(signers) = signers.get(&after.spec.model) else {
+        return Vec::new();
+    };
+    let canary = after.spec.canary.as_ref();
+    let pins = [
+        (Track::Stable, Some(&after.spec.stable)),
+        (Track::Canary, canary.map(|canary| &canary.pin)),
+    ];
+    let pins = pins.into_iter().filter_map(|(track, pin)| Some((track, pin?)));
+    let finding = |(track, pin): (Track, &ResolvedPin)| match signers.get(&pin.version)? {
+        Signer::Key(_) | Signer::Unknown(_) => None,
+        Signer::Nobody(why) => Some(finding(
+            name,
+            declared,
+            track,
+            Refusal {
+                reason: Reason::VersionUnsigned,
+                message: format!("{} is not to be trusted: {why}", pin.version),
+                hint: format!("what serves stays as long as it is not loaded again; {TRUST_HINT}"),
+            },
+        )),
+    };
+    pins.filter_map(finding).collect()
 }
 
 /// The object is as it should be, and a track cannot load its pin. A pin that was replaced since does not count.

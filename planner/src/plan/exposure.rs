@@ -14,6 +14,7 @@ use crate::environment::Environment;
 use crate::gates::{Gate, Ground, Judged, Outcome, Raise, Tracks, judge, raises};
 use crate::names::{Track, Weight};
 use crate::observed::{DeploymentObject, Kept, Observed, PolicyAge};
+use crate::trust::Trust;
 use crate::window::{self, Closed};
 
 /// Whose word counts on raises, and what it is now.
@@ -40,6 +41,11 @@ impl<'a> Policy<'a> {
             now,
             closed: OnceCell::new(),
         }
+    }
+
+    /// Returns what whoever loads a version holds it to.
+    pub(super) fn trust(&self) -> Option<Trust> {
+        self.environment.models.trust()
     }
 
     fn closed(&self) -> Option<&Closed> {
@@ -106,6 +112,8 @@ pub(super) fn expose(
         before: before.as_ref(),
         allow_breaking: &declared.spec.allow_breaking,
         facts: context.observed.facts.get(context.model),
+        verify: policy.environment.models.verify,
+        signers: context.observed.signers.get(context.model),
         promotion: policy.environment.promotion.as_ref(),
         promoted: context.desired.promoted.get(context.model),
         now: policy.now,

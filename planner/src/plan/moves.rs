@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::deployments::{Decided as Deployment, behind, load_failed};
+use super::deployments::{Decided as Deployment, behind, load_failed, unsigned};
 use super::index::Index;
 use super::removals::Decided as Removals;
 use super::{Action, Waiting, aborts, stand_in};
@@ -157,6 +157,12 @@ fn settle<'a>(
         {
             let failed = load_failed(deployment.name, declared, deployment.before);
             deployment.findings.extend(failed);
+        }
+        if let Some(after) = &deployment.after
+            && let Some(declared) = desired.deployments.get(deployment.name)
+        {
+            let unsigned = unsigned(deployment.name, declared, after, &observed.signers);
+            deployment.findings.extend(unsigned);
         }
     }
     taken.extend(deployments.iter().filter_map(Deployment::model).cloned());

@@ -164,6 +164,7 @@ pub(crate) fn deployment_object(spec: ResolvedDeployment) -> DeploymentObject {
         abort: None,
         overridden: None,
         kept: None,
+        trust: None,
         behind: None,
     }
 }
@@ -204,6 +205,7 @@ pub(crate) fn environment() -> Environment {
         name: "dev".parse().unwrap(),
         target: Target::Standalone,
         commits: planner::commits::CommitPolicy::default(),
+        models: planner::trust::ModelPolicy::default(),
         drift: Drift::Correct,
         suspend: None,
         notify: Vec::new(),

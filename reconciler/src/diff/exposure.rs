@@ -18,7 +18,7 @@ use registry::Store;
 use registry::metadata::{Attestation, VersionMetadata};
 use serde::Serialize;
 
-use crate::policy::{Commit, promoted};
+use crate::policy::{Commit, promoted, signers_of};
 use crate::source::Source;
 use crate::upstream::{Elsewhere, Rates, ask};
 
@@ -322,6 +322,10 @@ pub(super) fn exposures(base: &Desired, head: &Desired, ground: &Ground<'_>) -> 
             promoted(commit, found, name, order, &digest, &mut ask)
         });
         let raises = raises(before, &after, &declared.rejected, |pin| seen.has_served(pin));
+        let trust = base.environment.models.trust();
+        let signers = trust
+            .zip(ground.records.0)
+            .map(|(trust, store)| signers_of(&trust, store, &declared.model, after.clone()));
         let policy = gates::Ground {
             gates: base.environment.gates.as_ref(),
             closed: closed.as_ref(),
@@ -329,6 +333,8 @@ pub(super) fn exposures(base: &Desired, head: &Desired, ground: &Ground<'_>) -> 
             before,
             allow_breaking: &declared.allow_breaking,
             facts: facts.as_ref(),
+            verify: base.environment.models.verify,
+            signers: signers.as_ref(),
             promotion: base.environment.promotion.as_ref(),
             promoted: promoted.as_ref(),
             now: ground.now,

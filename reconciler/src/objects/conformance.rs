@@ -29,6 +29,7 @@ fn environment() -> Environment {
         name: "dev".parse().expect("a name"),
         target: Target::Standalone,
         commits: planner::commits::CommitPolicy::default(),
+        models: planner::trust::ModelPolicy::default(),
         drift: Drift::Correct,
         suspend: None,
         notify: Vec::new(),
@@ -70,6 +71,7 @@ fn deployment(text: &str, stable: u8) -> Object {
         abort: None,
         overridden: None,
         kept: None,
+        trust: None,
         behind: None,
     };
     Object::Deployment(name(text), object)

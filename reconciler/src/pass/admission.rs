@@ -10,7 +10,7 @@ use planner::names::Revision;
 
 use super::Reconciler;
 use crate::resolve::Touched;
-use crate::signatures::{Question, Seen, of_keys};
+use crate::signatures::{Question, Seen, of_keys, of_trusted};
 use crate::source::SourceError;
 
 /// After how long a refused commit is judged again, in seconds: keys of the machine may be others then.
@@ -144,7 +144,10 @@ impl Reconciler {
             return;
         };
         let commits = &desired.environment.commits;
-        self.admission.of_keys = of_keys(&self.source, &self.environment, commits, revision);
+        let mut of_keys = of_keys(&self.source, &self.environment, commits, revision);
+        let models = &desired.environment.models;
+        of_keys.extend(of_trusted(&self.source, &self.environment, models, revision));
+        self.admission.of_keys = of_keys;
     }
 
     /// Returns the commit that was followed, where commits need signatures.

@@ -17,6 +17,7 @@ use super::files::Edited;
 use super::index::{Index, Place, Size};
 use super::old_files::OldFiles;
 use super::read::{Spec, read};
+use crate::signatures::trusted;
 use crate::source::{Changed, Folder, History, Line, Of, Questions, Source, SourceError, Walked};
 
 /// What is known when a commit is judged.
@@ -152,7 +153,12 @@ impl Judge<'_> {
             None => Changes::Uniform(self.source.changed_at(self.revision)?),
         };
 
-        let environment = self.index.environment(self.environment, &mut Vec::new()).cloned();
+        let mut environment = self.index.environment(self.environment, &mut Vec::new()).cloned();
+        if let Some(declared) = &mut environment {
+            let (keys, _told_elsewhere) =
+                trusted(self.source, self.environment, &declared.models, self.revision)?;
+            declared.models.trusted = keys;
+        }
         let allow = environment
             .as_ref()
             .and_then(|declared| declared.removal.allow.as_ref());

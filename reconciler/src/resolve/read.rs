@@ -390,10 +390,10 @@ fn split(parsed: Parsed) -> (Document, Option<Spec>) {
         canonical,
     } = parsed;
     let (about, spec) = match manifest {
-        Manifest::Environment(environment) => (About::Environment(Box::new(environment)), None),
+        Manifest::Environment(environment) => (About::Environment(environment), None),
         Manifest::Deployment(name, spec) => (
             About::Deployment(name, spec.model.clone(), Reach::of(&spec).map(Box::new)),
-            Some(Spec::Deployment(Box::new(spec))),
+            Some(Spec::Deployment(spec)),
         ),
         Manifest::Training(name, spec) => {
             let version = match &spec.runs {

@@ -157,7 +157,7 @@ pub(super) fn unread(error: &SourceError) -> KeyProblem {
 }
 
 /// Tells of a file that cannot be read.
-fn unusable<T>(file: &str, content: Option<&Result<T, String>>) -> Option<KeyProblem> {
+pub(super) fn unusable<T>(file: &str, content: Option<&Result<T, String>>) -> Option<KeyProblem> {
     let why = content.and_then(|content| content.as_ref().err())?;
     Some(KeyProblem {
         location: Location {
@@ -171,7 +171,7 @@ fn unusable<T>(file: &str, content: Option<&Result<T, String>>) -> Option<KeyPro
 }
 
 /// Reads a file; what it is called, and why it cannot be read.
-fn read(path: &str, place: Place<'_>) -> Result<(String, Result<Vec<u8>, String>), SourceError> {
+pub(super) fn read(path: &str, place: Place<'_>) -> Result<(String, Result<Vec<u8>, String>), SourceError> {
     if path.starts_with('/') {
         let content = of_machine(Path::new(path)).map_err(|error| format!("cannot read {path}: {error}"));
         return Ok((path.to_owned(), content));

@@ -13,5 +13,6 @@ mod repository;
 mod requests;
 mod resolving;
 mod signed;
+mod signed_models;
 mod stepping;
 mod versions;

@@ -13,12 +13,13 @@ use registry::metadata::Attestation;
 
 use crate::passes::World;
 use crate::repository::{ENVIRONMENT, Repo, V1, V2, deployment, dev};
+use crate::signed_models::{self, sign, trusting};
 use crate::versions::draft;
 
 /// The first hour of the day on which all passes are.
 const FREEZE: &str = "windows: [ { type: Deny, cron: 0 0 * * TUE, duration: 1h, reason: freeze } ]";
 
-fn environment(policy: &str) -> String {
+pub(crate) fn environment(policy: &str) -> String {
     ENVIRONMENT.replace("Standalone", &format!("Standalone, {policy}"))
 }
 
@@ -206,7 +207,7 @@ struct Request {
     passes: bool,
 }
 
-const REQUESTS: [Request; 13] = {
+const REQUESTS: [Request; 15] = {
     const fn request(
         gate: Gate,
         policy: &'static str,
@@ -249,6 +250,21 @@ const REQUESTS: [Request; 13] = {
             (TAKES_MORE, Some((V1, 10))),
             false,
         ),
+        // V2 is signed.
+        request(
+            Gate::Trust,
+            signed_models::REQUIRE,
+            (V1, None),
+            (V1, Some((V2, 10))),
+            true,
+        ),
+        request(
+            Gate::Trust,
+            signed_models::REQUIRE,
+            (V1, None),
+            (V1, Some((WORSE, 10))),
+            false,
+        ),
         // What staging has as stable since September.
         request(Gate::Promotion, SOAKED, (V1, None), (V1, Some((V2, 10))), true),
         request(
@@ -281,6 +297,10 @@ fn a_gate_says_on_a_plan_what_it_does_in_a_pass() {
         publish(&world);
         world.settle();
         world.repo.write("environments/staging/m.yaml", &pinned(V2));
+        world
+            .repo
+            .write("environments/dev/signers.pub", &trusting(&["p256"]));
+        sign(&world.store, V2, "p256");
         world.repo.change("environment.yaml", &environment(policy));
         world.settle();
         let base = world.repo.change("README", "judged by that policy");

@@ -6,13 +6,13 @@ use std::process::Command;
 
 use expect_test::expect;
 use git2::{ObjectType, Oid};
-use planner::deployment::{Deployment, ResolvedPin};
-use planner::names::{Digest, Revision};
-use planner::observed::{DeploymentObject, Observed, ObservedDeployment};
+use planner::names::Revision;
+use planner::observed::Observed;
 use reconciler::resolve::{Resolution, Resolver};
 use reconciler::source::{Relation, Source};
 
 use crate::repository::{ENVIRONMENT, Repo, V1, V2, at, deployment, dev, has_git, training};
+use crate::versions::object_of_a;
 
 type Entry<'a> = (&'a str, &'a str, Oid);
 
@@ -492,38 +492,11 @@ fn where_a_clone_is_shallow_what_was_known_of_a_manifest_stands() {
     assert_eq!(source.relation(&second, &third), Relation::Ahead);
 
     // Another process knows what the objects say, as far as they say what is declared.
-    let object = |version: &str, revision: &Revision| ObservedDeployment {
-        object: DeploymentObject {
-            spec: Deployment {
-                model: "a".parse().unwrap(),
-                stable: ResolvedPin {
-                    version: version.parse().unwrap(),
-                    digest: Digest::of(b"it"),
-                },
-                replicas: planner::deployment::STABLE_REPLICAS,
-                canary: None,
-                autoscaling: None,
-                pod: None,
-                route: None,
-                suspend: None,
-                rejected: Vec::new(),
-                allow_breaking: Vec::new(),
-            },
-            revision: revision.clone(),
-            stable_revision: revision.clone(),
-            canary_revision: None,
-            abort: None,
-            overridden: None,
-            kept: None,
-            behind: None,
-        },
-        status: None,
-    };
     for (version, expected) in [(V1, &second), (V2, &third)] {
         let mut observed = Observed::default();
         observed
             .deployments
-            .insert("a".parse().unwrap(), object(version, &second));
+            .insert("a".parse().unwrap(), object_of_a(version, &second));
         let mut resolver = Resolver::default();
         resolver.carry_on(&observed);
         assert_eq!(changed(&mut resolver), [expected.clone(), third.clone()]);

@@ -16,6 +16,7 @@ use crate::error::{Damage, StoreError};
 use crate::files::{Dir, SETTLED_SECONDS, Stamp, seconds_now};
 use crate::history::{HISTORY, Says};
 use crate::reference::versions_in;
+use crate::signatures::SIGNATURES;
 use crate::store::{Store, VERSIONS};
 use crate::verify::Hasher;
 
@@ -37,6 +38,7 @@ struct Marks {
     versions: Mark,
     aliases: Mark,
     history: Mark,
+    signatures: Mark,
 }
 
 impl Marks {
@@ -51,6 +53,7 @@ impl Marks {
             versions: mark(VERSIONS)?,
             aliases: mark(ALIASES)?,
             history: mark(HISTORY)?,
+            signatures: mark(SIGNATURES)?,
         })
     }
 
@@ -59,8 +62,9 @@ impl Marks {
             versions,
             aliases,
             history,
+            signatures,
         } = self;
-        ![versions, aliases, history].contains(&&Mark::Distrusted)
+        ![versions, aliases, history, signatures].contains(&&Mark::Distrusted)
     }
 }
 
@@ -125,6 +129,7 @@ impl Seen {
             versions,
             aliases,
             history,
+            signatures,
         } = current;
         self.marks = Marks {
             versions: if all_verified {
@@ -134,6 +139,8 @@ impl Seen {
             },
             aliases: aliases.trusted(now),
             history: history.trusted(now),
+            // What lies in it is read by whoever asks who signed.
+            signatures: signatures.trusted(now),
         };
         self.is_whole = true;
         Ok(Arc::clone(&self.observed))

@@ -29,6 +29,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use planner::deployment::ResolvedPin;
 use planner::names::{ModelName, Revision, Track, Weight};
 use planner::rollout::Tracks;
+use planner::trust::Trust;
 use reconciler::AwaitedPin;
 use tokio::sync::Notify;
 
@@ -52,6 +53,8 @@ pub struct LoadRequest {
     pub pin: ResolvedPin,
     /// The commit that last changed what the track serves, for its answers.
     pub revision: Revision,
+    /// Whose signature it is held to; absent: nobody's.
+    pub trust: Option<Trust>,
 }
 
 /// What answers requests. No method blocks: a load goes on in the background, and its end shows in [`Slots::tracks`].

@@ -7,6 +7,7 @@ use std::time::Duration;
 use planner::Timestamp;
 use planner::names::{ModelName, ObjectName};
 use planner::rollout::{self, Claimant, Commands, Means, Model, TrackAction, owner, rollout};
+use planner::trust::Trust;
 use reconciler::conditions;
 use registry::Observer;
 
@@ -180,7 +181,8 @@ impl Models {
         } else {
             self.unsettled.insert(model.clone());
         }
-        self.carry_out(model, &step.actions);
+        let trust = entry.and_then(|(_, entry)| entry.found.object.trust.as_ref());
+        self.carry_out(model, &step.actions, trust);
 
         let is_gone = step.actions.contains(&TrackAction::Forget);
         let mut is_news = false;
@@ -225,7 +227,7 @@ impl Models {
     }
 
     /// Does what the planner says, in its order.
-    fn carry_out(&self, model: &ModelName, actions: &[TrackAction]) {
+    fn carry_out(&self, model: &ModelName, actions: &[TrackAction], trust: Option<&Trust>) {
         for action in actions {
             match action {
                 TrackAction::SetWeight(weight) => self.slots.set_weight(model, *weight),
@@ -234,6 +236,7 @@ impl Models {
                     track: *track,
                     pin: pin.clone(),
                     revision: revision.clone(),
+                    trust: trust.cloned(),
                 }),
                 TrackAction::SetRevision { track, revision } => {
                     self.slots.set_revision(model, *track, revision);

@@ -485,6 +485,7 @@ mod tests {
             abort: None,
             overridden: None,
             kept: None,
+            trust: None,
             behind: None,
         };
         Object::Deployment(name("d"), object)

@@ -1,5 +1,6 @@
 //! An API server and `aurora validate` refuse the same objects, with the same words, at the same field.
 
+mod environments;
 mod imports;
 
 use std::collections::BTreeSet;
@@ -68,27 +69,6 @@ const SHA256: &str = r#""aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
 
 /// At least one per CEL rule; then near ones.
 const REFUSED: &[Fixture] = &[
-    (Kind::Environment, &[("/commits", r#"{"verify": "Warn"}"#)]),
-    (
-        Kind::Environment,
-        &[(
-            "/commits",
-            r#"{"verify": "Require", "keyring": "k", "forge": {"squash": "Allow"}}"#,
-        )],
-    ),
-    (Kind::Environment, &[("/notify", r#"[{"secretFile": "a"}]"#)]),
-    (
-        Kind::Environment,
-        &[(
-            "/notify",
-            r#"[{"type": "Slack", "url": "https://a.example/", "secretFile": "a"}]"#,
-        )],
-    ),
-    (
-        Kind::Environment,
-        &[("/promotion", r#"{"from": "staging", "keyFile": "/keys/a"}"#)],
-    ),
-    (Kind::Environment, &[("/registry", r#"{"keyFile": "/keys/a"}"#)]),
     (Kind::Deployment, &[("/canary/version", r#""v20261101-120000""#)]),
     (
         Kind::Deployment,
@@ -308,37 +288,6 @@ const REFUSED: &[Fixture] = &[
 
 /// Near what is refused.
 const ACCEPTED: &[Fixture] = &[
-    (Kind::Environment, &[]),
-    (Kind::Environment, &[("/commits", r#"{"verify": "Off"}"#)]),
-    (
-        Kind::Environment,
-        &[(
-            "/commits",
-            r#"{"verify": "Require", "allowedSigners": "a/..b", "forge": {"keyring": "/k"}}"#,
-        )],
-    ),
-    (
-        Kind::Environment,
-        &[(
-            "/notify",
-            r#"[{"url": "https://a.example/b", "secretFile": "a"}, {"type": "Slack", "secretFile": "a"}]"#,
-        )],
-    ),
-    (
-        Kind::Environment,
-        &[(
-            "/promotion",
-            r#"{"from": "staging", "status": "https://a.example", "keyFile": "/keys/a"}"#,
-        )],
-    ),
-    (
-        Kind::Environment,
-        &[(
-            "/registry",
-            r#"{"upstream": "https://a.example:8443/b", "keyFile": "/keys/a"}"#,
-        )],
-    ),
-    (Kind::Environment, &[("/registry", r#"{"path": "/a/..b/c:d"}"#)]),
     (Kind::Deployment, &[]),
     (Kind::Deployment, &[("/canary/digest", DIGEST)]),
     (
@@ -519,7 +468,11 @@ async fn the_server_and_validate_refuse_with_the_same_words() {
         return;
     };
     let mut shown = BTreeSet::new();
-    for fixture in REFUSED.iter().chain(imports::refused()) {
+    for fixture in REFUSED
+        .iter()
+        .chain(environments::REFUSED)
+        .chain(imports::refused())
+    {
         let object = object(fixture);
         let told = refused(&namespace, fixture.0, &object).await;
         assert!(!told.is_empty(), "the server takes {fixture:?}");
@@ -551,7 +504,11 @@ async fn what_is_near_them_is_taken_by_both() {
     let Some(namespace) = installed().await else {
         return;
     };
-    for fixture in ACCEPTED.iter().chain(imports::accepted()) {
+    for fixture in ACCEPTED
+        .iter()
+        .chain(environments::ACCEPTED)
+        .chain(imports::accepted())
+    {
         let object = object(fixture);
         assert_eq!(validated(&object), BTreeSet::new(), "{fixture:?}");
         assert_eq!(

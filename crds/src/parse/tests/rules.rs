@@ -383,7 +383,7 @@ fn environment_is_named_like_its_folder() {
             environments/dev/wine.yaml:4:61: InvalidManifest: MLEnvironment/dev: spec.removal.allow: "HEAD" is not a revision: the 40 or 64 hex digits of a commit
               hint: write, in quotes, the full id of the commit that was refused, as `git rev-parse` prints it
             environments/dev/wine.yaml:4:69: InvalidManifest: MLEnvironment/dev: spec: unknown field `announce`
-              hint: remove it; the fields here are commits, drift, gates, namespace, notify, promotion, registry, removal, suspend, target, windows
+              hint: remove it; the fields here are commits, drift, gates, models, namespace, notify, promotion, registry, removal, suspend, target, windows
         "#]],
     );
     check(

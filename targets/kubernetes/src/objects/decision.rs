@@ -228,6 +228,7 @@ mod tests {
             abort: None,
             overridden: None,
             kept: None,
+            trust: None,
             behind: None,
         };
         Object::Deployment("m".parse().unwrap(), object)

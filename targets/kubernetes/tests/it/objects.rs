@@ -51,6 +51,7 @@ fn deployment(name: &str, stable: u8, revision: &str) -> Object {
         abort: None,
         overridden: None,
         kept: None,
+        trust: None,
         behind: None,
     };
     Object::Deployment(name.parse().unwrap(), object)
@@ -63,6 +64,7 @@ fn policy(namespace: &Namespace, drift: Drift) -> Object {
             namespace: namespace.name().to_owned(),
         },
         commits: CommitPolicy::default(),
+        models: planner::trust::ModelPolicy::default(),
         drift,
         suspend: None,
         notify: Vec::new(),

@@ -58,6 +58,7 @@ fn object(spec: ResolvedDeployment) -> DeploymentObject {
         abort: None,
         overridden: None,
         kept: None,
+        trust: None,
         behind: None,
     }
 }

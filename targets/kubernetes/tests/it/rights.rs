@@ -23,6 +23,7 @@ fn environment(namespace: &Namespace, round: usize) -> Object {
             namespace: namespace.name().to_owned(),
         },
         commits: planner::commits::CommitPolicy::default(),
+        models: planner::trust::ModelPolicy::default(),
         drift: Drift::Correct,
         suspend: Some(format!("round {round}")),
         notify: Vec::new(),

@@ -167,6 +167,7 @@ impl Slots for MemorySlots {
             track,
             pin,
             revision,
+            trust: _,
         } = request;
         inner.loads += 1;
         inner.revisions.insert((model.clone(), track), revision);

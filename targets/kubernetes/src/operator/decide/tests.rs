@@ -99,6 +99,7 @@ impl Case {
             abort: None,
             overridden: None,
             kept: None,
+            trust: None,
             behind: None,
         };
         let mut object = deployment_object(&"iris".parse().unwrap(), &written, &"dev".parse().unwrap());
