@@ -15,6 +15,7 @@ mod git_reader;
 mod init;
 mod job;
 mod journal;
+mod keys_of_models;
 mod life;
 mod limits;
 mod listeners;

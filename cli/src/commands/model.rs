@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 
 use crate::arguments::{DataArguments, OutputArguments};
 use crate::failure::{Context as _, Failure, chain};
+use crate::keys_of_models::verifying_keys;
 use crate::terminal::{Terminal, table};
 
 /// Flags of `aurora model`.
@@ -139,7 +140,7 @@ pub(crate) fn run(arguments: ModelArguments) -> Result<ExitCode, Failure> {
             store,
             output,
         } => {
-            let keys = keys.as_deref().map(sign::verifying_keys).transpose()?;
+            let keys = keys.as_deref().map(verifying_keys).transpose()?;
             verify::run(
                 model.as_ref(),
                 reference.as_ref(),

@@ -27,6 +27,7 @@ use crate::commands::registry::random_id;
 use crate::failure::{ERROR, Failure, NO};
 use crate::findings::marks;
 use crate::journal::{self, Journal};
+use crate::keys_of_models::SigningArguments;
 use crate::listeners::{ControlPlaneArguments, ListenerArguments, WebhookArguments};
 use crate::programs::ProgramArguments;
 use crate::serving::{self, Parts};
@@ -69,6 +70,8 @@ pub(crate) struct ReconcileArguments {
     #[command(flatten)]
     programs: ProgramArguments,
     #[command(flatten)]
+    signing: SigningArguments,
+    #[command(flatten)]
     upstream: UpstreamArguments,
     #[command(flatten)]
     control_plane: ControlPlaneArguments,
@@ -93,6 +96,12 @@ impl ReconcileArguments {
 
 pub(crate) fn run(arguments: &ReconcileArguments) -> Result<ExitCode, Failure> {
     if let Some(namespace) = &arguments.namespace {
+        if arguments.signing.is_given() {
+            return Err(Failure::new(
+                "--signing-key signs what runs of this process publish, and in a cluster runs are Jobs",
+            )
+            .hint("sign their versions with `aurora model sign`"));
+        }
         return cluster::run(arguments, namespace);
     }
     if !arguments.once {
@@ -122,6 +131,7 @@ fn standalone(arguments: &ReconcileArguments) -> Result<Option<Converged>, Failu
         data_dir: arguments.data.data_dir.clone(),
         dataset_roots: arguments.datasets.roots()?,
         control_planes: arguments.upstream.control_planes()?,
+        signing_key: arguments.signing.key()?,
         installation: random_id()?,
     };
     if options.repository.remote.is_none() {

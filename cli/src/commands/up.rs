@@ -31,6 +31,7 @@ use crate::clock;
 use crate::commands::registry::random_id;
 use crate::failure::{DONE, Failure};
 use crate::journal::{self, Journal};
+use crate::keys_of_models::SigningArguments;
 use crate::listeners::{
     Bound, BoundWebhook, ControlPlaneArguments, InferenceArguments, ListenerArguments, WebhookArguments,
 };
@@ -71,6 +72,8 @@ pub(crate) struct UpArguments {
     imports: ImportArguments,
     #[command(flatten)]
     programs: ProgramArguments,
+    #[command(flatten)]
+    signing: SigningArguments,
     #[command(flatten)]
     upstream: UpstreamArguments,
     #[command(flatten)]
@@ -113,6 +116,7 @@ fn up(arguments: &UpArguments) -> Result<ExitCode, Failure> {
         data_dir: arguments.data.data_dir.clone(),
         dataset_roots: arguments.datasets.roots()?,
         control_planes: arguments.upstream.control_planes()?,
+        signing_key: arguments.signing.key()?,
         installation: random_id()?,
     };
     let webhook = arguments.webhook.bind(&options.repository, &arguments.listener)?;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::clients::python;
-use crate::harness::{Ground, aurora, eventually, get, private, root, run, text};
+use crate::harness::{FREE_PORTS, Ground, Up, aurora, eventually, get, private, root, run, text, up_command};
 
 const VERSION: &str = "v20261101-120000";
 
@@ -188,6 +188,43 @@ fn an_environment_that_demands_signatures_raises_and_loads_nothing_else() {
         get(up.inference, &path).status == 200
     };
     assert!(ready(VERSION) && !ready("v20261120-093000"));
+    assert!(up.stop().success());
+}
+
+/// What a run here publishes is signed at its end by the key that the process was given.
+#[test]
+fn what_runs_publish_is_signed_where_there_is_a_key() {
+    let ground = Ground::dev();
+    let keys = TempDir::new().unwrap();
+    let vector = |file: &str| fs::read_to_string(root().join("signing/src/vectors").join(file)).unwrap();
+    let key = keys.path().join("signing.key");
+    private(&key, &vector("p521.key"));
+    let signers = vector("p521.pub");
+    ground.repository.write("environments/dev/signers.pub", &signers);
+    ground.repository.edit(
+        ENVIRONMENT,
+        "target: Standalone",
+        "models: { verify: Require, keys: signers.pub }\n  target: Standalone",
+    );
+    let mut command = up_command(ground.repository.path(), &ground.data());
+    command.args(FREE_PORTS).arg("--signing-key").arg(&key);
+    let up = Up::watch(command);
+    let ready = |version: &str| {
+        let path = format!("/v2/models/wine-quality/versions/{version}/ready");
+        eventually("what is signed is loaded", || {
+            (get(up.inference, &path).status == 200).then_some(())
+        });
+    };
+    ready(VERSION);
+    ready("v20261120-093000");
+    let public = keys.path().join("signers.pub");
+    fs::write(&public, signers).unwrap();
+    let verified = run(aurora()
+        .args(["model", "verify", "--keys"])
+        .arg(&public)
+        .arg("--data-dir")
+        .arg(ground.data()));
+    check(&verified, 0, ", signed by the key");
     assert!(up.stop().success());
 }
 

@@ -6,6 +6,7 @@ mod following;
 mod history;
 mod intents;
 mod long_history;
+mod objects;
 mod passes;
 mod raises;
 mod reading;

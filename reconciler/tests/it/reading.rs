@@ -11,8 +11,8 @@ use planner::observed::Observed;
 use reconciler::resolve::{Resolution, Resolver};
 use reconciler::source::{Relation, Source};
 
+use crate::objects::object_of_a;
 use crate::repository::{ENVIRONMENT, Repo, V1, V2, at, deployment, dev, has_git, training};
-use crate::versions::object_of_a;
 
 type Entry<'a> = (&'a str, &'a str, Oid);
 

@@ -13,6 +13,7 @@ use reconciler::{
     Beat, ControlPlanes, Converged, FirstError, Locate, Reconciler, admission, first_environment,
 };
 use registry::{DatasetRoots, Observer, Owner, Store, StoreError};
+use signing::SigningKey;
 use tokio::sync::{broadcast, watch};
 
 use crate::data_dir::{DataDir, DataDirError, refuse_tracked_by, registry_path, settle};
@@ -51,6 +52,8 @@ pub struct Options {
     pub dataset_roots: DatasetRoots,
     /// Who asks other environments' control planes.
     pub control_planes: Arc<dyn ControlPlanes>,
+    /// The key that signs what a run here has published; absent: nothing is signed.
+    pub signing_key: Option<Arc<SigningKey>>,
     /// The id that the installation gets if the data directory has none yet: random, made by the caller.
     pub installation: String,
 }
@@ -110,6 +113,7 @@ pub struct Standalone {
     owner: Owner,
     roots: DatasetRoots,
     control_planes: Arc<dyn ControlPlanes>,
+    signing_key: Option<Arc<SigningKey>>,
     wake: Wake,
     events: Events,
 }
@@ -170,6 +174,7 @@ impl Standalone {
             owner,
             roots: options.dataset_roots.clone(),
             control_planes: options.control_planes.clone(),
+            signing_key: options.signing_key.clone(),
             wake,
             events: Events::new(),
         })
@@ -278,6 +283,7 @@ impl Standalone {
             owner,
             roots,
             control_planes,
+            signing_key,
             wake,
             events,
         } = self;
@@ -290,7 +296,8 @@ impl Standalone {
             roots.clone(),
             events.clone(),
             wake.clone(),
-        );
+        )
+        .signing_by(signing_key);
         let mut operator = Operator::new(objects.clone(), models, trainings, wake.clone(), events.clone());
         let locate = locate(&objects.data_dir);
         let digests = objects.data_dir.data_digests();

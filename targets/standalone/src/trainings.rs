@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use planner::Timestamp;
-use planner::names::{ModelName, ObjectName};
+use planner::names::{Digest, ModelName, ObjectName, Version};
 use planner::observed::{ObservedModel, TrainingObject};
 use planner::runs::{self, Around, Claims, Job, Outcome, Phase, Queue, StopReason};
 use reconciler::Beat;
 use reconciler::runs::{TrainingStatus, outside, request, transient};
 use reconciler::zones::Zones;
-use registry::{DatasetRoots, Observer};
+use registry::{DatasetRoots, Observer, Reference};
+use signing::SigningKey;
 
 use crate::data_dir::advice;
 use crate::due::Due;
@@ -37,6 +38,8 @@ pub(crate) struct Trainings {
     trainer: Arc<dyn Trainer>,
     /// The folders below which a job may name data files by absolute paths.
     roots: DatasetRoots,
+    /// What signs a version once its run has published it.
+    signing_key: Option<Arc<SigningKey>>,
     events: Events,
     children: Children,
     queue: Queue,
@@ -74,6 +77,7 @@ impl Trainings {
             registry,
             trainer,
             roots,
+            signing_key: None,
             events,
             children: Children::new(wake),
             queue: Queue::default(),
@@ -89,6 +93,11 @@ impl Trainings {
             turn: None,
             zones: Zones::default(),
         }
+    }
+
+    /// Signs by a key what runs publish.
+    pub(crate) fn signing_by(self, signing_key: Option<Arc<SigningKey>>) -> Self {
+        Self { signing_key, ..self }
     }
 
     /// Lets every job with a time be due, and no run wait for a time that is far away now: the clock was set back.
@@ -361,11 +370,34 @@ impl Trainings {
             self.save(&key.job, &object, status, now);
             return;
         };
+        if let Outcome::Published { digest, .. } = &outcome {
+            self.sign(&model, &key.version, *digest);
+        }
         let Some(ended) = status.end(of, outcome, store) else {
             return;
         };
         self.save(&key.job, &object, status, now);
         self.tell_end(key, model, ended);
+    }
+
+    /// Signs what a run has published, as it says it published it.
+    fn sign(&self, model: &ModelName, version: &Version, digest: Digest) {
+        let Some(key) = &self.signing_key else {
+            return;
+        };
+        let store = self.registry.store();
+        let entry = store.resolve(model, &Reference::Version(version.clone()));
+        let signed = entry.and_then(|entry| {
+            if entry.digest == digest {
+                store.sign(&entry, key)
+            } else {
+                tracing::warn!(%model, %version, published = %digest, found = %entry.digest, "a version is not what its run published, and is not signed");
+                Ok(())
+            }
+        });
+        if let Err(error) = signed {
+            tracing::error!(%model, %version, %error, "cannot sign a version; `aurora model sign` does it by hand");
+        }
     }
 
     fn tell_end(&self, key: &RunKey, model: ModelName, ended: runs::Ended) {

@@ -33,7 +33,7 @@ const MAY_KNOW: [(&str, &[&str]); 11] = [
     ("reconciler", &["planner", "crds", "registry", "signing"]),
 ];
 /// What a target may know: never another target, nor what only the command line joins it to.
-const TARGET_MAY_KNOW: [&str; 4] = ["planner", "crds", "registry", "reconciler"];
+const TARGET_MAY_KNOW: [&str; 5] = ["planner", "crds", "signing", "registry", "reconciler"];
 /// What only tests may know, the recipe that builds what it starts, and the figures of a cluster. It knows the others in its own tests alone.
 const TESTKIT: &str = "testkit";
 /// The recipes and the figures of this repository.

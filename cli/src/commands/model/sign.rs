@@ -1,23 +1,18 @@
 //! `aurora model sign`: signs a version by a key, beside it. It changes nothing of the version.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 use planner::names::ModelName;
 use registry::Reference;
-use registry::files::read_secret;
-use signing::{SigningKey, VerifyingKey};
 
 use super::StoreArguments;
 use crate::answers::SignAnswer;
 use crate::arguments::OutputArguments;
 use crate::failure::Failure;
+use crate::keys_of_models::signing_key;
 use crate::terminal::Terminal;
-
-/// The largest file of keys, in bytes.
-const FILE_BYTES_MAX: u64 = 64 << 10;
 
 /// Flags of `aurora model sign`.
 #[derive(Debug, Args)]
@@ -65,26 +60,4 @@ pub(crate) fn run(arguments: &SignArguments) -> Result<ExitCode, Failure> {
         ))?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Reads a private key.
-fn signing_key(path: &Path) -> Result<SigningKey, Failure> {
-    let shown = path.display();
-    let failed = |why: String| Failure::new(format!("the signing key {shown} {why}"));
-    let pem = read_secret(path, FILE_BYTES_MAX).map_err(|error| failed(error.to_string()))?;
-    SigningKey::from_pem(&pem).map_err(|bad| failed(format!("is not usable: {bad}")))
-}
-
-/// Reads a file of public keys.
-pub(super) fn verifying_keys(path: &Path) -> Result<Vec<VerifyingKey>, Failure> {
-    let shown = path.display();
-    let failed = |why: String| Failure::new(format!("the keys of {shown} are not usable: {why}"));
-    let bytes = fs::metadata(path)
-        .map_err(|error| failed(error.to_string()))?
-        .len();
-    if bytes > FILE_BYTES_MAX {
-        return Err(failed(format!("the file has more than {FILE_BYTES_MAX} bytes")));
-    }
-    let text = fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
-    VerifyingKey::all_from_pem(&text).map_err(|bad| failed(bad.to_string()))
 }

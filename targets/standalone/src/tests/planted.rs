@@ -62,6 +62,7 @@ impl Victim {
             data_dir: data_dir.to_owned(),
             dataset_roots: DatasetRoots::default(),
             control_planes: std::sync::Arc::new(reconciler::Nobody),
+            signing_key: None,
             installation: "test-installation".to_owned(),
         };
         let now: Timestamp = "2026-12-01T00:00:00Z".parse().unwrap();

@@ -542,6 +542,7 @@ fn open(repo: &Repo, data_dir: &Path, now: Timestamp) -> Result<Standalone, Star
         data_dir: data_dir.to_owned(),
         dataset_roots: DatasetRoots::default(),
         control_planes: std::sync::Arc::new(reconciler::Nobody),
+        signing_key: None,
         installation: "test-installation".to_owned(),
     };
     Standalone::open(&options, now)
