@@ -166,8 +166,7 @@ pub(crate) fn load(store: &Store, entry: &Entry) -> Result<Model, String> {
 
 /// Fails where somebody must have signed a version, and nobody who is trusted has. What is loaded then is what the entry says.
 fn hold_to(trust: &Trust, store: &Store, entry: &Entry) -> Result<(), String> {
-    let keys = trust.keys.iter();
-    let keys: Vec<VerifyingKey> = keys.filter_map(|pem| VerifyingKey::from_pem(pem).ok()).collect();
+    let keys = VerifyingKey::usable(&trust.keys);
     let signer = store.signer(entry, &keys).map_err(|error| chain(&error))?;
     let Entry { model, version, .. } = entry;
     match (signer, trust.verify) {

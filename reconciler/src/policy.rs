@@ -100,7 +100,7 @@ fn signers(desired: &Desired, observed: &Observed, policy: &ModelPolicy, store: 
     let Some(trust) = policy.trust() else {
         return Signers::new();
     };
-    let keys = keys(&trust);
+    let keys = VerifyingKey::usable(&trust.keys);
     let mut signers = Signers::new();
     let declared = desired.deployments.values();
     let declared = declared.map(|declared| (&declared.spec.model, Tracks::from(&declared.spec)));
@@ -124,7 +124,7 @@ pub(crate) fn signers_of(
     model: &ModelName,
     tracks: Tracks,
 ) -> BTreeMap<Version, Signer> {
-    let keys = keys(trust);
+    let keys = VerifyingKey::usable(&trust.keys);
     let signed = |version: Version| {
         let signer = signer(store, model, &version, &keys);
         (version, signer)
@@ -135,11 +135,6 @@ pub(crate) fn signers_of(
 fn pinned(tracks: Tracks) -> impl Iterator<Item = Version> {
     let canary = tracks.canary.map(|(pin, _weight)| pin.version);
     std::iter::once(tracks.stable.version).chain(canary)
-}
-
-fn keys(trust: &Trust) -> Vec<VerifyingKey> {
-    let keys = trust.keys.iter();
-    keys.filter_map(|pem| VerifyingKey::from_pem(pem).ok()).collect()
 }
 
 fn signer(store: &Store, model: &ModelName, version: &Version, keys: &[VerifyingKey]) -> Signer {

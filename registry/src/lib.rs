@@ -52,5 +52,5 @@ pub use publish::Draft;
 pub use reference::{Entry, Reference, ShortDigest};
 pub use roots::{DatasetRoots, RootError, open_data_file};
 pub use shortage::{Advice, Shortage};
-pub use signatures::{Nobody, Signatures, Unsigned};
+pub use signatures::{Signatures, Unsigned};
 pub use store::{LAYOUT, METADATA_BYTES_MAX, Owner, Store};

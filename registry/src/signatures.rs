@@ -25,8 +25,8 @@ pub type Signatures = BTreeMap<String, Vec<u8>>;
 /// Says why nobody who is trusted has signed a version as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unsigned {
-    /// There is no signature.
-    By(Nobody),
+    /// Nobody who is trusted has: what is wrong with each signature that there is, by the name of its file.
+    Nobody(BTreeMap<String, Refused>),
     /// There is one by a key that is trusted, of other files.
     Changed {
         /// By whom.
@@ -36,17 +36,13 @@ pub enum Unsigned {
     },
 }
 
-/// Nobody who is trusted: what is wrong with each signature that there is, by the name of its file.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Nobody(BTreeMap<String, Refused>);
-
 impl std::error::Error for Unsigned {}
 
 impl fmt::Display for Unsigned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::By(Nobody(refused)) if refused.is_empty() => f.write_str("nobody has signed it"),
-            Self::By(Nobody(refused)) => {
+            Self::Nobody(refused) if refused.is_empty() => f.write_str("nobody has signed it"),
+            Self::Nobody(refused) => {
                 let said = refused
                     .iter()
                     .map(|(name, refused)| format!("{}: {refused}", shown(name)));
@@ -183,7 +179,7 @@ fn judge<'k>(
             Err(why) => drop(refused.insert(name.clone(), why)),
         }
     }
-    Err(changed.unwrap_or(Unsigned::By(Nobody(refused))))
+    Err(changed.unwrap_or(Unsigned::Nobody(refused)))
 }
 
 /// Returns a file that is not what was signed, or that only one of both has.

@@ -116,16 +116,14 @@ pub(crate) fn read(bundle: &[u8]) -> Result<Read, Refused> {
             .decode(text)
             .map_err(|_not_base64| malformed("a part of it is no base64"))
     };
-    let hint = key.hint.filter(|hint| !hint.is_empty());
+    let hint = key.hint.map(|hint| {
+        let digits = hint.chars().filter(char::is_ascii_hexdigit);
+        digits.take(HINT_MAX).collect::<String>()
+    });
     Ok(Read {
         statement: decoded(&payload)?,
         signature: decoded(&signature.sig)?,
-        hint: hint.map(|hint| {
-            hint.chars()
-                .filter(char::is_ascii_hexdigit)
-                .take(HINT_MAX)
-                .collect()
-        }),
+        hint: hint.filter(|hint| !hint.is_empty()),
     })
 }
 

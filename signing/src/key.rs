@@ -183,6 +183,12 @@ impl VerifyingKey {
         begins.iter().zip(ends).enumerate().map(read).collect()
     }
 
+    /// Returns those of these texts that are such keys: one that is not lets nobody in.
+    pub fn usable<'a>(pems: impl IntoIterator<Item = &'a String>) -> Vec<Self> {
+        let keys = pems.into_iter();
+        keys.filter_map(|pem| Self::from_pem(pem).ok()).collect()
+    }
+
     fn of(public: Public) -> Self {
         let key = Self {
             public,

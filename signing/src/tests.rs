@@ -121,6 +121,9 @@ fn a_key_that_is_not_trusted_is_named_and_one_that_is_not_named_is_found() {
     let keys = CURVES.map(verifying);
     assert_eq!(verify(unnamed.as_bytes(), &keys), Ok((folder(), &keys[1])));
     assert_eq!(verify(unnamed.as_bytes(), &keys[..1]), Err(Refused::Forged));
+    // What is no name of a key names none.
+    let otherwise = bundle.replace(&hint, "\"hint\":\"zzz\"");
+    assert_eq!(verify(otherwise.as_bytes(), &keys), Ok((folder(), &keys[1])));
 }
 
 #[test]
