@@ -230,12 +230,12 @@ impl Reconciler {
             self.conclude(&mut pass, now);
             return pass;
         }
-        let policy = self.view.observed.environment.as_ref();
-        let models = policy.map(|environment| environment.models.clone());
-        if self.models != models {
+        let environment = self.view.observed.environment.as_ref();
+        let models = environment.map(|environment| &environment.models);
+        if self.models.as_ref() != models {
             // What each is held to may be another matter now.
             scope.models.extend(self.view.links.models().cloned());
-            self.models = models;
+            self.models = models.cloned();
         }
         // Reads Git.
         self.resolve(&mut pass, &mut scope, now);
