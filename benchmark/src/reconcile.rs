@@ -107,14 +107,10 @@ impl Rest {
         for (process, before) in processes.iter().zip(&before) {
             shares.push(Reading::of(process)?.since(before).share() * 100.0);
         }
-        let mut at = 0..N;
-        Ok(resident.map(|resident| {
-            let at = at.next().expect("invariant: as many as there are processes");
-            Self {
-                processor: shares[at],
-                resident,
-                peak: megabytes(processes[at].memory().peak),
-            }
+        Ok(std::array::from_fn(|at| Self {
+            processor: shares[at],
+            resident: std::mem::take(&mut resident[at]),
+            peak: megabytes(processes[at].memory().peak),
         }))
     }
 
