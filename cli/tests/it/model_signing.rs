@@ -168,7 +168,14 @@ fn an_environment_that_demands_signatures_raises_and_loads_nothing_else() {
     );
     assert!(said.contains("10%"), "{said}");
     sign("v20261120-093000");
-    let said = status("40%");
+    // What is declared, 40 %, is shown all the time; what serves only now.
+    let serves = |text: &str| {
+        let weight = text.lines().find(|line| line.starts_with("weight "));
+        weight.is_some_and(|line| line.ends_with(" 40%") && line.matches("40%").count() == 2)
+    };
+    let said = eventually("the signed canary takes its share", || {
+        Some(status("weight ")).filter(|said| serves(said))
+    });
     assert!(!said.contains("VersionUntrusted"), "{said}");
     // Whoever changes a version with its checksums is found out before it is loaded.
     assert!(up.stop().success());
