@@ -159,13 +159,25 @@ fn says(name: &str, plain: &Plain, mut said: impl FnMut() -> String) -> String {
     }
 }
 
-/// Says that the page has the words of the command line.
+/// Says that the page has the words of the command line: it may be asked while the next pass looks again, so it may come to
+/// that only soon.
 #[track_caller]
 fn is_on_the_page(control_plane: SocketAddr, said: &str) {
-    let told = get(control_plane, "/status/models/iris").json()["summary"].clone();
-    for field in ["word", "message", "next"] {
-        let words = told[field].as_str().unwrap_or_default();
-        assert!(said.contains(words), "{field} {words:?} is missing in: {said}");
+    let begun = Instant::now();
+    loop {
+        let told = get(control_plane, "/status/models/iris").json()["summary"].clone();
+        let other = ["word", "message", "next"]
+            .map(|field| told[field].as_str().unwrap_or_default())
+            .into_iter()
+            .find(|words| !said.contains(words));
+        match other {
+            None => return,
+            Some(words) => assert!(
+                begun.elapsed() < SETTLING,
+                "{words:?} is on the page and missing in: {said}"
+            ),
+        }
+        thread::sleep(Duration::from_millis(100));
     }
 }
 
