@@ -27,6 +27,7 @@ use crate::dashboard::Dashboard;
 use crate::http::body::Body;
 use crate::http::budget::Budget;
 use crate::http::frame::{Answered, Answers, Frame, Request, routes};
+use crate::http::http1::Http1;
 use crate::http::reply::{self, Failure};
 use crate::http::{self, Limits, Listener, Origin, Shutdown, Sockets};
 use crate::keys::Access;
@@ -98,7 +99,7 @@ fn answer(control: ControlPlane, sockets: Sockets, shutdown: Shutdown<'_>) -> Bo
             shutdown.await;
             streams.end();
         });
-        let routes = |place| routes(server.clone(), place);
+        let routes = |place| Http1(routes(server.clone(), place));
         tokio::select! {
             () = http::serve(routes, sockets, how, shutdown, || {}) => {}
             () = tick(&metrics) => {}
@@ -151,7 +152,7 @@ impl Answers for Server {
         let kind = route.as_ref().map_or(Kind::Unknown, Route::kind);
         let answer = self.dispatch(request, kind, route).await;
         let meters = &self.meters[kind as usize];
-        Answered { answer, meters }
+        Answered::of(answer, meters)
     }
 }
 

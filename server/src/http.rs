@@ -1,9 +1,11 @@
-//! Connections and the shape of answers, for both listeners.
+//! Connections and the shape of answers, for all listeners.
 //!
 //! ```text
 //! connection   accept, drive to the end, drain
 //! places       who gets a place when all are taken
 //! place        what one connection has to finish, whether its client keeps pace
+//! http1        requests one after the other
+//! http2        calls of gRPC, many at a time
 //! sockets      one listener on several addresses
 //! socket       half-closed clients, clients that take nothing, what comes after an early answer
 //! stream       TCP, or TLS over it
@@ -30,6 +32,8 @@ mod connection;
 pub(crate) mod frame;
 pub(crate) mod gate;
 mod guard;
+pub(crate) mod http1;
+pub(crate) mod http2;
 pub(crate) mod origins;
 pub(crate) mod place;
 mod places;

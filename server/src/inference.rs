@@ -14,6 +14,7 @@ mod datatype;
 mod describe;
 mod envelope;
 mod evaluate;
+mod grpc;
 mod infer;
 mod literal;
 mod openapi;
@@ -30,6 +31,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use hyper::header::HeaderMap;
 use strum::EnumCount as _;
@@ -39,14 +41,17 @@ use warp::reply::Response;
 use crate::http::body::Body;
 use crate::http::budget::{self, Budget};
 use crate::http::frame::{Answered, Answers, Frame, Request, routes};
-use crate::http::place::Place;
+use crate::http::http1::Http1;
+use crate::http::http2::Http2;
+use crate::http::place::{Admitted, Place};
 use crate::http::reply::{self, Failure};
-use crate::http::{self, Limits, Listener, Shutdown, Sockets};
+use crate::http::{self, Limits, Listener, Shutdown, Sockets, Tls};
 use crate::keys::Access;
 use crate::metrics::{Codes, ListenerName, Page, RouteMeters};
 use crate::runtime::{Model, Runtime};
 pub(crate) use describe::{alive, live, server, version};
 pub(crate) use envelope::{Envelope, Form};
+use grpc::Door;
 pub(crate) use prepare::choice;
 pub(crate) use route::{Kind, Route};
 
@@ -55,6 +60,9 @@ const SWEEP: Duration = Duration::from_millis(500);
 
 /// How many answers that name every model, or every series, are made at a time.
 const LISTINGS: usize = 2;
+
+/// Of how many connections gRPC has one: each has many calls, and may hold more that nobody reads yet.
+const CONNECTIONS_OF_CALLS: usize = 4;
 
 /// What the inference listener is told besides the runtime.
 #[derive(Debug, Clone, Default)]
@@ -78,33 +86,86 @@ pub enum Health {
     Alive,
 }
 
-/// Answers inference requests on `listener` until `shutdown`, then drains: not ready, no new connection, requests
+/// Where requests for predictions come in.
+#[derive(Debug)]
+pub struct Doors {
+    /// HTTP/1: the Open Inference Protocol, and what else there is.
+    pub http: Sockets,
+    /// gRPC, where it is spoken: the Open Inference Protocol.
+    pub grpc: Option<Sockets>,
+}
+
+impl<T: Into<Sockets>> From<T> for Doors {
+    fn from(http: T) -> Self {
+        Self {
+            http: http.into(),
+            grpc: None,
+        }
+    }
+}
+
+impl Doors {
+    /// Lets connections be by TLS, and no other way.
+    #[must_use]
+    pub fn over(self, tls: Option<&Tls>) -> Self {
+        Self {
+            http: self.http.over(tls.cloned()),
+            grpc: self.grpc.map(|grpc| grpc.over(tls.cloned())),
+        }
+    }
+}
+
+/// Answers inference requests at `doors` until `shutdown`, then drains: not ready, no new connection, requests
 /// under way finish within the limits' drain time-out. The models stay in the runtime.
+///
+/// Both doors share the memory and the turns of the limits; gRPC has a quarter of the connections, each with many calls.
 pub async fn serve_inference(
     runtime: Runtime,
-    listener: impl Into<Sockets>,
+    doors: impl Into<Doors>,
     options: InferenceOptions,
     shutdown: impl Future<Output = ()> + Send,
 ) {
-    answer(runtime, listener.into(), options, pin!(shutdown)).await;
+    answer(runtime, doors.into(), options, pin!(shutdown)).await;
 }
 
 /// A future is compiled where it is polled: boxed, what answers requests is compiled and optimised with this crate.
 fn answer(
     runtime: Runtime,
-    sockets: Sockets,
+    doors: Doors,
     options: InferenceOptions,
     shutdown: Shutdown<'_>,
 ) -> BoxFuture<'_, ()> {
     Box::pin(async move {
         let InferenceOptions { access, limits, .. } = &options;
         let _watching = access.keys.watched();
-        let how = Listener::new(ListenerName::Inference, limits, access, runtime.metrics());
-        let server = Arc::new(Server::new(runtime.clone(), options));
-        let routes = |place| routes(server.clone(), place);
-        let serving = http::serve(routes, sockets, how, shutdown, || runtime.drain());
+        let listener = |name, limits: &Limits| Listener::new(name, limits, access, runtime.metrics());
+        let server = Arc::new(Server::new(runtime.clone(), options.clone()));
+        let shutdown = shutdown.shared();
+        let stopped = pin!(shutdown.clone());
+        let routes = |place| Http1(routes(server.clone(), place));
+        let by_http = http::serve(
+            routes,
+            doors.http,
+            listener(ListenerName::Inference, limits),
+            stopped,
+            || runtime.drain(),
+        );
+        let by_grpc = async {
+            let Some(sockets) = doors.grpc else {
+                return;
+            };
+            let door = Arc::new(Door::new(&server, &options));
+            let calls = |_place| Http2(door.clone());
+            let limits = Limits {
+                connections: limits.connections.div_ceil(CONNECTIONS_OF_CALLS),
+                ..limits.clone()
+            };
+            let how = listener(ListenerName::Grpc, &limits);
+            http::serve(calls, sockets, how, pin!(shutdown.clone()), || {}).await;
+        };
+        let serving = async { tokio::join!(by_http, by_grpc) };
         tokio::select! {
-            () = serving => {}
+            ((), ()) = serving => {}
             () = sweep(&runtime) => {}
         }
     })
@@ -145,7 +206,7 @@ impl Answers for Server {
         let meters = &self.meters[route.kind() as usize];
         // Read only once it is known that somebody wants it.
         let answer = self.dispatch(request, route, pin!(body)).await;
-        Answered { answer, meters }
+        Answered::of(answer, meters)
     }
 }
 
@@ -349,14 +410,21 @@ impl Server {
         let envelope = Envelope::read(form, headers)?;
         let choice = choice(version, headers)?;
         let body = body.await?;
-        let Ok(_admitted) = self.admitted.try_acquire() else {
+        let _turn = self.admit(place)?;
+        let served = evaluate::run(self, place, model, choice, (form, envelope), headers, body).await?;
+        Ok(served.response())
+    }
+
+    /// Counts a request whose body is there until its answer is, or refuses it where there are too many.
+    fn admit<'a>(&'a self, place: &'a Place) -> Result<(SemaphorePermit<'a>, Admitted<'a>), Failure> {
+        let Ok(admitted) = self.admitted.try_acquire() else {
             return Err(Failure::too_many_requests(self.limits.requests));
         };
-        let of_peer = budget::share(self.limits.requests);
-        let Some(_of_peer) = place.admit(of_peer) else {
-            return Err(Failure::too_many_of_yours(of_peer));
+        let most = budget::share(self.limits.requests);
+        let Some(of_peer) = place.admit(most) else {
+            return Err(Failure::too_many_of_yours(most));
         };
-        evaluate::run(self, place, model, choice, (form, envelope), headers, body).await
+        Ok((admitted, of_peer))
     }
 }
 

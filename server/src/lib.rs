@@ -32,7 +32,7 @@ mod webhook;
 
 pub use control::{ControlPlane, Infrastructure, Known, StatusSource, openapi, serve_control_plane};
 pub use http::{Limits, NoOrigin, Origin, Origins, Sockets, Tls, TlsError, probe};
-pub use inference::{Health, InferenceOptions, serve_inference};
+pub use inference::{Doors, Health, InferenceOptions, serve_inference};
 pub use keys::{Access, Keys};
 pub use metrics::{Metrics, Page};
 pub use router::{Router, RouterOptions, serve_router};

@@ -35,7 +35,7 @@ pub(crate) use route::RouteMeters;
 use router::RouterFamilies;
 pub(crate) use router::RouterMeters;
 use series::SlotSeries;
-pub(crate) use slot::{Attempt, Codes, Outcome, Routed, SlotMeters};
+pub(crate) use slot::{Attempt, Codes, Ended, Outcome, Routed, SlotMeters};
 use states::States;
 use steps::Steps;
 use traffic::Recent;

@@ -28,6 +28,7 @@ use futures_util::future::BoxFuture;
 use planner::backends::Backends;
 
 use crate::http::frame::routes;
+use crate::http::http1::Http1;
 use crate::http::reply::Failure;
 use crate::http::{self, Limits, Listener, Shutdown, Sockets};
 use crate::keys::Access;
@@ -139,7 +140,7 @@ fn answer(
         let _watching = access.keys.watched();
         let how = Listener::new(ListenerName::Inference, limits, access, &router.0.metrics);
         let server = Arc::new(Server::new(router.clone(), options));
-        let of_connection = |place| routes(server.clone(), place);
+        let of_connection = |place| Http1(routes(server.clone(), place));
         http::serve(of_connection, sockets, how, shutdown, || router.drain()).await;
     })
 }

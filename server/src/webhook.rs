@@ -27,6 +27,7 @@ use warp::reply::Response;
 use crate::http::body::Body;
 use crate::http::frame::{Answered, Answers, Frame, Request, routes};
 use crate::http::gate::{Audience, Demands, Methods};
+use crate::http::http1::Http1;
 use crate::http::reply::{self, Failure};
 use crate::http::{self, Limits, Listener, Sockets};
 use crate::keys::Access;
@@ -106,7 +107,7 @@ pub async fn serve_webhook(
         meters: metrics.webhook(),
         routes: [PATH, "unknown"].map(|route| metrics.route(Page::ControlPlane, "POST", route)),
     });
-    let of_connection = |place| routes(server.clone(), place);
+    let of_connection = |place| Http1(routes(server.clone(), place));
     Box::pin(http::serve(
         of_connection,
         listener.into(),
@@ -143,10 +144,8 @@ impl Answers for Server {
         request: Request<'_>,
         body: impl Future<Output = Result<Body, Failure>> + Send,
     ) -> Answered<'_> {
-        Answered {
-            answer: self.called(request, body).await,
-            meters: &self.routes[usize::from(request.path != PATH)],
-        }
+        let answer = self.called(request, body).await;
+        Answered::of(answer, &self.routes[usize::from(request.path != PATH)])
     }
 }
 

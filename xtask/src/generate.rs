@@ -1,6 +1,7 @@
 //! Files that are generated from the code, committed, and checked for drift.
 
 mod algorithms;
+mod messages;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ const PRINTED: [(&str, &[&str]); 2] = [
 ];
 
 /// Returns each generated file with its content, paths from the repository's root.
-fn files(root: &Path) -> anyhow::Result<Vec<(PathBuf, String)>> {
+fn files(root: &Path) -> anyhow::Result<Vec<(PathBuf, Vec<u8>)>> {
     let definitions = crds::crd_yaml().into_iter();
     let definitions = definitions.map(|(name, text)| (Path::new("crds/yaml").join(name), text));
     let schema = (PathBuf::from("crds/aurora.schema.json"), crds::manifest_schema());
@@ -29,7 +30,9 @@ fn files(root: &Path) -> anyhow::Result<Vec<(PathBuf, String)>> {
     let known = definitions
         .chain([schema, openapi, algorithms, operators])
         .map(Ok);
-    known.chain(printed).collect()
+    let texts = known.chain(printed);
+    let texts = texts.map(|file| file.map(|(path, text): (PathBuf, String)| (path, text.into_bytes())));
+    texts.chain(messages::files(root)?.into_iter().map(Ok)).collect()
 }
 
 /// Returns the table of what the engine runs.
@@ -66,22 +69,22 @@ fn printed(root: &Path, arguments: &[&str]) -> anyhow::Result<String> {
 
 /// Writes all generated files.
 pub(crate) fn write(root: &Path) -> anyhow::Result<()> {
-    for (path, text) in files(root)? {
+    for (path, content) in files(root)? {
         let path = root.join(path);
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
-        fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
+        fs::write(&path, content).with_context(|| format!("write {}", path.display()))?;
     }
     Ok(())
 }
 
 /// Fails if a generated file is not what the code generates.
 pub(crate) fn check(root: &Path) -> anyhow::Result<()> {
-    for (path, text) in files(root)? {
-        let committed = fs::read_to_string(root.join(&path))
+    for (path, content) in files(root)? {
+        let committed = fs::read(root.join(&path))
             .with_context(|| format!("read {}: run `cargo xtask generate`", path.display()))?;
-        if committed != text {
+        if committed != content {
             bail!(
                 "{} is not what the code generates: run `cargo xtask generate` and commit",
                 path.display()

@@ -63,14 +63,14 @@ impl Body {
 
     /// Reads `stream` to its end: 413 where it is too large, 408 where it takes too long, 503 where all bodies
     /// together take too much.
-    pub(crate) async fn read<S, B>(
+    pub(crate) async fn read<S, B, E>(
         stream: S,
         headers: &HeaderMap,
         limits: &BodyLimits,
         place: &Arc<Place>,
     ) -> Result<Self, Failure>
     where
-        S: Stream<Item = Result<B, warp::Error>>,
+        S: Stream<Item = Result<B, E>>,
         B: Buf,
     {
         let announced = announced(headers);
@@ -82,14 +82,14 @@ impl Body {
             .map_err(|_elapsed| Failure::body_timeout(limits.timeout))?
     }
 
-    async fn collect<S, B>(
+    async fn collect<S, B, E>(
         stream: S,
         announced: Option<usize>,
         limits: &BodyLimits,
         place: &Arc<Place>,
     ) -> Result<Self, Failure>
     where
-        S: Stream<Item = Result<B, warp::Error>>,
+        S: Stream<Item = Result<B, E>>,
         B: Buf,
     {
         let mut stream = std::pin::pin!(stream);
@@ -150,9 +150,9 @@ fn announced(headers: &HeaderMap) -> Option<usize> {
 ///
 /// An answer that overtakes the body ends the connection: a client that is still sending sees a broken pipe instead
 /// of the reason. One that waits to be asked for its body has sent none.
-pub(crate) async fn discard<S, B>(mut stream: Pin<&mut S>, headers: &HeaderMap)
+pub(crate) async fn discard<S, B, E>(mut stream: Pin<&mut S>, headers: &HeaderMap)
 where
-    S: Stream<Item = Result<B, warp::Error>>,
+    S: Stream<Item = Result<B, E>>,
     B: Buf,
 {
     // Much of it is told first, and read after the answer.

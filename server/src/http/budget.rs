@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::clock;
 use super::place::{Leave, Peer, Place};
 
-/// What each body and each answer may hold uncounted.
+/// What each body and each answer may hold uncounted, where a connection has one at a time.
 pub(crate) const FREE_BYTES: usize = 16 << 10;
 /// What is so large is freed on a thread that may wait: giving its pages back takes milliseconds.
 const FREED_ASIDE_BYTES: usize = 1 << 20;
@@ -23,6 +23,11 @@ const FREED_ASIDE_BYTES: usize = 1 << 20;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How often it is looked who is behind meanwhile.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// Returns what one body or answer of a connection may hold uncounted.
+pub(crate) fn free_bytes(place: &Place) -> usize {
+    if place.multiplexed { 0 } else { FREE_BYTES }
+}
 
 /// There is no room for it, and nobody to take it from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,7 +171,7 @@ impl Budget {
 impl Held {
     /// Holds `bytes` in all, waiting a moment for room.
     pub(crate) async fn grow_to(&mut self, bytes: usize) -> Result<(), Full> {
-        let wanted = bytes.saturating_sub(FREE_BYTES);
+        let wanted = bytes.saturating_sub(free_bytes(&self.place));
         if wanted <= self.counted {
             return Ok(());
         }
@@ -192,7 +197,7 @@ impl Held {
 
     /// Gives back what is beyond `bytes`.
     pub(crate) fn shrink_to(&mut self, bytes: usize) {
-        let wanted = bytes.saturating_sub(FREE_BYTES);
+        let wanted = bytes.saturating_sub(free_bytes(&self.place));
         if wanted < self.counted {
             let budget = self.budget.clone();
             self.count(&mut budget.state(), wanted);

@@ -68,7 +68,8 @@ impl Coding {
             .map(|(coding, _)| coding)
     }
 
-    fn named(word: &str) -> Option<Self> {
+    /// Returns the coding of this name.
+    pub(crate) fn named(word: &str) -> Option<Self> {
         if word.eq_ignore_ascii_case("gzip") || word.eq_ignore_ascii_case("x-gzip") {
             Some(Self::Gzip)
         } else if word.eq_ignore_ascii_case("deflate") {

@@ -7,22 +7,12 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use futures_util::TryFutureExt as _;
-use hyper::Uri;
-use hyper::body::Incoming;
-use hyper::header::{CONNECTION, HeaderValue};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tower_service::Service as _;
-use warp::reply::Response;
-use warp::{Filter, Rejection};
 
 use super::clock;
 use super::guard::Names;
-use super::place::{Leave, Place, Receiving};
+use super::place::{Leave, Place};
 use super::places::{Found, Places};
 use super::socket::Socket;
 use super::stream::Stream;
@@ -34,12 +24,6 @@ use crate::metrics::{Closed, ListenerMeters};
 const FULL: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n\
 connection: close\r\ncontent-length: 48\r\n\r\n{\"error\":\"too many connections, try again soon\"}";
-
-/// Headers of a request, the first line included.
-const HEADER_BYTES_MAX: usize = 32 << 10;
-
-/// What hyper may buffer of one connection in each direction.
-const BUFFER_BYTES_MAX: usize = 64 << 10;
 
 /// How long a draining listener still waits for a request on a connection that idles: one may be on its way.
 const DRAIN_IDLE: Duration = Duration::from_millis(250);
@@ -53,28 +37,38 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// What ends a listener.
 pub(crate) type Shutdown<'a> = Pin<&'a mut (dyn Future<Output = ()> + Send)>;
 
-/// Serves `routes` until `shutdown`, then stops accepting, lets requests under way finish within
-/// [`Limits::drain_timeout`], closes the rest and returns. `draining` runs as soon as `shutdown` has come.
+/// How the requests of a connection are read and answered.
+pub(crate) trait Protocol: Send + 'static {
+    /// Whether a connection has several requests at a time.
+    const MULTIPLEXED: bool;
+
+    /// Answers what comes on a connection until it ends.
+    fn answer(
+        self,
+        socket: Socket,
+        place: Arc<Place>,
+        names: Names,
+    ) -> impl Future<Output = Result<(), hyper::Error>> + Send;
+}
+
+/// Serves until `shutdown`, then stops accepting, lets requests under way finish within [`Limits::drain_timeout`], closes
+/// the rest and returns. `draining` runs as soon as `shutdown` has come.
 ///
-/// `routes` are made for each connection, whose place they are told. A request that still comes on a connection that
+/// What `protocol` returns answers one connection, whose place it is told. A request that still comes on a connection that
 /// is held is answered; that answer closes the connection.
-pub(crate) async fn serve<R, F>(
-    routes: R,
+pub(crate) async fn serve<P: Protocol>(
+    protocol: impl Fn(Arc<Place>) -> P,
     sockets: Sockets,
     listener: Listener,
     mut shutdown: Shutdown<'_>,
     draining: impl FnOnce(),
-) where
-    R: Fn(Arc<Place>) -> F,
-    F: Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync + 'static,
-    F::Future: Send,
-{
+) {
     let tls = sockets.tls.clone();
     let _watching = tls.as_ref().map(|tls| tls.watched(&listener.meters));
     let mut accepting = Accepting {
-        places: Places::new(listener.limits.connections),
+        places: Places::new(listener.limits.connections, P::MULTIPLEXED),
         running: JoinSet::new(),
-        routes,
+        protocol,
         listener,
         tls,
     };
@@ -128,19 +122,18 @@ pub(crate) async fn serve<R, F>(
 }
 
 /// The connections of one listener.
-struct Accepting<R> {
+struct Accepting<F> {
     places: Places,
     running: JoinSet<()>,
-    routes: R,
+    protocol: F,
     listener: Listener,
     tls: Option<Tls>,
 }
 
-impl<R, F> Accepting<R>
+impl<F, P> Accepting<F>
 where
-    R: Fn(Arc<Place>) -> F,
-    F: Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync + 'static,
-    F::Future: Send,
+    F: Fn(Arc<Place>) -> P,
+    P: Protocol,
 {
     /// Gives a connection a place, or refuses it.
     fn take(&mut self, stream: TcpStream, address: std::net::IpAddr) {
@@ -151,15 +144,15 @@ where
             Found::Free(place) | Found::Of(place) => place,
             Found::None => {
                 self.listener.meters.refused();
-                // Whoever expects TLS can read no other words.
-                if self.tls.is_none() {
+                // Whoever expects TLS, or another protocol, can read no words of this one.
+                if self.tls.is_none() && !P::MULTIPLEXED {
                     refuse(&stream);
                 }
                 return;
             }
         };
         let driving = drive(
-            (self.routes)(place.clone()),
+            (self.protocol)(place.clone()),
             (stream, self.tls.clone()),
             place.clone(),
             self.listener.limits.clone(),
@@ -180,59 +173,26 @@ where
 }
 
 /// Drives one connection to its end.
-async fn drive<F>(
-    routes: F,
+async fn drive<P: Protocol>(
+    protocol: P,
     (stream, tls): (TcpStream, Option<Tls>),
     place: Arc<Place>,
     limits: Limits,
     names: Names,
     meters: ListenerMeters,
-) where
-    F: Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync + 'static,
-    F::Future: Send,
-{
+) {
     let _open = meters.opened();
     // Without it small answers may wait for an acknowledgement; a socket that refuses is about to fail anyway.
     let _unsupported = stream.set_nodelay(true);
-    let warp = warp::service(routes);
-    let service = service_fn(|mut request: hyper::Request<Incoming>| {
-        let under_way = place.begin_request();
-        if let Err(failure) = names.check(&request) {
-            place.refuse(failure);
-        }
-        if request.uri().path_and_query().is_none() {
-            // CONNECT names no path, and warp panics for want of one: no route is at `/`.
-            *request.uri_mut() = Uri::from_static("/");
-        }
-        // It is always ready: asked directly, its future is not moved about.
-        let answer = warp
-            .clone()
-            .call(request.map(|body| Receiving::new(body, place.clone())));
-        let place = &place;
-        // A block that awaits it would hold it twice.
-        answer.map_ok(move |mut answer: Response| {
-            if place.closes() {
-                answer
-                    .headers_mut()
-                    .insert(CONNECTION, HeaderValue::from_static("close"));
-            }
-            let counted = answer.extensions_mut().remove();
-            answer.map(|body| under_way.until_sent(body, counted))
-        })
-    });
     let connection = async {
         // A place whose client has not shaken hands is one that idles: it is the first to give way.
         let stream = match tls {
             Some(tls) => Stream::Tls(Box::new(tls.accept(stream).await.map_err(Broken::Handshake)?)),
             None => Stream::Plain(stream),
         };
-        let io = TokioIo::new(Socket::new(stream, place.clone(), limits.write_timeout));
-        // hyper's own header time-out starts a timer for each request and knows no idling.
-        http1::Builder::new()
-            .header_read_timeout(None)
-            .max_header_size(HEADER_BYTES_MAX)
-            .max_buf_size(BUFFER_BYTES_MAX)
-            .serve_connection(io, service)
+        let socket = Socket::new(stream, place.clone(), limits.write_timeout);
+        protocol
+            .answer(socket, place.clone(), names)
             .await
             .map_err(Broken::Request)
     };
@@ -288,12 +248,14 @@ async fn until_closed(
     };
     let head = clock::microseconds(limits.header_timeout.min(longest));
     let idle = clock::microseconds(limits.idle_timeout.min(longest));
+    let write = clock::microseconds(limits.write_timeout);
     let drain_idle = clock::microseconds(DRAIN_IDLE);
     let mut connection = pin!(connection);
     let mut timer = pin!(tokio::time::sleep_until(clock::instant(clock::now() + head)));
     // For when the timer is set. It is left alone while its moment only moves away: a request costs no timer.
     let mut set_for = clock::now() + head;
     let mut drained_at = None;
+    let mut is_late = false;
     poll_fn(|ctx| {
         place.listen(ctx.waker());
         if place.must_go() {
@@ -305,7 +267,10 @@ async fn until_closed(
             ended = connection.as_mut().poll(ctx);
         }
         if let Poll::Ready(result) = ended {
-            return Poll::Ready(Ended::Closed(result));
+            return Poll::Ready(match result {
+                Ok(()) if is_late => Ended::Late,
+                result => Ended::Closed(result),
+            });
         }
         if place.must_go() {
             return Poll::Ready(Ended::Evicted);
@@ -315,7 +280,8 @@ async fn until_closed(
             let drained_at = *drained_at.get_or_insert_with(clock::now);
             closes_at = place.idle_since().map(|since| since.max(drained_at) + drain_idle);
         }
-        if let Some(at) = closes_at
+        let stalls_at = place.stalls_at(write);
+        if let Some(at) = closes_at.or(stalls_at)
             && at < set_for
         {
             timer.as_mut().reset(clock::instant(at));
@@ -324,9 +290,20 @@ async fn until_closed(
         while timer.as_mut().poll(ctx).is_ready() {
             let now = clock::now();
             match closes_at {
+                // Whose requests are many may be sending one: it is told first.
+                Some(at) if at <= now && place.multiplexed && !place.is_draining() => {
+                    is_late = true;
+                    place.drain();
+                    set_for = now + drain_idle;
+                }
                 Some(at) if at <= now => return Poll::Ready(Ended::Late),
+                Some(at) => set_for = at,
+                None if stalls_at.is_some_and(|at| at <= now) => {
+                    place.stalled();
+                    return Poll::Ready(Ended::Late);
+                }
                 // While something is under way its own time-outs count.
-                at => set_for = at.unwrap_or_else(|| now + idle.max(1)),
+                None => set_for = stalls_at.unwrap_or_else(|| now + idle.max(1)),
             }
             timer.as_mut().reset(clock::instant(set_for));
         }

@@ -54,6 +54,47 @@ impl Frame {
         }
     }
 
+    /// Lets bodies share the memory that those of `other` have.
+    pub(crate) fn sharing_with(self, other: &Self) -> Self {
+        Self {
+            bodies: other.bodies.clone(),
+            ..self
+        }
+    }
+
+    /// Lets a call begin that takes messages as they come, or refuses it; it is counted now. Returns its name too.
+    pub(crate) async fn open(
+        &self,
+        place: &Arc<Place>,
+        head: &hyper::http::request::Parts,
+        refused: Option<&Failure>,
+        demands: Demands,
+        meters: &RouteMeters,
+    ) -> (HeaderValue, Result<(), Failure>) {
+        let since = Instant::now();
+        let id = self.ids.of(&head.headers);
+        let request = Request {
+            place,
+            method: &head.method,
+            path: head.uri.path(),
+            query: head.uri.query().unwrap_or_default(),
+            headers: &head.headers,
+            id: &id,
+            refused,
+        };
+        let admitted = match self.admit(request, demands).await {
+            Ok(None) => Ok(()),
+            Ok(Some(_asks_for_methods)) => Err(Failure::method_not_allowed("POST")),
+            Err(failure) => Err(failure),
+        };
+        let code = admitted
+            .as_ref()
+            .err()
+            .map_or(StatusCode::OK, |failure| failure.status);
+        meters.answered(head.method.as_str(), code.as_u16(), since.elapsed());
+        (id, admitted)
+    }
+
     /// Lets a request pass, refuses it, or answers it where it only asks for the methods.
     pub(crate) async fn admit(
         &self,
@@ -77,13 +118,29 @@ pub(crate) struct Request<'a> {
     pub(crate) headers: &'a HeaderMap,
     /// The request's name.
     pub(crate) id: &'a HeaderValue,
+    /// Why it is to be refused, whatever it asks.
+    pub(crate) refused: Option<&'a Failure>,
 }
 
 /// What a listener answers, and where that is counted.
 #[derive(Debug)]
 pub(crate) struct Answered<'a> {
-    pub(crate) answer: Result<Response, Failure>,
+    pub(crate) response: Response,
+    /// The status that it counts under: a call's response says 200 whatever became of it.
+    pub(crate) code: StatusCode,
     pub(crate) meters: &'a RouteMeters,
+}
+
+impl<'a> Answered<'a> {
+    /// Tells a failure by its status and as JSON.
+    pub(crate) fn of(answer: Result<Response, Failure>, meters: &'a RouteMeters) -> Self {
+        let response = answer.unwrap_or_else(|failure| failure.response());
+        Self {
+            code: response.status(),
+            response,
+            meters,
+        }
+    }
 }
 
 /// What answers the requests of one listener.
@@ -107,15 +164,20 @@ pub(crate) fn routes<A: Answers>(
         .and(warp::path::full())
         .and(query())
         .and(warp::header::headers_cloned())
+        .and(warp::ext::optional())
         .and(warp::body::stream())
-        .and_then(move |method, path: FullPath, query: String, headers, body| {
-            let (answers, place) = (answers.clone(), place.clone());
-            async move {
-                Ok::<_, Rejection>(
-                    answer(&*answers, &place, method, (path.as_str(), &query), headers, body).await,
-                )
-            }
-        })
+        .and_then(
+            move |method, path: FullPath, query: String, headers, refused: Option<Failure>, body| {
+                let (answers, place) = (answers.clone(), place.clone());
+                async move {
+                    let target = (path.as_str(), query.as_str());
+                    let refused = refused.as_ref();
+                    Ok::<_, Rejection>(
+                        answer(&*answers, &place, method, target, (&headers, refused), body).await,
+                    )
+                }
+            },
+        )
 }
 
 /// Returns the query; empty where there is none.
@@ -123,55 +185,63 @@ fn query() -> impl Filter<Extract = (String,), Error = Infallible> + Copy {
     warp::query::raw().or(warp::any().map(String::new)).unify()
 }
 
-/// Answers one request, whatever it is.
-pub(crate) async fn answer<A, S, B>(
+/// Answers one request, whatever it is; `refused` says why it is refused unseen.
+pub(crate) async fn answer<A, S, B, E>(
     answers: &A,
     place: &Arc<Place>,
     method: Method,
     (path, query): (&str, &str),
-    headers: HeaderMap,
+    (headers, refused): (&HeaderMap, Option<&Failure>),
     body: S,
 ) -> Response
 where
     A: Answers,
-    S: Stream<Item = Result<B, warp::Error>> + Send,
+    S: Stream<Item = Result<B, E>> + Send,
     B: Buf + Send,
+    E: Send,
 {
     let since = Instant::now();
     let frame = answers.frame();
-    let id = frame.ids.of(&headers);
+    let id = frame.ids.of(headers);
     let mut stream = pin!(body);
-    let Answered { answer, meters } = {
+    let Answered {
+        mut response,
+        code,
+        meters,
+    } = {
         let request = Request {
             place,
             method: &method,
             path,
             query,
-            headers: &headers,
+            headers,
             id: &id,
+            refused,
         };
         // Pinned here, it is not moved into what answers.
-        let body = pin!(Body::read(stream.as_mut(), &headers, &frame.bodies, place));
+        let body = pin!(Body::read(stream.as_mut(), headers, &frame.bodies, place));
         answers.answer(request, body).await
     };
-    let mut response = answer.unwrap_or_else(|failure| failure.response());
-    body::discard(stream, &headers).await;
+    // Of several at a time each ends by itself.
+    if !place.multiplexed {
+        body::discard(stream, headers).await;
+    }
     let took = since.elapsed();
-    meters.answered(method.as_str(), response.status().as_u16(), took);
+    meters.answered(method.as_str(), code.as_u16(), took);
     tracing::debug!(
         target: ACCESS_LOG,
         listener = frame.listener,
         peer = %place.load.peer,
         method = method.as_str(),
-        path = shown(path, meters.route(), response.status()),
-        code = response.status().as_u16(),
+        path = shown(path, meters.route(), code),
+        code = code.as_u16(),
         bytes = response.body().size_hint().exact(),
         microseconds = clock::microseconds(took),
         request = id.to_str().unwrap_or_default(),
         "answered"
     );
     response.headers_mut().insert(REQUEST_ID, id);
-    frame.gate.show(&method, &headers, &mut response);
+    frame.gate.show(&method, headers, &mut response);
     response
 }
 

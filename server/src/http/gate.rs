@@ -118,8 +118,8 @@ impl Gate {
         demands: Demands,
     ) -> Result<Option<Response>, Failure> {
         let Demands { audience, methods } = demands;
-        if let Some(failure) = request.place.refused() {
-            return Err(failure);
+        if let Some(failure) = request.refused {
+            return Err(failure.clone());
         }
         if request.place.reserved && matches!(audience, Audience::Keys | Audience::Public) {
             return Err(Failure::only_probes());

@@ -27,8 +27,11 @@ impl Names {
     pub(crate) fn check<B>(&self, request: &Request<B>) -> Result<(), Failure> {
         let headers = request.headers();
         let mut hosts = headers.get_all(HOST).iter();
+        let target = request.uri().authority();
+        // HTTP/2 says it with the target.
+        let is_said = request.version() >= Version::HTTP_2 && target.is_some();
         let host = match (hosts.next(), hosts.next()) {
-            (None, _) if request.version() >= Version::HTTP_11 => {
+            (None, _) if request.version() >= Version::HTTP_11 && !is_said => {
                 return Err(Failure::bad_request("the header Host is missing".to_owned()));
             }
             (_, Some(_second)) => {
@@ -37,7 +40,6 @@ impl Names {
             (host, None) => host.map(text).transpose()?.map(Authority::parse).transpose()?,
         };
         // A target in absolute form says more than the header, which then does not count.
-        let target = request.uri().authority();
         let target = target
             .map(|target| Authority::parse(target.as_str()))
             .transpose()?;

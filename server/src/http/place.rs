@@ -6,9 +6,9 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -18,7 +18,6 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 
 use super::budget::Counted;
 use super::clock::{self, NEVER};
-use super::reply::Failure;
 
 /// What a client must send of a body, or take of an answer, to keep what others wait for.
 const PACE_BYTES_PER_SECOND: u64 = 32 << 10;
@@ -76,6 +75,8 @@ pub(crate) struct Place {
     pub(crate) load: Arc<PeerLoad>,
     /// Whether it is one of those kept for probes and metrics.
     pub(crate) reserved: bool,
+    /// Whether it has several requests at a time.
+    pub(crate) multiplexed: bool,
     /// Requests being answered, answers being sent, writes that wait.
     under_way: AtomicUsize,
     /// Since when there is none.
@@ -86,8 +87,12 @@ pub(crate) struct Place {
     head_since: AtomicU64,
     /// Whether a request has come.
     used: AtomicBool,
-    /// Whether a body is being received.
-    receiving: AtomicBool,
+    /// Bodies that are being received.
+    receiving: AtomicUsize,
+    /// Pieces of answers that the client was given and has not taken; only where there are several at a time.
+    handed_out: AtomicUsize,
+    /// When it took one last, or was given the first.
+    taken_at: AtomicU64,
     /// Whether a request was answered although more of it may come.
     unread: AtomicBool,
     /// Whether the client has said that it sends no more.
@@ -96,30 +101,28 @@ pub(crate) struct Place {
     on_pace_until: AtomicU64,
     order: AtomicU8,
     stalled: AtomicBool,
-    /// A connection has one request at a time.
-    refused: Mutex<Option<Failure>>,
-    is_refused: AtomicBool,
     task: AtomicWaker,
 }
 
 impl Place {
-    pub(crate) fn new(load: Arc<PeerLoad>, reserved: bool) -> Self {
+    pub(crate) fn new(load: Arc<PeerLoad>, reserved: bool, multiplexed: bool) -> Self {
         Self {
             load,
             reserved,
+            multiplexed,
             under_way: AtomicUsize::new(0),
             idle_since: AtomicU64::new(clock::now()),
             head_begun: AtomicBool::new(false),
             head_since: AtomicU64::new(0),
             used: AtomicBool::new(false),
-            receiving: AtomicBool::new(false),
+            receiving: AtomicUsize::new(0),
+            handed_out: AtomicUsize::new(0),
+            taken_at: AtomicU64::new(0),
             unread: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             on_pace_until: AtomicU64::new(NEVER),
             order: AtomicU8::new(GO_ON),
             stalled: AtomicBool::new(false),
-            refused: Mutex::default(),
-            is_refused: AtomicBool::new(false),
             task: AtomicWaker::new(),
         }
     }
@@ -131,7 +134,7 @@ impl Place {
             peer: Peer::of(std::net::Ipv4Addr::LOCALHOST.into()),
             admitted: AtomicUsize::new(0),
         };
-        Arc::new(Self::new(Arc::new(load), false))
+        Arc::new(Self::new(Arc::new(load), false, false))
     }
 
     /// Counts a request of the peer unless it has `max` under way already.
@@ -163,9 +166,10 @@ impl Place {
         self.under_way.load(Acquire) > 0
     }
 
-    /// Bytes have come from the socket.
+    /// Bytes have come from the socket; between requests they are the next one's, unless the protocol has other things to
+    /// say.
     pub(super) fn read_some(&self) {
-        if !self.is_busy() {
+        if !self.multiplexed && !self.is_busy() {
             self.head_begun.store(true, Relaxed);
         }
     }
@@ -265,7 +269,7 @@ impl Place {
         self.task.wake();
     }
 
-    pub(super) fn is_draining(&self) -> bool {
+    pub(crate) fn is_draining(&self) -> bool {
         self.order.load(Acquire) == DRAIN
     }
 
@@ -288,18 +292,28 @@ impl Place {
         self.head_begun.load(Relaxed) || !self.used.load(Relaxed)
     }
 
-    /// Notes that the request that comes is to be refused, whatever it asks.
-    pub(super) fn refuse(&self, failure: Failure) {
-        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
-        self.is_refused.store(true, Relaxed);
+    /// Returns when the client has taken nothing for `patience` of what it was given.
+    pub(super) fn stalls_at(&self, patience: u64) -> Option<u64> {
+        (self.handed_out.load(Acquire) > 0).then(|| self.taken_at.load(Acquire).saturating_add(patience))
     }
 
-    /// Returns why the request that came is to be refused, once.
-    pub(crate) fn refused(&self) -> Option<Failure> {
-        if !self.is_refused.swap(false, Relaxed) {
-            return None;
+    /// Gives the client a piece of an answer, which is under way until all of it is in the socket.
+    pub(super) fn hand_out(self: &Arc<Self>, bytes: Bytes) -> Bytes {
+        if self.handed_out.fetch_add(1, AcqRel) == 0 {
+            self.taken_at.store(clock::now(), Release);
         }
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.wait_for_client();
+        Bytes::from_owner(HandedOut {
+            bytes,
+            under_way: self.begin(),
+        })
+    }
+
+    /// Stops looking at the client's pace where nothing else is waited for.
+    fn settle_if_last(&self) {
+        if self.receiving.load(Acquire) == 0 && self.handed_out.load(Acquire) == 0 {
+            self.settle_pace();
+        }
     }
 
     #[cfg(test)]
@@ -307,9 +321,10 @@ impl Place {
         self.idle_since.store(since, Release);
     }
 
-    /// Says whether the connection is to be dropped now: a body that is being received is refused with words instead.
+    /// Says whether the connection is to be dropped now: a body that is being received is refused with words instead, where
+    /// it is the only one.
     pub(super) fn must_go(&self) -> bool {
-        self.is_leaving() && !self.receiving.load(Acquire)
+        self.is_leaving() && (self.multiplexed || self.receiving.load(Acquire) == 0)
     }
 
     /// Tells who is to be woken when an order comes.
@@ -333,6 +348,10 @@ impl Drop for Admitted<'_> {
 pub(super) struct UnderWay(Arc<Place>);
 
 impl UnderWay {
+    pub(super) fn place(&self) -> &Arc<Place> {
+        &self.0
+    }
+
     /// Keeps the request under way until its answer's body was handed to the socket, and what the answer holds until
     /// its bytes are gone.
     pub(super) fn until_sent<B>(self, body: B, counted: Option<Counted>) -> Sending<B> {
@@ -351,6 +370,28 @@ impl Drop for UnderWay {
             self.0.idle_since.store(clock::now(), Release);
         }
         self.0.under_way.fetch_sub(1, AcqRel);
+    }
+}
+
+/// A piece of an answer until it is in the socket.
+struct HandedOut {
+    bytes: Bytes,
+    under_way: UnderWay,
+}
+
+impl AsRef<[u8]> for HandedOut {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for HandedOut {
+    fn drop(&mut self) {
+        let place = &self.under_way.0;
+        place.taken_at.store(clock::now(), Release);
+        place.client_moved(self.bytes.len());
+        place.handed_out.fetch_sub(1, AcqRel);
+        place.settle_if_last();
     }
 }
 
@@ -395,7 +436,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Sending<B> {
 
 /// A request's body on its way in.
 #[derive(Debug)]
-pub(super) struct Receiving {
+pub(crate) struct Receiving {
     body: Incoming,
     place: Arc<Place>,
     ended: bool,
@@ -403,7 +444,7 @@ pub(super) struct Receiving {
 
 /// Why a body is read no further.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ReceiveError {
+pub(crate) enum ReceiveError {
     #[error(transparent)]
     Broken(#[from] hyper::Error),
     #[error("the client ended before its request did")]
@@ -415,14 +456,17 @@ pub(super) enum ReceiveError {
 impl Receiving {
     pub(super) fn new(body: Incoming, place: Arc<Place>) -> Self {
         let ended = body.is_end_stream();
-        place.receiving.store(!ended, Release);
+        if !ended {
+            place.receiving.fetch_add(1, AcqRel);
+        }
         Self { body, place, ended }
     }
 
     fn end(&mut self) {
-        self.ended = true;
-        self.place.receiving.store(false, Release);
-        self.place.settle_pace();
+        if !std::mem::replace(&mut self.ended, true) {
+            self.place.receiving.fetch_sub(1, AcqRel);
+            self.place.settle_if_last();
+        }
     }
 }
 

@@ -28,6 +28,8 @@ pub(super) const fn files(max: usize) -> usize {
 #[derive(Debug)]
 pub(super) struct Places {
     max: usize,
+    /// Whether a connection has several requests at a time.
+    multiplexed: bool,
     by_number: BTreeMap<u64, Arc<Place>>,
     numbers: HashMap<Id, u64>,
     /// What each peer has under way, and how many connections.
@@ -47,9 +49,10 @@ pub(super) enum Found {
 }
 
 impl Places {
-    pub(super) fn new(max: usize) -> Self {
+    pub(super) fn new(max: usize, multiplexed: bool) -> Self {
         Self {
             max,
+            multiplexed,
             by_number: BTreeMap::new(),
             numbers: HashMap::new(),
             peers: BTreeMap::new(),
@@ -70,7 +73,7 @@ impl Places {
                 },
                 |(load, _)| load.clone(),
             );
-            Arc::new(Place::new(load, reserved))
+            Arc::new(Place::new(load, reserved, self.multiplexed))
         };
         if self.by_number.len() < self.max {
             return Found::Free(place(false));
@@ -171,7 +174,7 @@ mod tests {
     }
 
     fn full(connections: &[(u8, Option<u64>)]) -> Full {
-        let mut places = Places::new(connections.len());
+        let mut places = Places::new(connections.len(), false);
         let mut held = Vec::new();
         let mut under_way = Vec::new();
         for (peer, idle) in connections {
@@ -247,7 +250,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_place_that_is_left_is_free() {
-        let mut places = Places::new(1);
+        let mut places = Places::new(1, false);
         let Found::Free(place) = places.find(address(1), 0) else {
             panic!("a free place");
         };

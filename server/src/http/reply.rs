@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use warp::reply::Response;
 
-use super::budget::{Budget, Counted, FREE_BYTES};
+use super::budget::{self, Budget, Counted};
 use super::coding::Coding;
 use super::place::Place;
 use crate::keys::Refused;
@@ -154,6 +154,11 @@ impl Failure {
         }
     }
 
+    /// Returns in how many seconds to come back, where that helps.
+    pub(crate) fn retry(&self) -> Option<u64> {
+        self.retry
+    }
+
     /// Returns the answer that says so.
     pub(crate) fn response(&self) -> Response {
         let mut response = json(self.status, &ErrorBody { error: &self.message });
@@ -219,7 +224,7 @@ pub(crate) async fn counted(
 ) -> Result<Response, Failure> {
     let bytes = response.body().size_hint().exact().unwrap_or_default();
     let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-    if bytes > FREE_BYTES {
+    if bytes > budget::free_bytes(place) {
         let mut held = answers.hold(place.clone());
         held.grow_to(bytes.min(answers.most()))
             .await

@@ -30,7 +30,7 @@ pub(super) const BYTES_AT_ONCE: usize = 256 << 10;
 
 /// A stream that knows its place.
 #[derive(Debug)]
-pub(super) struct Socket {
+pub(crate) struct Socket {
     stream: Stream,
     place: Arc<Place>,
     timeout: Duration,

@@ -5,8 +5,9 @@ use registry::artifact::{Gives, Model};
 use registry::metadata::Labels;
 use serde::{Serialize, Serializer};
 
+use super::grpc;
 use super::prepare::{Output, Reply, Work};
-use super::protocol::{BinarySize, Elements, InferResponse, OutputTensor};
+use super::protocol::{BinarySize, Elements, InferResponse, OutputTensor, Written};
 use crate::http::budget::FREE_BYTES;
 use crate::http::coding::Coding;
 use crate::http::reply::Failure;
@@ -95,7 +96,7 @@ impl Size {
                         .saturating_mul(slot.label_bytes_max + 1),
                 a_row: of_json(label) + probabilities.map_or(0, of_json) + 4,
             },
-            (Reply::Protocol { id, outputs }, _) => Self {
+            (Reply::Protocol { id, outputs, .. }, _) => Self {
                 // An id may need six bytes for one that is not shown.
                 frame: FRAME_BYTES + id.as_ref().map_or(0, |id| id.len().saturating_mul(6)),
                 a_row: outputs
@@ -124,6 +125,19 @@ pub(super) struct Answer {
 }
 
 impl Answer {
+    fn of(mut bytes: Vec<u8>, json_bytes: Option<usize>) -> Self {
+        // Until the client has taken it, it is to hold what it counts for.
+        if bytes.capacity() > FREE_BYTES {
+            bytes.shrink_to_fit();
+        }
+        Self {
+            bytes,
+            json_bytes,
+            coding: None,
+            outcome: Outcome::Ok,
+        }
+    }
+
     /// Compresses it where the client takes that and it gets smaller.
     fn coded(self, takes: Option<Coding>) -> Self {
         match takes.and_then(|coding| Some((coding, coding.compress(&self.bytes)?))) {
@@ -227,7 +241,9 @@ pub(super) fn evaluate(loaded: &Loaded, work: Work, takes: Option<Coding>) -> Re
     let predictions = predict(&loaded.slot.model, &inputs, count, &keep)?;
     drop(inputs);
     let mut answer = match reply {
-        Reply::Protocol { id, outputs } => infer(loaded, &predictions, count, id.as_deref(), &outputs)?,
+        Reply::Protocol { id, outputs, written } => {
+            infer(loaded, &predictions, count, id.as_deref(), &outputs, written)?
+        }
         Reply::Plain { probabilities } => plain(&predictions, count, probabilities)?,
     };
     if keep.iter().any(|keep| keep.not_finite) && !predictions.are_finite() {
@@ -311,13 +327,14 @@ impl Serialize for Table<'_> {
     }
 }
 
-/// Writes the protocol's answer: JSON, and then the elements of the outputs that are wanted in binary.
+/// Writes the protocol's answer: a message, or JSON and then the elements of the outputs that are wanted in binary.
 fn infer(
     loaded: &Loaded,
     predictions: &Kept<'_>,
     count: usize,
     id: Option<&str>,
     outputs: &[Output],
+    written: Written,
 ) -> Result<Answer, Failed> {
     let mut tensors = Vec::with_capacity(outputs.len());
     let mut binary = Vec::new();
@@ -333,7 +350,7 @@ fn infer(
             data: None,
             shape,
         };
-        if wanted.is_binary {
+        if wanted.is_binary && written == Written::Json {
             tensor.parameters = Some(BinarySize {
                 binary_data_size: elements.binary_bytes(),
             });
@@ -350,7 +367,10 @@ fn infer(
         id,
         outputs: tensors,
     };
-    Ok(write(&response, json_bytes, &binary))
+    Ok(match written {
+        Written::Json => write(&response, json_bytes, &binary),
+        Written::Message { raw } => Answer::of(grpc::answer(&response, raw), None),
+    })
 }
 
 /// Evaluates as many rows at a time as give a bounded number of elements: of a thousand classes only labels may be
@@ -442,14 +462,5 @@ fn write<T: Serialize>(body: &T, json_bytes: usize, binary: &[Elements<'_>]) -> 
     for elements in binary {
         elements.append_to(&mut bytes);
     }
-    // Until the client has taken it, it is to hold what it counts for.
-    if bytes.capacity() > FREE_BYTES {
-        bytes.shrink_to_fit();
-    }
-    Answer {
-        bytes,
-        json_bytes,
-        coding: None,
-        outcome: Outcome::Ok,
-    }
+    Answer::of(bytes, json_bytes)
 }

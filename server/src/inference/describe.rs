@@ -14,7 +14,7 @@ use super::Health;
 use super::evaluate::named;
 use super::prepare::choice;
 use crate::http::reply::{self, Failure};
-use crate::runtime::{Awaited, Coming, Loaded, Model, Models, NoSlot, Runtime};
+use crate::runtime::{Awaited, Choice, Coming, Loaded, Model, Models, NoSlot, Runtime};
 
 /// What our artifacts are, in the protocol's form `<project>_<format>`.
 pub(super) const PLATFORM: &str = "aurora_onnx";
@@ -72,16 +72,22 @@ pub(super) fn models(runtime: &Runtime) -> Response {
     reply::json(StatusCode::OK, &json!({ "models": models }))
 }
 
-/// The repository index: each version that is loaded or comes to be, and models that have none.
+/// A version in the repository index.
+#[derive(Serialize)]
+pub(super) struct Entry<'a> {
+    pub(super) name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) version: Option<String>,
+    pub(super) state: &'static str,
+    pub(super) reason: &'static str,
+}
+
 pub(super) fn index(runtime: &Runtime) -> Response {
-    #[derive(Serialize)]
-    struct Entry<'a> {
-        name: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        version: Option<String>,
-        state: &'static str,
-        reason: &'static str,
-    }
+    index_of(runtime, |entries| reply::json(StatusCode::OK, &entries))
+}
+
+/// Tells the repository index: each version that is loaded or comes to be, and models that have none.
+pub(super) fn index_of<T>(runtime: &Runtime, tell: impl FnOnce(&[Entry<'_>]) -> T) -> T {
     let models = runtime.models();
     let mut entries = Vec::with_capacity(models.size());
     let coming: Vec<_> = {
@@ -125,7 +131,7 @@ pub(super) fn index(runtime: &Runtime) -> Response {
         }));
     }
     entries.sort_by_key(|entry| (entry.name, entry.state != "READY"));
-    reply::json(StatusCode::OK, &entries)
+    tell(&entries)
 }
 
 pub(super) fn model(model: &Model, version: Option<&str>, headers: &HeaderMap) -> Result<Response, Failure> {
@@ -170,34 +176,50 @@ pub(super) fn describing(
     Ok(loaded.clone())
 }
 
+/// Whether a model answers, or one of its versions.
+pub(super) enum Readiness {
+    /// This one does.
+    Ready(Arc<Loaded>),
+    /// The model is known, and nothing of it answers what names no track.
+    NotYet,
+    /// It is still to come.
+    Coming,
+}
+
+impl Readiness {
+    pub(super) fn is_ready(&self) -> bool {
+        matches!(self, Self::Ready(_))
+    }
+}
+
 /// A model is ready when a request that names no track is answered.
+pub(super) fn readiness(runtime: &Runtime, name: &str, choice: &Choice) -> Result<Readiness, Failure> {
+    let Some(model) = runtime.model(name) else {
+        let is_to_come = runtime.coming().get(name).is_some();
+        return if is_to_come {
+            Ok(Readiness::Coming)
+        } else {
+            Err(unknown_model(runtime, name))
+        };
+    };
+    match model.snapshot().explicit(choice) {
+        Err(NoSlot::Track(_)) if choice.track.is_none() => Ok(Readiness::NotYet),
+        found => Ok(Readiness::Ready(found?.clone())),
+    }
+}
+
 pub(super) fn model_ready(
     runtime: &Runtime,
     name: &str,
     version: Option<&str>,
     headers: &HeaderMap,
 ) -> Result<Response, Failure> {
-    let choice = choice(version, headers)?;
-    let Some(model) = runtime.model(name) else {
-        let is_to_come = runtime.coming().get(name).is_some();
-        return match is_to_come.then_some(()) {
-            Some(()) => Ok(reply::json(
-                status(false),
-                &json!({ "name": name, "ready": false }),
-            )),
-            None => Err(unknown_model(runtime, name)),
-        };
-    };
-    let snapshot = model.snapshot();
-    let loaded = match snapshot.explicit(&choice) {
-        Err(NoSlot::Track(_)) if choice.track.is_none() => None,
-        found => Some(found?),
-    };
-    let body = json!({ "name": model.name.as_str(), "ready": loaded.is_some() });
-    let response = reply::json(status(loaded.is_some()), &body);
-    Ok(match loaded {
-        Some(loaded) => named(response, loaded),
-        None => response,
+    let readiness = readiness(runtime, name, &choice(version, headers)?)?;
+    let is_ready = readiness.is_ready();
+    let response = reply::json(status(is_ready), &json!({ "name": name, "ready": is_ready }));
+    Ok(match &readiness {
+        Readiness::Ready(loaded) => named(response, loaded),
+        Readiness::NotYet | Readiness::Coming => response,
     })
 }
 

@@ -20,6 +20,8 @@ pub(crate) enum Form {
     Instances,
     /// MLflow's.
     Invocation,
+    /// The Open Inference Protocol's, as a message of gRPC.
+    Message,
 }
 
 /// How a body is divided.
@@ -31,6 +33,8 @@ pub(super) enum Layout {
     Tensors(usize),
     /// The bytes of the one input, and nothing else.
     Raw,
+    /// A message of gRPC, from here on.
+    Message { at: usize },
 }
 
 /// What has to be known of a body to read it.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Buf as _;
 use hyper::StatusCode;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use warp::reply::Response;
@@ -12,7 +13,7 @@ use super::answer::{self, Answer, Failed};
 use super::envelope::{Envelope, Form, JSON_LENGTH};
 use super::prepare::{Bounds, Prepared, Work, prepare};
 use crate::http::body::Body;
-use crate::http::budget::{Counted, FREE_BYTES, Held};
+use crate::http::budget::{self, Counted, FREE_BYTES, Held};
 use crate::http::coding::{COMPRESSED_BYTES_MIN, Coding, Inflated, Inflating};
 use crate::http::place::Place;
 use crate::http::reply::Failure;
@@ -31,6 +32,30 @@ const WRITING_A_KILOBYTE: Duration = Duration::from_nanos(2_500);
 /// What it takes to compress one.
 const COMPRESSING_A_KILOBYTE: Duration = Duration::from_micros(20);
 
+/// What a slot made of a request.
+#[derive(Debug)]
+pub(super) struct Served {
+    pub(super) loaded: Arc<Loaded>,
+    /// The answer and what it holds, or why there is none.
+    pub(super) result: Result<(Answer, Option<Held>), Failure>,
+}
+
+impl Served {
+    /// Returns it as HTTP says it, with the headers that say who answered.
+    pub(super) fn response(self) -> Response {
+        match self.result {
+            Ok((answer, held)) => {
+                let mut response = respond(answer, &self.loaded);
+                if let Some(held) = held {
+                    response.extensions_mut().insert(Counted::from(held));
+                }
+                response
+            }
+            Err(failure) => named(failure.response(), &self.loaded),
+        }
+    }
+}
+
 /// Answers a request whose body is complete. Fails only while it has no slot.
 pub(super) async fn run(
     server: &Server,
@@ -40,11 +65,11 @@ pub(super) async fn run(
     (form, envelope): (Form, Envelope),
     headers: &HeaderMap,
     body: Body,
-) -> Result<Response, Failure> {
+) -> Result<Served, Failure> {
     let since = Instant::now();
     let body = match envelope.coding {
         None => body,
-        Some(coding) => Box::pin(server.inflate(coding, body)).await?,
+        Some(coding) => Box::pin(server.inflate(coding, body, 0)).await?,
     };
     let bounds = Bounds::of(&server.limits);
     let form = (form, envelope.layout);
@@ -71,21 +96,17 @@ pub(super) async fn run(
     };
     // Rows take some times what the body took: they count for as long.
     drop(held);
-    let response = match result {
-        Ok((answer, counted)) => {
+    let result = match result {
+        Ok((answer, held)) => {
             attempt.finish(answer.outcome, 200);
-            let mut response = respond(answer, &loaded);
-            if let Some(counted) = counted {
-                response.extensions_mut().insert(Counted::from(counted));
-            }
-            response
+            Ok((answer, held))
         }
         Err((outcome, failure)) => {
             attempt.finish(outcome, failure.status.as_u16());
-            named(failure.response(), &loaded)
+            Err(failure)
         }
     };
-    Ok(response)
+    Ok(Served { loaded, result })
 }
 
 /// Makes an answer's response, with the headers that say who answered.
@@ -121,7 +142,7 @@ async fn evaluate(
     // While it is compressed it is there twice; where that is more than it may have, it goes as it is.
     let twice = work.answer_bytes_max.saturating_mul(2);
     let may_be_coded = work.answer_bytes_max >= COMPRESSED_BYTES_MIN && twice <= server.limits.answer_bytes;
-    let takes = if may_be_coded {
+    let takes = if may_be_coded && !work.reply.is_message() {
         Coding::of_answer(headers)
     } else {
         None
@@ -138,7 +159,8 @@ async fn evaluate(
     };
     let writing = a_kilobyte.saturating_mul(kilobytes);
     let is_short = loaded.slot.cost(work.count).saturating_add(writing) <= INLINE_EVALUATION;
-    if is_short && room_bytes <= FREE_BYTES {
+    let free = budget::free_bytes(place);
+    if is_short && room_bytes <= free {
         let answer = answer::evaluate(loaded, work, takes).map_err(Failed::into_parts)?;
         return Ok((answer, None));
     }
@@ -178,7 +200,7 @@ impl Large {
         } = self;
         let error = |failure| (Outcome::Error, failure);
         let mut held = None;
-        if room_bytes > FREE_BYTES {
+        if room_bytes > budget::free_bytes(place) {
             let mut room = server.answers.hold(place.clone());
             room.grow_to(room_bytes)
                 .await
@@ -207,11 +229,12 @@ pub(super) fn named(mut response: Response, loaded: &Loaded) -> Response {
 }
 
 impl Server {
-    /// Decompresses a body on a thread that may block, as far as there is room for it; with what came it may have as many
-    /// bytes as a body that is not compressed.
-    async fn inflate(&self, coding: Coding, body: Body) -> Result<Body, Failure> {
+    /// Decompresses what a body has from `at` on, on a thread that may block, as far as there is room for it; with what came
+    /// it may have as many bytes as a body that is not compressed.
+    pub(super) async fn inflate(&self, coding: Coding, body: Body, at: usize) -> Result<Body, Failure> {
         let max = self.limits.body_bytes;
-        let (compressed, mut held) = body.into_parts();
+        let (mut compressed, mut held) = body.into_parts();
+        compressed.advance(at);
         let compressed_bytes = compressed.len();
         // One more than it may have shows that it has more.
         let most = max.saturating_sub(compressed_bytes) + 1;

@@ -6,7 +6,7 @@ use engine::{Buffer, Type};
 
 use super::envelope::JSON_LENGTH;
 use super::prepare::{Output, Reply, Wanted, Work, shown};
-use super::protocol::{InferRequest, InputTensor, RequestedOutput};
+use super::protocol::{InferRequest, InputTensor, RequestedOutput, Written};
 use super::values::{Taken, listed};
 use crate::http::reply::Failure;
 use crate::runtime::Slot;
@@ -29,6 +29,7 @@ pub(super) fn check(
         parameters,
         inputs,
         outputs,
+        written,
     } = request;
     let all_binary = parameters
         .and_then(|parameters| parameters.binary_data_output)
@@ -36,6 +37,7 @@ pub(super) fn check(
     let reply = Reply::Protocol {
         outputs: wanted(outputs, slot, all_binary)?,
         id: id.map(Cow::into_owned),
+        written,
     };
     // First: as a model takes them, binary elements may take much more than they took.
     let within = |count| match tensors {
@@ -132,6 +134,7 @@ pub(super) fn check_raw(
     let reply = Reply::Protocol {
         id: None,
         outputs: wanted(None, slot, true)?,
+        written: Written::Json,
     };
     within(count, &reply)?;
     Ok(Work {
@@ -253,6 +256,21 @@ fn elements(
 ) -> Result<Buffer, Failure> {
     let name = taken.name();
     let datatype = taken.datatype(&input.datatype)?;
+    if let Some(given) = input.given {
+        let wanted = taken.shape(count).iter().product();
+        let bytes = given.bytes(name, datatype, wanted)?;
+        if let Some(expected) = taken.binary_bytes(datatype, count)
+            && bytes.len() != expected
+        {
+            return Err(Failure::bad_request(format!(
+                "input `{name}`: got {} bytes, expected {expected} for {} {}",
+                bytes.len(),
+                datatype.as_str(),
+                listed(&taken.shape(count))
+            )));
+        }
+        return taken.of_bytes(&bytes, datatype, count);
+    }
     let binary_bytes = input
         .parameters
         .and_then(|parameters| parameters.binary_data_size);

@@ -10,10 +10,11 @@ use planner::names::Track;
 
 use super::answer::Size;
 use super::envelope::{Form, JSON_LENGTH, Layout};
+use super::grpc;
 use super::infer;
 use super::literal;
 use super::predict::{self, InstancesRequest, Invocation, Plain, PlainRequest};
-use super::protocol::InferRequest;
+use super::protocol::{InferRequest, Written};
 use crate::http::Limits;
 use crate::http::reply::Failure;
 use crate::metrics::{Attempt, Outcome};
@@ -85,9 +86,26 @@ impl Bounds {
 #[derive(Debug)]
 pub(super) enum Reply {
     /// The protocol's, with the request's id and the outputs that it asked for.
-    Protocol { id: Option<String>, outputs: Wanted },
+    Protocol {
+        id: Option<String>,
+        outputs: Wanted,
+        written: Written,
+    },
     /// `{"predictions": …}`, with the probabilities of classes or without.
     Plain { probabilities: bool },
+}
+
+impl Reply {
+    /// Says whether it is a message of gRPC.
+    pub(super) fn is_message(&self) -> bool {
+        matches!(
+            self,
+            Self::Protocol {
+                written: Written::Message { .. },
+                ..
+            }
+        )
+    }
 }
 
 /// Which outputs an answer carries, in this order.
@@ -98,7 +116,7 @@ pub(super) type Wanted = Vec<Output>;
 pub(super) struct Output {
     /// Its place among the model's outputs.
     pub(super) place: usize,
-    /// Whether its elements come as bytes after the JSON.
+    /// Whether its elements come as bytes: what is no number may be among them.
     pub(super) is_binary: bool,
 }
 
@@ -140,15 +158,18 @@ pub(super) fn prepare(
     since: Instant,
 ) -> Result<Prepared, Failure> {
     let (json, tensors) = divide(body, layout)?;
-    // NaN and Infinity are no JSON, but Python writes them: read for what they are, their refusal names their place.
     let quoted;
-    let parsed = match (Parsed::read(form, json), layout) {
+    let parsed = match (form, layout) {
         (_, Layout::Raw) => Parsed::Raw,
-        (Ok(parsed), _) => parsed,
-        (Err(failure), _) => {
-            quoted = literal::quoted(json).ok_or_else(|| failure.clone())?;
-            Parsed::read(form, &quoted).map_err(|_same| failure)?
-        }
+        (Form::Message, _) => Parsed::read(form, json)?,
+        // NaN and Infinity are no JSON, but Python writes them: read for what they are, their refusal names their place.
+        _ => match Parsed::read(form, json) {
+            Ok(parsed) => parsed,
+            Err(failure) => {
+                quoted = literal::quoted(json).ok_or_else(|| failure.clone())?;
+                Parsed::read(form, &quoted).map_err(|_same| failure)?
+            }
+        },
     };
     let (loaded, routed) = model.route(choice)?;
     let attempt = Attempt::start(loaded.meters.clone(), routed, since);
@@ -192,6 +213,7 @@ impl<'a> Parsed<'a> {
     fn read(form: Form, json: &'a [u8]) -> Result<Self, Failure> {
         match form {
             Form::Protocol => parse(json).map(Self::Protocol),
+            Form::Message => grpc::request(json).map(Self::Protocol),
             Form::Plain => parse::<PlainRequest<'_>>(json).map(|request| Self::plain(request.try_into())),
             Form::Instances => {
                 parse::<InstancesRequest<'_>>(json).map(|request| Self::plain(Ok(request.into())))
@@ -206,6 +228,7 @@ fn divide(body: &[u8], layout: Layout) -> Result<(&[u8], Option<&[u8]>), Failure
     match layout {
         Layout::Json => Ok((body, None)),
         Layout::Raw => Ok((&[], None)),
+        Layout::Message { at } => Ok((body.get(at..).unwrap_or_default(), Some(&[]))),
         Layout::Tensors(json_bytes) => match body.split_at_checked(json_bytes) {
             Some((json, tensors)) => Ok((json, Some(tensors))),
             None => Err(Failure::bad_request(format!(

@@ -9,6 +9,7 @@ use engine::{Buffer, Program, Symbol};
 use serde::de::{Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::grpc::Given;
 use super::tensor::Data;
 
 /// The body of an infer request.
@@ -21,6 +22,22 @@ pub(super) struct InferRequest<'a> {
     pub(super) inputs: Vec<InputTensor<'a>>,
     #[serde(borrow)]
     pub(super) outputs: Option<Vec<RequestedOutput<'a>>>,
+    /// What its answer is written as.
+    #[serde(skip)]
+    pub(super) written: Written,
+}
+
+/// What the protocol's answer is written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Written {
+    /// JSON, with the elements of outputs that are wanted in binary behind it.
+    #[default]
+    Json,
+    /// A message of gRPC.
+    Message {
+        /// Whether the elements come as bytes, and not as numbers.
+        raw: bool,
+    },
 }
 
 /// One input tensor.
@@ -33,6 +50,9 @@ pub(super) struct InputTensor<'a> {
     pub(super) datatype: Cow<'a, str>,
     pub(super) parameters: Option<InputParameters>,
     pub(super) data: Option<Data>,
+    /// What a message of gRPC has instead.
+    #[serde(skip)]
+    pub(super) given: Option<Given<'a>>,
 }
 
 /// One length of a shape: what is below 0 is refused where the tensor's name is known.
@@ -107,7 +127,7 @@ pub(super) struct Elements<'a> {
 
 impl<'a> Elements<'a> {
     /// Returns a text; none that the model does not know is ever given.
-    fn text(&self, symbol: Symbol) -> &'a [u8] {
+    pub(super) fn text(&self, symbol: Symbol) -> &'a [u8] {
         self.program.text(symbol).unwrap_or_default()
     }
 

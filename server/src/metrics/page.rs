@@ -21,6 +21,7 @@ pub enum Page {
 #[strum(serialize_all = "snake_case")]
 pub(crate) enum ListenerName {
     Inference,
+    Grpc,
     ControlPlane,
     Webhook,
 }
@@ -29,7 +30,7 @@ impl ListenerName {
     /// Returns the page that shows what is counted of it.
     pub(super) const fn page(self) -> Page {
         match self {
-            Self::Inference => Page::Inference,
+            Self::Inference | Self::Grpc => Page::Inference,
             // It has no page of its own.
             Self::ControlPlane | Self::Webhook => Page::ControlPlane,
         }

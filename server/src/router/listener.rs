@@ -54,7 +54,7 @@ impl Answers for Server {
         let meters = &self.meters[route.kind() as usize];
         // Read only once it is known that somebody wants it.
         let answer = self.dispatch(request, route, pin!(body)).await;
-        Answered { answer, meters }
+        Answered::of(answer, meters)
     }
 }
 

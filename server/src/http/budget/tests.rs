@@ -10,7 +10,7 @@ fn place(peer: u8) -> Arc<Place> {
         peer: Peer::of([10, 0, 0, peer].into()),
         admitted: AtomicUsize::new(0),
     };
-    Arc::new(Place::new(Arc::new(load), false))
+    Arc::new(Place::new(Arc::new(load), false, false))
 }
 
 /// Plays a connection: gives back what it holds once it is asked to leave.

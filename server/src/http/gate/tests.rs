@@ -30,6 +30,7 @@ async fn ask(gate: &Gate, method: &str, demands: Demands, key: Option<&str>) -> 
         query: "",
         headers: &headers,
         id: &id,
+        refused: None,
     };
     let began = Instant::now();
     let answer = match gate.admit(request, demands).await {

@@ -27,7 +27,7 @@ fn place() -> Arc<Place> {
         peer: Peer::of([127, 0, 0, 1].into()),
         admitted: AtomicUsize::new(0),
     };
-    Arc::new(Place::new(Arc::new(load), false))
+    Arc::new(Place::new(Arc::new(load), false, false))
 }
 
 #[tokio::test]
@@ -73,7 +73,7 @@ async fn a_large_body_is_taken_piece_by_piece() {
     let taken = Cell::new(0);
     let stream = futures_util::stream::iter((0..LARGE / chunk.len()).map(|_| {
         taken.set(taken.get() + chunk.len());
-        Ok(chunk.clone())
+        Ok::<_, warp::Error>(chunk.clone())
     }));
     let limits = BodyLimits {
         bytes: LARGE,

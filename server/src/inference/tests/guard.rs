@@ -260,7 +260,7 @@ fn an_answer_counts_until_its_bytes_are_gone() {
             &Place::nowhere(),
             hyper::Method::POST,
             ("/predict/wine", ""),
-            HeaderMap::new(),
+            (&HeaderMap::new(), None),
             futures_util::stream::iter([Ok::<_, warp::Error>(bytes::Bytes::from(body))]),
         )
         .await;
