@@ -1,6 +1,8 @@
 //! The listeners: where they listen, who may ask, what they take, and what stands in the way.
 
 mod bounds;
+mod grpc;
+mod inference;
 mod issuer;
 mod pages;
 mod place;
@@ -22,23 +24,13 @@ use crate::memory_limit::{self, MemoryLimit};
 use bounds::Defaults;
 
 pub(crate) use bounds::Bounds;
+use grpc::BoundGrpc;
+pub(crate) use grpc::GrpcArguments;
+pub(crate) use inference::{InferenceAddress, InferenceArguments};
 pub(crate) use webhook::{BoundWebhook, WebhookArguments};
 
 /// Connections of the control plane that read at a time.
 const CONTROL_PLANE_REQUESTS: usize = 128;
-
-/// Where inference is answered, for those who ask there too.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct InferenceAddress {
-    /// Where inference requests are answered: IP:PORT, localhost:PORT, or :PORT for all interfaces; port 0 takes a free one
-    #[arg(
-        long,
-        env = "AURORA_INFERENCE",
-        value_name = "ADDRESS",
-        default_value = "127.0.0.1:8080"
-    )]
-    inference: Place,
-}
 
 /// Where the control plane answers, for those who ask there too.
 #[derive(Debug, Clone, Args)]
@@ -53,143 +45,11 @@ pub(crate) struct ControlPlaneAddress {
     control_plane: Place,
 }
 
-impl InferenceAddress {
-    /// Returns where this machine reaches it.
-    pub(crate) fn reached_at(&self) -> SocketAddr {
-        self.inference.reached_at()
-    }
-}
-
 impl ControlPlaneAddress {
     /// Returns where this machine reaches it.
     pub(crate) fn reached_at(&self) -> SocketAddr {
         self.control_plane.reached_at()
     }
-}
-
-/// Where inference is answered, and how.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct InferenceArguments {
-    #[command(flatten)]
-    inference: InferenceAddress,
-
-    /// The keys that may ask for predictions: lines `name:sha256hex`, reread as they change; mode 600
-    #[arg(long, env = "AURORA_INFERENCE_KEYS_FILE", value_name = "PATH")]
-    inference_keys_file: Option<PathBuf>,
-
-    /// Answer requests from other machines, and under any name, without a key
-    #[arg(long, env = "AURORA_INSECURE_INFERENCE")]
-    insecure_inference: bool,
-
-    /// Let pages of this origin ask for predictions from a browser: of a dashboard that stands behind a name, e.g.
-    /// https://aurora.example.org. That of the same process may, at the address that it listens on
-    #[arg(
-        long = "dashboard-origin",
-        env = "AURORA_DASHBOARD_ORIGIN",
-        value_name = "ORIGIN",
-        value_delimiter = ','
-    )]
-    dashboard_origins: Vec<Origin>,
-
-    #[command(flatten)]
-    limits: InferenceLimits,
-}
-
-/// What the inference listener takes from strangers.
-#[derive(Debug, Clone, Args)]
-struct InferenceLimits {
-    /// Open connections to inference; the one that idles longest gives way [default: 1024, fewer where
-    /// memory is short]
-    #[arg(
-        long,
-        env = "AURORA_MAX_CONNECTIONS",
-        value_name = "COUNT",
-        help_heading = LIMITS,
-        value_parser = count
-    )]
-    max_connections: Option<usize>,
-
-    /// Inference requests that are evaluated or wait for it [default: 512, at most one per connection]
-    #[arg(
-        long,
-        env = "AURORA_MAX_REQUESTS",
-        value_name = "COUNT",
-        help_heading = LIMITS,
-        value_parser = count
-    )]
-    max_requests: Option<usize>,
-
-    /// Inference requests of one address in a second; twice as many may come at once [default: no bound]
-    #[arg(
-        long,
-        env = "AURORA_MAX_REQUEST_RATE",
-        value_name = "COUNT",
-        help_heading = LIMITS
-    )]
-    max_request_rate: Option<NonZero<u32>>,
-
-    /// Rows of one request
-    #[arg(
-        long,
-        env = "AURORA_MAX_ROWS",
-        value_name = "COUNT",
-        default_value_t = 100_000,
-        help_heading = LIMITS,
-        value_parser = count
-    )]
-    max_rows: usize,
-
-    /// The body of one request [default: 16MiB, at most a sixteenth of the memory]
-    #[arg(
-        long,
-        env = "AURORA_MAX_BODY",
-        value_name = "SIZE",
-        help_heading = LIMITS,
-        value_parser = size
-    )]
-    max_body: Option<usize>,
-
-    /// All bodies that are held at once, beyond the first 16 KiB of each [default: 64MiB, at most a
-    /// sixteenth of the memory]
-    #[arg(
-        long,
-        env = "AURORA_MAX_BODIES",
-        value_name = "SIZE",
-        help_heading = LIMITS,
-        value_parser = size
-    )]
-    max_bodies: Option<usize>,
-
-    /// One answer [default: 64MiB, at most all answers]
-    #[arg(
-        long,
-        env = "AURORA_MAX_ANSWER",
-        value_name = "SIZE",
-        help_heading = LIMITS,
-        value_parser = size
-    )]
-    max_answer: Option<usize>,
-
-    /// All answers that are made or not yet taken, beyond 16 KiB of each [default: 256MiB, at most 5/64 of the
-    /// memory]
-    #[arg(
-        long,
-        env = "AURORA_MAX_ANSWERS",
-        value_name = "SIZE",
-        help_heading = LIMITS,
-        value_parser = size
-    )]
-    max_answers: Option<usize>,
-
-    /// How long a request may wait for its turn to be evaluated, in seconds
-    #[arg(
-        long,
-        env = "AURORA_QUEUE_TIMEOUT",
-        value_name = "SECONDS",
-        default_value_t = 10,
-        help_heading = LIMITS
-    )]
-    queue_timeout: u32,
 }
 
 /// Where the control plane answers, and how.
@@ -309,12 +169,23 @@ pub(crate) struct ListenerArguments {
     drain_timeout: u32,
 }
 
+/// What to do where a listener that others reach has no keys.
+const KEYS_HINT: &str = "`aurora key new NAME` makes a key; --insecure-inference lets everybody ask";
+
 /// The flags that say where they listen.
 const INFERENCE: &str = "--inference";
 const CONTROL_PLANE: &str = "--control-plane";
 
 /// Where the help lists bounds.
 const LIMITS: &str = "Limits of the listeners";
+
+/// The sockets of a listener.
+#[derive(Debug)]
+pub(crate) struct BoundSockets {
+    pub(crate) http: Vec<TcpListener>,
+    /// Those that gRPC comes in by; none where it is not spoken.
+    pub(crate) grpc: Vec<TcpListener>,
+}
 
 /// A bound listener and who may use it.
 #[derive(Debug)]
@@ -327,55 +198,10 @@ pub(crate) struct Bound {
     tls: Option<Tls>,
     /// Where browsers reach inference, for a dashboard that is here.
     inference: Option<Origin>,
+    /// Where the same is answered by gRPC.
+    grpc: Option<BoundGrpc>,
     /// The memory that the limits are measured by.
     memory: Option<MemoryLimit>,
-}
-
-impl InferenceArguments {
-    /// Takes the port.
-    pub(crate) fn bind(&self, listener: &ListenerArguments) -> Result<Bound, Failure> {
-        let keys = keys(self.inference_keys_file.as_ref())?;
-        if !self.insecure_inference {
-            let flag = "--inference-keys-file";
-            require_loopback(self.inference.inference.address(), &keys, flag).hint(|| {
-                "`aurora key new NAME` makes a key; --insecure-inference lets everybody ask".to_owned()
-            })?;
-        }
-        let InferenceLimits {
-            max_connections,
-            max_requests,
-            max_request_rate,
-            max_rows,
-            max_body,
-            max_bodies,
-            max_answer,
-            max_answers,
-            queue_timeout,
-        } = self.limits;
-        let memory = memory_limit::smallest();
-        let defaults = Defaults::of(memory.as_ref());
-        let connections = max_connections.unwrap_or(defaults.connections);
-        let bodies_bytes = max_bodies.unwrap_or(defaults.bodies_bytes.max(max_body.unwrap_or(0)));
-        let answers_bytes = max_answers.unwrap_or(defaults.answers_bytes.max(max_answer.unwrap_or(0)));
-        let limits = Limits {
-            connections,
-            requests: max_requests.unwrap_or(defaults.requests.min(connections)),
-            peer_requests_per_second: max_request_rate,
-            rows: max_rows,
-            body_bytes: max_body.unwrap_or(defaults.body_bytes.min(bodies_bytes)),
-            bodies_bytes,
-            answer_bytes: max_answer.unwrap_or(defaults.answer_bytes.min(answers_bytes)),
-            answers_bytes,
-            queue_timeout: seconds(queue_timeout),
-            ..listener.limits()
-        };
-        let access = Access {
-            origins: self.dashboard_origins.iter().cloned().collect(),
-            ..listener.access(keys, self.insecure_inference)
-        };
-        let tls = listener.tls()?;
-        bind(self.inference.inference, INFERENCE, access, limits, memory, None).map(|bound| bound.over(tls))
-    }
 }
 
 impl ControlPlaneArguments {
@@ -472,18 +298,27 @@ impl Bound {
         self.limits.drain_timeout
     }
 
-    /// Hands over the sockets, by what connections come, who may ask, and what they take. No other handle is left: the port is free as soon as
-    /// they are dropped.
-    pub(crate) fn into_parts(self) -> io::Result<(Vec<TcpListener>, Option<Tls>, Access, Limits)> {
-        for socket in &self.sockets {
+    /// Hands over the sockets, those of gRPC apart, by what connections come, who may ask, and what they take. No other
+    /// handle is left: the port is free as soon as they are dropped.
+    pub(crate) fn into_parts(self) -> io::Result<(BoundSockets, Option<Tls>, Access, Limits)> {
+        let sockets = BoundSockets {
+            http: self.sockets,
+            grpc: self.grpc.map_or_else(Vec::new, |grpc| grpc.sockets),
+        };
+        for socket in sockets.http.iter().chain(&sockets.grpc) {
             socket.set_nonblocking(true)?;
         }
-        Ok((self.sockets, self.tls, self.access, self.limits))
+        Ok((sockets, self.tls, self.access, self.limits))
     }
 
     /// Says whether a place asks for what this listener has.
     fn has(&self, place: Place) -> bool {
-        let mut taken = self.sockets.iter().filter_map(|socket| socket.local_addr().ok());
+        let grpc = self.grpc.iter().flat_map(|grpc| &grpc.sockets);
+        let mut taken = self
+            .sockets
+            .iter()
+            .chain(grpc)
+            .filter_map(|socket| socket.local_addr().ok());
         taken.any(|taken| place.overlaps(taken))
     }
 }
@@ -549,6 +384,7 @@ fn bind(
             limits,
             tls: None,
             inference: None,
+            grpc: None,
             memory,
         }),
         Err(error) => {

@@ -10,8 +10,8 @@ use std::{io, net, thread};
 use registry::Store;
 use server::keys::Access;
 use server::{
-    ControlPlane, Health, InferenceOptions, Infrastructure, Limits, Metrics, Router, RouterOptions, Runtime,
-    Sockets, StatusSource, Webhook,
+    ControlPlane, Doors, Health, InferenceOptions, Infrastructure, Limits, Metrics, Router, RouterOptions,
+    Runtime, Sockets, StatusSource, Webhook,
 };
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 
 use crate::failure::{Context as _, Failure, chain};
 use crate::limits;
-use crate::listeners::{Bound, BoundWebhook};
+use crate::listeners::{Bound, BoundSockets, BoundWebhook};
 use crate::signals::Signals;
 use crate::supervisor::Supervisor;
 
@@ -118,13 +118,13 @@ impl Parts {
         health: Health,
     ) -> Result<(), Failure> {
         let runtime = runtime.clone();
-        self.answer(bound, move |sockets, access, limits, stopped| {
+        self.answer(bound, move |doors, access, limits, stopped| {
             let options = InferenceOptions {
                 access,
                 limits,
                 health,
             };
-            server::serve_inference(runtime, sockets, options, stopped)
+            server::serve_inference(runtime, doors, options, stopped)
         })
     }
 
@@ -136,13 +136,13 @@ impl Parts {
         answer_timeout: Duration,
     ) -> Result<(), Failure> {
         let router = router.clone();
-        self.answer(bound, move |sockets, access, limits, stopped| {
+        self.answer(bound, move |doors, access, limits, stopped| {
             let options = RouterOptions {
                 access,
                 limits,
                 answer_timeout,
             };
-            server::serve_router(router, sockets, options, stopped)
+            server::serve_router(router, doors.http, options, stopped)
         })
     }
 
@@ -150,12 +150,10 @@ impl Parts {
     fn answer<F: Future<Output = ()>>(
         &mut self,
         bound: Bound,
-        serve: impl FnOnce(Sockets, Access, Limits, Pin<Box<dyn Future<Output = ()> + Send>>) -> F
-        + Send
-        + 'static,
+        serve: impl FnOnce(Doors, Access, Limits, Pin<Box<dyn Future<Output = ()> + Send>>) -> F + Send + 'static,
     ) -> Result<(), Failure> {
         let (sockets, tls, access, limits) = bound.into_parts()?;
-        let limits = self.within(limits, 3);
+        let limits = self.within(limits, if sockets.grpc.is_empty() { 3 } else { 2 });
         let stopped = Box::pin(self.stopped());
         let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let threads = Threads {
@@ -167,7 +165,7 @@ impl Parts {
         let serving = threads.run(sockets, move |sockets| async move {
             // Where requests are answered: it lasts as long as these threads do.
             drop(tokio::spawn(supervisor.watch()));
-            serve(sockets.over(tls), access, limits, stopped).await;
+            serve(sockets.over(tls.as_ref()), access, limits, stopped).await;
         })?;
         self.spawn("inference", serving);
         Ok(())
@@ -184,6 +182,7 @@ impl Parts {
     ) -> Result<(), Failure> {
         let inference = bound.inference().cloned();
         let (sockets, tls, access, limits) = bound.into_parts()?;
+        let sockets = sockets.http;
         let control_plane = ControlPlane {
             store,
             status,
@@ -289,6 +288,38 @@ impl Parts {
     }
 }
 
+/// Sockets that are to be listened on by the runtime that they are handed to.
+trait Listening: Send + 'static {
+    type Sockets;
+
+    fn listen(self) -> io::Result<Self::Sockets>;
+}
+
+impl Listening for Vec<net::TcpListener> {
+    type Sockets = Sockets;
+
+    fn listen(self) -> io::Result<Sockets> {
+        let sockets: io::Result<Vec<_>> = self.into_iter().map(TcpListener::from_std).collect();
+        Ok(sockets?.into())
+    }
+}
+
+impl Listening for BoundSockets {
+    type Sockets = Doors;
+
+    fn listen(self) -> io::Result<Doors> {
+        let grpc = if self.grpc.is_empty() {
+            None
+        } else {
+            Some(self.grpc.listen()?)
+        };
+        Ok(Doors {
+            http: self.http.listen()?,
+            grpc,
+        })
+    }
+}
+
 /// The threads of one listener: whatever the loops, or the other listener, do, it answers.
 struct Threads {
     name: &'static str,
@@ -310,20 +341,20 @@ impl Threads {
     }
 
     /// Serves on them; the future that is returned ends when that does.
-    fn run<F: Future<Output = ()>>(
+    fn run<S: Listening, F: Future<Output = ()>>(
         self,
-        sockets: Vec<net::TcpListener>,
-        serve: impl FnOnce(Sockets) -> F + Send + 'static,
+        sockets: S,
+        serve: impl FnOnce(S::Sockets) -> F + Send + 'static,
     ) -> Result<impl Future<Output = io::Result<()>>, Failure> {
         let name = self.name;
         self.start(sockets, serve)
             .context(|| format!("cannot start the threads of the {name}"))
     }
 
-    fn start<F: Future<Output = ()>>(
+    fn start<S: Listening, F: Future<Output = ()>>(
         self,
-        sockets: Vec<net::TcpListener>,
-        serve: impl FnOnce(Sockets) -> F + Send + 'static,
+        sockets: S,
+        serve: impl FnOnce(S::Sockets) -> F + Send + 'static,
     ) -> io::Result<impl Future<Output = io::Result<()>>> {
         let (build, is_built) = mpsc::channel();
         let (ends, ended) = oneshot::channel();
@@ -338,8 +369,7 @@ impl Threads {
             };
             let _starter = build.send(Ok(()));
             let served = runtime.block_on(async {
-                let sockets: io::Result<Vec<_>> = sockets.into_iter().map(TcpListener::from_std).collect();
-                serve(sockets?.into()).await;
+                serve(sockets.listen()?).await;
                 Ok(())
             });
             runtime.shutdown_timeout(END);

@@ -198,11 +198,15 @@ impl Announcer {
     }
 
     /// Says lines for a person, or an event for a program.
-    pub(crate) fn say<const N: usize>(&self, lines: [String; N], event: impl FnOnce() -> serde_json::Value) {
+    pub(crate) fn say(
+        &self,
+        lines: impl IntoIterator<Item = String>,
+        event: impl FnOnce() -> serde_json::Value,
+    ) {
         let text = if self.terminal.is_json() {
             self::event(&event())
         } else {
-            lines.map(|line| self.terminal.render(line)).concat()
+            lines.into_iter().map(|line| self.terminal.render(line)).collect()
         };
         let (bytes, count) = (text.len(), text.lines().count());
         self.out

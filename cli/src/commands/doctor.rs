@@ -14,7 +14,7 @@ use crate::arguments::{
     BranchArguments, DataArguments, OutputArguments, RemoteArguments, RepositoryArguments,
 };
 use crate::failure::{Failure, NO};
-use crate::listeners::{ControlPlaneArguments, InferenceArguments, ListenerArguments};
+use crate::listeners::{ControlPlaneArguments, GrpcArguments, InferenceArguments, ListenerArguments};
 use crate::terminal::{Colour, Line, Terminal, painted};
 
 /// Flags of `aurora doctor`: those of `up`, or a namespace.
@@ -38,6 +38,8 @@ pub(crate) struct DoctorArguments {
     data: DataArguments,
     #[command(flatten)]
     inference: InferenceArguments,
+    #[command(flatten)]
+    grpc: GrpcArguments,
     #[command(flatten)]
     control_plane: ControlPlaneArguments,
     #[command(flatten)]

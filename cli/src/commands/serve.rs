@@ -21,7 +21,7 @@ use crate::arguments::OutputArguments;
 use crate::commands::model::StoreArguments;
 use crate::commands::status;
 use crate::failure::{DONE, Failure};
-use crate::listeners::{Bound, InferenceArguments, ListenerArguments};
+use crate::listeners::{Bound, GrpcArguments, InferenceArguments, ListenerArguments};
 use crate::serving::{self, Parts};
 use crate::signals::Signals;
 use crate::slots::ServerSlots;
@@ -41,6 +41,8 @@ pub(crate) struct ServeArguments {
     #[command(flatten)]
     inference: InferenceArguments,
     #[command(flatten)]
+    grpc: GrpcArguments,
+    #[command(flatten)]
     listener: ListenerArguments,
     #[command(flatten)]
     output: OutputArguments,
@@ -54,7 +56,9 @@ struct Deployed {
 
 pub(crate) fn run(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
     let signals = Signals::catch(DONE)?;
-    let bound = arguments.inference.bind(&arguments.listener)?;
+    let bound = arguments
+        .inference
+        .bind_with(&arguments.grpc, &arguments.listener)?;
     if let Some(pinned) = arguments.pinned.given() {
         return pinned.serve(bound, Terminal::new(arguments.output.output), signals);
     }
@@ -125,6 +129,7 @@ async fn serve(
     runtime.expected(Instant::now());
     let url = bound.url();
     let bounds = bound.bounds();
+    let (grpc, grpc_line) = (bound.grpc(), bound.grpc_line());
     parts.inference(&runtime, bound, Health::Ready)?;
     parts.supervisor().ready();
     tokio::select! {
@@ -136,8 +141,10 @@ async fn serve(
     }
     let said = Announcer::new(terminal)?;
     said.say(
-        [bounds.to_string(), format!("inference      {url}")],
-        || json!({ "event": "ready", "inference": url, "bounds": bounds }),
+        [bounds.to_string(), format!("inference      {url}")]
+            .into_iter()
+            .chain(grpc_line),
+        || json!({ "event": "ready", "inference": url, "grpc": grpc, "bounds": bounds }),
     );
     parts.wait().await?;
     parts.stop().await?;

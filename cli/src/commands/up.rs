@@ -33,7 +33,8 @@ use crate::failure::{DONE, Failure};
 use crate::journal::{self, Journal};
 use crate::keys_of_models::SigningArguments;
 use crate::listeners::{
-    Bound, BoundWebhook, ControlPlaneArguments, InferenceArguments, ListenerArguments, WebhookArguments,
+    Bound, BoundWebhook, ControlPlaneArguments, GrpcArguments, InferenceArguments, ListenerArguments,
+    WebhookArguments,
 };
 use crate::machine::Machine;
 use crate::memory::Heap;
@@ -79,6 +80,8 @@ pub(crate) struct UpArguments {
     #[command(flatten)]
     inference: InferenceArguments,
     #[command(flatten)]
+    grpc: GrpcArguments,
+    #[command(flatten)]
     control_plane: ControlPlaneArguments,
     #[command(flatten)]
     listener: ListenerArguments,
@@ -101,7 +104,9 @@ fn up(arguments: &UpArguments) -> Result<ExitCode, Failure> {
     // A second `up` usually asks for the same ports too, and those are not what to change.
     DataDir::refuse_in_use(&arguments.data.data_dir)?;
     // Then the ports: a start that is refused leaves nothing behind.
-    let inference = arguments.inference.bind(&arguments.listener)?;
+    let inference = arguments
+        .inference
+        .bind_with(&arguments.grpc, &arguments.listener)?;
     let control_plane = arguments
         .control_plane
         .bind(&arguments.listener, Some(&inference))?;
@@ -175,10 +180,9 @@ async fn serve(
     };
     presenter.listening(
         &telling.addresses,
-        &inference.address.to_string(),
-        &control_plane.address.to_string(),
+        &inference,
+        &control_plane,
         &Zones::default().in_use().to_string(),
-        &inference.bounds(),
     );
 
     let drain = inference.drain_timeout();

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Ground, get, post, root, run, skipped, text};
+use crate::harness::{FREE_PORTS, Ground, Up, get, post, root, run, skipped, text, up_command};
 
 /// Not empty where these tests must run: a machine without the clients is a failure then.
 const REQUIRED: &str = "REQUIRE_CLIENTS";
@@ -33,11 +33,16 @@ fn the_clients_that_teams_have_are_content() {
         return;
     };
     let ground = Ground::dev();
-    let up = ground.up();
+    let mut command = up_command(ground.repository.path(), &ground.data());
+    command.args(FREE_PORTS).args(["--grpc", "127.0.0.1:0"]);
+    let mut up = Up::watch(command);
+    let listening = up.event("it listens", |event| event["event"] == "listening");
+    up.event("it is ready", |event| event["event"] == "ready");
     let mut command = Command::new(python);
     command
         .arg(root().join("cli/tests/clients.py"))
-        .arg(up.inference.to_string());
+        .arg(up.inference.to_string())
+        .arg(listening["grpc"].as_str().unwrap());
     let output = run(&mut command);
     assert!(output.status.success(), "{}", text(&output));
     assert!(up.stop().success());

@@ -201,7 +201,9 @@ fn registry(arguments: &DoctorArguments, data_dir: &Path) -> Check {
 
 /// Takes both ports for a moment, with the keys and certificates that were named.
 fn ports(arguments: &DoctorArguments, life: Life) -> Vec<Check> {
-    let inference = arguments.inference.bind(&arguments.listener);
+    let inference = arguments
+        .inference
+        .bind_with(&arguments.grpc, &arguments.listener);
     let control_plane = arguments
         .control_plane
         .bind(&arguments.listener, inference.as_ref().ok());

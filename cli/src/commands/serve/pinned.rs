@@ -154,11 +154,14 @@ async fn serve(
     let runtime = Runtime::new(Metrics::new());
     expect(&runtime, wanted);
     let (address, url, bounds) = (bound.address, bound.url(), bound.bounds());
+    let (grpc, grpc_line) = (bound.grpc(), bound.grpc_line());
     parts.inference(&runtime, bound, Health::Alive)?;
     let said = Announcer::new(terminal)?;
     said.say(
-        [bounds.to_string(), format!("inference      {url}")],
-        || json!({ "event": "listening", "inference": address, "bounds": bounds }),
+        [bounds.to_string(), format!("inference      {url}")]
+            .into_iter()
+            .chain(grpc_line),
+        || json!({ "event": "listening", "inference": address, "grpc": grpc, "bounds": bounds }),
     );
     let artifact = tokio::select! {
         fetched = fetch::fetch(source, wanted) => fetched.map_err(|error| refused(wanted, &error))?,

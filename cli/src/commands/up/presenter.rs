@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::banner::{self, Addresses, Served};
 use crate::clock;
-use crate::listeners::Bounds;
+use crate::listeners::Bound;
 use crate::logging::END;
 use crate::news::{News, Phase};
 use crate::terminal::{self, Colour, Heard, Line, Printer, Sink, Terminal, painted};
@@ -72,15 +72,15 @@ impl Presenter {
     pub(crate) fn listening(
         &self,
         addresses: &Addresses,
-        inference: &str,
-        control_plane: &str,
+        inference: &Bound,
+        control_plane: &Bound,
         zones: &str,
-        bounds: &Bounds,
     ) {
+        let bounds = inference.bounds();
         self.event(|| {
             json!({
-                "event": "listening", "inference": inference, "control_plane": control_plane, "time_zones": zones,
-                "bounds": bounds,
+                "event": "listening", "inference": inference.address, "grpc": inference.grpc(),
+                "control_plane": control_plane.address, "time_zones": zones, "bounds": bounds,
             })
         });
         self.text(
@@ -90,6 +90,9 @@ impl Presenter {
                 addresses.inference, addresses.control_plane
             ),
         );
+        if let Some(line) = inference.grpc_line() {
+            self.text(Colour::Dim, &line);
+        }
         self.text(Colour::Dim, &format!("time zones: {zones}"));
         self.text(Colour::Dim, &bounds.to_string());
     }
