@@ -102,7 +102,7 @@ class ByGrpc:
     """The same where it speaks gRPC."""
 
     triton = triton_grpc
-    extensions = ["model_configuration", "model_repository(index)", "statistics"]
+    extensions = ["model_configuration"]
     forms = [({}, {})]
     codings = [{"compression_algorithm": coding} for coding in ("gzip", "deflate")]
     patience = {"client_timeout": 60}

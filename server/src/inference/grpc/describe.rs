@@ -24,8 +24,8 @@ use crate::inference::prepare::choice;
 use crate::metrics::Ended;
 use crate::runtime::{Loaded, Model, Runtime};
 
-/// What is there beyond the protocol.
-const EXTENSIONS: [&str; 3] = ["model_configuration", "model_repository(index)", "statistics"];
+/// What is there beyond the protocol, by the names that its clients know: nothing else.
+const EXTENSIONS: [&str; 1] = ["model_configuration"];
 /// The service that predictions are asked of, by which its health may be asked.
 const SERVICE: &str = "inference.GRPCInferenceService";
 
