@@ -5,6 +5,7 @@
 
 mod flat;
 mod read;
+mod walk;
 
 use self::flat::{Forest, Threshold};
 use super::elementwise::sigmoid_of;

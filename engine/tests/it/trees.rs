@@ -285,9 +285,9 @@ fn each_tree_is_counted_in_what_a_model_takes() {
             .output("y");
         model.read().unwrap().bytes()
     };
-    // Of a tree that is one leaf: a node (feature, threshold or weight, where it leads), where it begins and how deep it is.
+    // Of a tree that is one leaf: a node (threshold or weight, feature and where it leads), where it begins and how deep it is.
     assert_eq!(
         forest(1_010) - forest(10),
-        1_000 * (size_of::<[u32; 3]>() + 2 * size_of::<u32>())
+        1_000 * (size_of::<[u32; 2]>() + 2 * size_of::<u32>())
     );
 }

@@ -4,6 +4,10 @@
 //! The number of a leaf stands where a split has its threshold. All comparisons are brought to one: `x ≤ threshold`, with a bit that says where a NaN goes. `x < t` is `x ≤ the number
 //! before t`; the opposites swap their ways.
 
+use super::walk::{
+    BLOCK, FEATURE, Far, IS_EQUAL, IS_SPLIT, LANES, MISSING_IS_TRUE, Node, Nodes, ragged_down, rows_down,
+    trees_down,
+};
 use crate::refusal::{Limits, Refusal};
 use crate::types::Real;
 
@@ -67,28 +71,6 @@ impl Threshold for f64 {
     }
 }
 
-/// A split or leaf: 12 bytes for FP32.
-#[derive(Debug, Clone, Copy)]
-struct Node<T> {
-    threshold: T,
-    /// The feature, and the bits below.
-    feature: u32,
-    /// Where the walk goes on if the comparison holds; the other way is the next one.
-    next: u32,
-}
-
-/// A NaN goes where the comparison holds.
-const MISSING_IS_TRUE: u32 = 1 << 31;
-/// It compares for equality.
-const IS_EQUAL: u32 = 1 << 30;
-/// It is a split: a leaf leads to itself, whatever a row says.
-const IS_SPLIT: u32 = 1 << SPLIT_BIT;
-const SPLIT_BIT: u32 = 29;
-const FEATURE: u32 = IS_SPLIT - 1;
-
-/// How many walks are taken in step.
-const LANES: usize = 8;
-
 /// What leaves add.
 #[derive(Debug)]
 enum Leaves<T> {
@@ -105,10 +87,14 @@ enum Leaves<T> {
 /// An ensemble, ready to be walked.
 #[derive(Debug)]
 pub(super) struct Forest<T> {
-    nodes: Vec<Node<T>>,
+    nodes: Nodes<T>,
     roots: Vec<u32>,
     /// The longest way from each root.
     depths: Vec<u32>,
+    /// How many steps a way has, about.
+    steps: u32,
+    /// Whether most ways are much shorter than the longest.
+    is_ragged: bool,
     leaves: Leaves<T>,
     has_equal: bool,
     pub(super) targets: usize,
@@ -130,146 +116,71 @@ impl<T: Threshold> Forest<T> {
         if let Some(at) = ensemble.splits.iter().position(|split| split.threshold.is_nan()) {
             return Err(fail(format!("has NaN as the threshold of split {at}")));
         }
-        let mut forest = Self {
+        let mut laid = LaidOut {
             nodes: Vec::with_capacity(2 * ensemble.splits.len() + ensemble.roots.len()),
+            leaf: Vec::new(),
             roots: Vec::with_capacity(ensemble.roots.len()),
             depths: Vec::with_capacity(ensemble.roots.len()),
-            leaves: Leaves::Single,
+            ways: Ways::default(),
+        };
+        let mut seen = vec![false; ensemble.splits.len()];
+        for (tree, root) in ensemble.roots.iter().enumerate() {
+            laid.add(ensemble, *root, &mut seen, limits)
+                .map_err(|problem| fail(format!("{problem} (in tree {tree})")))?;
+        }
+        let leaves = laid.keep_leaves(ensemble);
+        Ok(Self {
+            nodes: Nodes::packed(laid.nodes),
+            roots: laid.roots,
+            is_ragged: laid.ways.are_ragged(&laid.depths),
+            depths: laid.depths,
+            steps: laid.ways.steps(),
+            leaves,
             has_equal: ensemble
                 .splits
                 .iter()
                 .any(|split| matches!(split.mode, Mode::Equal | Mode::NotEqual)),
             targets: ensemble.targets,
-        };
-        let mut leaf = Vec::new();
-        let mut seen = vec![false; ensemble.splits.len()];
-        for (tree, root) in ensemble.roots.iter().enumerate() {
-            let depth = forest.lay_out(ensemble, *root, &mut leaf, &mut seen, limits);
-            forest
-                .depths
-                .push(depth.map_err(|problem| fail(format!("{problem} (in tree {tree})")))?);
-        }
-        forest.keep_leaves(ensemble, leaf);
-        Ok(forest)
-    }
-
-    /// Lays one tree out, level by level; returns its longest way.
-    fn lay_out(
-        &mut self,
-        ensemble: &Ensemble<T>,
-        root: Child,
-        leaf: &mut Vec<u32>,
-        seen: &mut [bool],
-        limits: &Limits,
-    ) -> Result<u32, String> {
-        let first = self.nodes.len();
-        self.roots.push(index(first)?);
-        self.reserve(leaf, 1);
-        let mut open = vec![(root, first)];
-        let mut depth = 0;
-        while !open.is_empty() {
-            let mut below = Vec::new();
-            for (child, at) in open {
-                match child {
-                    Child::Leaf(found) => {
-                        if found >= ensemble.leaves.len() {
-                            return Err(format!(
-                                "leads to leaf {found}, and there are {}",
-                                ensemble.leaves.len()
-                            ));
-                        }
-                        leaf[at] = index(found)?;
-                        self.nodes[at] = Node {
-                            threshold: T::zero(),
-                            feature: 0,
-                            next: index(at)?,
-                        };
-                    }
-                    Child::Split(found) => {
-                        let split = ensemble.splits.get(found).ok_or_else(|| {
-                            format!("leads to split {found}, and there are {}", ensemble.splits.len())
-                        })?;
-                        if std::mem::replace(&mut seen[found], true) {
-                            return Err(format!("comes to split {found} twice"));
-                        }
-                        let next = self.nodes.len();
-                        self.reserve(leaf, 2);
-                        let (node, ways) = normal(split, index(next)?)?;
-                        self.nodes[at] = node;
-                        below.extend([(ways[0], next), (ways[1], next + 1)]);
-                    }
-                }
-            }
-            open = below;
-            depth += u32::from(!open.is_empty());
-            if depth as usize > limits.tree_depth_max {
-                return Err(format!(
-                    "is deeper than the {} splits allowed",
-                    limits.tree_depth_max
-                ));
-            }
-        }
-        Ok(depth)
-    }
-
-    /// Keeps what leaves add; `leaf` is the leaf of each node.
-    fn keep_leaves(&mut self, ensemble: &Ensemble<T>, leaf: Vec<u32>) {
-        if ensemble.targets != 1 || ensemble.leaves.iter().any(|range| range.len() != 1) {
-            self.leaves = Leaves::Many {
-                leaf,
-                ranges: ensemble.leaves.clone(),
-                weights: ensemble.weights.clone(),
-            };
-            return;
-        }
-        let leaves = self.nodes.iter_mut().zip(leaf);
-        for (node, leaf) in leaves.filter(|(node, _)| node.feature & IS_SPLIT == 0) {
-            node.threshold = ensemble.weights[ensemble.leaves[leaf as usize].start].1;
-        }
-    }
-
-    fn reserve(&mut self, leaf: &mut Vec<u32>, nodes: usize) {
-        let empty = Node {
-            threshold: T::zero(),
-            feature: 0,
-            next: 0,
-        };
-        self.nodes.resize(self.nodes.len() + nodes, empty);
-        leaf.resize(self.nodes.len(), 0);
+        })
     }
 
     /// Adds, for each row, what its leaves say; `scores` has the targets of each row.
     ///
     /// Trees are added in their order, so that a row has the same answer alone and among others.
-    pub(super) fn add(&self, rows: &[T], width: usize, scores: &mut [T], mut take: impl FnMut(&mut T, T)) {
+    pub(super) fn add(&self, rows: &[T], width: usize, scores: &mut [T], take: impl FnMut(&mut T, T)) {
+        match &self.nodes {
+            Nodes::Near(nodes) => self.add_of(nodes, rows, width, scores, take),
+            Nodes::Far(nodes) => self.add_of(nodes, rows, width, scores, take),
+        }
+    }
+
+    fn add_of<N: Node<T>>(
+        &self,
+        nodes: &[N],
+        rows: &[T],
+        width: usize,
+        scores: &mut [T],
+        mut take: impl FnMut(&mut T, T),
+    ) {
         let count = scores.len() / self.targets.max(1);
         if count < LANES {
             for (row, scores) in rows
                 .chunks_exact(width)
                 .zip(scores.chunks_exact_mut(self.targets))
             {
-                if self.is_plain(row) {
-                    self.one_row::<true>(row, scores, &mut take);
-                } else {
-                    self.one_row::<false>(row, scores, &mut take);
-                }
+                self.one_row(nodes, row, scores, &mut take);
             }
             return;
         }
         let is_plain = self.is_plain(rows);
-        for (tree, root) in self.roots.iter().enumerate() {
+        for (root, depth) in self.roots.iter().zip(&self.depths) {
             let blocks = rows
                 .chunks(width * LANES)
                 .zip(scores.chunks_mut(self.targets * LANES));
             for (rows, scores) in blocks {
-                let depth = self.depths[tree];
-                let at = if is_plain {
-                    self.rows_down::<true>(*root, depth, rows, width)
-                } else {
-                    self.rows_down::<false>(*root, depth, rows, width)
-                };
+                let at = rows_down(nodes, is_plain, *root, *depth, rows, width);
                 for (at, scores) in at.iter().zip(scores.chunks_exact_mut(self.targets)) {
-                    self.leaf(*at, scores, &mut take);
+                    self.leaf(nodes, *at, scores, &mut take);
                 }
             }
         }
@@ -280,71 +191,50 @@ impl<T: Threshold> Forest<T> {
         !self.has_equal && !numbers.iter().any(|x| x.is_nan())
     }
 
-    /// Several rows through one tree in step.
-    #[inline]
-    fn rows_down<const IS_PLAIN: bool>(
-        &self,
-        root: u32,
-        depth: u32,
-        rows: &[T],
-        width: usize,
-    ) -> [u32; LANES] {
-        let mut at = [root; LANES];
-        for _ in 0..depth {
-            let mut moved = 0;
-            for (row, at) in rows.chunks_exact(width).zip(&mut at) {
-                let next = self.step::<IS_PLAIN>(*at, row);
-                moved |= next ^ *at;
-                *at = next;
-            }
-            // All are at leaves: few walks are as long as the longest.
-            if moved == 0 {
-                break;
-            }
-        }
-        at
-    }
-
     /// One row through several trees in step.
-    fn one_row<const IS_PLAIN: bool>(&self, row: &[T], scores: &mut [T], take: &mut impl FnMut(&mut T, T)) {
-        for (roots, depths) in self.roots.chunks(LANES).zip(self.depths.chunks(LANES)) {
-            let mut at = [0; LANES];
-            at[..roots.len()].copy_from_slice(roots);
-            let depth = depths.iter().copied().max().unwrap_or(0);
-            for _ in 0..depth {
-                let mut moved = 0;
-                for at in &mut at {
-                    let next = self.step::<IS_PLAIN>(*at, row);
-                    moved |= next ^ *at;
-                    *at = next;
-                }
-                if moved == 0 {
-                    break;
+    fn one_row<N: Node<T>>(
+        &self,
+        nodes: &[N],
+        row: &[T],
+        scores: &mut [T],
+        take: &mut impl FnMut(&mut T, T),
+    ) {
+        let is_plain = self.is_plain(row);
+        if self.is_ragged {
+            let mut at = [0; BLOCK];
+            for roots in self.roots.chunks(BLOCK) {
+                let at = &mut at[..roots.len()];
+                at.copy_from_slice(roots);
+                ragged_down(nodes, is_plain, row, self.steps, at);
+                for at in &*at {
+                    self.leaf(nodes, *at, scores, take);
                 }
             }
-            for at in &at[..roots.len()] {
-                self.leaf(*at, scores, take);
+            return;
+        }
+        let (groups, rest) = self.roots.as_chunks();
+        let (depths, depths_of_rest) = self.depths.as_chunks::<LANES>();
+        for (roots, depths) in groups.iter().zip(depths) {
+            let depth = depths.iter().copied().max().unwrap_or(0);
+            for at in trees_down(nodes, is_plain, row, depth, *roots) {
+                self.leaf(nodes, at, scores, take);
+            }
+        }
+        if let (Some(last), Some(depth)) = (rest.last(), depths_of_rest.iter().copied().max()) {
+            let roots = std::array::from_fn(|lane| *rest.get(lane).unwrap_or(last));
+            for at in trees_down(nodes, is_plain, row, depth, roots)
+                .into_iter()
+                .take(rest.len())
+            {
+                self.leaf(nodes, at, scores, take);
             }
         }
     }
 
     #[inline]
-    fn step<const IS_PLAIN: bool>(&self, at: u32, row: &[T]) -> u32 {
-        let node = &self.nodes[at as usize];
-        let x = row[(node.feature & FEATURE) as usize];
-        let holds = if !IS_PLAIN && node.feature & IS_EQUAL != 0 {
-            x == node.threshold
-        } else {
-            x <= node.threshold
-        };
-        let holds = holds || (!IS_PLAIN && x.is_nan() && node.feature & MISSING_IS_TRUE != 0);
-        node.next + (u32::from(!holds) & node.feature >> SPLIT_BIT)
-    }
-
-    #[inline]
-    fn leaf(&self, at: u32, scores: &mut [T], take: &mut impl FnMut(&mut T, T)) {
+    fn leaf<N: Node<T>>(&self, nodes: &[N], at: u32, scores: &mut [T], take: &mut impl FnMut(&mut T, T)) {
         match &self.leaves {
-            Leaves::Single => take(&mut scores[0], self.nodes[at as usize].threshold),
+            Leaves::Single => take(&mut scores[0], nodes[at as usize].threshold()),
             Leaves::Many {
                 leaf,
                 ranges,
@@ -381,12 +271,135 @@ impl<T: Threshold> Forest<T> {
                     + size_of_val(weights.as_slice())
             }
         };
-        size_of_val(self.nodes.as_slice()) + 2 * size_of_val(self.roots.as_slice()) + leaves
+        self.nodes.bytes() + 2 * size_of_val(self.roots.as_slice()) + leaves
+    }
+}
+
+/// Trees one after the other, while an ensemble is laid out.
+struct LaidOut<T> {
+    nodes: Vec<Far<T>>,
+    /// The leaf of each node.
+    leaf: Vec<u32>,
+    roots: Vec<u32>,
+    /// The longest way from each root.
+    depths: Vec<u32>,
+    ways: Ways,
+}
+
+/// The ways to all leaves.
+#[derive(Default)]
+struct Ways {
+    count: u64,
+    splits: u64,
+}
+
+impl Ways {
+    /// Returns how many splits a way has on average.
+    fn steps(&self) -> u32 {
+        let mean = (self.splits + self.count / 2).checked_div(self.count);
+        mean.and_then(|mean| u32::try_from(mean).ok()).unwrap_or(0)
+    }
+
+    /// Says whether the longest ways are more than half again as long as most.
+    fn are_ragged(&self, depths: &[u32]) -> bool {
+        let longest: u64 = depths.iter().map(|depth| u64::from(*depth)).sum();
+        let trees = depths.len() as u64;
+        2 * longest > 3 * trees * u64::from(self.steps())
+    }
+}
+
+impl<T: Threshold> LaidOut<T> {
+    /// Lays one tree out, level by level.
+    fn add(
+        &mut self,
+        ensemble: &Ensemble<T>,
+        root: Child,
+        seen: &mut [bool],
+        limits: &Limits,
+    ) -> Result<(), String> {
+        let first = self.nodes.len();
+        self.roots.push(index(first)?);
+        self.reserve(1);
+        let mut open = vec![(root, first)];
+        let mut depth = 0;
+        while !open.is_empty() {
+            let mut below = Vec::new();
+            for (child, at) in open {
+                match child {
+                    Child::Leaf(found) => {
+                        if found >= ensemble.leaves.len() {
+                            return Err(format!(
+                                "leads to leaf {found}, and there are {}",
+                                ensemble.leaves.len()
+                            ));
+                        }
+                        self.leaf[at] = index(found)?;
+                        self.ways.count += 1;
+                        self.ways.splits += u64::from(depth);
+                        self.nodes[at] = Far {
+                            threshold: T::zero(),
+                            feature: 0,
+                            next: index(at)?,
+                        };
+                    }
+                    Child::Split(found) => {
+                        let split = ensemble.splits.get(found).ok_or_else(|| {
+                            format!("leads to split {found}, and there are {}", ensemble.splits.len())
+                        })?;
+                        if std::mem::replace(&mut seen[found], true) {
+                            return Err(format!("comes to split {found} twice"));
+                        }
+                        let next = self.nodes.len();
+                        self.reserve(2);
+                        let (node, ways) = normal(split, index(next)?)?;
+                        self.nodes[at] = node;
+                        below.extend([(ways[0], next), (ways[1], next + 1)]);
+                    }
+                }
+            }
+            open = below;
+            depth += u32::from(!open.is_empty());
+            if depth as usize > limits.tree_depth_max {
+                return Err(format!(
+                    "is deeper than the {} splits allowed",
+                    limits.tree_depth_max
+                ));
+            }
+        }
+        self.depths.push(depth);
+        Ok(())
+    }
+
+    /// Returns what leaves add; of one target it stands in the nodes from here on.
+    fn keep_leaves(&mut self, ensemble: &Ensemble<T>) -> Leaves<T> {
+        let leaf = std::mem::take(&mut self.leaf);
+        if ensemble.targets != 1 || ensemble.leaves.iter().any(|range| range.len() != 1) {
+            return Leaves::Many {
+                leaf,
+                ranges: ensemble.leaves.clone(),
+                weights: ensemble.weights.clone(),
+            };
+        }
+        let leaves = self.nodes.iter_mut().zip(leaf);
+        for (node, leaf) in leaves.filter(|(node, _)| node.feature & IS_SPLIT == 0) {
+            node.threshold = ensemble.weights[ensemble.leaves[leaf as usize].start].1;
+        }
+        Leaves::Single
+    }
+
+    fn reserve(&mut self, nodes: usize) {
+        let empty = Far {
+            threshold: T::zero(),
+            feature: 0,
+            next: 0,
+        };
+        self.nodes.resize(self.nodes.len() + nodes, empty);
+        self.leaf.resize(self.nodes.len(), 0);
     }
 }
 
 /// Brings a split to the form that is walked, with its two ways in the order of the walk.
-fn normal<T: Threshold>(split: &Split<T>, next: u32) -> Result<(Node<T>, [Child; 2]), String> {
+fn normal<T: Threshold>(split: &Split<T>, next: u32) -> Result<(Far<T>, [Child; 2]), String> {
     let feature = u32::try_from(split.feature)
         .ok()
         .filter(|feature| *feature <= FEATURE);
@@ -410,7 +423,7 @@ fn normal<T: Threshold>(split: &Split<T>, next: u32) -> Result<(Node<T>, [Child;
         ([split.when_true, split.when_false], missing_is_true)
     };
     let bits = if missing_holds { MISSING_IS_TRUE } else { 0 } | if is_equal { IS_EQUAL } else { 0 };
-    let node = Node {
+    let node = Far {
         threshold,
         feature: feature | bits | IS_SPLIT,
         next,
