@@ -10,7 +10,7 @@ use benchmark::figures::Report;
 use benchmark::ground::Place;
 use benchmark::swap::Effort;
 use benchmark::{
-    artifact, idle, process, reconcile, scale, server, soak, split, start, status, swap, training,
+    artifact, idle, predict, process, reconcile, scale, server, soak, split, start, status, swap, training,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -127,6 +127,21 @@ enum Command {
         #[arg(long, default_value_t = 3)]
         rounds: usize,
     },
+    /// What a prediction costs in the engine, beside onnxruntime, LightGBM and XGBoost, and over HTTP.
+    Predict {
+        /// The Python that `cargo xtask zoo` installed its packages for: ~/.cache/aurora/zoo/…/bin/python.
+        #[arg(long, env = "AURORA_ZOO_PYTHON")]
+        python: PathBuf,
+        /// How often.
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+    },
+    /// The bare server that `predict` compares with.
+    #[command(hide = true)]
+    Bare {
+        /// The model.
+        artifact: PathBuf,
+    },
     /// The bare server that `server` and `status` compare with.
     #[command(hide = true)]
     Echo {
@@ -175,6 +190,11 @@ fn main() -> Result<ExitCode> {
         Command::Status { models } => status::run(&place, models)?,
         Command::Artifact { rounds } => artifact::run(&place, rounds)?,
         Command::Training { rounds } => training::run(&place, rounds)?,
+        Command::Predict { python, rounds } => predict::run(&place, &python, rounds, &say)?,
+        Command::Bare { artifact } => {
+            predict::bare(&artifact, announce)?;
+            return Ok(ExitCode::SUCCESS);
+        }
         Command::Echo { file } => {
             server::echo(file.as_deref(), announce)?;
             return Ok(ExitCode::SUCCESS);

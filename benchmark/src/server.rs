@@ -84,9 +84,14 @@ pub fn echo(file: Option<&Path>, announce: impl FnOnce(SocketAddr)) -> Result<()
 impl Echo {
     /// Starts it; it gives the bytes of a file where there is one.
     pub(crate) fn start(file: Option<&Path>) -> Result<Self> {
+        Self::start_as("echo", file)
+    }
+
+    /// Starts another of this program's bare servers.
+    pub(crate) fn start_as(name: &str, file: Option<&Path>) -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command
-            .arg("echo")
+            .arg(name)
             .args(file)
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
