@@ -41,8 +41,13 @@ impl World {
         world
     }
 
-    /// Commits a job whose command is a shell's, and the script that it runs.
+    /// Commits a job whose command is a shell's, and the script that it runs, which may take as long as it likes.
     fn commit(&self, version: &str, command: &str, script: &str) -> String {
+        self.commit_for(600, version, command, script)
+    }
+
+    /// Commits a job that may take so many seconds.
+    fn commit_for(&self, seconds: u32, version: &str, command: &str, script: &str) -> String {
         self.repository.write("environments/dev/fit/train.sh", script);
         let name = format!("sum-{}", &version[1..]);
         let job = format!(
@@ -58,7 +63,7 @@ spec:
   hyperparameters: {{ depth: 3 }}
   seed: 42
   evaluation: {{ metric: r2, minimum: 0.9 }}
-  activeDeadlineSeconds: 5
+  activeDeadlineSeconds: {seconds}
 "
         );
         self.repository.write("environments/dev/job.yaml", job);
@@ -190,7 +195,7 @@ fn a_program_that_ends_otherwise_is_told_with_its_last_words() {
 #[test]
 fn a_program_does_not_outlive_its_run() {
     let world = World::new();
-    world.commit("v20261101-120000", "[ sleep, '98765' ]", "");
+    world.commit_for(5, "v20261101-120000", "[ sleep, '98765' ]", "");
     let (code, said) = world.aurora(&["reconcile", "--once", "--allow-commands"]);
     assert_eq!(code, Some(1), "{said}");
     let is_there = || {
