@@ -54,6 +54,10 @@ fn a_shell_completes_and_man_shows_every_command() {
         let page = std::fs::read_to_string(folder.path().join(format!("aurora-{command}.1"))).unwrap();
         assert!(page.contains(".SH NAME"), "{page}");
     }
+    let pages = std::fs::read_dir(folder.path()).unwrap().flatten();
+    let pages = pages.filter(|entry| entry.path().extension().is_some_and(|kind| kind == "1"));
+    let told = format!("{} pages written", pages.count());
+    assert!(text(&output).contains(&told), "{told}: {}", text(&output));
     let output = run(aurora().arg("man").arg(folder.path().join("gone")));
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output).contains("name a folder"), "{}", text(&output));

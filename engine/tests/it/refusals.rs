@@ -43,6 +43,21 @@ fn a_model_is_refused_by_the_node_that_is_wrong() {
             x().node("Abs", &["x"], &["y"], &[]).output("z"),
             "output \"z\": takes \"z\", which nothing before it gives",
         ),
+        // Rows of nothing can be cut out; no operator that looks at rows takes them.
+        (
+            x().constant("s", &[1], &Elements::I64(vec![0]))
+                .constant("e", &[1], &Elements::I64(vec![0]))
+                .constant("a", &[1], &Elements::I64(vec![1]))
+                .node("Slice", &["x", "s", "e", "a"], &["cut"], &[])
+                .node(
+                    "ai.onnx.ml.LinearRegressor",
+                    &["cut"],
+                    &["y"],
+                    &[("coefficients", Value::Floats(Vec::new()))],
+                )
+                .output("y"),
+            "LinearRegressor \"n1\": takes [rows, 0]; supported: [rows, n]",
+        ),
         (
             Model::new(29, 3).input("x", Type::F32, &[-1, 2]).output("x"),
             "operator set \"\": has version 29; supported: 8 to 28",

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::{All, Known, StatusSource, unknown};
 
 /// How long a look is as good as a new one, however many ask.
-const FRESH: Duration = Duration::from_millis(200);
+pub(super) const FRESH: Duration = Duration::from_millis(200);
 
 /// What was read at one time.
 #[derive(Debug)]

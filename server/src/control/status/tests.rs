@@ -1,8 +1,10 @@
+use std::borrow::Cow;
 use std::sync::Mutex;
 
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 
+use super::snapshot::FRESH;
 use super::*;
 use crate::testing::V1;
 
@@ -86,6 +88,28 @@ fn asking(name: &'static str, value: &str) -> HeaderMap {
 async fn body(response: Response) -> String {
     let bytes = response.into_body().collect().await.expect("a body").to_bytes();
     String::from_utf8(bytes.to_vec()).expect("UTF-8")
+}
+
+/// With a thousand who look on, a change is written once.
+#[test]
+fn what_changed_since_the_state_before_is_made_once_for_all() {
+    let source = Changing::new(objects(&["wine"]));
+    let snapshots = Snapshots::new(0xab);
+    let states: Vec<_> = [&["wine"][..], &["iris", "wine"], &["iris"]]
+        .into_iter()
+        .map(|models| {
+            source.becomes(objects(models));
+            std::thread::sleep(FRESH);
+            snapshots.look(&source)
+        })
+        .collect();
+    let is_made = |before: usize| matches!(states[2].since(&states[before]), Cow::Borrowed(_));
+    assert!(is_made(1) && !is_made(0));
+    let since =
+        |before: usize| serde_json::from_str::<Value>(&states[2].since(&states[before])).expect("JSON");
+    for before in [0, 1] {
+        assert_eq!(since(before), change(&states[2], &states[before]));
+    }
 }
 
 #[tokio::test]
