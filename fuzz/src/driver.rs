@@ -9,10 +9,26 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
-use crate::{Target, folder, mutate};
+use crate::{Target, folder};
 
-/// How long one input may take.
-const DEADLINE: Duration = Duration::from_secs(20);
+/// What one input may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// How long.
+    pub time: Duration,
+    /// How many bytes of memory, all that is asked for added up, and what has been asked for so far.
+    pub memory: Option<(usize, fn() -> usize)>,
+}
+
+impl Default for Bounds {
+    /// For a machine that has other things to do.
+    fn default() -> Self {
+        Self {
+            time: Duration::from_secs(20),
+            memory: None,
+        }
+    }
+}
 
 /// An input that a target did not take.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,16 +43,28 @@ pub struct Find {
 ///
 /// An input that takes too long ends the process, once it is saved: nothing else stops it. The same goes for one that
 /// takes all memory, without the saving; the seeds are printed as they pass.
-pub fn run(target: Target, seed: u64, runs: u64, tell: &mut dyn FnMut(u64)) -> anyhow::Result<Option<Find>> {
+pub fn run(
+    target: Target,
+    seed: u64,
+    runs: u64,
+    bounds: Bounds,
+    tell: &mut dyn FnMut(u64),
+) -> anyhow::Result<Option<Find>> {
     let corpus = target.corpus();
-    let watch = Watch::start(target, corpus.clone());
+    let watch = Watch::start(target, corpus.clone(), bounds.time);
     let mut take = target.taker();
     for seed in seed..seed.saturating_add(runs) {
-        let input = mutate(&corpus, seed);
+        let input = target.input(&corpus, seed);
         watch.begin(seed);
+        let asked = || bounds.memory.map(|(_, asked)| asked());
+        let before = asked();
         let taken = catch_unwind(AssertUnwindSafe(|| take(&input)));
         watch.end();
-        if taken.is_err() {
+        let asked = asked().zip(before).map(|(now, before)| now - before);
+        let is_too_much = bounds
+            .memory
+            .is_some_and(|(most, _)| asked.is_some_and(|asked| asked > most));
+        if taken.is_err() || is_too_much {
             let path = save(target, seed, &input)?;
             return Ok(Some(Find { seed, path }));
         }
@@ -62,7 +90,7 @@ struct Watch {
 }
 
 impl Watch {
-    fn start(target: Target, corpus: Vec<Vec<u8>>) -> Self {
+    fn start(target: Target, corpus: Vec<Vec<u8>>, deadline: Duration) -> Self {
         let watch = Self {
             began: Instant::now(),
             now: Arc::default(),
@@ -73,10 +101,10 @@ impl Watch {
             while !is_over.load(Ordering::Acquire) {
                 thread::sleep(Duration::from_millis(200));
                 let started = now[1].load(Ordering::Acquire);
-                if started > 0 && began.elapsed() > Duration::from_millis(started - 1) + DEADLINE {
+                if started > 0 && began.elapsed() > Duration::from_millis(started - 1) + deadline {
                     let seed = now[0].load(Ordering::Acquire);
-                    let saved = save(target, seed, &mutate(&corpus, seed));
-                    tell_of_hang(target, seed, saved);
+                    let saved = save(target, seed, &target.input(&corpus, seed));
+                    tell_of_hang(target, seed, deadline, saved);
                 }
             }
         });
@@ -105,12 +133,12 @@ impl Drop for Watch {
     clippy::print_stderr,
     reason = "the thread that hangs cannot be stopped: only the end of the process tells"
 )]
-fn tell_of_hang(target: Target, seed: u64, saved: anyhow::Result<PathBuf>) {
+fn tell_of_hang(target: Target, seed: u64, deadline: Duration, saved: anyhow::Result<PathBuf>) {
     let path = saved.map_or_else(|error| error.to_string(), |path| path.display().to_string());
     eprintln!(
         "{}: seed {seed} takes more than {} s: {path}",
         target.as_str(),
-        DEADLINE.as_secs()
+        deadline.as_secs_f64()
     );
     std::process::exit(2);
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! corpus/<target>/*  ── replayed by an ordinary test
-//!        └─ mutate(seed) ── run: never a panic, a hang or a broken promise        cargo xtask fuzz
+//!        └─ mutate(seed), bytes, or fields of a message ── run: never a panic, a hang or a broken promise        cargo xtask fuzz
 //! ```
 //!
 //! An input is a function of corpus and seed, so a seed tells all about a find. A find is saved below `finds/`; mended, it
@@ -17,6 +17,7 @@ mod artifact;
 mod body;
 mod driver;
 mod manifest;
+mod message;
 mod model;
 mod mutate;
 mod signature;
@@ -24,7 +25,7 @@ mod store;
 
 use std::path::PathBuf;
 
-pub use driver::{Find, run};
+pub use driver::{Bounds, Find, run};
 pub use mutate::{Random, mutate};
 
 /// What takes inputs one after the other, and panics at one that breaks a promise.
@@ -67,6 +68,14 @@ impl Target {
             Self::Model => "model",
             Self::Store => "store",
             Self::Signature => "signature",
+        }
+    }
+
+    /// Returns the input that a seed makes: of messages, every other one is changed by its fields and not by its bytes.
+    pub fn input(self, corpus: &[Vec<u8>], seed: u64) -> Vec<u8> {
+        match self {
+            Self::Artifact | Self::Model if seed.is_multiple_of(2) => message::mutate(corpus, seed),
+            _ => mutate(corpus, seed),
         }
     }
 

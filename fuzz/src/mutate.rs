@@ -57,7 +57,7 @@ const WORDS: [&[u8]; 24] = [
 ];
 
 /// The largest input that is made.
-const BYTES_MAX: usize = 64 << 10;
+pub(crate) const BYTES_MAX: usize = 64 << 10;
 
 /// Changes an input of the corpus at a few places, or mixes it with another.
 pub fn mutate(corpus: &[Vec<u8>], seed: u64) -> Vec<u8> {

@@ -1,6 +1,6 @@
 //! The corpora, replayed, and some inputs near them: what `cargo xtask fuzz` runs for longer.
 
-use fuzz::{Target, run};
+use fuzz::{Bounds, Target, run};
 
 /// How many mutated inputs each target takes here.
 const RUNS: u64 = 300;
@@ -11,7 +11,7 @@ fn check(target: Target) {
         take(&input);
     }
     drop(take);
-    let find = run(target, 1, RUNS, &mut |_seed| {}).expect("the corpus can be read");
+    let find = run(target, 1, RUNS, Bounds::default(), &mut |_seed| {}).expect("the corpus can be read");
     assert_eq!(find, None);
 }
 
