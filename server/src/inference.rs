@@ -110,7 +110,7 @@ impl Doors {
     pub fn over(self, tls: Option<&Tls>) -> Self {
         Self {
             http: self.http.over(tls.cloned()),
-            grpc: self.grpc.map(|grpc| grpc.over(tls.cloned())),
+            grpc: self.grpc.map(|grpc| grpc.over(tls.map(Tls::of_http2))),
         }
     }
 }

@@ -153,6 +153,16 @@ impl Tls {
         Ok(Self { files, acceptor })
     }
 
+    /// Returns the same for a listener of HTTP/2, whose clients insist that it says so in the handshake.
+    pub(crate) fn of_http2(&self) -> Self {
+        let mut config = ServerConfig::clone(self.acceptor.config());
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        Self {
+            files: self.files.clone(),
+            acceptor: TlsAcceptor::from(Arc::new(config)),
+        }
+    }
+
     /// Shakes hands within [`HANDSHAKE_TIMEOUT`].
     pub(super) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         let limited = |connection: &mut rustls::ServerConnection| {

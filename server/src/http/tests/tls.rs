@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use expect_test::{Expect, expect};
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tempfile::TempDir;
@@ -14,7 +17,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::*;
-use crate::Tls;
+use crate::inference::Doors;
 
 /// A certificate and its key, in files as a Secret has them: by a link that is swapped.
 struct Pair {
@@ -138,6 +141,41 @@ async fn answers_come_by_tls_and_only_by_it() {
     let expiry = "aurora_certificate_expiry_timestamp_seconds{listener=\"inference\"}";
     // The year 4096 is what rcgen says where nothing else is said.
     assert_eq!(series(listening.runtime.metrics(), expiry), 67_090_118_400);
+}
+
+/// Clients of gRPC insist on HTTP/2, said in the handshake, and get it.
+#[tokio::test]
+async fn calls_come_by_tls_too() {
+    let pair = Pair::new();
+    let [http, grpc] = [listener().await, listener().await];
+    let address = grpc.local_addr().expect("bound");
+    let doors = Doors {
+        http: http.into(),
+        grpc: Some(grpc.into()),
+    };
+    let doors = doors.over(Some(&pair.tls()));
+    let serving = serve_inference(wine(), doors, InferenceOptions::default(), std::future::pending());
+    let serving = tokio::spawn(serving);
+    let stream = TcpStream::connect(address).await.expect("connected");
+    let stream = pair.shake(stream).await.expect("hands shaken");
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+        .await
+        .expect("it speaks HTTP/2");
+    let connection = tokio::spawn(connection);
+    // An empty message in its frame.
+    let call = hyper::Request::post("https://localhost/inference.GRPCInferenceService/ServerLive")
+        .header("content-type", "application/grpc")
+        .body(Full::new(bytes::Bytes::from_static(&[0; 5])));
+    let answer = timeout(PATIENCE, sender.send_request(call.expect("a call")));
+    let answer = answer.await.expect("in time").expect("answered");
+    let answer = answer.into_body().collect().await.expect("whole");
+    assert_eq!(answer.trailers().expect("a status")["grpc-status"], "0");
+    drop((serving, connection));
+}
+
+async fn listener() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").await.expect("a port")
 }
 
 #[tokio::test]
