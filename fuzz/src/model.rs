@@ -51,11 +51,12 @@ fn fill(element: Type, from: usize, count: usize) -> Buffer {
     }
 }
 
-/// NaN is one of the numbers here.
+/// NaN is one of the numbers here, whatever its sign: which of two is kept, the order of operands says.
 fn bits(buffer: &Buffer) -> Vec<u64> {
+    let of_double = |number: f64| if number.is_nan() { f64::NAN } else { number }.to_bits();
     match buffer {
-        Buffer::F32(numbers) => numbers.iter().map(|number| u64::from(number.to_bits())).collect(),
-        Buffer::F64(numbers) => numbers.iter().map(|number| number.to_bits()).collect(),
+        Buffer::F32(numbers) => numbers.iter().map(|number| of_double((*number).into())).collect(),
+        Buffer::F64(numbers) => numbers.iter().map(|number| of_double(*number)).collect(),
         Buffer::I64(numbers) => numbers.iter().map(|number| number.cast_unsigned()).collect(),
         Buffer::I32(numbers) => numbers
             .iter()

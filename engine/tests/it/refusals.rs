@@ -71,6 +71,12 @@ fn a_model_is_refused_by_the_node_that_is_wrong() {
             "input \"x\": leaves axis 1 open; supported: rows alone",
         ),
         (
+            Model::new(13, 3)
+                .input("x", Type::F32, &[-1, i64::MAX])
+                .output("x"),
+            "input \"x\": gives [rows, 9223372036854775807]",
+        ),
+        (
             Model::new(13, 3).input("x", Type::F32, &[]).output("x"),
             "input \"x\": has no axis; supported: rows first",
         ),
