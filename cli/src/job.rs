@@ -28,10 +28,30 @@ pub(crate) fn declared(
     branch: &BranchArguments,
     roots: &DatasetRoots,
 ) -> Result<DeclaredJob, Failure> {
+    let resolver = Resolver::default().with_dataset_roots(Some(roots.clone()));
+    found(job, repository, branch, resolver)
+}
+
+/// As [`declared`], where the model that the job imports may be still to come.
+pub(crate) fn declared_before_its_model(
+    job: &ObjectName,
+    repository: &RepositoryArguments,
+    branch: &BranchArguments,
+    roots: &DatasetRoots,
+) -> Result<DeclaredJob, Failure> {
+    let resolver = Resolver::default().with_dataset_roots(Some(roots.clone()));
+    found(job, repository, branch, resolver.without_imports())
+}
+
+fn found(
+    job: &ObjectName,
+    repository: &RepositoryArguments,
+    branch: &BranchArguments,
+    mut resolver: Resolver,
+) -> Result<DeclaredJob, Failure> {
     let mut source = Source::open(&git_reader::repository(&repository.repo), branch.follow())?;
     let head = source.head()?;
     let environment = &repository.environment;
-    let mut resolver = Resolver::default().with_dataset_roots(Some(roots.clone()));
     resolver.resolve(&source, &head, environment, None)?;
     let Resolution { desired, findings } = resolver.into_resolution();
     let mut known = String::new();
@@ -53,7 +73,13 @@ pub(crate) fn declared(
     let subject = ObjectId::training(job).into();
     Err(
         failure.hint(match findings.iter().find(|finding| finding.subject == subject) {
-            Some(finding) => finding.to_string(),
+            // It is one line here.
+            Some(finding) => finding
+                .to_string()
+                .lines()
+                .map(str::trim)
+                .collect::<Vec<_>>()
+                .join("; "),
             None if known.is_empty() => "`aurora validate` says what is wrong there".to_owned(),
             None => format!("it declares {known}"),
         }),

@@ -80,6 +80,8 @@ pub struct Resolver {
     allowed: Allowed,
     roots: Option<DatasetRoots>,
     digests: DataDigests,
+    /// Whether the files that models are imported from may be still to come.
+    imports_may_come: bool,
     /// How long a history may be read at a time.
     patience: Duration,
     /// What the resolved environment is for; absent where that does not matter.
@@ -121,6 +123,7 @@ impl Resolver {
             allowed: Allowed::default(),
             roots: None,
             digests: DataDigests::new(),
+            imports_may_come: false,
             patience: Duration::MAX,
             target: None,
         }
@@ -139,6 +142,15 @@ impl Resolver {
     #[must_use]
     pub fn with_dataset_roots(self, roots: Option<DatasetRoots>) -> Self {
         Self { roots, ..self }
+    }
+
+    /// Looks at no file that a model is imported from: the model may be yet to be fitted, to rows that its job tells.
+    #[must_use]
+    pub fn without_imports(self) -> Self {
+        Self {
+            imports_may_come: true,
+            ..self
+        }
     }
 
     /// Takes what an earlier resolver knew of the content of data files, so that none of it is hashed again.
@@ -353,7 +365,7 @@ impl Resolver {
         let ground = Ground {
             folder,
             index,
-            datasets: Datasets::new(self.roots.clone(), self.digests.clone()),
+            datasets: Datasets::new(self.roots.clone(), self.digests.clone(), self.imports_may_come),
         };
         let judge = Judge {
             source,

@@ -15,7 +15,7 @@ use trainer::{JobRows, Trainable, write_trainable};
 use crate::answers::SplitAnswer;
 use crate::arguments::{BranchArguments, DatasetArguments, OutputArguments, RepositoryArguments};
 use crate::failure::{Context as _, Failure};
-use crate::job::{DeclaredJob, declared, outside};
+use crate::job::{DeclaredJob, declared_before_its_model, outside};
 use crate::terminal::Terminal;
 
 /// Flags of `aurora dataset`.
@@ -52,7 +52,7 @@ pub(crate) fn run(arguments: &DatasetCommandArguments) -> Result<ExitCode, Failu
     let DatasetCommand::Split(arguments) = &arguments.command;
     let SplitArguments { job, file, .. } = arguments;
     let roots = arguments.datasets.roots()?;
-    let declared = declared(job, &arguments.repository, &arguments.branch, &roots)?;
+    let declared = declared_before_its_model(job, &arguments.repository, &arguments.branch, &roots)?;
     let written = split(&declared, &roots, file)?;
     let terminal = Terminal::new(arguments.output.output);
     let Trainable {

@@ -85,6 +85,36 @@ fn serve(model: Vec<u8>) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
     (address, asked)
 }
 
+/// A model that is to be attested is fitted after its job is committed: neither its file nor its digest is there yet.
+#[test]
+fn the_rows_to_fit_to_are_told_before_there_is_a_model() {
+    let repository = Repository::empty();
+    repository.write("environments/dev/environment.yaml", ENVIRONMENT);
+    repository.write("environments/dev/rows.csv", rows());
+    let aside = tempfile::TempDir::new().expect("a folder");
+    let train = aside.path().join("train.csv");
+    let split = || {
+        let mut command = aurora();
+        let command = command.args(["dataset", "split", "sum-20261101-120000"]);
+        let output = run(command.arg(&train).current_dir(repository.path()));
+        assert!(output.status.success(), "{}", text(&output));
+        std::fs::read(&train).expect("it was written")
+    };
+    repository.write(
+        "environments/dev/job.yaml",
+        job(COMMITTED, "sum.onnx", b"not there"),
+    );
+    repository.commit("a job for a model that is to come");
+    let before = split();
+    repository.write("environments/dev/sum.onnx", model(0.0));
+    repository.write(
+        "environments/dev/job.yaml",
+        job(COMMITTED, "sum.onnx", &model(0.0)),
+    );
+    repository.commit("the model");
+    assert!(split() == before, "the rows do not depend on the model");
+}
+
 #[test]
 fn a_model_comes_from_the_commit_and_from_where_the_process_may_import() {
     let repository = Repository::empty();

@@ -18,6 +18,8 @@ pub type DataDigests = BTreeMap<String, Digest>;
 pub(super) struct Datasets {
     /// Below which folders a file outside the repository may lie; absent where nobody knows.
     roots: Option<DatasetRoots>,
+    /// Whether the files that models are imported from may be still to come.
+    imports_may_come: bool,
     /// What was known of contents before.
     remembered: DataDigests,
     jobs: BTreeMap<String, BTreeSet<ObjectName>>,
@@ -48,9 +50,10 @@ struct Job {
 }
 
 impl Datasets {
-    pub(super) fn new(roots: Option<DatasetRoots>, remembered: DataDigests) -> Self {
+    pub(super) fn new(roots: Option<DatasetRoots>, remembered: DataDigests, imports_may_come: bool) -> Self {
         Self {
             roots,
+            imports_may_come,
             remembered,
             ..Self::default()
         }
@@ -230,7 +233,8 @@ impl Settling<'_> {
                 job.findings.extend(wrong);
             }
         }
-        let imported = spec.fit.import().into_iter().flat_map(Import::committed);
+        let import = spec.fit.import().filter(|_| !self.known.imports_may_come);
+        let imported = import.into_iter().flat_map(Import::committed);
         for (at, (relative, given)) in imported.enumerate() {
             let [of_digest, of_path] = match at {
                 0 => ["spec.import.digest", "spec.import.uri"],
