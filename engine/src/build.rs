@@ -88,9 +88,10 @@ impl<'a> Builder<'a> {
     }
 
     /// Adds a value that a request brings.
-    pub(crate) fn input(&mut self, element: Type, shape: Vec<Dim>) -> Fact {
-        let source = Source::Slot(self.slot(element, shape.clone()));
-        Fact {
+    pub(crate) fn input(&mut self, place: &str, element: Type, shape: Vec<Dim>) -> Result<Fact, Refusal> {
+        check_shape(place, &shape)?;
+        let source = Source::Slot(self.slot(element, shape.clone())?);
+        Ok(Fact {
             element,
             shape,
             source,
@@ -98,12 +99,16 @@ impl<'a> Builder<'a> {
             labels: None,
             classes: None,
             is_stack: false,
-        }
+        })
     }
 
-    fn slot(&mut self, element: Type, shape: Vec<Dim>) -> usize {
+    /// Makes room for a value. What it takes is bounded before anybody makes anything of its width; all of them together are
+    /// once it is known which are used.
+    fn slot(&mut self, element: Type, shape: Vec<Dim>) -> Result<usize, Refusal> {
+        let bytes = element.width() * count(&shape, 1);
+        Limits::check("bytes of values for one row", bytes, self.limits.row_bytes_max)?;
         self.slots.push(Slot { element, shape });
-        self.slots.len() - 1
+        Ok(self.slots.len() - 1)
     }
 
     /// Adds a value of the model.
@@ -229,7 +234,7 @@ impl<'a> Builder<'a> {
         let writes: Vec<usize> = results
             .iter()
             .map(|(element, shape)| self.slot(*element, shape.clone()))
-            .collect();
+            .collect::<Result<_, _>>()?;
         self.steps.push(Step {
             kernel,
             reads: reads.iter().map(|fact| fact.source).collect(),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::build::{Builder, Fact, Slot, Step, check_shape};
+use crate::build::{Builder, Fact, Slot, Step};
 use crate::meaning;
 use crate::node::Node;
 use crate::onnx::{self, Extent, Model};
@@ -104,8 +104,8 @@ impl Program {
                 continue;
             }
             let tensor = input_of(value)?;
-            check_shape(&format!("input {:?}", value.name), &tensor.shape)?;
-            let fact = build.input(tensor.element, tensor.shape.clone());
+            let place = format!("input {:?}", value.name);
+            let fact = build.input(&place, tensor.element, tensor.shape.clone())?;
             build.name("the graph", value.name, fact)?;
             inputs.push(tensor);
         }

@@ -76,6 +76,19 @@ fn a_model_is_refused_by_the_node_that_is_wrong() {
                 .output("x"),
             "input \"x\": gives [rows, 9223372036854775807]",
         ),
+        // Before an operator makes anything of its width.
+        (
+            Model::new(13, 3)
+                .input("x", Type::F32, &[-1, 1 << 31])
+                .node(
+                    "ai.onnx.ml.Imputer",
+                    &["x"],
+                    &["y"],
+                    &[("imputed_value_floats", Value::Floats(vec![0.0]))],
+                )
+                .output("y"),
+            "the model has 8589934592 bytes of values for one row, more than the 16777216 allowed",
+        ),
         (
             Model::new(13, 3).input("x", Type::F32, &[]).output("x"),
             "input \"x\": has no axis; supported: rows first",
