@@ -340,7 +340,11 @@ pub(super) fn classifier(node: &mut Node<'_, '_>) -> Done {
     let total = counts
         .iter()
         .try_fold(0_usize, |total, count| total.checked_add(*count));
-    let total = total.ok_or_else(|| node.inconsistent("has too many vectors"))?;
+    // Each has a number at least: what is beyond would not be told by the products below.
+    let total = total.filter(|total| *total <= vectors.len());
+    let total = total.ok_or_else(|| {
+        node.inconsistent(format!("counts more vectors than its {} numbers", vectors.len()))
+    })?;
     let pairs = classes * classes.saturating_sub(1) / 2;
     let (scheme, wanted, scores) = if total == 0 {
         function.likeness = Likeness::Linear;

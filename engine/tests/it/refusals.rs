@@ -76,6 +76,22 @@ fn a_model_is_refused_by_the_node_that_is_wrong() {
                 .output("x"),
             "input \"x\": gives [rows, 9223372036854775807]",
         ),
+        // Their number times the width of a row is no number any more.
+        (
+            x().node(
+                "ai.onnx.ml.SVMClassifier",
+                &["x"],
+                &["label", "y"],
+                &[
+                    ("classlabels_ints", Value::Ints(vec![0, 1])),
+                    ("vectors_per_class", Value::Ints(vec![1 << 62, 1 << 62])),
+                    ("support_vectors", Value::Floats(vec![0.0; 4])),
+                    ("rho", Value::Floats(vec![0.0])),
+                ],
+            )
+            .output("y"),
+            "SVMClassifier \"n0\": counts more vectors than its 4 numbers",
+        ),
         // Before an operator makes anything of its width.
         (
             Model::new(13, 3)
