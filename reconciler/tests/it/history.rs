@@ -287,6 +287,8 @@ fn a_long_history_is_read_a_piece_at_a_time_and_only_once() {
 enum Event {
     /// A commit changes the model `a`, `b`, the job `c` or the data of `d`.
     Commit(usize, u8),
+    /// A commit takes the data of `d` away, which then cannot be used.
+    Remove,
     /// The branch is forced back by as many commits.
     Force(usize),
     GoOn,
@@ -297,6 +299,7 @@ enum Event {
 fn events() -> impl Strategy<Value = Vec<Event>> {
     let event = prop_oneof![
         4 => (0..4_usize, 1..9_u8).prop_map(|(which, n)| Event::Commit(which, n)),
+        1 => Just(Event::Remove),
         2 => prop_oneof![1..4_usize, 60..140_usize].prop_map(Event::Force),
         3 => Just(Event::GoOn),
         1 => Just(Event::Restart),
@@ -320,6 +323,10 @@ fn found_and_whole(repo: &mut Repo, base: Oid, events: Vec<Event>) -> [Commits; 
                 drop(repo.change("c.yaml", &job));
             }
             Event::Commit(_, n) => drop(repo.change("rows.csv", &format!("x,quality\n{n},3\n"))),
+            Event::Remove => {
+                repo.remove("rows.csv");
+                drop(repo.commit("no rows"));
+            }
             Event::Force(back) => {
                 let head = source.head().unwrap();
                 let back = source.find(&format!("{head}~{back}"));
@@ -336,6 +343,25 @@ fn found_and_whole(repo: &mut Repo, base: Oid, events: Vec<Event>) -> [Commits; 
     }
     let found = resolver.resolution().desired.clone().unwrap();
     [commits(&found), commits(&desired(repo, &mut Resolver::default()))]
+}
+
+/// What another process is told of a job whose data could not be used is nothing: who changed it meanwhile was not followed.
+#[test]
+fn data_that_comes_back_is_of_the_commit_that_brought_it() {
+    for between in [&[][..], &[Event::GoOn], &[Event::Commit(0, 3)]] {
+        let mut repo = long();
+        let base = repo.git().refname_to_id("refs/heads/main").unwrap();
+        let mut events = vec![Event::GoOn, Event::GoOn, Event::GoOn, Event::Remove];
+        events.extend_from_slice(between);
+        events.extend([
+            Event::Restart,
+            Event::Commit(3, 5),
+            Event::Commit(1, 7),
+            Event::Restart,
+        ]);
+        let [found, whole] = found_and_whole(&mut repo, base, events);
+        assert_eq!(found, whole, "{between:?}");
+    }
 }
 
 /// Whatever happens while a history is read in pieces, what is found in the end is what a walk over all of it finds.
