@@ -15,6 +15,7 @@ use warp::Filter;
 use crate::figures::{Limit, Report};
 use crate::ground::{Ground, Place};
 use crate::load::{Load, Until};
+use crate::predictions::Example;
 use crate::processor::{self, LOAD_CORE, SERVER_CORE};
 
 const CONNECTIONS: usize = 64;
@@ -41,15 +42,8 @@ pub fn run(place: &Place, rounds: usize) -> Result<Report> {
     let (mut inference, mut echoes, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     let mut failed = 0;
     for _ in 0..rounds {
-        let mut rate = |address: SocketAddr| -> Result<f64> {
-            let request = example.request(address, Some("stable"));
-            let mut load = Load::connect(address, CONNECTIONS, Instant::now())?;
-            let replies = load.closed(&request, Until::Elapsed(PERIOD))?;
-            failed += replies.failures().0;
-            #[expect(clippy::cast_precision_loss, reason = "counts of a few hundred thousand")]
-            Ok(replies.all.len() as f64 / PERIOD.as_secs_f64())
-        };
-        let (infer, bare) = (rate(aurora.inference)?, rate(echo.address)?);
+        let infer = rate(&example, aurora.inference, &mut failed)?;
+        let bare = rate(&example, echo.address, &mut failed)?;
         inference.push(infer);
         echoes.push(bare);
         ratios.push(infer / bare);
@@ -62,6 +56,16 @@ pub fn run(place: &Place, rounds: usize) -> Result<Report> {
     #[expect(clippy::cast_precision_loss, reason = "a count that should be 0")]
     report.figure("failed requests", "", Limit::AtMost(0.0), &[failed as f64]);
     Ok(report)
+}
+
+/// Returns how many requests a second a server answers in a closed loop, and counts those that failed.
+pub(crate) fn rate(example: &Example, address: SocketAddr, failed: &mut usize) -> Result<f64> {
+    let request = example.request(address, Some("stable"));
+    let mut load = Load::connect(address, CONNECTIONS, Instant::now())?;
+    let replies = load.closed(&request, Until::Elapsed(PERIOD))?;
+    *failed += replies.failures().0;
+    #[expect(clippy::cast_precision_loss, reason = "counts of a few hundred thousand")]
+    Ok(replies.all.len() as f64 / PERIOD.as_secs_f64())
 }
 
 /// Serves the echo, and what `file` holds to whoever asks for it, until the process is killed, after telling its address to

@@ -4,7 +4,6 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use engine::Buffer;
@@ -14,13 +13,8 @@ use warp::Filter;
 
 use crate::figures::{Limit, Report};
 use crate::ground::{Ground, Place};
-use crate::load::{Load, Until};
 use crate::processor::{self, LOAD_CORE, SERVER_CORE};
-use crate::server::Echo;
-
-const CONNECTIONS: usize = 64;
-/// How long each is asked at a time.
-const PERIOD: Duration = Duration::from_secs(3);
+use crate::server::{Echo, rate};
 
 /// So much of a request as is looked at.
 #[derive(Deserialize)]
@@ -110,18 +104,11 @@ pub(super) fn run(report: &mut Report, place: &Place, rounds: usize) -> Result<(
     let (mut ours, mut bares, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     let mut failed = 0;
     for _ in 0..rounds {
-        let mut rate = |address: SocketAddr| -> Result<f64> {
-            let request = example.request(address, Some("stable"));
-            let mut load = Load::connect(address, CONNECTIONS, Instant::now())?;
-            let replies = load.closed(&request, Until::Elapsed(PERIOD))?;
-            failed += replies.failures().0;
-            #[expect(clippy::cast_precision_loss, reason = "counts of a few hundred thousand")]
-            Ok(replies.all.len() as f64 / PERIOD.as_secs_f64())
-        };
-        let (aurora, bare) = (rate(aurora.inference)?, rate(bare.address)?);
-        ours.push(aurora);
-        bares.push(bare);
-        ratios.push(bare / aurora);
+        let answered = rate(&example, aurora.inference, &mut failed)?;
+        let by_bare = rate(&example, bare.address, &mut failed)?;
+        ours.push(answered);
+        bares.push(by_bare);
+        ratios.push(by_bare / answered);
     }
     aurora.stop()?;
     report.figure("over HTTP", "/s", Limit::None, &ours);

@@ -42,7 +42,7 @@ use crate::http::body::Body;
 use crate::http::frame::{Answered, Answers, Frame, Request};
 use crate::http::http2::Calls;
 use crate::http::place::{Place, Receiving};
-use crate::http::reply::Failure;
+use crate::http::reply::{self, Failure};
 use crate::metrics::{ListenerName, RouteMeters};
 use crate::runtime::{Loaded, Runtime};
 pub(super) use answer::answer;
@@ -81,7 +81,7 @@ impl Answers for Door {
             },
             Err(Refusal { failure, loaded }) => Answered {
                 code: failure.status,
-                response: status::refusal(&failure, loaded.as_deref(), method),
+                response: status::refusal(&failure, loaded.as_deref()),
                 meters,
             },
         }
@@ -145,17 +145,18 @@ impl Door {
         let runtime = &self.server.runtime;
         match method {
             Method::ModelInfer => self.infer(place, headers, body.await?).await,
-            Method::ServerLive => Ok(frames::said(&describe::live())),
-            Method::ServerReady => Ok(frames::said(&describe::ready(runtime))),
-            Method::ServerMetadata => Ok(frames::said(&describe::server())),
+            Method::ServerLive => self.said(place, &describe::live()).await,
+            Method::ServerReady => self.said(place, &describe::ready(runtime)).await,
+            Method::ServerMetadata => self.said(place, &describe::server()).await,
             Method::ModelReady => {
                 let asked: oip::ModelReadyRequest = self.read(headers, body).await?;
-                Ok(frames::said(&describe::model_ready(runtime, &asked, headers)?))
+                self.said(place, &describe::model_ready(runtime, &asked, headers)?)
+                    .await
             }
             Method::ModelMetadata => {
                 let asked: oip::ModelMetadataRequest = self.read(headers, body).await?;
                 let model = self.server.model(&asked.name)?;
-                Ok(frames::said(&describe::model(&model, &asked, headers)?))
+                self.said(place, &describe::model(&model, &asked, headers)?).await
             }
             Method::ModelConfig => {
                 let asked: oip::ModelConfigRequest = self.read(headers, body).await?;
@@ -171,7 +172,8 @@ impl Door {
                     return self.list(place, describe::all_statistics).await;
                 }
                 let model = self.server.model(&asked.name)?;
-                Ok(frames::said(&describe::statistics(&model, &asked, headers)?))
+                self.said(place, &describe::statistics(&model, &asked, headers)?)
+                    .await
             }
             Method::RepositoryIndex => {
                 let asked: oip::RepositoryIndexRequest = self.read(headers, body).await?;
@@ -181,12 +183,17 @@ impl Door {
             Method::RepositoryModelLoad | Method::RepositoryModelUnload => Err(refusals::by_commit().into()),
             Method::HealthCheck => {
                 let asked: health::HealthCheckRequest = self.read(headers, body).await?;
-                Ok(frames::said(&describe::health(runtime, &asked)?))
+                self.said(place, &describe::health(runtime, &asked)?).await
             }
             Method::HealthWatch | Method::ReflectionV1 | Method::ReflectionV1Alpha | Method::Unknown => {
                 Err(status::no_such_method().into())
             }
         }
+    }
+
+    /// Answers with a message, which counts until the client has taken it.
+    async fn said(&self, place: &Arc<Place>, message: &impl Message) -> Result<Response, Refusal> {
+        Ok(reply::counted(frames::said(message), &self.server.answers, place).await?)
     }
 
     /// Reads a call's message.

@@ -6,7 +6,6 @@ use tonic::{Code, Status};
 use warp::reply::Response;
 
 use super::frames::{ACCEPTS, CODINGS, GRPC};
-use super::method::Method;
 use crate::http::reply::Failure;
 use crate::runtime::Loaded;
 
@@ -49,14 +48,14 @@ pub(super) fn status(failure: &Failure) -> Status {
 }
 
 /// Returns the answer that says so, with the headers that say who refused.
-pub(super) fn refusal(failure: &Failure, loaded: Option<&Loaded>, method: Method) -> Response {
+pub(super) fn refusal(failure: &Failure, loaded: Option<&Loaded>) -> Response {
     let mut response = Response::default();
     let headers = response.headers_mut();
     if let Some(loaded) = loaded {
         headers.clone_from(&loaded.headers);
     }
     headers.insert(CONTENT_TYPE, GRPC);
-    if failure.status == StatusCode::UNSUPPORTED_MEDIA_TYPE && method != Method::Unknown {
+    if failure.status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
         headers.insert(ACCEPTS, CODINGS);
     }
     if let Some(seconds) = failure.retry() {
