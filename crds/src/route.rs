@@ -20,7 +20,11 @@ use crate::{rules, wire};
     validation = rules::GATEWAY_OF_ROUTE.rule(),
     validation = rules::CLASS_OF_ROUTE.rule(),
     validation = rules::SECRET_OF_ROUTE.rule(),
-    validation = rules::SECRET_OF_HOST.rule()
+    validation = rules::SECRET_OF_HOST.rule(),
+    validation = rules::GRPC_OF_ROUTE.rule(),
+    validation = rules::HOST_OF_GRPC.rule(),
+    validation = rules::GATEWAY_OF_GRPC.rule(),
+    validation = rules::LISTENER_OF_GRPC.rule()
 )]
 pub struct RouteSpec {
     /// GatewayApi: an HTTPRoute. IngressNginx: Ingresses with canary annotations. Aurora: a router of our own, with an
@@ -52,6 +56,24 @@ pub struct RouteSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = wire::SUBDOMAIN), title = wire::SUBDOMAIN_WORDS)]
     pub tls_secret: Option<String>,
+
+    /// Calls by gRPC, beside the other requests. Absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grpc: Option<GrpcSpec>,
+}
+
+/// How calls by gRPC reach the tracks.
+#[derive(JsonSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct GrpcSpec {
+    /// The host, where what has no metadata `aurora-model` is the model's. Absent: any, by the metadata alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = wire::HOST), title = wire::HOST_WORDS)]
+    pub host: Option<String>,
+
+    /// The Gateway of provider GatewayApi. Absent: that of the other requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<GatewaySpec>,
 }
 
 /// A Gateway.

@@ -141,6 +141,30 @@ rules! {
         message: "a certificate is one of a host",
         hint: "add `host:` with the name that the certificate is for",
     }
+    GRPC_OF_ROUTE {
+        cel: "!has(self.grpc) || self.provider != 'IngressNginx'",
+        field: ".grpc",
+        message: "the provider passes no gRPC on",
+        hint: "remove `grpc`, or write `provider: GatewayApi` or `provider: Aurora`",
+    }
+    HOST_OF_GRPC {
+        cel: "!has(self.grpc) || !has(self.grpc.host) || self.provider == 'GatewayApi'",
+        field: ".grpc.host",
+        message: "the provider takes no host",
+        hint: "remove `host`: only GatewayApi routes gRPC by it",
+    }
+    GATEWAY_OF_GRPC {
+        cel: "!has(self.grpc) || !has(self.grpc.gateway) || self.provider == 'GatewayApi'",
+        field: ".grpc.gateway",
+        message: "the provider has no Gateway",
+        hint: "remove `gateway`, or write `provider: GatewayApi`",
+    }
+    LISTENER_OF_GRPC {
+        cel: "!has(self.grpc) || self.provider != 'GatewayApi' || has(self.grpc.gateway) || (has(self.host) && has(self.grpc.host) && self.host != self.grpc.host && !(self.host.startsWith('*.') && self.grpc.host.endsWith(self.host.substring(1))) && !(self.grpc.host.startsWith('*.') && self.host.endsWith(self.grpc.host.substring(1))))",
+        field: ".grpc",
+        message: "a Gateway's listener takes no HTTPRoute and GRPCRoute for the same host",
+        hint: "give both a host of their own (`host` and `grpc.host`), or name another listener as `grpc.gateway`",
+    }
     LABELS_OF_AURORA {
         cel: "!has(self.labels) || !self.labels.exists(name, name in ['app', 'track'] || name.startsWith('app.kubernetes.io/') || name.startsWith('aurora.io/'))",
         field: ".labels",

@@ -23,6 +23,21 @@ pub struct Route {
     /// The Secret with the host's certificate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls_secret: Option<String>,
+    /// How calls by gRPC reach it; absent: not at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grpc: Option<Grpc>,
+}
+
+/// How calls by gRPC reach a model, beside its other requests. A Gateway's listener has each host for one of both alone.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Grpc {
+    /// The host, where what names no model in its metadata is this one's; absent: any, by the metadata alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// The Gateway; absent: that of the other requests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<Gateway>,
 }
 
 /// What carries requests.

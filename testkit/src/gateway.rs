@@ -1,10 +1,11 @@
-//! A **small gateway**: a reverse proxy that obeys the HTTPRoutes and Ingresses of a namespace.
+//! A **small gateway**: a reverse proxy that obeys the HTTPRoutes, GRPCRoutes and Ingresses of a namespace.
 //!
 //! ```text
 //! watches: routes, Ingresses, Services, EndpointSlices ──> table, endpoints ──(lag)──> requests
 //! ```
 //!
-//! Rules have the precedence of the Gateway API. A request that falls to no rule is answered 404, one whose share is of a
+//! Rules have the precedence of the Gateway API; calls by gRPC, which are told by their type, fall to those of GRPCRoutes alone
+//! and are passed on by HTTP/2. A request that falls to no rule is answered 404, one whose share is of a
 //! Service that is not there 500, one for which nobody is ready or no backend has a weight 503, one whose endpoint breaks off
 //! 502. Only endpoints that are ready get requests. It looks at no Gateway, listener, filter or query, and writes no status:
 //! whoever waits for one to be told that a route is in force, is right to wait for more.
@@ -19,9 +20,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use http::header::{CONNECTION, HOST, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
 use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt as _, Collected, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -32,6 +33,7 @@ use k8s_openapi::api::networking::v1::Ingress;
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::config::Config;
+use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
 use crate::background::Background;
@@ -41,10 +43,12 @@ use crate::listener::{self, Closed};
 use crate::mirror::{self, Objects};
 use crate::note;
 use endpoints::{Endpoints, endpoints};
-use table::{RouteSpec, Table, share};
+use table::{CallRouteSpec, RouteSpec, Table, share};
 
 /// The definition of HTTPRoutes (see the README beside it).
 const HTTP_ROUTES: &str = include_str!("../gateway-api/httproutes.json");
+/// That of GRPCRoutes.
+const GRPC_ROUTES: &str = include_str!("../gateway-api/grpcroutes.json");
 
 /// Who answered, and how: a Service, or nothing where none was asked.
 type Counts = BTreeMap<(String, u16), u64>;
@@ -63,6 +67,8 @@ struct Routing {
     /// Which of two is newer.
     generation: u64,
     table: Table,
+    /// What GRPCRoutes say.
+    calls: Table,
     endpoints: Endpoints,
 }
 
@@ -72,8 +78,12 @@ struct Shared {
     counts: Mutex<Counts>,
     requests: AtomicU64,
     lag: Mutex<Duration>,
-    http: HttpClient<HttpConnector, Full<Bytes>>,
+    http: HttpClient<HttpConnector, Collected<Bytes>>,
+    http2: HttpClient<HttpConnector, Collected<Bytes>>,
 }
+
+/// A whole answer, its trailers included.
+type Answer = Response<Collected<Bytes>>;
 
 impl Gateway {
     /// Starts a gateway for the routes of one namespace; each change takes effect so long after it is seen.
@@ -95,7 +105,10 @@ impl Gateway {
             counts: Mutex::default(),
             requests: AtomicU64::new(0),
             lag: Mutex::new(lag),
-            http: HttpClient::builder(TokioExecutor::new()).build(connector),
+            http: HttpClient::builder(TokioExecutor::new()).build(connector.clone()),
+            http2: HttpClient::builder(TokioExecutor::new())
+                .http2_only(true)
+                .build(connector),
         });
         let (namespace, working) = (namespace.to_owned(), Arc::clone(&shared));
         let background = Background::start("gateway", move || async move {
@@ -137,28 +150,34 @@ impl Gateway {
     }
 }
 
-/// Lets an API server know HTTPRoutes.
+/// Lets an API server know HTTPRoutes and GRPCRoutes.
 ///
 /// # Errors
 ///
-/// There is no answer, or the kind is not served in time.
+/// There is no answer, or a kind is not served in time.
 pub async fn gateway_api(client: &kube::Client) -> Result<(), ControlPlaneError> {
-    let definition = serde_json::from_str(HTTP_ROUTES).expect("invariant: the definition is JSON");
-    install(client, &[definition]).await.map(drop)
+    let definitions = [HTTP_ROUTES, GRPC_ROUTES];
+    let definitions =
+        definitions.map(|text| serde_json::from_str(text).expect("invariant: a definition is JSON"));
+    install(client, &definitions).await.map(drop)
 }
 
 /// Puts in force what is seen, for ever.
 async fn follow(config: Config, namespace: &str, shared: Arc<Shared>) -> Result<(), ControlPlaneError> {
     let client = client(config)?;
-    let kind = GroupVersionKind::gvk("gateway.networking.k8s.io", "v1", "HTTPRoute");
-    let kind = ApiResource::from_gvk(&kind);
+    let kind = |kind| ApiResource::from_gvk(&GroupVersionKind::gvk("gateway.networking.k8s.io", "v1", kind));
     let (routes, mut routes_seen) = watch::channel(Objects::<DynamicObject>::new());
+    let (calls, mut calls_seen) = watch::channel(Objects::<DynamicObject>::new());
     let (ingresses, mut ingresses_seen) = watch::channel(Objects::<Ingress>::new());
     let (services, mut services_seen) = watch::channel(Objects::<Service>::new());
     let (slices, mut slices_seen) = watch::channel(Objects::<EndpointSlice>::new());
     tokio::spawn(mirror::follow(
-        Api::namespaced_with(client.clone(), namespace, &kind),
+        Api::namespaced_with(client.clone(), namespace, &kind("HTTPRoute")),
         routes,
+    ));
+    tokio::spawn(mirror::follow(
+        Api::namespaced_with(client.clone(), namespace, &kind("GRPCRoute")),
+        calls,
     ));
     tokio::spawn(mirror::follow(
         Api::namespaced(client.clone(), namespace),
@@ -172,16 +191,20 @@ async fn follow(config: Config, namespace: &str, shared: Arc<Shared>) -> Result<
     for generation in 1.. {
         tokio::select! {
             _ = routes_seen.changed() => {}
+            _ = calls_seen.changed() => {}
             _ = ingresses_seen.changed() => {}
             _ = services_seen.changed() => {}
             _ = slices_seen.changed() => {}
         }
         let services = services_seen.borrow_and_update().clone();
-        let mut routes = specs(&routes_seen.borrow_and_update());
+        let mut routes: Vec<RouteSpec> = specs(&routes_seen.borrow_and_update());
+        let calls = specs(&calls_seen.borrow_and_update()).into_iter();
+        let calls: Vec<_> = calls.map(CallRouteSpec::routes).collect();
         routes.extend(ingress::routes(&ingresses_seen.borrow_and_update(), &services));
         let routing = Routing {
             generation,
             table: Table::new(&routes),
+            calls: Table::new(&calls),
             endpoints: endpoints(&services, &slices_seen.borrow_and_update()),
         };
         tokio::spawn(Arc::clone(&shared).put_in_force(Arc::new(routing)));
@@ -190,7 +213,7 @@ async fn follow(config: Config, namespace: &str, shared: Arc<Shared>) -> Result<
 }
 
 /// Returns what routes say, the oldest first.
-fn specs(routes: &Objects<DynamicObject>) -> Vec<RouteSpec> {
+fn specs<S: DeserializeOwned>(routes: &Objects<DynamicObject>) -> Vec<S> {
     let mut routes: Vec<_> = routes.values().collect();
     routes.sort_by_key(|route| {
         (
@@ -213,12 +236,16 @@ impl Shared {
     }
 
     /// Answers one request, and counts who did.
-    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(&self, request: Request<Incoming>) -> Answer {
         let n = self.requests.fetch_add(1, Ordering::Relaxed);
         let (service, endpoint) = self.choose(&request, n);
         let response = match endpoint {
-            Ok(endpoint) => self.pass(request, endpoint).await.unwrap_or_else(by_itself),
-            Err(code) => by_itself(code),
+            Ok(endpoint) => self.pass(request, endpoint).await,
+            Err(code) => Err(code),
+        };
+        let response = match response {
+            Ok(response) => response,
+            Err(code) => by_itself(code).await,
         };
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         *counts.entry((service, response.status().as_u16())).or_default() += 1;
@@ -229,9 +256,16 @@ impl Shared {
     fn choose(&self, request: &Request<Incoming>, n: u64) -> (String, Result<SocketAddr, StatusCode>) {
         let routing = Arc::clone(&self.routing.read().unwrap_or_else(PoisonError::into_inner));
         let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
-        let host = host.unwrap_or_default().split(':').next().unwrap_or_default();
+        // By HTTP/2 it is a part of the URI.
+        let host = host.or(request.uri().host()).unwrap_or_default();
+        let host = host.split(':').next().unwrap_or_default();
         let (method, path) = (request.method().as_str(), request.uri().path());
-        let Some(backends) = routing.table.find(method, host, path, request.headers()) else {
+        let table = if is_call(request) {
+            &routing.calls
+        } else {
+            &routing.table
+        };
+        let Some(backends) = table.find(method, host, path, request.headers()) else {
             return (String::new(), Err(StatusCode::NOT_FOUND));
         };
         let Some(backend) = share(backends, n) else {
@@ -249,18 +283,15 @@ impl Shared {
         (backend.name.clone(), endpoint)
     }
 
-    async fn pass(
-        &self,
-        request: Request<Incoming>,
-        endpoint: SocketAddr,
-    ) -> Result<Response<Full<Bytes>>, StatusCode> {
+    async fn pass(&self, request: Request<Incoming>, endpoint: SocketAddr) -> Result<Answer, StatusCode> {
         let broken = StatusCode::BAD_GATEWAY;
+        let client = if is_call(&request) {
+            &self.http2
+        } else {
+            &self.http
+        };
         let (mut parts, body) = request.into_parts();
-        let body = body
-            .collect()
-            .await
-            .map_err(|_cut| StatusCode::BAD_REQUEST)?
-            .to_bytes();
+        let body = body.collect().await.map_err(|_cut| StatusCode::BAD_REQUEST)?;
         let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
         parts.uri = format!("http://{endpoint}{path}")
             .parse()
@@ -268,22 +299,24 @@ impl Shared {
         // Those of one connection are not the other's.
         parts.headers.remove(CONNECTION);
         parts.headers.remove(TRANSFER_ENCODING);
-        let asked = Request::from_parts(parts, Full::new(body));
-        let (mut parts, body) = self
-            .http
-            .request(asked)
-            .await
-            .map_err(|_away| broken)?
-            .into_parts();
+        let answer = client.request(Request::from_parts(parts, body)).await;
+        let (mut parts, body) = answer.map_err(|_away| broken)?.into_parts();
         parts.headers.remove(CONNECTION);
         parts.headers.remove(TRANSFER_ENCODING);
-        let body = body.collect().await.map_err(|_cut| broken)?.to_bytes();
-        Ok(Response::from_parts(parts, Full::new(body)))
+        let body = body.collect().await.map_err(|_cut| broken)?;
+        Ok(Response::from_parts(parts, body))
     }
 }
 
-fn by_itself(code: StatusCode) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::default());
+/// Says whether a request is a call by gRPC.
+fn is_call(request: &Request<Incoming>) -> bool {
+    let kind = request.headers().get(CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+}
+
+async fn by_itself(code: StatusCode) -> Answer {
+    let Ok(nothing) = Full::default().collect().await;
+    let mut response = Response::new(nothing);
     *response.status_mut() = code;
     response
 }

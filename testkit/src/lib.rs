@@ -18,6 +18,7 @@
 pub mod assets;
 pub mod audit;
 mod background;
+mod call;
 mod certificates;
 mod component;
 mod control_plane;
@@ -33,6 +34,7 @@ mod proxy;
 mod request;
 mod supervisor;
 
+pub use call::{Called, Caller};
 pub use component::Component;
 pub use control_plane::{ControlPlane, ControlPlaneError, PausedEtcd};
 pub use gateway::{Gateway, gateway_api};

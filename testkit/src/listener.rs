@@ -8,9 +8,9 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
 
 /// A request whose connection is closed instead of an answer.
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +25,7 @@ pub(crate) fn bind() -> io::Result<(TcpListener, SocketAddr)> {
     Ok((listener, address))
 }
 
-/// Answers what comes, for ever.
+/// Answers what comes, by HTTP/1.1 or, to whoever begins with it, HTTP/2; for ever.
 pub(crate) async fn serve<A, F, B>(listener: TcpListener, answer: A) -> io::Result<Infallible>
 where
     A: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
@@ -43,8 +43,9 @@ where
         stream.set_nodelay(true).unwrap_or_default();
         let service = service_fn(answer.clone());
         // Without a timer no connection is closed because its client was slow: a test process may be stopped for a while.
-        let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+        let builder = auto::Builder::new(TokioExecutor::new());
         tokio::spawn(async move {
+            let connection = builder.serve_connection(TokioIo::new(stream), service);
             // Clients go away, and connections are closed on purpose.
             connection.await.unwrap_or_default();
         });

@@ -12,8 +12,8 @@ use std::time::Duration;
 use http::Method;
 use serde_json::{Value, json};
 use testkit::{
-    Applied, Component, Gateway, Image, Kubelet, Machine, Namespace, apply, gateway_api, install, namespace,
-    send,
+    Applied, Caller, Component, Gateway, Image, Kubelet, Machine, Namespace, apply, gateway_api, install,
+    namespace, send,
 };
 
 use crate::cluster::definitions;
@@ -22,6 +22,9 @@ use crate::harness::{Ground, Up, aurora, eventually, get, note, post};
 const IMAGE: &str = "example.org/aurora:1";
 pub(crate) const MODEL: &str = "wine-quality";
 const ROW: &str = r#"{"inputs":[[10.0,0.35,0.47,2.0,0.061,6.0,11.0,0.99585,3.23,0.52,12.0]]}"#;
+/// The same row.
+const FEATURES: [f64; 11] = [10.0, 0.35, 0.47, 2.0, 0.061, 6.0, 11.0, 0.99585, 3.23, 0.52, 12.0];
+const INFER: &str = "/inference.GRPCInferenceService/ModelInfer";
 /// How late requests follow a write of the route.
 const LAG: Duration = Duration::from_millis(800);
 /// How long anything may take.
@@ -228,6 +231,9 @@ fn trained(ground: &Ground) -> (Pin, Pin) {
     pins
 }
 
+/// Asks once, and returns the version that answered, or what went wrong.
+type Ask = Box<dyn Fn(SocketAddr) -> String + Send>;
+
 /// Asks all the time, and counts what was answered: by version, or by the code of a failure.
 pub(crate) struct Load {
     counts: Arc<Mutex<BTreeMap<String, usize>>>,
@@ -237,6 +243,10 @@ pub(crate) struct Load {
 
 impl Load {
     pub(crate) fn begin(gateway: SocketAddr) -> Self {
+        Self::of(gateway, Box::new(ask))
+    }
+
+    fn of(gateway: SocketAddr, ask: Ask) -> Self {
         let counts: Arc<Mutex<BTreeMap<String, usize>>> = Arc::default();
         let is_over = Arc::new(AtomicBool::new(false));
         let (counting, ends) = (counts.clone(), is_over.clone());
@@ -281,11 +291,52 @@ pub(crate) fn ask(gateway: SocketAddr) -> String {
     }
 }
 
+/// Returns what calls by gRPC, as [`ask`] asks by HTTP.
+fn caller() -> Ask {
+    let caller = Caller::new().expect("threads");
+    let message = infer(MODEL, &FEATURES);
+    Box::new(move |gateway| {
+        let metadata = [("aurora-model", MODEL)];
+        match caller.call(gateway, INFER, &metadata, &message) {
+            Ok(called) if called.status == 0 => {
+                let version = called.metadata.get("aurora-model-version");
+                let version = version.and_then(|version| version.to_str().ok());
+                version.unwrap_or("no version").to_owned()
+            }
+            Ok(called) => format!("status {} {}", called.status, called.words),
+            Err(why) => why,
+        }
+    })
+}
+
+/// Encodes a ModelInferRequest of one row.
+fn infer(model: &str, row: &[f64]) -> Vec<u8> {
+    let field = |number: u8, bytes: &[u8]| {
+        let length = u8::try_from(bytes.len()).expect("a short one");
+        assert!(length < 128, "one byte of a varint");
+        [&[number << 3 | 2, length], bytes].concat()
+    };
+    let shape = [1, u8::try_from(row.len()).expect("a short row")];
+    let numbers: Vec<u8> = row.iter().flat_map(|number| number.to_le_bytes()).collect();
+    let input = [field(1, b"input"), field(2, b"FP64"), field(3, &shape)].concat();
+    [field(1, model.as_bytes()), field(5, &input), field(7, &numbers)].concat()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_canary_comes_takes_half_and_is_promoted_and_no_request_is_lost() {
     if let Some(installation) = Installation::begin().await {
         carry_a_canary_to_its_promotion(installation, async |_installation| ()).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_call_by_grpc_is_lost_either() {
+    let Some(namespace) = namespace().await else {
+        return;
+    };
+    let route = json!({ "grpc": { "gateway": { "name": "calls" } } });
+    let installation = Installation::begin_in(namespace, image(), route).await;
+    carry_a_canary_to_its_promotion(installation, async |_installation| ()).await;
 }
 
 /// Lets a canary come, take half and be promoted, under load; `meanwhile` happens while both tracks answer.
@@ -297,33 +348,59 @@ pub(crate) async fn carry_a_canary_to_its_promotion(
     let gateway = installation.gateway.address();
     installation.commit(&stable, None).await;
     installation.until(&stable, None, 0).await;
-    eventually("the gateway follows", || {
-        (ask(gateway) == stable.version).then_some(())
+    let is_called = !installation.route["grpc"].is_null();
+    let asks = || -> Vec<Ask> {
+        let calls = is_called.then(caller);
+        [Box::new(ask) as Ask].into_iter().chain(calls).collect()
+    };
+    off_the_runtime(|| {
+        for ask in asks() {
+            eventually("the gateway follows", || {
+                (ask(gateway) == stable.version).then_some(())
+            });
+        }
     });
 
-    let load = Load::begin(gateway);
+    let loads: Vec<_> = asks().into_iter().map(|ask| Load::of(gateway, ask)).collect();
     installation.commit(&stable, Some((&canary, 50))).await;
     installation.until(&stable, Some(&canary), 50).await;
-    eventually("both versions answer", || {
-        let counted = load.counted();
-        [&stable, &canary]
-            .iter()
-            .all(|pin| counted.get(&pin.version).is_some_and(|count| *count > 50))
-            .then_some(())
-    });
+    for load in &loads {
+        eventually("both versions answer", || {
+            let counted = load.counted();
+            [&stable, &canary]
+                .iter()
+                .all(|pin| counted.get(&pin.version).is_some_and(|count| *count > 50))
+                .then_some(())
+        });
+    }
     meanwhile(&installation).await;
 
     installation.commit(&canary, None).await;
     installation.until(&canary, None, 0).await;
     // Nobody is sent back: from the promotion's end on the old version answers nobody.
-    for _ in 0..100 {
-        assert_eq!(ask(gateway), canary.version);
+    off_the_runtime(|| {
+        for ask in asks() {
+            for _ in 0..100 {
+                assert_eq!(ask(gateway), canary.version);
+            }
+        }
+    });
+    for load in loads {
+        let counted = load.end();
+        note(&format!("operated: answers under load, by version: {counted:?}"));
+        let versions: Vec<&String> = counted.keys().collect();
+        let mut expected = [&stable.version, &canary.version];
+        expected.sort();
+        assert_eq!(versions, expected, "{counted:?}");
     }
-    let counted = load.end();
-    note(&format!("operated: answers under load, by version: {counted:?}"));
-    let versions: Vec<&String> = counted.keys().collect();
-    let mut expected = [&stable.version, &canary.version];
-    expected.sort();
-    assert_eq!(versions, expected, "{counted:?}");
     installation.end();
+}
+
+/// Does what may have a runtime of its own.
+fn off_the_runtime(does: impl FnOnce() + Send) {
+    std::thread::scope(|scope| {
+        if let Err(failed) = scope.spawn(does).join() {
+            std::panic::resume_unwind(failed);
+        }
+    });
 }

@@ -1,10 +1,10 @@
 //! `pod` and `route` of a manifest ↔ the planner's types. The schema has said all that can be wrong with them.
 
 use planner::pod::{Pod, Resources, Toleration};
-use planner::route::{Gateway, Route};
+use planner::route::{Gateway, Grpc, Route};
 
 use crate::pod::{PodSpec, ResourcesSpec, SecretSpec, TolerationSpec, VariableSpec};
-use crate::route::{GatewaySpec, RouteSpec};
+use crate::route::{GatewaySpec, GrpcSpec, RouteSpec};
 
 /// Returns the settings of pods; none where nothing is said.
 pub(super) fn pod(spec: Option<&PodSpec>) -> Option<Box<Pod>> {
@@ -107,25 +107,33 @@ pub(super) fn route(spec: Option<&RouteSpec>) -> Option<Box<Route>> {
         gateway,
         ingress_class_name,
         tls_secret,
+        grpc,
     } = spec?.clone();
     Some(Box::new(Route {
         provider,
         path,
         host,
-        gateway: gateway.map(
-            |GatewaySpec {
-                 name,
-                 namespace,
-                 section_name,
-             }| Gateway {
-                name,
-                namespace,
-                section_name,
-            },
-        ),
+        gateway: gateway.map(self::gateway),
         ingress_class_name,
         tls_secret,
+        grpc: grpc.map(|GrpcSpec { host, gateway }| Grpc {
+            host,
+            gateway: gateway.map(self::gateway),
+        }),
     }))
+}
+
+fn gateway(spec: GatewaySpec) -> Gateway {
+    let GatewaySpec {
+        name,
+        namespace,
+        section_name,
+    } = spec;
+    Gateway {
+        name,
+        namespace,
+        section_name,
+    }
 }
 
 /// Returns a route in its wire form.
@@ -137,23 +145,31 @@ pub(super) fn route_spec(route: Option<&Route>) -> Option<RouteSpec> {
         gateway,
         ingress_class_name,
         tls_secret,
+        grpc,
     } = route?.clone();
     Some(RouteSpec {
         provider,
         path,
         host,
-        gateway: gateway.map(
-            |Gateway {
-                 name,
-                 namespace,
-                 section_name,
-             }| GatewaySpec {
-                name,
-                namespace,
-                section_name,
-            },
-        ),
+        gateway: gateway.map(gateway_spec),
         ingress_class_name,
         tls_secret,
+        grpc: grpc.map(|Grpc { host, gateway }| GrpcSpec {
+            host,
+            gateway: gateway.map(gateway_spec),
+        }),
     })
+}
+
+fn gateway_spec(gateway: Gateway) -> GatewaySpec {
+    let Gateway {
+        name,
+        namespace,
+        section_name,
+    } = gateway;
+    GatewaySpec {
+        name,
+        namespace,
+        section_name,
+    }
 }

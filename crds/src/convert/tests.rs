@@ -18,7 +18,7 @@ use planner::observed::{Behind, DeploymentObject, Kept, TrainingObject};
 use planner::per_track::PerTrack;
 use planner::pod::{Pod, Resources, TaintEffect, Toleration, TolerationOperator};
 use planner::rollout::{self, State, Transition};
-use planner::route::{Gateway, Provider, Route};
+use planner::route::{Gateway, Grpc, Provider, Route};
 use planner::runs::Phase;
 use planner::schedule::{Schedule, ScheduleText};
 use planner::training::{
@@ -164,6 +164,14 @@ fn route() -> Route {
         }),
         ingress_class_name: None,
         tls_secret: None,
+        grpc: Some(Grpc {
+            host: Some("grpc.example.org".to_owned()),
+            gateway: Some(Gateway {
+                name: "calls".to_owned(),
+                namespace: None,
+                section_name: None,
+            }),
+        }),
     }
 }
 
@@ -397,6 +405,12 @@ fn object_file_is_a_custom_resource() {
                 "name": "public",
                 "namespace": "gateways",
                 "sectionName": "https"
+              },
+              "grpc": {
+                "host": "grpc.example.org",
+                "gateway": {
+                  "name": "calls"
+                }
               }
             },
             "rejected": [

@@ -51,6 +51,62 @@ pub(super) struct Backend {
     pub(super) weight: u64,
 }
 
+/// A GRPCRoute's `spec`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct CallRouteSpec {
+    hostnames: Vec<String>,
+    rules: Vec<CallRule>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct CallRule {
+    matches: Vec<CallMatch>,
+    backend_refs: Vec<Backend>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct CallMatch {
+    method: Option<CallMethod>,
+    headers: Vec<HeaderMatch>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct CallMethod {
+    service: String,
+    method: Option<String>,
+}
+
+impl CallRouteSpec {
+    /// Returns the same in terms of paths, which calls have by service and method.
+    pub(super) fn routes(self) -> RouteSpec {
+        let matched = |CallMatch { method, headers }| RouteMatch {
+            path: method.map(|CallMethod { service, method }| match method {
+                Some(method) => PathMatch {
+                    kind: "Exact".to_owned(),
+                    value: format!("/{service}/{method}"),
+                },
+                None => PathMatch {
+                    kind: prefix(),
+                    value: format!("/{service}"),
+                },
+            }),
+            headers,
+            method: None,
+        };
+        let rules = self.rules.into_iter().map(|rule| RouteRule {
+            matches: rule.matches.into_iter().map(matched).collect(),
+            backend_refs: rule.backend_refs,
+        });
+        RouteSpec {
+            rules: rules.collect(),
+            hostnames: self.hostnames,
+        }
+    }
+}
+
 fn prefix() -> String {
     "PathPrefix".to_owned()
 }
@@ -256,6 +312,30 @@ mod tests {
             check(&routes[..2], request, Some(expected));
         }
         check(&routes[1..2], "h /v2/models/a", None);
+    }
+
+    #[test]
+    fn a_call_is_matched_by_its_service_its_method_and_its_metadata() {
+        let rule =
+            |matched: Value, backend| json!({ "matches": [matched], "backendRefs": [{ "name": backend }] });
+        let track = json!({ "headers": [{ "name": "aurora-track", "value": "canary" }] });
+        let spec = json!({ "hostnames": ["h"], "rules": [
+            rule(json!({}), "any"),
+            rule(track, "canary"),
+            rule(json!({ "method": { "service": "a.S" } }), "service"),
+            rule(json!({ "method": { "service": "a.S", "method": "M" } }), "method"),
+        ] });
+        let spec: CallRouteSpec = serde_json::from_value(spec).unwrap();
+        let routes = [spec.routes()];
+        for (request, expected) in [
+            ("h /b.S/M", Some("any")),
+            ("h /b.S/M canary", Some("canary")),
+            ("h /a.S/N canary", Some("service")),
+            ("h /a.S/M", Some("method")),
+            ("i /a.S/M", None),
+        ] {
+            check(&routes, request, expected);
+        }
     }
 
     #[test]

@@ -220,6 +220,35 @@ const REFUSED: &[Fixture] = &[
     (
         Kind::Deployment,
         &[(
+            "/route",
+            r#"{"provider": "IngressNginx", "grpc": {"host": "a.example.org", "gateway": {"name": "a"}}}"#,
+        )],
+    ),
+    (Kind::Deployment, &[("/route", r#"{"grpc": {}}"#)]),
+    (
+        Kind::Deployment,
+        &[(
+            "/route",
+            r#"{"host": "a.example.org", "grpc": {"host": "a.example.org"}}"#,
+        )],
+    ),
+    (
+        Kind::Deployment,
+        &[(
+            "/route",
+            r#"{"host": "*.example.org", "grpc": {"host": "a.example.org"}}"#,
+        )],
+    ),
+    (
+        Kind::Deployment,
+        &[(
+            "/route",
+            r#"{"host": "a.b.example.org", "grpc": {"host": "*.example.org"}}"#,
+        )],
+    ),
+    (
+        Kind::Deployment,
+        &[(
             "/pod",
             r#"{"labels": {"app": "a", "a b": "c"}, "nodeSelector": {"-": "a"}, "env": [{"name": "AURORA_KEY", "value": "a"}]}"#,
         )],
@@ -325,6 +354,31 @@ const ACCEPTED: &[Fixture] = &[
             "/route",
             r#"{"provider": "IngressNginx", "path": "/a/b", "host": "*.example.org", "ingressClassName": "nginx", "tlsSecret": "a.b"}"#,
         )],
+    ),
+    (
+        Kind::Deployment,
+        &[(
+            "/route",
+            r#"{"host": "a.example.org", "grpc": {"host": "ba.example.org"}}"#,
+        )],
+    ),
+    (
+        Kind::Deployment,
+        &[(
+            "/route",
+            r#"{"host": "*.a.example.org", "grpc": {"host": "a.example.org"}}"#,
+        )],
+    ),
+    (
+        Kind::Deployment,
+        &[(
+            "/route",
+            r#"{"grpc": {"gateway": {"name": "a", "sectionName": "grpc"}}}"#,
+        )],
+    ),
+    (
+        Kind::Deployment,
+        &[("/route", r#"{"provider": "Aurora", "grpc": {}}"#)],
     ),
     (
         Kind::Environment,

@@ -1,5 +1,5 @@
-//! So much of the Gateway API's HTTPRoute as a model's route says. What the server would fill in is always written: an absent
-//! weight would mean 1, and not 0.
+//! So much of the Gateway API's HTTPRoute and GRPCRoute as a model's routes say. What the server would fill in is always
+//! written: an absent weight would mean 1, and not 0.
 
 use kube::CustomResource;
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,47 @@ pub struct HttpRouteSpec {
     pub hostnames: Vec<String>,
     /// Where requests go, by what matches them best.
     pub rules: Vec<Rule>,
+}
+
+/// What a GRPCRoute says.
+#[derive(CustomResource, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[kube(
+    group = "gateway.networking.k8s.io",
+    version = "v1",
+    kind = "GRPCRoute",
+    plural = "grpcroutes",
+    namespaced,
+    schema = "disabled",
+    derive = "PartialEq"
+)]
+pub struct GrpcRouteSpec {
+    /// The Gateways that it belongs to.
+    pub parent_refs: Vec<ParentRef>,
+    /// The hosts; none: all that the Gateway listens to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hostnames: Vec<String>,
+    /// Where calls go, by what matches them best.
+    pub rules: Vec<GrpcRule>,
+}
+
+/// Where some calls go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GrpcRule {
+    /// Which calls: any of these.
+    pub matches: Vec<GrpcMatch>,
+    /// Where they go, by weight.
+    pub backend_refs: Vec<BackendRef>,
+}
+
+/// Which calls: those with these headers, of whatever method.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GrpcMatch {
+    /// What their metadata says; none: anything.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<HeaderMatch>,
 }
 
 /// A Gateway that a route belongs to.

@@ -2,6 +2,7 @@
 //! from the spec and what was decided: nothing of it is edited.
 
 mod gateway;
+mod grpc;
 mod ingress;
 mod paths;
 mod router;
@@ -13,7 +14,7 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use planner::names::{Version, Weight};
 use planner::route::{Provider, Route};
 
-use super::gateway_api::HTTPRoute;
+use super::gateway_api::{GRPCRoute, HTTPRoute};
 use super::serving::Model;
 
 /// What was decided about a model's traffic.
@@ -40,8 +41,8 @@ impl Split<'_> {
 /// What carries requests, by provider.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Carrier {
-    /// A route of the Gateway API.
-    Gateway(Box<HTTPRoute>),
+    /// Routes of the Gateway API; the second where the model takes calls by gRPC.
+    Gateway(Box<HTTPRoute>, Option<Box<GRPCRoute>>),
     /// Two Ingresses; the second while the canary is ready.
     Ingress(Box<Ingress>, Option<Box<Ingress>>),
     /// A router of our own, and what it is told.
@@ -68,7 +69,13 @@ pub fn carrier(model: &Model<'_>, split: &Split<'_>) -> Carrier {
     let default = Route::default();
     let route = model.spec.route.as_deref().unwrap_or(&default);
     match route.provider {
-        Provider::GatewayApi => Carrier::Gateway(Box::new(gateway::route(model, route, split))),
+        Provider::GatewayApi => {
+            let grpc = route
+                .grpc
+                .as_ref()
+                .map(|grpc| grpc::route(model, route, grpc, split));
+            Carrier::Gateway(Box::new(gateway::route(model, route, split)), grpc.map(Box::new))
+        }
         Provider::IngressNginx => {
             let (stable, canary) = ingress::pair(model, route, split);
             Carrier::Ingress(Box::new(stable), canary.map(Box::new))

@@ -27,6 +27,12 @@ use super::{Installation, Owner, pod};
 pub const PORT: i32 = 8080;
 /// The name of the port.
 pub(crate) const PORT_NAME: &str = "http";
+/// The port of calls by gRPC, of processes and Services that take them.
+pub(super) const GRPC_PORT: i32 = 8081;
+/// The name of that port.
+pub(crate) const GRPC_PORT_NAME: &str = "grpc";
+/// What is spoken there: HTTP/2 from the first byte on, without TLS ([KEP-3726](https://kep.k8s.io/3726)).
+const H2C: &str = "kubernetes.io/h2c";
 /// What a pod waits for before it ends: the route and the nodes take a moment to send nothing more.
 const SLEEP_SECONDS: i64 = 5;
 /// How long a pod may take to end: the sleep, the drain, and some seconds besides.
@@ -59,6 +65,45 @@ impl Model<'_> {
     /// Returns the name of what carries requests to the tracks.
     pub fn route_name(&self) -> String {
         format!("{}-route", self.owner.name)
+    }
+
+    /// Says whether its processes take calls by gRPC.
+    pub(super) fn takes_grpc(&self) -> bool {
+        let route = self.spec.route.as_ref();
+        route.is_some_and(|route| route.grpc.is_some())
+    }
+
+    /// Returns the flag that opens a port for gRPC, where there is to be one.
+    pub(super) fn grpc_flag(&self) -> Option<(&'static str, String)> {
+        self.takes_grpc().then(|| ("grpc", format!(":{GRPC_PORT}")))
+    }
+
+    /// Returns the ports of its processes.
+    pub(super) fn container_ports(&self) -> Vec<ContainerPort> {
+        let port = |name: &str, number| ContainerPort {
+            name: Some(name.to_owned()),
+            container_port: number,
+            protocol: Some("TCP".to_owned()),
+            ..ContainerPort::default()
+        };
+        let grpc = self.takes_grpc().then(|| port(GRPC_PORT_NAME, GRPC_PORT));
+        [port(PORT_NAME, PORT)].into_iter().chain(grpc).collect()
+    }
+
+    /// Returns the ports of what stands in front of its processes.
+    fn service_ports(&self) -> Vec<ServicePort> {
+        let port = |name: &str, number| ServicePort {
+            name: Some(name.to_owned()),
+            port: number,
+            protocol: Some("TCP".to_owned()),
+            target_port: Some(IntOrString::String(name.to_owned())),
+            ..ServicePort::default()
+        };
+        let grpc = self.takes_grpc().then(|| ServicePort {
+            app_protocol: Some(H2C.to_owned()),
+            ..port(GRPC_PORT_NAME, GRPC_PORT)
+        });
+        [port(PORT_NAME, PORT)].into_iter().chain(grpc).collect()
     }
 
     pub(super) fn labels(&self, component: Component) -> Map {
@@ -180,7 +225,8 @@ fn container(model: &Model<'_>, track: Track, content: &Content<'_>, given: &Pod
         ("cache", "/cache".to_owned()),
         ("inference", format!(":{PORT}")),
     ];
-    let flags = flags.into_iter().map(|(flag, value)| format!("--{flag}={value}"));
+    let flags = flags.into_iter().chain(model.grpc_flag());
+    let flags = flags.map(|(flag, value)| format!("--{flag}={value}"));
     let args = ["serve".to_owned()].into_iter().chain(flags);
     Container {
         name: "aurora".to_owned(),
@@ -188,12 +234,7 @@ fn container(model: &Model<'_>, track: Track, content: &Content<'_>, given: &Pod
         // Whom the route lets in is the route's and the NetworkPolicies' to say.
         args: Some(args.chain(["--insecure-inference".to_owned()]).collect()),
         env: pod::env(given, [("AURORA_OUTPUT", "json".to_owned())]),
-        ports: Some(vec![ContainerPort {
-            name: Some(PORT_NAME.to_owned()),
-            container_port: PORT,
-            protocol: Some("TCP".to_owned()),
-            ..ContainerPort::default()
-        }]),
+        ports: Some(model.container_ports()),
         resources: Some(pod::resources(given)),
         security_context: Some(pod::confined()),
         startup_probe: Some(Probe {
@@ -291,13 +332,7 @@ pub(super) fn in_front(
         spec: Some(ServiceSpec {
             type_: Some("ClusterIP".to_owned()),
             selector: Some(selects),
-            ports: Some(vec![ServicePort {
-                name: Some(PORT_NAME.to_owned()),
-                port: PORT,
-                protocol: Some("TCP".to_owned()),
-                target_port: Some(IntOrString::String(PORT_NAME.to_owned())),
-                ..ServicePort::default()
-            }]),
+            ports: Some(model.service_ports()),
             session_affinity: Some("None".to_owned()),
             internal_traffic_policy: Some("Cluster".to_owned()),
             ..ServiceSpec::default()

@@ -5,12 +5,11 @@ mod trainings;
 use std::collections::BTreeMap;
 
 use expect_test::ExpectFile;
-use k8s_openapi::Metadata;
 use planner::deployment::{Autoscaling, Canary, ResolvedDeployment, ResolvedPin};
 use planner::names::{Digest, Revision, Track, Weight};
 use planner::object::Kind;
 use planner::pod::{Pod, Resources, TaintEffect, Toleration, TolerationOperator};
-use planner::route::{Gateway, Provider, Route};
+use planner::route::{Gateway, Grpc, Provider, Route};
 use serde::Serialize;
 
 use super::route::{Carrier, Split, carrier};
@@ -112,10 +111,8 @@ fn check(children: &[serde_json::Value], expected: &ExpectFile) {
 }
 
 /// Renders a child; whatever it is, it says whose it is and what it was meant to be.
-fn json<K: Serialize + Metadata<Ty = k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta>>(
-    child: &K,
-) -> serde_json::Value {
-    let metadata = child.metadata();
+fn json<K: kube::Resource<DynamicType = ()> + Serialize>(child: &K) -> serde_json::Value {
+    let metadata = child.meta();
     assert_eq!(metadata.owner_references.as_ref().unwrap().len(), 1);
     let told = &metadata.annotations.as_ref().unwrap()[INTENT];
     assert_eq!(*told, intent(child));
@@ -278,10 +275,11 @@ fn carried(route: Option<Route>, weight: u64, is_ready: bool) -> Vec<serde_json:
         canary: is_ready.then_some(&canary),
     };
     match with(&spec, |model| carrier(model, &split)) {
-        Carrier::Gateway(route) => {
+        Carrier::Gateway(route, calls) => {
             let metadata = &route.metadata;
             assert_eq!(metadata.annotations.as_ref().unwrap()[INTENT], intent(&*route));
-            vec![serde_json::to_value(route).unwrap()]
+            let calls = calls.map(|route| json(&*route));
+            [json(&*route)].into_iter().chain(calls).collect()
         }
         Carrier::Ingress(stable, canary) => {
             let canary = canary.map(|canary| json(&*canary));
@@ -323,36 +321,96 @@ fn routes_of_the_gateway_api() {
     );
 }
 
+fn grpc() -> Grpc {
+    Grpc {
+        host: Some("grpc.example.org".to_owned()),
+        gateway: None,
+    }
+}
+
+#[test]
+fn calls_by_grpc_have_a_port_and_a_route_of_their_own() {
+    let route = Route {
+        host: Some("wine.example.org".to_owned()),
+        grpc: Some(grpc()),
+        ..Route::default()
+    };
+    let spec = ResolvedDeployment {
+        route: Some(Box::new(route.clone())),
+        ..spec()
+    };
+    let of_track = with(&spec, |model| json(&service(model, Track::Stable)));
+    check(
+        &[of_track, track(&spec, Track::Stable)],
+        &expect_test::expect_file!["../../tests/golden/grpc-track.yaml"],
+    );
+    check(
+        &carried(Some(route.clone()), 10, true)[1..],
+        &expect_test::expect_file!["../../tests/golden/route-grpc.yaml"],
+    );
+    // Without a host, what names no model is nobody's; and a listener may be one for calls alone.
+    let gateway = Gateway {
+        name: "calls".to_owned(),
+        namespace: Some("gateways".to_owned()),
+        section_name: None,
+    };
+    let by_metadata = Route {
+        grpc: Some(Grpc {
+            host: None,
+            gateway: Some(gateway),
+        }),
+        ..route
+    };
+    check(
+        &carried(Some(by_metadata), 10, false)[1..],
+        &expect_test::expect_file!["../../tests/golden/route-grpc-metadata.yaml"],
+    );
+    let router = Route {
+        provider: Provider::Aurora,
+        grpc: Some(Grpc::default()),
+        ..Route::default()
+    };
+    check(
+        &carried(Some(router), 10, true)[1..3],
+        &expect_test::expect_file!["../../tests/golden/route-aurora-grpc.yaml"],
+    );
+}
+
 /// Some gateways lose a route whose weights are all 0, others answer with an error what they send to nobody.
 #[test]
 fn weights_add_up_to_100_and_no_rule_has_none() {
+    let both = Route {
+        grpc: Some(grpc()),
+        ..Route::default()
+    };
     for is_ready in [false, true] {
         for weight in [0, 1, 50, 99, 100] {
-            let route = carried(None, weight, is_ready).remove(0);
-            let rules = route["spec"]["rules"].as_array().unwrap();
-            let weights = |rule: &serde_json::Value| -> Vec<i64> {
-                let backends = rule["backendRefs"].as_array().unwrap().iter();
-                backends
-                    .map(|backend| backend["weight"].as_i64().unwrap())
-                    .collect()
-            };
-            let (split, fixed) = rules.split_last().unwrap();
-            let weight = i64::try_from(weight).unwrap();
-            let expected = if is_ready {
-                vec![100 - weight, weight]
-            } else {
-                vec![100]
-            };
-            assert_eq!(weights(split), expected);
-            assert!(fixed.iter().all(|rule| weights(rule) == [1]), "{fixed:?}");
-            let mut matches: Vec<_> = rules
-                .iter()
-                .flat_map(|rule| rule["matches"].as_array().unwrap())
-                .collect();
-            let all = matches.len();
-            matches.sort_by_key(ToString::to_string);
-            matches.dedup();
-            assert_eq!(matches.len(), all, "two rules with equal matches");
+            for route in carried(Some(both.clone()), weight, is_ready) {
+                let rules = route["spec"]["rules"].as_array().unwrap();
+                let weights = |rule: &serde_json::Value| -> Vec<i64> {
+                    let backends = rule["backendRefs"].as_array().unwrap().iter();
+                    backends
+                        .map(|backend| backend["weight"].as_i64().unwrap())
+                        .collect()
+                };
+                let (split, fixed) = rules.split_last().unwrap();
+                let weight = i64::try_from(weight).unwrap();
+                let expected = if is_ready {
+                    vec![100 - weight, weight]
+                } else {
+                    vec![100]
+                };
+                assert_eq!(weights(split), expected);
+                assert!(fixed.iter().all(|rule| weights(rule) == [1]), "{fixed:?}");
+                let mut matches: Vec<_> = rules
+                    .iter()
+                    .flat_map(|rule| rule["matches"].as_array().unwrap())
+                    .collect();
+                let all = matches.len();
+                matches.sort_by_key(ToString::to_string);
+                matches.dedup();
+                assert_eq!(matches.len(), all, "two rules with equal matches");
+            }
         }
     }
 }

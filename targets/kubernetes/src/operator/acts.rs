@@ -187,7 +187,13 @@ fn route(model: &Model<'_>, observed: &Observed, tracks: &Tracks, step: &Rollout
         canary: canary.map(|pin| &pin.version),
     };
     let children = match carrier(model, &split) {
-        Carrier::Gateway(route) => vec![Child::of(ChildKind::HttpRoute, &*route)],
+        Carrier::Gateway(route, calls) => {
+            // What the cluster does not know cannot be made.
+            let calls = calls.filter(|_| observed.calls != Some(Route::Unknown));
+            let calls = calls.map(|route| Child::of(ChildKind::GrpcRoute, &*route));
+            let route = Child::of(ChildKind::HttpRoute, &*route);
+            [route].into_iter().chain(calls).collect()
+        }
         Carrier::Ingress(stable, canary) => {
             let both = [Some(stable), canary].into_iter().flatten();
             both.map(|ingress| Child::of(ChildKind::Ingress, &*ingress))
@@ -213,6 +219,7 @@ pub(super) fn carriers(object: &ObjectName) -> Vec<ChildId> {
     let name = format!("{object}-route");
     [
         ChildId::new(ChildKind::HttpRoute, name.clone()),
+        ChildId::new(ChildKind::GrpcRoute, name.clone()),
         ChildId::new(ChildKind::Ingress, format!("{name}-canary")),
         ChildId::new(ChildKind::Ingress, name.clone()),
         ChildId::new(ChildKind::Service, name.clone()),

@@ -17,11 +17,16 @@ pub(crate) fn place(provider: Provider, object: &str) -> Option<ChildId> {
     }
 }
 
-/// Returns the canary's weight in an HTTPRoute, an Ingress of the canary, or what a router is told. What cannot be read
+/// Returns where the share of an object's canary stands for calls by gRPC, if these have a route of their own.
+pub(crate) fn place_of_calls(provider: Provider, object: &str) -> Option<ChildId> {
+    (provider == Provider::GatewayApi).then(|| ChildId::new(ChildKind::GrpcRoute, format!("{object}-route")))
+}
+
+/// Returns the canary's weight in an HTTPRoute or GRPCRoute, an Ingress of the canary, or what a router is told. What cannot be read
 /// was written by somebody else and is written over: it counts as nothing.
 pub(crate) fn weight(kind: ChildKind, object: &str, document: &Value) -> Weight {
     let percent = match kind {
-        ChildKind::HttpRoute => of_http_route(object, document),
+        ChildKind::HttpRoute | ChildKind::GrpcRoute => of_gateway_route(object, document),
         ChildKind::Ingress => document
             .pointer("/metadata/annotations/nginx.ingress.kubernetes.io~1canary-weight")
             .and_then(|percent| percent.as_str()?.parse().ok()),
@@ -38,7 +43,7 @@ pub(crate) fn weight(kind: ChildKind, object: &str, document: &Value) -> Weight 
 }
 
 /// The weight of the canary where stable is a backend beside it.
-fn of_http_route(object: &str, document: &Value) -> Option<u64> {
+fn of_gateway_route(object: &str, document: &Value) -> Option<u64> {
     let name = |track: Track| Value::from(format!("{object}-{track}"));
     let rules = document.pointer("/spec/rules")?.as_array()?;
     let backends = rules
@@ -80,6 +85,7 @@ mod tests {
         };
         let both = [backend("iris-stable", 90), backend("iris-canary", 10)];
         check(ChildKind::HttpRoute, &route(&both), 10);
+        check(ChildKind::GrpcRoute, &route(&both), 10);
         check(ChildKind::HttpRoute, &route(&[backend("iris-stable", 100)]), 0);
         // Somebody edited it.
         let most = [backend("iris-canary", 1_000_000), backend("iris-stable", 1)];

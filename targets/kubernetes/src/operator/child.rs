@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::build::INTENT;
-use crate::build::gateway_api::HTTPRoute;
+use crate::build::gateway_api::{GRPCRoute, HTTPRoute};
 
 /// The kinds of children.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,17 +21,19 @@ pub(crate) enum ChildKind {
     Budget,
     Autoscaler,
     HttpRoute,
+    GrpcRoute,
     Ingress,
     ConfigMap,
 }
 
 impl ChildKind {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Deployment,
         Self::Service,
         Self::Budget,
         Self::Autoscaler,
         Self::HttpRoute,
+        Self::GrpcRoute,
         Self::Ingress,
         Self::ConfigMap,
     ];
@@ -44,6 +46,7 @@ impl ChildKind {
             Self::Budget => ApiResource::erase::<PodDisruptionBudget>(&()),
             Self::Autoscaler => ApiResource::erase::<HorizontalPodAutoscaler>(&()),
             Self::HttpRoute => ApiResource::erase::<HTTPRoute>(&()),
+            Self::GrpcRoute => ApiResource::erase::<GRPCRoute>(&()),
             Self::Ingress => ApiResource::erase::<Ingress>(&()),
             Self::ConfigMap => ApiResource::erase::<ConfigMap>(&()),
         }

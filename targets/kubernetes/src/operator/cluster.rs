@@ -14,7 +14,7 @@ use planner::Timestamp;
 use planner::memory::UnknownFormat;
 use planner::names::{ModelName, ObjectName, Track};
 use planner::per_track::PerTrack;
-use planner::route::Provider;
+use planner::route::{Provider, Route as Declared};
 use reconciler::conditions::Facts;
 use registry::StoreError;
 use serde_json::json;
@@ -163,7 +163,7 @@ impl Cluster {
     pub(crate) async fn observe(
         &self,
         object: &MLDeployment,
-        provider: Provider,
+        declared: Option<&Declared>,
     ) -> Result<Observed, StepError> {
         let name = object.metadata.name.clone().unwrap_or_default();
         let deployed = PerTrack {
@@ -174,11 +174,12 @@ impl Cluster {
             stable: self.stuck(&name, Track::Stable, deployed.stable.as_ref()).await?,
             canary: self.stuck(&name, Track::Canary, deployed.canary.as_ref()).await?,
         };
-        let (route, way) = self.route(object, &name, provider).await?;
+        let (route, calls, way) = self.routes(object, &name, declared).await?;
         Ok(Observed {
             deployed,
             stuck,
             route,
+            calls,
             way,
             routed_at: name.parse().ok().and_then(|name| self.routed_at(&name)),
         })
@@ -238,23 +239,43 @@ impl Cluster {
         Ok(stuck.max().map(|(_, _, why)| why))
     }
 
-    async fn route(
+    /// Looks at what carries requests, at what carries calls by gRPC where these have a route of their own, and at whether
+    /// either comes through.
+    async fn routes(
         &self,
         object: &MLDeployment,
         name: &str,
-        provider: Provider,
-    ) -> Result<(Route, Way), StepError> {
+        declared: Option<&Declared>,
+    ) -> Result<(Route, Option<Route>, Way), StepError> {
+        let provider = declared.map(|route| route.provider).unwrap_or_default();
         let mut way = Way::default();
         let Some(place) = carried::place(provider, name) else {
-            return Ok((Route::None, way));
+            return Ok((Route::None, None, way));
         };
         if provider == Provider::Aurora {
             way.router = self.router(&place.name, name).await?;
         }
+        let route = self.route(object, name, &place, &mut way).await?;
+        let takes_calls = declared.is_some_and(|route| route.grpc.is_some());
+        let calls = match carried::place_of_calls(provider, name).filter(|_| takes_calls) {
+            Some(place) => Some(self.route(object, name, &place, &mut way).await?),
+            None => None,
+        };
+        Ok((route, calls, way))
+    }
+
+    /// Looks at one route, and adds to the way what is seen there.
+    async fn route(
+        &self,
+        object: &MLDeployment,
+        name: &str,
+        place: &ChildId,
+        way: &mut Way,
+    ) -> Result<Route, StepError> {
         let found = match self.children(place.kind).get(&place.name).await {
             Ok(found) => found,
-            Err(kube::Error::Api(status)) if is_unknown_kind(&status) => return Ok((Route::Unknown, way)),
-            Err(kube::Error::Api(status)) if status.code == 404 => return Ok((Route::None, way)),
+            Err(kube::Error::Api(status)) if is_unknown_kind(&status) => return Ok(Route::Unknown),
+            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(Route::None),
             Err(error) => return Err(error.into()),
         };
         if !is_owned(&found.metadata, object) {
@@ -262,9 +283,11 @@ impl Cluster {
             return Err(StepError::Foreign { child });
         }
         let created = found.metadata.creation_timestamp.as_ref();
-        way.since = created.and_then(|at| Timestamp::from_timestamp(at.0.as_second(), 0));
-        if place.kind == ChildKind::HttpRoute {
-            way.refusal = serde_json::to_value(&found).ok().as_ref().and_then(refusal);
+        let created = created.and_then(|at| Timestamp::from_timestamp(at.0.as_second(), 0));
+        way.since = way.since.max(created);
+        if let ChildKind::HttpRoute | ChildKind::GrpcRoute = place.kind {
+            let refused = serde_json::to_value(&found).ok().as_ref().and_then(refusal);
+            way.refusal = way.refusal.take().or(refused);
         }
         // The canary's share stands in an Ingress of its own.
         let of_canary = match place.kind {
@@ -276,7 +299,7 @@ impl Cluster {
         };
         let document = of_canary.map(serde_json::to_value).transpose();
         let document = document.ok().flatten().unwrap_or_default();
-        Ok((Route::At(carried::weight(place.kind, name, &document)), way))
+        Ok(Route::At(carried::weight(place.kind, name, &document)))
     }
 
     /// Looks at a model's own router.

@@ -168,8 +168,10 @@ pub(crate) fn decide(seen: &Seen<'_>, now: Timestamp) -> Decided {
     };
     let provider = target.as_ref().map(|target| provider(&target.spec));
     let obstacle = provider.and_then(|provider| {
-        let Observed { way, route, .. } = seen.observed;
-        way.obstacle(*route, provider, now)
+        let Observed {
+            way, route, calls, ..
+        } = seen.observed;
+        way.obstacle((*route, *calls), provider, now)
     });
     let until = obstacle.as_ref().and_then(|obstacle| obstacle.until);
     // Nobody can ask what nothing leads to, however well its tracks do.

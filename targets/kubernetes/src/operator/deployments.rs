@@ -90,9 +90,8 @@ impl Deployments {
 
     async fn step_object(&self, name: &ObjectName, object: &MLDeployment) -> Result<Stepped, StepError> {
         let read = read_deployment_object(object);
-        let provider = read.as_ref().ok().map(|read| decide::provider(&read.spec));
-        let provider = provider.unwrap_or_default();
-        let observed = self.cluster.observe(object, provider).await?;
+        let declared = read.as_ref().ok().and_then(|read| read.spec.route.as_deref());
+        let observed = self.cluster.observe(object, declared).await?;
         let model = decide::turned_from(object, &observed).unwrap_or(&object.spec.model_name);
         let is_turned = *model != object.spec.model_name;
         let others = self.others(name, model).await?;

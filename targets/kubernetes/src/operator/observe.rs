@@ -53,7 +53,7 @@ pub(crate) enum Route {
 
 impl Route {
     /// Returns the canary's weight.
-    fn weight(self) -> Weight {
+    pub(super) fn weight(self) -> Weight {
         match self {
             Self::At(weight) => weight,
             Self::None | Self::Unknown => Weight::ZERO,
@@ -68,6 +68,8 @@ pub(crate) struct Observed {
     pub deployed: PerTrack<Option<Deployed>>,
     /// The route.
     pub route: Route,
+    /// That of calls by gRPC, where they have one of their own.
+    pub calls: Option<Route>,
     /// Whether requests come through it.
     pub way: Way,
     /// When this process wrote the route last.
@@ -182,9 +184,12 @@ pub(crate) fn tracks(observed: &Observed, memory: Option<&Status>) -> Tracks {
             .as_ref()
             .map_or_else(|| nothing(retry), |deployed| state(deployed, serving, retry))
     });
+    // Between two writes one of the routes may be behind the other: what either may still send to the canary counts.
+    let weights = [Some(observed.route), observed.calls];
+    let weight = weights.into_iter().flatten().map(Route::weight).max();
     Tracks {
         track,
-        weight: observed.route.weight(),
+        weight: weight.unwrap_or_default(),
         is_routed: matches!(observed.route, Route::At(_)),
         routed_at: observed.routed_at,
     }

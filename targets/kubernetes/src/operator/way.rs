@@ -10,10 +10,14 @@ use serde_json::Value;
 use super::decide::SETTLE;
 use super::observe::Route;
 
+/// What is said where calls by gRPC can have no route.
+const NO_CALLS: &str = "the cluster does not know the kind GRPCRoute, so no call by gRPC reaches the model but by its Services: \
+                        install the Gateway API 1.1 or newer, or remove route.grpc";
+
 /// What is seen of the way that requests take, beside the weight.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Way {
-    /// Since when there is a route.
+    /// Since when there is a route, and where calls by gRPC have one of their own, that too.
     pub since: Option<Timestamp>,
     /// Why whoever has looked at the route does not take it. That it is taken proves nothing.
     pub refusal: Option<String>,
@@ -41,8 +45,14 @@ pub(crate) struct Obstacle {
 }
 
 impl Way {
-    /// Returns what keeps requests from the tracks that a route is to lead to.
-    pub(crate) fn obstacle(&self, route: Route, provider: Provider, now: Timestamp) -> Option<Obstacle> {
+    /// Returns what keeps requests from the tracks that a route is to lead to, and calls by gRPC where they have one of their
+    /// own.
+    pub(crate) fn obstacle(
+        &self,
+        (route, calls): (Route, Option<Route>),
+        provider: Provider,
+        now: Timestamp,
+    ) -> Option<Obstacle> {
         let waits = |reason, message: &str, until| {
             let facts = Facts::Reconciling(reason, message.to_owned());
             Some(Obstacle { facts, until })
@@ -51,6 +61,14 @@ impl Way {
             let facts = Facts::stalled("RouteRefused", refusal.clone());
             return Some(Obstacle { facts, until: None });
         }
+        if calls == Some(Route::Unknown) && route != Route::Unknown {
+            let facts = Facts::stalled("RouteMissing", NO_CALLS.to_owned());
+            return Some(Obstacle { facts, until: None });
+        }
+        let route = match calls {
+            Some(Route::None) if route != Route::Unknown => Route::None,
+            _ => route,
+        };
         match (provider, route) {
             (Provider::None, _) | (_, Route::Unknown) => None,
             (Provider::Aurora, _) => match &self.router {
@@ -84,7 +102,7 @@ impl Way {
     }
 }
 
-/// Returns why an HTTPRoute is not taken, in the words of whoever has looked at it as it is now; nothing where one has taken
+/// Returns why an HTTPRoute or GRPCRoute is not taken, in the words of whoever has looked at it as it is now; nothing where one has taken
 /// it.
 pub(crate) fn refusal(route: &Value) -> Option<String> {
     let generation = route.pointer("/metadata/generation");
@@ -102,8 +120,9 @@ pub(crate) fn refusal(route: &Value) -> Option<String> {
     let (parent, accepted) = refused.first().filter(|_| taken.is_empty())?;
     let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
     Some(format!(
-        "Gateway {} does not take the route: {}: {}",
+        "Gateway {} does not take the {}: {}: {}",
         text(parent.pointer("/parentRef/name")),
+        route.get("kind").and_then(Value::as_str).unwrap_or("route"),
         text(accepted.get("reason")),
         text(accepted.get("message"))
     ))
@@ -123,7 +142,12 @@ mod tests {
     /// What is said at second 0.
     #[track_caller]
     fn check(way: &Way, provider: Provider, route: Route, expected: &str) {
-        let told = match way.obstacle(route, provider, at(0)) {
+        check_calls(way, provider, (route, None), expected);
+    }
+
+    #[track_caller]
+    fn check_calls(way: &Way, provider: Provider, routes: (Route, Option<Route>), expected: &str) {
+        let told = match way.obstacle(routes, provider, at(0)) {
             None => "-".to_owned(),
             Some(Obstacle {
                 facts: Facts::Reconciling(reason, message),
@@ -138,7 +162,7 @@ mod tests {
             }) => format!("stalled, {reason}: {message}"),
             Some(other) => unreachable!("{other:?}"),
         };
-        assert_eq!(told, expected, "{provider:?} {route:?}");
+        assert_eq!(told, expected, "{provider:?} {routes:?}");
     }
 
     #[test]
@@ -189,6 +213,27 @@ mod tests {
     }
 
     #[test]
+    fn who_takes_calls_is_not_ready_before_these_have_their_route() {
+        let there = Route::At(Weight::ZERO);
+        let old = Way {
+            since: Some(at(-60)),
+            ..Way::default()
+        };
+        let missing = format!("stalled, RouteMissing: {NO_CALLS}");
+        for (route, calls, expected) in [
+            (there, there, "-"),
+            (there, Route::None, "RouteStarting: it has no route yet"),
+            (Route::None, there, "RouteStarting: it has no route yet"),
+            (there, Route::Unknown, missing.as_str()),
+            // Nothing of the Gateway API is there: that is said of the share.
+            (Route::Unknown, Route::Unknown, "-"),
+            (Route::Unknown, Route::None, "-"),
+        ] {
+            check_calls(&old, Provider::GatewayApi, (route, Some(calls)), expected);
+        }
+    }
+
+    #[test]
     fn a_route_that_is_refused_by_all_who_looked_is_refused() {
         let parent = |name: &str, status: &str, about: Option<u64>| {
             let mut accepted = json!({
@@ -200,10 +245,12 @@ mod tests {
             json!({ "parentRef": { "name": name }, "conditions": [{ "type": "ResolvedRefs" }, accepted] })
         };
         let check = |parents: &[Value], expected: Option<&str>| {
-            let route = json!({ "metadata": { "generation": 2 }, "status": { "parents": parents } });
+            let route = json!({
+                "kind": "GRPCRoute", "metadata": { "generation": 2 }, "status": { "parents": parents },
+            });
             assert_eq!(refusal(&route).as_deref(), expected, "{parents:?}");
         };
-        let told = Some("Gateway a does not take the route: NotAllowedByListeners: no listener");
+        let told = Some("Gateway a does not take the GRPCRoute: NotAllowedByListeners: no listener");
         check(&[], None);
         check(&[parent("a", "True", Some(2))], None);
         check(&[parent("a", "Unknown", Some(2))], None);

@@ -49,6 +49,7 @@ fn collection(child: &Value, namespace: &str) -> String {
         "Job" => ("apis/batch/v1", "jobs"),
         "PodDisruptionBudget" => ("apis/policy/v1", "poddisruptionbudgets"),
         "Service" => ("api/v1", "services"),
+        "GRPCRoute" => ("apis/gateway.networking.k8s.io/v1", "grpcroutes"),
         "HTTPRoute" => ("apis/gateway.networking.k8s.io/v1", "httproutes"),
         other => unreachable!("{other}"),
     };

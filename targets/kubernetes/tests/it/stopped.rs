@@ -263,7 +263,7 @@ enum Act {
     Remove,
 }
 
-static COURSES: [Course; 4] = [
+static COURSES: [Course; 5] = [
     Course {
         name: "Gateway API",
         phases: || full_rollout(""),
@@ -273,6 +273,11 @@ static COURSES: [Course; 4] = [
     Course {
         name: "ingresses",
         phases: || full_rollout("  route: { provider: IngressNginx }\n"),
+        stopped: &[Which::Operator],
+    },
+    Course {
+        name: "calls by gRPC",
+        phases: || full_rollout("  route: { grpc: { gateway: { name: calls } } }\n"),
         stopped: &[Which::Operator],
     },
     Course {

@@ -15,19 +15,15 @@ use crate::build::intent::sealed;
 use crate::build::labels::Component;
 use crate::build::serving::{Model, PORT};
 
-/// The header by which a request asks for its track.
-const TRACK_HEADER: &str = "aurora-track";
 /// The weight of the only backend of a rule: never 0, which some gateways refuse.
-const ONLY: i32 = 1;
+pub(super) const ONLY: i32 = 1;
 
 /// Returns the HTTPRoute of a model.
 pub(super) fn route(model: &Model<'_>, route: &Route, split: &Split<'_>) -> HTTPRoute {
     let mut child = HTTPRoute::new(
         "",
         HttpRouteSpec {
-            parent_refs: vec![parent(
-                route.gateway.as_ref().unwrap_or(&model.installation.gateway),
-            )],
+            parent_refs: vec![parent(of_route(model, route))],
             hostnames: route.host.iter().cloned().collect(),
             rules: rules(model, route, split),
         },
@@ -36,7 +32,12 @@ pub(super) fn route(model: &Model<'_>, route: &Route, split: &Split<'_>) -> HTTP
     sealed(child)
 }
 
-fn parent(gateway: &Gateway) -> ParentRef {
+/// Returns the Gateway of a route.
+pub(super) fn of_route<'a>(model: &Model<'a>, route: &'a Route) -> &'a Gateway {
+    route.gateway.as_ref().unwrap_or(&model.installation.gateway)
+}
+
+pub(super) fn parent(gateway: &Gateway) -> ParentRef {
     let Gateway {
         name,
         namespace,
@@ -62,23 +63,28 @@ fn rules(model: &Model<'_>, route: &Route, split: &Split<'_>) -> Vec<Rule> {
         let path = paths::of_version(&model.spec.model, version);
         rules.push(Rule {
             matches: vec![matching(&path, None)],
-            backend_refs: vec![backend(model, track, ONLY)],
+            backend_refs: vec![backend(model, track, PORT, ONLY)],
         });
     }
     for (track, _) in versions {
         rules.push(Rule {
             matches: paths.iter().map(|path| matching(path, Some(track))).collect(),
-            backend_refs: vec![backend(model, track, ONLY)],
+            backend_refs: vec![backend(model, track, PORT, ONLY)],
         });
     }
-    let weight = split.canary_percent();
-    let canary = split.canary.map(|_| backend(model, Track::Canary, weight));
-    let stable = backend(model, Track::Stable, 100 - weight);
     rules.push(Rule {
         matches: paths.iter().map(|path| matching(path, None)).collect(),
-        backend_refs: [stable].into_iter().chain(canary).collect(),
+        backend_refs: shared(model, split, PORT),
     });
     rules
+}
+
+/// Returns the backends between which a split divides, by their port.
+pub(super) fn shared(model: &Model<'_>, split: &Split<'_>, port: i32) -> Vec<BackendRef> {
+    let weight = split.canary_percent();
+    let canary = split.canary.map(|_| backend(model, Track::Canary, port, weight));
+    let stable = backend(model, Track::Stable, port, 100 - weight);
+    [stable].into_iter().chain(canary).collect()
 }
 
 fn matching(path: &Path, track: Option<Track>) -> Match {
@@ -91,23 +97,29 @@ fn matching(path: &Path, track: Option<Track>) -> Match {
             kind: kind.to_owned(),
             value: path.value.clone(),
         },
-        headers: track
-            .map(|track| HeaderMatch {
-                kind: "Exact".to_owned(),
-                name: TRACK_HEADER.to_owned(),
-                value: track.to_string(),
-            })
-            .into_iter()
-            .collect(),
+        headers: track.map(asks_for).into_iter().collect(),
     }
 }
 
-fn backend(model: &Model<'_>, track: Track, weight: i32) -> BackendRef {
+/// What a request says that asks for its track.
+pub(super) fn asks_for(track: Track) -> HeaderMatch {
+    says("aurora-track", track.to_string())
+}
+
+pub(super) fn says(name: &str, value: String) -> HeaderMatch {
+    HeaderMatch {
+        kind: "Exact".to_owned(),
+        name: name.to_owned(),
+        value,
+    }
+}
+
+pub(super) fn backend(model: &Model<'_>, track: Track, port: i32, weight: i32) -> BackendRef {
     BackendRef {
         group: String::new(),
         kind: "Service".to_owned(),
         name: model.track_name(track),
-        port: PORT,
+        port,
         weight,
     }
 }

@@ -2,7 +2,7 @@
 //! cluster who is ready. The ConfigMap alone changes with the weight, so that no pod is replaced for it.
 
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
-use k8s_openapi::api::core::v1::{ConfigMap, Container, ContainerPort, PodSpec, PodTemplateSpec};
+use k8s_openapi::api::core::v1::{ConfigMap, Container, PodSpec, PodTemplateSpec};
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -14,7 +14,7 @@ use super::{Router, Split};
 use crate::build::intent::sealed;
 use crate::build::labels::{Component, map, selector, selects_router};
 use crate::build::pod;
-use crate::build::serving::{GRACE_SECONDS, Model, PORT, PORT_NAME, in_front, leaving, liveness, readiness};
+use crate::build::serving::{GRACE_SECONDS, Model, PORT, in_front, leaving, liveness, readiness};
 use crate::router::KEY;
 
 /// How many pods route: one may be gone.
@@ -101,7 +101,8 @@ fn pod_spec(model: &Model<'_>, given: &Pod) -> PodSpec {
         ("config-map", model.route_name()),
         ("inference", format!(":{PORT}")),
     ];
-    let flags = flags.into_iter().map(|(flag, value)| format!("--{flag}={value}"));
+    let flags = flags.into_iter().chain(model.grpc_flag());
+    let flags = flags.map(|(flag, value)| format!("--{flag}={value}"));
     let args = ["router".to_owned()].into_iter().chain(flags);
     PodSpec {
         service_account_name: Some(SERVICE_ACCOUNT.to_owned()),
@@ -111,12 +112,7 @@ fn pod_spec(model: &Model<'_>, given: &Pod) -> PodSpec {
             image: Some(model.installation.image.clone()),
             args: Some(args.chain(["--insecure-inference".to_owned()]).collect()),
             env: pod::env(&of_router, [("AURORA_OUTPUT", "json".to_owned())]),
-            ports: Some(vec![ContainerPort {
-                name: Some(PORT_NAME.to_owned()),
-                container_port: PORT,
-                protocol: Some("TCP".to_owned()),
-                ..ContainerPort::default()
-            }]),
+            ports: Some(model.container_ports()),
             resources: Some(pod::resources(&of_router)),
             security_context: Some(pod::confined()),
             readiness_probe: Some(readiness()),

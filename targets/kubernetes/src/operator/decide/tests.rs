@@ -10,7 +10,7 @@ use planner::deployment::{Autoscaling, Canary, ResolvedDeployment, ResolvedPin};
 use planner::names::{Digest, Weight};
 use planner::object::Kind;
 use planner::per_track::PerTrack;
-use planner::route::{Gateway, Provider, Route as DeclaredRoute};
+use planner::route::{Gateway, Grpc, Provider, Route as DeclaredRoute};
 use serde_json::json;
 
 use super::*;
@@ -122,6 +122,7 @@ impl Case {
                 canary: Some(deployed(2, 1)),
             },
             route: Route::At(weight(live)),
+            calls: None,
             routed_at: None,
             way: Way::default(),
             stuck: PerTrack::default(),
@@ -516,15 +517,16 @@ fn an_object_that_goes_is_drained_and_then_let_go() {
     check(
         &case,
         &expect![[r#"
-        Leaves, Reconciling/Draining, weight 0%, kept
-        delete HTTPRoute iris-route
-        delete Ingress iris-route-canary
-        delete Ingress iris-route
-        delete Service iris-route
-        delete Deployment iris-route
-        delete PodDisruptionBudget iris-route
-        delete ConfigMap iris-route
-    "#]],
+            Leaves, Reconciling/Draining, weight 0%, kept
+            delete HTTPRoute iris-route
+            delete GRPCRoute iris-route
+            delete Ingress iris-route-canary
+            delete Ingress iris-route
+            delete Service iris-route
+            delete Deployment iris-route
+            delete PodDisruptionBudget iris-route
+            delete ConfigMap iris-route
+        "#]],
     );
     let mut closed = Case::serving(spec(1, Some((2, 50))), 0).deleted(-10);
     closed.observed.route = Route::None;

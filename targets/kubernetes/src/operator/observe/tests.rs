@@ -216,16 +216,26 @@ fn a_failure_is_remembered_between_attempts() {
 }
 
 #[test]
-fn the_weight_is_what_the_route_was_written_with() {
-    let weight = Weight::try_from(10).unwrap();
-    let observed = Observed {
-        route: Route::At(weight),
-        ..Observed::default()
-    };
-    let routed = tracks(&observed, None);
-    assert_eq!((routed.weight, routed.is_routed), (weight, true));
-    let unrouted = tracks(&Observed::default(), None);
-    assert_eq!((unrouted.weight, unrouted.is_routed), (Weight::ZERO, false));
+fn the_weight_is_the_most_that_a_route_was_written_with() {
+    let at = |percent| Route::At(Weight::try_from(percent).unwrap());
+    for (route, calls, percent, is_routed) in [
+        (Route::None, None, 0, false),
+        (at(10), None, 10, true),
+        (at(10), Some(Route::None), 10, true),
+        (at(10), Some(Route::Unknown), 10, true),
+        // Stopped between two writes, on the way up and on the way down.
+        (at(50), Some(at(10)), 50, true),
+        (at(0), Some(at(10)), 10, true),
+    ] {
+        let observed = Observed {
+            route,
+            calls,
+            ..Observed::default()
+        };
+        let routed = tracks(&observed, None);
+        let told = (routed.weight.percent(), routed.is_routed);
+        assert_eq!(told, (percent, is_routed), "{route:?} {calls:?}");
+    }
 }
 
 fn written(change: impl FnOnce(&mut Value)) -> Deployment {

@@ -30,12 +30,13 @@ use crate::installed::installed;
 const PATIENCE: Duration = Duration::from_mins(2);
 const MERGE: &str = "application/merge-patch+json";
 /// Where children stand.
-const COLLECTIONS: [&str; 6] = [
+const COLLECTIONS: [&str; 7] = [
     "apis/apps/v1/deployments",
     "api/v1/services",
     "apis/policy/v1/poddisruptionbudgets",
     "apis/autoscaling/v2/horizontalpodautoscalers",
     "apis/gateway.networking.k8s.io/v1/httproutes",
+    "apis/gateway.networking.k8s.io/v1/grpcroutes",
     "api/v1/configmaps",
 ];
 

@@ -8,6 +8,8 @@ use super::watched::Objects;
 
 /// What carries requests to a model.
 pub(super) struct Carried {
+    /// The kind of the carrier: there may be one for calls by gRPC beside the other.
+    pub(super) kind: &'static str,
     /// The model, and the object that it is of.
     pub(super) model: String,
     pub(super) owner: String,
@@ -24,7 +26,7 @@ pub(super) fn carried(objects: &Objects) -> Vec<Carried> {
     let mut all = Vec::new();
     for ((kind, name), object) in objects {
         let (shares, router) = match *kind {
-            "HTTPRoute" => (of_route(object), None),
+            "HTTPRoute" | "GRPCRoute" => (of_route(object), None),
             "Ingress" if text(object, "/metadata/labels/track") == "stable" => {
                 let canary = objects.get(&("Ingress", format!("{name}-canary")));
                 (of_ingresses(object, canary), None)
@@ -33,6 +35,7 @@ pub(super) fn carried(objects: &Objects) -> Vec<Carried> {
             _ => continue,
         };
         all.push(Carried {
+            kind,
             model: text(object, "/metadata/labels/aurora.io~1model"),
             owner: name.trim_end_matches("-route").to_owned(),
             age: (text(object, "/metadata/creationTimestamp"), name.clone()),

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use super::carried::{Carried, carried, text};
 
-const KINDS: [(&str, &str, &str); 10] = [
+const KINDS: [(&str, &str, &str); 11] = [
     ("aurora.io", "v1alpha1", "MLDeployment"),
     ("aurora.io", "v1alpha1", "MLTrainingJob"),
     ("apps", "v1", "Deployment"),
@@ -20,6 +20,7 @@ const KINDS: [(&str, &str, &str); 10] = [
     ("policy", "v1", "PodDisruptionBudget"),
     ("autoscaling", "v2", "HorizontalPodAutoscaler"),
     ("gateway.networking.k8s.io", "v1", "HTTPRoute"),
+    ("gateway.networking.k8s.io", "v1", "GRPCRoute"),
     ("networking.k8s.io", "v1", "Ingress"),
     ("batch", "v1", "Job"),
 ];
@@ -184,8 +185,8 @@ struct State {
     ready: BTreeMap<String, String>,
     /// The models that answered once.
     served: BTreeSet<String>,
-    /// The aborted canary of each MLDeployment, and whether its weight has become nothing since.
-    aborted: BTreeMap<String, (Value, bool)>,
+    /// The aborted canary of each MLDeployment, and by which kinds of carriers it has no weight any more.
+    aborted: BTreeMap<String, (Value, BTreeSet<&'static str>)>,
     /// Who has fewer replicas after the last write, though an autoscaler has their number.
     lowered: Vec<String>,
 }
@@ -259,7 +260,7 @@ impl State {
         if canary.is_null() || !known && abort != canary {
             self.aborted.remove(name);
         } else if !known {
-            self.aborted.insert(name.to_owned(), (canary, false));
+            self.aborted.insert(name.to_owned(), (canary, BTreeSet::new()));
         }
     }
 
@@ -267,7 +268,10 @@ impl State {
         let carried = carried(&self.objects);
         let mut broken = self.unanswered(&carried);
         broken.append(&mut self.lowered);
-        for Carried { owner, shares, .. } in carried {
+        for Carried {
+            kind, owner, shares, ..
+        } in carried
+        {
             let canary = format!("{owner}-canary");
             let weight = shares.get(&canary).copied().unwrap_or_default();
             for service in shares.keys() {
@@ -287,11 +291,13 @@ impl State {
                     Some(_) => {}
                 }
             }
-            if let Some((_, is_closed)) = self.aborted.get_mut(&owner) {
-                if *is_closed && weight > 0 {
+            if let Some((_, closed)) = self.aborted.get_mut(&owner) {
+                if closed.contains(kind) && weight > 0 {
                     broken.push(format!("{weight} % {ABORTED}"));
                 }
-                *is_closed |= weight == 0;
+                if weight == 0 {
+                    closed.insert(kind);
+                }
             }
         }
         broken

@@ -65,6 +65,7 @@ fn an_object_that_goes_covers_for_the_next_until_that_serves() {
         &expect![[r#"
             Leaves, Reconciling/Draining, weight 0%, kept
             delete HTTPRoute iris-route
+            delete GRPCRoute iris-route
             delete Ingress iris-route-canary
             delete Ingress iris-route
             delete Service iris-route
@@ -106,15 +107,16 @@ fn an_object_that_turned_covers_what_it_served_and_then_drains_it() {
     check(
         &turned().beside("z", true, false),
         &expect![[r#"
-        Leaves, Reconciling/Draining, weight 0%, kept
-        delete HTTPRoute iris-route
-        delete Ingress iris-route-canary
-        delete Ingress iris-route
-        delete Service iris-route
-        delete Deployment iris-route
-        delete PodDisruptionBudget iris-route
-        delete ConfigMap iris-route
-    "#]],
+            Leaves, Reconciling/Draining, weight 0%, kept
+            delete HTTPRoute iris-route
+            delete GRPCRoute iris-route
+            delete Ingress iris-route-canary
+            delete Ingress iris-route
+            delete Service iris-route
+            delete Deployment iris-route
+            delete PodDisruptionBudget iris-route
+            delete ConfigMap iris-route
+        "#]],
     );
 }
 

@@ -43,3 +43,48 @@ fn tracks_that_nobody_can_ask_are_not_ready() {
     let told = ("Stalled/RouteRefused RouteRefused/NotAccepted".to_owned(), None);
     assert_eq!(stands(refused, Provider::GatewayApi), told);
 }
+
+/// Between two writes one of two routes may be behind: both are written again, and the pods stay until neither leads to them.
+#[test]
+fn a_route_of_calls_follows_the_other() {
+    let with_calls = |canary, calls| {
+        let mut spec = spec(1, canary);
+        spec.route = Some(Box::new(DeclaredRoute {
+            grpc: Some(Grpc::default()),
+            ..DeclaredRoute::default()
+        }));
+        let mut case = Case::serving(spec, 0);
+        case.observed.calls = Some(calls);
+        case
+    };
+    check(
+        &with_calls(None, Route::At(weight(10))),
+        &expect![[r#"
+            Has, Reconciling/Preparing, weight 0%, kept
+            apply HTTPRoute iris-route
+            apply GRPCRoute iris-route
+            apply Service iris-stable
+            apply PodDisruptionBudget iris-stable
+            apply Deployment iris-stable
+            delete HorizontalPodAutoscaler iris-stable
+            apply Service iris-canary
+            delete PodDisruptionBudget iris-canary
+            apply Deployment iris-canary
+        "#]],
+    );
+    // Nothing can be made of a kind that the cluster does not know; the other route goes on.
+    check(
+        &with_calls(Some((2, 0)), Route::Unknown),
+        &expect![[r#"
+        Has, Stalled/RouteMissing, weight 0%, kept
+        apply HTTPRoute iris-route
+        apply Service iris-stable
+        apply PodDisruptionBudget iris-stable
+        apply Deployment iris-stable
+        delete HorizontalPodAutoscaler iris-stable
+        apply Service iris-canary
+        delete PodDisruptionBudget iris-canary
+        apply Deployment iris-canary
+    "#]],
+    );
+}
