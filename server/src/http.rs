@@ -18,12 +18,15 @@
 //! rates        how often each address may
 //! body         a request's body within its bounds
 //! budget       memory that bodies, and answers, share
+//! coding       bodies that are compressed
+//! aside        what would stall others
 //! reply        JSON, text, failures
 //! ```
 //!
 //! warp answers requests; accepting, time-outs, bounds and the drain are ours. No answer is HTML and no error lacks its
 //! `{"error": …}`, but for what is no HTTP at all: hyper's own 400 and 431 have no body.
 
+pub(crate) mod aside;
 pub(crate) mod body;
 pub(crate) mod budget;
 pub(crate) mod clock;
@@ -50,7 +53,7 @@ use std::time::Duration;
 
 use crate::keys::Access;
 use crate::metrics::{ListenerMeters, ListenerName, Metrics};
-pub(crate) use connection::{Shutdown, serve};
+pub(crate) use connection::{Protocol, Shutdown, serve};
 use guard::Names;
 pub use origins::{NoOrigin, Origin, Origins};
 pub use sockets::Sockets;

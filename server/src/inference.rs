@@ -12,9 +12,10 @@ mod answer;
 mod configuration;
 mod datatype;
 mod describe;
+mod doors;
 mod envelope;
 mod evaluate;
-mod grpc;
+pub(crate) mod grpc;
 mod infer;
 mod literal;
 mod openapi;
@@ -31,25 +32,26 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use hyper::header::HeaderMap;
 use strum::EnumCount as _;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use warp::reply::Response;
 
+use crate::http::aside::Aside;
 use crate::http::body::Body;
 use crate::http::budget::{self, Budget};
 use crate::http::frame::{Answered, Answers, Frame, Request, routes};
 use crate::http::http1::Http1;
-use crate::http::http2::Http2;
 use crate::http::place::{Admitted, Place};
 use crate::http::reply::{self, Failure};
-use crate::http::{self, Limits, Listener, Shutdown, Sockets, Tls};
+use crate::http::{Limits, Shutdown};
 use crate::keys::Access;
 use crate::metrics::{Codes, ListenerName, Page, RouteMeters};
 use crate::runtime::{Model, Runtime};
 pub(crate) use describe::{alive, live, server, version};
+pub use doors::Doors;
+pub(crate) use doors::Opening;
 pub(crate) use envelope::{Envelope, Form};
 use grpc::Door;
 pub(crate) use prepare::choice;
@@ -60,9 +62,6 @@ const SWEEP: Duration = Duration::from_millis(500);
 
 /// How many answers that name every model, or every series, are made at a time.
 const LISTINGS: usize = 2;
-
-/// Of how many connections gRPC has one: each has many calls, and may hold more that nobody reads yet.
-const CONNECTIONS_OF_CALLS: usize = 4;
 
 /// What the inference listener is told besides the runtime.
 #[derive(Debug, Clone, Default)]
@@ -84,35 +83,6 @@ pub enum Health {
     /// Whether the process is alive, as `/v2/health/live`: where it serves one model for its life, that may still be on its
     /// way, and ending the process would not bring it sooner.
     Alive,
-}
-
-/// Where requests for predictions come in.
-#[derive(Debug)]
-pub struct Doors {
-    /// HTTP/1: the Open Inference Protocol, and what else there is.
-    pub http: Sockets,
-    /// gRPC, where it is spoken: the Open Inference Protocol.
-    pub grpc: Option<Sockets>,
-}
-
-impl<T: Into<Sockets>> From<T> for Doors {
-    fn from(http: T) -> Self {
-        Self {
-            http: http.into(),
-            grpc: None,
-        }
-    }
-}
-
-impl Doors {
-    /// Lets connections be by TLS, and no other way.
-    #[must_use]
-    pub fn over(self, tls: Option<&Tls>) -> Self {
-        Self {
-            http: self.http.over(tls.cloned()),
-            grpc: self.grpc.map(|grpc| grpc.over(tls.map(Tls::of_http2))),
-        }
-    }
 }
 
 /// Answers inference requests at `doors` until `shutdown`, then drains: not ready, no new connection, requests
@@ -137,35 +107,17 @@ fn answer(
 ) -> BoxFuture<'_, ()> {
     Box::pin(async move {
         let InferenceOptions { access, limits, .. } = &options;
-        let _watching = access.keys.watched();
-        let listener = |name, limits: &Limits| Listener::new(name, limits, access, runtime.metrics());
         let server = Arc::new(Server::new(runtime.clone(), options.clone()));
-        let shutdown = shutdown.shared();
-        let stopped = pin!(shutdown.clone());
-        let routes = |place| Http1(routes(server.clone(), place));
-        let by_http = http::serve(
-            routes,
-            doors.http,
-            listener(ListenerName::Inference, limits),
-            stopped,
-            || runtime.drain(),
-        );
-        let by_grpc = async {
-            let Some(sockets) = doors.grpc else {
-                return;
-            };
-            let door = Arc::new(Door::new(&server, &options));
-            let calls = |_place| Http2(door.clone());
-            let limits = Limits {
-                connections: limits.connections.div_ceil(CONNECTIONS_OF_CALLS),
-                ..limits.clone()
-            };
-            let how = listener(ListenerName::Grpc, &limits);
-            http::serve(calls, sockets, how, pin!(shutdown.clone()), || {}).await;
+        let opening = Opening {
+            access,
+            limits,
+            metrics: runtime.metrics(),
         };
-        let serving = async { tokio::join!(by_http, by_grpc) };
+        let http = |place| Http1(routes(server.clone(), place));
+        let door = || Door::new(&server, &server.frame, opening);
+        let serving = opening.serve(doors, http, door, shutdown, || runtime.drain());
         tokio::select! {
-            ((), ()) = serving => {}
+            () = serving => {}
             () = sweep(&runtime) => {}
         }
     })
@@ -221,8 +173,8 @@ struct Server {
     answers: Budget,
     /// Requests between their last byte and their answer.
     admitted: Semaphore,
-    /// Turns on the threads that evaluate what would stall an async worker.
-    turns: Arc<Semaphore>,
+    /// Where is evaluated what would stall an async worker.
+    aside: Aside,
     /// Turns to make an answer that names every model, or every series.
     listings: Semaphore,
     /// The turn to make such an answer to a probe: not behind those.
@@ -239,7 +191,6 @@ impl Server {
             limits,
             health,
         } = options;
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let metrics = runtime.metrics();
         Self {
             unrouted: metrics.unrouted(None),
@@ -247,7 +198,7 @@ impl Server {
             frame: Frame::new(&limits, &access, metrics.listener(ListenerName::Inference)),
             answers: Budget::new(limits.answers_bytes, limits.answer_bytes),
             admitted: Semaphore::new(limits.requests),
-            turns: Arc::new(Semaphore::new(cores)),
+            aside: Aside::new(&limits),
             listings: Semaphore::new(LISTINGS),
             probes: Semaphore::new(1),
             runtime,

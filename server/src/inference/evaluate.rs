@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Buf as _;
-use hyper::StatusCode;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use warp::reply::Response;
 
@@ -13,8 +11,8 @@ use super::answer::{self, Answer, Failed};
 use super::envelope::{Envelope, Form, JSON_LENGTH};
 use super::prepare::{Bounds, Prepared, Work, prepare};
 use crate::http::body::Body;
-use crate::http::budget::{self, Counted, FREE_BYTES, Held};
-use crate::http::coding::{COMPRESSED_BYTES_MIN, Coding, Inflated, Inflating};
+use crate::http::budget::{self, Counted, Held};
+use crate::http::coding::{COMPRESSED_BYTES_MIN, Coding};
 use crate::http::place::Place;
 use crate::http::reply::Failure;
 use crate::metrics::Outcome;
@@ -69,7 +67,7 @@ pub(super) async fn run(
     let since = Instant::now();
     let body = match envelope.coding {
         None => body,
-        Some(coding) => Box::pin(server.inflate(coding, body, 0)).await?,
+        Some(coding) => Box::pin(server.aside.inflate(coding, body, 0)).await?,
     };
     let bounds = Bounds::of(&server.limits);
     let form = (form, envelope.layout);
@@ -78,7 +76,7 @@ pub(super) async fn run(
         (prepared, body.into_held())
     } else {
         let model = model.clone();
-        let prepared = server.aside(move || {
+        let prepared = server.aside.run(move || {
             let prepared = prepare(&model, &choice, form, &body, bounds, since)?;
             Ok::<_, Failure>((prepared, body.into_held()))
         });
@@ -211,7 +209,10 @@ impl Large {
             answer::evaluate(loaded, work, takes)
         } else {
             let slot = loaded.clone();
-            let evaluated = server.aside(move || answer::evaluate(&slot, work, takes)).await;
+            let evaluated = server
+                .aside
+                .run(move || answer::evaluate(&slot, work, takes))
+                .await;
             evaluated.map_err(error)?
         };
         let answer = answer.map_err(Failed::into_parts)?;
@@ -226,69 +227,4 @@ impl Large {
 pub(super) fn named(mut response: Response, loaded: &Loaded) -> Response {
     response.headers_mut().extend(loaded.headers.clone());
     response
-}
-
-impl Server {
-    /// Decompresses what a body has from `at` on, on a thread that may block, as far as there is room for it; with what came
-    /// it may have as many bytes as a body that is not compressed.
-    pub(super) async fn inflate(&self, coding: Coding, body: Body, at: usize) -> Result<Body, Failure> {
-        let max = self.limits.body_bytes;
-        let (mut compressed, mut held) = body.into_parts();
-        compressed.advance(at);
-        let compressed_bytes = compressed.len();
-        // One more than it may have shows that it has more.
-        let most = max.saturating_sub(compressed_bytes) + 1;
-        let mut inflating = Inflating::new(coding, compressed);
-        // A small one stays within what counts for nothing.
-        let free = FREE_BYTES.saturating_sub(compressed_bytes);
-        let mut bytes = if free > compressed_bytes {
-            free
-        } else {
-            compressed_bytes * 4
-        };
-        loop {
-            bytes = bytes.min(most);
-            let is_full = held.grow_to(compressed_bytes + bytes).await.is_err();
-            if is_full {
-                return Err(Failure::bodies_full());
-            }
-            match self.aside(move || inflating.up_to(bytes)).await?? {
-                Inflated::Whole(whole) => {
-                    held.shrink_to(whole.len());
-                    return Ok(Body::of(whole, held));
-                }
-                Inflated::Part(_) if bytes == most => {
-                    return Err(Failure::new(
-                        StatusCode::PAYLOAD_TOO_LARGE,
-                        format!(
-                            "the body has more than {max} bytes, those that came and those that they decompress to: send \
-                             fewer rows per request"
-                        ),
-                    ));
-                }
-                Inflated::Part(part) => inflating = part,
-            }
-            bytes *= 4;
-        }
-    }
-
-    /// Runs `work` on a thread that may block, one per core at a time; 503 when its turn does not come in time.
-    async fn aside<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Failure> {
-        let turn = tokio::time::timeout(self.limits.queue_timeout, self.turns.clone().acquire_owned())
-            .await
-            .map_err(|_elapsed| Failure::unavailable("too much to evaluate at once, try again".to_owned()))?
-            .expect("invariant: the semaphore is never closed");
-        tokio::task::spawn_blocking(move || {
-            let done = work();
-            drop(turn);
-            done
-        })
-        .await
-        .map_err(|_panicked| {
-            Failure::internal("failed to evaluate the request: a fault of the server".to_owned())
-        })
-    }
 }

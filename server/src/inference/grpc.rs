@@ -6,23 +6,27 @@
 //! request      a ModelInferRequest, read where it lies
 //! answer       a ModelInferResponse, written once
 //! describe     what the listener says of itself and of its models
-//! status       HTTP's words for a fault in gRPC's
+//! models       who answers calls where the models are here
+//! status       HTTP's words for a fault in gRPC's, and back
 //! reflection   what can be called, for those that ask
 //! messages     generated of server/proto
 //! ```
 //!
+//! The door is the same whoever answers: what a call has to pass, what is refused, and what is said without asking anybody.
 //! Bodies are read and decompressed under the budget of all bodies and large ones are looked at aside, as over HTTP/1: that
 //! is why frames are taken apart here. A fault counts under the status that HTTP has for it.
 
 mod answer;
-mod describe;
-mod frames;
+pub(crate) mod describe;
+pub(crate) mod frames;
 mod messages;
 mod method;
+mod models;
 mod reflection;
-mod request;
-mod status;
+pub(crate) mod request;
+pub(crate) mod status;
 
+use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -33,35 +37,107 @@ use strum::EnumCount as _;
 use tonic::body::Body as TonicBody;
 use warp::reply::Response;
 
-use super::envelope::{Envelope, Form, Layout};
-use super::evaluate::{self, Served};
-use super::prepare::choice;
+use super::doors::Opening;
 use super::refusals;
-use super::{InferenceOptions, Server};
+use crate::http::aside::Aside;
 use crate::http::body::Body;
+use crate::http::budget::Budget;
 use crate::http::frame::{Answered, Answers, Frame, Request};
 use crate::http::http2::Calls;
 use crate::http::place::{Place, Receiving};
 use crate::http::reply::{self, Failure};
 use crate::metrics::{ListenerName, RouteMeters};
-use crate::runtime::{Loaded, Runtime};
+use crate::runtime::{Choice, Loaded};
 pub(super) use answer::answer;
 use messages::health;
-use messages::inference as oip;
+pub(crate) use messages::inference as oip;
 use method::Method;
 use reflection::Reflection;
 pub(super) use request::{Given, request};
 
-/// What answers calls.
+/// Who answers calls: the models of this process, or those that it passes calls on to.
+pub(crate) trait Answering: fmt::Debug + Send + Sync + 'static {
+    /// Returns where messages are decompressed.
+    fn aside(&self) -> &Aside;
+
+    /// Returns what answers share until they are taken.
+    fn answers(&self) -> &Budget;
+
+    /// Says whether requests can be answered.
+    fn ready(&self) -> bool;
+
+    /// Says whether a model answers, or what of it was chosen; fails where nobody knows it.
+    fn model_ready(&self, name: &str, choice: &Choice) -> Result<bool, Failure>;
+
+    /// Answers a request for predictions.
+    fn infer(&self, request: Request<'_>, body: Body) -> impl Future<Output = Result<Told, Refusal>> + Send;
+
+    /// Answers what is asked of a model besides.
+    fn describe(
+        &self,
+        what: Description,
+        request: Request<'_>,
+        body: Body,
+    ) -> impl Future<Output = Result<Told, Refusal>> + Send;
+
+    /// Lists the versions that there are, or those that are ready.
+    fn index(
+        &self,
+        place: &Arc<Place>,
+        only_ready: bool,
+    ) -> impl Future<Output = Result<Response, Failure>> + Send;
+}
+
+/// What a model says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Description {
+    Metadata,
+    Config,
+    Statistics,
+}
+
+/// What a call is answered, and the status that HTTP has for that.
 #[derive(Debug)]
-pub(super) struct Door {
-    server: Arc<Server>,
+pub(crate) struct Told {
+    pub(crate) response: Response,
+    pub(crate) code: StatusCode,
+}
+
+impl From<Response> for Told {
+    fn from(response: Response) -> Self {
+        Self {
+            response,
+            code: StatusCode::OK,
+        }
+    }
+}
+
+/// Why a call gets no answer, and of whom it was asked where that is known.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    failure: Failure,
+    loaded: Option<Arc<Loaded>>,
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        Self {
+            failure,
+            loaded: None,
+        }
+    }
+}
+
+/// What takes calls, whoever answers them.
+#[derive(Debug)]
+pub(crate) struct Door<A> {
+    answering: Arc<A>,
     frame: Frame,
     meters: [RouteMeters; Method::COUNT],
     reflection: Reflection,
 }
 
-impl Answers for Door {
+impl<A: Answering> Answers for Door<A> {
     fn frame(&self) -> &Frame {
         &self.frame
     }
@@ -74,9 +150,9 @@ impl Answers for Door {
         let method = Method::of(request.path);
         let meters = &self.meters[method as usize];
         match self.dispatch(request, method, pin!(body)).await {
-            Ok(response) => Answered {
-                code: StatusCode::OK,
+            Ok(Told { response, code }) => Answered {
                 response,
+                code,
                 meters,
             },
             Err(Refusal { failure, loaded }) => Answered {
@@ -88,7 +164,7 @@ impl Answers for Door {
     }
 }
 
-impl Calls for Door {
+impl<A: Answering> Calls for Door<A> {
     fn is_stream(path: &str) -> bool {
         Method::of(path).is_stream()
     }
@@ -103,31 +179,20 @@ impl Calls for Door {
     }
 }
 
-/// Why a call gets no answer, and of whom it was asked where that is known.
-struct Refusal {
-    failure: Failure,
-    loaded: Option<Arc<Loaded>>,
-}
-
-impl From<Failure> for Refusal {
-    fn from(failure: Failure) -> Self {
-        Self {
-            failure,
-            loaded: None,
-        }
-    }
-}
-
-impl Door {
-    /// Opens a second door to what `server` serves.
-    pub(super) fn new(server: &Arc<Server>, options: &InferenceOptions) -> Self {
-        let metrics = server.runtime.metrics();
+impl<A: Answering> Door<A> {
+    /// Opens a second door to what answers at one whose frame is `beside`.
+    pub(crate) fn new(answering: &Arc<A>, beside: &Frame, opening: Opening<'_>) -> Self {
+        let Opening {
+            access,
+            limits,
+            metrics,
+        } = opening;
         let meters = metrics.listener(ListenerName::Grpc);
         Self {
-            frame: Frame::new(&options.limits, &options.access, meters).sharing_with(&server.frame),
+            frame: Frame::new(limits, access, meters).sharing_with(beside),
             meters: Method::meters(metrics),
             reflection: Reflection::new(),
-            server: server.clone(),
+            answering: answering.clone(),
         }
     }
 
@@ -136,54 +201,35 @@ impl Door {
         request: Request<'_>,
         method: Method,
         body: impl Future<Output = Result<Body, Failure>>,
-    ) -> Result<Response, Refusal> {
+    ) -> Result<Told, Refusal> {
         let Request { place, headers, .. } = request;
         if let Some(answer) = self.frame.admit(request, method.demands()).await? {
-            return Ok(answer);
+            return Ok(answer.into());
         }
         frames::check(headers)?;
-        let runtime = &self.server.runtime;
+        let answering = &*self.answering;
+        let describe = async |what, body| answering.describe(what, request, body).await;
         match method {
-            Method::ModelInfer => self.infer(place, headers, body.await?).await,
+            Method::ModelInfer => answering.infer(request, body.await?).await,
             Method::ServerLive => self.said(place, &describe::live()).await,
-            Method::ServerReady => self.said(place, &describe::ready(runtime)).await,
+            Method::ServerReady => self.said(place, &describe::ready(answering)).await,
             Method::ServerMetadata => self.said(place, &describe::server()).await,
             Method::ModelReady => {
                 let asked: oip::ModelReadyRequest = self.read(headers, body).await?;
-                self.said(place, &describe::model_ready(runtime, &asked, headers)?)
+                self.said(place, &describe::model_ready(answering, &asked, headers)?)
                     .await
             }
-            Method::ModelMetadata => {
-                let asked: oip::ModelMetadataRequest = self.read(headers, body).await?;
-                let model = self.server.model(&asked.name)?;
-                self.said(place, &describe::model(&model, &asked, headers)?).await
-            }
-            Method::ModelConfig => {
-                let asked: oip::ModelConfigRequest = self.read(headers, body).await?;
-                let model = self.server.model(&asked.name)?;
-                let rows_max = self.server.limits.rows;
-                Ok(frames::said(&describe::configuration(
-                    &model, &asked, headers, rows_max,
-                )?))
-            }
-            Method::ModelStatistics => {
-                let asked: oip::ModelStatisticsRequest = self.read(headers, body).await?;
-                if asked.name.is_empty() {
-                    return self.list(place, describe::all_statistics).await;
-                }
-                let model = self.server.model(&asked.name)?;
-                self.said(place, &describe::statistics(&model, &asked, headers)?)
-                    .await
-            }
+            Method::ModelMetadata => describe(Description::Metadata, body.await?).await,
+            Method::ModelConfig => describe(Description::Config, body.await?).await,
+            Method::ModelStatistics => describe(Description::Statistics, body.await?).await,
             Method::RepositoryIndex => {
                 let asked: oip::RepositoryIndexRequest = self.read(headers, body).await?;
-                self.list(place, move |runtime| describe::index(runtime, asked.ready))
-                    .await
+                Ok(answering.index(place, asked.ready).await?.into())
             }
             Method::RepositoryModelLoad | Method::RepositoryModelUnload => Err(refusals::by_commit().into()),
             Method::HealthCheck => {
                 let asked: health::HealthCheckRequest = self.read(headers, body).await?;
-                self.said(place, &describe::health(runtime, &asked)?).await
+                self.said(place, &describe::health(answering, &asked)?).await
             }
             Method::HealthWatch | Method::ReflectionV1 | Method::ReflectionV1Alpha | Method::Unknown => {
                 Err(status::no_such_method().into())
@@ -192,8 +238,9 @@ impl Door {
     }
 
     /// Answers with a message, which counts until the client has taken it.
-    async fn said(&self, place: &Arc<Place>, message: &impl Message) -> Result<Response, Refusal> {
-        Ok(reply::counted(frames::said(message), &self.server.answers, place).await?)
+    async fn said(&self, place: &Arc<Place>, message: &impl Message) -> Result<Told, Refusal> {
+        let said = reply::counted(frames::said(message), self.answering.answers(), place);
+        Ok(said.await?.into())
     }
 
     /// Reads a call's message.
@@ -202,58 +249,11 @@ impl Door {
         headers: &HeaderMap,
         body: impl Future<Output = Result<Body, Failure>>,
     ) -> Result<M, Failure> {
-        let (body, at) = frames::open(&self.server, headers, body.await?).await?;
-        let message = body.get(at..).unwrap_or_default();
-        if message.len() > frames::QUESTION_BYTES_MAX {
-            return Err(Failure::too_large(frames::QUESTION_BYTES_MAX));
-        }
-        M::decode(message)
-            .map_err(|error| Failure::bad_request(format!("failed to read the message: {error}")))
-    }
-
-    /// Answers a request for predictions; what fails before it has a slot is counted as unrouted.
-    async fn infer(&self, place: &Arc<Place>, headers: &HeaderMap, body: Body) -> Result<Response, Refusal> {
-        let server = &self.server;
-        let unrouted = |failure| server.unrouted(None, failure);
-        let _turn = server.admit(place).map_err(unrouted)?;
-        let (body, at) = frames::open(server, headers, body).await.map_err(unrouted)?;
-        let (name, version) = {
-            let named = request::named(body.get(at..).unwrap_or_default()).map_err(unrouted)?;
-            (named.model.to_owned(), named.version.map(str::to_owned))
-        };
-        let model = server.model(&name).map_err(unrouted)?;
-        let choice =
-            choice(version.as_deref(), headers).map_err(|failure| server.unrouted(Some(&model), failure))?;
-        let form = (
-            Form::Message,
-            Envelope {
-                layout: Layout::Message { at },
-                coding: None,
-            },
-        );
-        let Served { loaded, result } = evaluate::run(server, place, &model, choice, form, headers, body)
-            .await
-            .map_err(|failure| server.unrouted(Some(&model), failure))?;
-        match result {
-            Ok((answer, held)) => Ok(frames::answer(answer.bytes, &loaded.headers, held)),
-            Err(failure) => Err(Refusal {
-                failure,
-                loaded: Some(loaded),
-            }),
-        }
-    }
-
-    /// Makes an answer that names every model on a thread that may block.
-    async fn list<M: Message>(
-        &self,
-        place: &Arc<Place>,
-        list: impl FnOnce(&Runtime) -> M + Send + 'static,
-    ) -> Result<Response, Refusal> {
-        let server = &self.server;
-        let made = move |runtime: &Runtime| frames::said(&list(runtime));
-        Ok(server.listing(&server.listings, place, made).await?)
+        frames::read(self.answering.aside(), headers, body.await?).await
     }
 }
 
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

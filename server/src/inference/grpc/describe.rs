@@ -1,11 +1,10 @@
 //! What the listener says of itself and of its models.
 
-use std::time::Instant;
-
 use hyper::StatusCode;
 use hyper::header::HeaderMap;
 use registry::metadata::Tensor;
 
+use super::Answering;
 use super::health::HealthCheckRequest;
 use super::health::health_check_response::ServingStatus;
 use super::messages::health::HealthCheckResponse;
@@ -19,10 +18,10 @@ use super::oip::{
     StatisticDuration,
 };
 use crate::http::reply::Failure;
-use crate::inference::describe::{PLATFORM, describing, index_of, readiness};
+use crate::inference::describe::{PLATFORM, describing, index_of};
 use crate::inference::prepare::choice;
 use crate::metrics::Ended;
-use crate::runtime::{Loaded, Model, Runtime};
+use crate::runtime::{Choice, Loaded, Model, Runtime};
 
 /// What is there beyond the protocol, by the names that its clients know: nothing else.
 const EXTENSIONS: [&str; 1] = ["model_configuration"];
@@ -33,9 +32,9 @@ pub(super) fn live() -> ServerLiveResponse {
     ServerLiveResponse { live: true }
 }
 
-pub(super) fn ready(runtime: &Runtime) -> ServerReadyResponse {
+pub(super) fn ready(answering: &impl Answering) -> ServerReadyResponse {
     ServerReadyResponse {
-        ready: runtime.ready(Instant::now()),
+        ready: answering.ready(),
     }
 }
 
@@ -48,10 +47,13 @@ pub(super) fn server() -> ServerMetadataResponse {
 }
 
 /// Answers a probe: for the whole listener, or for one model by its name.
-pub(super) fn health(runtime: &Runtime, asked: &HealthCheckRequest) -> Result<HealthCheckResponse, Failure> {
+pub(super) fn health(
+    answering: &impl Answering,
+    asked: &HealthCheckRequest,
+) -> Result<HealthCheckResponse, Failure> {
     let serves = match &asked.service[..] {
-        "" | SERVICE => runtime.ready(Instant::now()),
-        model => readiness(runtime, model, &choice(None, &HeaderMap::new())?)?.is_ready(),
+        "" | SERVICE => answering.ready(),
+        model => answering.model_ready(model, &Choice::default())?,
     };
     let status = if serves {
         ServingStatus::Serving
@@ -64,19 +66,19 @@ pub(super) fn health(runtime: &Runtime, asked: &HealthCheckRequest) -> Result<He
 }
 
 /// Returns what was asked for where it is not left out: of the protocol, an empty text is.
-pub(super) fn given(text: &str) -> Option<&str> {
+pub(crate) fn given(text: &str) -> Option<&str> {
     Some(text).filter(|text| !text.is_empty())
 }
 
 /// A model or a version that nobody knows is not ready: so do other servers, whose clients ask before they know.
 pub(super) fn model_ready(
-    runtime: &Runtime,
+    answering: &impl Answering,
     asked: &ModelReadyRequest,
     headers: &HeaderMap,
 ) -> Result<ModelReadyResponse, Failure> {
     let choice = choice(given(&asked.version), headers)?;
-    let ready = match readiness(runtime, &asked.name, &choice) {
-        Ok(ready) => ready.is_ready(),
+    let ready = match answering.model_ready(&asked.name, &choice) {
+        Ok(ready) => ready,
         Err(failure) if failure.status == StatusCode::NOT_FOUND => false,
         Err(failure) => return Err(failure),
     };

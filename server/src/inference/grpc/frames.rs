@@ -6,24 +6,24 @@ use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use prost::Message;
 use warp::reply::Response;
 
+use crate::http::aside::Aside;
 use crate::http::body::Body;
 use crate::http::budget::{Counted, Held};
 use crate::http::coding::Coding;
 use crate::http::http2::Trailers;
 use crate::http::reply::Failure;
-use crate::inference::Server;
 
 /// What stands before a message.
-pub(super) const HEAD_BYTES: usize = 5;
+pub(crate) const HEAD_BYTES: usize = 5;
 /// The largest message that asks for no predictions.
-pub(super) const QUESTION_BYTES_MAX: usize = 64 << 10;
+const QUESTION_BYTES_MAX: usize = 64 << 10;
 
-pub(super) const ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+const ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 pub(super) const ACCEPTS: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 /// The codings that messages may come in.
 pub(super) const CODINGS: HeaderValue = HeaderValue::from_static("identity,deflate,gzip");
 pub(super) const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
-const STATUS: HeaderName = HeaderName::from_static("grpc-status");
+pub(super) const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// Refuses what is no call.
 pub(super) fn check(headers: &HeaderMap) -> Result<(), Failure> {
@@ -40,7 +40,33 @@ pub(super) fn check(headers: &HeaderMap) -> Result<(), Failure> {
 }
 
 /// Takes a body's one message out of its frame; it begins where that is said.
-pub(super) async fn open(server: &Server, headers: &HeaderMap, body: Body) -> Result<(Body, usize), Failure> {
+pub(crate) async fn open(aside: &Aside, headers: &HeaderMap, body: Body) -> Result<(Body, usize), Failure> {
+    match framing(headers, &body)? {
+        None => Ok((body, HEAD_BYTES)),
+        Some(coding) => Ok((Box::pin(aside.inflate(coding, body, HEAD_BYTES)).await?, 0)),
+    }
+}
+
+/// Reads a body's one message, which asks for no predictions.
+pub(crate) async fn read<M: Message + Default>(
+    aside: &Aside,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<M, Failure> {
+    let (body, at) = open(aside, headers, body).await?;
+    question(body.get(at..).unwrap_or_default())
+}
+
+/// Reads a message that asks for no predictions.
+pub(crate) fn question<M: Message + Default>(message: &[u8]) -> Result<M, Failure> {
+    if message.len() > QUESTION_BYTES_MAX {
+        return Err(Failure::too_large(QUESTION_BYTES_MAX));
+    }
+    M::decode(message).map_err(|error| Failure::bad_request(format!("failed to read the message: {error}")))
+}
+
+/// Returns how the one message of a body is compressed, if it is; it begins behind [`HEAD_BYTES`].
+pub(crate) fn framing(headers: &HeaderMap, body: &[u8]) -> Result<Option<Coding>, Failure> {
     let Some((&[flag, a, b, c, d], message)) = body.split_first_chunk::<HEAD_BYTES>() else {
         return Err(Failure::bad_request("the call has no message".to_owned()));
     };
@@ -51,16 +77,13 @@ pub(super) async fn open(server: &Server, headers: &HeaderMap, body: Body) -> Re
             "the message is announced with {length} bytes, {got} came: a call has one message"
         )));
     }
-    let coding = match flag {
-        0 => return Ok((body, HEAD_BYTES)),
-        1 => coding(headers)?,
-        _ => {
-            return Err(Failure::bad_request(
-                "the call's first byte is neither 0 nor 1".to_owned(),
-            ));
-        }
-    };
-    Ok((Box::pin(server.inflate(coding, body, HEAD_BYTES)).await?, 0))
+    match flag {
+        0 => Ok(None),
+        1 => coding(headers).map(Some),
+        _ => Err(Failure::bad_request(
+            "the call's first byte is neither 0 nor 1".to_owned(),
+        )),
+    }
 }
 
 /// Returns how a message is compressed that says it is.
@@ -87,7 +110,7 @@ pub(super) fn framed(length: usize, write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8>
 }
 
 /// Answers with a message.
-pub(super) fn said(message: &impl Message) -> Response {
+pub(crate) fn said(message: &impl Message) -> Response {
     let bytes = framed(message.encoded_len(), |bytes| {
         message.encode(bytes).expect("invariant: memory takes all bytes");
     });

@@ -18,7 +18,7 @@ use tower_service::Service;
 
 use super::messages::DESCRIPTORS;
 use super::method::Method;
-use super::{Door, status};
+use super::{Answering, Door, status};
 use crate::http::place::{Place, ReceiveError, Receiving};
 use crate::http::reply::Failure;
 use crate::http::request_id;
@@ -78,7 +78,7 @@ where
     })
 }
 
-impl Door {
+impl<A: Answering> Door<A> {
     /// Opens a call that asks what can be called.
     pub(super) async fn reflect(
         &self,

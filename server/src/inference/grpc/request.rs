@@ -23,9 +23,9 @@ const LENGTHS_MAX: usize = 64;
 
 /// Which model a request is for.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Named<'a> {
-    pub(super) model: &'a str,
-    pub(super) version: Option<&'a str>,
+pub(crate) struct Named<'a> {
+    pub(crate) model: &'a str,
+    pub(crate) version: Option<&'a str>,
 }
 
 /// What an input was given.
@@ -38,7 +38,7 @@ pub(in crate::inference) enum Given<'a> {
 }
 
 /// Returns which model a message asks.
-pub(super) fn named(message: &[u8]) -> Result<Named<'_>, Failure> {
+pub(crate) fn named(message: &[u8]) -> Result<Named<'_>, Failure> {
     let (mut model, mut version) = ("", "");
     for field in Fields::of(message) {
         match field? {

@@ -294,7 +294,7 @@ async fn a_request_whose_client_leaves_is_counted_as_cancelled() {
     runtime.load(artifact("wine", V1, Track::Stable, &slow()));
     let server = server(&runtime);
     // Every turn is taken: a request that needs one waits.
-    let turns = server.turns.clone();
+    let turns = server.aside.turns();
     let all = u32::try_from(turns.available_permits()).expect("a few");
     let taken = turns.acquire_many(all).await.expect("open");
     let rows = vec!["[1,2]"; 100].join(",");

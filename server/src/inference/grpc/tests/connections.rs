@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
-use http_body_util::StreamBody;
+use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Frame;
 use tokio::sync::mpsc;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;

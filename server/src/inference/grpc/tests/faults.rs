@@ -1,14 +1,10 @@
 //! What is refused, by which code, and where that counts.
 
-use std::io::Write as _;
-
-use flate2::Compression;
-use flate2::write::{GzEncoder, ZlibEncoder};
-
 use super::*;
 use crate::http::Limits;
 use crate::inference::grpc::messages::health::{HealthCheckRequest, HealthCheckResponse};
 use crate::inference::grpc::oip::{ModelReadyRequest, ModelReadyResponse, RepositoryModelLoadRequest};
+use crate::inference::grpc::testing::compressed;
 use crate::keys::{Access, Keys};
 
 /// A fault has the code of its status, and counts under that.
@@ -170,21 +166,6 @@ async fn frames_that_are_none_are_refused() {
     let json =
         hyper::Request::post(format!("http://{}{INFER}", client.address)).body(body_of(b"{}".to_vec()));
     assert_eq!(client.call(json.expect("a call")).await.code, 12);
-}
-
-fn compressed(message: &impl Message, coding: &str) -> Vec<u8> {
-    let bytes = message.encode_to_vec();
-    let packed = if coding == "gzip" {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-        encoder.write_all(&bytes).and_then(|()| encoder.finish())
-    } else {
-        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
-        encoder.write_all(&bytes).and_then(|()| encoder.finish())
-    };
-    let packed = packed.expect("memory");
-    let mut frame = framed(packed.len(), |frame| frame.extend(&packed));
-    frame[0] = 1;
-    frame
 }
 
 /// What a message decompresses to is bounded as all bodies are.
