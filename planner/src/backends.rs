@@ -24,5 +24,21 @@ pub struct Backend {
     /// The version that they serve.
     pub version: Version,
     /// Where they are: those that can answer now.
-    pub endpoints: BTreeSet<SocketAddr>,
+    pub endpoints: BTreeSet<Endpoint>,
+}
+
+/// Where one of them is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Endpoint {
+    /// Where it answers by HTTP.
+    pub http: SocketAddr,
+    /// Where it answers by gRPC, if it does.
+    pub grpc: Option<SocketAddr>,
+}
+
+impl Endpoint {
+    /// Returns one that answers by HTTP alone.
+    pub fn by_http(http: SocketAddr) -> Self {
+        Self { http, grpc: None }
+    }
 }

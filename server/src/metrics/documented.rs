@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use hyper::StatusCode;
-use planner::backends::{Backend, Backends};
+use planner::backends::{Backend, Backends, Endpoint};
 use planner::names::{EnvironmentName, Track, Weight};
 use planner::word::Word;
 
@@ -55,7 +55,7 @@ fn count_everything(metrics: &Metrics) {
         weight: Weight::FULL,
         stable: Backend {
             version: version(V1),
-            endpoints: [([127, 0, 0, 1], 1).into()].into(),
+            endpoints: [Endpoint::by_http(([127, 0, 0, 1], 1).into())].into(),
         },
         canary: None,
     });

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use planner::backends::{Backend, Backends};
+use planner::backends::{self, Backend, Backends};
 use planner::names::{ModelName, Track, Weight};
 use planner::per_track::PerTrack;
 
@@ -44,9 +44,9 @@ impl Table {
             .flat_map(|upstream| &upstream.endpoints)
             .map(|endpoint| (endpoint.address, endpoint))
             .collect();
-        let endpoint = |address: &SocketAddr| {
-            let known = old.get(address).map(|known| Arc::clone(known));
-            known.unwrap_or_else(|| Arc::new(Endpoint::new(*address)))
+        let endpoint = |told: &backends::Endpoint| {
+            let known = old.get(&told.http).map(|known| Arc::clone(known));
+            known.unwrap_or_else(|| Arc::new(Endpoint::new(told.http)))
         };
         let upstream = |backend: &Backend| Upstream {
             version: backend.version.to_string(),
@@ -123,7 +123,7 @@ mod tests {
     fn table(canary: Option<(u64, &str)>) -> Table {
         let backend = |number: &str, address: &str| Backend {
             version: version(number),
-            endpoints: [address.parse().expect("an address")].into(),
+            endpoints: [backends::Endpoint::by_http(address.parse().expect("an address"))].into(),
         };
         let backends = Backends {
             model: model("wine"),
@@ -217,7 +217,7 @@ mod tests {
                 stable: Backend {
                     version: version(V2),
                     endpoints: ["10.0.0.1:80", "10.0.0.9:80"]
-                        .map(|address| address.parse().expect("an address"))
+                        .map(|address| backends::Endpoint::by_http(address.parse().expect("an address")))
                         .into(),
                 },
                 canary: None,

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
 
-use planner::backends::Backend;
+use planner::backends::{Backend, Endpoint};
 use planner::names::{Track, Weight};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -92,7 +92,7 @@ async fn broken() -> (SocketAddr, Arc<AtomicUsize>) {
 fn backends(weight: u64, stable: &[SocketAddr], canary: Option<&[SocketAddr]>) -> Backends {
     let backend = |number: &str, endpoints: &[SocketAddr]| Backend {
         version: version(number),
-        endpoints: endpoints.iter().copied().collect(),
+        endpoints: endpoints.iter().copied().map(Endpoint::by_http).collect(),
     };
     Backends {
         model: model("wine"),

@@ -273,7 +273,8 @@ mod tests {
             Heard::Refused(why) => why,
             Heard::Backends(backends) => {
                 let endpoints = |backend: &planner::backends::Backend| {
-                    let shown: Vec<_> = backend.endpoints.iter().map(ToString::to_string).collect();
+                    let endpoints = backend.endpoints.iter();
+                    let shown: Vec<_> = endpoints.map(|endpoint| endpoint.http.to_string()).collect();
                     shown.join(",")
                 };
                 let canary = backends.canary.as_ref().map_or("none".to_owned(), endpoints);

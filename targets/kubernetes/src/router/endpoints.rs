@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
-use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointSlice};
-use planner::backends::{Backend, Backends};
+use k8s_openapi::api::discovery::v1::{Endpoint as Listed, EndpointConditions, EndpointSlice};
+use planner::backends::{Backend, Backends, Endpoint};
 
 use super::SERVICE_NAME;
 use super::told::{Served, Told};
 use crate::build::serving::PORT_NAME;
 
+/// The port of those that answer by gRPC too.
+const GRPC_PORT_NAME: &str = "grpc";
 /// How many endpoints of a track are known to a router.
 const ENDPOINTS_MAX: usize = 5_000;
 
@@ -18,17 +20,21 @@ const ENDPOINTS_MAX: usize = 5_000;
 pub(super) struct Endpoints {
     service: String,
     /// Those that take requests.
-    ready: BTreeSet<SocketAddr>,
+    ready: BTreeSet<Endpoint>,
     /// Those that are ending, and answer until they have.
-    leaving: BTreeSet<SocketAddr>,
+    leaving: BTreeSet<Endpoint>,
 }
 
-/// Reads a slice; nothing where it names no Service or has no port of ours.
+/// Reads a slice; nothing where it names no Service or has no port of ours. One that has no port of gRPC is of pods that speak
+/// none.
 pub(super) fn read(slice: &EndpointSlice) -> Option<Endpoints> {
     let service = slice.metadata.labels.as_ref()?.get(SERVICE_NAME)?.clone();
-    let mut ports = slice.ports.iter().flatten();
-    let port = ports.find(|port| port.name.as_deref() == Some(PORT_NAME))?.port?;
-    let port = u16::try_from(port).ok()?;
+    let port = |name| {
+        let mut ports = slice.ports.iter().flatten();
+        let port = ports.find(|port| port.name.as_deref() == Some(name))?.port?;
+        u16::try_from(port).ok()
+    };
+    let (http, grpc) = (port(PORT_NAME)?, port(GRPC_PORT_NAME));
     let mut read = Endpoints {
         service,
         ready: BTreeSet::new(),
@@ -42,7 +48,10 @@ pub(super) fn read(slice: &EndpointSlice) -> Option<Endpoints> {
             State::Leaving => &mut read.leaving,
             State::Away => continue,
         };
-        of_state.extend(address.map(|address| SocketAddr::new(address, port)));
+        of_state.extend(address.map(|address| Endpoint {
+            http: SocketAddr::new(address, http),
+            grpc: grpc.map(|grpc| SocketAddr::new(address, grpc)),
+        }));
     }
     Some(read)
 }
@@ -54,7 +63,7 @@ enum State {
 }
 
 /// What is not said is what the API says that it means: ready, and not ending.
-fn state(endpoint: &Endpoint) -> State {
+fn state(endpoint: &Listed) -> State {
     let EndpointConditions {
         ready,
         serving,
@@ -71,10 +80,13 @@ fn state(endpoint: &Endpoint) -> State {
 /// Puts together what is told and who is there. Where all that is left of stable is ending, it still answers; the canary's
 /// share has somewhere else to go.
 pub(super) fn backends(told: &Told, slices: &BTreeMap<String, Endpoints>) -> Backends {
-    let of = |served: &Served, part: fn(&Endpoints) -> &BTreeSet<SocketAddr>| {
+    let of = |served: &Served, part: fn(&Endpoints) -> &BTreeSet<Endpoint>| {
         let of_service = slices.values().filter(|slice| slice.service == served.service);
-        let found: BTreeSet<_> = of_service.flat_map(part).copied().collect();
-        found.into_iter().take(ENDPOINTS_MAX).collect::<BTreeSet<_>>()
+        // While a Service gets its port of gRPC, a pod may stand in a slice with it and in one without. A set is in order: the
+        // one with it comes last, and stays.
+        let found = of_service.flat_map(part).collect::<BTreeSet<_>>().into_iter();
+        let found: BTreeMap<_, _> = found.map(|endpoint| (endpoint.http, *endpoint)).collect();
+        found.into_values().take(ENDPOINTS_MAX).collect::<BTreeSet<_>>()
     };
     let backend = |served: &Served| Backend {
         version: served.version.clone(),
@@ -101,6 +113,11 @@ mod tests {
     /// A slice of a Service: each endpoint by its address and the conditions that are `ready`, `serving`, `terminating`; `?`
     /// is not said.
     fn slice(service: &str, endpoints: &[(&str, &str)]) -> EndpointSlice {
+        let ports = json!([{ "name": "metrics", "port": 9 }, { "name": "http", "port": 80 }]);
+        slice_with(service, endpoints, &ports)
+    }
+
+    fn slice_with(service: &str, endpoints: &[(&str, &str)], ports: &Value) -> EndpointSlice {
         let said = |mark: Option<char>| match mark {
             Some('1') => json!(true),
             Some('0') => json!(false),
@@ -122,7 +139,7 @@ mod tests {
             "metadata": { "name": "x", "labels": { SERVICE_NAME: service } },
             "addressType": "IPv4",
             "endpoints": endpoints,
-            "ports": [{ "name": "metrics", "port": 9 }, { "name": "http", "port": 80 }],
+            "ports": ports,
         });
         serde_json::from_value(slice).expect("a slice")
     }
@@ -145,8 +162,16 @@ mod tests {
             .enumerate()
             .map(|(number, slice)| (number.to_string(), slice));
         let backends = backends(&told, &read.collect());
-        let shown =
-            |backend: &Backend| -> Vec<_> { backend.endpoints.iter().map(ToString::to_string).collect() };
+        let shown = |backend: &Backend| -> Vec<_> {
+            let endpoint = |endpoint: &Endpoint| match endpoint.grpc {
+                Some(grpc) => {
+                    assert_eq!(endpoint.http.ip(), grpc.ip());
+                    format!("{}+{}", endpoint.http, grpc.port())
+                }
+                None => endpoint.http.to_string(),
+            };
+            backend.endpoints.iter().map(endpoint).collect()
+        };
         assert_eq!(shown(&backends.stable), stable, "{slices:?}");
         assert_eq!(
             backends.canary.as_ref().map(shown),
@@ -195,5 +220,40 @@ mod tests {
             .flatten()
             .for_each(|port| port.name = None);
         check(&[nameless], &[], &[]);
+    }
+
+    #[test]
+    fn a_port_of_grpc_is_one_more_way_to_the_same_pod() {
+        let http = || json!({ "name": "http", "port": 80 });
+        let one = [("10.0.0.1", "110"), ("fd00::1", "110")];
+        for (ports, expected) in [
+            (
+                json!([{ "name": "grpc", "port": 81 }, http()]),
+                &["10.0.0.1:80+81", "[fd00::1]:80+81"][..],
+            ),
+            (json!([http()]), &["10.0.0.1:80", "[fd00::1]:80"]),
+            // A port of which nothing is known yet is none, and of gRPC alone nobody is asked.
+            (
+                json!([http(), { "name": "grpc" }]),
+                &["10.0.0.1:80", "[fd00::1]:80"],
+            ),
+            (
+                json!([http(), { "name": "grpc", "port": 65_536 }]),
+                &["10.0.0.1:80", "[fd00::1]:80"],
+            ),
+            (json!([{ "name": "grpc", "port": 81 }]), &[]),
+        ] {
+            check(&[slice_with("s", &one, &ports), slice("c", &[])], expected, &[]);
+        }
+        // A pod that stands in two slices is one, and what the newer one knows of it counts.
+        let with = json!([http(), { "name": "grpc", "port": 81 }]);
+        let both = [
+            slice_with("s", &[("10.0.0.1", "110")], &with),
+            slice("s", &[("10.0.0.1", "110"), ("10.0.0.2", "110")]),
+        ];
+        check(&both, &["10.0.0.1:80+81", "10.0.0.2:80"], &[]);
+        // Those that end answer by gRPC as long as by HTTP.
+        let ending = [("10.0.0.1", "011")];
+        check(&[slice_with("s", &ending, &with)], &["10.0.0.1:80+81"], &[]);
     }
 }
