@@ -7,8 +7,10 @@
 //!
 //! It is told whom there is to ask ([`Router::follow`]) and finds out nothing by itself but who takes no connection. A request
 //! and its answer are held whole, each within what all of them may take, so that a request can be asked again of another
-//! endpoint. It looks into no body: whether one can be read is for whoever evaluates it to say.
+//! endpoint. It looks into no body but for what says where it goes, in a message of gRPC: whether one can be read is for whoever
+//! evaluates it to say. What comes by HTTP is asked by HTTP, and by gRPC what comes so; the split is one.
 
+mod calls;
 mod course;
 mod describe;
 mod forward;
@@ -30,12 +32,15 @@ use planner::backends::Backends;
 use crate::http::frame::routes;
 use crate::http::http1::Http1;
 use crate::http::reply::Failure;
-use crate::http::{self, Limits, Listener, Shutdown, Sockets};
+use crate::http::{Limits, Shutdown};
+use crate::inference::grpc::Door;
+use crate::inference::{Doors, Opening};
 use crate::keys::Access;
-use crate::metrics::{ListenerName, Metrics, RouterMeters};
+use crate::metrics::{Metrics, RouterMeters};
 use listener::Server;
 use pick::Dice;
 pub(crate) use table::Table;
+use upstream::By;
 
 /// What a router's listener is told besides whom to ask.
 #[derive(Debug, Clone)]
@@ -98,8 +103,12 @@ impl Router {
 
     /// Says whether requests can be answered: somebody on one of the tracks can.
     pub fn ready(&self) -> bool {
+        self.ready_by(By::Http)
+    }
+
+    fn ready_by(&self, by: By) -> bool {
         let is_draining = self.0.draining.load(Ordering::Acquire);
-        !is_draining && self.0.table.load().as_ref().is_some_and(|table| table.any())
+        !is_draining && self.0.table.load().as_ref().is_some_and(|table| table.any(by))
     }
 
     fn refused(&self) -> MutexGuard<'_, Option<String>> {
@@ -118,30 +127,33 @@ impl Router {
     }
 }
 
-/// Answers requests on `listener` until `shutdown`, then drains as [`serve_inference`](crate::serve_inference) does.
+/// Answers requests at `doors` until `shutdown`, then drains as [`serve_inference`](crate::serve_inference) does.
+///
+/// Both doors share the memory and the turns of the limits, and one split.
 pub async fn serve_router(
     router: Router,
-    listener: impl Into<Sockets>,
+    doors: impl Into<Doors>,
     options: RouterOptions,
     shutdown: impl Future<Output = ()> + Send,
 ) {
-    answer(router, listener.into(), options, pin!(shutdown)).await;
+    answer(router, doors.into(), options, pin!(shutdown)).await;
 }
 
 /// Boxed for the same reason as that of inference.
-fn answer(
-    router: Router,
-    sockets: Sockets,
-    options: RouterOptions,
-    shutdown: Shutdown<'_>,
-) -> BoxFuture<'_, ()> {
+fn answer(router: Router, doors: Doors, options: RouterOptions, shutdown: Shutdown<'_>) -> BoxFuture<'_, ()> {
     Box::pin(async move {
         let RouterOptions { access, limits, .. } = &options;
-        let _watching = access.keys.watched();
-        let how = Listener::new(ListenerName::Inference, limits, access, &router.0.metrics);
-        let server = Arc::new(Server::new(router.clone(), options));
-        let of_connection = |place| Http1(routes(server.clone(), place));
-        http::serve(of_connection, sockets, how, shutdown, || router.drain()).await;
+        let server = Arc::new(Server::new(router.clone(), options.clone()));
+        let opening = Opening {
+            access,
+            limits,
+            metrics: &router.0.metrics,
+        };
+        let http = |place| Http1(routes(server.clone(), place));
+        let door = || Door::new(&server, &server.frame, opening);
+        opening
+            .serve(doors, http, door, shutdown, || router.drain())
+            .await;
     })
 }
 

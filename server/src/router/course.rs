@@ -17,7 +17,7 @@ const SENT_MAX: usize = 2;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub(super) enum Tried {
-    /// It takes no connection: it got nothing.
+    /// It takes no connection, or has said that it does not take the request: it did nothing.
     Refused,
     /// It answered that it serves nothing: it did nothing.
     NotReady,
@@ -59,11 +59,6 @@ impl Course {
     /// Returns the track whose endpoints are asked.
     pub(super) fn track(&self) -> Track {
         self.track
-    }
-
-    /// Says whether it was sent before: then no connection is used that may be closed already.
-    pub(super) fn is_sent(&self) -> bool {
-        self.sent > 0
     }
 
     /// An endpoint gave no answer.

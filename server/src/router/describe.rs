@@ -2,14 +2,16 @@
 
 use hyper::StatusCode;
 use planner::names::Track;
+use serde::Serialize;
 use serde_json::json;
 use warp::reply::Response;
 
 use super::Router;
-use super::table::{Table, Upstream};
+use super::table::Table;
+use super::upstream::By;
 use crate::http::reply::{self, Failure};
 pub(super) use crate::inference::{alive, live, server, version};
-use crate::runtime::Choice;
+use crate::runtime::{Choice, NoSlot};
 
 pub(super) fn ready(router: &Router) -> Response {
     let ready = router.ready();
@@ -40,21 +42,43 @@ pub(super) fn models(table: &Table) -> Response {
 }
 
 pub(super) fn index(table: &Table) -> Response {
-    let entry = |(_, upstream): (Track, &Upstream)| {
-        let (state, reason) = if upstream.endpoints.is_empty() {
-            ("UNAVAILABLE", "no pod is ready")
-        } else {
-            ("READY", "")
-        };
-        json!({ "name": table.model, "version": upstream.version, "state": state, "reason": reason })
-    };
-    let entries: Vec<_> = table.upstreams().map(entry).collect();
+    let entries: Vec<_> = entries(table, By::Http).collect();
     reply::json(StatusCode::OK, &entries)
 }
 
+/// A version in the repository index.
+#[derive(Serialize)]
+pub(super) struct Entry<'a> {
+    pub(super) name: &'a str,
+    pub(super) version: &'a str,
+    pub(super) state: &'static str,
+    pub(super) reason: &'static str,
+}
+
+/// Returns what answers by a door.
+pub(super) fn entries(table: &Table, by: By) -> impl Iterator<Item = Entry<'_>> {
+    table.upstreams().map(move |(track, upstream)| {
+        let (state, reason) = match by {
+            _ if table.has(track, by) => ("READY", ""),
+            By::Grpc if !upstream.endpoints.is_empty() => ("UNAVAILABLE", "no pod answers by gRPC"),
+            By::Http | By::Grpc => ("UNAVAILABLE", "no pod is ready"),
+        };
+        Entry {
+            name: table.model.as_str(),
+            version: &upstream.version,
+            state,
+            reason,
+        }
+    })
+}
+
 /// A model is ready when a request that names no track is answered.
+pub(super) fn is_ready(table: &Table, choice: &Choice, by: By) -> Result<bool, NoSlot> {
+    Ok(table.has(table.explicit(choice)?, by))
+}
+
 pub(super) fn model_ready(table: &Table, choice: &Choice) -> Result<Response, Failure> {
-    let ready = !table.endpoints(table.explicit(choice)?).is_empty();
+    let ready = is_ready(table, choice, By::Http)?;
     let body = json!({ "name": table.model, "ready": ready });
     Ok(reply::json(status(ready), &body))
 }

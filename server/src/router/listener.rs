@@ -12,8 +12,10 @@ use warp::reply::Response;
 
 use super::forward::{Outgoing, Way};
 use super::table::Table;
+use super::upstream::By;
 use super::{Router, RouterOptions, describe, headers};
 use crate::http::Limits;
+use crate::http::aside::Aside;
 use crate::http::body::Body;
 use crate::http::budget::{self, Budget};
 use crate::http::frame::{Answered, Answers, Frame, Request};
@@ -32,7 +34,9 @@ pub(super) struct Server {
     access: Access,
     pub(super) limits: Limits,
     pub(super) answer_timeout: Duration,
-    frame: Frame,
+    pub(super) frame: Frame,
+    /// Where messages are decompressed that say where they go.
+    pub(super) aside: Aside,
     /// What answers hold until they are taken.
     pub(super) answers: Budget,
     /// Requests between their last byte and their answer.
@@ -72,6 +76,7 @@ impl Server {
                 &access,
                 router.0.metrics.listener(ListenerName::Inference),
             ),
+            aside: Aside::new(&limits),
             answers: Budget::new(limits.answers_bytes, limits.answer_bytes),
             admitted: Semaphore::new(limits.requests),
             router,
@@ -160,11 +165,11 @@ impl Server {
             place, path, headers, ..
         } = request;
         let table = self.of_model(Some(name))?;
-        let track = table.describing(&choice(version, headers)?)?;
+        let track = table.describing(&choice(version, headers)?, By::Http)?;
         let outgoing = Outgoing::get(path, self.passed(request));
         let _admitted = self.admit(place)?;
-        self.forward(&table, Way::describing(track), &outgoing, place)
-            .await
+        let answer = self.forward(&table, Way::describing(track), &outgoing, place);
+        Ok(answer.await?.into_response(place))
     }
 
     /// Has a request for predictions answered. What is refused here is not counted in the split.
@@ -187,11 +192,14 @@ impl Server {
         let table = self.of_model(name)?;
         let way = self.way(&table, &choice)?;
         let outgoing = Outgoing::post(path, self.passed(request), body);
-        self.forward(&table, way, &outgoing, place).await
+        Ok(self
+            .forward(&table, way, &outgoing, place)
+            .await?
+            .into_response(place))
     }
 
     /// Returns what is in force, if it is of this model.
-    fn of_model(&self, name: Option<&str>) -> Result<Arc<Table>, Failure> {
+    pub(super) fn of_model(&self, name: Option<&str>) -> Result<Arc<Table>, Failure> {
         let table = self.router.table()?;
         match name {
             Some(name) if name != table.model.as_str() => Err(Failure::not_found(format!(
@@ -203,7 +211,7 @@ impl Server {
     }
 
     /// Decides the track; one request of the split is one step of its sequence.
-    fn way(&self, table: &Table, choice: &Choice) -> Result<Way, Failure> {
+    pub(super) fn way(&self, table: &Table, choice: &Choice) -> Result<Way, Failure> {
         let n = || {
             let routed = &self.router.0.routed;
             routed.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
@@ -212,7 +220,7 @@ impl Server {
         Ok(Way::routed(track, routed))
     }
 
-    fn admit<'a>(&'a self, place: &'a Place) -> Result<impl Sized + use<'a>, Failure> {
+    pub(super) fn admit<'a>(&'a self, place: &'a Place) -> Result<impl Sized + use<'a>, Failure> {
         let Ok(admitted) = self.admitted.try_acquire() else {
             return Err(Failure::too_many_requests(self.limits.requests));
         };
@@ -224,7 +232,7 @@ impl Server {
     }
 
     /// Returns the headers that an endpoint gets. A key that is ours is nobody else's.
-    fn passed(&self, request: Request<'_>) -> HeaderMap {
+    pub(super) fn passed(&self, request: Request<'_>) -> HeaderMap {
         let mut passed = headers::passed(request.headers, self.access.keys.configured());
         passed.insert(REQUEST_ID, request.id.clone());
         passed

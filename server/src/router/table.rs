@@ -8,7 +8,7 @@ use planner::backends::{self, Backend, Backends};
 use planner::names::{ModelName, Track, Weight};
 use planner::per_track::PerTrack;
 
-use super::upstream::Endpoint;
+use super::upstream::{By, Endpoint};
 use crate::metrics::Routed;
 use crate::runtime::{Choice, NoSlot, split};
 
@@ -44,10 +44,7 @@ impl Table {
             .flat_map(|upstream| &upstream.endpoints)
             .map(|endpoint| (endpoint.address, endpoint))
             .collect();
-        let endpoint = |told: &backends::Endpoint| {
-            let known = old.get(&told.http).map(|known| Arc::clone(known));
-            known.unwrap_or_else(|| Arc::new(Endpoint::new(told.http)))
-        };
+        let endpoint = |told: &backends::Endpoint| Endpoint::new(told, old.get(&told.http).copied());
         let upstream = |backend: &Backend| Upstream {
             version: backend.version.to_string(),
             endpoints: backend.endpoints.iter().map(endpoint).collect(),
@@ -79,10 +76,20 @@ impl Table {
             .map_or(&[], |upstream| upstream.endpoints.as_slice())
     }
 
-    /// Says whether there is anybody to ask.
-    pub(super) fn any(&self) -> bool {
-        self.upstreams()
-            .any(|(_, upstream)| !upstream.endpoints.is_empty())
+    /// Returns those of a track that can be asked by a door.
+    pub(super) fn reached(&self, track: Track, by: By) -> impl Iterator<Item = &Arc<Endpoint>> {
+        let endpoints = self.endpoints(track).iter();
+        endpoints.filter(move |endpoint| endpoint.has(by))
+    }
+
+    /// Says whether there is anybody of a track to ask by a door.
+    pub(super) fn has(&self, track: Track, by: By) -> bool {
+        self.reached(track, by).next().is_some()
+    }
+
+    /// Says whether there is anybody to ask by a door.
+    pub(super) fn any(&self, by: By) -> bool {
+        self.upstreams().any(|(track, _)| self.has(track, by))
     }
 
     /// Chooses the track of a request for predictions; `n` counts those of the split, from 1.
@@ -105,9 +112,8 @@ impl Table {
     }
 
     /// Finds the track that describes the model: where nothing was asked for, whoever is there.
-    pub(super) fn describing(&self, choice: &Choice) -> Result<Track, NoSlot> {
-        let is_empty = |track| self.endpoints(track).is_empty();
-        if choice.is_split() && is_empty(Track::Stable) && !is_empty(Track::Canary) {
+    pub(super) fn describing(&self, choice: &Choice, by: By) -> Result<Track, NoSlot> {
+        if choice.is_split() && !self.has(Track::Stable, by) && self.has(Track::Canary, by) {
             return Ok(Track::Canary);
         }
         self.explicit(choice)
@@ -209,25 +215,43 @@ mod tests {
 
     #[test]
     fn endpoints_that_stay_are_the_same_ones() {
-        let before = table(None);
-        let after = Table::new(
-            &Backends {
+        let told = |endpoints: &[(&str, Option<&str>)], old: Option<&Table>| {
+            let parsed = |text: &str| text.parse().expect("an address");
+            let endpoint = |(http, grpc): &(&str, Option<&str>)| backends::Endpoint {
+                http: parsed(http),
+                grpc: grpc.map(parsed),
+            };
+            let backends = Backends {
                 model: model("wine"),
                 weight: Weight::ZERO,
                 stable: Backend {
                     version: version(V2),
-                    endpoints: ["10.0.0.1:80", "10.0.0.9:80"]
-                        .map(|address| backends::Endpoint::by_http(address.parse().expect("an address")))
-                        .into(),
+                    endpoints: endpoints.iter().map(endpoint).collect(),
                 },
                 canary: None,
-            },
-            Some(&before),
-        );
-        let [kept, new] = after.endpoints(Track::Stable) else {
+            };
+            Table::new(&backends, old)
+        };
+        let (one, other) = ("10.0.0.1:80", "10.0.0.9:80");
+        let first = told(&[(one, None)], Some(&table(None)));
+        let second = told(&[(one, None), (other, None)], Some(&first));
+        let [kept, new] = second.endpoints(Track::Stable) else {
             unreachable!("two are told");
         };
-        assert!(Arc::ptr_eq(kept, &before.endpoints(Track::Stable)[0]));
-        assert_eq!(new.address.to_string(), "10.0.0.9:80");
+        assert!(Arc::ptr_eq(kept, &first.endpoints(Track::Stable)[0]));
+        assert_eq!(new.address.to_string(), other);
+        // A port of gRPC that comes or changes costs no connection by HTTP: it is the same pod.
+        kept.put_out(By::Http);
+        let third = told(&[(one, Some("10.0.0.1:81"))], Some(&second));
+        let by_both = &third.endpoints(Track::Stable)[0];
+        assert!(by_both.load(By::Http).is_out && !by_both.load(By::Grpc).is_out);
+        assert!(by_both.has(By::Grpc) && !kept.has(By::Grpc));
+        by_both.put_out(By::Grpc);
+        let same = told(&[(one, Some("10.0.0.1:81"))], Some(&third));
+        assert!(Arc::ptr_eq(by_both, &same.endpoints(Track::Stable)[0]));
+        let moved = told(&[(one, Some("10.0.0.1:82"))], Some(&same));
+        let moved = &moved.endpoints(Track::Stable)[0];
+        assert!(moved.load(By::Http).is_out && !moved.load(By::Grpc).is_out);
+        assert_eq!(moved.authority(By::Grpc).to_string(), "10.0.0.1:82");
     }
 }

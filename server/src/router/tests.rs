@@ -1,5 +1,8 @@
 //! A router before real listeners of inference, and before some that fail.
 
+mod calls;
+mod faults;
+
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicUsize;
@@ -19,19 +22,19 @@ use crate::{Awaited, Health, InferenceOptions, Runtime, serve_inference};
 
 const ROW: &str = r#"{"inputs":[[1,0.5]]}"#;
 
-/// What answers as one pod does: a version of `wine` on a track.
-async fn pod(track: Track) -> SocketAddr {
+/// What a pod of a track has: a version of `wine`.
+fn loaded(track: Track) -> Runtime {
     let runtime = Runtime::new(Metrics::new());
     let (number, intercept) = match track {
         Track::Stable => (V1, 0.0),
         Track::Canary => (V2, 1000.0),
     };
     runtime.load_alone(artifact("wine", number, track, &linear(intercept)));
-    listen(runtime).await
+    runtime
 }
 
-/// A pod that has no model yet, and knows which it will have.
-async fn empty_pod() -> SocketAddr {
+/// What a pod has that has no model yet, and knows which it will have.
+fn empty() -> Runtime {
     let runtime = Runtime::new(Metrics::new());
     let awaited = Awaited {
         model: model("wine"),
@@ -41,12 +44,25 @@ async fn empty_pod() -> SocketAddr {
     };
     runtime.expect(&model("wine"), vec![awaited]);
     runtime.expected(Instant::now());
-    listen(runtime).await
+    runtime
 }
 
-async fn listen(runtime: Runtime) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("bound");
+/// What answers as one pod does.
+async fn pod(track: Track) -> SocketAddr {
+    listen(loaded(track)).await.http
+}
+
+async fn empty_pod() -> SocketAddr {
+    listen(empty()).await.http
+}
+
+/// A pod that answers at both doors.
+async fn listen(runtime: Runtime) -> Endpoint {
+    let (http, grpc) = (port().await, port().await);
+    let endpoint = Endpoint {
+        http: http.local_addr().expect("bound"),
+        grpc: Some(grpc.local_addr().expect("bound")),
+    };
     let options = InferenceOptions {
         access: Access {
             open_names: true,
@@ -55,19 +71,26 @@ async fn listen(runtime: Runtime) -> SocketAddr {
         health: Health::Alive,
         ..InferenceOptions::default()
     };
+    let doors = Doors {
+        http: http.into(),
+        grpc: Some(grpc.into()),
+    };
     drop(tokio::spawn(serve_inference(
         runtime,
-        listener,
+        doors,
         options,
         std::future::pending(),
     )));
-    address
+    endpoint
+}
+
+async fn port() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").await.expect("a port")
 }
 
 /// Where nobody listens.
 async fn nobody() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    listener.local_addr().expect("bound")
+    port().await.local_addr().expect("bound")
 }
 
 /// Takes requests and closes their connections; counts them.
@@ -89,10 +112,21 @@ async fn broken() -> (SocketAddr, Arc<AtomicUsize>) {
     (address, count)
 }
 
+/// What a router is told of pods that answer by HTTP alone.
 fn backends(weight: u64, stable: &[SocketAddr], canary: Option<&[SocketAddr]>) -> Backends {
-    let backend = |number: &str, endpoints: &[SocketAddr]| Backend {
+    let by_http = |addresses: &[SocketAddr]| -> Vec<_> {
+        addresses
+            .iter()
+            .map(|address| Endpoint::by_http(*address))
+            .collect()
+    };
+    told(weight, &by_http(stable), canary.map(by_http).as_deref())
+}
+
+fn told(weight: u64, stable: &[Endpoint], canary: Option<&[Endpoint]>) -> Backends {
+    let backend = |number: &str, endpoints: &[Endpoint]| Backend {
         version: version(number),
-        endpoints: endpoints.iter().copied().map(Endpoint::by_http).collect(),
+        endpoints: endpoints.iter().copied().collect(),
     };
     Backends {
         model: model("wine"),

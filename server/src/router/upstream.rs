@@ -1,19 +1,21 @@
-//! One endpoint: its connections, what it has under way, and whether it failed a moment ago.
+//! One endpoint: how it is reached, what it has under way, and whether it failed a moment ago.
+
+mod http1;
+mod http2;
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::{Body as _, Incoming};
-use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper::header::{HeaderMap, HeaderValue};
 use hyper::{Request, StatusCode};
-use hyper_util::rt::TokioIo;
+use planner::backends;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -29,36 +31,49 @@ const STALL: Duration = Duration::from_secs(30);
 const OUT: Duration = Duration::from_secs(2);
 /// How long a connection is kept that nothing is asked on: less than an endpoint keeps it.
 const IDLE_MAX: Duration = Duration::from_mins(1);
-/// How many such connections are kept.
-const IDLE_COUNT_MAX: usize = 256;
 /// The most that the headers of an answer take.
 const HEADER_BYTES_MAX: usize = 32 << 10;
-/// What hyper may buffer of one connection in each direction.
-const BUFFER_BYTES_MAX: usize = 64 << 10;
 
-/// The requests of a connection.
-type Sender = SendRequest<Full<Bytes>>;
+/// By which of its doors an endpoint is asked: the one that the request came in by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    Http,
+    Grpc,
+}
 
 /// One endpoint; the same as long as it is told.
 #[derive(Debug)]
 pub(crate) struct Endpoint {
+    /// Where it answers by HTTP: what it is known by.
     pub(crate) address: SocketAddr,
-    under_way: AtomicUsize,
-    out_until: AtomicU64,
-    /// The one that was used last comes last.
-    idle: Mutex<Vec<Idle>>,
+    /// By both doors.
+    under_way: Arc<AtomicUsize>,
+    http: Arc<Reached<http1::Connections>>,
+    grpc: Option<Arc<Reached<http2::Connections>>>,
 }
 
+/// One door of an endpoint. That nobody answers at one says nothing of the other.
 #[derive(Debug)]
-struct Idle {
-    sender: Sender,
-    since: Instant,
+struct Reached<C> {
+    address: SocketAddr,
+    out_until: AtomicU64,
+    connections: C,
+}
+
+impl<C> Reached<C> {
+    fn new(address: SocketAddr, connections: C) -> Arc<Self> {
+        Arc::new(Self {
+            address,
+            out_until: AtomicU64::new(0),
+            connections,
+        })
+    }
 }
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AskError {
-    /// It got nothing.
+    /// It got nothing, or has said that it does nothing with what it got.
     #[error("takes no connection: {0}")]
     Refused(String),
     /// What it got is not known, or it broke off.
@@ -68,19 +83,25 @@ pub(super) enum AskError {
     #[error("did not answer in time")]
     Late,
     /// Its answer is larger than any may be.
-    #[error("its answer is larger than {0} bytes")]
+    #[error("gave an answer that is larger than {0} bytes")]
     TooLarge(usize),
     /// All answers together take too much already.
     #[error("there is no room for its answer")]
     NoRoom,
+    /// What answered a call is no server of gRPC.
+    #[error("answered as no server of gRPC does, with HTTP status {0}")]
+    NoCall(StatusCode),
 }
 
 /// A whole answer.
 #[derive(Debug)]
 pub(super) struct Answer {
+    /// That of a call is the one that HTTP has for its code.
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
+    /// Those of a call.
+    pub(super) trailers: HeaderMap,
     /// What it holds until it is taken.
     pub(super) held: Held,
 }
@@ -94,26 +115,59 @@ pub(super) struct Bounds {
 }
 
 impl Endpoint {
-    pub(super) fn new(address: SocketAddr) -> Self {
-        Self {
-            address,
-            under_way: AtomicUsize::new(0),
-            out_until: AtomicU64::new(0),
-            idle: Mutex::default(),
+    /// Returns the endpoint that is told; of what was `known` of it before, all that still holds is kept.
+    pub(super) fn new(told: &backends::Endpoint, known: Option<&Arc<Self>>) -> Arc<Self> {
+        let backends::Endpoint { http, grpc } = *told;
+        let known = known.filter(|known| known.address == http);
+        let known_grpc = known.and_then(|known| known.grpc.as_ref());
+        match known {
+            Some(known) if known_grpc.map(|known| known.address) == grpc => known.clone(),
+            _ => Arc::new(Self {
+                address: http,
+                under_way: known.map_or_else(Arc::default, |known| known.under_way.clone()),
+                http: known.map_or_else(
+                    || Reached::new(http, http1::Connections::new(http)),
+                    |known| known.http.clone(),
+                ),
+                grpc: grpc.map(|grpc| Reached::new(grpc, http2::Connections::new(grpc))),
+            }),
         }
     }
 
-    pub(super) fn load(&self) -> Load {
+    /// Says whether it has this door.
+    pub(super) fn has(&self, by: By) -> bool {
+        by == By::Http || self.grpc.is_some()
+    }
+
+    pub(super) fn load(&self, by: By) -> Load {
+        let is_out = |out_until: &AtomicU64| out_until.load(Ordering::Relaxed) > clock::now();
         Load {
             under_way: self.under_way.load(Ordering::Relaxed),
-            is_out: self.out_until.load(Ordering::Relaxed) > clock::now(),
+            is_out: self.out_until(by).is_some_and(is_out),
         }
     }
 
     /// Others are asked for a while.
-    pub(super) fn put_out(&self) {
+    pub(super) fn put_out(&self, by: By) {
         let until = clock::now() + clock::microseconds(OUT);
-        self.out_until.store(until, Ordering::Relaxed);
+        if let Some(out_until) = self.out_until(by) {
+            out_until.store(until, Ordering::Relaxed);
+        }
+    }
+
+    fn out_until(&self, by: By) -> Option<&AtomicU64> {
+        match by {
+            By::Http => Some(&self.http.out_until),
+            By::Grpc => self.grpc.as_ref().map(|grpc| &grpc.out_until),
+        }
+    }
+
+    /// Returns where it is asked.
+    pub(super) fn authority(&self, by: By) -> SocketAddr {
+        match (by, &self.grpc) {
+            (By::Grpc, Some(grpc)) => grpc.address,
+            (By::Http, _) | (By::Grpc, None) => self.address,
+        }
     }
 
     /// Returns what the header `Host` says where the client's said nothing.
@@ -122,101 +176,51 @@ impl Endpoint {
             .expect("invariant: an address and a port are visible ASCII")
     }
 
-    /// Asks, and waits for all of the answer. Where this is dropped, so is the connection: the endpoint sees that nobody waits.
+    /// Asks, and waits for all of the answer. Where this is dropped the endpoint sees that nobody waits.
     ///
-    /// `anew`: on no connection that was used before, for the endpoint may have closed that meanwhile.
+    /// `since`: on no connection that is older, for what failed then may be closed by now.
     pub(super) async fn ask(
         &self,
-        mut request: Request<Full<Bytes>>,
-        anew: bool,
+        by: By,
+        request: Request<Full<Bytes>>,
+        since: Option<Instant>,
         bounds: &Bounds,
         held: Held,
     ) -> Result<Answer, AskError> {
         let _under_way = UnderWay::new(&self.under_way);
-        let mut kept = if anew { None } else { self.take_idle().await };
-        loop {
-            let is_kept = kept.is_some();
-            let mut sender = match kept.take() {
-                Some(sender) => sender,
-                None => self.connect().await?,
-            };
-            let answered = timeout(bounds.begin, sender.try_send_request(request));
-            let response = match answered.await.map_err(|_elapsed| AskError::Late)? {
-                Ok(response) => response,
-                Err(mut error) => match error.take_message() {
-                    // It was closed before anything was sent.
-                    Some(unsent) if is_kept => {
-                        request = unsent;
-                        continue;
-                    }
-                    _ => return Err(AskError::Broken(error.into_error().to_string())),
-                },
-            };
-            let (parts, body) = response.into_parts();
-            let (body, held) = collect(body, bounds.bytes, held).await?;
-            self.keep(sender);
-            return Ok(Answer {
-                status: parts.status,
-                headers: parts.headers,
-                body,
-                held,
-            });
-        }
-    }
-
-    async fn connect(&self) -> Result<Sender, AskError> {
-        let refused = |error: &dyn std::error::Error| AskError::Refused(error.to_string());
-        let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(self.address))
-            .await
-            .map_err(|elapsed| refused(&elapsed))?
-            .map_err(|error| refused(&error))?;
-        // Without it a request may wait for an acknowledgement; a socket that refuses is about to fail anyway.
-        let _unsupported = stream.set_nodelay(true);
-        let (sender, connection) = Builder::new()
-            .max_header_size(HEADER_BYTES_MAX)
-            .max_buf_size(BUFFER_BYTES_MAX)
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| refused(&error))?;
-        // It ends with its sender; what goes wrong with it, whoever waits for an answer is told.
-        drop(tokio::spawn(async move { connection.await.unwrap_or_default() }));
-        Ok(sender)
-    }
-
-    /// Returns a connection that is open as far as is known.
-    async fn take_idle(&self) -> Option<Sender> {
-        loop {
-            let Idle { mut sender, since } = self.idle().pop()?;
-            // It may still be on its way from one answer to the next request.
-            let ready = timeout(CONNECT_TIMEOUT, sender.ready());
-            if since.elapsed() < IDLE_MAX && matches!(ready.await, Ok(Ok(()))) {
-                return Some(sender);
+        match (by, &self.grpc) {
+            (By::Http, _) => {
+                let connections = &self.http.connections;
+                connections.ask(request, since.is_some(), bounds, held).await
             }
+            // Boxed: a request by HTTP is no larger for it.
+            (By::Grpc, Some(grpc)) => Box::pin(grpc.connections.ask(&request, since, bounds, held)).await,
+            (By::Grpc, None) => Err(AskError::Refused("it has no port of gRPC".to_owned())),
         }
-    }
-
-    fn keep(&self, sender: Sender) {
-        if sender.is_closed() {
-            return;
-        }
-        let since = Instant::now();
-        let mut idle = self.idle();
-        // The oldest come first.
-        let old = idle.partition_point(|kept| kept.since.elapsed() >= IDLE_MAX);
-        let over = (idle.len() + 1).saturating_sub(IDLE_COUNT_MAX);
-        let closed: Vec<_> = idle.drain(..old.max(over)).collect();
-        idle.push(Idle { sender, since });
-        drop(idle);
-        drop(closed);
-    }
-
-    fn idle(&self) -> MutexGuard<'_, Vec<Idle>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Reads a body to its end.
-async fn collect(mut body: Incoming, max: usize, mut held: Held) -> Result<(Bytes, Held), AskError> {
+/// Takes a connection to an endpoint.
+async fn connect(address: SocketAddr) -> Result<TcpStream, AskError> {
+    let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(address))
+        .await
+        .map_err(|elapsed| refused(&elapsed))?
+        .map_err(|error| refused(&error))?;
+    // Without it a request may wait for an acknowledgement; a socket that refuses is about to fail anyway.
+    let _unsupported = stream.set_nodelay(true);
+    Ok(stream)
+}
+
+fn refused(error: &dyn std::error::Error) -> AskError {
+    AskError::Refused(error.to_string())
+}
+
+/// Reads a body to its end, and the trailers behind it.
+async fn collect(
+    mut body: Incoming,
+    max: usize,
+    mut held: Held,
+) -> Result<(Bytes, HeaderMap, Held), AskError> {
     let announced = body
         .size_hint()
         .exact()
@@ -225,14 +229,20 @@ async fn collect(mut body: Incoming, max: usize, mut held: Held) -> Result<(Byte
         return Err(AskError::TooLarge(max));
     }
     let mut parts = Vec::new();
+    let mut trailers = HeaderMap::new();
     let mut bytes = 0;
     loop {
         let frame = poll_fn(|ctx| Pin::new(&mut body).poll_frame(ctx));
         let frame = timeout(STALL, frame).await.map_err(|_elapsed| AskError::Late)?;
         let Some(frame) = frame else { break };
         let frame = frame.map_err(|error| AskError::Broken(error.to_string()))?;
-        // Trailers are nothing to us.
-        let Ok(part) = frame.into_data() else { continue };
+        let part = match frame.into_data() {
+            Ok(part) => part,
+            Err(frame) => {
+                trailers = frame.into_trailers().unwrap_or_default();
+                continue;
+            }
+        };
         bytes += part.len();
         if bytes > max {
             return Err(AskError::TooLarge(max));
@@ -240,7 +250,7 @@ async fn collect(mut body: Incoming, max: usize, mut held: Held) -> Result<(Byte
         held.grow_to(bytes).await.map_err(|NoRoom| AskError::NoRoom)?;
         parts.push(part);
     }
-    Ok((whole(parts), held))
+    Ok((whole(parts), trailers, held))
 }
 
 /// Puts parts together; most answers are one.

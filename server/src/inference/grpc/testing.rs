@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::frames::{HEAD_BYTES, framed};
+use super::health::HealthCheckRequest;
 use super::oip::model_infer_request::InferInputTensor;
 use super::oip::{InferTensorContents, ModelInferRequest};
 
@@ -39,6 +40,7 @@ pub(crate) struct Said {
     pub(crate) code: i32,
     pub(crate) reason: String,
     pub(crate) headers: HeaderMap,
+    pub(crate) trailers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
@@ -96,6 +98,13 @@ pub(crate) fn in_frame(message: &impl Message) -> Vec<u8> {
     })
 }
 
+/// Returns a probe of a service, in its frame.
+pub(crate) fn health_of(service: &str) -> Vec<u8> {
+    in_frame(&HealthCheckRequest {
+        service: service.to_owned(),
+    })
+}
+
 /// Compresses a message by `gzip` or `deflate` into its frame.
 pub(crate) fn compressed(message: &impl Message, coding: &str) -> Vec<u8> {
     let bytes = message.encode_to_vec();
@@ -128,6 +137,7 @@ pub(crate) async fn said(
         code: status.code().into(),
         reason: status.message().to_owned(),
         headers: head.headers,
+        trailers,
         body: collected.to_bytes(),
     }
 }
