@@ -142,7 +142,7 @@ impl Parts {
                 limits,
                 answer_timeout,
             };
-            server::serve_router(router, doors.http, options, stopped)
+            server::serve_router(router, doors, options, stopped)
         })
     }
 

@@ -12,7 +12,7 @@ use server::{Metrics, Router};
 
 use crate::arguments::OutputArguments;
 use crate::failure::{DONE, Failure};
-use crate::listeners::{Bound, InferenceArguments, ListenerArguments};
+use crate::listeners::{Bound, GrpcArguments, InferenceArguments, ListenerArguments};
 use crate::serving::{self, Parts};
 use crate::signals::Signals;
 use crate::terminal::{Announcer, Terminal};
@@ -41,6 +41,8 @@ pub(crate) struct RouterArguments {
     #[command(flatten)]
     inference: InferenceArguments,
     #[command(flatten)]
+    grpc: GrpcArguments,
+    #[command(flatten)]
     listener: ListenerArguments,
     #[command(flatten)]
     output: OutputArguments,
@@ -48,7 +50,9 @@ pub(crate) struct RouterArguments {
 
 pub(crate) fn run(arguments: RouterArguments) -> Result<ExitCode, Failure> {
     let signals = Signals::catch(DONE)?;
-    let bound = arguments.inference.bind(&arguments.listener)?;
+    let bound = arguments
+        .inference
+        .bind_with(&arguments.grpc, &arguments.listener)?;
     serving::block_on(route(arguments, bound, signals))?
 }
 
@@ -64,6 +68,7 @@ async fn route(arguments: RouterArguments, bound: Bound, signals: Signals) -> Re
     let config = reconcile::config().await?;
     let router = Router::new(Metrics::new(), seed()?);
     let (address, url, bounds) = (bound.address, bound.url(), bound.bounds());
+    let (grpc, grpc_line) = (bound.grpc(), bound.grpc_line());
     let answer_timeout = Duration::from_secs(answer_timeout.into());
     parts.router(&router, bound, answer_timeout)?;
     let stopped = parts.stopped();
@@ -72,8 +77,14 @@ async fn route(arguments: RouterArguments, bound: Bound, signals: Signals) -> Re
         [
             bounds.to_string(),
             format!("routes as ConfigMap {config_map} of {namespace} says; {url}"),
-        ],
-        || json!({ "event": "listening", "inference": address, "config_map": config_map, "bounds": bounds }),
+        ]
+        .into_iter()
+        .chain(grpc_line),
+        || {
+            json!({
+                "event": "listening", "inference": address, "grpc": grpc, "config_map": config_map, "bounds": bounds,
+            })
+        },
     );
     parts.spawn("router", async move {
         let hear = |heard| match heard {
