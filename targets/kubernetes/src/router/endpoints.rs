@@ -8,10 +8,8 @@ use planner::backends::{Backend, Backends, Endpoint};
 
 use super::SERVICE_NAME;
 use super::told::{Served, Told};
-use crate::build::serving::PORT_NAME;
+use crate::build::serving::{GRPC_PORT_NAME, PORT_NAME};
 
-/// The port of those that answer by gRPC too.
-const GRPC_PORT_NAME: &str = "grpc";
 /// How many endpoints of a track are known to a router.
 const ENDPOINTS_MAX: usize = 5_000;
 
