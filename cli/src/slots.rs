@@ -6,17 +6,15 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use planner::commits::Verify;
 use planner::deployment::ResolvedPin;
 use planner::names::{ModelName, Revision, Track, Weight};
 use planner::rollout::Tracks;
 use planner::trust::Trust;
 use reconciler::AwaitedPin;
 use registry::artifact::{Model, load_bytes};
-use registry::{Entry, Reference, Store};
+use registry::{Entry, Held, Reference, Store};
 use server::runtime::warm_up;
 use server::{Artifact, Awaited, Runtime};
-use signing::VerifyingKey;
 use standalone::{LoadRequest, Slots, Wake};
 use tokio::sync::Semaphore;
 
@@ -166,16 +164,13 @@ pub(crate) fn load(store: &Store, entry: &Entry) -> Result<Model, String> {
 
 /// Fails where somebody must have signed a version, and nobody who is trusted has. What is loaded then is what the entry says.
 fn hold_to(trust: &Trust, store: &Store, entry: &Entry) -> Result<(), String> {
-    let keys = VerifyingKey::usable(&trust.keys);
-    let signer = store.signer(entry, &keys).map_err(|error| chain(&error))?;
-    let Entry { model, version, .. } = entry;
-    match (signer, trust.verify) {
-        (Ok(_), _) | (_, Verify::Off) => Ok(()),
-        (Err(why), Verify::Warn) => {
-            tracing::warn!(%model, %version, %why, "a version that is loaded is not signed by anybody who is trusted");
+    match store.hold_to(trust, entry).map_err(|error| chain(&error))? {
+        Held::Trusted => Ok(()),
+        Held::Told(why) => {
+            tracing::warn!(%why, "a version that is loaded is not signed by anybody who is trusted");
             Ok(())
         }
-        (Err(why), Verify::Require) => Err(format!("{model} {version} is not to be trusted: {why}")),
+        Held::Refused(why) => Err(why.to_string()),
     }
 }
 

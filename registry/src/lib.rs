@@ -52,5 +52,6 @@ pub use publish::Draft;
 pub use reference::{Entry, Reference, ShortDigest};
 pub use roots::{DatasetRoots, RootError, open_data_file};
 pub use shortage::{Advice, Shortage};
-pub use signatures::{Signatures, Unsigned};
+pub use signatures::{Held, SIGNATURES_BYTES_MAX, Signatures, Signed, Unsigned, Untrusted};
 pub use store::{LAYOUT, METADATA_BYTES_MAX, Owner, Store};
+pub use verify::CHECKSUMS_BYTES_MAX;

@@ -6,18 +6,25 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use planner::commits::Verify;
 use planner::names::{Digest, ModelName, Version};
+use planner::trust::Trust;
 use signing::{KeyId, Manifest, Refused, SigningKey, VerifyingKey};
 
-use crate::error::StoreError;
+use crate::error::{Damage, StoreError};
 use crate::files::Dir;
+use crate::metadata::VersionMetadata;
 use crate::reference::Entry;
 use crate::store::{Store, within};
+use crate::verify::Record;
 
 pub(crate) const SIGNATURES: &str = "signatures";
 const ENDING: &str = ".json";
 /// The most signatures of a version that are looked at.
 const SIGNATURES_MAX: usize = 100;
+
+/// The most bytes of a version's signatures that are handed to others.
+pub const SIGNATURES_BYTES_MAX: usize = 2 << 20;
 
 /// The signatures of a version: what each file holds, by its name without the ending.
 pub type Signatures = BTreeMap<String, Vec<u8>>;
@@ -55,6 +62,58 @@ impl fmt::Display for Unsigned {
                 key.short()
             ),
         }
+    }
+}
+
+/// A version that is not to be trusted, and why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{model} {version} is not to be trusted: {why}")]
+pub struct Untrusted {
+    model: ModelName,
+    version: Version,
+    why: Unsigned,
+}
+
+/// What becomes of a version that is about to be loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Held {
+    /// It is loaded: who is trusted signed it, or nobody need have.
+    Trusted,
+    /// It is loaded and told.
+    Told(Untrusted),
+    /// It is not loaded.
+    Refused(Untrusted),
+}
+
+/// What whoever loads a version elsewhere is handed to say who signed it: the files that say what it is made of, as they are,
+/// and the signatures. Nothing of it is verified.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Signed {
+    /// What `checksums` holds.
+    pub checksums: Vec<u8>,
+    /// What `metadata.json` holds.
+    pub metadata: Vec<u8>,
+    /// The signatures.
+    pub signatures: Signatures,
+}
+
+impl Signed {
+    /// Returns what the version says of itself, and holds it to somebody's signature. The artifact is to have the digest that
+    /// the record says.
+    ///
+    /// # Errors
+    ///
+    /// The files do not fit each other, or are another version's.
+    pub fn read(
+        &self,
+        model: &ModelName,
+        version: &Version,
+        trust: &Trust,
+    ) -> Result<(VersionMetadata, Held), Damage> {
+        let record = Record::of(&self.checksums, &self.metadata, model, version)?;
+        let (metadata, files) = record.parts();
+        let held = hold_to(trust, (model, version), &files, &self.signatures);
+        Ok((metadata, held))
     }
 }
 
@@ -117,6 +176,16 @@ impl Store {
     ///
     /// They cannot be read.
     pub fn signatures(&self, model: &ModelName, version: &Version) -> Result<Signatures, StoreError> {
+        self.signatures_within(usize::MAX, model, version)
+    }
+
+    /// Returns the signatures of a version that fit into so many bytes, the first ones first.
+    fn signatures_within(
+        &self,
+        bytes_max: usize,
+        model: &ModelName,
+        version: &Version,
+    ) -> Result<Signatures, StoreError> {
         let Some(dir) = self.model_dir(model)? else {
             return Ok(Signatures::new());
         };
@@ -127,15 +196,18 @@ impl Store {
         let Some(dir) = dir.flatten() else {
             return Ok(Signatures::new());
         };
-        let mut signatures = Signatures::new();
+        let (mut signatures, mut left) = (Signatures::new(), bytes_max);
         for name in dir.regular_files()?.into_iter().take(SIGNATURES_MAX) {
             let Some(key) = name.strip_suffix(ENDING) else {
                 continue;
             };
             match dir.read(&name, "a signature", signing::BUNDLE_BYTES_MAX as u64) {
-                Ok(bundle) => signatures.extend(bundle.map(|bundle| (key.to_owned(), bundle))),
-                // It is none.
-                Err(StoreError::TooLarge { .. }) => {}
+                Ok(Some(bundle)) if bundle.len() <= left => {
+                    left -= bundle.len();
+                    signatures.insert(key.to_owned(), bundle);
+                }
+                // It is gone, one too many, or none.
+                Ok(_) | Err(StoreError::TooLarge { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -154,6 +226,71 @@ impl Store {
     ) -> Result<Result<&'k VerifyingKey, Unsigned>, StoreError> {
         let signatures = self.signatures(&entry.model, &entry.version)?;
         Ok(judge(&signatures, &entry.files, keys))
+    }
+
+    /// Says what becomes of a version that is about to be loaded, where somebody's signature may be needed.
+    ///
+    /// # Errors
+    ///
+    /// The signatures cannot be read.
+    pub fn hold_to(&self, trust: &Trust, entry: &Entry) -> Result<Held, StoreError> {
+        let signatures = self.signatures(&entry.model, &entry.version)?;
+        Ok(hold_to(
+            trust,
+            (&entry.model, &entry.version),
+            &entry.files,
+            &signatures,
+        ))
+    }
+
+    /// Returns what others need to say who signed a version: at most [`SIGNATURES_BYTES_MAX`] of signatures.
+    ///
+    /// # Errors
+    ///
+    /// It is damaged, or cannot be read.
+    pub fn signed(&self, entry: &Entry) -> Result<Signed, StoreError> {
+        let Entry { model, version, .. } = entry;
+        let damaged = |damage| match damage {
+            Damage::Unreadable(error) => *error,
+            damage => StoreError::Damaged {
+                model: model.clone(),
+                version: version.clone(),
+                damage,
+            },
+        };
+        let versions = self.versions_dir(model)?;
+        let dir = versions
+            .map(|versions| versions.dir(&version.to_string()))
+            .transpose()?;
+        let dir = dir
+            .flatten()
+            .ok_or_else(|| damaged(Damage::Missing("its folder".to_owned())))?;
+        let (checksums, metadata) = Record::files(&dir).map_err(damaged)?;
+        Ok(Signed {
+            checksums,
+            metadata,
+            signatures: self.signatures_within(SIGNATURES_BYTES_MAX, model, version)?,
+        })
+    }
+}
+
+/// Says what becomes of a version with these files and signatures.
+fn hold_to(
+    trust: &Trust,
+    (model, version): (&ModelName, &Version),
+    files: &BTreeMap<String, Digest>,
+    signatures: &Signatures,
+) -> Held {
+    let keys = VerifyingKey::usable(&trust.keys);
+    let untrusted = |why| Untrusted {
+        model: model.clone(),
+        version: version.clone(),
+        why,
+    };
+    match (trust.verify, judge(signatures, files, &keys)) {
+        (Verify::Off, _) | (_, Ok(_)) => Held::Trusted,
+        (Verify::Warn, Err(why)) => Held::Told(untrusted(why)),
+        (Verify::Require, Err(why)) => Held::Refused(untrusted(why)),
     }
 }
 

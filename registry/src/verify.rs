@@ -17,7 +17,8 @@ use crate::reference::Entry;
 use crate::store::{METADATA_BYTES_MAX, METADATA_FILE, MODEL_FILE, Store, VERSIONS};
 
 pub(crate) const CHECKSUMS_FILE: &str = "checksums";
-const CHECKSUMS_BYTES_MAX: u64 = 16 << 10;
+/// The largest list of checksums, in bytes.
+pub const CHECKSUMS_BYTES_MAX: u64 = 16 << 10;
 const BUFFER_BYTES: usize = 256 << 10;
 
 impl Store {
@@ -137,21 +138,37 @@ pub(crate) struct Record {
 impl Record {
     /// Reads the record of a version and holds it against its checksum. Nothing else of the version is verified.
     pub(crate) fn read(dir: &Dir, model: &ModelName, version: &Version) -> Result<Self, Damage> {
+        let (checksums, metadata) = Self::files(dir)?;
+        Self::of(&checksums, &metadata, model, version)
+    }
+
+    /// Reads the files that say what a version is made of: `checksums` and `metadata.json`.
+    pub(crate) fn files(dir: &Dir) -> Result<(Vec<u8>, Vec<u8>), Damage> {
         let checksums = dir
             .read(CHECKSUMS_FILE, "checksums", CHECKSUMS_BYTES_MAX)?
             .ok_or_else(|| missing(CHECKSUMS_FILE))?;
-        let list = Digest::of(&checksums);
-        let checksums = parse_checksums(&checksums).map_err(|why| malformed(CHECKSUMS_FILE, why))?;
+        let metadata = dir
+            .read(METADATA_FILE, "metadata", METADATA_BYTES_MAX)?
+            .ok_or_else(|| missing(METADATA_FILE))?;
+        Ok((checksums, metadata))
+    }
+
+    /// Holds what a version says of itself against its checksum.
+    pub(crate) fn of(
+        checksums: &[u8],
+        metadata: &[u8],
+        model: &ModelName,
+        version: &Version,
+    ) -> Result<Self, Damage> {
+        let list = Digest::of(checksums);
+        let checksums = parse_checksums(checksums).map_err(|why| malformed(CHECKSUMS_FILE, why))?;
         for required in [METADATA_FILE, MODEL_FILE] {
             if !checksums.contains_key(required) {
                 return Err(malformed(CHECKSUMS_FILE, format!("does not list {required}")));
             }
         }
-        let bytes = dir
-            .read(METADATA_FILE, "metadata", METADATA_BYTES_MAX)?
-            .ok_or_else(|| missing(METADATA_FILE))?;
-        same_digest(METADATA_FILE, checksums[METADATA_FILE], Digest::of(&bytes))?;
-        let metadata = VersionMetadata::read(&bytes, model, version)?;
+        same_digest(METADATA_FILE, checksums[METADATA_FILE], Digest::of(metadata))?;
+        let metadata = VersionMetadata::read(metadata, model, version)?;
         Ok(Self {
             metadata,
             checksums,

@@ -5,8 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use planner::commits::Verify;
 use planner::names::{ModelName, Version};
-use registry::{Entry, Keep, Reference, Store};
+use planner::trust::Trust;
+use registry::{Entry, Held, Keep, Reference, SIGNATURES_BYTES_MAX, Store};
 use signing::{SigningKey, VerifyingKey};
 
 use crate::scenario::{now, owner, word, write};
@@ -198,4 +200,93 @@ fn a_signature_goes_with_its_version() {
     signed.store.collect(&keep, later, false).unwrap();
     assert!(!signed.path(&format!("versions/{V1}")).exists());
     assert!(!signed.path(&format!("signatures/{V1}")).exists());
+}
+
+/// What others are handed says the same as what lies here, whatever is changed of it on its way.
+#[test]
+fn what_is_handed_out_is_held_to_the_keys_of_whoever_loads_it() {
+    let signed = Signed::new();
+    let (name, version) = (word("wine"), word(V1));
+    let trust = |verify, keys: &[&SigningKey]| Trust {
+        verify,
+        keys: keys.iter().map(|key| key.verifying().to_pem()).collect(),
+    };
+    let held = |handed: &registry::Signed, trust: &Trust| match handed.read(&name, &version, trust) {
+        Ok((metadata, held)) => {
+            assert_eq!(metadata.version, version);
+            match held {
+                Held::Trusted => "loaded".to_owned(),
+                Held::Told(why) => format!("told: {why}"),
+                Held::Refused(why) => format!("refused: {why}"),
+            }
+        }
+        Err(damage) => format!("damaged: {damage}"),
+    };
+    let handed = signed.store.signed(&signed.entry(V1)).unwrap();
+    let (theirs, other) = (&signed.key, &key("p384"));
+    assert_eq!(held(&handed, &trust(Verify::Require, &[other, theirs])), "loaded");
+    let by_none = held(&handed, &trust(Verify::Require, &[other]));
+    assert!(
+        by_none.starts_with(&format!(
+            "refused: wine {V1} is not to be trusted: nobody who is trusted has signed it: "
+        )),
+        "{by_none}"
+    );
+    let warned = held(&handed, &trust(Verify::Warn, &[other]));
+    assert_eq!(warned, by_none.replace("refused: ", "told: "));
+    assert_eq!(held(&handed, &trust(Verify::Off, &[])), "loaded");
+    // What a key has that is none lets nobody in.
+    let garbage = Trust {
+        verify: Verify::Require,
+        keys: vec!["no key".to_owned()],
+    };
+    assert!(held(&handed, &garbage).starts_with("refused: "));
+    // One bit of either file.
+    let require = trust(Verify::Require, &[theirs]);
+    for at in (0..handed.checksums.len()).step_by(5) {
+        let mut changed = handed.clone();
+        changed.checksums[at] ^= 1 << (at % 8);
+        assert_ne!(held(&changed, &require), "loaded", "checksums, byte {at}");
+    }
+    for at in (0..handed.metadata.len()).step_by(5) {
+        let mut changed = handed.clone();
+        changed.metadata[at] ^= 1 << (at % 8);
+        assert_ne!(held(&changed, &require), "loaded", "metadata.json, byte {at}");
+    }
+    // Both at once, so that they fit each other: what is signed is neither.
+    let folder = signed.path(&format!("versions/{V1}"));
+    let metadata = fs::read_to_string(folder.join("metadata.json")).unwrap();
+    let metadata = metadata.replacen("\"framework\": \"", "\"framework\": \"x", 1);
+    let lines = fs::read_to_string(folder.join("checksums")).unwrap();
+    let before = planner::names::Digest::of(&handed.metadata).hex();
+    let after = planner::names::Digest::of(metadata.as_bytes()).hex();
+    let changed = registry::Signed {
+        checksums: lines.replace(&before, &after).into_bytes(),
+        metadata: metadata.into_bytes(),
+        signatures: handed.signatures.clone(),
+    };
+    assert_ne!(changed.metadata, handed.metadata);
+    let said = held(&changed, &require);
+    assert!(said.contains("checksums is not what the key"), "{said}");
+    // The signature says nothing of another version.
+    assert!(handed.read(&name, &word(V2), &require).is_err());
+}
+
+#[test]
+fn what_is_handed_out_of_signatures_is_bounded() {
+    let signed = Signed::new();
+    let folder = signed.path(&format!("signatures/{V1}"));
+    for at in 0..20 {
+        fs::write(folder.join(format!("{at:02}.json")), vec![b' '; 200 << 10]).unwrap();
+    }
+    let handed = signed.store.signed(&signed.entry(V1)).unwrap();
+    let bytes: usize = handed.signatures.values().map(Vec::len).sum();
+    assert!(bytes <= SIGNATURES_BYTES_MAX, "{bytes}");
+    // What is small has its place beside what is large.
+    assert!(
+        handed
+            .signatures
+            .contains_key(signed.key.verifying().id().as_str())
+    );
+    assert_eq!(handed.signatures.len(), 11);
 }
