@@ -267,6 +267,9 @@ impl Server {
             Route::Version(model, reference) => {
                 read(headers, move || models::version(&store, &model, &reference)).await
             }
+            Route::Signatures(model, reference) => {
+                read(headers, move || models::signatures(&store, &model, &reference)).await
+            }
             Route::Artifact(model, reference) => {
                 let verified = self.verified.clone();
                 let found = blocking(move || artifact::find(&store, &verified, &model, &reference)).await?;

@@ -1,11 +1,11 @@
 //! The other end of the control plane: one version, known by its digest, for a process that serves it for its life.
 //!
 //! ```text
-//! cache ── whole and loads ────────────────────────────────┐
-//!   └ else: record, artifact (its rest after a break) ── verify ── load ── keep
+//! cache ── whole, trusted and loads ───────────────────────┐
+//!   └ else: signatures or record, artifact (its rest after a break) ── verify ── load ── keep
 //! ```
 //!
-//! What decides is the digest that was pinned. Sizes and times are bounded, a control plane that is away is waited for, and
+//! What decides is the digest that was pinned, and where somebody must have signed the version, who has. Sizes and times are bounded, a control plane that is away is waited for, and
 //! what asking again cannot mend ends it with words.
 
 mod address;
@@ -13,6 +13,7 @@ mod cache;
 mod client;
 mod error;
 mod remote;
+mod trust;
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -23,9 +24,10 @@ use hyper::StatusCode;
 use hyper::header::{CONTENT_RANGE, ETAG, HeaderValue};
 use planner::finding::Disposition;
 use planner::names::{Digest, ModelName, Revision, Track, Version};
-use registry::METADATA_BYTES_MAX;
+use planner::trust::Trust;
 use registry::artifact::load_bytes;
 use registry::metadata::VersionMetadata;
+use registry::{METADATA_BYTES_MAX, Signed};
 use web::{Client, Limits, Settings, Url};
 
 pub use address::Address;
@@ -33,8 +35,10 @@ use cache::Cache;
 use client::{Answer, Asked};
 pub use error::FetchError;
 pub use remote::Remote;
+use trust::Worth;
 
 use crate::runtime::{Artifact, warm_up};
+use crate::signed::{ANSWER_BYTES_MAX, SignedVersion};
 
 /// The largest artifact, as a registry has it.
 const ARTIFACT_BYTES_MAX: u64 = 1 << 30;
@@ -74,6 +78,8 @@ pub struct Source {
     pub key_file: Option<PathBuf>,
     /// The folder that keeps what was fetched.
     pub cache: PathBuf,
+    /// The file that says whose signature versions need, read anew for each attempt; one that is not there: nobody's.
+    pub trust_file: Option<PathBuf>,
 }
 
 /// How long it may take, and how long it is waited before it is tried again.
@@ -105,6 +111,8 @@ impl Default for Pace {
 struct Fetched {
     metadata: VersionMetadata,
     bytes: Vec<u8>,
+    /// What of it is signed, where that was asked for.
+    signed: Option<Signed>,
 }
 
 /// Returns what is wanted, verified, loaded and warm: from the cache, else from the control plane, which is asked until it
@@ -115,19 +123,32 @@ pub async fn fetch(source: &Source, wanted: &Wanted) -> Result<Artifact, FetchEr
 
 async fn fetch_at(source: &Source, wanted: &Wanted, pace: &Pace) -> Result<Artifact, FetchError> {
     let cache = Cache::new(source.cache.clone());
-    let (from, of) = (cache.clone(), wanted.clone());
-    let cached = aside(move || Ok(from.read(&of).and_then(|fetched| load_cached(&of, &fetched)))).await?;
-    if let Some(artifact) = cached {
-        return Ok(artifact);
-    }
-    let client = Client::new(Settings::default())?;
-    let url = source.control_plane.url();
     let version = Pinned {
         model: &wanted.model,
         version: &wanted.version,
         digest: wanted.digest,
     };
-    let fetch = Fetch::new(&client, &url, version, pace.limits);
+    let (from, of) = (cache.clone(), wanted.clone());
+    let mut came = Vec::new();
+    if let Some(kept) = aside(move || Ok(from.read(&of))).await? {
+        let trust = trust_of(source.trust_file.as_deref()).await;
+        match trust::hold_kept(trust.as_ref().map(Option::as_ref), version, kept) {
+            Worth::All(kept) => {
+                let of = wanted.clone();
+                if let Some(artifact) = aside(move || Ok(load_cached(&of, &kept))).await? {
+                    return Ok(artifact);
+                }
+            }
+            Worth::Artifact(bytes) => came = bytes,
+        }
+    }
+    let client = Client::new(Settings::default())?;
+    let url = source.control_plane.url();
+    let fetch = Fetch {
+        bytes: came,
+        trust_file: source.trust_file.as_deref(),
+        ..Fetch::new(&client, &url, version, pace.limits)
+    };
     let fetched = fetch.run(source.key_file.as_deref(), pace).await?;
     let of = wanted.clone();
     aside(move || {
@@ -136,6 +157,13 @@ async fn fetch_at(source: &Source, wanted: &Wanted, pace: &Pace) -> Result<Artif
         Ok(artifact)
     })
     .await
+}
+
+async fn trust_of(file: Option<&Path>) -> Result<Option<Trust>, FetchError> {
+    match file {
+        Some(file) => trust::read(file).await,
+        None => Ok(None),
+    }
 }
 
 /// Runs what blocks where nothing else waits for it.
@@ -157,7 +185,12 @@ fn load_cached(wanted: &Wanted, fetched: &Fetched) -> Option<Artifact> {
     loaded.ok()
 }
 
-fn load(wanted: &Wanted, Fetched { metadata, bytes }: &Fetched) -> Result<Artifact, FetchError> {
+fn load(wanted: &Wanted, fetched: &Fetched) -> Result<Artifact, FetchError> {
+    let Fetched {
+        metadata,
+        bytes,
+        signed: _,
+    } = fetched;
     let loaded = load_bytes(bytes, metadata)?;
     warm_up(&loaded, metadata);
     let Wanted {
@@ -193,8 +226,10 @@ struct Fetch<'a> {
     url: &'a Url,
     wanted: Pinned<'a>,
     limits: Limits,
+    trust_file: Option<&'a Path>,
     metadata: Option<VersionMetadata>,
     bytes: Vec<u8>,
+    signed: Option<Signed>,
 }
 
 impl<'a> Fetch<'a> {
@@ -204,8 +239,10 @@ impl<'a> Fetch<'a> {
             url,
             wanted,
             limits,
+            trust_file: None,
             metadata: None,
             bytes: Vec::new(),
+            signed: None,
         }
     }
 
@@ -228,6 +265,7 @@ impl<'a> Fetch<'a> {
                     return Ok(Fetched {
                         metadata,
                         bytes: self.bytes,
+                        signed: self.signed,
                     });
                 }
                 Ok(Err(error)) => error,
@@ -258,11 +296,19 @@ impl<'a> Fetch<'a> {
 
     /// Fetches what is not there yet. What came before an error stays where it can be gone on from.
     async fn attempt(&mut self, key: Option<HeaderValue>) -> Result<VersionMetadata, FetchError> {
+        let trust = trust_of(self.trust_file).await?;
+        if let Some(trust) = &trust
+            && let Some(metadata) = self.signed_record(trust, key.clone()).await?
+        {
+            self.metadata = Some(metadata);
+        }
         let metadata = match &self.metadata {
             Some(metadata) => metadata.clone(),
             None => self.metadata.insert(self.record(key.clone()).await?).clone(),
         };
-        self.artifact(metadata.artifact.bytes, key).await?;
+        if !self.is_there(metadata.artifact.bytes).await? {
+            self.artifact(metadata.artifact.bytes, key).await?;
+        }
         let (bytes, pinned) = (std::mem::take(&mut self.bytes), self.wanted.digest);
         let (bytes, got) = aside(move || {
             let got = Digest::of(&bytes);
@@ -274,6 +320,64 @@ impl<'a> Fetch<'a> {
         }
         self.bytes = bytes;
         Ok(metadata)
+    }
+
+    /// Says whether the artifact was there before anything was asked.
+    async fn is_there(&mut self, total: u64) -> Result<bool, FetchError> {
+        if self.bytes.len() as u64 != total {
+            return Ok(false);
+        }
+        let (bytes, pinned) = (std::mem::take(&mut self.bytes), self.wanted.digest);
+        let (bytes, is_it) = aside(move || {
+            let is_it = Digest::of(&bytes) == pinned;
+            Ok((bytes, is_it))
+        })
+        .await?;
+        self.bytes = bytes;
+        Ok(is_it)
+    }
+
+    /// Fetches what of the version is signed, and returns its record as somebody who is trusted signed it; nothing where
+    /// nobody has, and it is loaded all the same.
+    async fn signed_record(
+        &mut self,
+        trust: &Trust,
+        key: Option<HeaderValue>,
+    ) -> Result<Option<VersionMetadata>, FetchError> {
+        self.signed = None;
+        let signed = self.signatures(key).await;
+        if let Err(error) = &signed
+            && error.disposition() == Disposition::Transient
+        {
+            // The record could not be asked for either.
+            return signed.map(|_never| None);
+        }
+        let of = self.wanted;
+        let kept = signed.as_ref().ok().cloned();
+        let metadata = trust::hold(trust, of, signed)?;
+        self.signed = kept.filter(|_| metadata.is_some());
+        metadata.as_ref().map_or(Ok(()), fits)?;
+        Ok(metadata)
+    }
+
+    /// Fetches what of the version is signed, and the signatures.
+    async fn signatures(&self, key: Option<HeaderValue>) -> Result<Signed, FetchError> {
+        let Pinned { model, version, .. } = self.wanted;
+        let path = format!("/models/{model}/{version}/signatures");
+        let mut answer = self.ask(&path, None, key).await?;
+        if answer.status() != StatusCode::OK {
+            return Err(failure(answer, |said| {
+                FetchError::Untrusted(format!(
+                    "{model} {version} is not to be trusted: the control plane hands out no signatures of it: {said}"
+                ))
+            })
+            .await);
+        }
+        let mut signed = Vec::new();
+        answer
+            .read(&mut signed, "the list of signatures", ANSWER_BYTES_MAX)
+            .await?;
+        SignedVersion::read(&signed).map_err(FetchError::Unexpected)
     }
 
     /// Fetches the version's record: of this model, this version and this digest.
@@ -303,12 +407,7 @@ impl<'a> Fetch<'a> {
                 pinned: digest,
             });
         }
-        if metadata.artifact.bytes > ARTIFACT_BYTES_MAX {
-            return Err(FetchError::TooLarge {
-                what: "the artifact",
-                limit: ARTIFACT_BYTES_MAX,
-            });
-        }
+        fits(&metadata)?;
         Ok(metadata)
     }
 
@@ -379,6 +478,17 @@ impl<'a> Fetch<'a> {
         })
         .await
     }
+}
+
+/// Fails for what announces a larger artifact than there are.
+fn fits(metadata: &VersionMetadata) -> Result<(), FetchError> {
+    if metadata.artifact.bytes > ARTIFACT_BYTES_MAX {
+        return Err(FetchError::TooLarge {
+            what: "the artifact",
+            limit: ARTIFACT_BYTES_MAX,
+        });
+    }
+    Ok(())
 }
 
 /// Says what an answer means that is not the one that was asked for; `missing` of what is not there.

@@ -10,6 +10,7 @@
 //! webhook     who pushed asks for a fetch
 //! fetch       the other end of the control plane: one version by its digest
 //! keys        who may ask
+//! signed      what of a version is signed, from one end of the control plane to the other
 //! metrics     what is counted, under the names of docs/metrics.md
 //! ```
 //!
@@ -26,6 +27,7 @@ pub mod keys;
 pub mod metrics;
 mod router;
 pub mod runtime;
+mod signed;
 #[cfg(test)]
 mod testing;
 mod webhook;

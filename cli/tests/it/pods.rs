@@ -1,5 +1,7 @@
 //! What a serving Pod runs: `aurora serve --digest`, fed by a control plane, with nothing but a cache of its own.
 
+mod trust;
+
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};

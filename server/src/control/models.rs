@@ -8,6 +8,7 @@ use registry::{Reference, Store, StoreError};
 
 use super::shown::{Aliases, ListedModel, Model, ModelSummary, ModelVersion, Models, VersionSummary};
 use crate::http::reply::Failure;
+use crate::signed::SignedVersion;
 
 /// How many of the newest versions of each model the list of all models names.
 const VERSIONS_LISTED: usize = 20;
@@ -147,6 +148,16 @@ pub(super) fn version(
 ) -> Result<VersionMetadata, Failure> {
     let entry = store.resolve(model, reference).map_err(failure)?;
     Ok(entry.metadata)
+}
+
+/// Hands out what of a version is signed, and its signatures.
+pub(super) fn signatures(
+    store: &Store,
+    model: &ModelName,
+    reference: &Reference,
+) -> Result<SignedVersion, Failure> {
+    let entry = store.resolve(model, reference).map_err(failure)?;
+    Ok(store.signed(&entry).map_err(failure)?.into())
 }
 
 /// Says what an error of the store means to whoever asked. Paths of the server's disk stay in its log.

@@ -16,6 +16,7 @@ use super::route::Kind;
 use super::{shown, status};
 use crate::http::gate::{Audience, Demands, Methods};
 use crate::http::reply::ErrorBody;
+use crate::signed::SignedVersion;
 
 /// What a client may be told on every path: it says not whom it asks, or asks another, or too much is asked at once; or we fail.
 const REFUSALS: [u16; 4] = [400, 403, 500, 503];
@@ -138,6 +139,15 @@ fn operation(kind: Kind, schemas: &mut SchemaGenerator) -> Option<Operation> {
             ..any(
                 "artifact",
                 "The bytes of a version, verified; the ETag is their digest. If-None-Match, If-Range and one Range count.",
+            )
+        },
+        Kind::Signatures => Operation {
+            parameters: vec![model(), reference()],
+            others: vec![missing],
+            ..json_of::<SignedVersion>(
+                schemas,
+                "signatures",
+                "What of a version is signed besides its artifact, and its signatures, for whoever holds the keys to verify.",
             )
         },
         Kind::Status => Operation {

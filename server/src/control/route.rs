@@ -21,6 +21,7 @@ pub(super) enum Route {
     Model(ModelName),
     Version(ModelName, Reference),
     Artifact(ModelName, Reference),
+    Signatures(ModelName, Reference),
     Status(status::At),
     Nodes,
     Classes,
@@ -43,6 +44,7 @@ impl Route {
             ["models", name] => Self::Model(model(name)?),
             ["models", name, text] => Self::Version(model(name)?, reference(text)?),
             ["models", name, text, "artifact"] => Self::Artifact(model(name)?, reference(text)?),
+            ["models", name, text, "signatures"] => Self::Signatures(model(name)?, reference(text)?),
             ["cluster", "nodes"] => Self::Nodes,
             ["storage", "classes"] => Self::Classes,
             ["storage", "volumes"] => Self::Volumes,
@@ -71,6 +73,7 @@ impl Route {
             Self::Model(_) => Kind::Model,
             Self::Version(..) => Kind::Version,
             Self::Artifact(..) => Kind::Artifact,
+            Self::Signatures(..) => Kind::Signatures,
             Self::Status(status::At::All) => Kind::Status,
             Self::Status(status::At::Objects) => Kind::StatusObjects,
             Self::Status(status::At::Events) => Kind::StatusEvents,
@@ -118,6 +121,8 @@ pub(super) enum Kind {
     Version,
     #[strum(serialize = "/models/{model}/{ref}/artifact")]
     Artifact,
+    #[strum(serialize = "/models/{model}/{ref}/signatures")]
+    Signatures,
     #[strum(serialize = "/status")]
     Status,
     #[strum(serialize = "/status/objects")]

@@ -1,6 +1,7 @@
 //! The control plane's answers as clients see them, over a registry in a temporary folder.
 
 mod hostile;
+mod signatures;
 
 use expect_test::{Expect, expect};
 use planner::Timestamp;

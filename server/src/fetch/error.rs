@@ -85,6 +85,12 @@ pub enum FetchError {
     /// The key's file gives no key.
     #[error("the key's file cannot be used: {0}")]
     Key(String),
+    /// Nothing says whose signature it needs.
+    #[error("what versions are held to cannot be read: {0}")]
+    Trust(String),
+    /// Nobody who is trusted has signed it.
+    #[error("{0}")]
+    Untrusted(String),
     /// It is what was pinned, and does not load.
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -110,7 +116,9 @@ impl FetchError {
             | Self::Changed { .. }
             | Self::TooLarge { .. }
             | Self::Unaskable(_)
-            | Self::Key(_) => Disposition::Waiting,
+            | Self::Key(_)
+            | Self::Trust(_)
+            | Self::Untrusted(_) => Disposition::Waiting,
             Self::OtherDigest { .. } | Self::Load(_) | Self::Died(_) => Disposition::Invalid,
         }
     }
@@ -125,6 +133,10 @@ impl FetchError {
             Self::OtherDigest { .. } => Some(
                 "a version never changes: `aurora model verify` says whether the registry is sound, and the manifest's pin says what was reviewed",
             ),
+            Self::Trust(_) => Some(
+                "the file of --trust-file is what the reconciler writes into the ConfigMap `aurora-trust`: {\"verify\": …, \"keys\": […]}",
+            ),
+            Self::Untrusted(_) => Some("where it is what somebody vouches for, `aurora model sign` signs it"),
             Self::Load(_) => Some("`aurora model verify` says which versions are sound"),
             Self::Unexpected(_) => {
                 Some("--control-plane names the control plane itself: redirects are not followed")

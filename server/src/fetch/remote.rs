@@ -148,6 +148,8 @@ fn fault(error: &FetchError) -> Fault {
         | FetchError::Unaskable(_)
         | FetchError::Changed { .. }
         | FetchError::TooLarge { .. }
+        | FetchError::Trust(_)
+        | FetchError::Untrusted(_)
         | FetchError::Load(_) => Fault::Unusable(error.to_string()),
         FetchError::Unreachable(_)
         | FetchError::Broken(_)

@@ -78,6 +78,11 @@ pub(super) struct PinnedArguments {
     #[arg(long, env = "AURORA_CACHE", value_name = "PATH", help_heading = PINNED, requires = "digest")]
     cache: Option<PathBuf>,
 
+    /// The file that says whose signature the version needs (verify and keys, as JSON), read anew before each load; absent, or not
+    /// there: nobody's
+    #[arg(long, env = "AURORA_TRUST_FILE", value_name = "FILE", help_heading = PINNED, requires = "digest")]
+    trust_file: Option<PathBuf>,
+
     #[command(flatten)]
     termination: TerminationArguments,
 }
@@ -94,6 +99,7 @@ impl PinnedArguments {
             control_plane,
             key_file,
             cache,
+            trust_file,
             termination,
         } = self;
         // clap has seen to it that they come together.
@@ -109,6 +115,7 @@ impl PinnedArguments {
                 control_plane: control_plane.clone()?,
                 key_file: key_file.clone(),
                 cache: cache.clone()?,
+                trust_file: trust_file.clone(),
             },
             termination: termination.clone(),
         })
