@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use http::Method;
+use kubernetes::build::trust::{TRUST, TRUST_KEY};
 use serde_json::{Value, json};
 use testkit::{
     Applied, Caller, Component, Gateway, Image, Kubelet, Machine, Namespace, apply, gateway_api, install,
@@ -17,7 +18,7 @@ use testkit::{
 };
 
 use crate::cluster::definitions;
-use crate::harness::{Ground, Up, aurora, eventually, get, note, post};
+use crate::harness::{Ground, Up, aurora, eventually, get, note, post, private, root, run, text};
 
 const IMAGE: &str = "example.org/aurora:1";
 pub(crate) const MODEL: &str = "wine-quality";
@@ -49,7 +50,7 @@ pub(crate) struct Installation {
     operator: Up,
     pub(crate) stable: Pin,
     pub(crate) canary: Pin,
-    _ground: Ground,
+    ground: Ground,
 }
 
 impl Installation {
@@ -99,7 +100,7 @@ impl Installation {
             namespace,
             stable,
             canary,
-            _ground: ground,
+            ground,
         }
     }
 
@@ -153,6 +154,40 @@ impl Installation {
             .await
             .expect("the server answers");
         assert!(applied.is_success(), "{applied:?}");
+    }
+
+    /// Tells Pods whose signatures count, as the reconciler does.
+    async fn demand(&self, keys: &str) {
+        let told = json!({ "verify": "Require", "keys": [keys] }).to_string();
+        let map = json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": TRUST },
+            "data": { TRUST_KEY: told },
+        });
+        let maps = format!("/api/v1/namespaces/{}/configmaps", self.namespace.name());
+        let made = send(
+            &self.namespace.client(),
+            Method::POST,
+            "application/json",
+            &maps,
+            &map,
+        )
+        .await;
+        assert!(made.expect("the server answers").is_success());
+    }
+
+    /// Waits until the status says so.
+    async fn until_said(&self, words: &str) {
+        let began = std::time::Instant::now();
+        let path = format!("{}/{MODEL}", self.objects());
+        loop {
+            let found = send(&self.namespace.client(), Method::GET, "", &path, &Value::Null).await;
+            let status = found.expect("the server answers").body["status"].to_string();
+            if status.contains(words) {
+                return;
+            }
+            assert!(began.elapsed() < PATIENCE, "{words}: {status}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     fn objects(&self) -> String {
@@ -403,4 +438,35 @@ fn off_the_runtime(does: impl FnOnce() + Send) {
             std::panic::resume_unwind(failed);
         }
     });
+}
+
+/// Pods have the keys from the cluster, and take nothing from the control plane that none of them has signed; once one has, the
+/// same Pod goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn pods_load_nothing_that_nobody_who_is_trusted_has_signed() {
+    let Some(mut installation) = Installation::begin().await else {
+        return;
+    };
+    let vector = |file: &str| {
+        let path = root().join("signing/src/vectors").join(file);
+        std::fs::read_to_string(path).expect("a key")
+    };
+    installation.demand(&vector("p256.pub")).await;
+    let stable = installation.stable.clone();
+    installation.commit(&stable, None).await;
+    let unsigned = format!(
+        "{MODEL} {} is not to be trusted: nobody has signed it",
+        stable.version
+    );
+    installation.until_said(&unsigned).await;
+    let key = installation.ground.data().join("signing.key");
+    private(&key, &vector("p256.key"));
+    let signed = run(aurora()
+        .args(["model", "sign", MODEL, &stable.version, "--key"])
+        .arg(&key)
+        .arg("--data-dir")
+        .arg(installation.ground.data()));
+    assert!(signed.status.success(), "{}", text(&signed));
+    installation.until(&stable, None, 0).await;
+    installation.end();
 }

@@ -4,6 +4,7 @@
 //! MLDeployment ──> serving (a Deployment and a Service per track) ──> scaling (disruption budget, autoscaler)
 //!             └──> route: Gateway API, NGINX, our router, or nothing
 //! MLTrainingJob ─> training (a Job per run)
+//! MLEnvironment ─> trust (a ConfigMap that all Pods that serve mount)
 //! ```
 //!
 //! Whatever is built is built whole, with the defaults that an API server would fill in where they matter, so that
@@ -19,6 +20,7 @@ pub mod serving;
 #[cfg(test)]
 mod tests;
 pub mod training;
+pub mod trust;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use planner::names::{EnvironmentName, ObjectName};

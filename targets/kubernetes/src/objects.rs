@@ -15,6 +15,7 @@ mod cache;
 mod decision;
 mod error;
 mod news;
+mod trust;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -38,6 +39,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
+use crate::build::trust::TRUST;
 use crate::events::tell;
 use crate::leadership::wall_clock;
 use crate::operator::FINALIZER;
@@ -45,6 +47,7 @@ use crate::watch::{Heard, follow};
 use cache::Cache;
 use decision::{Decision, Wanted, decide, foreign};
 use error::{is_field_conflict, is_silence, target_error, unavailable};
+use trust::Trusting;
 
 pub(crate) use cache::REQUESTED_AT;
 
@@ -66,6 +69,8 @@ pub struct Objects {
     environment: EnvironmentName,
     apis: BTreeMap<Kind, Api<DynamicObject>>,
     events: Api<Event>,
+    /// What Pods are told of signatures.
+    trusting: Arc<Trusting>,
     runtime: Handle,
     shared: Arc<Shared>,
     /// Since when nothing is answered, and what is said then.
@@ -129,10 +134,14 @@ impl Objects {
             }));
             apis.insert(kind, api);
         }
+        let trusting = Arc::new(Trusting::new(client, namespace));
+        let (following, hearing) = (trusting.clone(), shared.clone());
+        drop(watches.spawn(async move { following.follow(&hearing.news).await }));
         Self {
             environment: environment.clone(),
             apis,
             events: Api::namespaced(client.clone(), namespace),
+            trusting,
             runtime: Handle::current(),
             shared,
             silence: Mutex::new(None),
@@ -195,6 +204,31 @@ impl Objects {
         self.report(&reported)
     }
 
+    /// Tells Pods whose signature versions need, where that is not what they are told.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be written.
+    pub fn keep_trust(&self) -> Result<(), TargetError> {
+        self.ask(self.tell_trust())
+    }
+
+    async fn tell_trust(&self) -> Result<(), TargetError> {
+        let Some((version, trust)) = self.shared.state().cache.trust() else {
+            return Ok(());
+        };
+        let kept = self
+            .trusting
+            .keep(&self.environment, (&version, trust.as_ref()))
+            .await;
+        kept.map_err(|error| {
+            let failure = self.failed(&error);
+            let why =
+                format!("cannot tell Pods whose signature versions need (ConfigMap {TRUST}): {failure}");
+            TargetError::new(failure.disposition(), failure.reason(), &why)
+        })
+    }
+
     /// Does what an API server is asked for, unless it was silent just now.
     fn ask<T>(&self, request: impl Future<Output = Result<T, TargetError>>) -> Result<T, TargetError> {
         self.runtime.block_on(self.unless_silent(request))
@@ -220,6 +254,21 @@ impl Objects {
     }
 
     async fn put(&self, object: &Object) -> Result<(), TargetError> {
+        match object.id().kind {
+            Kind::Environment => {
+                self.write(object).await?;
+                self.tell_trust().await
+            }
+            // Pods that come of it know whose signature was needed for it.
+            Kind::Deployment => {
+                self.tell_trust().await?;
+                self.write(object).await
+            }
+            Kind::Training => self.write(object).await,
+        }
+    }
+
+    async fn write(&self, object: &Object) -> Result<(), TargetError> {
         let id = object.id();
         let mut resource = resource_of(object, &self.environment);
         if id.kind == Kind::Environment

@@ -319,6 +319,9 @@ impl Passing {
         if let Err(error) = self.objects.keep_report() {
             tracing::warn!(%error, "cannot write the report again; the next pass tries again");
         }
+        if let Err(error) = self.objects.keep_trust() {
+            tracing::warn!(%error, "cannot tell Pods whose signature versions need; the next pass tries again");
+        }
         if pass.is_touched {
             self.memory.remember(&self.reconciler);
         }

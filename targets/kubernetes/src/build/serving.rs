@@ -21,7 +21,7 @@ use super::intent::sealed;
 use super::labels::{
     Component, DIGEST, Map, REVISION, VERSION, labels, map, metadata, of_track, selector, selects_track,
 };
-use super::{Installation, Owner, pod};
+use super::{Installation, Owner, pod, trust};
 
 /// The port of processes and Services.
 pub const PORT: i32 = 8080;
@@ -201,6 +201,7 @@ fn pod_spec(model: &Model<'_>, track: Track, content: &Content<'_>, given: &Pod)
                 }),
                 ..Volume::default()
             },
+            trust::volume(),
         ]),
         topology_spread_constraints: Some(vec![TopologySpreadConstraint {
             max_skew: 1,
@@ -223,6 +224,7 @@ fn container(model: &Model<'_>, track: Track, content: &Content<'_>, given: &Pod
         ("control-plane", model.installation.control_plane.clone()),
         ("key-file", "/keys/inference".to_owned()),
         ("cache", "/cache".to_owned()),
+        trust::flag(),
         ("inference", format!(":{PORT}")),
     ];
     let flags = flags.into_iter().chain(model.grpc_flag());
@@ -258,6 +260,7 @@ fn container(model: &Model<'_>, track: Track, content: &Content<'_>, given: &Pod
                 read_only: Some(true),
                 ..VolumeMount::default()
             },
+            trust::mount(),
         ]),
         ..Container::default()
     }

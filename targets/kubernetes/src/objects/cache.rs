@@ -11,6 +11,7 @@ use kube::core::{DynamicObject, ObjectMeta};
 use planner::environment::Drift;
 use planner::names::EnvironmentName;
 use planner::object::{Kind, ObjectId};
+use planner::trust::Trust;
 use reconciler::objects::resource::{read, read_report};
 use reconciler::objects::{Changes, Log, Mark, ObservedObject};
 use serde_json::Value;
@@ -122,6 +123,18 @@ impl Cache {
         match self.known.get(&id).map(|known| &known.content) {
             Some(Content::Read(ObservedObject::Environment(environment))) => environment.drift,
             _ => Drift::default(),
+        }
+    }
+
+    /// Returns whose signature versions need, as the MLEnvironment says, and of which version that is; nothing where it is not
+    /// known.
+    pub(super) fn trust(&self) -> Option<(String, Option<Trust>)> {
+        let known = self.known.get(&ObjectId::environment(&self.environment))?;
+        match &known.content {
+            Content::Read(ObservedObject::Environment(environment)) => {
+                Some((known.resource_version.clone(), environment.models.trust()))
+            }
+            Content::Read(_) | Content::Raw(_) => None,
         }
     }
 

@@ -26,6 +26,7 @@ mod repository;
 #[path = "../../../../reconciler/tests/it/requests/fixtures.rs"]
 mod requests;
 mod rights;
+mod signed;
 mod stopped;
 mod trainings;
 #[path = "../../../../reconciler/tests/it/versions.rs"]
