@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use registry::files::read_secret;
+use reconciler::runs;
 use signing::{SigningKey, VerifyingKey};
 
 use crate::failure::Failure;
@@ -23,9 +23,9 @@ pub(crate) struct SigningArguments {
 }
 
 impl SigningArguments {
-    /// Says whether there is to be one.
-    pub(crate) fn is_given(&self) -> bool {
-        self.signing_key.is_some()
+    /// Returns the file of the key, for a process that reads it whenever it signs.
+    pub(crate) fn file(&self) -> Option<PathBuf> {
+        self.signing_key.clone()
     }
 
     /// Reads the key, where there is to be one.
@@ -38,9 +38,7 @@ impl SigningArguments {
 /// Reads a private key.
 pub(crate) fn signing_key(path: &Path) -> Result<SigningKey, Failure> {
     let shown = path.display();
-    let failed = |why: String| Failure::new(format!("the signing key {shown} {why}"));
-    let pem = read_secret(path, FILE_BYTES_MAX).map_err(|error| failed(error.to_string()))?;
-    SigningKey::from_pem(&pem).map_err(|bad| failed(format!("is not usable: {bad}")))
+    runs::signing_key(path).map_err(|error| Failure::new(format!("the signing key {shown} {error}")))
 }
 
 /// Reads a file of public keys.

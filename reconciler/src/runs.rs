@@ -3,6 +3,7 @@
 //! Whether a run is a child process or a Job of a cluster, the same words stand in the status of its MLTrainingJob.
 
 mod request;
+mod sign;
 
 use std::collections::BTreeMap;
 
@@ -19,6 +20,7 @@ use crate::conditions::Facts;
 use crate::objects::resource::read_runs;
 
 pub use request::{Places, outside, request};
+pub use sign::{KeyError, sign, signing_key};
 
 /// The longest message of a run that is shown, in characters.
 const MESSAGE_CHARS_MAX: usize = 1_000;

@@ -96,12 +96,6 @@ impl ReconcileArguments {
 
 pub(crate) fn run(arguments: &ReconcileArguments) -> Result<ExitCode, Failure> {
     if let Some(namespace) = &arguments.namespace {
-        if arguments.signing.is_given() {
-            return Err(Failure::new(
-                "--signing-key signs what runs of this process publish, and in a cluster runs are Jobs",
-            )
-            .hint("sign their versions with `aurora model sign`"));
-        }
         return cluster::run(arguments, namespace);
     }
     if !arguments.once {

@@ -5,12 +5,12 @@ use crds::{
     check_stored, convert,
 };
 use planner::memory::{Format, UnknownFormat};
-use planner::names::EnvironmentName;
+use planner::names::{Digest, EnvironmentName, Version};
 use planner::object::Kind;
 use planner::observed::{ObservedDeployment, ObservedTraining};
-use planner::runs::{self, Records};
+use planner::runs::{self, Outcome, Records};
 use serde::de::DeserializeOwned;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize as _, Serialize, Serializer};
 use serde_json::Value;
 
 use super::{Object, ObservedObject};
@@ -119,6 +119,26 @@ pub fn read_runs(shown: &MLTrainingJobStatus) -> runs::Status {
         behind_since,
         records,
     }
+}
+
+/// Returns what the runs of an MLTrainingJob have published, by the records of its status: not what was there before any run.
+pub fn read_published(resource: &Value) -> Vec<(Version, Digest)> {
+    // A memory that a later program wrote says nothing here.
+    let memory = resource.pointer("/status/memory");
+    let records = memory.and_then(|memory| Records::deserialize(memory).ok());
+    let published = records
+        .unwrap_or_default()
+        .runs
+        .into_iter()
+        .filter_map(|record| match record.outcome {
+            Outcome::Published { digest, .. } => Some((record.version, digest)),
+            Outcome::Running
+            | Outcome::Refused { .. }
+            | Outcome::Transient { .. }
+            | Outcome::Skipped { .. }
+            | Outcome::Stopped { .. } => None,
+        });
+    published.collect()
 }
 
 /// Fails for a status whose memory a later program wrote.

@@ -49,7 +49,7 @@ use decision::{Decision, Wanted, decide, foreign};
 use error::{is_field_conflict, is_silence, target_error, unavailable};
 use trust::Trusting;
 
-pub(crate) use cache::REQUESTED_AT;
+pub(crate) use cache::{Published, REQUESTED_AT};
 
 /// The field manager of the reconciler's writes.
 pub const MANAGER: &str = "aurora-reconciler";
@@ -202,6 +202,11 @@ impl Objects {
         };
         tracing::info!("the report is written again: somebody else has changed it");
         self.report(&reported)
+    }
+
+    /// Returns what runs published by the statuses that changed since a mark, or by all, and the mark of now.
+    pub(crate) fn published(&self, since: Option<Mark>) -> (Mark, Vec<Published>) {
+        self.shared.state().cache.published(since)
     }
 
     /// Tells Pods whose signature versions need, where that is not what they are told.

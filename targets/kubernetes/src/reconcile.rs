@@ -9,6 +9,7 @@
 mod memory;
 mod opening;
 mod request;
+mod signing;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use crate::leadership::{Election, Fence, Loss, Terms};
 use crate::objects::Objects;
 use memory::Memory;
 use opening::Opened;
+use signing::Signer;
 
 pub use opening::REGISTRY;
 pub use request::{RequestError, request};
@@ -69,6 +71,9 @@ pub struct Options {
     pub dataset_roots: DatasetRoots,
     /// Who asks other environments' control planes.
     pub control_planes: Arc<dyn ControlPlanes>,
+    /// The file of the key that signs what Jobs have published, read whenever there is something to sign; absent, or not there:
+    /// nothing is signed.
+    pub signing_key: Option<PathBuf>,
     /// Who this replica is: no other process has ever had it.
     pub identity: String,
     /// The installation's id, where neither the cluster nor the registry knows one yet: random, made by the caller.
@@ -259,6 +264,7 @@ async fn passes(
         let fetched = fetched.clone();
         remote.nudge.on_fetched(move || fetched.notify_one());
     }
+    let signer = options.signing_key.clone().map(Signer::new);
     let opening = objects.clone();
     let fencing = fence.clone();
     let Opened {
@@ -272,6 +278,7 @@ async fn passes(
         objects,
         memory,
         listener,
+        signer,
         fetched,
         turned: None,
         counted: None,
@@ -286,6 +293,8 @@ struct Passing {
     objects: Arc<Objects>,
     memory: Memory,
     listener: Listener,
+    /// Who signs what Jobs publish.
+    signer: Option<Signer>,
     /// Told once something new was fetched.
     fetched: Arc<Notify>,
     /// When it was last looked into the registry.
@@ -309,6 +318,10 @@ impl Passing {
         }
         if requested.is_some() {
             self.reconciler.look_again();
+        }
+        // What waits for a signature goes on with this pass.
+        if let Some(signer) = &mut self.signer {
+            signer.step(&self.objects, self.reconciler.store());
         }
         let pass = self.reconciler.pass(beat, now(), &mut || {});
         if let Some(requested) = requested.filter(|_| !pass.is_cut_short)

@@ -12,9 +12,9 @@ use planner::names::{Digest, ModelName, ObjectName, Version};
 use planner::observed::{ObservedModel, TrainingObject};
 use planner::runs::{self, Around, Claims, Job, Outcome, Phase, Queue, StopReason};
 use reconciler::Beat;
-use reconciler::runs::{TrainingStatus, outside, request, transient};
+use reconciler::runs::{TrainingStatus, outside, request, sign, transient};
 use reconciler::zones::Zones;
-use registry::{DatasetRoots, Observer, Reference};
+use registry::{DatasetRoots, Observer};
 use signing::SigningKey;
 
 use crate::data_dir::advice;
@@ -385,17 +385,7 @@ impl Trainings {
         let Some(key) = &self.signing_key else {
             return;
         };
-        let store = self.registry.store();
-        let entry = store.resolve(model, &Reference::Version(version.clone()));
-        let signed = entry.and_then(|entry| {
-            if entry.digest == digest {
-                store.sign(&entry, key)
-            } else {
-                tracing::warn!(%model, %version, published = %digest, found = %entry.digest, "a version is not what its run published, and is not signed");
-                Ok(())
-            }
-        });
-        if let Err(error) = signed {
+        if let Err(error) = sign(self.registry.store(), key, (model, version), digest) {
             tracing::error!(%model, %version, %error, "cannot sign a version; `aurora model sign` does it by hand");
         }
     }

@@ -42,6 +42,7 @@ pub(super) fn run(arguments: &ReconcileArguments, namespace: &str) -> Result<Exi
         data_dir: arguments.data.data_dir.clone(),
         dataset_roots: arguments.datasets.roots()?,
         control_planes: arguments.upstream.control_planes()?,
+        signing_key: arguments.signing.file(),
         identity: identity()?,
         installation,
         terms: Terms::default(),

@@ -9,10 +9,10 @@ use crds::{ENVIRONMENT_LABEL, MLEnvironmentStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::core::{DynamicObject, ObjectMeta};
 use planner::environment::Drift;
-use planner::names::EnvironmentName;
+use planner::names::{Digest, EnvironmentName, ModelName, Version};
 use planner::object::{Kind, ObjectId};
 use planner::trust::Trust;
-use reconciler::objects::resource::{read, read_report};
+use reconciler::objects::resource::{read, read_published, read_report};
 use reconciler::objects::{Changes, Log, Mark, ObservedObject};
 use serde_json::Value;
 
@@ -39,6 +39,14 @@ pub(super) struct Cache {
     installation: Option<String>,
 }
 
+/// What a run has published, by the status of its job.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Published {
+    pub(crate) model: ModelName,
+    pub(crate) version: Version,
+    pub(crate) digest: Digest,
+}
+
 /// One object of one of our kinds, whoever made it.
 #[derive(Debug, Clone)]
 pub(super) struct Known {
@@ -53,6 +61,8 @@ pub(super) struct Known {
     /// Who beside us wrote the spec as it is.
     pub(super) editors: BTreeSet<String>,
     pub(super) content: Content,
+    /// What its runs have published, of a job.
+    published: Vec<(Version, Digest)>,
 }
 
 /// Whose an object is, by its label.
@@ -259,6 +269,24 @@ impl Cache {
         changes
     }
 
+    /// Returns what runs published by the statuses that changed since a mark, or by all, and the mark of now.
+    pub(super) fn published(&self, since: Option<Mark>) -> (Mark, Vec<Published>) {
+        let ids = since.and_then(|Mark(since)| self.changes.since(Some(since)));
+        let ids = ids.unwrap_or_else(|| self.known.keys().cloned().collect());
+        let mut all = Vec::new();
+        for known in ids.iter().filter_map(|id| self.known.get(id)) {
+            if let Some(ObservedObject::Training(_, found)) = known.observed() {
+                let model = &found.object.spec.model;
+                all.extend(known.published.iter().map(|(version, digest)| Published {
+                    model: model.clone(),
+                    version: version.clone(),
+                    digest: *digest,
+                }));
+            }
+        }
+        (Mark(self.changes.now()), all)
+    }
+
     fn read(&mut self, kind: Kind, id: &ObjectId, object: DynamicObject, was_released: bool) -> Known {
         let metadata = object.metadata.clone();
         let label = metadata
@@ -279,6 +307,11 @@ impl Cache {
         }
         self.unreadable.remove(id);
         let raw = |value: &Value| Content::Raw(value.get("spec").cloned().unwrap_or_default());
+        let published = if kind == Kind::Training && holder == Holder::Ours {
+            read_published(&value)
+        } else {
+            Vec::new()
+        };
         let content = if holder == Holder::Ours {
             let spec = raw(&value);
             match read(kind, value) {
@@ -301,6 +334,7 @@ impl Cache {
             is_released: was_released,
             editors: editors(metadata.managed_fields.as_deref().unwrap_or_default()),
             content,
+            published,
         }
     }
 
@@ -365,6 +399,7 @@ fn editors(entries: &[ManagedFieldsEntry]) -> BTreeSet<String> {
 
 #[cfg(test)]
 mod tests {
+    use planner::runs::{Outcome, Record, Records};
     use serde_json::json;
 
     use super::*;
@@ -445,5 +480,65 @@ mod tests {
         assert_eq!(seen(&cache), ["a@10", "c@30"]);
         let changes = cache.changes(Some(mark));
         assert_eq!((changes.objects.len(), changes.gone), (0, vec![named("b")]));
+    }
+
+    #[test]
+    fn what_runs_published_is_told_once_and_not_what_was_there_before_any() {
+        let job = |version: u64, outcome: Option<Outcome>| -> DynamicObject {
+            let digest = Digest::of(b"inputs");
+            let record = |outcome| Record {
+                version: "v20260101-000000".parse().unwrap(),
+                inputs: digest,
+                spec_hash: digest,
+                slot: None,
+                attempt: 1,
+                started_at: planner::Timestamp::UNIX_EPOCH,
+                outcome,
+            };
+            let memory = Records {
+                runs: outcome.map(record).into_iter().collect(),
+                behind_since: None,
+            };
+            serde_json::from_value(json!({
+                "apiVersion": crds::API_VERSION,
+                "kind": "MLTrainingJob",
+                "metadata": {
+                    "name": "a", "uid": "1", "resourceVersion": version.to_string(),
+                    "labels": { ENVIRONMENT_LABEL: "dev" },
+                    "annotations": {
+                        "aurora.io/revision": "a".repeat(40), "aurora.io/committed-at": "2026-11-01T12:00:00Z",
+                    },
+                },
+                "spec": {
+                    "modelName": "iris", "version": "v20260101-000000", "dataset": { "uri": "builtin:iris" },
+                    "algorithm": "logistic_regression", "evaluation": { "metric": "accuracy", "minimum": 0.5 },
+                },
+                "status": {
+                    "phase": "Succeeded", "version": "v20260101-000000",
+                    "digest": Digest::of(b"what was there").to_string(), "memory": memory,
+                },
+            }))
+            .unwrap()
+        };
+        let mut cache = Cache::new("dev".parse().unwrap());
+        let take = |cache: &mut Cache, version, outcome| cache.take(Kind::Training, job(version, outcome));
+        assert!(take(&mut cache, 20, None));
+        let (mark, published) = cache.published(None);
+        assert_eq!(published, [], "the version was there before any run");
+        assert!(take(&mut cache, 21, Some(Outcome::Running)));
+        let (mark, published) = cache.published(Some(mark));
+        assert_eq!(published, [], "it is under way");
+        let digest = Digest::of(b"artifact");
+        let at = planner::Timestamp::UNIX_EPOCH + std::time::Duration::from_mins(1);
+        assert!(take(&mut cache, 22, Some(Outcome::Published { at, digest })));
+        let (mark, published) = cache.published(Some(mark));
+        let expected = Published {
+            model: "iris".parse().unwrap(),
+            version: "v20260101-000000".parse().unwrap(),
+            digest,
+        };
+        assert_eq!(published, std::slice::from_ref(&expected));
+        assert_eq!(cache.published(Some(mark)).1, [], "it was told");
+        assert_eq!(cache.published(None).1, [expected], "to whoever asks first");
     }
 }

@@ -71,6 +71,7 @@ impl Desired {
             data_dir: self.folder.path().join("data"),
             dataset_roots: DatasetRoots::default(),
             control_planes: std::sync::Arc::new(reconciler::Nobody),
+            signing_key: None,
             identity: identity.to_owned(),
             installation: "another".to_owned(),
             terms: Terms::default(),

@@ -1,4 +1,4 @@
-//! Signed models in a cluster: what Pods are told of whose signatures count.
+//! Signed models in a cluster: what Pods are told of whose signatures count, and what Jobs publish is signed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,8 +12,12 @@ use tokio::sync::oneshot;
 
 use crate::desired::{Desired, environment, eventually};
 use crate::installed::get;
+use crate::repository::{V1, deployment, training};
+use crate::whole::Whole;
 
 const MAPS: &str = "api/v1/configmaps";
+/// What a job makes.
+const TRAINED: &str = "v20261128-080000";
 
 fn vector(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -95,4 +99,57 @@ async fn pods_are_told_what_the_last_applied_commit_says_whoever_else_writes_the
     world.until_told(&json!({ "verify": "Off", "keys": [] })).await;
     drop(stop);
     running.await.unwrap().unwrap();
+}
+
+/// What a Job has published is signed by the reconciler's key as soon as there is one; what waited for that goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_job_publishes_is_signed_and_a_raise_that_waited_for_it_goes_on() {
+    let Some(mut whole) = Whole::new(&["iris"]).await else {
+        return;
+    };
+    let Whole {
+        desired, controllers, ..
+    } = &mut whole;
+    let file = desired.folder.path().join("signing.key");
+    controllers.options.signing_key = Some(file.clone());
+    controllers.start_all();
+    desired.until("iris", &format!("Idle {V1} - 0")).await;
+    let public = key("p256.pub");
+    desired.demand("{ verify: Require, keys: signers.pub }", &public);
+    desired
+        .until_told(&json!({ "verify": "Require", "keys": [public] }))
+        .await;
+    desired
+        .repo
+        .change("job.yaml", &training("iris", TRAINED, "builtin:iris"));
+    desired
+        .repo
+        .change("iris.yaml", &deployment("iris", V1, Some((TRAINED, 10))));
+    // There is no key yet: the job is done, and the raise waits.
+    eventually("the raise waits for a signature", async || {
+        let status = get(&desired.namespace, "mlenvironments/dev").await.body["status"].clone();
+        let mut findings = status["findings"].as_array().into_iter().flatten();
+        findings.any(|finding| {
+            let message = finding["message"].as_str().unwrap_or_default();
+            finding["reason"] == "VersionUntrusted" && message.contains(TRAINED)
+        })
+    })
+    .await;
+    let signatures = desired.root().join("aurora/iris/signatures").join(TRAINED);
+    assert!(!signatures.exists());
+
+    write_private(&file, &key("p256.key"));
+    desired.until("iris", &format!("Idle {V1} {TRAINED} 10")).await;
+    assert_eq!(fs::read_dir(&signatures).unwrap().count(), 1);
+    // What no run has published is not signed.
+    assert!(!desired.root().join("aurora/iris/signatures").join(V1).exists());
+    controllers.stop_all().await;
+}
+
+fn write_private(path: &Path, content: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let aside = path.with_extension("new");
+    fs::write(&aside, content).unwrap();
+    fs::set_permissions(&aside, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::rename(aside, path).unwrap();
 }

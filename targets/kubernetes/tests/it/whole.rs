@@ -69,7 +69,7 @@ pub(crate) struct Whole {
 pub(crate) struct Controllers {
     config: kube::Config,
     namespace: String,
-    options: Options,
+    pub(crate) options: Options,
     registry: PathBuf,
     running: [Option<Controller>; 2],
 }
