@@ -15,13 +15,16 @@ mod ingress;
 mod table;
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::future::{Ready, ready};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use http::header::{CONNECTION, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
-use http::{Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::combinators::WithTrailers;
 use http_body_util::{BodyExt as _, Collected, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper_util::client::legacy::Client as HttpClient;
@@ -78,12 +81,13 @@ struct Shared {
     counts: Mutex<Counts>,
     requests: AtomicU64,
     lag: Mutex<Duration>,
-    http: HttpClient<HttpConnector, Collected<Bytes>>,
-    http2: HttpClient<HttpConnector, Collected<Bytes>>,
+    http: HttpClient<HttpConnector, Whole>,
+    http2: HttpClient<HttpConnector, Whole>,
 }
 
-/// A whole answer, its trailers included.
-type Answer = Response<Collected<Bytes>>;
+/// A whole body, its trailers included.
+type Whole = WithTrailers<Full<Bytes>, Ready<Option<Result<HeaderMap, Infallible>>>>;
+type Answer = Response<Whole>;
 
 impl Gateway {
     /// Starts a gateway for the routes of one namespace; each change takes effect so long after it is seen.
@@ -243,10 +247,7 @@ impl Shared {
             Ok(endpoint) => self.pass(request, endpoint).await,
             Err(code) => Err(code),
         };
-        let response = match response {
-            Ok(response) => response,
-            Err(code) => by_itself(code).await,
-        };
+        let response = response.unwrap_or_else(by_itself);
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         *counts.entry((service, response.status().as_u16())).or_default() += 1;
         response
@@ -299,12 +300,12 @@ impl Shared {
         // Those of one connection are not the other's.
         parts.headers.remove(CONNECTION);
         parts.headers.remove(TRANSFER_ENCODING);
-        let answer = client.request(Request::from_parts(parts, body)).await;
+        let answer = client.request(Request::from_parts(parts, whole(body))).await;
         let (mut parts, body) = answer.map_err(|_away| broken)?.into_parts();
         parts.headers.remove(CONNECTION);
         parts.headers.remove(TRANSFER_ENCODING);
         let body = body.collect().await.map_err(|_cut| broken)?;
-        Ok(Response::from_parts(parts, body))
+        Ok(Response::from_parts(parts, whole(body)))
     }
 }
 
@@ -314,9 +315,14 @@ fn is_call(request: &Request<Incoming>) -> bool {
     kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }
 
-async fn by_itself(code: StatusCode) -> Answer {
-    let Ok(nothing) = Full::default().collect().await;
-    let mut response = Response::new(nothing);
+/// Returns a body of which it is known how long it is.
+fn whole(body: Collected<Bytes>) -> Whole {
+    let trailers = body.trailers().cloned().map(Ok);
+    Full::new(body.to_bytes()).with_trailers(ready(trailers))
+}
+
+fn by_itself(code: StatusCode) -> Answer {
+    let mut response = Response::new(whole(Collected::default()));
     *response.status_mut() = code;
     response
 }

@@ -284,27 +284,24 @@ async fn a_router_that_an_operator_makes_carries_a_canary_to_its_promotion() {
     let kubeconfig = folder.path().join("kubeconfig");
     api.write_kubeconfig(&kubeconfig).expect("written");
     let image = image().with_variable("KUBECONFIG", kubeconfig.to_str().expect("text"));
-    let route = json!({ "provider": "Aurora" });
+    let route = json!({ "provider": "Aurora", "grpc": {} });
     let installation = Installation::begin_in(namespace, image, route).await;
     // What stands before the router: all that comes goes to its Service.
-    let front = json!({
-        "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": { "name": "front" },
-        "spec": { "rules": [{ "backendRefs": [{ "name": format!("{MODEL}-route"), "port": 8080 }] }] },
-    });
-    let path = format!(
-        "/apis/gateway.networking.k8s.io/v1/namespaces/{}/httproutes",
-        installation.namespace.name()
-    );
-    let made = send(
-        &installation.namespace.client(),
-        Method::POST,
-        "application/json",
-        &path,
-        &front,
-    )
-    .await;
-    let made = made.expect("the server answers");
-    assert!(made.is_success(), "{made:?}");
+    for (kind, port) in [("HTTPRoute", 8080), ("GRPCRoute", 8081)] {
+        let front = json!({
+            "apiVersion": "gateway.networking.k8s.io/v1", "kind": kind, "metadata": { "name": "front" },
+            "spec": { "rules": [{ "backendRefs": [{ "name": format!("{MODEL}-route"), "port": port }] }] },
+        });
+        let path = format!(
+            "/apis/gateway.networking.k8s.io/v1/namespaces/{}/{}",
+            installation.namespace.name(),
+            plural(&front)
+        );
+        let client = installation.namespace.client();
+        let made = send(&client, Method::POST, "application/json", &path, &front).await;
+        let made = made.expect("the server answers");
+        assert!(made.is_success(), "{made:?}");
+    }
     carry_a_canary_to_its_promotion(installation, async |installation| {
         let emptied = tokio::time::timeout(PATIENCE, empty_the_nodes_of_routers(installation));
         emptied.await.expect("each is replaced");
