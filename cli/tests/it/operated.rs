@@ -333,12 +333,12 @@ fn caller() -> Ask {
     Box::new(move |gateway| {
         let metadata = [("aurora-model", MODEL)];
         match caller.call(gateway, INFER, &metadata, &message) {
-            Ok(called) if called.status == 0 => {
-                let version = called.metadata.get("aurora-model-version");
+            Ok(answer) if answer.status == 0 => {
+                let version = answer.metadata.get("aurora-model-version");
                 let version = version.and_then(|version| version.to_str().ok());
                 version.unwrap_or("no version").to_owned()
             }
-            Ok(called) => format!("status {} {}", called.status, called.words),
+            Ok(answer) => format!("status {} {}", answer.status, answer.words),
             Err(why) => why,
         }
     })

@@ -2,6 +2,7 @@
 
 mod environments;
 mod imports;
+mod routes;
 
 use std::collections::BTreeSet;
 
@@ -188,62 +189,11 @@ const REFUSED: &[Fixture] = &[
     (Kind::Environment, &[("/registry", r#"{"path": "../store"}"#)]),
     (Kind::Environment, &[("/registry", r#"{"path": "s3://bucket"}"#)]),
     (Kind::Environment, &[("/registry", r#"{"path": "nfs:share"}"#)]),
-    (Kind::Deployment, &[("/route", r#"{"provider": "None"}"#)]),
     (
         Kind::Deployment,
         &[(
             "/autoscaling",
             r#"{"minReplicas": 3, "maxReplicas": 2, "targetCPUPercent": 70}"#,
-        )],
-    ),
-    (
-        Kind::Deployment,
-        &[(
-            "/route",
-            r#"{"provider": "Aurora", "path": "/", "host": "a.example.org"}"#,
-        )],
-    ),
-    (
-        Kind::Deployment,
-        &[(
-            "/route",
-            r#"{"provider": "IngressNginx", "gateway": {"name": "a"}, "tlsSecret": "a"}"#,
-        )],
-    ),
-    (
-        Kind::Deployment,
-        &[(
-            "/route",
-            r#"{"host": "a.example.org", "ingressClassName": "a", "tlsSecret": "a"}"#,
-        )],
-    ),
-    (
-        Kind::Deployment,
-        &[(
-            "/route",
-            r#"{"provider": "IngressNginx", "grpc": {"host": "a.example.org", "gateway": {"name": "a"}}}"#,
-        )],
-    ),
-    (Kind::Deployment, &[("/route", r#"{"grpc": {}}"#)]),
-    (
-        Kind::Deployment,
-        &[(
-            "/route",
-            r#"{"host": "a.example.org", "grpc": {"host": "a.example.org"}}"#,
-        )],
-    ),
-    (
-        Kind::Deployment,
-        &[(
-            "/route",
-            r#"{"host": "*.example.org", "grpc": {"host": "a.example.org"}}"#,
-        )],
-    ),
-    (
-        Kind::Deployment,
-        &[(
-            "/route",
-            r#"{"host": "a.b.example.org", "grpc": {"host": "*.example.org"}}"#,
         )],
     ),
     (
@@ -347,38 +297,6 @@ const ACCEPTED: &[Fixture] = &[
                 }"#,
             ),
         ],
-    ),
-    (
-        Kind::Deployment,
-        &[(
-            "/route",
-            r#"{"provider": "IngressNginx", "path": "/a/b", "host": "*.example.org", "ingressClassName": "nginx", "tlsSecret": "a.b"}"#,
-        )],
-    ),
-    (
-        Kind::Deployment,
-        &[(
-            "/route",
-            r#"{"host": "a.example.org", "grpc": {"host": "ba.example.org"}}"#,
-        )],
-    ),
-    (
-        Kind::Deployment,
-        &[(
-            "/route",
-            r#"{"host": "*.a.example.org", "grpc": {"host": "a.example.org"}}"#,
-        )],
-    ),
-    (
-        Kind::Deployment,
-        &[(
-            "/route",
-            r#"{"grpc": {"gateway": {"name": "a", "sectionName": "grpc"}}}"#,
-        )],
-    ),
-    (
-        Kind::Deployment,
-        &[("/route", r#"{"provider": "Aurora", "grpc": {}}"#)],
     ),
     (
         Kind::Environment,
@@ -525,6 +443,7 @@ async fn the_server_and_validate_refuse_with_the_same_words() {
     for fixture in REFUSED
         .iter()
         .chain(environments::REFUSED)
+        .chain(routes::REFUSED)
         .chain(imports::refused())
     {
         let object = object(fixture);
@@ -561,6 +480,7 @@ async fn what_is_near_them_is_taken_by_both() {
     for fixture in ACCEPTED
         .iter()
         .chain(environments::ACCEPTED)
+        .chain(routes::ACCEPTED)
         .chain(imports::accepted())
     {
         let object = object(fixture);
