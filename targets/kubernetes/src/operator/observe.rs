@@ -184,13 +184,13 @@ pub(crate) fn tracks(observed: &Observed, memory: Option<&Status>) -> Tracks {
             .as_ref()
             .map_or_else(|| nothing(retry), |deployed| state(deployed, serving, retry))
     });
-    // Between two writes one of the routes may be behind the other: what either may still send to the canary counts.
-    let weights = [Some(observed.route), observed.calls];
-    let weight = weights.into_iter().flatten().map(Route::weight).max();
+    // Between two writes one of the routes may be behind the other: what either may still send counts.
+    let routes = [Some(observed.route), observed.calls].into_iter().flatten();
+    let weight = routes.clone().map(Route::weight).max();
     Tracks {
         track,
         weight: weight.unwrap_or_default(),
-        is_routed: matches!(observed.route, Route::At(_)),
+        is_routed: routes.clone().any(|route| matches!(route, Route::At(_))),
         routed_at: observed.routed_at,
     }
 }

@@ -226,6 +226,7 @@ fn the_weight_is_the_most_that_a_route_was_written_with() {
         // Stopped between two writes, on the way up and on the way down.
         (at(50), Some(at(10)), 50, true),
         (at(0), Some(at(10)), 10, true),
+        (Route::None, Some(at(0)), 0, true),
     ] {
         let observed = Observed {
             route,
