@@ -5,8 +5,8 @@
 //!   └ else: signatures or record, artifact (its rest after a break) ── verify ── load ── keep
 //! ```
 //!
-//! What decides is the digest that was pinned, and where somebody must have signed the version, who has. Sizes and times are bounded, a control plane that is away is waited for, and
-//! what asking again cannot mend ends it with words.
+//! What decides is the digest that was pinned, and where somebody must have signed the version, who has. Sizes and times are
+//! bounded, a control plane that is away is waited for, and what asking again cannot mend ends it with words.
 
 mod address;
 mod cache;

@@ -51,13 +51,12 @@ fn rules(model: &Model<'_>, grpc: &Grpc, split: &Split<'_>) -> Vec<GrpcRule> {
 
 /// Returns what calls are the model's, of those that ask for a track or of all.
 fn matching(model: &Model<'_>, grpc: &Grpc, track: Option<Track>) -> Vec<GrpcMatch> {
-    let named = Some(says(MODEL_HEADER, model.spec.model.to_string()));
-    let unnamed = grpc.host.as_ref().map(|_| None);
-    [Some(named), unnamed]
-        .into_iter()
-        .flatten()
-        .map(|name| GrpcMatch {
-            headers: name.into_iter().chain(track.map(asks_for)).collect(),
-        })
-        .collect()
+    let with = |name: Option<_>| GrpcMatch {
+        headers: name.into_iter().chain(track.map(asks_for)).collect(),
+    };
+    let mut matches = vec![with(Some(says(MODEL_HEADER, model.spec.model.to_string())))];
+    if grpc.host.is_some() {
+        matches.push(with(None));
+    }
+    matches
 }
