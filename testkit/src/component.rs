@@ -17,7 +17,7 @@ use crate::request::{Applied, apply, send};
 const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
 const REVIEWS: &str = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
 /// How long an API server may take to go by a Role that it has taken.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// One of them. Its ServiceAccount, Role and binding are of its name, in a file of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use crate::request::{Answer, Applied, apply, send};
 /// The path of all definitions.
 const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 /// How long an API server may take to serve a new kind.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// Applies CustomResourceDefinitions and returns them as they are once they are served, each with what was answered to it.
 ///

@@ -21,7 +21,7 @@ use crate::versions::draft;
 
 const V3: &str = "v20261125-080000";
 /// Longer than anything here takes.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// A version that loads: `x + intercept`.
 fn loads(intercept: f64) -> Draft {

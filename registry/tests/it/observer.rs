@@ -77,7 +77,7 @@ impl World {
 }
 
 fn until(mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_mins(1);
+    let deadline = Instant::now() + Duration::from_mins(5);
     while !done() {
         assert!(Instant::now() < deadline);
         std::thread::sleep(Duration::from_millis(50));

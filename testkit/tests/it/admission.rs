@@ -16,7 +16,7 @@ use crate::custom_resources::collection;
 const REVISION: &str = "cafecafecafecafecafecafecafecafecafecafe";
 const DIGEST: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 /// How long is waited for what an API server or a controller does by itself.
-const PATIENCE: Duration = Duration::from_mins(2);
+const PATIENCE: Duration = Duration::from_mins(5);
 const MERGE: &str = "application/merge-patch+json";
 
 /// Whoever writes, and where.

@@ -16,7 +16,7 @@ use crate::repository::{Repo, V1, V2, deployment, dev};
 use crate::versions::draft;
 
 /// What is waited for comes within this.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(5);
 
 /// A repository, a registry and a namespace.
 pub(crate) struct Desired {

@@ -15,7 +15,7 @@ const RACES: usize = 1_000;
 /// How many of them at a time.
 const AT_ONCE: usize = 8;
 /// What is waited for comes within this.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(5);
 /// Short, so that a test need not wait for long.
 const SHORT: Terms = Terms {
     duration: Duration::from_secs(4),

@@ -27,7 +27,7 @@ use crate::desired::owner;
 use crate::installed::installed;
 
 /// What is waited for comes within this.
-const PATIENCE: Duration = Duration::from_mins(2);
+const PATIENCE: Duration = Duration::from_mins(5);
 const MERGE: &str = "application/merge-patch+json";
 /// Where children stand.
 const COLLECTIONS: [&str; 7] = [

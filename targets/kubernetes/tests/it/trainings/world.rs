@@ -24,7 +24,7 @@ use crate::installed::{apply_as, ask, get, installed};
 use crate::versions::draft;
 
 /// What is waited for comes within this.
-const PATIENCE: Duration = Duration::from_mins(2);
+const PATIENCE: Duration = Duration::from_mins(5);
 pub(super) const VERSION: &str = "v20261101-120000";
 
 /// What trainers were asked, in order.
