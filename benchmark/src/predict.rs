@@ -15,9 +15,9 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use engine::{Buffer, Type};
+use engine::{Buffer, Symbols, Type};
 use ort::environment::Environment;
-use registry::artifact::{Limits, Model};
+use registry::artifact::{Inputs, Limits, Model};
 use tempfile::TempDir;
 
 use crate::figures::{Limit, Report};
@@ -132,8 +132,8 @@ fn measure(
         let (mut owns, mut own_ratios) = (Vec::new(), Vec::new());
         for _ in 0..rounds {
             let engine = nanoseconds(asked, rows, |first| {
-                let inputs = asked.inputs(&model, first, rows);
-                black_box(model.answer(&inputs, rows));
+                let Inputs { buffers, mut symbols } = asked.inputs(&model, first, rows);
+                black_box(model.answer(&buffers, rows, &mut symbols)?);
                 Ok(())
             })?;
             let onnxruntime = nanoseconds(asked, rows, |first| {
@@ -200,7 +200,8 @@ fn nanoseconds(asked: &Asked, rows: usize, mut ask: impl FnMut(usize) -> Result<
 /// Fails where not all predict the same.
 fn agree(model: &Model, asked: &Asked, theirs: &mut Onnxruntime, own: Option<&mut Own>) -> Result<()> {
     let rows = asked.rows();
-    let answers = model.answer(&asked.inputs(model, 0, rows), rows);
+    let Inputs { buffers, mut symbols } = asked.inputs(model, 0, rows);
+    let answers = model.answer(&buffers, rows, &mut symbols)?;
     let Some(Buffer::F32(ours)) = answers.last() else {
         bail!("the last output is no tensor of FP32");
     };
@@ -257,15 +258,19 @@ impl Asked {
     }
 
     /// Returns a model's inputs of some rows, as the server makes them of a request's.
-    fn inputs(&self, model: &Model, first: usize, rows: usize) -> Vec<Buffer> {
-        let program = model.program();
-        let inputs = program.inputs().iter().map(|input| match input.element {
+    fn inputs(&self, model: &Model, first: usize, rows: usize) -> Inputs {
+        let mut symbols = Symbols::default();
+        let inputs = model.input_tensors().iter().map(|input| match input.element {
             Type::Text => {
                 let texts = self.texts(first, rows).iter();
-                Buffer::Text(texts.map(|text| program.symbol(text.as_bytes())).collect())
+                let texts = texts.filter_map(|text| model.symbol(text.as_bytes(), &mut symbols));
+                Buffer::Text(texts.collect())
             }
             _ => Buffer::F32(self.numbers(first, rows).to_vec()),
         });
-        inputs.collect()
+        Inputs {
+            buffers: inputs.collect(),
+            symbols,
+        }
     }
 }

@@ -4,6 +4,7 @@
 
 mod forge;
 mod imports;
+mod onnx_runtime;
 mod remote;
 mod upstream;
 mod variables;
@@ -27,6 +28,7 @@ use crate::failure::{ERROR, Failure};
 use crate::terminal::{self, Terminal};
 use crate::view;
 pub(crate) use imports::ImportArguments;
+pub(crate) use onnx_runtime::OnnxRuntimeArguments;
 pub(crate) use remote::{First, RemoteArguments};
 pub(crate) use upstream::UpstreamArguments;
 

@@ -338,7 +338,7 @@ fn count(text: &str) -> Result<usize, String> {
 }
 
 /// Reads a number of bytes, with or without a unit.
-fn size(text: &str) -> Result<usize, String> {
+pub(crate) fn size(text: &str) -> Result<usize, String> {
     let expected = || "bytes are expected, or a whole number with KiB, MiB or GiB, e.g. 16MiB".to_owned();
     let digits = text
         .find(|char: char| !char.is_ascii_digit())

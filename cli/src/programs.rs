@@ -25,6 +25,7 @@ use planner::finding::Disposition;
 use planner::names::Digest;
 use planner::shown::escape;
 use planner::training::{Address, FileName};
+use registry::artifact::Engines;
 use rustix::process::{Pid, Signal, getpid, getppid, set_parent_process_death_signal};
 use trainer::{Fetched, Isolation, Launch, Means, Unmet};
 
@@ -79,9 +80,10 @@ impl ProgramArguments {
     }
 
     /// Returns what a training run can do in this process; `own` as in [`Self::flags`], where nobody gave them by a flag.
-    pub(crate) fn means<F>(&self, fetch: F, own: &[&Path]) -> Machine<F> {
+    pub(crate) fn means<F>(&self, fetch: F, engines: Engines, own: &[&Path]) -> Machine<F> {
         Machine {
             fetch,
+            engines,
             hidden: self.allow_commands.then(|| self.hidden(own)),
         }
     }
@@ -129,6 +131,7 @@ fn given() -> impl Iterator<Item = PathBuf> {
 /// What a training run can do.
 pub(crate) struct Machine<F> {
     fetch: F,
+    engines: Engines,
     /// What programs of commits do not see; absent where none is run.
     hidden: Option<Vec<PathBuf>>,
 }
@@ -136,6 +139,10 @@ pub(crate) struct Machine<F> {
 impl<F: Fn(&Address, Option<&FileName>, &Digest) -> Fetched> Means for Machine<F> {
     fn fetch(&self, address: &Address, beside: Option<&FileName>, digest: &Digest) -> Fetched {
         (self.fetch)(address, beside, digest)
+    }
+
+    fn engines(&self) -> Engines {
+        self.engines.clone()
     }
 
     fn start(&self, launch: &Launch<'_>) -> Result<Isolation, Unmet> {

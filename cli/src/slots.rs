@@ -11,7 +11,7 @@ use planner::names::{ModelName, Revision, Track, Weight};
 use planner::rollout::Tracks;
 use planner::trust::Trust;
 use reconciler::AwaitedPin;
-use registry::artifact::{Model, load_bytes};
+use registry::artifact::{Engines, Model, load_bytes};
 use registry::{Entry, Held, Reference, Store};
 use server::runtime::warm_up;
 use server::{Artifact, Awaited, Runtime};
@@ -28,6 +28,7 @@ pub(crate) struct ServerSlots(Arc<Inner>);
 struct Inner {
     runtime: Runtime,
     store: Store,
+    engines: Engines,
     wake: Wake,
     /// Loads read, check and evaluate: more at a time than there are cores would only hold more memory.
     at_a_time: Semaphore,
@@ -46,11 +47,12 @@ struct Load {
 }
 
 impl ServerSlots {
-    /// Fills `runtime` from `store` and calls `wake` after each load.
-    pub(crate) fn new(runtime: Runtime, store: Store, wake: Wake) -> Self {
+    /// Fills `runtime` from `store`, with models of `engines`, and calls `wake` after each load.
+    pub(crate) fn new(runtime: Runtime, store: Store, engines: Engines, wake: Wake) -> Self {
         Self(Arc::new(Inner {
             runtime,
             store,
+            engines,
             wake,
             at_a_time: Semaphore::new(std::thread::available_parallelism().map_or(1, std::num::NonZero::get)),
             loads: Mutex::default(),
@@ -157,9 +159,9 @@ impl Slots for ServerSlots {
 }
 
 /// Reads a version's artifact, checks its digest, its signature and its example; blocks.
-pub(crate) fn load(store: &Store, entry: &Entry) -> Result<Model, String> {
+fn load(store: &Store, entry: &Entry, engines: &Engines) -> Result<Model, String> {
     let bytes = store.read_artifact(entry).map_err(|error| chain(&error))?;
-    load_bytes(&bytes, &entry.metadata).map_err(|error| chain(&error))
+    load_bytes(&bytes, &entry.metadata, engines).map_err(|error| chain(&error))
 }
 
 /// Fails where somebody must have signed a version, and nobody who is trusted has. What is loaded then is what the entry says.
@@ -190,6 +192,7 @@ impl Inner {
             pin,
             revision,
             trust,
+            engine,
         } = request;
         let entry = self
             .store
@@ -203,10 +206,16 @@ impl Inner {
                 pin.digest.short()
             ));
         }
+        if !entry.metadata.engine.is_own() && entry.metadata.engine != *engine {
+            return Err(format!(
+                "{model} {} is evaluated by ONNX Runtime, which its MLDeployment does not say: add `engine: {}`",
+                pin.version, entry.metadata.engine
+            ));
+        }
         if let Some(trust) = trust {
             hold_to(trust, &self.store, &entry)?;
         }
-        let loaded = load(&self.store, &entry)?;
+        let loaded = load(&self.store, &entry, &self.engines)?;
         warm_up(&loaded, &entry.metadata);
         Ok(Artifact {
             model: model.clone(),

@@ -5,6 +5,7 @@
 )]
 
 use kube::{CustomResource, KubeSchema};
+use planner::engine::Engine;
 use planner::names::{Digest, ModelName, Version, Weight};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -71,6 +72,11 @@ pub struct MLDeploymentSpec {
     /// How requests reach the model in a cluster. Absent: by a route of the Gateway API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub route: Option<RouteSpec>,
+
+    /// What versions may be evaluated by, beside Aurora's own engine. Absent: by nothing.
+    #[serde(default, skip_serializing_if = "Engine::is_own")]
+    #[schemars(with = "wire::EngineName")]
+    pub engine: Engine,
 
     /// While given, nothing is changed and what serves stays: the reason, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]

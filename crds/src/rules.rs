@@ -267,6 +267,12 @@ rules! {
         message: "files are those of a `command`",
         hint: "remove `files`, or add `command:` with the program that they are made for",
     }
+    ENGINE_OF_FIT {
+        cel: "!has(self.engine) || self.engine == 'Aurora' || !has(self.algorithm)",
+        field: ".engine",
+        message: "what Aurora fits, its own engine evaluates",
+        hint: "remove `engine`: it is for models that were made elsewhere, by `import`, `command` or `container`",
+    }
     PARTS_OF_FILES {
         cel: "!has(self.files) || self.files.all(file, !('/' + file + '/').contains('//') && !('/' + file + '/').contains('/./') && !('/' + file + '/').contains('/../') && !file.startsWith('@sha256:') && (!file.contains('@sha256:') || file.matches('@sha256:[0-9a-f]{64}$')))",
         field: ".files",

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use kube::{CustomResource, KubeSchema};
+use planner::engine::Engine;
 use planner::names::{Digest, ModelName, Version};
 use planner::training::{Algorithm, Concurrency, Metric};
 use schemars::JsonSchema;
@@ -42,6 +43,7 @@ use crate::{rules, wire};
     validation = rules::VERSION_OR_SCHEDULE.rule(),
     validation = rules::ONE_FIT.rule(),
     validation = rules::FILES_OF_COMMAND.rule(),
+    validation = rules::ENGINE_OF_FIT.rule(),
     validation = rules::PARTS_OF_FILES.rule(),
     validation = rules::ROWS_OF_FIT.rule(),
     validation = rules::EVALUATION_OF_ROWS.rule(),
@@ -104,6 +106,11 @@ pub struct MLTrainingJobSpec {
     /// A model that was made elsewhere, instead of `algorithm`: it is verified, evaluated and published.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub import: Option<ImportSpec>,
+
+    /// What checks and evaluates a model that was not fitted here, and is to serve it. Absent: Aurora's own engine.
+    #[serde(default, skip_serializing_if = "Engine::is_own")]
+    #[schemars(with = "wire::EngineName")]
+    pub engine: Engine,
 
     /// The algorithm's settings by name; what is not named has the algorithm's default. A container or a command
     /// gets them as they are.

@@ -6,7 +6,7 @@
 use planner::endpoint::Url;
 use planner::names::{Digest, ModelName, Revision, Version};
 use planner::span::Span;
-use schemars::{Schema, SchemaGenerator, json_schema};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 /// What a name looks like.
 pub(crate) const NAME: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
@@ -28,6 +28,17 @@ pub(crate) fn versions(_: &mut SchemaGenerator) -> Schema {
         "x-kubernetes-list-type": "set",
         "items": { "type": "string", "maxLength": 32, "pattern": VERSION, "title": VERSION_WORDS },
     })
+}
+
+/// The names of [`planner::engine::Engine`], for the schema.
+#[derive(JsonSchema)]
+#[expect(
+    dead_code,
+    reason = "only its schema is used: the planner's own types know no schema"
+)]
+pub(crate) enum EngineName {
+    Aurora,
+    OnnxRuntime,
 }
 
 /// What a length of time looks like.

@@ -21,4 +21,4 @@ mod wire;
 pub use ops::{Supported, supported};
 pub use program::{Label, Program, Scratch, Tensor};
 pub use refusal::{Limits, Refusal};
-pub use types::{Buffer, Dim, Symbol, Type};
+pub use types::{Buffer, Dim, Symbol, Symbols, Type};

@@ -124,9 +124,9 @@ impl Default for Symbol {
     }
 }
 
-/// The texts that a model knows.
+/// The texts that a model knows, or those of a request for one that evaluates them as they are.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Symbols {
+pub struct Symbols {
     texts: Vec<Arc<[u8]>>,
     known: HashMap<Arc<[u8]>, Symbol>,
     text_bytes: usize,
@@ -136,8 +136,12 @@ pub(crate) struct Symbols {
 const TEXT_OVERHEAD: usize = 96;
 
 impl Symbols {
-    /// Returns the symbol of a text of the model.
-    pub(crate) fn add(&mut self, text: &[u8], limits: &Limits) -> Result<Symbol, Refusal> {
+    /// Returns the symbol of a text, which is kept with it.
+    ///
+    /// # Errors
+    ///
+    /// There are more different texts than allowed, or they are longer.
+    pub fn add(&mut self, text: &[u8], limits: &Limits) -> Result<Symbol, Refusal> {
         if let Some(symbol) = self.known.get(text) {
             return Ok(*symbol);
         }
@@ -157,7 +161,7 @@ impl Symbols {
     }
 
     /// Returns a symbol's text; `None` for the unknown one.
-    pub(crate) fn text(&self, symbol: Symbol) -> Option<&[u8]> {
+    pub fn text(&self, symbol: Symbol) -> Option<&[u8]> {
         self.texts.get(symbol.0 as usize).map(AsRef::as_ref)
     }
 

@@ -1,5 +1,6 @@
 //! An ONNX file.
 
+use engine::Program;
 use registry::artifact::{Limits, Model, Predictions, with_signature};
 use registry::metadata::Cell;
 
@@ -8,7 +9,8 @@ pub(crate) fn take(bytes: &[u8]) {
     let Ok(model) = Model::read(bytes, &Limits::default()) else {
         return;
     };
-    if model.width() > 1_000 || model.program().row_work() > 1_000_000 {
+    let work = model.program().map_or(0, Program::row_work);
+    if model.width() > 1_000 || work > 1_000_000 {
         return;
     }
     let cells = [

@@ -53,7 +53,7 @@ pub(crate) fn draft(name: &str) -> Draft {
     let signature = graph.signature(features, None);
     let artifact = encode_with_signature(&graph, &signature);
     let model = Model::read(&artifact, &Limits::default()).unwrap();
-    let prediction = model.predict(&[2.0, 0.5]).numbers().to_vec();
+    let prediction = model.predict(&[2.0, 0.5]).unwrap().numbers().to_vec();
     let digest = Digest::of(&artifact);
     let sketch = json!({ "name": "a", "n": 1, "mean": 2.0, "std": 0.0, "edges": [], "counts": [1] });
     let metadata = json!({

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use planner::Timestamp;
 use planner::names::{Digest, EnvironmentName, ModelName, Track, Version};
 use planner::observed::ObservedVersion;
-use registry::artifact::load;
+use registry::artifact::{Engines, load};
 use registry::{Event, HistoryEntry, Observer, Owner, Reference, Store};
 
 use crate::Taker;
@@ -78,7 +78,7 @@ fn take(root: &Path, input: &[u8]) {
     // Whoever reads is told or gets what was written.
     let reference = Reference::Version(version.clone());
     if let Ok(found) = store.resolve(&model, &reference)
-        && load(&store, &found).is_ok()
+        && load(&store, &found, &Engines::default()).is_ok()
     {
         assert!(
             is_same || !file.ends_with("model.onnx"),

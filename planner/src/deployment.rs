@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::Engine;
 use crate::names::{Digest, ModelName, Version, Weight};
 use crate::pod::Pod;
 use crate::route::Route;
@@ -60,6 +61,9 @@ pub struct Deployment<P> {
     pub pod: Option<Box<Pod>>,
     /// How requests reach the model in a cluster. Absent: by the default of [`Route`].
     pub route: Option<Box<Route>>,
+    /// What versions may be evaluated by, beside Aurora's own engine.
+    #[serde(default, skip_serializing_if = "Engine::is_own")]
+    pub engine: Engine,
     /// While given, nothing is changed and what serves stays: the reason.
     pub suspend: Option<String>,
     /// The versions that may not be pinned until their line is lifted. None is pinned here.

@@ -44,6 +44,8 @@ pub enum Reason {
     ImportFailed,
     /// The environment that pinned versions are imported from does not answer, or not now. It is asked again.
     UpstreamUnavailable,
+    /// A pinned version is evaluated by another engine than its deployment allows.
+    EngineNotDeclared,
     /// A fixed version exists, trained from other inputs.
     VersionHasOtherInputs,
     /// A commit removes more than the environment allows.
@@ -117,6 +119,7 @@ impl Reason {
             | Self::VersionMissing
             | Self::ImportFailed
             | Self::UpstreamUnavailable
+            | Self::EngineNotDeclared
             | Self::VersionHasOtherInputs
             | Self::RemovalRefused
             | Self::WeightStepTooLarge

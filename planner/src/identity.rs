@@ -210,6 +210,9 @@ fn inputs(training: &Training) -> Value {
         Fit::Command(command) => inputs["command"] = self::command(command),
         Fit::Import(import) => inputs["import"] = self::import(import),
     }
+    if !training.engine.is_own() {
+        inputs["engine"] = json!(training.engine);
+    }
     inputs
 }
 
@@ -342,6 +345,9 @@ fn deployment_document(deployment: &DeclaredDeployment) -> Value {
     if !deployment.allow_breaking.is_empty() {
         let allowed = deployment.allow_breaking.iter().map(ToString::to_string);
         document["allowBreaking"] = allowed.collect();
+    }
+    if !deployment.engine.is_own() {
+        document["engine"] = json!(deployment.engine);
     }
     let operation = deployment.operation();
     if !operation.is_default() {

@@ -18,6 +18,7 @@ pub mod commits;
 pub mod deployment;
 pub mod desired;
 pub mod endpoint;
+pub mod engine;
 pub mod environment;
 pub mod finding;
 pub mod gates;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::deployment::{Canary, ResolvedDeployment, ResolvedPin};
+use crate::engine::Engine;
 use crate::environment::Environment;
 use crate::finding::Reason;
 use crate::gates::Facts;
@@ -201,6 +202,9 @@ pub enum ObservedVersion {
         digest: Digest,
         /// What it was trained from; absent for a version that was pushed.
         inputs: Option<Digest>,
+        /// What it is evaluated by.
+        #[serde(default, skip_serializing_if = "Engine::is_own")]
+        engine: Engine,
     },
     /// They are not: what is wrong.
     Damaged(String),

@@ -11,6 +11,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::Engine;
 use crate::names::{Digest, ModelName, Version};
 use crate::pod::Pod;
 use crate::schedule::Schedule;
@@ -34,6 +35,9 @@ pub struct Training {
     /// What makes the model.
     #[serde(flatten)]
     pub fit: Fit,
+    /// What checks and evaluates the model, and is to serve it.
+    #[serde(default, skip_serializing_if = "Engine::is_own")]
+    pub engine: Engine,
     /// Its settings by name; a name absent here has the algorithm's default.
     pub hyperparameters: BTreeMap<String, f64>,
     /// The seed of all randomness of the run.

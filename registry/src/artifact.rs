@@ -10,6 +10,7 @@
 //! on it.
 
 mod encode;
+mod evaluator;
 mod filling;
 mod inline;
 mod load;
@@ -24,11 +25,12 @@ mod tests;
 
 pub use encode::{encode, encode_with_signature};
 pub use engine::Limits;
-pub use filling::{Filling, Value};
+pub use evaluator::{Engines, FOREIGN_TEXT_BYTES_MAX, Foreign, Starts, Unanswered};
+pub use filling::{Filling, Inputs, Value};
 pub use inline::{files_of, with_files};
 pub use load::{LoadError, Pinned, inspect, load, load_bytes};
 pub(crate) use meaning::gives;
-pub use model::{CellError, Gives, Model, Predictions};
+pub use model::{CellError, Gives, Model, PredictError, Predictions};
 pub use signature::{SIGNATURE_KEY, with_signature};
 pub use trees::{Child, Split, Trees};
 
@@ -36,6 +38,7 @@ use engine::Refusal;
 use prost::DecodeError;
 
 use crate::metadata::{Labels, Roles, Signature, Tensor};
+use planner::finding::Disposition;
 use planner::training::{Feature, Target};
 
 /// The name of the input tensor: FP64 `[-1, n]`.
@@ -159,10 +162,39 @@ pub enum ArtifactError {
         /// The output.
         name: String,
     },
+    /// ONNX Runtime, which is to evaluate it, refuses it.
+    #[error("ONNX Runtime refuses the model: {0}")]
+    Foreign(String),
+    /// It is evaluated by ONNX Runtime, which this process was not given.
+    #[error(
+        "the model is evaluated by ONNX Runtime (`engine: OnnxRuntime`), and this process has none: start it with --onnxruntime PATH"
+    )]
+    NoOnnxRuntime,
+    /// ONNX Runtime cannot be started here and now.
+    #[error("ONNX Runtime cannot be started: {0}")]
+    NotStarted(String),
     /// No output has a meaning.
     #[error("none of the outputs ({outputs}) is a prediction or a label: say which by `import.outputs`")]
     NoPrediction {
         /// Their names.
         outputs: String,
     },
+}
+
+impl ArtifactError {
+    /// Says what happens next: whoever made the model must act, or another time or another process may load it.
+    pub const fn disposition(&self) -> Disposition {
+        match self {
+            Self::NoOnnxRuntime => Disposition::Waiting,
+            Self::NotStarted(_) => Disposition::Transient,
+            Self::Graph(_)
+            | Self::Malformed(_)
+            | Self::External { .. }
+            | Self::Property { .. }
+            | Self::Signature { .. }
+            | Self::Role { .. }
+            | Self::Foreign(_)
+            | Self::NoPrediction { .. } => Disposition::Invalid,
+        }
+    }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use planner::Timestamp;
 use planner::endpoint::Url;
+use planner::engine::Engine;
 use planner::names::{Digest, ModelName, ObjectName, Revision, Version};
 use planner::training::Feature;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -36,6 +37,10 @@ pub struct VersionMetadata {
     pub metric: BTreeMap<String, f64>,
     /// The artifact.
     pub artifact: Artifact,
+    /// What it was checked and evaluated by, and is loaded by; absent: by our own engine.
+    #[serde(default, skip_serializing_if = "Engine::is_own")]
+    #[schemars(with = "Option<String>")]
+    pub engine: Engine,
     /// The hash of the declared inputs (docs/design.md, "Training identity"); absent for a version that was pushed.
     #[schemars(with = "Option<String>")]
     pub inputs_hash: Option<Digest>,

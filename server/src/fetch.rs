@@ -25,7 +25,7 @@ use hyper::header::{CONTENT_RANGE, ETAG, HeaderValue};
 use planner::finding::Disposition;
 use planner::names::{Digest, ModelName, Revision, Track, Version};
 use planner::trust::Trust;
-use registry::artifact::load_bytes;
+use registry::artifact::{Engines, load_bytes};
 use registry::metadata::VersionMetadata;
 use registry::{METADATA_BYTES_MAX, Signed};
 use web::{Client, Limits, Settings, Url};
@@ -80,6 +80,8 @@ pub struct Source {
     pub cache: PathBuf,
     /// The file that says whose signature versions need, read anew for each attempt; one that is not there: nobody's.
     pub trust_file: Option<PathBuf>,
+    /// What versions may be evaluated by.
+    pub engines: Engines,
 }
 
 /// How long it may take, and how long it is waited before it is tried again.
@@ -134,8 +136,8 @@ async fn fetch_at(source: &Source, wanted: &Wanted, pace: &Pace) -> Result<Artif
         let trust = trust_of(source.trust_file.as_deref()).await;
         match trust::hold_kept(trust.as_ref().map(Option::as_ref), version, kept) {
             Worth::All(kept) => {
-                let of = wanted.clone();
-                if let Some(artifact) = aside(move || Ok(load_cached(&of, &kept))).await? {
+                let (of, engines) = (wanted.clone(), source.engines.clone());
+                if let Some(artifact) = aside(move || Ok(load_cached(&of, &kept, &engines))).await? {
                     return Ok(artifact);
                 }
             }
@@ -150,9 +152,9 @@ async fn fetch_at(source: &Source, wanted: &Wanted, pace: &Pace) -> Result<Artif
         ..Fetch::new(&client, &url, version, pace.limits)
     };
     let fetched = fetch.run(source.key_file.as_deref(), pace).await?;
-    let of = wanted.clone();
+    let (of, engines) = (wanted.clone(), source.engines.clone());
     aside(move || {
-        let artifact = load(&of, &fetched)?;
+        let artifact = load(&of, &fetched, &engines)?;
         cache.keep(&of, &fetched);
         Ok(artifact)
     })
@@ -175,8 +177,8 @@ async fn aside<T: Send + 'static>(
 }
 
 /// Loads what the cache holds; what does not load is no better than what is not there.
-fn load_cached(wanted: &Wanted, fetched: &Fetched) -> Option<Artifact> {
-    let loaded = load(wanted, fetched).inspect_err(|error| {
+fn load_cached(wanted: &Wanted, fetched: &Fetched, engines: &Engines) -> Option<Artifact> {
+    let loaded = load(wanted, fetched, engines).inspect_err(|error| {
         tracing::warn!(
             error = error as &dyn Error,
             "what the cache holds does not load: it is fetched anew"
@@ -185,13 +187,13 @@ fn load_cached(wanted: &Wanted, fetched: &Fetched) -> Option<Artifact> {
     loaded.ok()
 }
 
-fn load(wanted: &Wanted, fetched: &Fetched) -> Result<Artifact, FetchError> {
+fn load(wanted: &Wanted, fetched: &Fetched, engines: &Engines) -> Result<Artifact, FetchError> {
     let Fetched {
         metadata,
         bytes,
         signed: _,
     } = fetched;
-    let loaded = load_bytes(bytes, metadata)?;
+    let loaded = load_bytes(bytes, metadata, engines)?;
     warm_up(&loaded, metadata);
     let Wanted {
         model,

@@ -79,6 +79,7 @@ pub(crate) fn draft(name: &str, number: &str, graph: &Graph) -> (VersionMetadata
             digest,
             bytes: bytes.len() as u64,
         },
+        engine: planner::engine::Engine::Aurora,
         inputs_hash: None,
         signature: graph.signature(features, None),
         metrics: Some(Measured {
@@ -114,7 +115,11 @@ pub(crate) fn draft(name: &str, number: &str, graph: &Graph) -> (VersionMetadata
                 ("c".to_owned(), 2.0.into()),
             ]
             .into(),
-            prediction: decoded.predict(&inputs).numbers().to_vec(),
+            prediction: decoded
+                .predict(&inputs)
+                .expect("the engine answers")
+                .numbers()
+                .to_vec(),
             inputs: inputs.map(Into::into).to_vec(),
         },
     };
@@ -142,7 +147,7 @@ pub(crate) fn artifact(name: &str, number: &str, track: Track, graph: &Graph) ->
 pub(crate) fn theirs(name: &str, bytes: &[u8]) -> Artifact {
     let mut artifact = artifact(name, V1, Track::Stable, &linear(0.0));
     let read = Model::read(bytes, &Limits::default()).expect("what exporters write is read");
-    let inputs = read.program().inputs().iter();
+    let inputs = read.input_tensors().iter();
     let zero = |input: &engine::Tensor| match input.element {
         engine::Type::Text => Cell::Text(String::new()),
         _ => Cell::Number(0.0),

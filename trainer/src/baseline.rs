@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use planner::training::{Feature, Metric, Target};
-use registry::artifact::{self, Model};
+use registry::artifact::{self, Engines, Model};
 use registry::metadata::{Baseline, Signature};
 use registry::run::RunRequest;
 use registry::{Entry, Reference, Store};
@@ -33,7 +33,7 @@ pub(crate) struct Stable {
 
 impl Stable {
     /// Loads the version that the request names, if it can be.
-    pub(crate) fn load(store: &Store, request: &RunRequest) -> Option<Self> {
+    pub(crate) fn load(store: &Store, request: &RunRequest, engines: &Engines) -> Option<Self> {
         let version = request
             .baseline
             .as_ref()
@@ -43,7 +43,7 @@ impl Stable {
             .resolve(&request.model, &reference)
             .map_err(artifact::LoadError::from)
             .and_then(|entry| {
-                let model = artifact::load(store, &entry)?;
+                let model = artifact::load(store, &entry, engines)?;
                 Ok(Self { entry, model })
             });
         loaded

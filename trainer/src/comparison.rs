@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use planner::training::Metric;
-use registry::artifact::{Gives, Model, Predictions};
+use registry::artifact::{Gives, Model, Predictions, Unanswered};
 use registry::metadata::Labels;
 
 use crate::scoring::Batch;
@@ -133,7 +133,7 @@ impl<'m> Comparing<'m> {
                 Gives::Numbers { prediction: first },
                 Gives::Numbers { prediction: second },
             ] => {
-                let width = |model: &Model, place: usize| model.program().outputs()[place].width();
+                let width = |model: &Model, place: usize| model.output_tensors()[place].width();
                 if width(models[0], first) != 1 || width(models[1], second) != 1 {
                     return Err(Incomparable::Several);
                 }
@@ -158,9 +158,14 @@ impl<'m> Comparing<'m> {
     }
 
     /// Lets both say what they say of some rows.
-    pub fn add(&mut self, batch: &Batch<'_>) {
+    ///
+    /// # Errors
+    ///
+    /// One of them gives no answer.
+    pub fn add(&mut self, batch: &Batch<'_>) -> Result<(), Unanswered> {
         let rows = batch.lines.len();
-        let [first, second] = [0, 1].map(|at: usize| self.models[at].predictions(&batch.inputs[at], rows));
+        let said = |at: usize| self.models[at].predictions(&batch.inputs[at], rows);
+        let (first, second) = (said(0)?, said(1)?);
         let beside = usize::from(self.by) + usize::from(self.answer.is_some());
         for row in 0..rows {
             let cells = &batch.beside[row * beside..][..beside];
@@ -174,6 +179,7 @@ impl<'m> Comparing<'m> {
                 self.score(&first, &second, row, answer, divide_by);
             }
         }
+        Ok(())
     }
 
     fn difference(&mut self, first: &Predictions, second: &Predictions, row: usize) -> (f64, [Said; 2]) {

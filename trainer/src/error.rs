@@ -3,7 +3,7 @@
 use planner::finding::Disposition;
 use planner::training::Metric;
 use registry::StoreError;
-use registry::artifact::{ArtifactError, CellError};
+use registry::artifact::{ArtifactError, PredictError, Unanswered};
 use registry::run::Ending;
 
 use crate::algorithm::FitError;
@@ -83,9 +83,12 @@ pub(crate) enum EvaluateError {
         algorithm: &'static str,
         fitting: String,
     },
-    /// A held-out row is none that the model takes.
+    /// A held-out row is none that the model takes, or has no answer.
     #[error("a held-out row: {0}")]
-    Row(#[from] CellError),
+    Row(#[from] PredictError),
+    /// What evaluates the model gives no answer for the training rows.
+    #[error("the training rows: {0}")]
+    Unanswered(#[from] Unanswered),
     /// The metric needs what the model does not give.
     #[error("the model gives no probabilities, which {} is measured by: take another metric", metric.as_str())]
     NotGiven { metric: Metric },
@@ -124,6 +127,12 @@ impl TrainError {
             Self::Read(ReadError::Io { .. } | ReadError::Damaged { .. } | ReadError::Staged(_)) => {
                 Disposition::Transient
             }
+            Self::Unusable(PushError::Artifact(error))
+            | Self::External(ExternalError::Unreadable(error))
+            | Self::Evaluate(EvaluateError::Unreadable(error)) => error.disposition(),
+            Self::Evaluate(
+                EvaluateError::Row(PredictError::Unanswered(error)) | EvaluateError::Unanswered(error),
+            ) => error.disposition(),
             Self::Read(_)
             | Self::Container
             | Self::NoRows

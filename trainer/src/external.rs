@@ -16,9 +16,10 @@ use std::{fs, io};
 
 use engine::Refusal;
 use planner::Timestamp;
+use planner::engine::Engine;
 use planner::names::Digest;
 use planner::training::{Command, CommandFile, Derivation, Target};
-use registry::artifact::{ArtifactError, Gives, Limits, Model, with_signature};
+use registry::artifact::{ArtifactError, Engines, Gives, Limits, Model, with_signature};
 use registry::files::Dir;
 use registry::metadata::{Attestation, Fit, Labels, Signature};
 use registry::run::{Ending, Progress, RunRequest};
@@ -85,7 +86,7 @@ pub(crate) enum ExternalError {
 pub(crate) fn taken(error: &ArtifactError) -> &'static str {
     match error {
         ArtifactError::Graph(Refusal::Unsupported { .. }) => {
-            "; docs/operators.md lists what is served: have the trainer write that"
+            "; docs/operators.md lists what is served: have the trainer write that, or ONNX Runtime serve it (`engine: OnnxRuntime`)"
         }
         _ => "",
     }
@@ -114,10 +115,12 @@ fn hand_over(folder: &Path, csv: &str) -> io::Result<()> {
     Ok(dir.replace_unsynced(ROWS, csv.as_bytes())?)
 }
 
-/// Publishes what lies in the folder `made`, if it is a model of the request's rows and reaches the bound.
+/// Publishes what lies in the folder `made`, if it is a model of the request's rows, evaluated by one of `engines`, and reaches
+/// the bound.
 pub fn publish(
     request: &RunRequest,
     made: &Path,
+    engines: &Engines,
     progress: &mut dyn FnMut(Progress),
     clock: &dyn Fn() -> Timestamp,
 ) -> Ending {
@@ -133,11 +136,11 @@ pub fn publish(
         let Some(store) = store_to_make(request)? else {
             return Ok(Ending::SameInputs);
         };
-        let left = Left::read(made)?;
+        let left = Left::read(made, (request.training.engine, engines))?;
         evaluate_made(
             &store,
             request,
-            Some(&left.model),
+            (Some(&left.model), engines),
             stage,
             clock,
             |layout, train, _held_out| left.made(request, "container", None, (layout, train)),
@@ -206,14 +209,15 @@ fn run_in(
         Isolation::Enforced => None,
         Isolation::Trusted => Some(Attestation::Trusted),
     };
-    let left = Left::read(&folder.join(OUTPUT))?;
+    let engines = means.engines();
+    let left = Left::read(&folder.join(OUTPUT), (request.training.engine, &engines))?;
     // What is left to do is a small part of the whole.
     let mut rest =
         |percent: u8, name: &str| stage(percent.max(ENDED), if percent < 80 { "check" } else { name });
     evaluate_made(
         store,
         request,
-        Some(&left.model),
+        (Some(&left.model), &engines),
         &mut rest,
         clock,
         |layout, train, _held_out| left.made(request, "command", attestation, (layout, train)),
@@ -256,7 +260,7 @@ struct Left {
 }
 
 impl Left {
-    fn read(made: &Path) -> Result<Self, ExternalError> {
+    fn read(made: &Path, by: (Engine, &Engines)) -> Result<Self, ExternalError> {
         let folder = Dir::open_if_there(made).map_err(ExternalError::Unusable)?;
         let folder = folder.ok_or(ExternalError::Missing)?;
         let limits = Limits::default();
@@ -264,7 +268,7 @@ impl Left {
         let bytes = bytes.map_err(ExternalError::Unusable)?;
         let bytes = bytes.ok_or(ExternalError::Missing)?;
         Ok(Self {
-            model: Model::read(&bytes, &limits).map_err(ExternalError::Unreadable)?,
+            model: Model::open_as(&bytes, by, |signature| signature).map_err(ExternalError::Unreadable)?,
             reported: metrics(&folder),
             bytes,
         })
@@ -305,7 +309,7 @@ pub(crate) fn signature(model: &Model, layout: &Layout, train: &Rows) -> Result<
         Answers::Numbers(_) => None,
     };
     let fits = match (model.gives(), expected) {
-        (Gives::Numbers { prediction }, None) => model.program().outputs()[prediction].width() == 1,
+        (Gives::Numbers { prediction }, None) => model.output_tensors()[prediction].width() == 1,
         // Labels that the graph does not name are those of the rows, where nothing hangs on their order.
         (
             Gives::Classes {
@@ -340,7 +344,7 @@ pub(crate) fn signature(model: &Model, layout: &Layout, train: &Rows) -> Result<
 /// Says what a model predicts.
 fn given(model: &Model) -> String {
     match model.gives() {
-        Gives::Numbers { prediction } => match model.program().outputs()[prediction].width() {
+        Gives::Numbers { prediction } => match model.output_tensors()[prediction].width() {
             1 => "a number".to_owned(),
             count => format!("{count} numbers at once"),
         },

@@ -208,7 +208,7 @@ impl Mixed {
         if features.len() != model.width() {
             return mixed;
         }
-        let inputs = model.program().inputs().iter().enumerate();
+        let inputs = model.input_tensors().iter().enumerate();
         let of_features = inputs.flat_map(|(at, input)| {
             let taken = (input.element, model.takes_missing(at));
             std::iter::repeat_n(taken, input.width())
@@ -303,7 +303,7 @@ pub(crate) fn cells(
 ) -> Result<Vec<Cell>, DeriveError> {
     let numbers = inputs(table, rows, features)?;
     let mut cells: Vec<Cell> = numbers.into_iter().map(Cell::from).collect();
-    let inputs = model.program().inputs().iter();
+    let inputs = model.input_tensors().iter();
     let types = inputs.flat_map(|input| std::iter::repeat_n(input.element, input.width()));
     for (at, (feature, element)) in features.iter().zip(types).enumerate() {
         if let (Type::Text, Derivation::Column(column)) = (element, &feature.derivation)

@@ -117,6 +117,7 @@ mod tests {
                 },
             }),
             fit: Fit::Algorithm(Algorithm::LinearRegression),
+            engine: planner::engine::Engine::Aurora,
             hyperparameters: std::collections::BTreeMap::new(),
             seed: 0,
             active_deadline_seconds: 60,

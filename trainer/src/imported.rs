@@ -56,13 +56,15 @@ pub(crate) fn publish(
     stage(0, "import");
     let bytes = bytes(&store, import, means)?;
     if request.training.rows.is_none() {
-        return publish_unevaluated(&store, request, import, bytes, stage, clock);
+        return publish_unevaluated(&store, request, import, bytes, means, stage, clock);
     }
-    let model = pushed::read(&bytes, &import.told).map_err(TrainError::Unusable)?;
+    let engines = means.engines();
+    let by = (request.training.engine, &engines);
+    let model = pushed::read(&bytes, &import.told, by).map_err(TrainError::Unusable)?;
     evaluate_made(
         &store,
         request,
-        Some(&model),
+        (Some(&model), &engines),
         stage,
         clock,
         |layout, train, _held_out| {
@@ -102,6 +104,7 @@ fn publish_unevaluated(
     request: &RunRequest,
     import: &Import,
     bytes: Vec<u8>,
+    means: &dyn Means,
     stage: &mut dyn FnMut(u8, &str),
     clock: &dyn Fn() -> Timestamp,
 ) -> Result<Ending, TrainError> {
@@ -112,7 +115,9 @@ fn publish_unevaluated(
         lineage: record::lineage(request),
     };
     let made = (&request.model, &request.version);
-    let draft = pushed::unevaluated(made, bytes, &import.told, bringing, clock());
+    let engines = means.engines();
+    let by = (request.training.engine, &engines);
+    let draft = pushed::unevaluated(made, bytes, &import.told, by, bringing, clock());
     let draft = draft.map_err(TrainError::Unusable)?;
     stage(90, "publish");
     let entry = store.publish(draft).map_err(TrainError::Publish)?;

@@ -37,7 +37,7 @@ use planner::Timestamp;
 use planner::training::{
     Algorithm, DataSource, Evaluation, Fit as Fitter, Holdout, Metric, Rows as Declared, Training,
 };
-use registry::artifact::{Graph, Limits, Model, Predictions, encode_with_signature};
+use registry::artifact::{Engines, Graph, Model, Predictions, encode_with_signature};
 use registry::metadata::{Attestation, Fit};
 use registry::run::{Ending, Progress, RunRequest};
 use registry::{Draft, Store};
@@ -153,7 +153,7 @@ fn publish_made(
     let Some(store) = store_to_make(request)? else {
         return Ok(Ending::SameInputs);
     };
-    evaluate_made(&store, request, None, stage, clock, make)
+    evaluate_made(&store, request, (None, &Engines::default()), stage, clock, make)
 }
 
 /// Opens the store of a request; [`None`] where its inputs are known, and are those of the version that was made last.
@@ -165,18 +165,18 @@ fn store_to_make(request: &RunRequest) -> Result<Option<Store>, TrainError> {
 }
 
 /// As [`publish_made`], once it is known that something is to be made; `taken` is a model that is there already, and takes the
-/// rows in its own way.
+/// rows in its own way, and `engines` are what models may be evaluated by.
 fn evaluate_made(
     store: &Store,
     request: &RunRequest,
-    taken: Option<&Model>,
+    (taken, engines): (Option<&Model>, &Engines),
     stage: &mut dyn FnMut(u8, &str),
     clock: &dyn Fn() -> Timestamp,
     make: impl FnOnce(&Layout, &Rows, &Rows) -> Result<Made, TrainError>,
 ) -> Result<Ending, TrainError> {
     let training = &request.training;
     stage(0, "read");
-    let stable = Stable::load(store, request);
+    let stable = Stable::load(store, request, engines);
     let reader = taken.map_or(Takes::Numbers, Takes::Model);
     let data = read(store, request, stable.as_ref(), reader)?;
     let inputs_hash = inputs::of_tables(request, &data.table, data.holdout.as_ref());
@@ -210,7 +210,8 @@ fn evaluate_made(
     }
 
     stage(80, "evaluate");
-    let model = Model::read(&artifact, &Limits::default()).map_err(EvaluateError::from)?;
+    let by = (training.engine, engines);
+    let model = Model::open_as(&artifact, by, |signature| signature).map_err(EvaluateError::from)?;
     let cells = features::cells(data.held_table(), &split.held_out, &layout.features, &model)?;
     let predictions = model.predict_cells(&cells).map_err(EvaluateError::from)?;
     match said {
@@ -221,6 +222,13 @@ fn evaluate_made(
     let metrics = evaluate(evaluation, &predictions, &held_out)?;
     let baseline =
         stable.and_then(|stable| stable.score(data.held_table(), &split.held_out, layout, &held_out));
+
+    let reference = if layout.is_mixed() {
+        None
+    } else {
+        let said = model.predict(&train.inputs).map_err(EvaluateError::from)?;
+        Some(reference::describe(&layout.features, bins, &train, &said))
+    };
 
     stage(90, "publish");
     let findings = record::Findings {
@@ -238,8 +246,7 @@ fn evaluate_made(
         metrics: &metrics,
         baseline,
         attestation,
-        reference: (!layout.is_mixed())
-            .then(|| reference::describe(&layout.features, bins, &train, &model.predict(&train.inputs))),
+        reference,
         example: record::example(data.held_table(), split, layout, &cells, &predictions),
         signature: model.signature().clone(),
         artifact: &artifact,
@@ -324,7 +331,7 @@ fn read(
             let is_unsaid = dataset.features.is_empty() && dataset.exclude.is_empty();
             let mut features = model.signature().features.iter();
             let are_columns = features.all(|feature| names.contains(&feature.name));
-            is_unsaid && (are_columns || model.program().inputs().len() > 1)
+            is_unsaid && (are_columns || model.input_tensors().len() > 1)
         });
         let own = own.map(|model| &model.signature().features);
         let mut layout = Layout::resolve(

@@ -5,6 +5,7 @@ use std::path::Path;
 use planner::finding::Disposition;
 use planner::names::Digest;
 use planner::training::{Address, FileName};
+use registry::artifact::Engines;
 
 /// What whoever runs a trainer can do for it.
 pub trait Means {
@@ -14,6 +15,11 @@ pub trait Means {
     ///
     /// Why there are none.
     fn fetch(&self, address: &Address, beside: Option<&FileName>, digest: &Digest) -> Fetched;
+
+    /// Returns what models may be evaluated by beside our own engine: nothing, unless this process was given it.
+    fn engines(&self) -> Engines {
+        Engines::default()
+    }
 
     /// Runs a program of a commit to its end.
     ///

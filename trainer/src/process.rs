@@ -6,6 +6,7 @@ use std::path::Path;
 
 use planner::Timestamp;
 use registry::StoreError;
+use registry::artifact::Engines;
 use registry::run::{Ending, Progress, RunFolder, RunRequest, RunResult};
 
 use crate::Means;
@@ -39,11 +40,12 @@ pub fn run_file(
 pub fn publish_file(
     request_path: &Path,
     made: &Path,
+    engines: &Engines,
     progress: &mut dyn FnMut(&Progress),
     clock: &dyn Fn() -> Timestamp,
 ) -> Result<Ending, ProcessError> {
     recorded(request_path, progress, clock, |request, report| {
-        crate::publish(request, made, report, clock)
+        crate::publish(request, made, engines, report, clock)
     })
 }
 

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use engine::Type;
 use planner::Timestamp;
+use planner::engine::Engine;
 use planner::names::{Digest, ModelName, Version};
 use planner::training::{Derivation, Feature, Outputs, Told};
 use registry::Draft;
-use registry::artifact::{ArtifactError, Limits, Model, with_signature};
+use registry::artifact::{ArtifactError, Engines, Model, with_signature};
 use registry::metadata::{Artifact, Cell, Example, Fit, Labels, Lineage, Roles, Signature, VersionMetadata};
 
 use crate::external::taken;
@@ -60,11 +61,10 @@ pub(crate) struct Bringing {
 /// # Errors
 ///
 /// It is no model that is served, or what is told is another model's.
-pub(crate) fn read(bytes: &[u8], told: &Told) -> Result<Model, PushError> {
-    let limits = Limits::default();
-    match Model::read_as(bytes, &limits, |signature| described(signature, told)) {
+pub(crate) fn read(bytes: &[u8], told: &Told, by: (Engine, &Engines)) -> Result<Model, PushError> {
+    match Model::open_as(bytes, by, |signature| described(signature, told)) {
         Err(ArtifactError::Signature { problem }) if !told.features.is_empty() => {
-            let expected = Model::read(bytes, &limits).map(|read| read.width());
+            let expected = Model::open_as(bytes, by, |signature| signature).map(|read| read.width());
             Err(match expected {
                 Ok(expected) if expected != told.features.len() => PushError::OtherWidth {
                     got: told.features.len(),
@@ -125,6 +125,7 @@ pub fn draft(
     version: &Version,
     bytes: Vec<u8>,
     told: &Told,
+    by: (Engine, &Engines),
     now: Timestamp,
 ) -> Result<Draft, PushError> {
     let by_hand = Bringing {
@@ -140,7 +141,7 @@ pub fn draft(
             holdout: None,
         },
     };
-    unevaluated((model, version), bytes, told, by_hand, now)
+    unevaluated((model, version), bytes, told, by, by_hand, now)
 }
 
 /// Makes a version that nobody evaluates, as [`draft`] says.
@@ -148,6 +149,7 @@ pub(crate) fn unevaluated(
     (model, version): (&ModelName, &Version),
     bytes: Vec<u8>,
     told: &Told,
+    by: (Engine, &Engines),
     bringing: Bringing,
     now: Timestamp,
 ) -> Result<Draft, PushError> {
@@ -157,7 +159,7 @@ pub(crate) fn unevaluated(
         inputs_hash,
         lineage,
     } = bringing;
-    let read = read(&bytes, told)?;
+    let read = read(&bytes, told, by)?;
     let signature = read.signature().clone();
     let artifact = if told.is_silent() {
         bytes
@@ -178,6 +180,7 @@ pub(crate) fn unevaluated(
                 digest: Digest::of(&artifact),
                 bytes: artifact.len() as u64,
             },
+            engine: read.engine(),
             inputs_hash,
             example: example(&read)?,
             signature,
@@ -197,7 +200,7 @@ pub(crate) fn unevaluated(
 /// Returns a row that no data tells of, and what the model says of it.
 fn example(model: &Model) -> Result<Example, PushError> {
     let types = || {
-        let inputs = model.program().inputs().iter();
+        let inputs = model.input_tensors().iter();
         inputs.flat_map(|input| std::iter::repeat_n(input.element, input.width()))
     };
     let names = || {
@@ -243,10 +246,17 @@ mod tests {
     fn check(bytes: &[u8], told: Told, expected: Expect) {
         let now = "2026-12-01T00:00:00Z".parse().unwrap();
         let (model, version) = ("m".parse().unwrap(), "v20261201-000000".parse().unwrap());
-        let said = match draft(&model, &version, bytes.to_vec(), &told, now) {
+        let said = match draft(
+            &model,
+            &version,
+            bytes.to_vec(),
+            &told,
+            (Engine::Aurora, &Engines::default()),
+            now,
+        ) {
             Err(error) => error.to_string(),
             Ok(Draft { metadata, artifact }) => {
-                load_bytes(&artifact, &metadata).expect("what is published loads");
+                load_bytes(&artifact, &metadata, &Engines::default()).expect("what is published loads");
                 let features = metadata.signature.features.iter();
                 let features: Vec<&str> = features.map(|feature| feature.name.as_str()).collect();
                 format!(

@@ -148,6 +148,7 @@ pub(crate) fn metadata(findings: Findings<'_>, now: Timestamp) -> VersionMetadat
             bytes: artifact.len() as u64,
         },
         signature,
+        engine: training.engine,
         inputs_hash: Some(inputs_hash),
         metrics: Some(Measured {
             values: by_name(metrics),

@@ -7,9 +7,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use engine::{Buffer, Type};
+use engine::Type;
 use planner::training::Derivation;
-use registry::artifact::{Filling, Model, Value};
+use registry::artifact::{Filling, Inputs, Model, Value};
 
 use crate::dataset::{Cell, Place, ReadError, each_row, is_missing, shown};
 pub use crate::external::field;
@@ -30,7 +30,7 @@ pub struct Batch<'a> {
     /// The line of each.
     pub lines: &'a [u64],
     /// For each model what it takes.
-    pub inputs: &'a [Vec<Buffer>],
+    pub inputs: &'a [Inputs],
     /// The cells of the columns that were asked for beside, row-major.
     pub beside: &'a [String],
     /// How much of the file was read by then, in bytes.
@@ -163,7 +163,7 @@ impl<'m> Rows<'m> {
                     below: find(below, "the model")?,
                 }),
             });
-            let inputs = model.program().inputs().iter();
+            let inputs = model.input_tensors().iter();
             Ok(Intake {
                 model,
                 sources: sources.collect::<Result<_, ReadError>>()?,
@@ -239,7 +239,7 @@ impl<'m> Rows<'m> {
         if self.lines.is_empty() {
             return;
         }
-        let inputs: Vec<Vec<Buffer>> = self
+        let inputs: Vec<Inputs> = self
             .intakes
             .iter_mut()
             .map(|intake| {
@@ -299,7 +299,7 @@ mod tests {
             &[&model],
             &["id".to_owned()],
             &mut |batch| {
-                let said = model.predictions(&batch.inputs[0], batch.lines.len());
+                let said = model.predictions(&batch.inputs[0], batch.lines.len()).unwrap();
                 told.push(format!("{:?} {:?} {said:.3?}", batch.lines, batch.beside));
             },
         );
@@ -363,7 +363,7 @@ mod tests {
         let model = Model::read(SURVIVAL, &Limits::default()).unwrap();
         let mut parts = Vec::new();
         let rows = each_batch(file.path(), "a.csv", &[&model, &model], &[], &mut |batch| {
-            assert_eq!(batch.inputs[0], batch.inputs[1]);
+            assert_eq!(batch.inputs[0].buffers, batch.inputs[1].buffers);
             parts.push((batch.lines[0], batch.lines.len()));
         });
         assert_eq!(rows.unwrap(), 2_500);

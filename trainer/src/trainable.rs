@@ -78,7 +78,7 @@ pub fn write_trainable(declared: JobRows<'_>, out: &mut dyn Write) -> Result<Tra
 ///
 /// The rows cannot be read a second time.
 pub(crate) fn is_attested(model: &Model, declared: JobRows<'_>, store: &Store) -> Result<bool, Fault> {
-    let properties = model.program().properties().iter();
+    let properties = model.properties().iter();
     let named: BTreeSet<Digest> = properties.filter_map(|(_key, value)| digest_in(value)).collect();
     if named.is_empty() {
         return Ok(false);

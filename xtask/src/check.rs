@@ -38,7 +38,16 @@ pub(crate) fn run(arguments: &CheckArguments, root: &Path) -> anyhow::Result<()>
             Step::Fmt => cargo(root, &["fmt", "--all", "--check"])?,
             Step::Clippy => cargo(
                 root,
-                &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"],
+                &[
+                    "clippy",
+                    "--workspace",
+                    "--all-targets",
+                    "--features",
+                    "aurora-ort/onnxruntime",
+                    "--",
+                    "-D",
+                    "warnings",
+                ],
             )?,
             Step::Drift => generate::check(root)?,
             Step::Tidy => tidy::check(root)?,

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use engine::Buffer;
+use engine::{Buffer, Symbols};
 use registry::artifact::{Limits, Model};
 use serde::{Deserialize, Serialize};
 use warp::Filter;
@@ -68,8 +68,10 @@ fn answer(model: &Model, asked: Asked) -> Answered<'_> {
         .into_iter()
         .map(|input| Buffer::F64(input.data))
         .collect();
-    let answers = model.answer(&inputs, rows);
-    let outputs = model.program().outputs().iter().zip(answers);
+    let answers = model
+        .answer(&inputs, rows, &mut Symbols::default())
+        .unwrap_or_default();
+    let outputs = model.output_tensors().iter().zip(answers);
     let outputs = outputs.map(|(output, answer)| Output {
         name: &output.name,
         shape: output.shape.iter().map(|dim| dim.at(rows)).collect(),

@@ -19,7 +19,7 @@ use registry::metadata::VersionMetadata;
 use registry::{Entry, Reference, Store};
 use serde_json::{Value, json};
 
-use crate::arguments::{DataArguments, OutputArguments};
+use crate::arguments::{DataArguments, OnnxRuntimeArguments, OutputArguments};
 use crate::failure::{Context as _, Failure, chain};
 use crate::keys_of_models::verifying_keys;
 use crate::terminal::{Terminal, table};
@@ -57,6 +57,8 @@ enum ModelCommand {
         /// Public keys in PEM: each version must be signed by one of them, as it is
         #[arg(long, value_name = "FILE")]
         keys: Option<PathBuf>,
+        #[command(flatten)]
+        onnx_runtime: OnnxRuntimeArguments,
         #[command(flatten)]
         store: StoreArguments,
         #[command(flatten)]
@@ -137,6 +139,7 @@ pub(crate) fn run(arguments: ModelArguments) -> Result<ExitCode, Failure> {
             model,
             reference,
             keys,
+            onnx_runtime,
             store,
             output,
         } => {
@@ -144,7 +147,7 @@ pub(crate) fn run(arguments: ModelArguments) -> Result<ExitCode, Failure> {
             verify::run(
                 model.as_ref(),
                 reference.as_ref(),
-                keys.as_deref(),
+                (keys.as_deref(), &onnx_runtime.engines()),
                 &store.open()?,
                 Terminal::new(output.output),
             )

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use planner::names::ModelName;
-use registry::artifact::{Gives, Model, load};
+use registry::artifact::{Engines, Gives, Inputs, Model, Unanswered, load};
 use registry::metadata::Labels;
 use registry::{Entry, Store};
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ use trainer::scoring::{Batch, each_batch, field};
 
 use super::model::{StoreArguments, Typed};
 use crate::answers::{PredictAnswer, SaidAnswer};
-use crate::arguments::OutputArguments;
+use crate::arguments::{OnnxRuntimeArguments, OutputArguments};
 use crate::failure::{Context as _, Failure};
 use crate::terminal::Terminal;
 
@@ -40,6 +40,8 @@ pub(crate) struct PredictArguments {
     keep: Vec<String>,
     #[command(flatten)]
     store: StoreArguments,
+    #[command(flatten)]
+    onnx_runtime: OnnxRuntimeArguments,
     #[command(flatten)]
     output: OutputArguments,
 }
@@ -76,9 +78,14 @@ pub(crate) struct Speaker {
 
 impl Speaker {
     /// Loads a version of a model.
-    pub(crate) fn load(store: &Store, model: &ModelName, typed: &Typed) -> Result<Self, Failure> {
+    pub(crate) fn load(
+        store: &Store,
+        model: &ModelName,
+        typed: &Typed,
+        engines: &Engines,
+    ) -> Result<Self, Failure> {
         let entry = store.resolve(model, &typed.reference)?;
-        let loaded = load(store, &entry)
+        let loaded = load(store, &entry, engines)
             .map_err(|error| Failure::of(&error))
             .hint(|| format!("`aurora model verify {model}` says what is wrong with its files"))?;
         Ok(Self {
@@ -106,9 +113,10 @@ pub(crate) fn run(arguments: &PredictArguments) -> Result<ExitCode, Failure> {
         }],
         both => both.to_vec(),
     };
+    let engines = arguments.onnx_runtime.engines();
     let speakers = asked
         .iter()
-        .map(|reference| Speaker::load(&store, model, reference))
+        .map(|reference| Speaker::load(&store, model, reference, &engines))
         .collect::<Result<Vec<_>, _>>()?;
     if arguments.probabilities
         && let Some(silent) = speakers.iter().find(|speaker| !speaker.has_probabilities())
@@ -187,11 +195,11 @@ fn write(
     batch: &Batch<'_>,
 ) -> Result<(), Failure> {
     let rows = batch.lines.len();
-    let said: Vec<Vec<Said>> = speakers
-        .iter()
-        .zip(batch.inputs)
-        .map(|(speaker, inputs)| speaker.say(inputs, rows))
-        .collect();
+    let said = speakers.iter().zip(batch.inputs).map(|(speaker, inputs)| {
+        let said = speaker.say(inputs, rows);
+        said.map_err(|error| Failure::of(&error))
+    });
+    let said = said.collect::<Result<Vec<Vec<Said>>, _>>()?;
     let mut text = String::new();
     for row in 0..rows {
         let width = arguments.keep.len();
@@ -250,7 +258,7 @@ impl Speaker {
     /// Returns how many values it predicts for a row.
     fn width(&self) -> usize {
         match self.model.gives() {
-            Gives::Numbers { prediction } => self.model.program().outputs()[prediction].width(),
+            Gives::Numbers { prediction } => self.model.output_tensors()[prediction].width(),
             Gives::Classes { .. } => 1,
         }
     }
@@ -266,9 +274,10 @@ impl Speaker {
         names
     }
 
-    fn say(&self, inputs: &[engine::Buffer], rows: usize) -> Vec<Said> {
-        let answers = self.model.answer(inputs, rows);
-        match self.model.gives() {
+    fn say(&self, inputs: &Inputs, rows: usize) -> Result<Vec<Said>, Unanswered> {
+        let mut symbols = inputs.symbols.clone();
+        let answers = self.model.answer(&inputs.buffers, rows, &mut symbols)?;
+        Ok(match self.model.gives() {
             Gives::Numbers { prediction } => {
                 let numbers = numbers(&answers[prediction]);
                 let width = self.width();
@@ -294,12 +303,12 @@ impl Speaker {
                 };
                 (0..rows)
                     .map(|row| Said {
-                        prediction: json!(self.model.label_text(&answers[label], row)),
+                        prediction: json!(self.model.label_text(&answers[label], &symbols, row)),
                         probabilities: of_row(row),
                     })
                     .collect()
             }
-        }
+        })
     }
 }
 

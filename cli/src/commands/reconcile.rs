@@ -14,13 +14,14 @@ use clap::Args;
 use reconciler::Converged;
 use reconciler::source::{Repository, Source};
 use registry::StoreError;
+use registry::artifact::Engines;
 use server::{Metrics, Runtime};
 use standalone::{Mode, Options, Standalone};
 
 use crate::answers::ReconcileAnswer;
 use crate::arguments::{
     BranchArguments, DataArguments, DatasetArguments, First, ForgeArguments, ImportArguments,
-    OutputArguments, RemoteArguments, RepositoryArguments, UpstreamArguments,
+    OnnxRuntimeArguments, OutputArguments, RemoteArguments, RepositoryArguments, UpstreamArguments,
 };
 use crate::clock;
 use crate::commands::registry::random_id;
@@ -67,6 +68,8 @@ pub(crate) struct ReconcileArguments {
     datasets: DatasetArguments,
     #[command(flatten)]
     imports: ImportArguments,
+    #[command(flatten)]
+    onnx_runtime: OnnxRuntimeArguments,
     #[command(flatten)]
     programs: ProgramArguments,
     #[command(flatten)]
@@ -117,7 +120,10 @@ pub(crate) fn run(arguments: &ReconcileArguments) -> Result<ExitCode, Failure> {
 fn standalone(arguments: &ReconcileArguments) -> Result<Option<Converged>, Failure> {
     let signals = Signals::catch(ERROR)?;
     let own = [&arguments.repository.repo, &arguments.data.data_dir].map(PathBuf::as_path);
-    let trainer = ChildTrainer::new(arguments.imports.clone(), arguments.programs.flags(&own))?;
+    let trainer = ChildTrainer::new(
+        arguments.imports.clone(),
+        [arguments.programs.flags(&own), arguments.onnx_runtime.flags()].concat(),
+    )?;
     let options = Options {
         repository: arguments.source()?,
         follow: arguments.branch.follow(),
@@ -138,6 +144,7 @@ fn standalone(arguments: &ReconcileArguments) -> Result<Option<Converged>, Failu
     }
     let timeout = Duration::from_secs(arguments.timeout);
     let journal = Journal::start(standalone.data_dir())?;
+    let trainer = (trainer, arguments.onnx_runtime.engines());
     let ended = serving::block_on(once(standalone, trainer, timeout, journal.clone(), signals))?;
     journal.end();
     ended
@@ -145,7 +152,7 @@ fn standalone(arguments: &ReconcileArguments) -> Result<Option<Converged>, Failu
 
 async fn once(
     standalone: Standalone,
-    trainer: ChildTrainer,
+    (trainer, engines): (ChildTrainer, Engines),
     timeout: Duration,
     journal: Journal,
     signals: Signals,
@@ -153,7 +160,7 @@ async fn once(
     let hearing = tokio::spawn(journal.hear(standalone.events()));
     let mut parts = Parts::begin(signals);
     let runtime = Runtime::new(Metrics::new());
-    let slots = ServerSlots::new(runtime, standalone.store().clone(), standalone.wake());
+    let slots = ServerSlots::new(runtime, standalone.store().clone(), engines, standalone.wake());
     let stopped = parts.stopped();
     let mut running = pin!(standalone.run(
         Arc::new(slots),

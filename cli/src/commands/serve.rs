@@ -13,11 +13,12 @@ use planner::deployment::ResolvedPin;
 use planner::names::{ModelName, Revision, Track, Weight};
 use planner::observed::DeploymentObject;
 use registry::Store;
+use registry::artifact::Engines;
 use serde_json::json;
 use server::{Awaited, Health, Metrics, Runtime};
 use standalone::{LoadRequest, Slots as _, Wake};
 
-use crate::arguments::OutputArguments;
+use crate::arguments::{OnnxRuntimeArguments, OutputArguments};
 use crate::commands::model::StoreArguments;
 use crate::commands::status;
 use crate::failure::{DONE, Failure};
@@ -39,6 +40,8 @@ pub(crate) struct ServeArguments {
     #[command(flatten)]
     store: StoreArguments,
     #[command(flatten)]
+    onnx_runtime: OnnxRuntimeArguments,
+    #[command(flatten)]
     inference: InferenceArguments,
     #[command(flatten)]
     grpc: GrpcArguments,
@@ -59,12 +62,13 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
     let bound = arguments
         .inference
         .bind_with(&arguments.grpc, &arguments.listener)?;
-    if let Some(pinned) = arguments.pinned.given() {
+    if let Some(pinned) = arguments.pinned.given(arguments.onnx_runtime.engines()) {
         return pinned.serve(bound, Terminal::new(arguments.output.output), signals);
     }
     let deployed = deployed(arguments)?;
     let store = arguments.store.open()?;
     let terminal = Terminal::new(arguments.output.output);
+    let store = (store, arguments.onnx_runtime.engines());
     serving::block_on(serve(deployed, store, bound, terminal, signals))?
 }
 
@@ -105,14 +109,14 @@ fn deployed(arguments: &ServeArguments) -> Result<Vec<Deployed>, Failure> {
 
 async fn serve(
     deployed: Vec<Deployed>,
-    store: Store,
+    (store, engines): (Store, Engines),
     bound: Bound,
     terminal: Terminal,
     signals: Signals,
 ) -> Result<ExitCode, Failure> {
     let mut parts = Parts::begin(signals);
     let runtime = Runtime::new(Metrics::new());
-    let slots = ServerSlots::new(runtime.clone(), store, Wake::default());
+    let slots = ServerSlots::new(runtime.clone(), store, engines, Wake::default());
     for Deployed { object, .. } in &deployed {
         let mut awaited = Vec::new();
         for request in requests(object) {
@@ -159,6 +163,7 @@ fn requests(object: &DeploymentObject) -> impl Iterator<Item = LoadRequest> {
         pin: pin.clone(),
         revision: revision.clone(),
         trust: object.trust.clone(),
+        engine: object.spec.engine,
     };
     let stable = request(Track::Stable, &object.spec.stable, &object.stable_revision);
     let canary = object.spec.canary.as_ref().map(|canary| {

@@ -4,15 +4,17 @@
 mod job;
 mod pod;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{ArgGroup, Args};
 use planner::names::ObjectName;
 use registry::run::Ending;
+use trainer::Means;
 
 use crate::arguments::{
-    BranchArguments, DatasetArguments, ImportArguments, OutputArguments, RepositoryArguments,
+    BranchArguments, DatasetArguments, ImportArguments, OnnxRuntimeArguments, OutputArguments,
+    RepositoryArguments,
 };
 use crate::clock;
 use crate::commands::model::StoreArguments;
@@ -55,6 +57,8 @@ pub(crate) struct TrainArguments {
     #[command(flatten)]
     imports: ImportArguments,
     #[command(flatten)]
+    onnx_runtime: OnnxRuntimeArguments,
+    #[command(flatten)]
     programs: ProgramArguments,
     #[command(flatten)]
     termination: TerminationArguments,
@@ -62,16 +66,19 @@ pub(crate) struct TrainArguments {
     output: OutputArguments,
 }
 
+impl TrainArguments {
+    /// Returns what a run can do in this process; `own` are the repository and the data directory, where nobody gave them by a flag.
+    fn means(&self, own: &[&Path]) -> Result<impl Means, Failure> {
+        let fetch = self.imports.fetcher()?;
+        Ok(self.programs.means(fetch, self.onnx_runtime.engines(), own))
+    }
+}
+
 pub(crate) fn run(arguments: &TrainArguments) -> Result<ExitCode, Failure> {
     let ending = match (&arguments.request, &arguments.job) {
         (Some(request), _) => {
             be_a_child()?;
-            trainer::run_file(
-                request,
-                &arguments.programs.means(arguments.imports.fetcher()?, &[]),
-                &mut |_progress| {},
-                &clock::now,
-            )?
+            trainer::run_file(request, &arguments.means(&[])?, &mut |_progress| {}, &clock::now)?
         }
         (None, Some(job)) => job::run(job, arguments)?,
         (None, None) => {
@@ -84,7 +91,7 @@ pub(crate) fn run(arguments: &TrainArguments) -> Result<ExitCode, Failure> {
                 (None, Some(folder)) => Part::Publish(folder),
                 (None, None) => Part::Whole,
             };
-            return pod::run(asked, part, &arguments.imports, &arguments.termination);
+            return pod::run(asked, part, arguments);
         }
     };
     Ok(code(&ending))

@@ -15,6 +15,7 @@ use clap::Args;
 use planner::names::EnvironmentName;
 use reconciler::zones::Zones;
 use registry::Store;
+use registry::artifact::Engines;
 use server::{Health, Metrics, Runtime};
 use standalone::{DataDir, Event, Mode, Options, Standalone};
 use tokio::sync::broadcast::Receiver;
@@ -25,7 +26,7 @@ use self::banner::Addresses;
 use self::presenter::Presenter;
 use crate::arguments::{
     BranchArguments, DataArguments, DatasetArguments, First, ForgeArguments, ImportArguments,
-    OutputArguments, RemoteArguments, RepositoryArguments, UpstreamArguments,
+    OnnxRuntimeArguments, OutputArguments, RemoteArguments, RepositoryArguments, UpstreamArguments,
 };
 use crate::clock;
 use crate::commands::registry::random_id;
@@ -72,6 +73,8 @@ pub(crate) struct UpArguments {
     #[command(flatten)]
     imports: ImportArguments,
     #[command(flatten)]
+    onnx_runtime: OnnxRuntimeArguments,
+    #[command(flatten)]
     programs: ProgramArguments,
     #[command(flatten)]
     signing: SigningArguments,
@@ -100,7 +103,10 @@ pub(crate) fn run(arguments: &UpArguments) -> Result<ExitCode, Failure> {
 fn up(arguments: &UpArguments) -> Result<ExitCode, Failure> {
     let signals = Signals::catch(DONE)?;
     let own = [&arguments.repository.repo, &arguments.data.data_dir].map(PathBuf::as_path);
-    let trainer = ChildTrainer::new(arguments.imports.clone(), arguments.programs.flags(&own))?;
+    let trainer = ChildTrainer::new(
+        arguments.imports.clone(),
+        [arguments.programs.flags(&own), arguments.onnx_runtime.flags()].concat(),
+    )?;
     // A second `up` usually asks for the same ports too, and those are not what to change.
     DataDir::refuse_in_use(&arguments.data.data_dir)?;
     // Then the ports: a start that is refused leaves nothing behind.
@@ -131,7 +137,7 @@ fn up(arguments: &UpArguments) -> Result<ExitCode, Failure> {
     let journal = Journal::start(standalone.data_dir())?;
     let bound = (inference, control_plane, webhook);
     let ended = serving::block_on(serve(
-        (standalone, trainer),
+        (standalone, trainer, arguments.onnx_runtime.engines()),
         environment,
         bound,
         outward,
@@ -144,7 +150,7 @@ fn up(arguments: &UpArguments) -> Result<ExitCode, Failure> {
 }
 
 async fn serve(
-    (standalone, trainer): (Standalone, ChildTrainer),
+    (standalone, trainer, engines): (Standalone, ChildTrainer, Engines),
     environment: &EnvironmentName,
     (inference, control_plane, webhook): (Bound, Bound, Option<BoundWebhook>),
     outward: OutwardSettings,
@@ -154,7 +160,12 @@ async fn serve(
     let mut parts = Parts::begin(signals);
     let metrics = Metrics::new();
     let runtime = Runtime::new(metrics.clone());
-    let slots = ServerSlots::new(runtime.clone(), standalone.store().clone(), standalone.wake());
+    let slots = ServerSlots::new(
+        runtime.clone(),
+        standalone.store().clone(),
+        engines,
+        standalone.wake(),
+    );
     let status = Arc::new(StatusFiles::new(standalone.data_dir().to_owned()));
     let events = standalone.events();
     let keeping = Keeping {

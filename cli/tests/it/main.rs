@@ -36,6 +36,7 @@ mod git;
 mod jobs;
 mod model_signing;
 mod monitoring;
+mod onnx_runtime;
 mod openapi;
 mod operated;
 mod pods;

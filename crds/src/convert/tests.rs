@@ -68,6 +68,7 @@ fn deployment_of(canary: Option<u64>) -> DeploymentObject {
             }),
             pod: canary.map(|_| Box::new(pod())),
             route: canary.map(|_| Box::new(route())),
+            engine: planner::engine::Engine::Aurora,
             suspend: canary.is_none().then(|| "freeze".to_owned()),
             rejected: canary.map(|_| pin(3).version).into_iter().collect(),
             allow_breaking: canary.map(|_| pin(2).version).into_iter().collect(),

@@ -56,6 +56,7 @@ fn read(
         command,
         files,
         import,
+        engine,
         hyperparameters,
         seed,
         evaluation,
@@ -82,6 +83,9 @@ fn read(
         import: import.as_ref(),
     };
     let fit = keep(problems, made.fit());
+    if algorithm.is_some() && !engine.is_own() {
+        problems.push(rules::ENGINE_OF_FIT.problem("spec"));
+    }
     if let Some(algorithm) = algorithm {
         problems.extend(hyperparameter_problems(*algorithm, hyperparameters));
     }
@@ -90,6 +94,7 @@ fn read(
         runs: runs?,
         rows: rows?,
         fit: fit?,
+        engine: *engine,
         hyperparameters: hyperparameters.clone(),
         seed: *seed,
         active_deadline_seconds: *active_deadline_seconds,
@@ -408,6 +413,7 @@ pub(super) fn training_spec(training: &Training) -> MLTrainingJobSpec {
         runs,
         rows,
         fit,
+        engine,
         hyperparameters,
         seed,
         active_deadline_seconds,
@@ -452,6 +458,7 @@ pub(super) fn training_spec(training: &Training) -> MLTrainingJobSpec {
         command,
         files,
         import,
+        engine: *engine,
         hyperparameters: hyperparameters.clone(),
         seed: *seed,
         evaluation: rows.as_ref().map(|rows| evaluation_spec(&rows.evaluation)),

@@ -46,6 +46,7 @@ impl Content {
             autoscaling: None,
             pod: None,
             route: None,
+            engine: planner::engine::Engine::Aurora,
             suspend: None,
             rejected: self.rejected.clone(),
             allow_breaking: Vec::new(),

@@ -106,6 +106,7 @@ fn rule_is_true_without_the_field_that_it_is_about() {
     let of_others = ["keyFile", "keyFile"];
     let of_jobs = [
         "files",
+        "engine",
         "files",
         "probabilities",
         "files",

@@ -206,7 +206,7 @@ fn resolve(
     let spec = &declared.spec;
     let mut refusals = Vec::new();
     let mut take = |track, pin: &Pin| {
-        let refusal = match context.resolve(pin) {
+        let refusal = match context.resolve(pin, spec.engine) {
             Resolution::Resolved(pin) => return Some(pin),
             Resolution::Refused(refusal) => refusal,
             Resolution::Importing { wanted, is_asked } => {
@@ -307,6 +307,7 @@ fn resolve(
             autoscaling: spec.autoscaling,
             pod: spec.pod.clone(),
             route: spec.route.clone(),
+            engine: spec.engine,
             suspend: None,
             rejected,
             allow_breaking: spec.allow_breaking.clone(),

@@ -4,6 +4,7 @@ use crate::Timestamp;
 use crate::deployment::{Pin, ResolvedPin};
 use crate::desired::{Completeness, Dating, Declared, Desired};
 use crate::endpoint::Endpoint;
+use crate::engine::Engine;
 use crate::finding::Reason;
 use crate::identity::inputs_hash;
 use crate::imports::{Import, Wanted};
@@ -50,8 +51,9 @@ pub(super) struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// Resolves a pin: its own digest, else the object's, else the history's newest, else the registry's.
-    pub(super) fn resolve(&self, pin: &Pin) -> Resolution {
+    /// Resolves a pin: its own digest, else the object's, else the history's newest, else the registry's. The version must be
+    /// evaluated by our own engine, or by the one that its deployment allows.
+    pub(super) fn resolve(&self, pin: &Pin, allowed: Engine) -> Resolution {
         let version = &pin.version;
         let remembered = self.remembered(version);
         let expected = pin.digest.or(remembered);
@@ -62,9 +64,12 @@ impl Context<'_> {
                 message: format!("version {version} of {} is damaged: {what}", self.model),
                 hint: "what serves stays; restore the version's files, or pin another version".to_owned(),
             }),
-            Some(ObservedVersion::Sound { digest, .. }) => match expected {
+            Some(ObservedVersion::Sound { digest, engine, .. }) => match expected {
                 Some(expected) if expected != *digest => {
                     Resolution::Refused(self.disagreement(version, expected, *digest, remembered))
+                }
+                Some(_) | None if !engine.is_own() && *engine != allowed => {
+                    Resolution::Refused(not_declared(self.model, version, *engine))
                 }
                 Some(_) | None => Resolution::Resolved(ResolvedPin {
                     version: version.clone(),
@@ -265,5 +270,15 @@ impl Context<'_> {
             .take(NEAREST_COUNT)
             .map(ToString::to_string)
             .collect()
+    }
+}
+
+fn not_declared(model: &ModelName, version: &Version, engine: Engine) -> Refusal {
+    Refusal {
+        reason: Reason::EngineNotDeclared,
+        message: format!(
+            "version {version} of {model} is evaluated by {engine}, which the deployment does not allow"
+        ),
+        hint: format!("add `engine: {engine}` to the deployment, or pin another version"),
     }
 }

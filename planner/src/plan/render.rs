@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::{Action, Plan, Waiting};
 use crate::deployment::{ResolvedDeployment, ResolvedPin};
+use crate::engine::Engine;
 use crate::imports::Wanted;
 use crate::names::{Version, Weight};
 use crate::observed::{Behind, DeploymentObject, ObservedAlias, TrainingObject};
@@ -195,6 +196,10 @@ fn deployment(from: Option<&DeploymentObject>, to: &DeploymentObject) -> String 
     });
     parts.extend(canary(old, &to.spec));
     parts.extend(old.into_iter().flat_map(|old| operation(old, &to.spec)));
+    let engine = old.map_or_else(Engine::default, |old| old.engine);
+    if engine != to.spec.engine {
+        parts.push(format!("engine {engine} -> {}", to.spec.engine));
+    }
     match (
         old.and_then(|old| old.suspend.as_deref()),
         to.spec.suspend.as_deref(),

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use expect_test::expect;
 use planner::deployment::{Autoscaling, DeclaredDeployment};
 use planner::desired::{Completeness, Desired};
+use planner::engine::Engine;
 use planner::environment::Drift;
 use planner::identity::{PlanHash, inputs_hash, plan_hash, spec_hash};
 use planner::names::Digest;
@@ -82,6 +83,11 @@ fn hashes_are_pinned() {
     imported.fit = Fit::Import(Box::new(import()));
     expect!["72eb0ebeab3dbdcb66c8df2b5ac0cb7e80d6fe5a2f2868d7731a0e274e77c085"]
         .assert_eq(&inputs_hash(&imported).hex());
+    // Who evaluates it decides what it says.
+    let mut foreign = imported;
+    foreign.engine = Engine::OnnxRuntime;
+    expect!["21574714e21e8094d41635d43d0835c7126fa0755c9cece04894e2f2741431be"]
+        .assert_eq(&inputs_hash(&foreign).hex());
     expect!["e19f52c5a06b027006d516850841ab3a7dacfb6f6bbedb25c74198c51a8a4c2b"]
         .assert_eq(&spec_hash(&full).hex());
 }

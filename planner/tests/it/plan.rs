@@ -63,6 +63,7 @@ impl Case {
         let sound = ObservedVersion::Sound {
             digest: digest(n),
             inputs,
+            engine: planner::engine::Engine::Aurora,
         };
         self.model(name).versions.insert(version(n), sound);
     }

@@ -156,8 +156,14 @@ impl Target {
         record.outcome = outcome.clone();
         if let Outcome::Published { digest, .. } = outcome {
             let inputs = Some(record.inputs);
-            self.existing
-                .insert(record.version.clone(), ObservedVersion::Sound { digest, inputs });
+            self.existing.insert(
+                record.version.clone(),
+                ObservedVersion::Sound {
+                    digest,
+                    inputs,
+                    engine: planner::engine::Engine::Aurora,
+                },
+            );
         }
         self.settle();
     }
@@ -211,6 +217,7 @@ fn sound(inputs: Option<Digest>) -> ObservedVersion {
     ObservedVersion::Sound {
         digest: digest(9),
         inputs,
+        engine: planner::engine::Engine::Aurora,
     }
 }
 

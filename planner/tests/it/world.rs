@@ -125,6 +125,7 @@ fn sound(n: u32, inputs: Option<Digest>) -> ObservedVersion {
     ObservedVersion::Sound {
         digest: digest(n),
         inputs,
+        engine: planner::engine::Engine::Aurora,
     }
 }
 

@@ -61,6 +61,7 @@ fn deployment(text: &str, stable: u8) -> Object {
             autoscaling: None,
             pod: None,
             route: None,
+            engine: planner::engine::Engine::Aurora,
             suspend: None,
             rejected: Vec::new(),
             allow_breaking: Vec::new(),

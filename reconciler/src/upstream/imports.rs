@@ -10,7 +10,7 @@ use planner::deployment::Pin;
 use planner::desired::Desired;
 use planner::imports::{Fault, Import, Wanted};
 use planner::names::{Digest, ModelName, Version};
-use registry::artifact::load_bytes;
+use registry::artifact::{Engines, load_bytes};
 use registry::metadata::Imported;
 use registry::{Draft, Store, StoreError};
 
@@ -175,7 +175,11 @@ fn import(planes: &dyn ControlPlanes, asked: &Asked, partial: &mut Vec<u8>) -> R
         artifact,
     } = planes.version(wanted, partial)?;
     partial.clear();
-    load_bytes(&artifact, &metadata).map_err(|error| Fault::Unusable(error.to_string()))?;
+    // What another engine evaluates, whoever loads it checks: a reconciler has none.
+    if metadata.engine.is_own() {
+        load_bytes(&artifact, &metadata, &Engines::default())
+            .map_err(|error| Fault::Unusable(error.to_string()))?;
+    }
     metadata.lineage.imported = Some(Imported {
         from: from.url.clone(),
         at: *at,

@@ -19,6 +19,7 @@ pub(crate) fn object_of_a(version: &str, revision: &Revision) -> ObservedDeploym
                 autoscaling: None,
                 pod: None,
                 route: None,
+                engine: planner::engine::Engine::Aurora,
                 suspend: None,
                 rejected: Vec::new(),
                 allow_breaking: Vec::new(),

@@ -38,6 +38,7 @@ pub(crate) fn draft(
                 digest: Digest::of(&bytes),
                 bytes: bytes.len() as u64,
             },
+            engine: planner::engine::Engine::Aurora,
             inputs_hash: made.map(|(_, _, inputs)| inputs),
             signature: Signature {
                 inputs: Vec::new(),

@@ -1,6 +1,6 @@
 //! A model's inputs, filled row by row with what people and files hold.
 
-use engine::{Buffer, Type};
+use engine::{Buffer, Symbols, Type};
 
 use super::Model;
 
@@ -29,23 +29,45 @@ impl Value<'_> {
     }
 }
 
+/// Rows as a model takes them.
+#[derive(Debug, Default)]
+pub struct Inputs {
+    /// One for each input, row-major.
+    pub buffers: Vec<Buffer>,
+    /// The texts in them, of a model that does not know its own; then also those of its answers.
+    pub symbols: Symbols,
+}
+
+impl Inputs {
+    /// Returns the rows of a model that takes them as one tensor of doubles.
+    pub fn of_numbers(rows: Vec<f64>) -> Self {
+        Self {
+            buffers: vec![Buffer::F64(rows)],
+            symbols: Symbols::default(),
+        }
+    }
+}
+
 /// Fills a model's inputs row by row, each value rounded to what its input holds.
 #[derive(Debug)]
 pub struct Filling<'a> {
     model: &'a Model,
-    buffers: Vec<Buffer>,
+    inputs: Inputs,
 }
 
 impl<'a> Filling<'a> {
     /// Begins with room for a number of rows.
     pub fn new(model: &'a Model, rows: usize) -> Self {
-        let tensors = model.program().inputs();
+        let tensors = model.input_tensors();
         Self {
             model,
-            buffers: tensors
-                .iter()
-                .map(|tensor| with_room(tensor.element, tensor.width().saturating_mul(rows)))
-                .collect(),
+            inputs: Inputs {
+                buffers: tensors
+                    .iter()
+                    .map(|tensor| with_room(tensor.element, tensor.width().saturating_mul(rows)))
+                    .collect(),
+                symbols: Symbols::default(),
+            },
         }
     }
 
@@ -56,19 +78,20 @@ impl<'a> Filling<'a> {
     /// What would have to stand there.
     pub fn push(&mut self, feature: usize, value: Value<'_>) -> Result<(), &'static str> {
         let input = self.model.input_of(feature);
+        let Inputs { buffers, symbols } = &mut self.inputs;
         let is_missing = match value {
             Value::Missing => true,
             Value::Number(number) => number.is_nan(),
             Value::Text(_) | Value::Bool(_) => false,
         };
         if is_missing && !self.model.takes_missing(input) {
-            return Err(match self.buffers[input] {
+            return Err(match buffers[input] {
                 Buffer::Text(_) => "a text (\"\" where there is none)",
                 Buffer::Bool(_) => "true or false",
                 _ => "a number (it takes no missing value)",
             });
         }
-        match (&mut self.buffers[input], value) {
+        match (&mut buffers[input], value) {
             (Buffer::F64(values), Value::Number(number)) => values.push(number),
             (Buffer::F64(values), Value::Missing) => values.push(f64::NAN),
             (Buffer::F32(values), Value::Number(number)) => {
@@ -94,7 +117,8 @@ impl<'a> Filling<'a> {
             },
             (Buffer::Bool(_), _) => return Err("true or false"),
             (Buffer::Text(values), Value::Text(text)) => {
-                values.push(self.model.program().symbol(text.as_bytes()));
+                let symbol = self.model.symbol(text.as_bytes(), symbols);
+                values.push(symbol.ok_or("fewer different texts in one request")?);
             }
             (Buffer::Text(_), _) => return Err("a text"),
             (_, Value::Text(_) | Value::Bool(_) | Value::Missing) => return Err("a number"),
@@ -102,9 +126,9 @@ impl<'a> Filling<'a> {
         Ok(())
     }
 
-    /// Returns a buffer for each input.
-    pub fn finish(self) -> Vec<Buffer> {
-        self.buffers
+    /// Returns what it was filled with.
+    pub fn finish(self) -> Inputs {
+        self.inputs
     }
 }
 

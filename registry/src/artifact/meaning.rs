@@ -1,23 +1,23 @@
 //! What a graph says of itself: the signature that it has without one, and what its outputs mean.
 
-use engine::{Label, Program, Type};
+use engine::{Label, Type};
 use planner::training::{Derivation, Feature};
 
 use super::{ArtifactError, Gives};
 use crate::metadata::{Labels, Roles, Signature, Tensor};
 
 /// Returns what a graph says by itself: tensors as they are, a feature for each column, classes where labels are known.
-pub(super) fn signature(program: &Program) -> Signature {
+pub(super) fn signature(inputs: &[engine::Tensor], outputs: &[engine::Tensor]) -> Signature {
     Signature {
-        inputs: program.inputs().iter().map(described).collect(),
-        outputs: program.outputs().iter().map(described).collect(),
-        features: program.inputs().iter().flat_map(features).collect(),
-        labels: known_labels(program).unwrap_or(Labels::Numbers(Vec::new())),
+        inputs: inputs.iter().map(described).collect(),
+        outputs: outputs.iter().map(described).collect(),
+        features: inputs.iter().flat_map(features).collect(),
+        labels: known_labels(outputs).unwrap_or(Labels::Numbers(Vec::new())),
         target_column: None,
         target_divide_by: None,
         target_unit: None,
-        missing_values: program.inputs().iter().any(|input| input.takes_missing),
-        roles: roles(program),
+        missing_values: inputs.iter().any(|input| input.takes_missing),
+        roles: roles(outputs),
     }
 }
 
@@ -53,10 +53,10 @@ fn features(tensor: &engine::Tensor) -> Vec<Feature> {
 }
 
 /// Returns the labels that a graph names: those of its scores, whose order counts, else those of its answer.
-fn known_labels(program: &Program) -> Option<Labels> {
-    let outputs = || program.outputs().iter();
-    let of_scores = outputs().find_map(|output| output.labels.as_deref());
-    let labels = of_scores.or_else(|| outputs().find_map(|output| output.classes.as_deref()));
+fn known_labels(outputs: &[engine::Tensor]) -> Option<Labels> {
+    let of_scores = outputs.iter().find_map(|output| output.labels.as_deref());
+    let of_answer = || outputs.iter().find_map(|output| output.classes.as_deref());
+    let labels = of_scores.or_else(of_answer);
     labels.and_then(labels_of)
 }
 
@@ -95,8 +95,7 @@ fn listed(labels: &Labels) -> String {
 
 /// Tells what outputs mean by their types, and by the labels that the graph names: a class is a whole number or a text,
 /// what has a number for each label says how likely it is, and without a class the first numbers are the prediction.
-fn roles(program: &Program) -> Roles {
-    let outputs = program.outputs();
+fn roles(outputs: &[engine::Tensor]) -> Roles {
     let is_float = |output: &engine::Tensor| matches!(output.element, Type::F32 | Type::F64);
     let name = |output: &engine::Tensor| output.name.clone();
     let is_label = |output: &&engine::Tensor| !is_float(output) && output.width() == 1;
@@ -163,22 +162,26 @@ pub(crate) fn gives(signature: &Signature) -> Result<Gives, ArtifactError> {
     }
 }
 
-/// Holds a signature against the graph.
-pub(super) fn check(program: &Program, signature: &Signature) -> Result<(), ArtifactError> {
+/// Holds a signature against the graph's inputs and outputs.
+pub(super) fn check(
+    inputs: &[engine::Tensor],
+    outputs: &[engine::Tensor],
+    signature: &Signature,
+) -> Result<(), ArtifactError> {
     let differ = |problem: String| Err(ArtifactError::Signature { problem });
-    let inputs: Vec<Tensor> = program.inputs().iter().map(described).collect();
-    let outputs: Vec<Tensor> = program.outputs().iter().map(described).collect();
-    if inputs != signature.inputs || outputs != signature.outputs {
+    let are =
+        |tensors: &[engine::Tensor], told: &[Tensor]| tensors.iter().map(described).eq(told.iter().cloned());
+    if !are(inputs, &signature.inputs) || !are(outputs, &signature.outputs) {
         return differ("its tensors are not those of the signature".to_owned());
     }
-    let width: usize = program.inputs().iter().map(engine::Tensor::width).sum();
+    let width: usize = inputs.iter().map(engine::Tensor::width).sum();
     if signature.features.len() != width {
         return differ(format!(
             "it takes {width} values a row, and the signature names {} features",
             signature.features.len()
         ));
     }
-    if let Some(known) = known_labels(program).filter(|known| *known != signature.labels) {
+    if let Some(known) = known_labels(outputs).filter(|known| *known != signature.labels) {
         return differ(format!(
             "its labels are {}, and the signature names {}",
             listed(&known),
@@ -190,7 +193,7 @@ pub(super) fn check(program: &Program, signature: &Signature) -> Result<(), Arti
     }
     let roles = signature.roles.clone().or_by_name();
     let width_of = |name: &Option<String>| {
-        let of = |name: &String| program.outputs().iter().find(|output| output.name == *name);
+        let of = |name: &String| outputs.iter().find(|output| output.name == *name);
         name.as_ref().and_then(of).map(engine::Tensor::width)
     };
     match width_of(&roles.probabilities) {

@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 use std::iter;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use engine::{Buffer, Limits, Program, Scratch, Symbol, Type};
+use engine::{Buffer, Limits, Program, Scratch, Symbol, Symbols, Tensor, Type};
+use planner::engine::Engine;
 
-use super::filling::{Filling, Value};
+use super::evaluator::{Engines, Evaluator, Unanswered};
+use super::filling::{Filling, Inputs, Value};
 use super::{ArtifactError, meaning, signature};
 use crate::metadata::{Cell, Labels, Signature};
 
@@ -16,7 +18,7 @@ const KEPT_MAX: usize = 8;
 /// A model, ready to answer. Immutable, and shared between threads.
 #[derive(Debug)]
 pub struct Model {
-    program: Program,
+    evaluator: Evaluator,
     signature: Signature,
     origin: Origin,
     gives: Gives,
@@ -68,6 +70,17 @@ pub enum Predictions {
     },
 }
 
+/// Says why rows of cells have no predictions.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PredictError {
+    /// A cell is none that the model takes.
+    #[error(transparent)]
+    Cell(#[from] CellError),
+    /// What evaluates it gives no answer.
+    #[error(transparent)]
+    Unanswered(#[from] Unanswered),
+}
+
 /// Says which cell no input takes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("column {feature:?} is {found}, and the model takes {expected} there")]
@@ -110,11 +123,45 @@ impl Model {
         tell: impl FnOnce(Signature) -> Signature,
     ) -> Result<Self, ArtifactError> {
         let program = Program::read(bytes, limits)?;
-        let (signature, origin) = match signature::read(program.properties())? {
+        let property = signature::read(program.properties())?;
+        Self::told(Evaluator::Program(Box::new(program)), property, tell)
+    }
+
+    /// As [`Self::read_as`], for a model that is evaluated by what its job or its version says.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::read_as`]; this process has no such engine, or that refuses the model.
+    pub fn open_as(
+        bytes: &[u8],
+        (engine, engines): (Engine, &Engines),
+        tell: impl FnOnce(Signature) -> Signature,
+    ) -> Result<Self, ArtifactError> {
+        match engine {
+            Engine::Aurora => Self::read_as(bytes, &Limits::default(), tell),
+            Engine::OnnxRuntime => {
+                let starts = engines.onnx_runtime()?;
+                let properties = signature::properties(bytes)?;
+                let property = signature::read(&properties)?;
+                let foreign = starts.start(Arc::from(bytes))?;
+                Self::told(Evaluator::Foreign { foreign, properties }, property, tell)
+            }
+        }
+    }
+
+    fn told(
+        evaluator: Evaluator,
+        property: Option<Signature>,
+        tell: impl FnOnce(Signature) -> Signature,
+    ) -> Result<Self, ArtifactError> {
+        let (signature, origin) = match property {
             Some(signature) => (signature, Origin::Property),
-            None => (meaning::signature(&program), Origin::Graph),
+            None => (
+                meaning::signature(evaluator.inputs(), evaluator.outputs()),
+                Origin::Graph,
+            ),
         };
-        Self::of(program, tell(signature), origin)
+        Self::of(evaluator, tell(signature), origin)
     }
 
     /// Returns the model with a signature that is known from elsewhere, in the place of its own.
@@ -123,17 +170,17 @@ impl Model {
     ///
     /// It is another model's.
     pub fn described(self, signature: Signature) -> Result<Self, ArtifactError> {
-        Self::of(self.program, signature, Origin::Graph)
+        Self::of(self.evaluator, signature, Origin::Graph)
     }
 
-    fn of(program: Program, signature: Signature, origin: Origin) -> Result<Self, ArtifactError> {
-        meaning::check(&program, &signature)?;
+    fn of(evaluator: Evaluator, signature: Signature, origin: Origin) -> Result<Self, ArtifactError> {
+        meaning::check(evaluator.inputs(), evaluator.outputs(), &signature)?;
         let gives = meaning::gives(&signature)?;
-        let tensors = program.inputs().iter().enumerate();
+        let tensors = evaluator.inputs().iter().enumerate();
         let inputs = tensors.flat_map(|(input, tensor)| iter::repeat_n(input, tensor.width()));
         Ok(Self {
             inputs: inputs.collect(),
-            program,
+            evaluator,
             signature,
             origin,
             gives,
@@ -150,9 +197,47 @@ impl Model {
         self.origin
     }
 
-    /// Returns the checked graph.
-    pub const fn program(&self) -> &Program {
-        &self.program
+    /// Returns the checked graph, where the engine evaluates it.
+    pub const fn program(&self) -> Option<&Program> {
+        self.evaluator.program()
+    }
+
+    /// Says whether another process evaluates it: an answer then waits for that, and may fail.
+    pub const fn is_foreign(&self) -> bool {
+        self.program().is_none()
+    }
+
+    /// Returns what evaluates it.
+    pub const fn engine(&self) -> Engine {
+        match self.evaluator {
+            Evaluator::Program(_) => Engine::Aurora,
+            Evaluator::Foreign { .. } => Engine::OnnxRuntime,
+        }
+    }
+
+    /// Returns the metadata that stands in its file.
+    pub fn properties(&self) -> &[(String, String)] {
+        self.evaluator.properties()
+    }
+
+    /// Returns the tensors that it takes.
+    pub fn input_tensors(&self) -> &[Tensor] {
+        self.evaluator.inputs()
+    }
+
+    /// Returns the tensors that it gives.
+    pub fn output_tensors(&self) -> &[Tensor] {
+        self.evaluator.outputs()
+    }
+
+    /// Returns the symbol of a text of a request, whose texts `symbols` are; [`None`] where it has more than are taken.
+    pub fn symbol(&self, text: &[u8], symbols: &mut Symbols) -> Option<Symbol> {
+        self.evaluator.symbol(text, symbols)
+    }
+
+    /// Returns the text of a symbol of a request or its answer; [`None`] for the unknown one.
+    pub fn text<'a>(&'a self, symbol: Symbol, symbols: &'a Symbols) -> Option<&'a [u8]> {
+        self.evaluator.text(symbol, symbols)
     }
 
     /// Returns what its outputs mean.
@@ -180,22 +265,36 @@ impl Model {
 
     /// Says whether a value of an input may be missing.
     pub fn takes_missing(&self, input: usize) -> bool {
-        self.signature.missing_values && self.program.inputs()[input].takes_missing
+        self.signature.missing_values && self.input_tensors()[input].takes_missing
     }
 
-    /// Answers `rows` rows: a buffer for each input, row-major; returns one for each output. One thread, no waiting.
+    /// Answers `rows` rows: a buffer for each input, row-major, whose texts are those of `symbols`; returns one for each
+    /// output. The engine needs one thread and waits for nothing; another process is waited for.
+    ///
+    /// # Errors
+    ///
+    /// Another process evaluates it, and gives no answer.
     ///
     /// # Panics
     ///
     /// If an input is missing, or has another type or length than its tensor for so many rows.
-    pub fn answer(&self, inputs: &[Buffer], rows: usize) -> Vec<Buffer> {
+    pub fn answer(
+        &self,
+        inputs: &[Buffer],
+        rows: usize,
+        symbols: &mut Symbols,
+    ) -> Result<Vec<Buffer>, Unanswered> {
+        let program = match &self.evaluator {
+            Evaluator::Program(program) => program,
+            Evaluator::Foreign { foreign, .. } => return foreign.answer(inputs, rows, symbols),
+        };
         let mut scratch = self.kept().pop().unwrap_or_default();
-        let answers = self.program.run(&mut scratch, inputs, rows);
+        let answers = program.run(&mut scratch, inputs, rows);
         let mut kept = self.kept();
         if kept.len() < KEPT_MAX {
             kept.push(scratch);
         }
-        answers
+        Ok(answers)
     }
 
     fn kept(&self) -> std::sync::MutexGuard<'_, Vec<Scratch>> {
@@ -204,10 +303,14 @@ impl Model {
 
     /// Predicts rows of numbers, row-major `n × width`, as the inputs' types hold them.
     ///
+    /// # Errors
+    ///
+    /// Another process evaluates it, and gives no answer.
+    ///
     /// # Panics
     ///
     /// If the length of `rows` is no multiple of [`Self::width`], or an input takes texts.
-    pub fn predict(&self, rows: &[f64]) -> Predictions {
+    pub fn predict(&self, rows: &[f64]) -> Result<Predictions, Unanswered> {
         let width = self.width();
         assert!(
             rows.len().is_multiple_of(width),
@@ -215,10 +318,10 @@ impl Model {
             rows.len()
         );
         let count = rows.len() / width;
-        if let [only] = self.program.inputs()
+        if let [only] = self.input_tensors()
             && only.element == Type::F64
         {
-            return self.predictions(&[Buffer::F64(rows.to_vec())], count);
+            return self.predictions(&Inputs::of_numbers(rows.to_vec()), count);
         }
         let mut filling = Filling::new(self, count);
         for (at, value) in rows.iter().enumerate() {
@@ -230,17 +333,21 @@ impl Model {
     }
 
     /// Predicts rows of cells, row-major `n × width`.
-    pub fn predict_cells(&self, cells: &[Cell]) -> Result<Predictions, CellError> {
+    ///
+    /// # Errors
+    ///
+    /// A cell is none that it takes; or another process evaluates it, and gives no answer.
+    pub fn predict_cells(&self, cells: &[Cell]) -> Result<Predictions, PredictError> {
         let inputs = self.inputs(cells)?;
-        Ok(self.predictions(&inputs, cells.len() / self.width().max(1)))
+        Ok(self.predictions(&inputs, cells.len() / self.width().max(1))?)
     }
 
-    /// Makes a buffer for each input of rows of cells, row-major `n × width`.
+    /// Makes the inputs of rows of cells, row-major `n × width`.
     ///
     /// # Panics
     ///
     /// If there are no whole rows.
-    pub fn inputs(&self, cells: &[Cell]) -> Result<Vec<Buffer>, CellError> {
+    pub fn inputs(&self, cells: &[Cell]) -> Result<Inputs, CellError> {
         let width = self.width();
         assert!(
             cells.len().is_multiple_of(width),
@@ -265,19 +372,24 @@ impl Model {
         Ok(filling.finish())
     }
 
-    /// Predicts `rows` rows of a buffer for each input, as [`Self::answer`] takes them.
-    pub fn predictions(&self, inputs: &[Buffer], rows: usize) -> Predictions {
-        let mut answers = self.answer(inputs, rows);
-        match self.gives {
+    /// Predicts `rows` rows of inputs, as [`Self::answer`] takes them.
+    ///
+    /// # Errors
+    ///
+    /// Another process evaluates it, and gives no answer.
+    pub fn predictions(&self, inputs: &Inputs, rows: usize) -> Result<Predictions, Unanswered> {
+        let mut symbols = inputs.symbols.clone();
+        let mut answers = self.answer(&inputs.buffers, rows, &mut symbols)?;
+        Ok(match self.gives {
             Gives::Numbers { prediction } => Predictions::Numbers(doubles(answers.swap_remove(prediction))),
             Gives::Classes { label, probabilities } => Predictions::Classes {
-                index: self.indices(&answers[label]),
+                index: self.indices(&answers[label], &mut symbols),
                 probabilities: probabilities
                     .map(|at| doubles(answers.swap_remove(at)))
                     .unwrap_or_default(),
                 k: self.signature.labels.len(),
             },
-        }
+        })
     }
 
     /// Returns the label of a row as text.
@@ -285,10 +397,10 @@ impl Model {
     /// # Panics
     ///
     /// If `labels` has no such row, or is no output of labels.
-    pub fn label_text(&self, labels: &Buffer, row: usize) -> String {
+    pub fn label_text(&self, labels: &Buffer, symbols: &Symbols, row: usize) -> String {
         match labels {
-            Buffer::Text(symbols) => {
-                let text = self.program.text(symbols[row]).unwrap_or_default();
+            Buffer::Text(labels) => {
+                let text = self.text(labels[row], symbols).unwrap_or_default();
                 String::from_utf8_lossy(text).into_owned()
             }
             Buffer::I64(numbers) => numbers[row].to_string(),
@@ -299,14 +411,14 @@ impl Model {
     }
 
     /// Returns the place of each label among the signature's.
-    fn indices(&self, labels: &Buffer) -> Vec<Option<usize>> {
+    fn indices(&self, labels: &Buffer, symbols: &mut Symbols) -> Vec<Option<usize>> {
         match (&self.signature.labels, labels) {
-            (Labels::Words(words), Buffer::Text(symbols)) => {
+            (Labels::Words(words), Buffer::Text(labels)) => {
                 let places = words.iter().enumerate();
                 let places: HashMap<Symbol, usize> = places
-                    .map(|(at, word)| (self.program.symbol(word.as_bytes()), at))
+                    .filter_map(|(at, word)| Some((self.symbol(word.as_bytes(), symbols)?, at)))
                     .collect();
-                symbols.iter().map(|symbol| places.get(symbol).copied()).collect()
+                labels.iter().map(|label| places.get(label).copied()).collect()
             }
             (Labels::Numbers(numbers), labels) => {
                 let places = numbers.iter().enumerate();

@@ -12,6 +12,8 @@ use crate::metadata::Signature;
 /// The key of the property.
 pub const SIGNATURE_KEY: &str = "aurora.io/signature";
 
+/// The field of `ModelProto` that holds the metadata.
+const PROPERTIES: u32 = 14;
 /// The largest value that is read, in bytes.
 const BYTES_MAX: usize = 8 << 20;
 
@@ -34,8 +36,6 @@ pub(super) fn property(signature: &Signature) -> StringStringEntryProto {
 ///
 /// The bytes are no protobuf message.
 pub fn with_signature(artifact: &[u8], signature: &Signature) -> Result<Vec<u8>, ArtifactError> {
-    /// The field of `ModelProto` that holds the metadata.
-    const PROPERTIES: u32 = 14;
     let ours = property(signature);
     let mut out = Vec::with_capacity(artifact.len() + ours.encoded_len() + 16);
     let mut rest = artifact;
@@ -52,6 +52,22 @@ pub fn with_signature(artifact: &[u8], signature: &Signature) -> Result<Vec<u8>,
     }
     message::encode(PROPERTIES, &ours, &mut out);
     Ok(out)
+}
+
+/// Returns the metadata of an artifact of which nothing else is read.
+pub(super) fn properties(artifact: &[u8]) -> Result<Vec<(String, String)>, ArtifactError> {
+    let mut properties = Vec::new();
+    let mut rest = artifact;
+    while !rest.is_empty() {
+        let (tag, wire) = decode_key(&mut rest)?;
+        if tag == PROPERTIES && wire == WireType::LengthDelimited {
+            let StringStringEntryProto { key, value } =
+                StringStringEntryProto::decode_length_delimited(rest)?;
+            properties.push((key, value));
+        }
+        skip_field(wire, tag, &mut rest, DecodeContext::default())?;
+    }
+    Ok(properties)
 }
 
 /// Reads the property; `None` where there is none.

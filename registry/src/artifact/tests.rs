@@ -109,7 +109,7 @@ fn what_is_written_predicts_what_the_graph_means() {
         let model = decoded(&graph);
         assert_eq!(model.width(), 2);
         let expected: Vec<f64> = rows.chunks(2).flat_map(|row| meant(&graph, row)).collect();
-        let predicted = model.predict(&rows);
+        let predicted = model.predict(&rows).unwrap();
         let close = |(a, b): (&f64, &f64)| (a - b).abs() <= 1e-12 * b.abs();
         assert_eq!(predicted.numbers().len(), expected.len());
         assert!(
@@ -121,7 +121,7 @@ fn what_is_written_predicts_what_the_graph_means() {
 
 #[test]
 fn linear_models_sum_weighted_inputs() {
-    let predictions = decoded(&linear()).predict(&[0.0, 0.0, 1.0, 4.0]);
+    let predictions = decoded(&linear()).predict(&[0.0, 0.0, 1.0, 4.0]).unwrap();
     assert_eq!(predictions, Predictions::Numbers(vec![1.0, 1.0]));
 }
 
@@ -130,10 +130,10 @@ fn trees_branch_below_the_threshold_and_send_nan_the_other_way() {
     let model = decoded(&trees());
     let rows = [0.9, -0.1, 0.9, 0.0, 1.0, -0.1, f64::NAN, 0.0];
     let expected = vec![10.75, 20.75, 30.75, 30.75];
-    assert_eq!(model.predict(&rows), Predictions::Numbers(expected));
+    assert_eq!(model.predict(&rows).unwrap(), Predictions::Numbers(expected));
     // More rows than a block.
     let many: Vec<f64> = rows.repeat(100);
-    let Predictions::Numbers(numbers) = model.predict(&many) else {
+    let Predictions::Numbers(numbers) = model.predict(&many).unwrap() else {
         panic!("a regression")
     };
     assert!(
@@ -152,7 +152,9 @@ fn logistic_models_answer_probabilities_and_the_first_of_equal_labels() {
         index,
         probabilities,
         k,
-    } = model.predict(&[1.0, 0.0, -1.0, 0.0, 0.0, 0.25, 1000.0, 1000.0])
+    } = model
+        .predict(&[1.0, 0.0, -1.0, 0.0, 0.0, 0.25, 1000.0, 1000.0])
+        .unwrap()
     else {
         panic!("a classifier")
     };
@@ -166,7 +168,7 @@ fn logistic_models_answer_probabilities_and_the_first_of_equal_labels() {
         intercepts: vec![0.0, 0.0],
         labels: Labels::Numbers(vec![4, 2]),
     };
-    let Predictions::Classes { index, .. } = decoded(&tie).predict(&[3.0]) else {
+    let Predictions::Classes { index, .. } = decoded(&tie).predict(&[3.0]).unwrap() else {
         panic!("a classifier")
     };
     assert_eq!(index, [Some(0)]);

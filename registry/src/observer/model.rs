@@ -243,6 +243,7 @@ fn verify(
         Ok(metadata) => ObservedVersion::Sound {
             digest: metadata.artifact.digest,
             inputs: metadata.inputs_hash,
+            engine: metadata.engine,
         },
         Err(damage) => ObservedVersion::Damaged(damage.to_string()),
     };

@@ -75,6 +75,7 @@ pub(crate) fn draft(model: &str, version: &str, content: &str) -> Draft {
                 digest: Digest::of(content.as_bytes()),
                 bytes: content.len() as u64,
             },
+            engine: planner::engine::Engine::Aurora,
             inputs_hash: Some(Digest::of(b"inputs")),
             signature: Signature {
                 inputs: vec![Tensor {

@@ -21,7 +21,7 @@ pub(crate) fn render(root: &Path) -> Result<String, StoreError> {
         let observed = Observer::new(store.clone()).observe(&model)?;
         for (version, found) in &observed.versions {
             text += &match found {
-                ObservedVersion::Sound { digest, inputs: _ } => {
+                ObservedVersion::Sound { digest, .. } => {
                     format!("{model} {version} {}\n", digest.short())
                 }
                 ObservedVersion::Damaged(why) => format!("{model} {version} damaged: {why}\n"),

@@ -190,6 +190,7 @@ fn source(address: SocketAddr, cache: &Path) -> Source {
         key_file: None,
         cache: cache.to_owned(),
         trust_file: None,
+        engines: Engines::default(),
     }
 }
 

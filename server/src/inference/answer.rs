@@ -1,7 +1,7 @@
 //! From rows to the bytes of an answer. Numbers are written so that they read back bit for bit.
 
-use engine::{Buffer, Symbol, Type};
-use registry::artifact::{Gives, Model};
+use engine::{Buffer, Symbol, Symbols, Type};
+use registry::artifact::{Gives, Inputs, Model, Unanswered};
 use registry::metadata::Labels;
 use serde::{Serialize, Serializer};
 
@@ -35,15 +35,21 @@ pub(super) enum Failed {
     UnknownText { row: usize },
     #[error("the model's predictions do not fit its signature")]
     Inconsistent,
+    #[error(transparent)]
+    Unanswered(#[from] Unanswered),
 }
 
 impl Failed {
     pub(super) fn into_parts(self) -> (Outcome, Failure) {
+        let failure = match &self {
+            Self::Unanswered(Unanswered::Unavailable(why)) => Failure::unavailable(why.clone()),
+            _ => Failure::internal(self.to_string()),
+        };
         let outcome = match self {
             Self::NonFinite { .. } => Outcome::NonFinite,
-            Self::UnknownText { .. } | Self::Inconsistent => Outcome::Error,
+            Self::UnknownText { .. } | Self::Inconsistent | Self::Unanswered(_) => Outcome::Error,
         };
-        (outcome, Failure::internal(self.to_string()))
+        (outcome, failure)
     }
 }
 
@@ -59,7 +65,7 @@ pub(super) struct Size {
 impl Size {
     pub(super) fn of(loaded: &Loaded, reply: &Reply) -> Self {
         let slot = &loaded.slot;
-        let outputs = slot.model.program().outputs();
+        let outputs = slot.model.output_tensors();
         let of_element = |place: usize, is_binary: bool| match outputs[place].element {
             // Of a text, two quotes and a comma, or four bytes of length.
             Type::Text => slot.text_bytes_max + if is_binary { 2 } else { 1 },
@@ -197,6 +203,7 @@ impl Keep {
 struct Kept<'a> {
     model: &'a Model,
     outputs: Vec<(usize, Buffer)>,
+    symbols: Symbols,
 }
 
 impl Kept<'_> {
@@ -209,7 +216,8 @@ impl Kept<'_> {
     fn elements(&self, place: usize) -> Result<Elements<'_>, Failed> {
         Ok(Elements {
             buffer: self.get(place)?,
-            program: self.model.program(),
+            model: self.model,
+            symbols: &self.symbols,
         })
     }
 
@@ -238,8 +246,7 @@ pub(super) fn evaluate(loaded: &Loaded, work: Work, takes: Option<Coding>) -> Re
         answer_bytes_max: _,
     } = work;
     let keep = Keep::of(&loaded.slot.model, &reply);
-    let predictions = predict(&loaded.slot.model, &inputs, count, &keep)?;
-    drop(inputs);
+    let predictions = predict(&loaded.slot.model, inputs, count, &keep)?;
     let mut answer = match reply {
         Reply::Protocol { id, outputs, written } => {
             infer(loaded, &predictions, count, id.as_deref(), &outputs, written)?
@@ -266,7 +273,7 @@ fn plain(predictions: &Kept<'_>, count: usize, is_with_probabilities: bool) -> R
     let table = |place| {
         Ok::<_, Failed>(Table {
             buffer: predictions.get(place)?,
-            width: model.program().outputs()[place].width(),
+            width: model.output_tensors()[place].width(),
         })
     };
     let (body, elements) = match model.gives() {
@@ -340,7 +347,7 @@ fn infer(
     let mut binary = Vec::new();
     let mut json_bytes = 0;
     for wanted in outputs {
-        let output = &loaded.slot.model.program().outputs()[wanted.place];
+        let output = &loaded.slot.model.output_tensors()[wanted.place];
         let elements = predictions.elements(wanted.place)?;
         let shape: Vec<usize> = output.shape.iter().map(|dim| dim.at(count)).collect();
         let mut tensor = OutputTensor {
@@ -375,8 +382,12 @@ fn infer(
 
 /// Evaluates as many rows at a time as give a bounded number of elements: of a thousand classes only labels may be
 /// wanted.
-fn predict<'a>(model: &'a Model, inputs: &[Buffer], count: usize, keep: &[Keep]) -> Result<Kept<'a>, Failed> {
-    let outputs = model.program().outputs();
+fn predict<'a>(model: &'a Model, inputs: Inputs, count: usize, keep: &[Keep]) -> Result<Kept<'a>, Failed> {
+    let Inputs {
+        buffers: inputs,
+        mut symbols,
+    } = inputs;
+    let outputs = model.output_tensors();
     let a_row: usize = outputs.iter().map(engine::Tensor::width).sum();
     let block = (BLOCK_NUMBERS_MAX / a_row.max(1)).max(1);
     let mut kept: Vec<(usize, Buffer)> = Vec::new();
@@ -384,9 +395,9 @@ fn predict<'a>(model: &'a Model, inputs: &[Buffer], count: usize, keep: &[Keep])
     while first < count {
         let rows = block.min(count - first);
         let mut answers = if rows == count {
-            model.answer(inputs, rows)
+            model.answer(&inputs, rows, &mut symbols)?
         } else {
-            model.answer(&part(model, inputs, first, rows), rows)
+            model.answer(&part(model, &inputs, first, rows), rows, &mut symbols)?
         };
         for (at, keep) in keep.iter().enumerate() {
             let width = outputs[keep.place].width();
@@ -401,12 +412,16 @@ fn predict<'a>(model: &'a Model, inputs: &[Buffer], count: usize, keep: &[Keep])
         }
         first += rows;
     }
-    Ok(Kept { model, outputs: kept })
+    Ok(Kept {
+        model,
+        outputs: kept,
+        symbols,
+    })
 }
 
 /// Returns some of the rows of a model's inputs.
 fn part(model: &Model, inputs: &[Buffer], first: usize, rows: usize) -> Vec<Buffer> {
-    let tensors = model.program().inputs().iter();
+    let tensors = model.input_tensors().iter();
     let parts = tensors.zip(inputs).map(|(tensor, input)| {
         let width = tensor.width();
         let range = first * width..(first + rows) * width;

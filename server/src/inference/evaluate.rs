@@ -1,4 +1,5 @@
-//! Runs a request where it disturbs nobody: small ones at once, large ones on a thread of their own with turns.
+//! Runs a request where it disturbs nobody: small ones at once, large ones on a thread of their own with turns, and those of a
+//! model that another process evaluates on that model's own thread.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -156,7 +157,8 @@ async fn evaluate(
         Some(_) => WRITING_A_KILOBYTE + COMPRESSING_A_KILOBYTE,
     };
     let writing = a_kilobyte.saturating_mul(kilobytes);
-    let is_short = loaded.slot.cost(work.count).saturating_add(writing) <= INLINE_EVALUATION;
+    let is_short = loaded.slot.lane.is_none()
+        && loaded.slot.cost(work.count).saturating_add(writing) <= INLINE_EVALUATION;
     let free = budget::free_bytes(place);
     if is_short && room_bytes <= free {
         let answer = answer::evaluate(loaded, work, takes).map_err(Failed::into_parts)?;
@@ -209,10 +211,11 @@ impl Large {
             answer::evaluate(loaded, work, takes)
         } else {
             let slot = loaded.clone();
-            let evaluated = server
-                .aside
-                .run(move || answer::evaluate(&slot, work, takes))
-                .await;
+            let evaluating = move || answer::evaluate(&slot, work, takes);
+            let evaluated = match &loaded.slot.lane {
+                Some(lane) => lane.run(server.limits.queue_timeout, evaluating).await,
+                None => server.aside.run(evaluating).await,
+            };
             evaluated.map_err(error)?
         };
         let answer = answer.map_err(Failed::into_parts)?;

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use engine::{Buffer, Type};
+use engine::{Buffer, Symbols, Type};
+use registry::artifact::Inputs;
 
 use super::envelope::JSON_LENGTH;
 use super::prepare::{Output, Reply, Wanted, Work, shown};
@@ -68,7 +69,7 @@ pub(super) fn check(
 }
 
 /// The model's inputs, and how many rows they have.
-type Inputs = (Vec<Buffer>, usize);
+type Counted = (Inputs, usize);
 
 /// Checks the one input of a model that has one.
 fn one(
@@ -76,11 +77,14 @@ fn one(
     slot: &Slot,
     within: impl FnOnce(usize) -> Result<(), Failure>,
     rest: &mut Option<&[u8]>,
-) -> Result<Inputs, Failure> {
+) -> Result<Counted, Failure> {
     let only = Taken::only(slot).expect("invariant: the caller saw that there is one");
     let count = rows(&input, &only)?;
     within(count)?;
-    Ok((vec![elements(input, &only, count, rest)?], count))
+    let mut inputs = Inputs::default();
+    let buffer = elements(input, &only, count, rest, &mut inputs.symbols)?;
+    inputs.buffers.push(buffer);
+    Ok((inputs, count))
 }
 
 /// Checks inputs, which come in any order.
@@ -89,16 +93,18 @@ fn several(
     slot: &Slot,
     within: impl FnOnce(usize) -> Result<(), Failure>,
     rest: &mut Option<&[u8]>,
-) -> Result<Inputs, Failure> {
+) -> Result<Counted, Failure> {
     let taken: Vec<Taken<'_>> = Taken::all(slot).collect();
     let places = places(&inputs, &taken)?;
     let count = count(&inputs, &taken, &places)?;
     within(count)?;
+    let mut symbols = Symbols::default();
     let mut buffers: Vec<Option<Buffer>> = taken.iter().map(|_| None).collect();
     for (input, place) in inputs.into_iter().zip(places) {
-        buffers[place] = Some(elements(input, &taken[place], count, rest)?);
+        buffers[place] = Some(elements(input, &taken[place], count, rest, &mut symbols)?);
     }
-    Ok((buffers.into_iter().flatten().collect(), count))
+    let buffers = buffers.into_iter().flatten().collect();
+    Ok((Inputs { buffers, symbols }, count))
 }
 
 /// Checks the raw form: the bytes of the one input, of the type that the model takes; all outputs come as bytes.
@@ -137,8 +143,11 @@ pub(super) fn check_raw(
         written: Written::Json,
     };
     within(count, &reply)?;
+    let mut inputs = Inputs::default();
+    let buffer = only.of_bytes(body, datatype, count, &mut inputs.symbols)?;
+    inputs.buffers.push(buffer);
     Ok(Work {
-        inputs: vec![only.of_bytes(body, datatype, count)?],
+        inputs,
         count,
         reply,
         answer_bytes_max: 0,
@@ -253,6 +262,7 @@ fn elements(
     taken: &Taken<'_>,
     count: usize,
     rest: &mut Option<&[u8]>,
+    symbols: &mut Symbols,
 ) -> Result<Buffer, Failure> {
     let name = taken.name();
     let datatype = taken.datatype(&input.datatype)?;
@@ -269,13 +279,13 @@ fn elements(
                 listed(&taken.shape(count))
             )));
         }
-        return taken.of_bytes(&bytes, datatype, count);
+        return taken.of_bytes(&bytes, datatype, count, symbols);
     }
     let binary_bytes = input
         .parameters
         .and_then(|parameters| parameters.binary_data_size);
     match (input.data, binary_bytes) {
-        (Some(data), None) => taken.of_json(data, datatype, count),
+        (Some(data), None) => taken.of_json(data, datatype, count, symbols),
         (None, Some(size)) => {
             let Some(bytes) = rest else {
                 return Err(Failure::bad_request(format!(
@@ -301,7 +311,7 @@ fn elements(
                 )));
             };
             *rest = Some(after);
-            taken.of_bytes(own, datatype, count)
+            taken.of_bytes(own, datatype, count, symbols)
         }
         (Some(_), Some(_)) => Err(Failure::bad_request(format!(
             "input `{name}`: got data and binary_data_size, expected one of them"
@@ -316,7 +326,7 @@ fn wanted(
     slot: &Slot,
     all_binary: bool,
 ) -> Result<Wanted, Failure> {
-    let offered = slot.model.program().outputs();
+    let offered = slot.model.output_tensors();
     let output = |place, is_binary: Option<bool>| Output {
         place,
         is_binary: is_binary.unwrap_or(all_binary),

@@ -64,7 +64,7 @@ pub(super) fn describe(loaded: &Loaded, has_keys: bool) -> Response {
 
 fn request(model: &Model) -> Value {
     let signature = model.signature();
-    let inputs = model.program().inputs().iter().enumerate();
+    let inputs = model.input_tensors().iter().enumerate();
     let of_features: Vec<Value> = inputs
         .flat_map(|(at, input)| {
             let schema = of_cell(input.element, model.takes_missing(at));
@@ -144,7 +144,7 @@ fn examples(example: &Example) -> Value {
 }
 
 fn answer(model: &Model) -> Value {
-    let width = |place: usize| model.program().outputs()[place].width();
+    let width = |place: usize| model.output_tensors()[place].width();
     let prediction = match (model.gives(), model.labels()) {
         (Gives::Numbers { prediction }, _) if width(prediction) == 1 => json!({ "type": "number" }),
         (Gives::Numbers { prediction }, _) => json!({

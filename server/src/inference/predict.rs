@@ -1,8 +1,8 @@
 //! Plain requests: `/predict`'s `{"inputs": [[…]]}` or `{"rows": [{raw column: value}]}`, and the shapes that clients of
 //! KServe's first protocol and of MLflow send. Raw columns are derived as in training.
 
-use engine::{Buffer, Type};
-use registry::artifact::{Filling, Gives, Model, Value};
+use engine::Type;
+use registry::artifact::{Filling, Gives, Inputs, Model, Value};
 use serde::Deserialize;
 
 use super::prepare::{Reply, Work, shown};
@@ -235,7 +235,7 @@ struct Deriving<'a> {
 }
 
 /// The model's inputs for so many rows.
-type Inputs = (Vec<Buffer>, usize);
+type Counted = (Inputs, usize);
 
 impl Deriving<'_> {
     /// Returns features that are given as they are, and how many rows they are.
@@ -243,7 +243,7 @@ impl Deriving<'_> {
         &self,
         data: Data,
         within: impl FnOnce(usize) -> Result<(), Failure>,
-    ) -> Result<Inputs, Failure> {
+    ) -> Result<Counted, Failure> {
         let (width, features) = (self.model.width(), &self.model.signature().features);
         let name = self.name;
         if let Some(at) = data.ragged {
@@ -270,12 +270,12 @@ impl Deriving<'_> {
             let why = "got NaN or Infinity, which JSON does not have (null is a missing value)";
             return Err(refuse(at, why.to_owned()));
         }
-        if let [only] = self.model.program().inputs()
+        if let [only] = self.model.input_tensors()
             && only.element == Type::F64
             && data.is_of_numbers()
             && data.missing.is_none()
         {
-            return Ok((vec![Buffer::F64(data.values)], count));
+            return Ok((Inputs::of_numbers(data.values), count));
         }
         let mut filling = Filling::new(self.model, count);
         for (at, value) in data.elements().enumerate() {
@@ -290,7 +290,7 @@ impl Deriving<'_> {
         &self,
         rows: &Rows<'_>,
         within: impl FnOnce(usize) -> Result<(), Failure>,
-    ) -> Result<Inputs, Failure> {
+    ) -> Result<Counted, Failure> {
         self.derive(rows.iter(), rows.len(), within)
     }
 
@@ -300,7 +300,7 @@ impl Deriving<'_> {
         rows: impl Iterator<Item = R>,
         count: usize,
         within: impl FnOnce(usize) -> Result<(), Failure>,
-    ) -> Result<Inputs, Failure> {
+    ) -> Result<Counted, Failure> {
         if count == 0 {
             return Err(Failure::bad_request(format!(
                 "{}: expected at least one row",

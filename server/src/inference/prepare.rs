@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use engine::Buffer;
 use hyper::StatusCode;
 use hyper::header::HeaderMap;
 use planner::names::Track;
+use registry::artifact::Inputs;
 
 use super::answer::Size;
 use super::envelope::{Form, JSON_LENGTH, Layout};
@@ -34,8 +34,8 @@ pub(super) struct Prepared {
 /// What to evaluate, and how to answer.
 #[derive(Debug)]
 pub(super) struct Work {
-    /// A buffer for each input of the model, row-major.
-    pub(super) inputs: Vec<Buffer>,
+    /// The rows, as the model takes them.
+    pub(super) inputs: Inputs,
     /// How many rows; at least one.
     pub(super) count: usize,
     /// The form of the answer.

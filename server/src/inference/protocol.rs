@@ -5,7 +5,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use engine::{Buffer, Program, Symbol};
+use engine::{Buffer, Symbol, Symbols};
+use registry::artifact::Model;
 use serde::de::{Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -121,14 +122,15 @@ pub(super) struct BinarySize {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Elements<'a> {
     pub(super) buffer: &'a Buffer,
-    /// Knows the texts.
-    pub(super) program: &'a Program,
+    /// These know the texts.
+    pub(super) model: &'a Model,
+    pub(super) symbols: &'a Symbols,
 }
 
 impl<'a> Elements<'a> {
     /// Returns a text; none that the model does not know is ever given.
     pub(super) fn text(&self, symbol: Symbol) -> &'a [u8] {
-        self.program.text(symbol).unwrap_or_default()
+        self.model.text(symbol, self.symbols).unwrap_or_default()
     }
 
     /// Returns how many bytes the elements take in binary.

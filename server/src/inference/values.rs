@@ -1,6 +1,6 @@
 //! What the protocol sends for one input, as the model takes it: strict, nothing is rounded that its sender did not round.
 
-use engine::{Buffer, Tensor, Type};
+use engine::{Buffer, Symbol, Symbols, Tensor, Type};
 use hyper::StatusCode;
 use registry::artifact::{Model, Value};
 
@@ -25,7 +25,7 @@ impl<'a> Taken<'a> {
     pub(super) fn all(slot: &'a Slot) -> impl Iterator<Item = Self> {
         let model = &slot.model;
         let mut next = 0;
-        let tensors = model.program().inputs().iter().enumerate();
+        let tensors = model.input_tensors().iter().enumerate();
         tensors.map(move |(at, tensor)| {
             let first = next;
             next += tensor.width();
@@ -40,7 +40,7 @@ impl<'a> Taken<'a> {
 
     /// Returns what a slot's model takes where that is one input.
     pub(super) fn only(slot: &'a Slot) -> Option<Self> {
-        match slot.model.program().inputs() {
+        match slot.model.input_tensors() {
             [_] => Self::all(slot).next(),
             _ => None,
         }
@@ -122,7 +122,13 @@ impl<'a> Taken<'a> {
     }
 
     /// Returns what JSON gave for so many rows.
-    pub(super) fn of_json(&self, data: Data, datatype: Datatype, rows: usize) -> Result<Buffer, Failure> {
+    pub(super) fn of_json(
+        &self,
+        data: Data,
+        datatype: Datatype,
+        rows: usize,
+        symbols: &mut Symbols,
+    ) -> Result<Buffer, Failure> {
         let name = self.name();
         if datatype == Datatype::Fp16 {
             return Err(Failure::bad_request(format!(
@@ -155,15 +161,15 @@ impl<'a> Taken<'a> {
             return Err(self.refuse(at, got));
         }
         match self.element() {
-            Type::Text => self.texts_of_json(&data),
+            Type::Text => self.texts_of_json(&data, symbols),
             Type::Bool => self.truths_of_json(&data),
             Type::F32 | Type::F64 | Type::I32 | Type::I64 => self.numbers_of_json(data, datatype),
         }
     }
 
-    fn texts_of_json(&self, data: &Data) -> Result<Buffer, Failure> {
+    fn texts_of_json(&self, data: &Data, symbols: &mut Symbols) -> Result<Buffer, Failure> {
         let texts = data.elements().enumerate().map(|(at, element)| match element {
-            Value::Text(text) => Ok(self.model.program().symbol(text.as_bytes())),
+            Value::Text(text) => self.symbol(text.as_bytes(), symbols),
             other => Err(self.refuse(at, other.kind())),
         });
         texts.collect::<Result<_, _>>().map(Buffer::Text)
@@ -211,9 +217,15 @@ impl<'a> Taken<'a> {
     }
 
     /// Returns what came as bytes, whose number is that of its shape.
-    pub(super) fn of_bytes(&self, bytes: &[u8], datatype: Datatype, rows: usize) -> Result<Buffer, Failure> {
+    pub(super) fn of_bytes(
+        &self,
+        bytes: &[u8],
+        datatype: Datatype,
+        rows: usize,
+        symbols: &mut Symbols,
+    ) -> Result<Buffer, Failure> {
         match datatype {
-            Datatype::Bytes => self.texts_of_bytes(bytes, self.width().saturating_mul(rows)),
+            Datatype::Bytes => self.texts_of_bytes(bytes, self.width().saturating_mul(rows), symbols),
             Datatype::Bool => {
                 let truths = bytes.iter().enumerate().map(|(at, byte)| match byte {
                     0 => Ok(false),
@@ -237,8 +249,12 @@ impl<'a> Taken<'a> {
     }
 
     /// Reads texts, each with its length in four bytes before it.
-    fn texts_of_bytes(&self, mut bytes: &[u8], count: usize) -> Result<Buffer, Failure> {
-        let program = self.model.program();
+    fn texts_of_bytes(
+        &self,
+        mut bytes: &[u8],
+        count: usize,
+        symbols: &mut Symbols,
+    ) -> Result<Buffer, Failure> {
         let mut texts = Vec::with_capacity(count.min(bytes.len() / 4));
         while let Some((length, rest)) = bytes.split_first_chunk() {
             let length = usize::try_from(u32::from_le_bytes(*length)).unwrap_or(usize::MAX);
@@ -248,7 +264,7 @@ impl<'a> Taken<'a> {
                     &format!("a text of {length} bytes, more than there are"),
                 ));
             };
-            texts.push(program.symbol(text));
+            texts.push(self.symbol(text, symbols)?);
             bytes = rest;
         }
         if !bytes.is_empty() || texts.len() != count {
@@ -261,6 +277,16 @@ impl<'a> Taken<'a> {
             )));
         }
         Ok(Buffer::Text(texts))
+    }
+
+    fn symbol(&self, text: &[u8], symbols: &mut Symbols) -> Result<Symbol, Failure> {
+        let symbol = self.model.symbol(text, symbols);
+        symbol.ok_or_else(|| {
+            Failure::bad_request(format!(
+                "input `{}`: more different texts than one request may have",
+                self.name()
+            ))
+        })
     }
 
     /// Makes the input's elements of doubles, which it must hold exactly.

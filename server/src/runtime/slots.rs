@@ -8,9 +8,11 @@ use arc_swap::ArcSwap;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use planner::names::{Digest, ModelName, Revision, Track, Version, Weight};
 use planner::per_track::PerTrack;
+use registry::artifact::FOREIGN_TEXT_BYTES_MAX;
 use registry::metadata::{Cell, Example, Labels, VersionMetadata};
 
 use super::columns::RawColumns;
+use super::lane::Lane;
 use super::split;
 use super::{Choice, NoSlot};
 use crate::http::reply::JSON;
@@ -132,6 +134,8 @@ pub(crate) struct Slot {
     pub(crate) text_bytes_max: usize,
     /// What one row takes, measured when it was loaded.
     row_cost: Duration,
+    /// Where it is evaluated, if another process does it.
+    pub(crate) lane: Option<Lane>,
 }
 
 impl Slot {
@@ -144,11 +148,11 @@ impl Slot {
         let row_cost = measure(&model, &metadata.example.inputs);
         // Sketches, metrics and lineage are several times what is served.
         let VersionMetadata { example, .. } = Arc::unwrap_or_clone(metadata);
-        let texts = model.program().texts().map(String::from_utf8_lossy);
         Self {
             label_bytes_max: model.labels().map_or(0, label_bytes_max),
-            text_bytes_max: texts.map(|text| written(&text)).max().unwrap_or_default(),
+            text_bytes_max: text_bytes_max(&model),
             columns: RawColumns::of(&model.signature().features),
+            lane: model.is_foreign().then(Lane::start),
             labels,
             digest,
             model,
@@ -178,6 +182,15 @@ fn label_bytes_max(labels: &Labels) -> usize {
     }
 }
 
+/// Returns what the longest text takes as JSON that a model may give.
+fn text_bytes_max(model: &registry::artifact::Model) -> usize {
+    let Some(program) = model.program() else {
+        return FOREIGN_TEXT_BYTES_MAX * 6 + 2;
+    };
+    let texts = program.texts().map(String::from_utf8_lossy);
+    texts.map(|text| written(&text)).max().unwrap_or_default()
+}
+
 /// Returns what a text takes as JSON.
 fn written(text: &str) -> usize {
     serde_json::to_string(text).map_or(text.len() * 6 + 2, |json| json.len())
@@ -195,7 +208,7 @@ fn measure(model: &registry::artifact::Model, example: &[Cell]) -> Duration {
         .expect("invariant: what is loaded predicts its example");
     let once = || {
         let start = Instant::now();
-        std::hint::black_box(model.answer(&inputs, MEASURED_ROWS));
+        drop(std::hint::black_box(model.predictions(&inputs, MEASURED_ROWS)));
         start.elapsed()
     };
     let fastest = (0..3).map(|_| once()).min().unwrap_or_default();

@@ -219,6 +219,7 @@ fn published_all_the_same(seen: &Seen<'_>, record: &Record, outcome: Outcome, no
             Some(ObservedVersion::Sound {
                 digest,
                 inputs: Some(inputs),
+                engine: _,
             }),
         ) if *inputs == record.inputs => Outcome::Published {
             at: now,

@@ -27,6 +27,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use planner::deployment::ResolvedPin;
+use planner::engine::Engine;
 use planner::names::{ModelName, Revision, Track, Weight};
 use planner::rollout::Tracks;
 use planner::trust::Trust;
@@ -55,6 +56,8 @@ pub struct LoadRequest {
     pub revision: Revision,
     /// Whose signature it is held to; absent: nobody's.
     pub trust: Option<Trust>,
+    /// What it may be evaluated by, beside our own engine.
+    pub engine: Engine,
 }
 
 /// What answers requests. No method blocks: a load goes on in the background, and its end shows in [`Slots::tracks`].

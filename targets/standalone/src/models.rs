@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use planner::Timestamp;
+use planner::engine::Engine;
 use planner::names::{ModelName, ObjectName};
+use planner::observed::DeploymentObject;
 use planner::rollout::{self, Claimant, Commands, Means, Model, TrackAction, owner, rollout};
-use planner::trust::Trust;
 use reconciler::conditions;
 use registry::Observer;
 
@@ -181,8 +182,8 @@ impl Models {
         } else {
             self.unsettled.insert(model.clone());
         }
-        let trust = entry.and_then(|(_, entry)| entry.found.object.trust.as_ref());
-        self.carry_out(model, &step.actions, trust);
+        let object = entry.map(|(_, entry)| &entry.found.object);
+        self.carry_out(model, &step.actions, object);
 
         let is_gone = step.actions.contains(&TrackAction::Forget);
         let mut is_news = false;
@@ -227,7 +228,7 @@ impl Models {
     }
 
     /// Does what the planner says, in its order.
-    fn carry_out(&self, model: &ModelName, actions: &[TrackAction], trust: Option<&Trust>) {
+    fn carry_out(&self, model: &ModelName, actions: &[TrackAction], object: Option<&DeploymentObject>) {
         for action in actions {
             match action {
                 TrackAction::SetWeight(weight) => self.slots.set_weight(model, *weight),
@@ -236,7 +237,8 @@ impl Models {
                     track: *track,
                     pin: pin.clone(),
                     revision: revision.clone(),
-                    trust: trust.cloned(),
+                    trust: object.and_then(|object| object.trust.clone()),
+                    engine: object.map_or_else(Engine::default, |object| object.spec.engine),
                 }),
                 TrackAction::SetRevision { track, revision } => {
                     self.slots.set_revision(model, *track, revision);

@@ -378,11 +378,11 @@ fn two_classes_are_a_softmax_of_two() {
     let fitted = fitted(Algorithm::LogisticRegression, &[("l2", 0.1)], &rows);
     let model = Model::read(&encode(&fitted.graph()), &Limits::default()).unwrap();
     assert_close(
-        model.predict(&rows.inputs).numbers(),
+        model.predict(&rows.inputs).unwrap().numbers(),
         &fitted.predict(&rows),
         1e-12,
     );
-    let setosa = model.predict(&rows.inputs[..4]);
+    let setosa = model.predict(&rows.inputs[..4]).unwrap();
     assert!(setosa.numbers()[0] > 0.99);
 }
 
@@ -420,7 +420,7 @@ fn boosting_is_copied_leaf_by_leaf() {
     assert_eq!(trees.splits.len() + 20, trees.leaves.len());
     let model = Model::read(&encode(&fitted.graph()), &Limits::default()).unwrap();
     assert_close(
-        model.predict(&rows.inputs).numbers(),
+        model.predict(&rows.inputs).unwrap().numbers(),
         &fitted.predict(&rows),
         1e-12,
     );
@@ -439,7 +439,7 @@ fn trees_that_may_not_split_predict_the_mean() {
         panic!("numbers")
     };
     let mean = y.iter().sum::<f64>() / 100.0;
-    assert_close(model.predict(&rows.inputs).numbers(), &[mean; 100], 1e-5);
+    assert_close(model.predict(&rows.inputs).unwrap().numbers(), &[mean; 100], 1e-5);
 }
 
 #[test]
@@ -518,7 +518,7 @@ proptest! {
             let settings = settings(algorithm, &given).unwrap();
             if let Ok((fitted, _)) = fit(algorithm, &settings, 1, &rows, &features(width), "y") {
                 let model = Model::read(&encode(&fitted.graph()), &Limits::default()).unwrap();
-                let predictions = model.predict(&rows.inputs);
+                let predictions = model.predict(&rows.inputs).unwrap();
                 prop_assert_eq!(predictions.numbers().len(), fitted.predict(&rows).len());
             }
         }

@@ -40,7 +40,7 @@ fn check(models: [&Model; 2], content: &str, by: Option<&str>, answer: Option<&s
     };
     let beside: Vec<String> = by.into_iter().chain(answer).map(str::to_owned).collect();
     each_batch(file.path(), "rows.csv", &models, &beside, &mut |batch| {
-        comparing.add(batch);
+        comparing.add(batch).unwrap();
     })
     .unwrap();
     let Comparison {

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use planner::training::{Algorithm, Container, Fit, Holdout, Metric};
-use registry::artifact::{Graph, encode};
+use registry::artifact::{Engines, Graph, encode};
 use registry::metadata::Labels;
 use registry::run::{Ending, RunRequest};
 
@@ -42,7 +42,7 @@ fn left(world: &World, request: &RunRequest, model: &[u8], metrics: &str) -> Pat
 }
 
 fn publish(request: &RunRequest, output: &Path) -> Ending {
-    trainer::publish(request, output, &mut |_| {}, &now)
+    trainer::publish(request, output, &Engines::default(), &mut |_| {}, &now)
 }
 
 fn linear(weights: &[f64], intercept: f64) -> Vec<u8> {
@@ -96,7 +96,7 @@ fn a_model_is_evaluated_on_what_it_did_not_see_and_published_with_the_rows_signa
     assert!((metrics["r2"] - 1.0).abs() < 1e-12);
     let entry = world.entry(&request);
     let metadata = &entry.metadata;
-    registry::artifact::load(&world.store, &entry).unwrap();
+    registry::artifact::load(&world.store, &entry, &Engines::default()).unwrap();
     assert_eq!(metadata.framework, "container");
     assert_eq!(metadata.hyperparameters, request.training.hyperparameters);
     assert_eq!(metadata.signature.target_column.as_deref(), Some("y,1"));
@@ -255,7 +255,7 @@ fn texts_and_empty_cells_are_handed_over_as_they_are() {
     let metadata = world.entry(&request).metadata;
     assert!(metadata.signature.missing_values);
     assert_eq!(metadata.lineage.holdout, None, "it was not handed over");
-    registry::artifact::load(&world.store, &world.entry(&request)).unwrap();
+    registry::artifact::load(&world.store, &world.entry(&request), &Engines::default()).unwrap();
 
     // A program that makes nothing of what is missing is told where it is.
     let mut request = world.csv("a,b,y\n1,2,5\n2,,11\n3,1,10\n4,4,16\n5,9,24\n6,1,19\n7,2,23\n8,8,32\n");

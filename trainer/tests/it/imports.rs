@@ -8,7 +8,7 @@ use expect_test::expect;
 use planner::finding::Disposition;
 use planner::names::Digest;
 use planner::training::{Address, FileName, Fit, Holdout, Import, ImportSource, Metric, Outputs, Told};
-use registry::artifact::{Graph, encode};
+use registry::artifact::{Engines, Graph, encode};
 use registry::metadata::{Labels, Source};
 use registry::run::{Ending, RunRequest};
 use trainer::Unmet;
@@ -49,7 +49,7 @@ fn a_model_is_evaluated_on_the_holdout_and_says_what_it_was_made_of() {
     let metrics = published(&request);
     assert!((metrics["r2"] - 1.0).abs() < 1e-12);
     let entry = world.entry(&request);
-    registry::artifact::load(&world.store, &entry).unwrap();
+    registry::artifact::load(&world.store, &entry, &Engines::default()).unwrap();
     let metadata = &entry.metadata;
     assert_eq!(
         (metadata.framework.as_str(), metadata.algorithm.as_str()),
@@ -208,7 +208,7 @@ fn texts_and_missing_numbers_are_taken_as_the_model_takes_them() {
         metadata.signature.missing_values,
         metadata.reference.is_some(),
     ));
-    registry::artifact::load(&world.store, &entry).unwrap();
+    registry::artifact::load(&world.store, &entry, &Engines::default()).unwrap();
 
     // It is the baseline of the next one, on the same rows.
     let mut next = request.clone();
@@ -279,7 +279,7 @@ fn a_model_of_no_rows_is_published_as_it_is_and_was_not_evaluated() {
     let request = unevaluated(&world, Told::default());
     assert_eq!(published(&request), std::collections::BTreeMap::new());
     let entry = world.entry(&request);
-    registry::artifact::load(&world.store, &entry).unwrap();
+    registry::artifact::load(&world.store, &entry, &Engines::default()).unwrap();
     let metadata = &entry.metadata;
     assert_eq!(metadata.artifact.digest, Digest::of(SURVIVAL), "as it came");
     assert_eq!(
@@ -384,7 +384,7 @@ fn a_model_of_several_files_is_published_as_one() {
         let ending = trainer::run(&request, &fetch, &mut |_| {}, &now);
         assert!(matches!(ending, Ending::Published { .. }), "{ending:?}");
         let entry = world.entry(&request);
-        registry::artifact::load(&world.store, &entry).unwrap();
+        registry::artifact::load(&world.store, &entry, &Engines::default()).unwrap();
         digests.push(entry.digest);
         let source = entry.metadata.lineage.source.expect("it was made elsewhere");
         assert_eq!(source.files["network.data"], Digest::of(TENSORS));

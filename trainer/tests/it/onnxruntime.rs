@@ -25,7 +25,7 @@ impl Cases<'_> {
         self.written += 1;
         let path = self.dir.join(format!("{}.onnx", self.written));
         std::fs::write(&path, artifact).unwrap();
-        let predictions = model.predict(rows);
+        let predictions = model.predict(rows).unwrap();
         let k = predictions.numbers().len() / (rows.len() / model.width());
         let numbers: Vec<&[f64]> = predictions.numbers().chunks(k).collect();
         let labels = match (&predictions, model.labels()) {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use expect_test::expect;
 use planner::training::Algorithm;
 use planner::training::Derivation;
-use registry::artifact;
+use registry::artifact::{self, Engines};
 use registry::metadata::{Labels, VersionMetadata};
 use registry::run::{Ending, Progress};
 
@@ -291,18 +291,20 @@ fn a_version_loads_and_a_tampered_one_does_not() {
     let request = world.request(Algorithm::GradientBoosting, synthetic("friedman1"));
     published(&request);
     let entry = world.entry(&request);
-    let loaded = artifact::load(&world.store, &entry).unwrap();
+    let loaded = artifact::load(&world.store, &entry, &Engines::default()).unwrap();
     assert_eq!(loaded.width(), 10);
 
     let signed = world.store.read_artifact(&entry).unwrap();
     assert_eq!(
-        artifact::inspect(&world.store, &entry).unwrap(),
+        artifact::inspect(&world.store, &entry, &Engines::default()).unwrap(),
         artifact::Pinned::ByDigest
     );
     let contradiction = |change: fn(&mut VersionMetadata)| {
         let mut metadata = entry.metadata.clone();
         change(&mut metadata);
-        artifact::load_bytes(&signed, &metadata).unwrap_err().to_string()
+        artifact::load_bytes(&signed, &metadata, &Engines::default())
+            .unwrap_err()
+            .to_string()
     };
     let contradictions = [
         contradiction(|metadata| {
@@ -334,11 +336,13 @@ fn a_version_loads_and_a_tampered_one_does_not() {
 
     // An artifact of before it had a signature of its own.
     let bytes = unsigned(&signed);
-    assert!(artifact::load_bytes(&bytes, &entry.metadata).is_ok());
+    assert!(artifact::load_bytes(&bytes, &entry.metadata, &Engines::default()).is_ok());
     let refusal = |change: fn(&mut VersionMetadata)| {
         let mut metadata = entry.metadata.clone();
         change(&mut metadata);
-        artifact::load_bytes(&bytes, &metadata).unwrap_err().to_string()
+        artifact::load_bytes(&bytes, &metadata, &Engines::default())
+            .unwrap_err()
+            .to_string()
     };
     let refusals = [
         refusal(|metadata| {
@@ -360,7 +364,7 @@ fn a_version_loads_and_a_tampered_one_does_not() {
     assert!(refusal(|metadata| metadata.example.prediction[0] *= 1.0 + 1e-8).contains("relative 1e-9"));
     let mut near = entry.metadata.clone();
     near.example.prediction[0] *= 1.0 + 1e-10;
-    assert!(artifact::load_bytes(&bytes, &near).is_ok());
+    assert!(artifact::load_bytes(&bytes, &near, &Engines::default()).is_ok());
 
     let path = entry.dir.join("model.onnx");
     let mut tampered = signed.clone();
@@ -368,7 +372,7 @@ fn a_version_loads_and_a_tampered_one_does_not() {
     std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
     std::fs::write(&path, tampered).unwrap();
     assert!(matches!(
-        artifact::load(&world.store, &entry),
+        artifact::load(&world.store, &entry, &Engines::default()),
         Err(artifact::LoadError::Store(_))
     ));
 }

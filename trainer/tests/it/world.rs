@@ -73,6 +73,7 @@ impl World {
                     },
                 }),
                 fit: Fit::Algorithm(algorithm),
+                engine: planner::engine::Engine::Aurora,
                 hyperparameters: BTreeMap::new(),
                 seed: 42,
                 active_deadline_seconds: 60,

@@ -19,12 +19,13 @@ const PLANNER: [&str; 9] = [
     "thiserror",
 ];
 /// What each crate of ours may know of the others; who is not named here is outermost and may know all.
-const MAY_KNOW: [(&str, &[&str]); 11] = [
+const MAY_KNOW: [(&str, &[&str]); 12] = [
     ("planner", &[]),
     ("engine", &[]),
     ("crds", &["planner"]),
     ("signing", &[]),
     ("registry", &["planner", "engine", "signing"]),
+    ("aurora-ort", &["planner", "engine", "registry"]),
     ("trainer", &["planner", "engine", "registry"]),
     ("server", &["planner", "engine", "crds", "registry", "web"]),
     ("web", &["planner"]),

@@ -16,7 +16,7 @@ use trainer::scoring::{columns, each_batch};
 
 use super::{StoreArguments, Typed, models};
 use crate::answers::{CompareAnswer, ComparedAnswer, DifferenceAnswer, PartAnswer, WorstAnswer};
-use crate::arguments::OutputArguments;
+use crate::arguments::{OnnxRuntimeArguments, OutputArguments};
 use crate::commands::predict::{Speaker, bar};
 use crate::failure::{Context as _, Failure};
 use crate::terminal::{Line, Terminal, table};
@@ -45,6 +45,8 @@ pub(crate) struct CompareArguments {
     #[command(flatten)]
     store: StoreArguments,
     #[command(flatten)]
+    onnx_runtime: OnnxRuntimeArguments,
+    #[command(flatten)]
     output: OutputArguments,
 }
 
@@ -52,9 +54,10 @@ pub(crate) fn run(arguments: &CompareArguments) -> Result<ExitCode, Failure> {
     let store = arguments.store.open()?;
     let model = &arguments.model;
     models(&store, Some(model))?;
+    let engines = arguments.onnx_runtime.engines();
     let speakers = [
-        Speaker::load(&store, model, &arguments.old)?,
-        Speaker::load(&store, model, &arguments.new)?,
+        Speaker::load(&store, model, &arguments.old, &engines)?,
+        Speaker::load(&store, model, &arguments.new, &engines)?,
     ];
     let [old, new] = speakers.each_ref().map(|speaker| &speaker.entry.metadata);
     let signature = compare(&old.facts().signature, &new.facts().signature);
@@ -140,11 +143,15 @@ fn differences(
     })?;
     let beside: Vec<String> = arguments.by.iter().chain(target).cloned().collect();
     let bar = bar(terminal, file);
+    let mut added = Ok(());
     let read = each_batch(file, &called, &models, &beside, &mut |batch| {
         bar.set_position(batch.bytes);
-        comparing.add(batch);
+        if added.is_ok() {
+            added = comparing.add(batch);
+        }
     });
     bar.finish_and_clear();
+    added.map_err(|error| failed(&error))?;
     read.map_err(|error| failed(&error))
         .hint(|| "`aurora model show MODEL` names the columns that it takes".to_owned())?;
     Ok(told(called, comparing.finish()))
@@ -198,7 +205,7 @@ fn speed(model: &Model, metadata: &VersionMetadata) -> f64 {
     let mut taken = Vec::new();
     while began.elapsed() < TIMED || taken.len() < 10 {
         let start = Instant::now();
-        std::hint::black_box(model.answer(&inputs, 1));
+        drop(std::hint::black_box(model.predictions(&inputs, 1)));
         taken.push(start.elapsed());
     }
     taken.sort_unstable();

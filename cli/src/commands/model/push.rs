@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use planner::engine::Engine;
 use planner::names::{ModelName, Version};
 use planner::training::{FileName, Outputs, Told};
 use registry::artifact::{Limits, files_of, with_files};
@@ -14,7 +15,7 @@ use trainer::pushed::draft;
 
 use super::StoreArguments;
 use crate::answers::PushAnswer;
-use crate::arguments::OutputArguments;
+use crate::arguments::{OnnxRuntimeArguments, OutputArguments};
 use crate::clock;
 use crate::failure::{Context as _, Failure};
 use crate::terminal::Terminal;
@@ -44,10 +45,23 @@ pub(crate) struct PushArguments {
     /// The output that says how likely each class is
     #[arg(long, value_name = "OUTPUT", requires = "label")]
     probabilities: Option<String>,
+    /// What checks it, and is to serve it: Aurora or OnnxRuntime, with --onnxruntime
+    #[arg(long, value_name = "ENGINE", default_value_t = Engine::Aurora, value_parser = engine)]
+    engine: Engine,
+    #[command(flatten)]
+    onnx_runtime: OnnxRuntimeArguments,
     #[command(flatten)]
     store: StoreArguments,
     #[command(flatten)]
     output: OutputArguments,
+}
+
+fn engine(text: &str) -> Result<Engine, String> {
+    match text {
+        "Aurora" => Ok(Engine::Aurora),
+        "OnnxRuntime" => Ok(Engine::OnnxRuntime),
+        _ => Err("Aurora or OnnxRuntime is expected".to_owned()),
+    }
 }
 
 pub(crate) fn run(arguments: &PushArguments) -> Result<ExitCode, Failure> {
@@ -67,7 +81,9 @@ pub(crate) fn run(arguments: &PushArguments) -> Result<ExitCode, Failure> {
             probabilities: arguments.probabilities.clone(),
         },
     };
-    let draft = draft(&arguments.model, &version, bytes, &told, now)
+    let engines = arguments.onnx_runtime.engines();
+    let by = (arguments.engine, &engines);
+    let draft = draft(&arguments.model, &version, bytes, &told, by, now)
         .map_err(|error| Failure::of(&error))
         .hint(|| "docs/operators.md lists what is served".to_owned())?;
     let entry = store.publish(draft)?;

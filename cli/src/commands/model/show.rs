@@ -163,6 +163,7 @@ fn facts(metadata: &VersionMetadata) -> Vec<[String; 2]> {
         features: _,
         metric: _,
         artifact,
+        engine,
         inputs_hash,
         signature,
         metrics,
@@ -203,6 +204,14 @@ fn facts(metadata: &VersionMetadata) -> Vec<[String; 2]> {
             match seed {
                 Some(seed) => format!("{algorithm} ({framework}), seed {seed}"),
                 None => format!("{algorithm} ({framework})"),
+            },
+        ],
+        [
+            "engine".to_owned(),
+            if engine.is_own() {
+                String::new()
+            } else {
+                engine.to_string()
             },
         ],
         ["settings".to_owned(), settings.join(", ")],

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use planner::names::ModelName;
 use planner::observed::ObservedAlias;
-use registry::artifact::{self, Pinned};
+use registry::artifact::{self, Engines, Pinned};
 use registry::{Entry, Reference, Store, StoreError};
 use serde_json::{Value, json};
 use signing::{KeyId, VerifyingKey};
@@ -19,6 +19,8 @@ struct Report<'a> {
     terminal: Terminal,
     /// The keys of which one must have signed each version.
     keys: Option<&'a [VerifyingKey]>,
+    /// What versions are loaded by.
+    engines: &'a Engines,
     values: Vec<Value>,
     is_damaged: bool,
 }
@@ -26,13 +28,14 @@ struct Report<'a> {
 pub(super) fn run(
     model: Option<&ModelName>,
     reference: Option<&Reference>,
-    keys: Option<&[VerifyingKey]>,
+    (keys, engines): (Option<&[VerifyingKey]>, &Engines),
     store: &Store,
     terminal: Terminal,
 ) -> Result<ExitCode, Failure> {
     let mut report = Report {
         terminal,
         keys,
+        engines,
         values: Vec::new(),
         is_damaged: false,
     };
@@ -97,12 +100,16 @@ fn version(
     reference: &Reference,
     report: &mut Report<'_>,
 ) -> Result<(), Failure> {
-    match checked(store, model, reference, report.keys) {
+    match checked(store, model, reference, (report.keys, report.engines)) {
         Ok((entry, pinned, signer)) => {
             let (held_by, remark) = match pinned {
-                Pinned::ByDigest => ("digest", ""),
-                Pinned::ByChecksum => (
-                    "checksum",
+                Some(Pinned::ByDigest) => (Some("digest"), ""),
+                None => (
+                    None,
+                    " (not loaded: ONNX Runtime evaluates it, name the library by --onnxruntime)",
+                ),
+                Some(Pinned::ByChecksum) => (
+                    Some("checksum"),
                     " (made before artifacts held their signature: metadata.json is held by its checksum only; \
                      train another version to pin it)",
                 ),
@@ -131,15 +138,22 @@ fn version(
     }
 }
 
+/// A version that is sound: what holds its signature, where it was loaded, and who signed it, where that was asked.
+type Checked<'k> = (Entry, Option<Pinned>, Option<&'k KeyId>);
+
 fn checked<'k>(
     store: &Store,
     model: &ModelName,
     reference: &Reference,
-    keys: Option<&'k [VerifyingKey]>,
-) -> Result<(Entry, Pinned, Option<&'k KeyId>), Box<dyn Error>> {
+    (keys, engines): (Option<&'k [VerifyingKey]>, &Engines),
+) -> Result<Checked<'k>, Box<dyn Error>> {
     let entry = store.resolve(model, reference)?;
     store.verify(&entry)?;
-    let pinned = artifact::inspect(store, &entry)?;
+    let pinned = if engines.have(entry.metadata.engine) {
+        Some(artifact::inspect(store, &entry, engines)?)
+    } else {
+        None
+    };
     let signer = keys.map(|keys| store.signer(&entry, keys)).transpose()?;
     let signer = signer.transpose()?.map(VerifyingKey::id);
     Ok((entry, pinned, signer))

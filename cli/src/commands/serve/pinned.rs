@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use clap::Args;
 use planner::names::{Digest, ModelName, Revision, Track, Version};
+use registry::artifact::Engines;
 use serde_json::json;
 use server::fetch::{self, Address, Source, Wanted};
 use server::{Artifact, Awaited, Health, Metrics, Runtime};
@@ -89,7 +90,7 @@ pub(super) struct PinnedArguments {
 
 impl PinnedArguments {
     /// Returns what is asked for, if one version is.
-    pub(super) fn given(&self) -> Option<Pinned> {
+    pub(super) fn given(&self, engines: Engines) -> Option<Pinned> {
         let Self {
             digest,
             model,
@@ -116,6 +117,7 @@ impl PinnedArguments {
                 key_file: key_file.clone(),
                 cache: cache.clone()?,
                 trust_file: trust_file.clone(),
+                engines,
             },
             termination: termination.clone(),
         })

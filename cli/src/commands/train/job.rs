@@ -32,7 +32,7 @@ pub(super) fn run(job: &ObjectName, arguments: &TrainArguments) -> Result<Ending
         arguments.repository.repo.as_path(),
         arguments.store.data().data_dir.as_path(),
     ];
-    let means = arguments.programs.means(arguments.imports.fetcher()?, &own);
+    let means = arguments.means(&own)?;
     let terminal = Terminal::new(arguments.output.output);
     let bar = if terminal.has_bars() {
         bar(&request)

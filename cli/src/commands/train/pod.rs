@@ -12,8 +12,8 @@ use std::process::ExitCode;
 use registry::run::{Ending, RunRequest, RunResult};
 use registry::{METADATA_BYTES_MAX, Store};
 
+use super::TrainArguments;
 use super::code;
-use crate::arguments::ImportArguments;
 use crate::clock;
 use crate::failure::{Failure, NO};
 use crate::termination::{BYTES_MAX, TerminationArguments, start};
@@ -51,11 +51,11 @@ pub(super) enum Part<'a> {
 pub(super) fn run(
     request: Result<RunRequest, Failure>,
     part: Part<'_>,
-    imports: &ImportArguments,
-    termination: &TerminationArguments,
+    arguments: &TrainArguments,
 ) -> Result<ExitCode, Failure> {
+    let termination = &arguments.termination;
     let request = request.inspect_err(|failure| say(termination, refused(failure)))?;
-    match part.run(&request, imports) {
+    match part.run(&request, arguments) {
         Ok(Some(ending)) => {
             let code = code(&ending);
             say(termination, ending);
@@ -85,19 +85,25 @@ fn refused(failure: &Failure) -> Ending {
 
 impl Part<'_> {
     /// Does it; returns how the run ended, if it has.
-    fn run(self, request: &RunRequest, imports: &ImportArguments) -> Result<Option<Ending>, Failure> {
+    fn run(self, request: &RunRequest, arguments: &TrainArguments) -> Result<Option<Ending>, Failure> {
         let folder = Store::open(&request.registry)?.ensure_run(&request.model, &request.version)?;
         // Nothing of an attempt before is found beside this one.
         folder.begin(request)?;
         let path = folder.request_path();
         match self {
             Self::Whole => {
-                let fetch = imports.fetcher()?;
-                let ending = trainer::run_file(&path, &fetch, &mut |_progress| {}, &clock::now)?;
+                let means = arguments.means(&[])?;
+                let ending = trainer::run_file(&path, &means, &mut |_progress| {}, &clock::now)?;
                 Ok(Some(ending))
             }
             Self::Publish(made) => {
-                let ending = trainer::publish_file(&path, made, &mut |_progress| {}, &clock::now)?;
+                let ending = trainer::publish_file(
+                    &path,
+                    made,
+                    &arguments.onnx_runtime.engines(),
+                    &mut |_progress| {},
+                    &clock::now,
+                )?;
                 Ok(Some(ending))
             }
             Self::Prepare(rows) => match trainer::prepare(request, rows) {

@@ -24,6 +24,7 @@ pub(super) fn all() -> Vec<Training> {
             },
         }),
         fit: Fit::Algorithm(Algorithm::LinearRegression),
+        engine: planner::engine::Engine::Aurora,
         hyperparameters: BTreeMap::new(),
         seed: 0,
         active_deadline_seconds: 1800,
@@ -123,6 +124,10 @@ pub(super) fn all() -> Vec<Training> {
         })),
         ..plain.clone()
     };
+    let foreign = Training {
+        engine: planner::engine::Engine::OnnxRuntime,
+        ..import.clone()
+    };
     let mut elsewhere = import.clone();
     let address = "https://models.example.org/forest.onnx".parse().unwrap();
     elsewhere.fit = Fit::Import(Box::new(Import {
@@ -156,6 +161,7 @@ pub(super) fn all() -> Vec<Training> {
         container,
         command,
         import,
+        foreign,
         elsewhere,
         unevaluated,
     ]

@@ -96,7 +96,7 @@ fn objects_of_the_first_design_are_told_what_to_write() {
             environments/dev/wine.yaml:6:3: InvalidManifest: MLDeployment/housing-canary: spec: unknown field `strategy`
               hint: pin what serves, `stable: { version: VERSION }` and `canary: { version: VERSION, weight: PERCENT }`, instead of `strategy.canaryWeight`
             environments/dev/wine.yaml:7:3: InvalidManifest: MLDeployment/housing-canary: spec: unknown field `slo`
-              hint: remove it; the fields here are allowBreaking, autoscaling, canary, modelName, pod, rejected, route, stable, suspend
+              hint: remove it; the fields here are allowBreaking, autoscaling, canary, engine, modelName, pod, rejected, route, stable, suspend
         "#]],
     );
     check(

@@ -165,7 +165,7 @@ fn unknown_and_missing_fields_say_what_was_meant() {
     check(
         "apiVersion: aurora.io/v1alpha1\nkind: MLDeployment\nmetadata: { name: a }\nspec:\n",
         expect![[r#"
-            environments/dev/wine.yaml:4:5: InvalidManifest: MLDeployment/a: spec: expected a mapping with allowBreaking, autoscaling, canary, modelName, pod, rejected, route, stable, suspend, got nothing
+            environments/dev/wine.yaml:4:5: InvalidManifest: MLDeployment/a: spec: expected a mapping with allowBreaking, autoscaling, canary, engine, modelName, pod, rejected, route, stable, suspend, got nothing
               hint: give it a value, or remove the line
         "#]],
     );

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use expect_test::expect;
 use planner::desired::Completeness;
+use planner::engine::Engine;
 use planner::observed::{ObservedTraining, ObservedVersion, TrainingObject};
 use planner::training::{Concurrency, RunPolicy};
 
@@ -65,6 +66,7 @@ fn an_artifact_that_changed_after_its_pin_was_resolved() {
         ObservedVersion::Sound {
             digest: digest(9),
             inputs: None,
+            engine: Engine::Aurora,
         },
     );
     case.check(&expect![[r#"
@@ -87,6 +89,39 @@ fn an_artifact_that_changed_after_its_pin_was_resolved() {
         no changes
         environments/dev/m.yaml:1:1: ArtifactChanged: MLDeployment/m: stable: version v20260102-000000 of m was sha256:b40711a88c7039756fb8a73827eabe2c0fe5a0346ca7e0a104adc0fc764f528d and is now sha256:3b28a6c3766c6295adad976d349705ef49393fbfdebe4facb5862d2cdfa285d3
           hint: what serves stays; restore the version's files, or pin another version
+    "#]]);
+}
+
+#[test]
+fn a_version_that_another_engine_evaluates_needs_the_deployments_word() {
+    let mut case = serving(2, None);
+    case.publish("m", 3, None);
+    let foreign = ObservedVersion::Sound {
+        digest: digest(3),
+        inputs: None,
+        engine: Engine::OnnxRuntime,
+    };
+    case.model("m").versions.insert(version(3), foreign);
+    case.commit(2, 3, None);
+    case.check(&expect![[r#"
+        MLDeployment/m: is stopped: EngineNotDeclared: stable: version v20260104-000000 of m is evaluated by OnnxRuntime, which the deployment does not allow
+        environments/dev/m.yaml:1:1: EngineNotDeclared: MLDeployment/m: stable: version v20260104-000000 of m is evaluated by OnnxRuntime, which the deployment does not allow
+          hint: add `engine: OnnxRuntime` to the deployment, or pin another version
+    "#]]);
+    let mut spec = declared_deployment("m", 3, None);
+    spec.engine = Engine::OnnxRuntime;
+    case.commit_deployment(3, "m", spec);
+    case.check(&expect![[r#"
+        MLDeployment/m: stable v20260102-000000 (b40711a88c70) -> v20260104-000000 (88185d128d99) [0000000003]
+        waiting: MLDeployment/m: the alias stable waits until the track serves its pin
+    "#]]);
+    // What our own engine evaluates needs none.
+    let mut spec = declared_deployment("m", 2, None);
+    spec.engine = Engine::OnnxRuntime;
+    case.commit_deployment(4, "m", spec);
+    case.check(&expect![[r#"
+        MLDeployment/m: stable v20260102-000000 (b40711a88c70) -> v20260103-000000 (433ebf5bc03d) [0000000004]
+        waiting: MLDeployment/m: the alias stable waits until the track serves its pin
     "#]]);
 }
 
@@ -118,6 +153,7 @@ fn one_artifact_on_both_tracks() {
         ObservedVersion::Sound {
             digest: digest(1),
             inputs: None,
+            engine: Engine::Aurora,
         },
     );
     case.commit(2, 1, Some((3, 10)));
@@ -520,6 +556,7 @@ fn the_digest_of_a_canary_is_remembered_too() {
     let other = ObservedVersion::Sound {
         digest: digest(9),
         inputs: None,
+        engine: Engine::Aurora,
     };
     case.model("m").versions.insert(version(2), other);
     case.model("m").history_digests.clear();

@@ -421,6 +421,7 @@ fn a_canary_of_the_bytes_that_stay_is_none() {
         ObservedVersion::Sound {
             digest: digest(1),
             inputs: None,
+            engine: planner::engine::Engine::Aurora,
         },
     );
     case.commit_training(2, "t", training("m", RunPolicy::Fixed(version(4))));

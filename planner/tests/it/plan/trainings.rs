@@ -186,6 +186,7 @@ fn a_version_that_is_there_is_not_compared_again() {
         ObservedVersion::Sound {
             digest: digest(2),
             inputs: None,
+            engine: planner::engine::Engine::Aurora,
         },
         ObservedVersion::Damaged("checksums do not match".to_owned()),
     ] {

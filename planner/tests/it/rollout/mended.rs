@@ -13,6 +13,7 @@ fn registry(is_sound: bool) -> ObservedModel {
         ObservedVersion::Sound {
             digest: digest(1),
             inputs: None,
+            engine: planner::engine::Engine::Aurora,
         }
     } else {
         ObservedVersion::Damaged("checksums do not match".to_owned())
@@ -109,6 +110,7 @@ fn a_version_that_is_gone_is_not_sound_and_its_digest_counts() {
         let other = ObservedVersion::Sound {
             digest: digest(9),
             inputs: None,
+            engine: planner::engine::Engine::Aurora,
         };
         registered.versions.insert(version(1), other);
         registered

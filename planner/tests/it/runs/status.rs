@@ -401,6 +401,7 @@ fn a_job_whose_version_is_there_has_nothing_to_say() {
         ObservedVersion::Sound {
             digest: digest(1),
             inputs: None,
+            engine: planner::engine::Engine::Aurora,
         },
     );
     let decided = case.decide(Some("no space left on device"));

@@ -277,7 +277,11 @@ impl World {
             let inputs = record.map(|record| record.inputs);
             let is_recorded = status.end(&due.version, outcome).is_some();
             if let (Ending::Published, true) = (ending, is_recorded) {
-                let sound = ObservedVersion::Sound { digest, inputs };
+                let sound = ObservedVersion::Sound {
+                    digest,
+                    inputs,
+                    engine: planner::engine::Engine::Aurora,
+                };
                 self.registered(&due.model)
                     .versions
                     .entry(due.version.clone())

@@ -232,6 +232,7 @@ fn declared(spec: &ResolvedDeployment) -> DeclaredDeployment {
         autoscaling: spec.autoscaling,
         pod: spec.pod.clone(),
         route: spec.route.clone(),
+        engine: spec.engine,
         suspend: spec.suspend.clone(),
         rejected: spec.rejected.clone(),
         allow_breaking: spec.allow_breaking.clone(),

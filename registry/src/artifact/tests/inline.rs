@@ -40,7 +40,7 @@ fn a_network_predicts_with_what_lies_in_its_file() {
     let whole = with(NETWORK, &[("network.data", DATA)]).unwrap();
     assert!(files_of(&whole).unwrap().is_empty());
     let model = Model::read(&whole, &Limits::default()).unwrap();
-    let predicted = model.predict(&[22.0, 7.25, 4.0, 80.0]);
+    let predicted = model.predict(&[22.0, 7.25, 4.0, 80.0]).unwrap();
     assert_eq!(format!("{:.6?}", predicted.numbers()), "[9.271318, -12.295779]");
     // What has none stays as it is, and so does all else of what has some.
     assert_eq!(with(&whole, &[]).unwrap(), whole);

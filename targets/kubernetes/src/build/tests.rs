@@ -74,6 +74,7 @@ fn spec() -> ResolvedDeployment {
         autoscaling: None,
         pod: None,
         route: None,
+        engine: planner::engine::Engine::Aurora,
         suspend: None,
         rejected: Vec::new(),
         allow_breaking: Vec::new(),

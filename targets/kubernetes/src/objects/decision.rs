@@ -218,6 +218,7 @@ mod tests {
                 autoscaling: None,
                 pod: None,
                 route: None,
+                engine: planner::engine::Engine::Aurora,
                 suspend: None,
                 rejected: Vec::new(),
                 allow_breaking: Vec::new(),

@@ -60,6 +60,7 @@ impl World {
                 },
             }),
             fit: Fit::Algorithm(Algorithm::LinearRegression),
+            engine: planner::engine::Engine::Aurora,
             hyperparameters: BTreeMap::new(),
             seed: 0,
             active_deadline_seconds: 600,
@@ -362,6 +363,7 @@ fn what_is_published_is_published() {
     let sound = ObservedVersion::Sound {
         digest: Digest::of(b"model"),
         inputs: Some(inputs),
+        engine: planner::engine::Engine::Aurora,
     };
     world.existing.insert(version(), sound);
     // Its Pod has yet to end.

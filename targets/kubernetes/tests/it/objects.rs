@@ -21,7 +21,7 @@ use tokio::runtime::Handle;
 use crate::installed::{ENVIRONMENT, apply_as, ask, follow, get, installed, manifest, versions};
 
 /// What is waited for comes within this.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 fn environment() -> EnvironmentName {
     ENVIRONMENT.parse().unwrap()
@@ -41,6 +41,7 @@ fn deployment(name: &str, stable: u8, revision: &str) -> Object {
             autoscaling: None,
             pod: None,
             route: None,
+            engine: planner::engine::Engine::Aurora,
             suspend: None,
             rejected: Vec::new(),
             allow_breaking: Vec::new(),

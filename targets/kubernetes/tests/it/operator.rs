@@ -43,6 +43,7 @@ fn spec(stable: u32, canary: Option<(u32, u64)>) -> ResolvedDeployment {
         autoscaling: None,
         pod: None,
         route: None,
+        engine: planner::engine::Engine::Aurora,
         suspend: None,
         rejected: Vec::new(),
         allow_breaking: Vec::new(),

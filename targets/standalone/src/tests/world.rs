@@ -168,6 +168,7 @@ impl Slots for MemorySlots {
             pin,
             revision,
             trust: _,
+            engine: _,
         } = request;
         inner.loads += 1;
         inner.revisions.insert((model.clone(), track), revision);

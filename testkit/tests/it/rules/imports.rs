@@ -26,6 +26,8 @@ const COMMANDS_REFUSED: &[Fixture] = &[
     (Kind::Training, &[("/command", r#"["python", "train.py"]"#)]),
     (Kind::Training, &[("/algorithm", "null"), ("/command", "[]")]),
     (Kind::Training, &[("/files", r#"["train.py"]"#)]),
+    // What is fitted here is evaluated here.
+    (Kind::Training, &[("/engine", r#""OnnxRuntime""#)]),
     (
         Kind::Training,
         &[
@@ -53,6 +55,7 @@ const COMMANDS_REFUSED: &[Fixture] = &[
 ];
 
 const COMMANDS_ACCEPTED: &[Fixture] = &[
+    (Kind::Training, &[("/engine", r#""Aurora""#)]),
     (Kind::Training, &[("/command", "[]"), ("/files", "[]")]),
     (
         Kind::Training,
@@ -64,6 +67,7 @@ const COMMANDS_ACCEPTED: &[Fixture] = &[
                 r#"["fit/train.py", "me@home.py", "m@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"]"#,
             ),
             ("/hyperparameters", r#"{"depth": 3}"#),
+            ("/engine", r#""OnnxRuntime""#),
             ("/seed", "7"),
         ],
     ),
@@ -83,6 +87,7 @@ const REFUSED: &[Fixture] = importing![
     ("/schedule", r#"{"cron": "0 3 * * SUN"}"#),
     ("/seed", "1"),
     ("/hyperparameters", r#"{"trees": 1}"#),
+    ("/engine", r#""Tract""#),
     ("/import/uri", r#""../m.onnx""#),
     ("/import/uri", r#""/models/m.onnx""#),
     ("/import/uri", r#""ftp://h/m.onnx""#),
@@ -128,6 +133,7 @@ const UNEVALUATED: Fixture = (
 );
 
 const ACCEPTED: &[Fixture] = importing![
+    ("/engine", r#""OnnxRuntime""#),
     ("/seed", "0"),
     ("/import/features", "[]"),
     (

@@ -1,6 +1,6 @@
 //! Answers as prost reads them.
 
-use engine::Program;
+use engine::Symbols;
 use prost::Message as _;
 
 use super::*;
@@ -12,7 +12,7 @@ use planner::names::Track;
 /// Writes an answer of one output, and reads it.
 fn read(buffer: &Buffer, raw: bool) -> ModelInferResponse {
     let artifact = artifact("wine", V1, Track::Stable, &linear(0.0));
-    let program: &Program = artifact.loaded.program();
+    let (model, symbols) = (&artifact.loaded, &Symbols::default());
     let response = InferResponse {
         model_name: "wine",
         model_version: V1,
@@ -22,7 +22,11 @@ fn read(buffer: &Buffer, raw: bool) -> ModelInferResponse {
             shape: vec![buffer.len(), 1],
             datatype: "FP64",
             parameters: None,
-            data: Some(Elements { buffer, program }),
+            data: Some(Elements {
+                buffer,
+                model,
+                symbols,
+            }),
         }],
     };
     let bytes = answer(&response, raw);

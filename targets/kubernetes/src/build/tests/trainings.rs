@@ -41,6 +41,7 @@ fn request() -> RunRequest {
                 },
             }),
             fit: Fit::Algorithm(Algorithm::GradientBoosting),
+            engine: planner::engine::Engine::Aurora,
             hyperparameters: std::collections::BTreeMap::from([("trees".to_owned(), 100.0)]),
             seed: 42,
             active_deadline_seconds: 1800,

@@ -1,0 +1,184 @@
+//! What the two processes say to each other: a message with its length before it, a question and then its answer.
+
+use std::io::{self, Read, Write};
+
+use engine::Type;
+use prost::Message;
+
+/// The longest message, in bytes: a model of the largest size that is taken, and its frame.
+pub const MESSAGE_BYTES_MAX: usize = (256 << 20) + (64 << 10);
+
+/// What is asked of the process.
+#[derive(Clone, PartialEq, Message)]
+pub struct Question {
+    /// What.
+    #[prost(oneof = "Ask", tags = "1, 2")]
+    pub ask: Option<Ask>,
+}
+
+/// See [`Question`].
+#[derive(Clone, PartialEq, prost::Oneof)]
+pub enum Ask {
+    /// To load a model: once, before anything else.
+    #[prost(bytes = "vec", tag = "1")]
+    Load(Vec<u8>),
+    /// To evaluate rows.
+    #[prost(message, tag = "2")]
+    Run(Run),
+}
+
+/// Rows for the model.
+#[derive(Clone, PartialEq, Message)]
+pub struct Run {
+    /// How many; at least one.
+    #[prost(uint64, tag = "1")]
+    pub rows: u64,
+    /// For each input what the rows have there.
+    #[prost(message, repeated, tag = "2")]
+    pub inputs: Vec<Values>,
+}
+
+/// What the process answers.
+#[derive(Clone, PartialEq, Message)]
+pub struct Answer {
+    /// What.
+    #[prost(oneof = "Say", tags = "1, 2, 3, 4")]
+    pub say: Option<Say>,
+}
+
+/// See [`Answer`].
+#[derive(Clone, PartialEq, prost::Oneof)]
+pub enum Say {
+    /// The model is loaded.
+    #[prost(message, tag = "1")]
+    Loaded(Loaded),
+    /// The rows are evaluated.
+    #[prost(message, tag = "2")]
+    Ran(Ran),
+    /// The model, or these rows, are refused: why.
+    #[prost(string, tag = "3")]
+    Refused(String),
+    /// The process cannot evaluate any model: why.
+    #[prost(string, tag = "4")]
+    NotStarted(String),
+}
+
+/// What a model takes and gives.
+#[derive(Clone, PartialEq, Message)]
+pub struct Loaded {
+    /// Its inputs.
+    #[prost(message, repeated, tag = "1")]
+    pub inputs: Vec<Outlet>,
+    /// Its outputs.
+    #[prost(message, repeated, tag = "2")]
+    pub outputs: Vec<Outlet>,
+}
+
+/// One input or output.
+#[derive(Clone, PartialEq, Message)]
+pub struct Outlet {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// The name of its elements' type in the Open Inference Protocol.
+    #[prost(string, tag = "2")]
+    pub datatype: String,
+    /// Its shape but for the rows, which come first.
+    #[prost(uint64, repeated, tag = "3")]
+    pub lengths: Vec<u64>,
+    /// Of an input: whether the model answers a row in which something is missing there.
+    #[prost(bool, tag = "4")]
+    pub takes_missing: bool,
+    /// Of an output that names its columns: by texts, or by numbers.
+    #[prost(string, repeated, tag = "5")]
+    pub words: Vec<String>,
+    /// See `words`.
+    #[prost(int64, repeated, tag = "6")]
+    pub numbers: Vec<i64>,
+}
+
+/// The answers of rows.
+#[derive(Clone, PartialEq, Message)]
+pub struct Ran {
+    /// For each output its elements.
+    #[prost(message, repeated, tag = "1")]
+    pub outputs: Vec<Values>,
+}
+
+/// The elements of a tensor, row-major.
+#[derive(Clone, PartialEq, Message)]
+pub struct Values {
+    /// Numbers and truth values, little-endian.
+    #[prost(bytes = "vec", tag = "1")]
+    pub numbers: Vec<u8>,
+    /// Texts, as places in `known`.
+    #[prost(uint32, repeated, tag = "2")]
+    pub texts: Vec<u32>,
+    /// The different texts.
+    #[prost(bytes = "vec", repeated, tag = "3")]
+    pub known: Vec<Vec<u8>>,
+}
+
+/// Returns the type that a name stands for, of those that are evaluated.
+pub fn type_named(name: &str) -> Option<Type> {
+    let types = [Type::F32, Type::F64, Type::I64, Type::I32, Type::Bool, Type::Text];
+    types.into_iter().find(|element| element.protocol_name() == name)
+}
+
+/// Writes a message with its length before it.
+///
+/// # Errors
+///
+/// The other end does not take it.
+pub fn send(out: &mut impl Write, message: &impl Message) -> io::Result<()> {
+    let length = message.encoded_len();
+    let announced = u32::try_from(length).ok();
+    let announced = announced.filter(|_| length <= MESSAGE_BYTES_MAX);
+    let announced = announced.ok_or_else(|| {
+        io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("a message of {length} bytes, of at most {MESSAGE_BYTES_MAX}"),
+        )
+    })?;
+    let mut bytes = Vec::with_capacity(length + 4);
+    bytes.extend(announced.to_le_bytes());
+    message
+        .encode(&mut bytes)
+        .expect("invariant: a vector takes what it is given");
+    out.write_all(&bytes)
+}
+
+/// Reads the next message; [`None`] where the other end has ended before one.
+///
+/// # Errors
+///
+/// The other end ends within it, or says something else.
+pub fn receive<M: Message + Default>(from: &mut impl Read) -> io::Result<Option<M>> {
+    let mut head = [0; 4];
+    let mut taken = 0;
+    while taken < head.len() {
+        match from.read(&mut head[taken..]) {
+            Ok(0) if taken == 0 => return Ok(None),
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(more) => taken += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let invalid = |problem: String| io::Error::new(io::ErrorKind::InvalidData, problem);
+    let length = usize::try_from(u32::from_le_bytes(head)).unwrap_or(usize::MAX);
+    if length > MESSAGE_BYTES_MAX {
+        return Err(invalid(format!(
+            "a message of {length} bytes, of at most {MESSAGE_BYTES_MAX}"
+        )));
+    }
+    // As it comes: what is announced is not believed.
+    let mut bytes = Vec::new();
+    from.by_ref().take(length as u64).read_to_end(&mut bytes)?;
+    if bytes.len() < length {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    M::decode(&bytes[..])
+        .map(Some)
+        .map_err(|error| invalid(format!("no message: {error}")))
+}

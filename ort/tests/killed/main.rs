@@ -1,0 +1,48 @@
+//! A process that dies under a model: by itself, for the tests beside it would lose theirs.
+
+#[path = "../it/common.rs"]
+mod common;
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use common::{LIMITS, numbers, open};
+use registry::artifact::{PredictError, Unanswered};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// Returns the processes that evaluate models for this one.
+fn processes() -> Vec<i32> {
+    let own = std::process::id().to_string();
+    let all = fs::read_dir("/proc").expect("processes").flatten();
+    all.filter_map(|entry| {
+        let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+        let (name, rest) = stat.split_once('(')?.1.rsplit_once(") ")?;
+        let is_child = rest.split(' ').nth(1) == Some(&own);
+        (is_child && name == "aurora-ort").then(|| entry.file_name().to_str()?.parse().ok())?
+    })
+    .collect()
+}
+
+#[test]
+fn a_process_that_dies_is_started_again() {
+    let Some(model) = open("gaps.onnx", LIMITS) else {
+        return;
+    };
+    let model = model.expect("it loads");
+    let fine = numbers(&[1.0, 2.0]);
+    let before = model.predict_cells(&fine);
+    let pid = *processes().last().expect("it is there");
+    let pid = Pid::from_raw(pid).expect("a process");
+    kill_process(pid, Signal::KILL).expect("ours");
+    let deadline = Instant::now() + Duration::from_mins(5);
+    loop {
+        match model.predict_cells(&fine) {
+            answered @ Ok(_) => break assert_eq!(answered, before),
+            Err(PredictError::Unanswered(Unanswered::Unavailable(why))) => {
+                assert!(why.contains("signal 9"), "{why}");
+            }
+            Err(other) => panic!("{other}"),
+        }
+        assert!(Instant::now() < deadline);
+    }
+}

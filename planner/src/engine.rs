@@ -1,0 +1,31 @@
+//! What evaluates a model.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What evaluates a model's versions: somebody has to opt into anything but our own engine.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Engine {
+    /// The engine in this process, which refuses what it does not know.
+    #[default]
+    Aurora,
+    /// ONNX Runtime, in a process of its own for each version.
+    OnnxRuntime,
+}
+
+impl Engine {
+    /// Says whether it is our own.
+    pub const fn is_own(&self) -> bool {
+        matches!(self, Self::Aurora)
+    }
+}
+
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Aurora => "Aurora",
+            Self::OnnxRuntime => "OnnxRuntime",
+        })
+    }
+}
