@@ -2,6 +2,7 @@
 
 mod address;
 mod command;
+mod committed;
 mod hyperparameters;
 mod import;
 
@@ -17,7 +18,8 @@ use crate::schedule::Schedule;
 use crate::shown::escape;
 
 pub use address::{Address, Prefix, Scheme};
-pub use command::{Command, CommandFile};
+pub use command::Command;
+pub use committed::CommittedFile;
 pub use hyperparameters::{Hyperparameter, Values};
 pub use import::{FileName, Import, ImportSource, Outputs, Told};
 

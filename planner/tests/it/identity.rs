@@ -365,7 +365,7 @@ fn an_import_is_its_digest() {
 #[test]
 fn a_command_is_its_words_and_its_files() {
     let file = |name: &str, bytes: &[u8]| format!("{name}@{}", Digest::of(bytes)).parse().unwrap();
-    let hash = |argv: &[&str], files: &[planner::training::CommandFile]| {
+    let hash = |argv: &[&str], files: &[planner::training::CommittedFile]| {
         let mut training = base();
         training.fit = Fit::Command(Box::new(planner::training::Command {
             argv: argv.iter().map(|word| (*word).to_owned()).collect(),

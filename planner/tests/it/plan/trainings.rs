@@ -8,7 +8,7 @@ use planner::environment::Target;
 use planner::names::Version;
 use planner::observed::ObservedVersion;
 use planner::training::{
-    Command, CommandFile, Concurrency, Container, DataSource, Fit, Holdout, Import, ImportSource, RunPolicy,
+    Command, CommittedFile, Concurrency, Container, DataSource, Fit, Holdout, Import, ImportSource, RunPolicy,
 };
 
 use super::{Case, Phase, inputs_hash};
@@ -351,7 +351,7 @@ fn a_command_is_for_one_machine() {
     let mut spec = training("m", RunPolicy::Fixed(version(1)));
     spec.fit = Fit::Command(Box::new(Command {
         argv: vec!["python".to_owned(), "train.py".to_owned()],
-        files: vec![CommandFile {
+        files: vec![CommittedFile {
             path: "train.py".to_owned(),
             sha256: Some(digest(7)),
         }],
