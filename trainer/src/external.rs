@@ -290,6 +290,7 @@ impl Left {
                 ..Fit::default()
             },
             attestation,
+            signer: None,
         })
     }
 }

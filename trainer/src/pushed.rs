@@ -52,6 +52,7 @@ pub(crate) struct Bringing {
     pub(crate) framework: &'static str,
     pub(crate) algorithm: &'static str,
     pub(crate) inputs_hash: Option<Digest>,
+    pub(crate) fit: Fit,
     pub(crate) lineage: Lineage,
 }
 
@@ -131,6 +132,7 @@ pub fn draft(
         framework: "pushed",
         algorithm: "onnx",
         inputs_hash: None,
+        fit: Fit::default(),
         lineage: Lineage {
             revision: None,
             job: None,
@@ -155,6 +157,7 @@ pub(crate) fn unevaluated(
         framework,
         algorithm,
         inputs_hash,
+        fit,
         lineage,
     } = bringing;
     let read = read(&bytes, told)?;
@@ -185,7 +188,7 @@ pub(crate) fn unevaluated(
             baseline: None,
             dataset: None,
             hyperparameters: BTreeMap::new(),
-            fit: Fit::default(),
+            fit,
             seed: None,
             lineage,
             reference: None,

@@ -7,6 +7,7 @@ mod held;
 mod imports;
 mod pins;
 mod removals;
+mod signed_imports;
 mod tracks;
 mod trainings;
 

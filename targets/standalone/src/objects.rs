@@ -565,6 +565,7 @@ mod tests {
                 revision: revision.to_string().repeat(40).parse().unwrap(),
                 committed_at: now(),
                 baseline: None,
+                trust: None,
                 behind: None,
             };
             Object::Training(name("j"), object)

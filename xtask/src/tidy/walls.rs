@@ -25,7 +25,7 @@ const MAY_KNOW: [(&str, &[&str]); 11] = [
     ("crds", &["planner"]),
     ("signing", &[]),
     ("registry", &["planner", "engine", "signing"]),
-    ("trainer", &["planner", "engine", "registry"]),
+    ("trainer", &["planner", "engine", "signing", "registry"]),
     ("server", &["planner", "engine", "crds", "registry", "web"]),
     ("web", &["planner"]),
     ("importer", &["planner", "registry", "web"]),

@@ -299,6 +299,7 @@ fn jobs_whose_version_is_a_time() {
         revision: job.revision.clone(),
         committed_at: time(3),
         baseline: Some(spec.stable.version.clone()),
+        trust: None,
         behind: None,
     };
     let phase = Some(Phase::Running {
@@ -340,6 +341,7 @@ fn stands(case: &mut Case, phase: Phase) {
             revision: job.revision.clone(),
             committed_at: job.committed_at,
             baseline: Some(version(1)),
+            trust: None,
             behind: None,
         },
         phase: Some(phase),

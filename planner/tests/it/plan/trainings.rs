@@ -279,6 +279,7 @@ fn a_model_that_was_made_elsewhere() {
         source: ImportSource::Committed("models/m.onnx".to_owned()),
         digest: digest(3),
         files: BTreeMap::new(),
+        signature: None,
         told: planner::training::Told::default(),
     }));
     case.commit_training(1, "t", spec);
@@ -301,6 +302,7 @@ fn a_model_that_lies_elsewhere() {
         source: ImportSource::Elsewhere(address),
         digest: digest(3),
         files: BTreeMap::new(),
+        signature: None,
         told: planner::training::Told::default(),
     }));
     case.commit_training(1, "t", spec);
