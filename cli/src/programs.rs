@@ -22,12 +22,11 @@ use landlock::{
     RulesetCreatedAttr as _, RulesetError, Scope, path_beneath_rules,
 };
 use planner::finding::Disposition;
-use planner::names::Digest;
 use planner::shown::escape;
-use planner::training::{Address, FileName};
+use planner::training::Address;
 use registry::artifact::Engines;
 use rustix::process::{Pid, Signal, getpid, getppid, set_parent_process_death_signal};
-use trainer::{Fetched, Isolation, Launch, Means, Unmet};
+use trainer::{Fetched, Isolation, Launch, Means, Unmet, Wanted};
 
 use crate::signals;
 
@@ -136,9 +135,9 @@ pub(crate) struct Machine<F> {
     hidden: Option<Vec<PathBuf>>,
 }
 
-impl<F: Fn(&Address, Option<&FileName>, &Digest) -> Fetched> Means for Machine<F> {
-    fn fetch(&self, address: &Address, beside: Option<&FileName>, digest: &Digest) -> Fetched {
-        (self.fetch)(address, beside, digest)
+impl<F: Fn(&Address, Wanted<'_>) -> Fetched> Means for Machine<F> {
+    fn fetch(&self, address: &Address, wanted: Wanted<'_>) -> Fetched {
+        (self.fetch)(address, wanted)
     }
 
     fn engines(&self) -> Engines {

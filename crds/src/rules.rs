@@ -351,6 +351,12 @@ rules! {
         message: "a file beside the model is named by letters, digits and - . _ +, and by no folder",
         hint: "keep the files in the model's folder, and write their names as the model has them",
     }
+    IMPORT_SIGNATURE {
+        cel: "!has(self.signature) || self.signature.matches('^([^/.:]|[.][^/.:]|[.][.][^/:])[^/:]*(/([^/.:]|[.][^/.:]|[.][.][^/:])[^/:]*)*(@sha256:[0-9a-f]{64})?$|^https?://[A-Za-z0-9][-A-Za-z0-9.]*(:[0-9]{1,5})?(/([-A-Za-z0-9_~+,]|[.][-A-Za-z0-9_~+,]|[.][.][-A-Za-z0-9._~+,])[-A-Za-z0-9._~+,]*)+$|^hf://([-A-Za-z0-9_~+,]|[.][-A-Za-z0-9_~+,]|[.][.][-A-Za-z0-9._~+,])[-A-Za-z0-9._~+,]*/([-A-Za-z0-9_~+,]|[.][-A-Za-z0-9_~+,]|[.][.][-A-Za-z0-9._~+,])[-A-Za-z0-9._~+,]*@[0-9a-f]{40}(/([-A-Za-z0-9_~+,]|[.][-A-Za-z0-9_~+,]|[.][.][-A-Za-z0-9._~+,])[-A-Za-z0-9._~+,]*)+$|^(s3|gs)://[a-z0-9][-a-z0-9._]*(/([-A-Za-z0-9_~+,]|[.][-A-Za-z0-9_~+,]|[.][.][-A-Za-z0-9._~+,])[-A-Za-z0-9._~+,]*)+$|^az://[a-z0-9]+/([-A-Za-z0-9_~+,]|[.][-A-Za-z0-9_~+,]|[.][.][-A-Za-z0-9._~+,])[-A-Za-z0-9._~+,]*(/([-A-Za-z0-9_~+,]|[.][-A-Za-z0-9_~+,]|[.][.][-A-Za-z0-9._~+,])[-A-Za-z0-9._~+,]*)+$')",
+        field: ".signature",
+        message: "a signature is a file of the commit, or lies at https://HOST/PATH, hf://OWNER/NAME@COMMIT/PATH, s3://BUCKET/PATH, gs://BUCKET/PATH or az://ACCOUNT/CONTAINER/PATH: letters, digits and - . _ ~ + , without user, query and fragment",
+        hint: "commit the file in the manifest's folder or below it, and write its path from there: so it goes with a model of mlflow:// and oci:// too",
+    }
     VERSION_OR_SCHEDULE {
         cel: "!(has(self.version) && has(self.schedule))",
         field: ".version",

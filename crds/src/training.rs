@@ -179,7 +179,8 @@ pub struct ContainerSpec {
     validation = rules::IMPORT_PARTS.rule(),
     validation = rules::IMPORT_KIND.rule(),
     validation = rules::IMPORT_ADDRESS.rule(),
-    validation = rules::IMPORT_FILES.rule()
+    validation = rules::IMPORT_FILES.rule(),
+    validation = rules::IMPORT_SIGNATURE.rule()
 )]
 pub struct ImportSpec {
     /// The file: a path relative to the manifest's folder, or an address that the process may import from.
@@ -199,6 +200,12 @@ pub struct ImportSpec {
         title = "at most 64 names of files, each with its digest"
     )]
     pub files: BTreeMap<String, Digest>,
+
+    /// Where a signature of the file, and of those beside it, lies: a bundle of OpenSSF Model Signing. A path relative to the
+    /// manifest's folder, or an address that the process may import from. It is looked at where the environment's `models` say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1100), regex(pattern = wire::PATH), title = wire::SIGNATURE_WORDS)]
+    pub signature: Option<String>,
 
     /// What the values of a row are called, over all inputs in their order, where there is no dataset that says it.
     /// Absent: as the graph says.

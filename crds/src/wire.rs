@@ -69,6 +69,9 @@ pub(crate) const URI_WORDS: &str =
 /// Where a model is imported from, in words.
 pub(crate) const IMPORT_WORDS: &str =
     "the path of a file, or its address: https://, hf://, s3://, gs://, az://, mlflow:// or oci://";
+/// Where a signature of what is imported lies, in words.
+pub(crate) const SIGNATURE_WORDS: &str =
+    "the path of a file, or its address: https://, hf://, s3://, gs:// or az://";
 /// A path in words.
 pub(crate) const PATH_WORDS: &str = "a path without backslash and control characters";
 

@@ -90,14 +90,11 @@ impl Importer {
         beside: Option<&FileName>,
         digest: &Digest,
     ) -> Result<Vec<u8>, ImportError> {
-        let limit = self.limits.deadline;
         let sibling = beside.and_then(|name| address.beside(name));
         let address = sibling.as_ref().unwrap_or(address);
-        let fetched = tokio::time::timeout(limit, self.bytes_at(address, beside, digest)).await;
-        let bytes = fetched.map_err(|_elapsed| ImportError::Slow {
-            address: address.clone(),
-            limit,
-        })??;
+        let bytes = self
+            .in_time(address, self.bytes_at(address, beside, digest))
+            .await?;
         let got = Digest::of(&bytes);
         if got != *digest {
             return Err(ImportError::OtherDigest {
@@ -113,6 +110,36 @@ impl Importer {
         Ok(bytes)
     }
 
+    /// Returns the bytes at an address, whatever they are: what vouches for a file has no digest of its own.
+    ///
+    /// # Errors
+    ///
+    /// Where nobody allows to ask, nothing answers, more than `bytes_max` come, or the address is no path.
+    pub async fn fetch_within(&self, bytes_max: u64, address: &Address) -> Result<Vec<u8>, ImportError> {
+        let bounded = Self {
+            limits: Limits {
+                bytes_max: bytes_max.min(self.limits.bytes_max),
+                ..self.limits
+            },
+            ..self.clone()
+        };
+        let source = self.sources.of(address)?;
+        self.in_time(address, bounded.file_at(address, source)).await
+    }
+
+    async fn in_time(
+        &self,
+        address: &Address,
+        fetching: impl Future<Output = Result<Vec<u8>, ImportError>>,
+    ) -> Result<Vec<u8>, ImportError> {
+        let limit = self.limits.deadline;
+        let fetched = tokio::time::timeout(limit, fetching).await;
+        fetched.map_err(|_elapsed| ImportError::Slow {
+            address: address.clone(),
+            limit,
+        })?
+    }
+
     /// `beside` is of use where an address is no path.
     async fn bytes_at(
         &self,
@@ -121,6 +148,17 @@ impl Importer {
         digest: &Digest,
     ) -> Result<Vec<u8>, ImportError> {
         let source = self.sources.of(address)?;
+        match address.scheme() {
+            Scheme::Mlflow | Scheme::MlflowPlain => mlflow::fetch(self, address, beside, source).await,
+            Scheme::Oci | Scheme::OciPlain => oci::fetch(self, address, source, digest).await,
+            Scheme::Https | Scheme::Http | Scheme::Hf | Scheme::S3 | Scheme::Gs | Scheme::Az => {
+                self.file_at(address, source).await
+            }
+        }
+    }
+
+    /// Returns the file that an address is the path of.
+    async fn file_at(&self, address: &Address, source: &Source) -> Result<Vec<u8>, ImportError> {
         match address.scheme() {
             Scheme::Https | Scheme::Http => {
                 let url = Url::parse(&address.to_string(), Plain::Anywhere)?;
@@ -139,8 +177,12 @@ impl Importer {
                 let mut answer = self.client.open_once(&request).await?;
                 read(address, &mut answer).await
             }
-            Scheme::Mlflow | Scheme::MlflowPlain => mlflow::fetch(self, address, beside, source).await,
-            Scheme::Oci | Scheme::OciPlain => oci::fetch(self, address, source, digest).await,
+            Scheme::Mlflow | Scheme::MlflowPlain | Scheme::Oci | Scheme::OciPlain => {
+                Err(ImportError::Unfit {
+                    address: address.clone(),
+                    why: "it is the path of no file".to_owned(),
+                })
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! Against servers on loopback that answer as they are told.
 
 mod registries;
+mod signatures;
 mod stores;
 
 use std::fs;

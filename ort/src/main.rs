@@ -4,6 +4,7 @@
 //! and answers there. It ends with whoever started it.
 
 mod confine;
+mod elements;
 mod session;
 
 use std::fs::File;

@@ -17,6 +17,7 @@ use crate::training::{
     self, Command, Container, DataSource, Derivation, Feature, Fit, Holdout, Import, Rows, RunPolicy,
     Training,
 };
+use crate::trust::Trust;
 use crate::window::Window;
 
 /// Returns the hash of what a run is declared to be trained from (docs/design.md, "Training identity").
@@ -30,6 +31,19 @@ pub fn inputs_hash(training: &Training) -> Digest {
 /// Returns the hash of everything that a job says but `suspend`: a run that failed is not tried again until it changes.
 pub fn spec_hash(training: &Training) -> Digest {
     hash(&training_document(training))
+}
+
+/// Returns the hash of what decides how a run ends: the spec, and of an import whose signature it needs. A run that was refused
+/// for its signature is tried again once other keys are trusted.
+pub fn run_hash(training: &Training, trust: Option<&Trust>) -> Digest {
+    match trust {
+        None => spec_hash(training),
+        Some(Trust { verify, keys }) => hash(&json!({
+            "spec": spec_hash(training).hex(),
+            "verify": verify.as_str(),
+            "keys": keys,
+        })),
+    }
 }
 
 /// Returns the hash of what a revision intends: all declared specs, without resolved digests or commit ids.
@@ -257,6 +271,7 @@ fn import(import: &Import) -> Value {
         source: _,
         digest,
         files,
+        signature: _,
         told,
     } = import;
     let mut imported = json!({"digest": digest.hex()});
@@ -302,6 +317,9 @@ fn training_document(training: &Training) -> Value {
     }
     if let Fit::Import(import) = &training.fit {
         document["importSource"] = json!(import.source.to_string());
+        if let Some(signature) = &import.signature {
+            document["importSignature"] = json!(signature.to_string());
+        }
     }
     document["runs"] = match &training.runs {
         RunPolicy::Fixed(version) => json!({"version": version.to_string()}),

@@ -145,6 +145,9 @@ pub struct TrainingObject {
     /// The version that Git pins as the model's stable (`aurora.io/baseline`): it is trained first, and scored on the
     /// holdout of the others.
     pub baseline: Option<Version>,
+    /// Whose signature what it imports needs (`aurora.io/trust`); absent: nobody's, or nothing is imported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust: Option<Trust>,
     /// What keeps the object from what Git says (`aurora.io/stopped`, `aurora.io/waiting`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub behind: Option<Behind>,

@@ -34,7 +34,7 @@ pub use exposure::whose_word;
 use index::Index;
 pub use removals::refused;
 pub use stand_in::is_stand_in;
-pub use trainings::beyond_the_target;
+pub use trainings::{beyond_the_target, unsigned_imports};
 
 /// What must change, in the order in which it is done, and what stands in the way.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -255,12 +255,14 @@ impl Action {
                     revision,
                     committed_at,
                     baseline,
+                    trust,
                     behind: _,
                 } = &**object;
                 from.spec == *spec
                     && from.revision == *revision
                     && from.committed_at == *committed_at
                     && from.baseline == *baseline
+                    && from.trust == *trust
             }
             Self::PutDeployment { from: None, .. }
             | Self::PutEnvironment(_)
@@ -334,7 +336,8 @@ fn unsuspended(desired: &Desired, observed: &Observed, now: Timestamp) -> Plan {
     let mut environment = desired.environment.clone();
     if let Some(last) = &observed.environment
         && (observed.policy == PolicyAge::NewAndHolds
-            || observed.policy == PolicyAge::New && deployments.iter().any(Deployment::is_held))
+            || observed.policy == PolicyAge::New
+                && (trainings.is_held || deployments.iter().any(Deployment::is_held)))
     {
         environment = environment.with_policy_of(last);
     }

@@ -13,7 +13,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
-use crate::identity::{inputs_hash, spec_hash};
+use crate::identity::{inputs_hash, run_hash};
 use crate::names::{Digest, Version};
 use crate::observed::{ObservedVersion, TrainingObject};
 use crate::training::{RunPolicy, Training};
@@ -34,7 +34,7 @@ pub struct Job<'a> {
     pub training: &'a Training,
     /// The hash of the declared inputs (docs/design.md, "Training identity").
     pub inputs: Digest,
-    /// The hash of the whole spec: "no retry until the spec changes" looks at this one.
+    /// The hash of the whole spec, and of whose signature an import needs: "no retry until the spec changes" looks at this one.
     pub spec_hash: Digest,
     /// The committer time of the job's revision.
     pub committed_at: Timestamp,
@@ -71,12 +71,13 @@ impl<'a> Job<'a> {
             revision: _,
             committed_at,
             baseline,
+            trust,
             behind: _,
         } = object;
         Self {
             training,
             inputs: inputs_hash(training),
-            spec_hash: spec_hash(training),
+            spec_hash: run_hash(training, trust.as_ref()),
             committed_at: *committed_at,
             behind_since: None,
             existing,

@@ -2,6 +2,7 @@
 
 mod address;
 mod command;
+mod committed;
 mod hyperparameters;
 mod import;
 
@@ -18,9 +19,10 @@ use crate::schedule::Schedule;
 use crate::shown::escape;
 
 pub use address::{Address, Prefix, Scheme};
-pub use command::{Command, CommandFile};
+pub use command::Command;
+pub use committed::CommittedFile;
 pub use hyperparameters::{Hyperparameter, Values};
-pub use import::{FileName, Import, ImportSource, Outputs, Told};
+pub use import::{FileName, Import, ImportSource, Outputs, SignatureSource, Told};
 
 /// The spec of an MLTrainingJob.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -87,8 +89,12 @@ impl Training {
         });
         let imported = self.fit.import().into_iter().flat_map(Import::committed);
         let run = self.fit.command().into_iter().flat_map(|command| &command.files);
+        let signature = self.fit.import().and_then(Import::committed_signature);
         rows.chain(imported.map(|(path, digest)| (path, Some(digest))))
-            .chain(run.map(|file| (Cow::Borrowed(file.path.as_str()), file.sha256)))
+            .chain(
+                run.chain(signature)
+                    .map(|file| (Cow::Borrowed(file.path.as_str()), file.sha256)),
+            )
     }
 
     /// Returns the paths outside the commit that a run reads.

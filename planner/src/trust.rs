@@ -11,6 +11,15 @@ use serde::{Deserialize, Serialize};
 use crate::commits::Verify;
 use crate::names::{ModelName, Version};
 
+/// What is told of an import that names no signature where one is needed.
+pub const UNNAMED_SIGNATURE: &str =
+    "the environment demands signed models, and `import.signature` names no signature of this one";
+
+/// What to do about an import that nobody who is trusted has signed.
+pub const HOW_TO_SIGN: &str = "sign the file by a key of the environment's `models.keys` (`model_signing sign key --private_key KEY \
+                               --signature FILE.sig FILE`; its folder where `import.files` names others), and name what comes out in \
+                               `import.signature`: a file of the commit, or an address";
+
 /// Whose signature versions need.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ModelPolicy {

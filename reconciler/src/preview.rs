@@ -13,7 +13,7 @@ use planner::finding::{Finding, Location, Reason};
 use planner::identity::plan_hash;
 use planner::names::{Digest, EnvironmentName, ModelName, ObjectName, Revision};
 use planner::object::ObjectId;
-use planner::plan::{Plan, beyond_the_target, plan, refused};
+use planner::plan::{Plan, beyond_the_target, plan, refused, unsigned_imports};
 use planner::training::{DataSource, Training};
 use registry::{DatasetRoots, Observer, Store, StoreError};
 
@@ -191,10 +191,10 @@ pub fn validate(
             desired,
             mut findings,
         } = resolver.into_resolution();
-        let refused = base
-            .zip(desired.as_ref())
-            .and_then(|(base, head)| refused(&base, head));
-        findings.extend(refused);
+        if let (Some(base), Some(head)) = (&base, &desired) {
+            findings.extend(refused(base, head));
+            findings.extend(unsigned_imports(base, head));
+        }
         findings.extend(desired.iter().flat_map(beyond_the_target));
         all.push(Validated {
             environment,

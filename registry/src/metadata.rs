@@ -419,6 +419,10 @@ pub struct Source {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(with = "BTreeMap<String, String>")]
     pub files: BTreeMap<String, Digest>,
+    /// The key that signed them, which the environment trusted: the SHA-256 of its PEM in hex. Absent where nobody had to have signed
+    /// them, or nobody who was trusted had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signer: Option<String>,
 }
 
 /// How a version came from another environment's registry.

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use planner::Timestamp;
 use planner::names::{Digest, ModelName, ObjectName, Revision, Version};
 use planner::training::Training;
+use planner::trust::Trust;
 use serde::{Deserialize, Serialize};
 
 pub use data::Sighting;
@@ -49,6 +50,9 @@ pub struct RunRequest {
     /// The inputs of the newest version, for a run that learns its own only once its data is read: the same ones end it.
     #[serde(default)]
     pub published_inputs: Option<Digest>,
+    /// Whose signature what is imported needs; absent: nobody's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust: Option<Trust>,
 }
 
 /// One line of `progress.jsonl`.

@@ -34,6 +34,42 @@ pub struct Manifest {
     pub files: BTreeMap<String, Hash>,
 }
 
+impl Manifest {
+    /// Says whether it is about a model: about its own file by what that holds, whatever it was called, and about each file beside
+    /// it by its name too, since the model finds it by that. What else is in the folder is nobody's business.
+    ///
+    /// A signature of one file alone calls it `.`, and is about none beside it.
+    ///
+    /// # Errors
+    ///
+    /// It is not: of which file.
+    pub fn covers(&self, model: &Hash, beside: &BTreeMap<String, Hash>) -> Result<(), Uncovered> {
+        let of_model = self.files.iter().filter(|(_, hash)| *hash == model);
+        let mut missing = None;
+        for (name, _) in of_model {
+            let folder = name.rfind('/').map_or("", |at| &name[..=at]);
+            let signed =
+                |(name, hash): &(&String, &Hash)| self.files.get(&format!("{folder}{name}")) == Some(*hash);
+            match beside.iter().find(|file| !signed(file)) {
+                None => return Ok(()),
+                Some((name, _)) => drop(missing.get_or_insert_with(|| name.clone())),
+            }
+        }
+        Err(missing.map_or(Uncovered::Model, Uncovered::Beside))
+    }
+}
+
+/// Says which file of a model a signature is not about.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Uncovered {
+    /// The model's own.
+    #[error("it is of other files: none of them has the digest of this one")]
+    Model,
+    /// One beside it.
+    #[error("it is of the model's own file, and not of {0} as it lies beside it")]
+    Beside(String),
+}
+
 /// Says why a signature is none that counts.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {

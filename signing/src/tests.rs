@@ -150,6 +150,64 @@ fn keys_are_read_as_openssl_writes_them() {
         .assert_eq(&said(&["none\n"]));
 }
 
+/// A file as PyPI's tool signs it alone, and as it signs a folder that holds it.
+#[test]
+fn a_signature_is_about_a_model_and_the_files_that_it_finds_by_their_names() {
+    let hash = |content: &str| -> Hash { Sha256::digest(content).into() };
+    let of = |files: &[(&str, &str)]| Manifest {
+        name: "any".to_owned(),
+        files: files
+            .iter()
+            .map(|(name, content)| ((*name).to_owned(), hash(content)))
+            .collect(),
+    };
+    let beside = |files: &[(&str, &str)]| of(files).files;
+    let keys = [verifying("p256")];
+    let (alone, _) = verify(&vector("pypi-file-p256.json"), &keys).unwrap();
+    assert_eq!(
+        alone,
+        Manifest {
+            name: "m.onnx".to_owned(),
+            ..of(&[(".", "onnx")])
+        }
+    );
+    let folder = of(&[
+        ("x.onnx", "onnx"),
+        ("a.data", "a"),
+        ("b.data", "b"),
+        ("README", ""),
+    ]);
+    let deeper = of(&[
+        ("old/x.onnx", "onnx"),
+        ("old/a.data", "else"),
+        ("new/x.onnx", "onnx"),
+        ("new/a.data", "a"),
+    ]);
+    let uncovered = |name: &str| Err(Uncovered::Beside(name.to_owned()));
+    for (manifest, files, expected) in [
+        (&alone, beside(&[]), Ok(())),
+        (&alone, beside(&[("a.data", "a")]), uncovered("a.data")),
+        (&folder, beside(&[]), Ok(())),
+        (&folder, beside(&[("a.data", "a"), ("b.data", "b")]), Ok(())),
+        // Each was signed, and not as this one: another model is made of them.
+        (
+            &folder,
+            beside(&[("a.data", "b"), ("b.data", "a")]),
+            uncovered("a.data"),
+        ),
+        (&folder, beside(&[("c.data", "a")]), uncovered("c.data")),
+        (&deeper, beside(&[("a.data", "a")]), Ok(())),
+        (&deeper, beside(&[("a.data", "b")]), uncovered("a.data")),
+    ] {
+        assert_eq!(
+            manifest.covers(&hash("onnx"), &files),
+            expected,
+            "{manifest:?} {files:?}"
+        );
+        assert_eq!(manifest.covers(&hash("other"), &files), Err(Uncovered::Model));
+    }
+}
+
 /// What is shown of a private key.
 #[test]
 fn a_private_key_shows_its_public_name_alone() {

@@ -2,6 +2,7 @@
 
 use planner::finding::Disposition;
 use planner::training::Metric;
+use planner::trust::HOW_TO_SIGN;
 use registry::StoreError;
 use registry::artifact::{ArtifactError, PredictError, Unanswered};
 use registry::run::Ending;
@@ -12,6 +13,7 @@ use crate::external::ExternalError;
 use crate::features::DeriveError;
 use crate::holdout::SplitError;
 use crate::imported::ImportError;
+use crate::imported::signer::Unsigned;
 use crate::means::Unmet;
 use crate::pushed::PushError;
 use crate::record::TooWide;
@@ -45,6 +47,9 @@ pub(crate) enum TrainError {
     Unusable(PushError),
     #[error("failed to fetch the model: {0}")]
     Fetch(#[from] Unmet),
+    /// Somebody must have signed what is imported, and nobody who is trusted did.
+    #[error("the model is not imported: {0}{advice}", advice = how_to_sign(.0))]
+    Unsigned(Unsigned),
     #[error("failed to run the job's command: {0}")]
     Command(Unmet),
     /// A copy that was staged for the run is not the file of the commit.
@@ -119,11 +124,23 @@ fn bound_word(metric: Metric) -> &'static str {
     }
 }
 
+/// Says what to do about a model that nobody has signed; where a signature does not come, that says what to do.
+fn how_to_sign(why: &Unsigned) -> String {
+    match why {
+        Unsigned::Fetch(_) => String::new(),
+        Unsigned::Unnamed | Unsigned::Refused { .. } | Unsigned::Uncovered { .. } => {
+            format!("; {HOW_TO_SIGN}")
+        }
+    }
+}
+
 impl TrainError {
     /// Says what happens next: whoever is at fault must act, or the run may be tried again.
     pub(crate) fn disposition(&self) -> Disposition {
         match self {
-            Self::Fetch(unmet) | Self::Command(unmet) => unmet.disposition,
+            Self::Fetch(unmet) | Self::Command(unmet) | Self::Unsigned(Unsigned::Fetch(unmet)) => {
+                unmet.disposition
+            }
             Self::Read(ReadError::Io { .. } | ReadError::Damaged { .. } | ReadError::Staged(_)) => {
                 Disposition::Transient
             }
@@ -137,6 +154,7 @@ impl TrainError {
             | Self::Container
             | Self::NoRows
             | Self::Unusable(_)
+            | Self::Unsigned(_)
             | Self::Derive(_)
             | Self::Split(_)
             | Self::Record(_)

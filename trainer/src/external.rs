@@ -18,7 +18,7 @@ use engine::Refusal;
 use planner::Timestamp;
 use planner::engine::Engine;
 use planner::names::Digest;
-use planner::training::{Command, CommandFile, Derivation, Target};
+use planner::training::{Command, CommittedFile, Derivation, Target};
 use registry::artifact::{ArtifactError, Engines, Gives, Limits, Model, with_signature};
 use registry::files::Dir;
 use registry::metadata::{Attestation, Fit, Labels, Signature};
@@ -225,7 +225,7 @@ fn run_in(
 }
 
 /// Puts a file of the commit where the program finds it.
-fn unpack(store: &Store, file: &CommandFile, within: &Path) -> Result<(), TrainError> {
+fn unpack(store: &Store, file: &CommittedFile, within: &Path) -> Result<(), TrainError> {
     let unstaged = || TrainError::Unstaged(file.path.clone());
     let digest = file.sha256.as_ref().ok_or_else(unstaged)?;
     let staged = match store.open_dataset(digest) {
@@ -294,6 +294,7 @@ impl Left {
                 ..Fit::default()
             },
             attestation,
+            signer: None,
         })
     }
 }

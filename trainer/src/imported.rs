@@ -4,6 +4,8 @@
 //!
 //! Whoever made it may have seen the rows that are held out here.
 
+pub(crate) mod signer;
+
 use std::collections::BTreeMap;
 
 use planner::Timestamp;
@@ -16,10 +18,11 @@ use registry::{Store, StoreError};
 
 use crate::error::TrainError;
 use crate::external::{ExternalError, signature};
-use crate::means::Means;
+use crate::means::{Means, Wanted};
 use crate::pushed::{self, Bringing};
 use crate::trainable::{self, JobRows};
-use crate::{Made, declared, evaluate_made, record, store_to_make};
+use crate::{Made, declared, evaluate_made, log_warnings, record, store_to_make};
+use signer::Vouched;
 
 /// What made a version that was imported.
 const FRAMEWORK: &str = "imported";
@@ -54,10 +57,13 @@ pub(crate) fn publish(
         return Ok(Ending::SameInputs);
     };
     stage(0, "import");
-    let bytes = bytes(&store, import, means)?;
+    let parts = parts(&store, import, means)?;
+    let vouched = signer::of(request, import, &store, means)?;
+    let bytes = joined(import, parts)?;
     if request.training.rows.is_none() {
-        return publish_unevaluated(&store, request, import, bytes, means, stage, clock);
+        return publish_unevaluated(&store, request, import, (bytes, vouched), means, stage, clock);
     }
+    let Vouched { signer, warning } = vouched;
     let engines = means.engines();
     let by = (request.training.engine, &engines);
     let model = pushed::read(&bytes, &import.told, by).map_err(TrainError::Unusable)?;
@@ -75,8 +81,9 @@ pub(crate) fn publish(
                 framework: FRAMEWORK,
                 algorithm: ALGORITHM,
                 settings: request.training.hyperparameters.clone(),
-                fit: Fit::default(),
+                fit: told(warning),
                 attestation: Some(attestation(&model, request, &store)?),
+                signer,
             })
         },
     )
@@ -103,16 +110,19 @@ fn publish_unevaluated(
     store: &Store,
     request: &RunRequest,
     import: &Import,
-    bytes: Vec<u8>,
+    (bytes, Vouched { signer, warning }): (Vec<u8>, Vouched),
     means: &dyn Means,
     stage: &mut dyn FnMut(u8, &str),
     clock: &dyn Fn() -> Timestamp,
 ) -> Result<Ending, TrainError> {
+    let fit = told(warning);
+    log_warnings(request, &fit);
     let bringing = Bringing {
         framework: FRAMEWORK,
         algorithm: ALGORITHM,
         inputs_hash: Some(request.inputs_hash),
-        lineage: record::lineage(request),
+        fit,
+        lineage: record::lineage(request, signer),
     };
     let made = (&request.model, &request.version);
     let engines = means.engines();
@@ -128,42 +138,63 @@ fn publish_unevaluated(
     })
 }
 
-/// Returns the bytes that the digests name: of a model whose tensors lie in files of their own those of all in one.
-fn bytes(store: &Store, import: &Import, means: &dyn Means) -> Result<Vec<u8>, TrainError> {
-    let limits = Limits::default();
+/// Nothing was fitted here; what a person should know is told where a fit's warnings are.
+fn told(warning: Option<String>) -> Fit {
+    Fit {
+        warnings: warning.into_iter().collect(),
+        ..Fit::default()
+    }
+}
+
+/// Returns the bytes that the digests name: the model's own, and those of the files that hold its tensors.
+fn parts(store: &Store, import: &Import, means: &dyn Means) -> Result<Vec<Vec<u8>>, TrainError> {
+    let bytes_max = Limits::default().bytes_max;
     let mut parts = Vec::new();
-    let mut bytes_left = limits.bytes_max;
+    let mut bytes_left = bytes_max;
     let mut keep = |part: Vec<u8>| {
         bytes_left = bytes_left
             .checked_sub(part.len())
-            .ok_or(ImportError::TooLarge(limits.bytes_max))?;
+            .ok_or(ImportError::TooLarge(bytes_max))?;
         parts.push(part);
         Ok::<_, TrainError>(())
     };
     match &import.source {
         ImportSource::Committed(_) => {
             for (uri, digest) in import.committed() {
-                keep(staged(store, &uri, &digest)?)?;
+                keep(staged(store, &uri, Some(&digest), bytes_max)?)?;
             }
         }
         ImportSource::Elsewhere(address) => {
-            keep(means.fetch(address, None, &import.digest)?)?;
+            keep(means.fetch(address, Wanted::File(&import.digest))?)?;
             for (name, digest) in &import.files {
-                keep(means.fetch(address, Some(name), digest)?)?;
+                keep(means.fetch(address, Wanted::Beside(name, digest))?)?;
             }
         }
     }
+    Ok(parts)
+}
+
+/// Returns the bytes of a model whose tensors are all in one file.
+fn joined(import: &Import, parts: Vec<Vec<u8>>) -> Result<Vec<u8>, TrainError> {
     let mut parts = parts.into_iter();
     let model = parts.next().expect("invariant: a model has one file of its own");
     let files = import.files.keys().map(FileName::to_string).zip(parts).collect();
-    with_files(model, &files, &limits).map_err(|error| TrainError::Unusable(error.into()))
+    with_files(model, &files, &Limits::default()).map_err(|error| TrainError::Unusable(error.into()))
 }
 
-fn staged(store: &Store, uri: &str, digest: &Digest) -> Result<Vec<u8>, TrainError> {
+/// Returns what was staged of the commit; of more than `bytes_max` bytes one more than that, unseen.
+fn staged(
+    store: &Store,
+    uri: &str,
+    digest: Option<&Digest>,
+    bytes_max: usize,
+) -> Result<Vec<u8>, TrainError> {
     use std::io::Read as _;
 
-    let bytes_max = Limits::default().bytes_max;
     let uri = uri.to_owned();
+    let Some(digest) = digest else {
+        return Err(ImportError::Unstaged { uri }.into());
+    };
     let again = |uri: String| match store.discard_damaged(digest) {
         Ok(_is_missing) => ImportError::Unstaged { uri },
         Err(error) => ImportError::Store(error),

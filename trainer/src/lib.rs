@@ -50,7 +50,7 @@ use crate::holdout::Split;
 
 pub use external::{OUTPUT, ROWS, prepare, publish};
 pub use header::{MissingColumn, missing_columns};
-pub use means::{Fetched, Isolation, Launch, Means, Unmet};
+pub use means::{Fetched, Isolation, Launch, Means, Unmet, Wanted};
 pub use process::{publish_file, run_file};
 pub use profile::{ColumnProfile, Profile, ProfileError, profile};
 pub use trainable::{JobRows, Trainable, TrainableError, write_trainable};
@@ -119,6 +119,7 @@ fn train(
             settings,
             fit,
             attestation: None,
+            signer: None,
         })
     })
 }
@@ -141,6 +142,8 @@ struct Made {
     fit: Fit,
     /// Whether the fit can have seen the rows that are held out, where they were not kept from it here.
     attestation: Option<Attestation>,
+    /// The key that signed it where it was made, as far as anybody had to have.
+    signer: Option<String>,
 }
 
 /// Reads the data, lets a model be made of the training rows, evaluates it on the others, and publishes it.
@@ -203,11 +206,10 @@ fn evaluate_made(
         settings,
         mut fit,
         attestation,
+        signer,
     } = make(layout, &train, &held_out)?;
     fit.warnings.extend(few_held_out(split.held_out.len()));
-    for warning in &fit.warnings {
-        tracing::warn!(model = %request.model, version = %request.version, %warning, "the run has a warning");
-    }
+    log_warnings(request, &fit);
 
     stage(80, "evaluate");
     let by = (training.engine, engines);
@@ -246,6 +248,7 @@ fn evaluate_made(
         metrics: &metrics,
         baseline,
         attestation,
+        signer,
         reference,
         example: record::example(data.held_table(), split, layout, &cells, &predictions),
         signature: model.signature().clone(),
@@ -259,6 +262,12 @@ fn evaluate_made(
         digest: entry.digest,
         metrics: by_name(&metrics),
     })
+}
+
+fn log_warnings(request: &RunRequest, fit: &Fit) {
+    for warning in &fit.warnings {
+        tracing::warn!(model = %request.model, version = %request.version, %warning, "the run has a warning");
+    }
 }
 
 /// Says that the metrics are measured on next to nothing.

@@ -9,12 +9,12 @@ use registry::artifact::Engines;
 
 /// What whoever runs a trainer can do for it.
 pub trait Means {
-    /// Returns the bytes at an address that a digest names, or those of a file beside it.
+    /// Returns the bytes that are wanted of an address.
     ///
     /// # Errors
     ///
     /// Why there are none.
-    fn fetch(&self, address: &Address, beside: Option<&FileName>, digest: &Digest) -> Fetched;
+    fn fetch(&self, address: &Address, wanted: Wanted<'_>) -> Fetched;
 
     /// Returns what models may be evaluated by beside our own engine: nothing, unless this process was given it.
     fn engines(&self) -> Engines {
@@ -35,10 +35,21 @@ pub trait Means {
 }
 
 /// Fetches, and runs no program.
-impl<F: Fn(&Address, Option<&FileName>, &Digest) -> Fetched> Means for F {
-    fn fetch(&self, address: &Address, beside: Option<&FileName>, digest: &Digest) -> Fetched {
-        self(address, beside, digest)
+impl<F: Fn(&Address, Wanted<'_>) -> Fetched> Means for F {
+    fn fetch(&self, address: &Address, wanted: Wanted<'_>) -> Fetched {
+        self(address, wanted)
     }
+}
+
+/// What is wanted of an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted<'a> {
+    /// The file that the digest names.
+    File(&'a Digest),
+    /// Another one beside it.
+    Beside(&'a FileName, &'a Digest),
+    /// Whatever is there, of at most so many bytes: what vouches for a file.
+    Within(u64),
 }
 
 /// The bytes from elsewhere, or why there are none.

@@ -53,6 +53,7 @@ pub(crate) struct Bringing {
     pub(crate) framework: &'static str,
     pub(crate) algorithm: &'static str,
     pub(crate) inputs_hash: Option<Digest>,
+    pub(crate) fit: Fit,
     pub(crate) lineage: Lineage,
 }
 
@@ -132,6 +133,7 @@ pub fn draft(
         framework: "pushed",
         algorithm: "onnx",
         inputs_hash: None,
+        fit: Fit::default(),
         lineage: Lineage {
             revision: None,
             job: None,
@@ -157,6 +159,7 @@ pub(crate) fn unevaluated(
         framework,
         algorithm,
         inputs_hash,
+        fit,
         lineage,
     } = bringing;
     let read = read(&bytes, told, by)?;
@@ -188,7 +191,7 @@ pub(crate) fn unevaluated(
             baseline: None,
             dataset: None,
             hyperparameters: BTreeMap::new(),
-            fit: Fit::default(),
+            fit,
             seed: None,
             lineage,
             reference: None,

@@ -41,6 +41,7 @@ pub(crate) struct Findings<'a> {
     pub(crate) baseline: Option<Baseline>,
     /// Of a model that was made elsewhere.
     pub(crate) attestation: Option<Attestation>,
+    pub(crate) signer: Option<String>,
     /// Absent where rows hold more than numbers.
     pub(crate) reference: Option<Reference>,
     pub(crate) example: Example,
@@ -125,6 +126,7 @@ pub(crate) fn metadata(findings: Findings<'_>, now: Timestamp) -> VersionMetadat
         metrics,
         baseline,
         attestation,
+        signer,
         reference,
         example,
         signature,
@@ -166,15 +168,15 @@ pub(crate) fn metadata(findings: Findings<'_>, now: Timestamp) -> VersionMetadat
         seed: training.fit.import().is_none().then_some(training.seed),
         lineage: Lineage {
             holdout: attestation,
-            ..lineage(request)
+            ..lineage(request, signer)
         },
         reference,
         example,
     }
 }
 
-/// Returns what a version that a run publishes comes from.
-pub(crate) fn lineage(request: &RunRequest) -> Lineage {
+/// Returns what a version that a run publishes comes from; `signer` is the key that signed what was imported.
+pub(crate) fn lineage(request: &RunRequest, signer: Option<String>) -> Lineage {
     let imported = request.training.fit.import();
     Lineage {
         revision: Some(request.revision.clone()),
@@ -189,6 +191,7 @@ pub(crate) fn lineage(request: &RunRequest) -> Lineage {
                 .iter()
                 .map(|(name, digest)| (name.to_string(), *digest))
                 .collect(),
+            signer,
         }),
         holdout: None,
     }

@@ -7,9 +7,8 @@ use std::path::PathBuf;
 use clap::Args;
 use importer::{Importer, Limits, Source, Sources};
 use planner::finding::Disposition;
-use planner::names::Digest;
-use planner::training::{Address, FileName};
-use trainer::{Fetched, Unmet};
+use planner::training::Address;
+use trainer::{Fetched, Unmet, Wanted};
 
 use crate::failure::{Context as _, Failure};
 
@@ -47,30 +46,31 @@ pub(crate) struct ImportArguments {
 
 impl ImportArguments {
     /// Returns what fetches from where it may.
-    pub(crate) fn fetcher(
-        &self,
-    ) -> Result<impl Fn(&Address, Option<&FileName>, &Digest) -> Fetched, Failure> {
+    pub(crate) fn fetcher(&self) -> Result<impl Fn(&Address, Wanted<'_>) -> Fetched, Failure> {
         let settings = web::Settings {
             ca_file: self.import_ca_file.clone(),
             proxies: web::Proxies::from_environment(),
         };
         let importer = Importer::new(self.sources()?, settings, Limits::default());
         let importer = importer.context(|| "cannot use --import-ca-file".to_owned())?;
-        Ok(
-            move |address: &Address, beside: Option<&FileName>, digest: &Digest| {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-                let runtime = runtime.map_err(|error| Unmet {
-                    disposition: Disposition::Transient,
-                    message: format!("nothing can be asked here: {error}"),
-                })?;
-                runtime
-                    .block_on(importer.fetch(address, beside, digest))
-                    .map_err(|error| Unmet {
-                        disposition: error.disposition(),
-                        message: error.to_string(),
-                    })
-            },
-        )
+        Ok(move |address: &Address, wanted: Wanted<'_>| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.map_err(|error| Unmet {
+                disposition: Disposition::Transient,
+                message: format!("nothing can be asked here: {error}"),
+            })?;
+            let fetched = runtime.block_on(async {
+                match wanted {
+                    Wanted::File(digest) => importer.fetch(address, None, digest).await,
+                    Wanted::Beside(name, digest) => importer.fetch(address, Some(name), digest).await,
+                    Wanted::Within(bytes_max) => importer.fetch_within(bytes_max, address).await,
+                }
+            });
+            fetched.map_err(|error| Unmet {
+                disposition: error.disposition(),
+                message: error.to_string(),
+            })
+        })
     }
 
     /// Refuses what cannot be used, before anything depends on it.

@@ -1,5 +1,6 @@
 //! Models that were made elsewhere come in by a commit: from the commit, and from where the process may import.
 
+mod signed;
 mod story;
 
 use std::io::{Read as _, Write as _};

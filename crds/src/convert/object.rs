@@ -10,6 +10,7 @@ use planner::deployment::{Canary, Deployment, ResolvedDeployment, ResolvedPin};
 use planner::environment::Environment;
 use planner::names::{Digest, EnvironmentName, ObjectName, Version};
 use planner::observed::{Behind, DeploymentObject, TrainingObject};
+use planner::trust::Trust;
 use serde::de::DeserializeOwned;
 
 use super::{Problem, pod};
@@ -35,7 +36,7 @@ const HELD: &str = "aurora.io/held";
 const OVERRIDDEN: &str = "aurora.io/overridden";
 /// What the tracks keep while more is held back, as JSON.
 const KEPT: &str = "aurora.io/kept";
-/// What whoever loads a version holds it to, as JSON.
+/// What whoever loads a version, or imports one, holds it to, as JSON.
 const TRUST: &str = "aurora.io/trust";
 /// The public keys that an environment trusts, as JSON: what the file held that it names.
 const TRUSTED: &str = "aurora.io/trusted";
@@ -114,12 +115,7 @@ pub fn deployment_object(
                     .expect("invariant: pins and weights have text keys and cannot fail")
             }),
         ),
-        (
-            TRUST,
-            trust.as_ref().map(|trust| {
-                serde_json::to_string(trust).expect("invariant: texts have text keys and cannot fail")
-            }),
-        ),
+        (TRUST, trust.as_ref().map(trusting)),
         behind.as_ref().map_or((STOPPED, None), said),
     ];
     MLDeployment {
@@ -127,6 +123,10 @@ pub fn deployment_object(
         spec,
         status: None,
     }
+}
+
+fn trusting(trust: &Trust) -> String {
+    serde_json::to_string(trust).expect("invariant: texts have text keys and cannot fail")
 }
 
 /// Returns the annotation that says what keeps an object from what Git says.
@@ -210,6 +210,7 @@ pub fn training_object(
         revision,
         committed_at,
         baseline,
+        trust,
         behind,
     } = object;
     let annotations = [
@@ -219,6 +220,7 @@ pub fn training_object(
             Some(committed_at.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
         ),
         (BASELINE, baseline.as_ref().map(ToString::to_string)),
+        (TRUST, trust.as_ref().map(trusting)),
         behind.as_ref().map_or((STOPPED, None), said),
     ];
     MLTrainingJob {
@@ -240,6 +242,7 @@ pub fn read_training_object(object: &MLTrainingJob) -> Result<TrainingObject, Ve
         committed_at: required::<Timestamp>(&object.metadata, COMMITTED_AT)
             .map_err(|problem| vec![problem])?,
         baseline: optional(&object.metadata, BASELINE).map_err(|problem| vec![problem])?,
+        trust: json(&object.metadata, TRUST).map_err(|problem| vec![problem])?,
         behind: behind(&object.metadata),
     })
 }

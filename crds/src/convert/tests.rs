@@ -195,6 +195,7 @@ fn objects_read_back_as_what_was_written() {
             revision: "a".repeat(64).parse().unwrap(),
             committed_at: time(0),
             baseline: Some(pin(3).version),
+            trust: models().trust(),
             behind: None,
         };
         for behind in [
@@ -314,6 +315,7 @@ fn written_objects_keep_the_rules_of_the_schema() {
             revision: "a".repeat(40).parse().unwrap(),
             committed_at: time(0),
             baseline: None,
+            trust: None,
             behind: None,
         };
         check(serde_json::to_value(training_object(&name(), &object, &dev())).unwrap());

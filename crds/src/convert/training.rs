@@ -178,6 +178,7 @@ fn import(spec: &ImportSpec) -> Result<Import, Problem> {
         uri,
         digest,
         files,
+        signature,
         features,
         labels,
         outputs,
@@ -203,6 +204,11 @@ fn import(spec: &ImportSpec) -> Result<Import, Problem> {
         source: import_source(uri)?,
         digest: *digest,
         files: files.collect::<Result<_, Problem>>()?,
+        signature: signature
+            .as_ref()
+            .map(|text| text.parse())
+            .transpose()
+            .map_err(|_malformed: Malformed| rules::IMPORT_SIGNATURE.problem("spec.import"))?,
         told: Told {
             features: features.clone(),
             labels: labels.clone(),
@@ -495,6 +501,7 @@ fn import_spec(import: &Import) -> ImportSpec {
         source,
         digest,
         files,
+        signature,
         told: Told {
             features,
             labels,
@@ -514,6 +521,7 @@ fn import_spec(import: &Import) -> ImportSpec {
             .iter()
             .map(|(name, digest)| (name.to_string(), *digest))
             .collect(),
+        signature: signature.as_ref().map(ToString::to_string),
         features: features.clone(),
         labels: labels.clone(),
         outputs: is_told.then_some(OutputsSpec {

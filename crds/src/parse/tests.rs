@@ -4,6 +4,7 @@ mod bad_commits;
 mod cluster;
 mod documents;
 mod fields;
+mod imports;
 mod limits;
 mod policy;
 mod rules;

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use super::Action;
 use super::deployments::behind;
+use super::exposure::whose_word;
 use super::index::Index;
+use crate::commits::Verify;
 use crate::desired::{Dating, Declared, Desired};
 use crate::environment::{Environment, Target};
 use crate::finding::{Finding, Reason};
@@ -14,6 +16,7 @@ use crate::object::ObjectId;
 use crate::observed::{Observed, ObservedTraining, ObservedVersion, TrainingObject};
 use crate::runs::Phase;
 use crate::training::{Fit, ImportSource, RunPolicy, Training};
+use crate::trust::{HOW_TO_SIGN, ModelPolicy, UNNAMED_SIGNATURE};
 
 /// What was decided about all jobs.
 #[derive(Default)]
@@ -21,16 +24,23 @@ pub(super) struct Decided {
     /// Data files first, then objects.
     pub(super) actions: Vec<Action>,
     pub(super) findings: Vec<Finding>,
+    /// Whether something is still to be imported by another word on signatures than the commit's own.
+    pub(super) is_held: bool,
 }
 
 pub(super) fn decide(desired: &Desired, observed: &Observed, index: &Index<'_>) -> Decided {
     let mut decided = Decided::default();
     let mut puts = Vec::new();
     let mut staging = BTreeSet::new();
+    let policy = &whose_word(desired, observed).models;
+    let is_another = policy.trust() != desired.environment.models.trust();
     for (name, declared) in &desired.trainings {
         let before = observed.trainings.get(name);
+        let is_to_come = is_to_be_imported(&declared.spec, observed);
+        decided.is_held |= is_another && is_to_come;
         let finding = beyond_target(name, declared, &desired.environment)
-            .or_else(|| other_inputs(name, declared, observed));
+            .or_else(|| other_inputs(name, declared, observed))
+            .or_else(|| unsigned(name, declared, policy).filter(|_| is_to_come));
         if let Some(finding) = finding {
             puts.extend(before.and_then(|before| stopped(name, &before.object, &finding)));
             decided.findings.push(finding);
@@ -47,6 +57,7 @@ pub(super) fn decide(desired: &Desired, observed: &Observed, index: &Index<'_>) 
             revision: declared.revision.clone(),
             committed_at: declared.committed_at,
             baseline: baseline(declared, before, observed, index),
+            trust: declared.spec.fit.import().and_then(|_import| policy.trust()),
             behind: None,
         };
         if before.map(|before| &before.object) == Some(&object) {
@@ -126,6 +137,49 @@ fn stage(
     actions
 }
 
+/// Says whether a job imports something that is not there yet.
+fn is_to_be_imported(training: &Training, observed: &Observed) -> bool {
+    if training.fit.import().is_none() || training.suspend {
+        return false;
+    }
+    let registered = observed.models.get(&training.model);
+    let mut versions = registered.iter().flat_map(|registered| &registered.versions);
+    match &training.runs {
+        RunPolicy::Fixed(version) => versions.all(|(known, _)| known != version),
+        RunPolicy::PerInputs | RunPolicy::Scheduled { .. } => {
+            let hash = inputs_hash(training);
+            let is_it = |known: &ObservedVersion| matches!(known, ObservedVersion::Sound { inputs, .. } if *inputs == Some(hash));
+            !versions.any(|(_, known)| is_it(known))
+        }
+    }
+}
+
+/// Somebody must have signed what is imported, and the job does not say where that stands.
+fn unsigned(name: &ObjectName, declared: &Declared<Training>, policy: &ModelPolicy) -> Option<Finding> {
+    let import = declared.spec.fit.import()?;
+    (policy.verify == Verify::Require && import.signature.is_none()).then(|| Finding {
+        location: Some(declared.location.clone()),
+        reason: Reason::VersionUntrusted,
+        subject: ObjectId::training(name).into(),
+        message: format!("spec.import: {UNNAMED_SIGNATURE}"),
+        hint: HOW_TO_SIGN.to_owned(),
+    })
+}
+
+/// Returns the imports that a commit brings, or changes, and that the policy of the one before it does not let in: what a plan
+/// finds too, which knows what is there already.
+pub fn unsigned_imports<'d>(base: &'d Desired, head: &'d Desired) -> impl Iterator<Item = Finding> + 'd {
+    let is_new = |name: &ObjectName, declared: &Declared<Training>| {
+        let before = base.trainings.get(name);
+        !declared.spec.suspend && before.is_none_or(|before| before.spec != declared.spec)
+    };
+    let new = head
+        .trainings
+        .iter()
+        .filter(move |(name, declared)| is_new(name, declared));
+    new.filter_map(|(name, declared)| unsigned(name, declared, &base.environment.models))
+}
+
 /// Returns what the environment's target cannot do of what is declared: what a plan finds too, without an observation.
 pub fn beyond_the_target(desired: &Desired) -> impl Iterator<Item = Finding> {
     let trainings = desired.trainings.iter();
@@ -150,12 +204,14 @@ fn beyond_target(
             ),
             "write `container` with an image that holds it, or train in an environment with `target: Standalone`",
         ),
-        (Fit::Import(import), Target::Kubernetes { .. })
-            if matches!(import.source, ImportSource::Elsewhere(_)) =>
-        {
+        (Fit::Import(import), Target::Kubernetes { .. }) if import.is_from_elsewhere() => {
+            let field = match import.source {
+                ImportSource::Elsewhere(_) => "uri",
+                ImportSource::Committed(_) => "signature",
+            };
             (
                 format!(
-                    "spec.import.uri: {environment_id} is in a cluster, where a model is imported from the commit alone"
+                    "spec.import.{field}: {environment_id} is in a cluster, where a model is imported from the commit alone"
                 ),
                 "commit the file, and write its path from the manifest's folder",
             )
@@ -228,6 +284,9 @@ fn failed(
         subject: ObjectId::training(name).into(),
         message: format!("{version} was not published: {message}"),
         hint: match &declared.spec.runs {
+            RunPolicy::Fixed(_) | RunPolicy::PerInputs if declared.spec.fit.import().is_some() => {
+                "correct `import` or the job's rows and minimum by a commit, or whose signature the environment demands; nothing retries it until then"
+            }
             RunPolicy::Fixed(_) | RunPolicy::PerInputs => "change the job's data, algorithm, hyperparameters or minimum by a commit; nothing retries it until then",
             RunPolicy::Scheduled { .. } => "a changed spec runs at the next slot",
         }

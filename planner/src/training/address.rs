@@ -73,6 +73,14 @@ impl Scheme {
             Self::OciPlain => "oci+http",
         }
     }
+
+    /// Says whether an address is the path of a file: not of a version of MLflow's registry, nor of a repository of blobs.
+    pub const fn is_of_paths(self) -> bool {
+        match self {
+            Self::Https | Self::Http | Self::Hf | Self::S3 | Self::Gs | Self::Az => true,
+            Self::Mlflow | Self::MlflowPlain | Self::Oci | Self::OciPlain => false,
+        }
+    }
 }
 
 /// The address of a file. It holds no secret, and no part of its path is empty, `.` or `..`.
@@ -96,18 +104,14 @@ impl Address {
         &self.place
     }
 
-    /// Returns where a file lies in the same folder; [`None`] where an address is no path: of a version of MLflow's registry, and of
-    /// a repository of blobs.
+    /// Returns where a file lies in the same folder; [`None`] where an address is no path.
     pub fn beside(&self, name: &FileName) -> Option<Self> {
-        match self.scheme {
-            Scheme::Https | Scheme::Http | Scheme::Hf | Scheme::S3 | Scheme::Gs | Scheme::Az => {
-                let mut path = self.path.clone();
-                path.pop();
-                path.push(name.as_str().to_owned());
-                Some(Self { path, ..self.clone() })
-            }
-            Scheme::Mlflow | Scheme::MlflowPlain | Scheme::Oci | Scheme::OciPlain => None,
-        }
+        self.scheme.is_of_paths().then(|| {
+            let mut path = self.path.clone();
+            path.pop();
+            path.push(name.as_str().to_owned());
+            Self { path, ..self.clone() }
+        })
     }
 
     /// Returns the parts of the path; of the Hub the first is `NAME@COMMIT`, of Azure it is the container, of MLflow the model.

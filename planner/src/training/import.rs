@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::Address;
+use super::{Address, CommittedFile};
 use crate::names::{Digest, Malformed};
 use crate::shown::escape;
 
@@ -21,6 +21,9 @@ pub struct Import {
     /// The files beside it that hold its large tensors, each with its digest.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<FileName, Digest>,
+    /// Where a signature of them lies. It says nothing of what is imported, but whether it may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<SignatureSource>,
     /// What the job knows better than the graph.
     #[serde(default, skip_serializing_if = "Told::is_silent")]
     pub told: Told,
@@ -43,6 +46,20 @@ impl Import {
             });
             std::iter::once((Cow::Borrowed(path), self.digest)).chain(beside)
         })
+    }
+
+    /// Returns the file of the commit that holds its signature, where one does.
+    pub fn committed_signature(&self) -> Option<&CommittedFile> {
+        match &self.signature {
+            Some(SignatureSource::Committed(file)) => Some(file),
+            Some(SignatureSource::Elsewhere(_)) | None => None,
+        }
+    }
+
+    /// Says whether anything of it lies on another machine.
+    pub const fn is_from_elsewhere(&self) -> bool {
+        matches!(self.source, ImportSource::Elsewhere(_))
+            || matches!(self.signature, Some(SignatureSource::Elsewhere(_)))
     }
 }
 
@@ -154,6 +171,59 @@ impl fmt::Display for ImportSource {
     }
 }
 
+/// Where the signature of a model lies: a bundle of OpenSSF Model Signing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum SignatureSource {
+    /// A file of the same commit.
+    Committed(CommittedFile),
+    /// A file on another machine; its address is a path.
+    Elsewhere(Address),
+}
+
+impl FromStr for SignatureSource {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        if !text.contains("://") {
+            return text.parse().map(Self::Committed);
+        }
+        let address: Address = text.parse()?;
+        if address.scheme().is_of_paths() {
+            Ok(Self::Elsewhere(address))
+        } else {
+            Err(Malformed::new(
+                text,
+                "where a signature lies: a file of the commit, or an https, hf, s3, gs or az address",
+            ))
+        }
+    }
+}
+
+/// As a manifest gives it, with the digest of a file of the commit once that is known.
+impl fmt::Display for SignatureSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Committed(file) => file.fmt(f),
+            Self::Elsewhere(address) => address.fmt(f),
+        }
+    }
+}
+
+impl TryFrom<String> for SignatureSource {
+    type Error = Malformed;
+
+    fn try_from(text: String) -> Result<Self, Malformed> {
+        text.parse()
+    }
+}
+
+impl From<SignatureSource> for String {
+    fn from(source: SignatureSource) -> Self {
+        source.to_string()
+    }
+}
+
 /// As a plan names it.
 impl fmt::Display for Import {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -161,8 +231,39 @@ impl fmt::Display for Import {
             source,
             digest,
             files: _,
+            signature: _,
             told: _,
         } = self;
         write!(f, "import {} ({})", escape(&source.to_string()), digest.short())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signature_is_a_file_of_the_commit_or_one_that_has_an_address() {
+        let digest = Digest::of(b"signature");
+        for text in [
+            "m.sig".to_owned(),
+            format!("models/m.sig@{digest}"),
+            "https://models.example.org/m.sig".to_owned(),
+            "s3://team/wine/m.sig".to_owned(),
+        ] {
+            let source: SignatureSource = text.parse().unwrap();
+            assert_eq!(source.to_string(), text);
+        }
+        for text in [
+            "",
+            "../m.sig",
+            "/etc/m.sig",
+            "ftp://h/m.sig",
+            "https://u:p@h/m.sig",
+            "mlflow://h/wine/3",
+            "oci://h/team/wine",
+        ] {
+            assert!(text.parse::<SignatureSource>().is_err(), "{text}");
+        }
     }
 }

@@ -36,6 +36,7 @@ fn import() -> Import {
         source: ImportSource::Committed("m.onnx".to_owned()),
         digest: digest(3),
         files: BTreeMap::new(),
+        signature: None,
         told: Told::default(),
     }
 }
@@ -364,6 +365,15 @@ fn an_import_is_its_digest() {
         ..import()
     };
     assert_ne!(hashes(beside).0, hashes(import()).0);
+    // Who signed it decides whether it may be imported, and not what it is.
+    let signed = |text: &str| Import {
+        signature: Some(text.parse().unwrap()),
+        ..import()
+    };
+    let bundle = |n| format!("m.sig@{}", digest(n));
+    assert_eq!(hashes(signed("m.sig")).0, hashes(import()).0);
+    assert_ne!(hashes(signed("m.sig")).1, hashes(import()).1);
+    assert_ne!(hashes(signed(&bundle(1))).1, hashes(signed(&bundle(2))).1);
     assert_ne!(hashes(other).0, hashes(import()).0);
 }
 
@@ -371,7 +381,7 @@ fn an_import_is_its_digest() {
 #[test]
 fn a_command_is_its_words_and_its_files() {
     let file = |name: &str, bytes: &[u8]| format!("{name}@{}", Digest::of(bytes)).parse().unwrap();
-    let hash = |argv: &[&str], files: &[planner::training::CommandFile]| {
+    let hash = |argv: &[&str], files: &[planner::training::CommittedFile]| {
         let mut training = base();
         training.fit = Fit::Command(Box::new(planner::training::Command {
             argv: argv.iter().map(|word| (*word).to_owned()).collect(),

@@ -254,6 +254,7 @@ fn a_part_of_what_is_declared_and_of_what_is_there() {
                 revision: revision(1),
                 committed_at: time(0),
                 baseline: None,
+                trust: None,
                 behind: None,
             },
             phase: None,

@@ -2,11 +2,13 @@
 
 mod aborts;
 mod dating;
+mod engines;
 mod exchanges;
 mod held;
 mod imports;
 mod pins;
 mod removals;
+mod signed_imports;
 mod tracks;
 mod trainings;
 

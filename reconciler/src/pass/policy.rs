@@ -4,8 +4,11 @@ use planner::Timestamp;
 use planner::desired::Desired;
 use planner::environment::Environment;
 use planner::names::{ModelName, Revision};
+use planner::object::ObjectId;
 use planner::observed::PolicyAge;
 use planner::part::Part;
+use planner::runs::Phase;
+use planner::training::Training;
 use planner::window::{Window, next_edge};
 
 use super::Reconciler;
@@ -43,12 +46,25 @@ pub(super) fn policy_age(
     });
     let age = if heard.revision != declared.revision {
         PolicyAge::Older
-    } else if is_unsure || standing.held().any(|id| !part.ids.contains(id)) {
+    } else if is_unsure
+        || standing.held().any(|id| !part.ids.contains(id))
+        || last.models.trust() != declared.environment.models.trust() && is_importing(declared, view, part)
+    {
         PolicyAge::NewAndHolds
     } else {
         PolicyAge::New
     };
     (Some(heard), age)
+}
+
+/// Says whether something that is not in the part is still to be imported, by whoever's signature counted when its commit came.
+fn is_importing(declared: &Desired, view: &View, part: &Part) -> bool {
+    let declared = declared.trainings.iter().filter(|(name, declared)| {
+        let Training { fit, suspend, .. } = &declared.spec;
+        fit.import().is_some() && !suspend && !part.ids.contains(&ObjectId::training(name))
+    });
+    let mut phases = declared.filter_map(|(name, _)| Some(&view.observed.trainings.get(name)?.phase));
+    phases.any(|phase| !matches!(phase, Some(Phase::Succeeded { .. })))
 }
 
 impl Reconciler {

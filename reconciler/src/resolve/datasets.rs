@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use planner::finding::{Finding, Location, Reason};
 use planner::names::{Digest, ObjectName};
 use planner::object::{Kind, ObjectId};
-use planner::training::{DataSource, Fit, Holdout, Import, Rows, Training};
+use planner::training::{CommittedFile, DataSource, Fit, Holdout, Import, Rows, SignatureSource, Training};
 use registry::DatasetRoots;
 
 use crate::source::{DataFile, DataFileError, DataFiles, GitHash, Source, SourceError, join};
@@ -218,20 +218,32 @@ impl Settling<'_> {
             };
             job.findings.extend(wrong);
         }
-        if let Fit::Command(command) = &mut spec.fit {
-            for file in &mut command.files {
-                let wrong = match self.committed(&mut job, &file.path, location)? {
-                    Ok(digest) => match file.sha256.replace(digest) {
-                        Some(given) if given != digest => Some(unusable(
-                            format!("spec.files: the digest of {} is not {given}", file.path),
-                            "leave the digest out: a file of the commit needs none".to_owned(),
-                        )),
-                        Some(_) | None => None,
-                    },
-                    Err(error) => Some(unusable(format!("spec.files: {error}"), String::new())),
-                };
-                job.findings.extend(wrong);
-            }
+        let named: Vec<(&str, &mut CommittedFile)> = match &mut spec.fit {
+            Fit::Command(command) => command
+                .files
+                .iter_mut()
+                .map(|file| ("spec.files", file))
+                .collect(),
+            Fit::Import(import) => match &mut import.signature {
+                Some(SignatureSource::Committed(file)) if !self.known.imports_may_come => {
+                    vec![("spec.import.signature", file)]
+                }
+                Some(SignatureSource::Committed(_) | SignatureSource::Elsewhere(_)) | None => Vec::new(),
+            },
+            Fit::Algorithm(_) | Fit::Container(_) => Vec::new(),
+        };
+        for (field, file) in named {
+            let wrong = match self.committed(&mut job, &file.path, location)? {
+                Ok(digest) => match file.sha256.replace(digest) {
+                    Some(given) if given != digest => Some(unusable(
+                        format!("{field}: the digest of {} is not {given}", file.path),
+                        "leave the digest out: a file of the commit needs none".to_owned(),
+                    )),
+                    Some(_) | None => None,
+                },
+                Err(error) => Some(unusable(format!("{field}: {error}"), String::new())),
+            };
+            job.findings.extend(wrong);
         }
         let import = spec.fit.import().filter(|_| !self.known.imports_may_come);
         let imported = import.into_iter().flat_map(Import::committed);

@@ -60,6 +60,7 @@ pub fn request(
         holdout,
         baseline: due.baseline.clone(),
         published_inputs,
+        trust: object.trust.clone(),
         training,
     })
 }

@@ -501,6 +501,11 @@ fn data_files_must_lie_in_the_commit() {
         training(model, V1, "rows.csv").replace("algorithm: linear_regression", &import)
     };
     let of_model = Digest::of(b"an");
+    let signed = |model: &str, signature: &str| {
+        let digest = format!("digest: \"{of_model}\"");
+        let signed = format!("{digest}, signature: \"{signature}\"");
+        importing(model, "model.onnx", &of_model).replace(&digest, &signed)
+    };
     let mut repo = Repo::with(&[
         ("rows.csv", "x,quality\n1,2\n"),
         ("good.yaml", &training("good", V1, "rows.csv")),
@@ -521,6 +526,10 @@ fn data_files_must_lie_in_the_commit() {
             &importing("other", "model.onnx", &Digest::of(b"other")),
         ),
         ("none.yaml", &importing("none", "models/none.onnx", &of_model)),
+        ("model.sig", "a signature"),
+        ("signed.yaml", &signed("signed", "model.sig")),
+        ("unsigned.yaml", &signed("unsigned", "none.sig")),
+        ("pinned.yaml", &signed("pinned", &format!("model.sig@{of_model}"))),
     ]);
     repo.entry(b"environments/dev/link.csv", 0o120_000, b"rows.csv");
     repo.commit("link");
@@ -530,6 +539,7 @@ fn data_files_must_lie_in_the_commit() {
             Partial
             MLTrainingJob/good-20261101-120000 0f766484b632
             MLTrainingJob/import-20261101-120000 0f766484b632
+            MLTrainingJob/signed-20261101-120000 0f766484b632
             environments/dev/digest.yaml:1:1: DatasetUnusable: MLTrainingJob/m-20261101-120000: spec.dataset: the sha256 of rows.csv is not 0000000000000000000000000000000000000000000000000000000000000000
               hint: correct sha256, or leave it out: a file of the commit needs none
             environments/dev/folder.yaml:1:1: DatasetUnusable: MLTrainingJob/folder-20261101-120000: spec.dataset: environments/dev/sub is a folder; commit the file itself
@@ -538,7 +548,10 @@ fn data_files_must_lie_in_the_commit() {
             environments/dev/none.yaml:1:1: DatasetUnusable: MLTrainingJob/none-20261101-120000: spec.import.uri: environments/dev/models/none.onnx is not in the commit; commit it, with a path relative to the manifest's folder
             environments/dev/other.yaml:1:1: DatasetUnusable: MLTrainingJob/other-20261101-120000: spec.import.digest: the digest of model.onnx is not sha256:d9298a10d1b0735837dc4bd85dac641b0f3cef27a47e5d53a54f2f3f5b2fcffa
               hint: if the file is the one that is meant, write sha256:ea325d761f98c6b73320e442b67f2a3574d9924716d788ddc0dbbdcaca853fe7
+            environments/dev/pinned.yaml:1:1: DatasetUnusable: MLTrainingJob/pinned-20261101-120000: spec.import.signature: the digest of model.sig is not sha256:ea325d761f98c6b73320e442b67f2a3574d9924716d788ddc0dbbdcaca853fe7
+              hint: leave the digest out: a file of the commit needs none
             environments/dev/pointer.yaml:1:1: DatasetUnusable: MLTrainingJob/pointer-20261101-120000: spec.dataset: environments/dev/pointer.csv is a Git LFS pointer, whose content is not in the commit; commit the file itself, or give an absolute path with sha256
+            environments/dev/unsigned.yaml:1:1: DatasetUnusable: MLTrainingJob/unsigned-20261101-120000: spec.import.signature: environments/dev/none.sig is not in the commit; commit it, with a path relative to the manifest's folder
         "#]],
     );
 }

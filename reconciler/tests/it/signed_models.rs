@@ -4,6 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use planner::finding::Reason;
+use planner::names::Digest;
+use planner::trust::Trust;
+use reconciler::objects::{ObjectStore as _, ObservedObject};
 use registry::{Reference, Store};
 use signing::SigningKey;
 
@@ -138,5 +141,97 @@ fn a_file_of_keys_that_cannot_be_used_leaves_those_that_were_trusted() {
         sign(&world.store, V2, "p256");
         world.settle();
         assert_eq!(world.serves(), raised(), "{broken:?}");
+    }
+}
+
+/// A job that imports a model of its own, of which nothing is made here.
+fn importing(signature: &str) -> String {
+    let digest = Digest::of(b"onnx");
+    format!(
+        "apiVersion: aurora.io/v1alpha1
+kind: MLTrainingJob
+metadata: {{ name: net }}
+spec:
+  modelName: net
+  version: {V1}
+  import: {{ uri: n.onnx, digest: \"{digest}\"{signature} }}
+"
+    )
+}
+
+/// Whose signature the run of the job is told that its import needs, and by which file of the commit it has one.
+fn told(world: &World) -> Option<(Option<Trust>, String)> {
+    let objects = world.target.observe(None).unwrap().objects;
+    objects.into_iter().find_map(|object| match object {
+        ObservedObject::Training(_, found) => {
+            let signature = found.object.spec.fit.import()?.signature.as_ref()?;
+            Some((found.object.trust, signature.to_string()))
+        }
+        _ => None,
+    })
+}
+
+fn keys_told(world: &World) -> usize {
+    let (trust, _signature) = told(world).expect("the job has an object");
+    trust.map_or(0, |trust| trust.keys.len())
+}
+
+#[test]
+fn an_import_needs_the_signature_of_whom_the_commit_before_trusts() {
+    for then in [2, 0] {
+        let mut world = signed_under(REQUIRE);
+        // One commit brings a key along, or takes the policy away, and with it an import.
+        let (keys, policy) = match then {
+            2 => (trusting(&["p256", "p384"]), REQUIRE),
+            _ => (trusting(&["p256"]), "drift: Correct"),
+        };
+        world.repo.write(&format!("environments/dev/{KEYS}"), &keys);
+        world
+            .repo
+            .write("environments/dev/environment.yaml", &environment(policy));
+        world.repo.write("environments/dev/n.onnx", "onnx");
+        world.repo.write("environments/dev/n.sig", "a signature");
+        world.repo.change("n.yaml", &importing(", signature: n.sig"));
+        for pass in 0..4 {
+            world.pass();
+            assert_eq!(keys_told(&world), 1, "{then} {pass}");
+            // Something else happens meanwhile, and is looked at alone.
+            sign(&world.store, V2, "p256");
+        }
+        // A start anew trusts no more.
+        world.reconciler = crate::passes::start(&world.repo, &world.target, &world.store);
+        world.settle();
+        assert_eq!(keys_told(&world), 1, "{then}");
+        world.repo.change("README", "the next one");
+        world.settle();
+        assert_eq!(keys_told(&world), then);
+    }
+}
+
+/// A bundle of the commit is known by what it holds, so that another one under its name is another one.
+#[test]
+fn a_corrected_signature_of_the_commit_is_another_one() {
+    let mut world = signed_under(REQUIRE);
+    world.repo.write("environments/dev/n.onnx", "onnx");
+    world.repo.change("n.yaml", &importing(""));
+    world.settle();
+    assert_eq!(
+        (told(&world), reasons(&world)),
+        (None, vec![Reason::VersionUntrusted])
+    );
+    world.repo.write("environments/dev/n.sig", "a signature");
+    world.repo.change("n.yaml", &importing(", signature: n.sig"));
+    world.settle();
+    assert_eq!(reasons(&world), []);
+    let (_, first) = told(&world).unwrap();
+    assert_eq!(first, format!("n.sig@{}", Digest::of(b"a signature")));
+    world.repo.change("n.sig", "the right one");
+    world.settle();
+    let (_, second) = told(&world).unwrap();
+    assert_eq!(second, format!("n.sig@{}", Digest::of(b"the right one")));
+    // Both were staged for the run.
+    for bundle in ["a signature", "the right one"] {
+        let staged = world.store.dataset_path(&Digest::of(bundle.as_bytes()));
+        assert_eq!(fs::read_to_string(staged).unwrap(), bundle);
     }
 }

@@ -50,6 +50,8 @@ export function comparison(stable, canary) {
     ...both("Origin", "trained", (it) => it.trained_at, moment),
     ...both("Origin", "commit", (it) => it.lineage?.revision ?? undefined, revision),
     ...both("Origin", "job", (it) => it.lineage?.job ?? undefined),
+    ...both("Origin", "source", (it) => it.lineage?.source?.uri),
+    ...both("Origin", "source signed by", (it) => it.lineage?.source?.signer?.slice(0, 12)),
     ...both("Origin", "artifact", (it) => it.artifact?.bytes, bytes),
   ];
 }

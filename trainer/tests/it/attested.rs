@@ -47,6 +47,7 @@ fn asked(world: &World, mut request: RunRequest, property: Option<(&str, &str)>)
         source: ImportSource::Committed("m.onnx".to_owned()),
         digest,
         files: BTreeMap::new(),
+        signature: None,
         told: Told::default(),
     }));
     request

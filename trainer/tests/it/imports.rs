@@ -7,11 +7,11 @@ use std::fs;
 use expect_test::expect;
 use planner::finding::Disposition;
 use planner::names::Digest;
-use planner::training::{Address, FileName, Fit, Holdout, Import, ImportSource, Metric, Outputs, Told};
+use planner::training::{Address, Fit, Holdout, Import, ImportSource, Metric, Outputs, Told};
 use registry::artifact::{Engines, Graph, encode};
 use registry::metadata::{Labels, Source};
 use registry::run::{Ending, RunRequest};
-use trainer::Unmet;
+use trainer::{Unmet, Wanted};
 
 use crate::world::{World, column, declared, now, published, ratio, refused, run, target};
 
@@ -29,6 +29,7 @@ fn asked(world: &World, model: &[u8]) -> RunRequest {
         source: ImportSource::Committed("models/m.onnx".to_owned()),
         digest,
         files: BTreeMap::new(),
+        signature: None,
         told: Told::default(),
     }));
     request
@@ -61,6 +62,7 @@ fn a_model_is_evaluated_on_the_holdout_and_says_what_it_was_made_of() {
         uri: "models/m.onnx".to_owned(),
         digest: Digest::of(&model),
         files: BTreeMap::new(),
+        signer: None,
     };
     assert_eq!(metadata.lineage.source, Some(source));
 }
@@ -128,10 +130,11 @@ fn a_model_from_elsewhere_is_fetched_when_it_is_needed() {
         source: ImportSource::Elsewhere(address.clone()),
         digest: Digest::of(&model),
         files: BTreeMap::new(),
+        signature: None,
         told: Told::default(),
     }));
     for disposition in [Disposition::Invalid, Disposition::Waiting, Disposition::Transient] {
-        let nothing = |_: &Address, _: Option<&FileName>, _: &Digest| {
+        let nothing = |_: &Address, _: Wanted<'_>| {
             Err(Unmet {
                 disposition,
                 message: "nothing lies there".to_owned(),
@@ -146,8 +149,9 @@ fn a_model_from_elsewhere_is_fetched_when_it_is_needed() {
         assert_eq!(is_final, disposition == Disposition::Invalid);
     }
     let fetched = Cell::new(0);
-    let fetch = |asked: &Address, _: Option<&FileName>, digest: &Digest| {
-        assert_eq!((asked, *digest), (&address, Digest::of(&model)));
+    let digest = Digest::of(&model);
+    let fetch = |asked: &Address, wanted: Wanted<'_>| {
+        assert_eq!((asked, wanted), (&address, Wanted::File(&digest)));
         fetched.set(fetched.get() + 1);
         Ok(model.clone())
     };
@@ -182,6 +186,7 @@ fn passengers(world: &World, data: &str) -> RunRequest {
         source: ImportSource::Committed("models/survival.onnx".to_owned()),
         digest,
         files: BTreeMap::new(),
+        signature: None,
         told: Told::default(),
     }));
     request
@@ -267,6 +272,7 @@ fn unevaluated(world: &World, told: Told) -> RunRequest {
         source: ImportSource::Committed("survival.onnx".to_owned()),
         digest: Digest::of(SURVIVAL),
         files: BTreeMap::new(),
+        signature: None,
         told,
     }));
     request.inputs_hash = planner::identity::inputs_hash(&request.training);
@@ -374,10 +380,15 @@ fn a_model_of_several_files_is_published_as_one() {
             source,
             digest: Digest::of(NETWORK),
             files: files(TENSORS),
+            signature: None,
             told: Told::default(),
         }));
-        let fetch = |_: &Address, beside: Option<&FileName>, digest: &Digest| {
-            let bytes = if beside.is_some() { TENSORS } else { NETWORK };
+        let fetch = |_: &Address, wanted: Wanted<'_>| {
+            let (bytes, digest) = match wanted {
+                Wanted::File(digest) => (NETWORK, digest),
+                Wanted::Beside(_, digest) => (TENSORS, digest),
+                Wanted::Within(_) => panic!("nobody has to have signed it"),
+            };
             assert_eq!(Digest::of(bytes), *digest);
             Ok(bytes.to_vec())
         };

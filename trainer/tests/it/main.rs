@@ -10,4 +10,5 @@ mod holdouts;
 mod imports;
 mod onnxruntime;
 mod published;
+mod signed;
 mod world;

@@ -7,12 +7,12 @@ use planner::Timestamp;
 use planner::finding::Disposition;
 use planner::names::{Digest, Version};
 use planner::training::{
-    Address, Algorithm, DataSource, Dataset, Derivation, Evaluation, Feature, FileName, Fit, Holdout, Metric,
-    Rows, RunPolicy, Target, Training,
+    Address, Algorithm, DataSource, Dataset, Derivation, Evaluation, Feature, Fit, Holdout, Metric, Rows,
+    RunPolicy, Target, Training,
 };
 use registry::run::{Ending, RunRequest};
 use registry::{Entry, Owner, Reference, Store};
-use trainer::Unmet;
+use trainer::{Unmet, Wanted};
 
 /// Says something past the test harness, which would keep it to itself.
 pub(crate) fn say(line: &str) {
@@ -86,6 +86,7 @@ impl World {
             holdout: None,
             baseline: None,
             published_inputs: None,
+            trust: None,
         }
     }
 
@@ -163,11 +164,7 @@ pub(crate) fn now() -> Timestamp {
 }
 
 /// Brings nothing from elsewhere.
-pub(crate) fn nowhere(
-    address: &Address,
-    _beside: Option<&FileName>,
-    _digest: &Digest,
-) -> Result<Vec<u8>, Unmet> {
+pub(crate) fn nowhere(address: &Address, _wanted: Wanted<'_>) -> Result<Vec<u8>, Unmet> {
     Err(Unmet {
         disposition: Disposition::Transient,
         message: format!("{address} cannot be reached"),

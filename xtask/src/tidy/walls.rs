@@ -26,7 +26,7 @@ const MAY_KNOW: [(&str, &[&str]); 12] = [
     ("signing", &[]),
     ("registry", &["planner", "engine", "signing"]),
     ("aurora-ort", &["planner", "engine", "registry"]),
-    ("trainer", &["planner", "engine", "registry"]),
+    ("trainer", &["planner", "engine", "signing", "registry"]),
     ("server", &["planner", "engine", "crds", "registry", "web"]),
     ("web", &["planner"]),
     ("importer", &["planner", "registry", "web"]),

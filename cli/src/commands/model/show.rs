@@ -153,6 +153,26 @@ fn classes(labels: &Labels) -> String {
     }
 }
 
+/// Says what a model was made of elsewhere, and who signed it there.
+fn source(source: &Source) -> String {
+    let Source {
+        uri,
+        digest,
+        files,
+        signer,
+    } = source;
+    let beside = files.iter().map(|(name, digest)| format!(", {name} ({digest})"));
+    let signed = signer.as_ref().map(|key| {
+        let key = escape(key.get(..12).unwrap_or(key));
+        format!(", signed by the key {key}")
+    });
+    format!(
+        "{uri} ({digest}){}{}",
+        beside.collect::<String>(),
+        signed.unwrap_or_default()
+    )
+}
+
 fn facts(metadata: &VersionMetadata) -> Vec<[String; 2]> {
     let VersionMetadata {
         model_name,
@@ -275,14 +295,7 @@ fn facts(metadata: &VersionMetadata) -> Vec<[String; 2]> {
         ],
         [
             "source".to_owned(),
-            lineage
-                .source
-                .as_ref()
-                .map(|Source { uri, digest, files }| {
-                    let beside = files.iter().map(|(name, digest)| format!(", {name} ({digest})"));
-                    format!("{uri} ({digest}){}", beside.collect::<String>())
-                })
-                .unwrap_or_default(),
+            lineage.source.as_ref().map(source).unwrap_or_default(),
         ],
         [
             "job".to_owned(),

@@ -73,6 +73,10 @@ fn request(
             },
     } = declared;
     let (source, head) = (&source, &desired.revision);
+    let trust = training
+        .fit
+        .import()
+        .and_then(|_import| desired.environment.models.trust());
     let stable = desired.deployments.values();
     let stable = stable.filter(|declared| declared.spec.model == training.model);
     let mut object = TrainingObject {
@@ -80,6 +84,7 @@ fn request(
         revision: revision.clone(),
         committed_at,
         baseline: stable.map(|declared| declared.spec.stable.version.clone()).next(),
+        trust: None,
         behind: None,
     };
     Zones::default().read(&mut object.spec);
@@ -103,12 +108,13 @@ fn request(
     for (path, digest) in imported {
         file(&DataSource::Committed(path.into_owned()), Some(digest))?;
     }
-    for part in training
+    let signature = training.fit.import().and_then(Import::committed_signature);
+    let run = training
         .fit
         .command()
         .into_iter()
-        .flat_map(|command| &command.files)
-    {
+        .flat_map(|command| &command.files);
+    for part in run.chain(signature) {
         file(&DataSource::Committed(part.path.clone()), part.sha256)?;
     }
     Ok(RunRequest {
@@ -123,6 +129,7 @@ fn request(
         holdout,
         baseline,
         published_inputs: None,
+        trust,
         training,
     })
 }

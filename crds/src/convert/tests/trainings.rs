@@ -120,6 +120,11 @@ pub(super) fn all() -> Vec<Training> {
             source: ImportSource::Committed("models/forest.onnx".to_owned()),
             digest: Digest::of(b"forest"),
             files: BTreeMap::from([("forest.onnx_data".parse().unwrap(), Digest::of(b"data"))]),
+            signature: Some(
+                format!("models/forest.sig@{}", Digest::of(b"sig"))
+                    .parse()
+                    .unwrap(),
+            ),
             told: Told::default(),
         })),
         ..plain.clone()
@@ -134,6 +139,7 @@ pub(super) fn all() -> Vec<Training> {
         source: ImportSource::Elsewhere(address),
         digest: Digest::of(b"forest"),
         files: BTreeMap::new(),
+        signature: Some("https://models.example.org/forest.sig".parse().unwrap()),
         told: Told::default(),
     }));
     let unevaluated = Training {
@@ -142,6 +148,7 @@ pub(super) fn all() -> Vec<Training> {
             source: ImportSource::Committed("models/forest.onnx".to_owned()),
             digest: Digest::of(b"forest"),
             files: BTreeMap::new(),
+            signature: None,
             told: Told {
                 features: vec!["age".to_owned(), "fare".to_owned()],
                 labels: vec!["no".to_owned(), "yes".to_owned()],

@@ -8,7 +8,7 @@ use planner::environment::Target;
 use planner::names::Version;
 use planner::observed::ObservedVersion;
 use planner::training::{
-    Command, CommandFile, Concurrency, Container, DataSource, Fit, Holdout, Import, ImportSource, RunPolicy,
+    Command, CommittedFile, Concurrency, Container, DataSource, Fit, Holdout, Import, ImportSource, RunPolicy,
 };
 
 use super::{Case, Phase, inputs_hash};
@@ -280,6 +280,7 @@ fn a_model_that_was_made_elsewhere() {
         source: ImportSource::Committed("models/m.onnx".to_owned()),
         digest: digest(3),
         files: BTreeMap::new(),
+        signature: None,
         told: planner::training::Told::default(),
     }));
     case.commit_training(1, "t", spec);
@@ -302,6 +303,7 @@ fn a_model_that_lies_elsewhere() {
         source: ImportSource::Elsewhere(address),
         digest: digest(3),
         files: BTreeMap::new(),
+        signature: None,
         told: planner::training::Told::default(),
     }));
     case.commit_training(1, "t", spec);
@@ -352,7 +354,7 @@ fn a_command_is_for_one_machine() {
     let mut spec = training("m", RunPolicy::Fixed(version(1)));
     spec.fit = Fit::Command(Box::new(Command {
         argv: vec!["python".to_owned(), "train.py".to_owned()],
-        files: vec![CommandFile {
+        files: vec![CommittedFile {
             path: "train.py".to_owned(),
             sha256: Some(digest(7)),
         }],

@@ -32,6 +32,7 @@ impl Case {
                 revision: revision(1),
                 committed_at: now,
                 baseline: None,
+                trust: None,
                 behind: None,
             },
             existing: BTreeMap::new(),

@@ -14,7 +14,7 @@ use k8s_openapi::api::core::v1::{
     Container, PersistentVolumeClaimVolumeSource, PodSpec, PodTemplateSpec, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use planner::identity::spec_hash;
+use planner::identity::run_hash;
 use planner::names::{Digest, ObjectName, Version};
 use planner::pod::Pod;
 use planner::training::{Fit, Training};
@@ -97,7 +97,7 @@ pub fn job(run: &Run<'_>) -> Result<Job, TooLarge> {
     let annotations = map([
         (VERSION, &request.version.to_string()),
         (ATTEMPT, &attempt.to_string()),
-        (SPEC, &spec_hash(training).to_string()),
+        (SPEC, &run_hash(training, request.trust.as_ref()).to_string()),
     ]);
     let job_name = name(&owner.name, &request.version, attempt);
     let mut metadata = metadata(installation, owner, job_name, own.clone());

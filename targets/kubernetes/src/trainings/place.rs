@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use k8s_openapi::api::batch::v1::Job;
-use planner::identity::spec_hash;
+use planner::identity::run_hash;
 use planner::names::{Digest, ObjectName, Version};
 use planner::runs::{Due, Outcome, Record};
 use reconciler::runs::TrainingStatus;
@@ -48,7 +48,7 @@ pub(super) fn of_due<'a>(
     let Some(found) = seen.jobs.get(&training::name(name, version, attempt)) else {
         return Place::Free;
     };
-    let spec = spec_hash(&seen.object.spec);
+    let spec = run_hash(&seen.object.spec, seen.object.trust.as_ref());
     let is_settled = status.runs.records.iter().any(|record| {
         let is_it = record.version == *version && record.attempt == attempt && record.spec_hash == spec;
         is_it && record.outcome != Outcome::Running

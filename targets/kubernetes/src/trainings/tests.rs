@@ -93,6 +93,7 @@ impl World {
                 revision: "a".repeat(40).parse().unwrap(),
                 committed_at: time(-60),
                 baseline: None,
+                trust: None,
                 behind: None,
             },
             status: TrainingStatus::default(),

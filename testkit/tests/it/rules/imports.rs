@@ -110,6 +110,16 @@ const REFUSED: &[Fixture] = importing![
         "/import/files",
         r#"{".data": "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"}"#
     ),
+    ("/import/signature", r#""../m.sig""#),
+    ("/import/signature", r#""a/./m.sig""#),
+    ("/import/signature", r#""/keys/m.sig""#),
+    ("/import/signature", r#""m.sig@sha256:0""#),
+    ("/import/signature", r#""a:b""#),
+    ("/import/signature", r#""ftp://h/m.sig""#),
+    ("/import/signature", r#""https://u:p@h/m.sig""#),
+    ("/import/signature", r#""https://h/m.sig?a""#),
+    ("/import/signature", r#""mlflow://h/wine/3""#),
+    ("/import/signature", r#""oci://h/team/wine""#),
     ("/import/outputs", "{}"),
     ("/import/outputs", r#"{"prediction": "a", "label": "b"}"#),
     ("/import/outputs", r#"{"prediction": "a", "probabilities": "b"}"#),
@@ -142,6 +152,18 @@ const ACCEPTED: &[Fixture] = importing![
     ),
     ("/import/labels", r#"["1", "2"]"#),
     ("/import/outputs", r#"{"prediction": "a"}"#),
+    ("/import/signature", r#""models/.sigs/a b.sig""#),
+    (
+        "/import/signature",
+        r#""m.sig@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb""#
+    ),
+    ("/import/signature", r#""https://127.0.0.1:8443/a/m+1.sig""#),
+    ("/import/signature", r#""s3://team.models/a/m.sig""#),
+    ("/import/signature", r#""az://team/models/a/m.sig""#),
+    (
+        "/import/signature",
+        r#""hf://team/wine@0123456789abcdef0123456789abcdef01234567/m.sig""#
+    ),
     ("/import/uri", r#""https://127.0.0.1:8443/a/m+1.onnx""#),
     ("/import/uri", r#""s3://team.models/a/m.onnx""#),
     ("/import/uri", r#""gs://team_models/m.onnx""#),

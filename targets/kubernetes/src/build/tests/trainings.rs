@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use expect_test::{expect, expect_file};
+use planner::commits::Verify;
 use planner::names::{ObjectName, Version};
 use planner::training::{
-    Algorithm, Container, DataSource, Dataset, Derivation, Evaluation, Feature, Fit, Holdout, Metric,
-    RunPolicy, Training,
+    Algorithm, Container, DataSource, Dataset, Derivation, Evaluation, Feature, Fit, Holdout, Import,
+    ImportSource, Metric, RunPolicy, Told, Training,
 };
+use planner::trust::Trust;
 use registry::run::RunRequest;
 
 use super::super::training::{Run, job, name};
@@ -54,6 +56,7 @@ fn request() -> RunRequest {
         holdout: None,
         baseline: None,
         published_inputs: None,
+        trust: None,
     }
 }
 
@@ -89,6 +92,41 @@ fn a_job_with_settings_of_its_pod_data_and_a_queue() {
     check(
         &[built(&request)],
         &expect_file!["../../../tests/golden/training-queued.yaml"],
+    );
+}
+
+/// Whose signature what it imports needs is told with the rest, so that no other Pod's file has a say in it. Other keys make another
+/// Job: one that was made for those before is in the way.
+#[test]
+fn an_import_is_told_whose_signature_it_needs() {
+    let mut request = request();
+    request.training.hyperparameters.clear();
+    request.training.seed = 0;
+    request.training.fit = Fit::Import(Box::new(Import {
+        source: ImportSource::Committed("models/wine.onnx".to_owned()),
+        digest: Digest::of(b"wine"),
+        files: std::collections::BTreeMap::new(),
+        signature: Some(
+            format!("models/wine.sig@{}", Digest::of(b"signature"))
+                .parse()
+                .unwrap(),
+        ),
+        told: Told::default(),
+    }));
+    let unsigned = built(&request);
+    let trusting = |key: &str| Trust {
+        verify: Verify::Require,
+        keys: vec![key.to_owned()],
+    };
+    request.trust = Some(trusting("-----BEGIN PUBLIC KEY-----\n"));
+    let signed = built(&request);
+    request.trust = Some(trusting("another"));
+    let spec = |job: &serde_json::Value| job["metadata"]["annotations"]["aurora.io/spec"].clone();
+    assert_ne!(spec(&signed), spec(&built(&request)));
+    assert_ne!(spec(&signed), spec(&unsigned));
+    check(
+        &[signed],
+        &expect_file!["../../../tests/golden/training-import.yaml"],
     );
 }
 
