@@ -230,7 +230,7 @@ impl Foreign for Evaluated {
                 inputs: parts.collect(),
             };
             let ran = self.run(&mut state, run)?;
-            self.append(&mut answers, ran, count, symbols)
+            append(&self.outlets.outputs, &mut answers, ran, count, symbols)
                 .map_err(|problem| ended(&mut state, &Lost::Garbled(problem)))?;
             first += count;
         }
@@ -284,37 +284,37 @@ impl Evaluated {
             Err(lost) => Err(ended(state, &lost)),
         }
     }
+}
 
-    /// Adds what the process answered for some rows, and refuses what does not fit.
-    fn append(
-        &self,
-        answers: &mut [Buffer],
-        ran: Ran,
-        rows: usize,
-        symbols: &mut Symbols,
-    ) -> Result<(), String> {
-        if ran.outputs.len() != answers.len() {
+/// Adds what the process answered for some rows, and refuses what does not fit.
+fn append(
+    tensors: &[Tensor],
+    answers: &mut [Buffer],
+    ran: Ran,
+    rows: usize,
+    symbols: &mut Symbols,
+) -> Result<(), String> {
+    if ran.outputs.len() != answers.len() {
+        return Err(format!(
+            "{} outputs, and the model has {}",
+            ran.outputs.len(),
+            answers.len()
+        ));
+    }
+    let outputs = tensors.iter().zip(ran.outputs);
+    for (answer, (tensor, values)) in answers.iter_mut().zip(outputs) {
+        let expected = tensor.width() * rows;
+        let before = answer.len();
+        extend(answer, &values, symbols)?;
+        let got = answer.len() - before;
+        if got != expected {
             return Err(format!(
-                "{} outputs, and the model has {}",
-                ran.outputs.len(),
-                answers.len()
+                "{got} elements of output {:?}, of {expected}",
+                tensor.name
             ));
         }
-        let outputs = self.outlets.outputs.iter().zip(ran.outputs);
-        for (answer, (tensor, values)) in answers.iter_mut().zip(outputs) {
-            let expected = tensor.width() * rows;
-            let before = answer.len();
-            extend(answer, &values, symbols)?;
-            let got = answer.len() - before;
-            if got != expected {
-                return Err(format!(
-                    "{got} elements of output {:?}, of {expected}",
-                    tensor.name
-                ));
-            }
-        }
-        Ok(())
     }
+    Ok(())
 }
 
 /// Ends the process, and says why there is no answer.
@@ -439,3 +439,6 @@ fn shortened(words: &str) -> String {
         .unwrap_or(0);
     planner::shown::escape(words[..end].trim()).into_owned()
 }
+
+#[cfg(test)]
+mod tests;

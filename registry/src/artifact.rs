@@ -167,7 +167,7 @@ pub enum ArtifactError {
     Foreign(String),
     /// It is evaluated by ONNX Runtime, which this process was not given.
     #[error(
-        "the model is evaluated by ONNX Runtime (`engine: OnnxRuntime`), and this process has none: start it with --onnxruntime PATH"
+        "the model is evaluated by ONNX Runtime (`engine: OnnxRuntime`), and this process has none: start it with --onnxruntime PATH, in a cluster the operator with --onnxruntime-image IMAGE"
     )]
     NoOnnxRuntime,
     /// ONNX Runtime cannot be started here and now.

@@ -44,6 +44,10 @@ pub(crate) struct OperatorArguments {
     #[arg(long, env = "AURORA_IMAGE", value_name = "IMAGE", required = true)]
     image: Option<String>,
 
+    /// The image of those that load models of ONNX Runtime (docs/importing.md); absent: none loads one
+    #[arg(long, env = "AURORA_ONNXRUNTIME_IMAGE", value_name = "IMAGE")]
+    onnxruntime_image: Option<String>,
+
     /// Where pods that serve fetch their model
     #[arg(
         long,
@@ -138,6 +142,7 @@ pub(crate) fn run(arguments: OperatorArguments) -> Result<ExitCode, Failure> {
         namespace,
         environment,
         image,
+        onnxruntime_image,
         artifacts,
         keys_secret,
         registry_claim,
@@ -160,6 +165,7 @@ pub(crate) fn run(arguments: OperatorArguments) -> Result<ExitCode, Failure> {
         environment,
         namespace,
         image,
+        onnx_runtime_image: onnxruntime_image,
         control_plane: artifacts,
         keys_secret,
         registry_claim,

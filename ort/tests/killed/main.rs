@@ -24,7 +24,7 @@ fn processes() -> Vec<i32> {
 }
 
 #[test]
-fn a_process_that_dies_is_started_again() {
+fn a_process_has_given_up_what_it_has_no_need_of_and_is_started_again_where_it_dies() {
     let Some(model) = open("gaps.onnx", LIMITS) else {
         return;
     };
@@ -32,6 +32,20 @@ fn a_process_that_dies_is_started_again() {
     let fine = numbers(&[1.0, 2.0]);
     let before = model.predict_cells(&fine);
     let pid = *processes().last().expect("it is there");
+    let of = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).expect("it is ours");
+    assert!(of("environ").is_empty(), "{}", of("environ"));
+    // Landlock takes the right to more rights with the others.
+    assert!(of("status").contains("NoNewPrivs:\t1"), "{}", of("status"));
+    let limits = of("limits");
+    let limit = |name: &str| {
+        let line = limits.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|rest| rest.split_whitespace().next())
+            .map(str::to_owned)
+    };
+    assert_eq!(limit("Max data size"), Some(LIMITS.memory_bytes.to_string()));
+    assert_eq!(limit("Max file size"), Some("0".to_owned()));
+    assert_eq!(limit("Max core file size"), Some("0".to_owned()));
+
     let pid = Pid::from_raw(pid).expect("a process");
     kill_process(pid, Signal::KILL).expect("ours");
     let deadline = Instant::now() + Duration::from_mins(5);

@@ -23,6 +23,7 @@ pub mod training;
 pub mod trust;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use planner::engine::Engine;
 use planner::names::{EnvironmentName, ObjectName};
 use planner::object::Kind;
 use planner::route::Gateway;
@@ -40,6 +41,8 @@ pub struct Installation {
     pub namespace: String,
     /// The image of all roles and versions.
     pub image: String,
+    /// The image of what loads models of ONNX Runtime; absent: none is loaded.
+    pub onnx_runtime_image: Option<String>,
     /// Where pods that serve get their artifact: `http://HOST:PORT`.
     pub control_plane: String,
     /// The Secret that holds, under `inference`, the key to the control plane.
@@ -50,6 +53,16 @@ pub struct Installation {
     pub dataset_claims: Vec<DatasetClaim>,
     /// The Gateway of routes that name none.
     pub gateway: Gateway,
+}
+
+impl Installation {
+    /// Returns the image of what loads models of an engine. Where there is none for it the usual one says so, by what it lacks.
+    pub(crate) fn image_of(&self, engine: Engine) -> &str {
+        match engine {
+            Engine::Aurora => &self.image,
+            Engine::OnnxRuntime => self.onnx_runtime_image.as_ref().unwrap_or(&self.image),
+        }
+    }
 }
 
 /// A folder outside the registry that jobs may read data from.

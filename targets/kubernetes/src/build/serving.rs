@@ -1,6 +1,7 @@
 //! A track of a model: a Deployment whose pods serve one digest for their life, and the Service in front of them.
 //!
-//! One image serves every version: a promotion changes the digest in the template, never the image.
+//! One image serves every version, and another those of a model that ONNX Runtime may evaluate: a promotion changes the digest in
+//! the template, never the image.
 
 use std::collections::BTreeMap;
 
@@ -232,7 +233,7 @@ fn container(model: &Model<'_>, track: Track, content: &Content<'_>, given: &Pod
     let args = ["serve".to_owned()].into_iter().chain(flags);
     Container {
         name: "aurora".to_owned(),
-        image: Some(model.installation.image.clone()),
+        image: Some(model.installation.image_of(model.spec.engine).to_owned()),
         // Whom the route lets in is the route's and the NetworkPolicies' to say.
         args: Some(args.chain(["--insecure-inference".to_owned()]).collect()),
         env: pod::env(given, [("AURORA_OUTPUT", "json".to_owned())]),

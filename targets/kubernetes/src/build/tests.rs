@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use expect_test::ExpectFile;
 use planner::deployment::{Autoscaling, Canary, ResolvedDeployment, ResolvedPin};
+use planner::engine::Engine;
 use planner::names::{Digest, Revision, Track, Weight};
 use planner::object::Kind;
 use planner::pod::{Pod, Resources, TaintEffect, Toleration, TolerationOperator};
@@ -21,6 +22,7 @@ fn installation() -> Installation {
         environment: "staging".parse().unwrap(),
         namespace: "aurora-staging".to_owned(),
         image: "example.org/aurora:1".to_owned(),
+        onnx_runtime_image: Some("example.org/aurora-onnxruntime:1".to_owned()),
         control_plane: "http://aurora-control-plane:8000".to_owned(),
         keys_secret: "aurora-keys".to_owned(),
         registry_claim: "aurora-model-pvc".to_owned(),
@@ -74,7 +76,7 @@ fn spec() -> ResolvedDeployment {
         autoscaling: None,
         pod: None,
         route: None,
-        engine: planner::engine::Engine::Aurora,
+        engine: Engine::Aurora,
         suspend: None,
         rejected: Vec::new(),
         allow_breaking: Vec::new(),
@@ -160,6 +162,40 @@ fn tracks() {
         &services,
         &expect_test::expect_file!["../../tests/golden/services.yaml"],
     );
+}
+
+/// What no other model needs is in no other model's pods.
+#[test]
+fn models_of_onnx_runtime_have_an_image_of_their_own() {
+    let image = |model: &Model<'_>, of: Track| {
+        let content = Content {
+            pin: &pin(1),
+            revision: &revision(),
+            replicas: Some(1),
+        };
+        let deployment = json(&deployment(model, of, &content));
+        deployment["spec"]["template"]["spec"]["containers"][0]["image"].clone()
+    };
+    let spec = ResolvedDeployment {
+        engine: Engine::OnnxRuntime,
+        ..spec()
+    };
+    let (own, usual) = ("example.org/aurora-onnxruntime:1", "example.org/aurora:1");
+    assert_eq!(
+        with(&spec, |model| Track::ALL.map(|of| image(model, of))),
+        [own, own]
+    );
+    // Where there is none, the usual one says what it lacks.
+    let installation = Installation {
+        onnx_runtime_image: None,
+        ..installation()
+    };
+    let model = Model {
+        installation: &installation,
+        owner: &owner(Kind::Deployment),
+        spec: &spec,
+    };
+    assert_eq!(image(&model, Track::Stable), usual);
 }
 
 #[test]

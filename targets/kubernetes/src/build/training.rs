@@ -245,7 +245,7 @@ fn aurora(run: &Run<'_>, given: &Pod, datasets: &[&DatasetClaim], asked: &str, a
     ];
     Container {
         name: CONTAINER.to_owned(),
-        image: Some(run.installation.image.clone()),
+        image: Some(run.installation.image_of(run.request.training.engine).to_owned()),
         args: Some(args.iter().map(|arg| (*arg).to_owned()).collect()),
         env: pod::env(given, own),
         resources: Some(pod::resources(given)),

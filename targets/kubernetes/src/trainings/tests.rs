@@ -73,6 +73,7 @@ impl World {
                 environment: "dev".parse().unwrap(),
                 namespace: "dev".to_owned(),
                 image: "aurora".to_owned(),
+                onnx_runtime_image: None,
                 control_plane: "http://aurora-control-plane:8000".to_owned(),
                 keys_secret: "aurora-keys".to_owned(),
                 registry_claim: "aurora-model-pvc".to_owned(),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use expect_test::{expect, expect_file};
 use planner::commits::Verify;
+use planner::engine::Engine;
 use planner::names::{ObjectName, Version};
 use planner::training::{
     Algorithm, Container, DataSource, Dataset, Derivation, Evaluation, Feature, Fit, Holdout, Import,
@@ -43,7 +44,7 @@ fn request() -> RunRequest {
                 },
             }),
             fit: Fit::Algorithm(Algorithm::GradientBoosting),
-            engine: planner::engine::Engine::Aurora,
+            engine: Engine::Aurora,
             hyperparameters: std::collections::BTreeMap::from([("trees".to_owned(), 100.0)]),
             seed: 42,
             active_deadline_seconds: 1800,
@@ -93,6 +94,16 @@ fn a_job_with_settings_of_its_pod_data_and_a_queue() {
         &[built(&request)],
         &expect_file!["../../../tests/golden/training-queued.yaml"],
     );
+}
+
+/// Whoever checks a model of ONNX Runtime has it.
+#[test]
+fn a_run_that_needs_onnx_runtime_has_its_image() {
+    let mut request = request();
+    request.training.engine = Engine::OnnxRuntime;
+    let job = built(&request);
+    let containers = &job["spec"]["template"]["spec"]["containers"];
+    assert_eq!(containers[0]["image"], "example.org/aurora-onnxruntime:1");
 }
 
 /// Whose signature what it imports needs is told with the rest, so that no other Pod's file has a say in it. Other keys make another

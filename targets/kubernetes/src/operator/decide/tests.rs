@@ -217,6 +217,7 @@ fn check(case: &Case, expected: &Expect) {
         environment: "dev".parse().unwrap(),
         namespace: "dev".to_owned(),
         image: "aurora:1".to_owned(),
+        onnx_runtime_image: None,
         control_plane: "http://aurora-control-plane:8000".to_owned(),
         keys_secret: "aurora-keys".to_owned(),
         registry_claim: "aurora-model-pvc".to_owned(),

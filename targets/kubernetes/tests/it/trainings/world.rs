@@ -125,6 +125,7 @@ impl World {
                 environment: "dev".parse().unwrap(),
                 namespace: self.namespace.name().to_owned(),
                 image: "example.org/aurora:1".to_owned(),
+                onnx_runtime_image: None,
                 control_plane: "http://aurora-control-plane:8000".to_owned(),
                 keys_secret: "aurora-keys".to_owned(),
                 registry_claim: "aurora-model-pvc".to_owned(),
