@@ -7,6 +7,7 @@ mod confine;
 mod elements;
 mod session;
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -23,7 +24,7 @@ use session::{Library, Session};
 const PARENT_POLL: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
-    let Some(arguments) = Arguments::read(env::args().skip(1)) else {
+    let Some(arguments) = Arguments::read(env::args_os().skip(1)) else {
         // Nobody types this: whoever does is told, and nothing is read.
         #[expect(clippy::print_stderr, reason = "a program's own usage")]
         {
@@ -47,14 +48,14 @@ struct Arguments {
 }
 
 impl Arguments {
-    fn read(mut words: impl Iterator<Item = String>) -> Option<Self> {
+    fn read(mut words: impl Iterator<Item = OsString>) -> Option<Self> {
         let (mut library, mut memory_bytes, mut threads) = (None, None, None);
         while let Some(word) = words.next() {
             let value = words.next()?;
-            match word.as_str() {
+            match word.to_str()? {
                 "--library" => library = Some(PathBuf::from(value)),
-                "--memory-bytes" => memory_bytes = value.parse().ok(),
-                "--threads" => threads = value.parse().ok(),
+                "--memory-bytes" => memory_bytes = value.to_str()?.parse().ok(),
+                "--threads" => threads = value.to_str()?.parse().ok(),
                 _ => return None,
             }
         }

@@ -47,13 +47,27 @@ impl Process {
         Ok(Self { child, socket: ours })
     }
 
+    /// Lets it load its model, as [`Self::ask`] asks.
+    pub(crate) fn load(&mut self, model: &[u8], limit: Duration) -> Result<Say, Lost> {
+        self.exchange(limit, |socket| protocol::send_model(socket, model))
+    }
+
     /// Asks it one thing, and waits for the answer until `limit` has passed. After an error it has ended.
     pub(crate) fn ask(&mut self, ask: Ask, limit: Duration) -> Result<Say, Lost> {
-        let deadline = Deadline {
+        let question = Question { ask: Some(ask) };
+        self.exchange(limit, |socket| protocol::send(socket, &question))
+    }
+
+    fn exchange(
+        &mut self,
+        limit: Duration,
+        ask: impl FnOnce(&mut Deadline<'_>) -> io::Result<()>,
+    ) -> Result<Say, Lost> {
+        let mut socket = Deadline {
             socket: &self.socket,
             until: Instant::now() + limit,
         };
-        let answered = exchange(deadline, ask);
+        let answered = ask(&mut socket).and_then(|()| answer(&mut socket));
         match answered {
             Ok(Some(say)) => Ok(say),
             Ok(None) => Err(Lost::Ended(self.end())),
@@ -109,9 +123,9 @@ impl Drop for Process {
     }
 }
 
-fn exchange(mut socket: Deadline<'_>, ask: Ask) -> io::Result<Option<Say>> {
-    protocol::send(&mut socket, &Question { ask: Some(ask) })?;
-    let answer: Option<Answer> = protocol::receive(&mut socket)?;
+/// Waits for an answer; [`None`] where the process has ended.
+fn answer(socket: &mut Deadline<'_>) -> io::Result<Option<Say>> {
+    let answer: Option<Answer> = protocol::receive(socket)?;
     let Some(Answer { say }) = answer else {
         return Ok(None);
     };

@@ -4,6 +4,7 @@ use std::io::{self, Read, Write};
 
 use engine::Type;
 use prost::Message;
+use prost::encoding::{WireType, encode_key, encode_varint};
 
 /// The longest message, in bytes: a model of the largest size that is taken, and its frame.
 pub const MESSAGE_BYTES_MAX: usize = (256 << 20) + (64 << 10);
@@ -132,6 +133,31 @@ pub fn type_named(name: &str) -> Option<Type> {
 /// The other end does not take it.
 pub fn send(out: &mut impl Write, message: &impl Message) -> io::Result<()> {
     let length = message.encoded_len();
+    let mut bytes = announced(length)?.to_vec();
+    bytes.reserve(length);
+    message
+        .encode(&mut bytes)
+        .expect("invariant: a vector takes what it is given");
+    out.write_all(&bytes)
+}
+
+/// Writes the question that brings a model, of which no copy is made: a large one would be there twice.
+///
+/// # Errors
+///
+/// As [`send`].
+pub fn send_model(out: &mut impl Write, model: &[u8]) -> io::Result<()> {
+    const LOAD: u32 = 1;
+    let mut head = Vec::new();
+    encode_key(LOAD, WireType::LengthDelimited, &mut head);
+    encode_varint(model.len() as u64, &mut head);
+    out.write_all(&announced(head.len() + model.len())?)?;
+    out.write_all(&head)?;
+    out.write_all(model)
+}
+
+/// Returns how a message of a length is announced.
+fn announced(length: usize) -> io::Result<[u8; 4]> {
     let announced = u32::try_from(length).ok();
     let announced = announced.filter(|_| length <= MESSAGE_BYTES_MAX);
     let announced = announced.ok_or_else(|| {
@@ -140,12 +166,7 @@ pub fn send(out: &mut impl Write, message: &impl Message) -> io::Result<()> {
             format!("a message of {length} bytes, of at most {MESSAGE_BYTES_MAX}"),
         )
     })?;
-    let mut bytes = Vec::with_capacity(length + 4);
-    bytes.extend(announced.to_le_bytes());
-    message
-        .encode(&mut bytes)
-        .expect("invariant: a vector takes what it is given");
-    out.write_all(&bytes)
+    Ok(announced.to_le_bytes())
 }
 
 /// Reads the next message; [`None`] where the other end has ended before one.

@@ -19,6 +19,9 @@ const ROWS_MAX: usize = 4_096;
 const OUTLETS_MAX: usize = 1_024;
 /// The most values of a row, over all inputs, and over all outputs.
 const WIDTH_MAX: usize = 1 << 20;
+/// How often a model is there at most while it is loaded: as it came, taken out of that, as ONNX Runtime reads it, and in the form in
+/// which it is evaluated.
+const COPIES: u64 = 4;
 /// The longest words of the process that are passed on, in bytes.
 const WORDS_MAX: usize = 1 << 10;
 /// How long it is not started again after it has ended twice; each time twice as long, up to the longest.
@@ -28,7 +31,7 @@ const PAUSE_MAX: Duration = Duration::from_mins(1);
 /// What one process may have.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// What it may allocate beside the library and the model's own bytes, in bytes.
+    /// What it may allocate beside what a model of its size needs to be loaded, in bytes.
     pub memory_bytes: u64,
     /// The threads that it evaluates with.
     pub threads: usize,
@@ -64,16 +67,17 @@ impl OnnxRuntime {
             load,
             answer: _,
         } = self.limits;
+        let for_itself = COPIES * artifact.len() as u64;
         let mut command = Command::new(&self.program);
         command
             .arg("--library")
             .arg(&self.library)
-            .args(["--memory-bytes", &memory_bytes.to_string()])
+            .args(["--memory-bytes", &(memory_bytes + for_itself).to_string()])
             .args(["--threads", &threads.to_string()]);
         let mut process = Process::start(command)
             .map_err(|error| ArtifactError::NotStarted(format!("{}: {error}", self.program.display())))?;
         // What cannot even be asked has not found its library, or may not have what it needs.
-        match process.ask(Ask::Load(artifact.to_vec()), load) {
+        match process.load(artifact, load) {
             Ok(Say::Loaded(loaded)) => {
                 let outlets = Outlets::read(loaded).map_err(ArtifactError::Foreign)?;
                 Ok((process, outlets))

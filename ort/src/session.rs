@@ -188,8 +188,13 @@ impl Session {
                 for (row, alone) in alone.iter().enumerate() {
                     let alone = &alone[at];
                     let width = known.width();
-                    if alone.shape[..1] != [1]
-                        || alone.shape[1..] != *lengths
+                    let [1, own @ ..] = &alone.shape[..] else {
+                        return Err(format!(
+                            "output {:?} has the shape {:?} for one row, which is to come first",
+                            known.name, alone.shape
+                        ));
+                    };
+                    if *own != *lengths
                         || alone.keys != given.keys
                         || !given.elements.is_same(row * width, &alone.elements, width)
                     {

@@ -5,7 +5,7 @@ use std::io::Cursor;
 use expect_test::{Expect, expect};
 
 use super::*;
-use crate::protocol::{Answer, MESSAGE_BYTES_MAX, Question, receive, send};
+use crate::protocol::{Answer, MESSAGE_BYTES_MAX, Question, receive, send, send_model};
 
 fn outlet(datatype: &str, lengths: &[u64]) -> Outlet {
     Outlet {
@@ -154,7 +154,16 @@ fn what_is_announced_is_not_believed() {
         "{}",
         read(&[1, 0, 0, 0, 255])
     );
+    // A model is sent as if it were any question.
+    let (mut sent, mut same) = (Vec::new(), Vec::new());
+    send_model(&mut sent, b"model").unwrap();
+    let question = Question {
+        ask: Some(Ask::Load(b"model".to_vec())),
+    };
+    send(&mut same, &question).unwrap();
+    assert_eq!(sent, same);
     let mut sent = Vec::new();
+    assert!(send_model(&mut sent, &vec![0; MESSAGE_BYTES_MAX]).is_err() && sent.is_empty());
     let too_long = Question {
         ask: Some(Ask::Load(vec![0; MESSAGE_BYTES_MAX])),
     };
