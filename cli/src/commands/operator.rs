@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
-use kubernetes::build::{DatasetClaim, Installation};
+use kubernetes::build::{DatasetClaim, ImportSource, Installation};
 use kubernetes::leadership::Terms;
 use kubernetes::operator::{self, Health, Options, Scope};
 use kubernetes::reconcile;
@@ -103,6 +103,21 @@ pub(crate) struct OperatorArguments {
     )]
     dataset_claim: Vec<DatasetClaim>,
 
+    /// The beginning of addresses that models may be imported from, and the Secret whose `credential` is the credential for it
+    /// (docs/importing.md); may be given several times [default: none, files of the commit alone]
+    #[arg(
+        long = "import-source",
+        env = "AURORA_IMPORT_SECRETS",
+        value_name = "PREFIX[=SECRET]",
+        value_delimiter = ' ',
+        value_parser = import_source
+    )]
+    import_sources: Vec<ImportSource>,
+
+    /// The ConfigMap whose `ca.crt` has the certificates of authorities, in PEM, that are trusted there beside the image's
+    #[arg(long, env = "AURORA_IMPORT_CA", value_name = "NAME")]
+    import_ca: Option<String>,
+
     /// The Gateway of routes that name none, in the namespace or as NAMESPACE/NAME
     #[arg(
         long,
@@ -149,6 +164,8 @@ pub(crate) fn run(arguments: OperatorArguments) -> Result<ExitCode, Failure> {
         registry,
         training_runs_max,
         dataset_claim,
+        import_sources,
+        import_ca,
         gateway,
         control_plane,
         listener,
@@ -170,6 +187,8 @@ pub(crate) fn run(arguments: OperatorArguments) -> Result<ExitCode, Failure> {
         keys_secret,
         registry_claim,
         dataset_claims: dataset_claim,
+        import_sources,
+        import_ca,
         gateway,
     };
     let options = Options {
@@ -252,6 +271,19 @@ fn dataset_claim(text: &str) -> Result<DatasetClaim, String> {
             claim: claim.to_owned(),
         }),
         _ => Err("expected an absolute folder and a claim, e.g. /data=team-data".to_owned()),
+    }
+}
+
+fn import_source(text: &str) -> Result<ImportSource, String> {
+    let (prefix, secret) = match text.split_once('=') {
+        Some((prefix, secret)) => (prefix, Some(secret.to_owned())),
+        None => (text, None),
+    };
+    let is_named = secret.as_ref().is_none_or(|secret| !secret.is_empty());
+    match prefix.parse() {
+        Ok(prefix) if is_named => Ok(ImportSource { prefix, secret }),
+        // It may hold a secret itself, and is not repeated.
+        _ => Err("expected the beginning of an address and a Secret, e.g. https://models.example.org/team=models-team".to_owned()),
     }
 }
 

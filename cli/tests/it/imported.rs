@@ -55,7 +55,7 @@ fn model(intercept: f64) -> Vec<u8> {
 }
 
 /// Answers one path with a model to whoever brings a token, once; keeps what it was asked.
-fn serve(model: Vec<u8>) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
+pub(crate) fn serve(model: Vec<u8>) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("its address");
     let asked = Arc::new(Mutex::new(Vec::new()));

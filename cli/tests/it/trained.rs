@@ -2,6 +2,7 @@
 //! controllers: Pods are processes that run `aurora train` and `aurora serve`, and requests come through a gateway that
 //! follows the route late.
 
+mod fetched;
 mod load;
 mod trainings;
 mod world;

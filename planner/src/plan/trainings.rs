@@ -15,7 +15,7 @@ use crate::names::{Digest, ObjectName, Version};
 use crate::object::ObjectId;
 use crate::observed::{Observed, ObservedTraining, ObservedVersion, TrainingObject};
 use crate::runs::Phase;
-use crate::training::{Fit, ImportSource, RunPolicy, Training};
+use crate::training::{Fit, RunPolicy, Training};
 use crate::trust::{HOW_TO_SIGN, ModelPolicy, UNNAMED_SIGNATURE};
 
 /// What was decided about all jobs.
@@ -204,18 +204,6 @@ fn beyond_target(
             ),
             "write `container` with an image that holds it, or train in an environment with `target: Standalone`",
         ),
-        (Fit::Import(import), Target::Kubernetes { .. }) if import.is_from_elsewhere() => {
-            let field = match import.source {
-                ImportSource::Elsewhere(_) => "uri",
-                ImportSource::Committed(_) => "signature",
-            };
-            (
-                format!(
-                    "spec.import.{field}: {environment_id} is in a cluster, where a model is imported from the commit alone"
-                ),
-                "commit the file, and write its path from the manifest's folder",
-            )
-        }
         (
             Fit::Algorithm(_) | Fit::Container(_) | Fit::Command(_) | Fit::Import(_),
             Target::Standalone | Target::Kubernetes { .. },

@@ -27,6 +27,7 @@ use planner::engine::Engine;
 use planner::names::{EnvironmentName, ObjectName};
 use planner::object::Kind;
 use planner::route::Gateway;
+use planner::training::Prefix;
 
 pub use intent::{INTENT, intent};
 pub(crate) use labels::asks_for_router;
@@ -51,8 +52,21 @@ pub struct Installation {
     pub registry_claim: String,
     /// The folders outside the registry that jobs may read data from.
     pub dataset_claims: Vec<DatasetClaim>,
+    /// Where models may be imported from, beside the commit.
+    pub import_sources: Vec<ImportSource>,
+    /// The ConfigMap whose `ca.crt` has the certificates of authorities that are trusted there beside the image's.
+    pub import_ca: Option<String>,
     /// The Gateway of routes that name none.
     pub gateway: Gateway,
+}
+
+/// Where models may be imported from, and as whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImportSource {
+    /// The beginning of addresses.
+    pub prefix: Prefix,
+    /// The Secret whose `credential` is the credential for it; absent: nobody is asked for one.
+    pub secret: Option<String>,
 }
 
 impl Installation {

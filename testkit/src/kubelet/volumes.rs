@@ -1,13 +1,15 @@
 //! Volumes of a Pod as folders, and what is seen of them where.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1::{
     Container, DownwardAPIVolumeFile, KeyToPath, Pod, Volume, VolumeProjection,
 };
+use rustix::process::getuid;
 
 use super::variables::{Sources, expand};
 
@@ -47,20 +49,32 @@ pub(crate) fn prepare(
             None => storage.folder.join("volumes").join(&volume.name),
         };
         let files = files(volume, sources, storage)?;
-        write(&folder, &files).map_err(|error| format!("volume {}: {error}", volume.name))?;
+        write(&folder, &files, mode(volume)).map_err(|error| format!("volume {}: {error}", volume.name))?;
         folders.insert(volume.name.clone(), folder);
     }
     Ok(folders)
 }
 
-fn write(folder: &Path, files: &Files) -> io::Result<()> {
+fn write(folder: &Path, files: &Files, mode: Option<u32>) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     for (name, bytes) in files {
         let path = folder.join(name);
         fs::create_dir_all(path.parent().unwrap_or(folder))?;
-        fs::write(path, bytes)?;
+        fs::write(&path, bytes)?;
+        if let Some(mode) = mode {
+            fs::set_permissions(path, Permissions::from_mode(mode))?;
+        }
     }
     Ok(())
+}
+
+/// Returns who may read the files of a volume. A node's root owns them, and a Pod reads them by its group: where the node is somebody
+/// else, its processes are the owner.
+fn mode(volume: &Volume) -> Option<u32> {
+    let secret = volume.secret.as_ref().and_then(|secret| secret.default_mode);
+    let map = volume.config_map.as_ref().and_then(|map| map.default_mode);
+    let mode = u32::try_from(secret.or(map)?).ok()?;
+    Some(if getuid().is_root() { mode } else { mode & 0o700 })
 }
 
 fn files(volume: &Volume, sources: &Sources<'_>, storage: &Storage<'_>) -> Result<Files, Missing> {

@@ -92,6 +92,11 @@ impl World {
 
     /// Starts the operator.
     pub(super) async fn operate(&mut self) {
+        self.operate_with(&[]).await;
+    }
+
+    /// Starts the operator with some flags.
+    pub(super) async fn operate_with(&mut self, flags: &[&str]) {
         let kubeconfig = self.namespace.kubeconfig_of(Component::Operator).await;
         let mut command = aurora();
         command
@@ -100,6 +105,7 @@ impl World {
             .args(["--control-plane", "127.0.0.1:0"])
             .args(["--artifacts", &format!("http://{}", self.artifacts), "--registry"])
             .arg(self.registry())
+            .args(flags)
             .env(
                 "KUBECONFIG",
                 kubeconfig.expect("the operator's account has a token"),

@@ -27,7 +27,7 @@ fn a_version_that_another_engine_evaluates_needs_the_deployments_word() {
     spec.engine = Engine::OnnxRuntime;
     case.commit_deployment(3, "m", spec);
     case.check(&expect![[r#"
-        MLDeployment/m: stable v20260102-000000 (b40711a88c70) -> v20260104-000000 (88185d128d99) [0000000003]
+        MLDeployment/m: stable v20260102-000000 (b40711a88c70) -> v20260104-000000 (88185d128d99), engine Aurora -> OnnxRuntime [0000000003]
         waiting: MLDeployment/m: the alias stable waits until the track serves its pin
     "#]]);
     // What our own engine evaluates needs none.
@@ -35,7 +35,7 @@ fn a_version_that_another_engine_evaluates_needs_the_deployments_word() {
     spec.engine = Engine::OnnxRuntime;
     case.commit_deployment(4, "m", spec);
     case.check(&expect![[r#"
-        MLDeployment/m: stable v20260102-000000 (b40711a88c70) -> v20260103-000000 (433ebf5bc03d) [0000000004]
+        MLDeployment/m: stable v20260102-000000 (b40711a88c70) -> v20260103-000000 (433ebf5bc03d), engine Aurora -> OnnxRuntime [0000000004]
         waiting: MLDeployment/m: the alias stable waits until the track serves its pin
     "#]]);
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use expect_test::expect;
 use planner::commits::Verify;
-use planner::environment::{Environment, Target};
+use planner::environment::Environment;
 use planner::identity::{inputs_hash, run_hash};
 use planner::names::Digest;
 use planner::observed::{ObservedVersion, PolicyAge, TrainingObject};
@@ -160,21 +160,6 @@ fn another_policy_counts_from_the_next_commit_on() {
     case.converge_objects();
     let applied = case.observed.environment.as_ref().unwrap();
     assert_eq!(applied.models, policy(Verify::Require, "b"));
-}
-
-#[test]
-fn nothing_in_a_cluster_fetches_a_signature() {
-    let mut case = under(Verify::Require);
-    case.desired.environment.target = Target::Kubernetes {
-        namespace: "m".to_owned(),
-    };
-    case.commit_training(1, "t", import(Some("https://models.example.org/m.sig")));
-    let findings = case.plan().findings;
-    let told = findings.first().expect("a finding").to_string();
-    assert!(
-        told.contains("spec.import.signature: MLEnvironment/dev is in a cluster, where a model is imported from the commit alone"),
-        "{told}"
-    );
 }
 
 /// Without knowing what is there, those are told that a commit brings.

@@ -293,7 +293,7 @@ fn a_model_that_was_made_elsewhere() {
     "#]]);
 }
 
-/// What lies elsewhere is not staged; nothing in a cluster fetches it.
+/// What lies elsewhere is not staged: whoever runs the job fetches it, in a cluster too.
 #[test]
 fn a_model_that_lies_elsewhere() {
     let mut case = Case::new(0);
@@ -315,8 +315,7 @@ fn a_model_that_lies_elsewhere() {
     };
     case.check(&expect![[r#"
         MLEnvironment/dev: apply
-        environments/dev/train-t.yaml:1:1: InvalidManifest: MLTrainingJob/t: spec.import.uri: MLEnvironment/dev is in a cluster, where a model is imported from the commit alone
-          hint: commit the file, and write its path from the manifest's folder
+        MLTrainingJob/t: create: train v20260102-000000 with import https://models.example.org/m.onnx (88185d128d99), m [0000000001]
     "#]]);
 }
 

@@ -36,6 +36,17 @@ fn installation() -> Installation {
                 claim: "iris".to_owned(),
             },
         ],
+        import_sources: [
+            ("https://models.example.org/team", Some("team")),
+            ("https://models.example.org", None),
+            ("s3://wine", Some("wine")),
+        ]
+        .map(|(prefix, secret)| ImportSource {
+            prefix: prefix.parse().unwrap(),
+            secret: secret.map(str::to_owned),
+        })
+        .to_vec(),
+        import_ca: Some("authorities".to_owned()),
         gateway: Gateway {
             name: "aurora".to_owned(),
             namespace: Some("gateways".to_owned()),

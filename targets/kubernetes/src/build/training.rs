@@ -5,6 +5,7 @@
 //! decides; a Pod that was evicted is replaced by the same one, and counts as no attempt.
 
 mod container;
+mod import;
 
 use k8s_openapi::api::batch::v1::{
     Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnExitCodesRequirement,
@@ -17,11 +18,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use planner::identity::run_hash;
 use planner::names::{Digest, ObjectName, Version};
 use planner::pod::Pod;
-use planner::training::{Fit, Training};
+use planner::training::{Fit, Import, Training};
 use registry::run::RunRequest;
 use serde_json::{Value, json};
 
 pub(crate) use self::container::FIT;
+pub(crate) use self::import::FETCHES;
 use super::intent::sealed;
 use super::labels::{Component, VERSION, labels, map, metadata};
 use super::{DatasetClaim, Installation, Owner, pod};
@@ -94,6 +96,9 @@ pub fn job(run: &Run<'_>) -> Result<Job, TooLarge> {
     let mut own = labels(installation, owner, &request.model, Component::Training);
     let queue = given.labels.get(QUEUE);
     own.extend(queue.map(|queue| (QUEUE.to_owned(), queue.clone())));
+    if training.fit.import().is_some_and(Import::is_from_elsewhere) {
+        own.insert(FETCHES.to_owned(), "elsewhere".to_owned());
+    }
     let annotations = map([
         (VERSION, &request.version.to_string()),
         (ATTEMPT, &attempt.to_string()),
@@ -174,7 +179,11 @@ fn pod_spec(run: &Run<'_>, given: &Pod) -> Result<PodSpec, TooLarge> {
         ..pod::bare(given, GRACE_SECONDS)
     };
     match &training.fit {
-        Fit::Algorithm(_) | Fit::Command(_) | Fit::Import(_) => spec.containers = vec![aurora(&["train"])],
+        Fit::Algorithm(_) | Fit::Command(_) => spec.containers = vec![aurora(&["train"])],
+        Fit::Import(import) => {
+            spec.containers = vec![aurora(&["train"])];
+            import::add(&mut spec, import, run.installation);
+        }
         Fit::Container(container) => container::add(&mut spec, container, run.request, given, &aurora),
     }
     Ok(spec)

@@ -106,6 +106,25 @@ fn a_run_that_needs_onnx_runtime_has_its_image() {
     assert_eq!(containers[0]["image"], "example.org/aurora-onnxruntime:1");
 }
 
+/// A credential is where its own prefix is asked, and nowhere else.
+#[test]
+fn an_import_from_elsewhere_has_the_credential_of_its_own_prefix() {
+    let mut request = request();
+    request.training.hyperparameters.clear();
+    request.training.seed = 0;
+    request.training.fit = Fit::Import(Box::new(Import {
+        source: ImportSource::Elsewhere("https://models.example.org/team/wine.onnx".parse().unwrap()),
+        digest: Digest::of(b"wine"),
+        files: std::collections::BTreeMap::new(),
+        signature: Some("https://models.example.org/signed/wine.sig".parse().unwrap()),
+        told: Told::default(),
+    }));
+    check(
+        &[built(&request)],
+        &expect_file!["../../../tests/golden/training-import-elsewhere.yaml"],
+    );
+}
+
 /// Whose signature what it imports needs is told with the rest, so that no other Pod's file has a say in it. Other keys make another
 /// Job: one that was made for those before is in the way.
 #[test]

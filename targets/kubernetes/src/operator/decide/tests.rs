@@ -218,6 +218,8 @@ fn check(case: &Case, expected: &Expect) {
         namespace: "dev".to_owned(),
         image: "aurora:1".to_owned(),
         onnx_runtime_image: None,
+        import_sources: Vec::new(),
+        import_ca: None,
         control_plane: "http://aurora-control-plane:8000".to_owned(),
         keys_secret: "aurora-keys".to_owned(),
         registry_claim: "aurora-model-pvc".to_owned(),

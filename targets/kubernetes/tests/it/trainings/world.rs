@@ -126,6 +126,8 @@ impl World {
                 namespace: self.namespace.name().to_owned(),
                 image: "example.org/aurora:1".to_owned(),
                 onnx_runtime_image: None,
+                import_sources: Vec::new(),
+                import_ca: None,
                 control_plane: "http://aurora-control-plane:8000".to_owned(),
                 keys_secret: "aurora-keys".to_owned(),
                 registry_claim: "aurora-model-pvc".to_owned(),
