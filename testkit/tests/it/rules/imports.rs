@@ -87,7 +87,6 @@ const REFUSED: &[Fixture] = importing![
     ("/schedule", r#"{"cron": "0 3 * * SUN"}"#),
     ("/seed", "1"),
     ("/hyperparameters", r#"{"trees": 1}"#),
-    ("/engine", r#""Tract""#),
     ("/import/uri", r#""../m.onnx""#),
     ("/import/uri", r#""/models/m.onnx""#),
     ("/import/uri", r#""ftp://h/m.onnx""#),
