@@ -1,6 +1,5 @@
 //! The elements of tensors, as they are sent and as ONNX Runtime has them.
 
-use std::collections::HashMap;
 use std::ops::Range;
 
 use aurora_ort::protocol::Values;
@@ -24,26 +23,18 @@ pub(crate) enum Elements {
 impl Elements {
     /// Reads what was sent for an input of a type.
     pub(crate) fn read(element: Type, values: &Values) -> Result<Self, String> {
-        fn numbers<T, const N: usize>(bytes: &[u8], read: impl Fn([u8; N]) -> T) -> Vec<T> {
-            let whole = bytes.as_chunks::<N>().0;
-            whole.iter().map(|bytes| read(*bytes)).collect()
-        }
-        let bytes = &values.numbers[..];
         Ok(match element {
-            Type::F32 => Self::F32(numbers(bytes, f32::from_le_bytes)),
-            Type::F64 => Self::F64(numbers(bytes, f64::from_le_bytes)),
-            Type::I64 => Self::I64(numbers(bytes, i64::from_le_bytes)),
-            Type::I32 => Self::I32(numbers(bytes, i32::from_le_bytes)),
-            Type::Bool => Self::Bool(bytes.iter().map(|byte| *byte != 0).collect()),
+            Type::F32 => Self::F32(values.elements()?),
+            Type::F64 => Self::F64(values.elements()?),
+            Type::I64 => Self::I64(values.elements()?),
+            Type::I32 => Self::I32(values.elements()?),
+            Type::Bool => Self::Bool(values.elements()?),
             Type::Text => {
-                let known = values.known.iter().map(|text| String::from_utf8(text.clone()));
-                let known = known.collect::<Result<Vec<_>, _>>();
-                let known = known.map_err(|_not_utf_8| "a text is not UTF-8".to_owned())?;
-                let texts = values.texts.iter().map(|place| {
-                    let text = known.get(usize::try_from(*place).unwrap_or(usize::MAX));
-                    text.cloned().ok_or_else(|| "a text is not there".to_owned())
-                });
-                Self::Text(texts.collect::<Result<_, _>>()?)
+                let text = |text: &[u8]| {
+                    let text = str::from_utf8(text).map_err(|_not_utf_8| "a text is not UTF-8".to_owned());
+                    text.map(str::to_owned)
+                };
+                Self::Text(values.texts(text)?)
             }
         })
     }
@@ -108,35 +99,14 @@ impl Elements {
     }
 
     /// Returns them as they are sent.
-    pub(crate) fn values(self) -> Values {
-        fn bytes<T, const N: usize>(elements: Vec<T>, write: impl Fn(T) -> [u8; N]) -> Values {
-            Values {
-                numbers: elements.into_iter().flat_map(write).collect(),
-                ..Values::default()
-            }
-        }
+    pub(crate) fn values(&self) -> Values {
         match self {
-            Self::F32(elements) => bytes(elements, f32::to_le_bytes),
-            Self::F64(elements) => bytes(elements, f64::to_le_bytes),
-            Self::I64(elements) => bytes(elements, i64::to_le_bytes),
-            Self::I32(elements) => bytes(elements, i32::to_le_bytes),
-            Self::Bool(elements) => bytes(elements, |truth| [u8::from(truth)]),
-            Self::Text(elements) => {
-                let mut places: HashMap<String, u32> = HashMap::new();
-                let mut known = Vec::new();
-                let texts = elements.into_iter().map(|text| {
-                    *places.entry(text).or_insert_with_key(|text| {
-                        known.push(text.clone().into_bytes());
-                        u32::try_from(known.len() - 1).unwrap_or(u32::MAX)
-                    })
-                });
-                let texts = texts.collect();
-                Values {
-                    numbers: Vec::new(),
-                    texts,
-                    known,
-                }
-            }
+            Self::F32(elements) => Values::of(elements),
+            Self::F64(elements) => Values::of(elements),
+            Self::I64(elements) => Values::of(elements),
+            Self::I32(elements) => Values::of(elements),
+            Self::Bool(elements) => Values::of(elements),
+            Self::Text(elements) => Values::of_texts(elements.iter().map(String::as_bytes)),
         }
     }
 }

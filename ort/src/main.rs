@@ -17,7 +17,7 @@ use std::time::Duration;
 use std::{env, thread};
 
 use aurora_ort::protocol::{Answer, Ask, Question, Say, receive, send};
-use rustix::process::getppid;
+use rustix::process::{Pid, getppid};
 use session::{Library, Session};
 
 /// How often it is looked whether whoever started it is still there.
@@ -32,7 +32,6 @@ fn main() -> ExitCode {
         }
         return ExitCode::from(2);
     };
-    end_with_parent();
     match serve(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever asked is gone, or asks what makes no sense.
@@ -67,9 +66,8 @@ impl Arguments {
     }
 }
 
-/// Ends this process once whoever started it is gone, also in the middle of an evaluation.
-fn end_with_parent() {
-    let parent = getppid();
+/// Ends this process once `parent`, which started it, is gone, also in the middle of an evaluation.
+fn end_with(parent: Option<Pid>) {
     let watching = thread::Builder::new().name("parent".to_owned()).spawn(move || {
         while getppid() == parent {
             thread::sleep(PARENT_POLL);
@@ -80,12 +78,21 @@ fn end_with_parent() {
     drop(watching);
 }
 
+/// Loads the library within what that takes, and gives that up too.
+fn started(arguments: &Arguments) -> Result<Library, String> {
+    confine::before_loading(&arguments.library)?;
+    let library = Library::load(&arguments.library, arguments.threads)?;
+    confine::before_models(arguments.memory_bytes)?;
+    Ok(library)
+}
+
 fn serve(arguments: &Arguments) -> io::Result<()> {
     let socket: OwnedFd = io::stdin().as_fd().try_clone_to_owned()?;
     let (mut questions, mut answers) = (File::from(socket.try_clone()?), File::from(socket));
     let mut say = |say: Say| send(&mut answers, &Answer { say: Some(say) });
-    let started = Library::load(&arguments.library, arguments.threads)
-        .and_then(|library| confine::confine(arguments.memory_bytes).map(|()| library));
+    let parent = getppid();
+    let started = started(arguments);
+    end_with(parent);
     let library = match started {
         Ok(library) => library,
         Err(why) => {

@@ -107,10 +107,8 @@ impl Process {
     /// Says whether the other end is closed, so that the process ends by itself.
     fn socket_is_closed(&self) -> bool {
         let mut byte = [0];
-        let closed = self.socket.set_nonblocking(true).and_then(|()| {
-            use std::io::Read as _;
-            (&self.socket).read(&mut byte)
-        });
+        let closed = self.socket.set_nonblocking(true);
+        let closed = closed.and_then(|()| (&self.socket).read(&mut byte));
         matches!(closed, Ok(0)) || closed.is_err_and(|error| error.kind() != io::ErrorKind::WouldBlock)
     }
 }

@@ -1,5 +1,6 @@
 //! What the two processes say to each other: a message with its length before it, a question and then its answer.
 
+use std::collections::HashMap;
 use std::io::{self, Read, Write};
 
 use engine::Type;
@@ -118,6 +119,105 @@ pub struct Values {
     /// The different texts.
     #[prost(bytes = "vec", repeated, tag = "3")]
     pub known: Vec<Vec<u8>>,
+}
+
+/// A number or truth value, as it is sent.
+pub trait Element: Copy {
+    /// Writes it.
+    fn write(self, bytes: &mut Vec<u8>);
+    /// Reads all that are there; [`None`] where something is left over.
+    fn read(bytes: &[u8]) -> Option<Vec<Self>>;
+}
+
+macro_rules! elements {
+    ($($number:ty),+) => {
+        $(impl Element for $number {
+            fn write(self, bytes: &mut Vec<u8>) {
+                bytes.extend(self.to_le_bytes());
+            }
+
+            fn read(bytes: &[u8]) -> Option<Vec<Self>> {
+                let (whole, rest) = bytes.as_chunks();
+                let numbers = whole.iter().map(|bytes| Self::from_le_bytes(*bytes));
+                rest.is_empty().then(|| numbers.collect())
+            }
+        })+
+    };
+}
+
+elements!(f32, f64, i32, i64);
+
+impl Element for bool {
+    fn write(self, bytes: &mut Vec<u8>) {
+        bytes.push(u8::from(self));
+    }
+
+    fn read(bytes: &[u8]) -> Option<Vec<Self>> {
+        Some(bytes.iter().map(|byte| *byte != 0).collect())
+    }
+}
+
+impl Values {
+    /// Returns numbers or truth values as they are sent.
+    pub fn of<T: Element>(elements: &[T]) -> Self {
+        let mut numbers = Vec::with_capacity(size_of_val(elements));
+        for element in elements {
+            element.write(&mut numbers);
+        }
+        Self {
+            numbers,
+            ..Self::default()
+        }
+    }
+
+    /// Returns texts as they are sent, each once.
+    pub fn of_texts<'t>(elements: impl Iterator<Item = &'t [u8]>) -> Self {
+        let mut places: HashMap<&[u8], u32> = HashMap::new();
+        let mut known = Vec::new();
+        let texts = elements.map(|text| {
+            *places.entry(text).or_insert_with(|| {
+                known.push(text.to_vec());
+                u32::try_from(known.len() - 1).unwrap_or(u32::MAX)
+            })
+        });
+        let texts = texts.collect();
+        Self {
+            numbers: Vec::new(),
+            texts,
+            known,
+        }
+    }
+
+    /// Returns numbers or truth values that came.
+    ///
+    /// # Errors
+    ///
+    /// The last one is not whole.
+    pub fn elements<T: Element>(&self) -> Result<Vec<T>, String> {
+        let torn = || {
+            format!(
+                "{} bytes, of which {} are an element",
+                self.numbers.len(),
+                size_of::<T>()
+            )
+        };
+        T::read(&self.numbers).ok_or_else(torn)
+    }
+
+    /// Returns texts that came, as `read` makes each different one.
+    ///
+    /// # Errors
+    ///
+    /// `read` refuses one, or one is not there.
+    pub fn texts<T: Clone>(&self, read: impl FnMut(&[u8]) -> Result<T, String>) -> Result<Vec<T>, String> {
+        let known = self.known.iter().map(Vec::as_slice).map(read);
+        let known = known.collect::<Result<Vec<T>, _>>()?;
+        let texts = self.texts.iter().map(|place| {
+            let text = known.get(usize::try_from(*place).unwrap_or(usize::MAX));
+            text.cloned().ok_or_else(|| "a text that is not there".to_owned())
+        });
+        texts.collect()
+    }
 }
 
 /// Returns the type that a name stands for, of those that are evaluated.

@@ -1,5 +1,6 @@
 //! Models as the other process evaluates them, for whoever has a [`Model`](registry::artifact::Model).
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -360,79 +361,43 @@ const fn none(element: Type) -> Buffer {
 }
 
 /// Returns some elements as they are sent.
-fn values(buffer: &Buffer, range: std::ops::Range<usize>, symbols: &Symbols) -> Values {
-    fn bytes<T: Copy, const N: usize>(elements: &[T], write: impl Fn(T) -> [u8; N]) -> Values {
-        Values {
-            numbers: elements.iter().flat_map(|element| write(*element)).collect(),
-            ..Values::default()
-        }
-    }
+fn values(buffer: &Buffer, range: Range<usize>, symbols: &Symbols) -> Values {
     match buffer {
-        Buffer::F32(elements) => bytes(&elements[range], f32::to_le_bytes),
-        Buffer::F64(elements) => bytes(&elements[range], f64::to_le_bytes),
-        Buffer::I64(elements) => bytes(&elements[range], i64::to_le_bytes),
-        Buffer::I32(elements) => bytes(&elements[range], i32::to_le_bytes),
-        Buffer::Bool(elements) => bytes(&elements[range], |truth| [u8::from(truth)]),
+        Buffer::F32(elements) => Values::of(&elements[range]),
+        Buffer::F64(elements) => Values::of(&elements[range]),
+        Buffer::I64(elements) => Values::of(&elements[range]),
+        Buffer::I32(elements) => Values::of(&elements[range]),
+        Buffer::Bool(elements) => Values::of(&elements[range]),
         Buffer::Text(elements) => {
-            let mut places = std::collections::HashMap::new();
-            let mut known = Vec::new();
-            let texts = elements[range].iter().map(|symbol| {
-                *places.entry(*symbol).or_insert_with(|| {
-                    known.push(symbols.text(*symbol).unwrap_or_default().to_vec());
-                    u32::try_from(known.len() - 1).unwrap_or(u32::MAX)
-                })
-            });
-            let texts = texts.collect();
-            Values {
-                numbers: Vec::new(),
-                texts,
-                known,
-            }
+            let texts = elements[range].iter().map(|symbol| symbols.text(*symbol));
+            Values::of_texts(texts.map(Option::unwrap_or_default))
         }
     }
 }
 
 /// Adds elements that came.
 fn extend(answer: &mut Buffer, values: &Values, symbols: &mut Symbols) -> Result<(), String> {
-    fn read<T, const N: usize>(
-        elements: &mut Vec<T>,
-        bytes: &[u8],
-        read: impl Fn([u8; N]) -> T,
-    ) -> Result<(), String> {
-        let (whole, rest) = bytes.as_chunks::<N>();
-        if !rest.is_empty() {
-            return Err(format!("{} bytes, of which {N} are an element", bytes.len()));
-        }
-        elements.extend(whole.iter().map(|bytes| read(*bytes)));
-        Ok(())
-    }
-    let bytes = &values.numbers;
     match answer {
-        Buffer::F32(elements) => read(elements, bytes, f32::from_le_bytes),
-        Buffer::F64(elements) => read(elements, bytes, f64::from_le_bytes),
-        Buffer::I64(elements) => read(elements, bytes, i64::from_le_bytes),
-        Buffer::I32(elements) => read(elements, bytes, i32::from_le_bytes),
-        Buffer::Bool(elements) => read(elements, bytes, |[byte]: [u8; 1]| byte != 0),
+        Buffer::F32(elements) => elements.extend(values.elements::<f32>()?),
+        Buffer::F64(elements) => elements.extend(values.elements::<f64>()?),
+        Buffer::I64(elements) => elements.extend(values.elements::<i64>()?),
+        Buffer::I32(elements) => elements.extend(values.elements::<i32>()?),
+        Buffer::Bool(elements) => elements.extend(values.elements::<bool>()?),
         Buffer::Text(elements) => {
-            let known = values.known.iter().map(|text| {
+            let symbol = |text: &[u8]| {
                 if text.len() > FOREIGN_TEXT_BYTES_MAX {
+                    let bytes = text.len();
                     return Err(format!(
-                        "a text of {} bytes, of at most {FOREIGN_TEXT_BYTES_MAX}",
-                        text.len()
+                        "a text of {bytes} bytes, of at most {FOREIGN_TEXT_BYTES_MAX}"
                     ));
                 }
-                symbols
-                    .add(text, &engine::Limits::default())
-                    .map_err(|error| error.to_string())
-            });
-            let known = known.collect::<Result<Vec<_>, _>>()?;
-            for place in &values.texts {
-                let symbol = known.get(usize::try_from(*place).unwrap_or(usize::MAX));
-                elements.push(*symbol.ok_or("a text that is not there")?);
-            }
-            Ok(())
+                let symbol = symbols.add(text, &engine::Limits::default());
+                symbol.map_err(|error| error.to_string())
+            };
+            elements.extend(values.texts(symbol)?);
         }
     }
+    Ok(())
 }
 
 /// Returns words of the process that people can be shown.

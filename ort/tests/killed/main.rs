@@ -34,8 +34,13 @@ fn a_process_has_given_up_what_it_has_no_need_of_and_is_started_again_where_it_d
     let pid = *processes().last().expect("it is there");
     let of = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).expect("it is ours");
     assert!(of("environ").is_empty(), "{}", of("environ"));
-    // Landlock takes the right to more rights with the others.
-    assert!(of("status").contains("NoNewPrivs:\t1"), "{}", of("status"));
+    assert_eq!(of("oom_score_adj").trim(), "1000");
+    // Landlock takes the right to more rights with the others, of each thread for itself.
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("it is ours");
+    for thread in threads.flatten() {
+        let status = fs::read_to_string(thread.path().join("status")).expect("it is ours");
+        assert!(status.contains("NoNewPrivs:\t1"), "{status}");
+    }
     let limits = of("limits");
     let limit = |name: &str| {
         let line = limits.lines().find_map(|line| line.strip_prefix(name));
