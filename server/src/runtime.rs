@@ -21,6 +21,7 @@ use planner::deployment::ResolvedPin;
 use planner::names::{Digest, ModelName, Revision, Track, Version, Weight};
 use planner::per_track::PerTrack;
 use planner::rollout::{TrackState, Tracks};
+use registry::artifact::Inputs;
 use registry::metadata::VersionMetadata;
 use rpds::RedBlackTreeMapSync;
 use tokio::sync::Notify;
@@ -58,12 +59,12 @@ const WARM_UP_PREDICTIONS: usize = 32;
 
 /// Lets a model predict its example until it is as fast as it gets; blocks.
 pub fn warm_up(model: &registry::artifact::Model, metadata: &VersionMetadata) {
-    let inputs = model
+    let Inputs { buffers, mut symbols } = model
         .inputs(&metadata.example.inputs)
         .expect("invariant: what was loaded has predicted its example");
     for _ in 0..WARM_UP_PREDICTIONS {
         // What another process does not answer now is no reason not to ask it later.
-        drop(std::hint::black_box(model.predictions(&inputs, 1)));
+        drop(std::hint::black_box(model.answer(&buffers, 1, &mut symbols)));
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use planner::names::ModelName;
 use planner::signature::{Compatibility, compare};
-use registry::artifact::Model;
+use registry::artifact::{Inputs, Model};
 use registry::metadata::{Attestation, VersionMetadata};
 use serde_json::{Value, json};
 use trainer::comparison::{Comparing, Comparison, Said};
@@ -198,14 +198,14 @@ fn told(file: String, found: Comparison) -> DifferenceAnswer {
 
 /// Returns what one row takes, in microseconds: the median of as many as there is time for.
 fn speed(model: &Model, metadata: &VersionMetadata) -> f64 {
-    let inputs = model
+    let Inputs { buffers, mut symbols } = model
         .inputs(&metadata.example.inputs)
         .expect("invariant: what was loaded has predicted its example");
     let began = Instant::now();
     let mut taken = Vec::new();
     while began.elapsed() < TIMED || taken.len() < 10 {
         let start = Instant::now();
-        drop(std::hint::black_box(model.predictions(&inputs, 1)));
+        drop(std::hint::black_box(model.answer(&buffers, 1, &mut symbols)));
         taken.push(start.elapsed());
     }
     taken.sort_unstable();
