@@ -60,13 +60,26 @@ impl OnnxRuntime {
         }
     }
 
-    /// Starts a process, and lets it load a model.
-    fn load(&self, artifact: &[u8]) -> Result<(Process, Outlets), ArtifactError> {
+    /// Starts a process that loads the library, and ends it.
+    ///
+    /// # Errors
+    ///
+    /// The program or the library is not there, or another or older one, or may not have what it needs.
+    pub fn try_start(&self) -> Result<(), ArtifactError> {
+        // Nothing is no model: only a library that is there can say so.
+        match self.start(&[])?.load(&[], self.limits.load) {
+            Ok(Say::NotStarted(why)) => Err(ArtifactError::NotStarted(shortened(&why))),
+            Ok(_) => Ok(()),
+            Err(lost) => Err(ArtifactError::NotStarted(lost.to_string())),
+        }
+    }
+
+    /// Starts a process for a model.
+    fn start(&self, artifact: &[u8]) -> Result<Process, ArtifactError> {
         let Limits {
             memory_bytes,
             threads,
-            load,
-            answer: _,
+            ..
         } = self.limits;
         let for_itself = COPIES * artifact.len() as u64;
         let mut command = Command::new(&self.program);
@@ -75,10 +88,15 @@ impl OnnxRuntime {
             .arg(&self.library)
             .args(["--memory-bytes", &(memory_bytes + for_itself).to_string()])
             .args(["--threads", &threads.to_string()]);
-        let mut process = Process::start(command)
-            .map_err(|error| ArtifactError::NotStarted(format!("{}: {error}", self.program.display())))?;
+        Process::start(command)
+            .map_err(|error| ArtifactError::NotStarted(format!("{}: {error}", self.program.display())))
+    }
+
+    /// Starts a process, and lets it load a model.
+    fn load(&self, artifact: &[u8]) -> Result<(Process, Outlets), ArtifactError> {
+        let mut process = self.start(artifact)?;
         // What cannot even be asked has not found its library, or may not have what it needs.
-        match process.load(artifact, load) {
+        match process.load(artifact, self.limits.load) {
             Ok(Say::Loaded(loaded)) => {
                 let outlets = Outlets::read(loaded).map_err(ArtifactError::Foreign)?;
                 Ok((process, outlets))

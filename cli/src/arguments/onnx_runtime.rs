@@ -42,9 +42,15 @@ pub(crate) struct OnnxRuntimeArguments {
 impl OnnxRuntimeArguments {
     /// Returns what models may be evaluated by in this process.
     pub(crate) fn engines(&self) -> Engines {
-        let Some(library) = &self.onnxruntime else {
-            return Engines::default();
-        };
+        self.runtime()
+            .map_or_else(Engines::default, |(runtime, _library)| {
+                Engines::with_onnx_runtime(Arc::new(runtime))
+            })
+    }
+
+    /// Returns what starts the library, and where that lies; [`None`] where no model is evaluated by it.
+    pub(crate) fn runtime(&self) -> Option<(OnnxRuntime, PathBuf)> {
+        let library = self.onnxruntime.as_ref()?;
         let limits = Limits {
             memory_bytes: self.onnxruntime_memory as u64,
             threads: thread::available_parallelism().map_or(1, std::num::NonZero::get),
@@ -52,7 +58,7 @@ impl OnnxRuntimeArguments {
             answer: ANSWER,
         };
         let library = std::path::absolute(library).unwrap_or_else(|_| library.clone());
-        Engines::with_onnx_runtime(Arc::new(OnnxRuntime::new(&program(), &library, limits)))
+        Some((OnnxRuntime::new(&program(), &library, limits), library))
     }
 
     /// Returns the flags that let another process of this binary evaluate the same models.

@@ -11,7 +11,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::arguments::{
-    BranchArguments, DataArguments, OutputArguments, RemoteArguments, RepositoryArguments,
+    BranchArguments, DataArguments, OnnxRuntimeArguments, OutputArguments, RemoteArguments,
+    RepositoryArguments,
 };
 use crate::failure::{Failure, NO};
 use crate::listeners::{ControlPlaneArguments, GrpcArguments, InferenceArguments, ListenerArguments};
@@ -44,6 +45,8 @@ pub(crate) struct DoctorArguments {
     control_plane: ControlPlaneArguments,
     #[command(flatten)]
     listener: ListenerArguments,
+    #[command(flatten)]
+    onnx_runtime: OnnxRuntimeArguments,
     #[command(flatten)]
     output: OutputArguments,
 }

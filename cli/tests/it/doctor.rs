@@ -5,10 +5,11 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::Value;
 
-use crate::harness::{FREE_PORTS, Ground, aurora, run, skipped, text};
+use crate::harness::{FREE_PORTS, Ground, aurora, run, skipped, text, without_settings};
 
 /// Returns the exit code, and by subject the verdict with what is said.
 fn look(ground: &Ground, arguments: &[&str]) -> (i32, BTreeMap<String, (String, String)>) {
@@ -104,6 +105,12 @@ fn each_part_that_is_broken_is_named_with_what_to_do() {
     fails(&ground, &ports, "inference", &["in use", "--inference"]);
     let open = ["--inference", "0.0.0.0:0", "--control-plane", "127.0.0.1:0"];
     fails(&ground, &open, "inference", &["aurora key new"]);
+    fails(
+        &ground,
+        &with(&["--onnxruntime", "/nowhere/libonnxruntime.so"]),
+        "onnxruntime",
+        &["cannot be started", "beside aurora"],
+    );
 
     // One that was used: its registry has to be there, and be its own.
     let up = ground.up();
@@ -152,7 +159,7 @@ fn each_part_that_is_broken_is_named_with_what_to_do() {
 #[test]
 fn a_file_limit_that_is_low_is_a_warning_and_the_verdict_stands_last() {
     let ground = Ground::dev();
-    let output = run(std::process::Command::new("sh")
+    let output = run(without_settings(Command::new("sh"))
         .args([
             "-c",
             "ulimit -n 256 && exec \"$@\"",

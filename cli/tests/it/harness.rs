@@ -26,7 +26,11 @@ pub(crate) const PATIENCE: Duration = Duration::from_mins(5);
 
 /// Returns a command of the built binary, in an environment without settings of its own.
 pub(crate) fn aurora() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_aurora"));
+    without_settings(Command::new(env!("CARGO_BIN_EXE_aurora")))
+}
+
+/// Takes out of a command's environment what would be settings of the built binary.
+pub(crate) fn without_settings(mut command: Command) -> Command {
     for (name, _value) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("AURORA_") {
             command.env_remove(name);

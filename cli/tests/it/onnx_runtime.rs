@@ -159,6 +159,12 @@ fn job_deployment_and_process_have_to_say_so() {
         assert!(said.contains(told), "{told}: {said}");
     }
 
+    let free = [&["doctor"], &FREE_PORTS[..]].concat();
+    let (code, said) = world.says(&free, Some(&library));
+    assert!(code == Some(0) && said.contains("ok    onnxruntime: /"), "{said}");
+    let (code, said) = world.says(&free, Some(&library.with_extension("gone")));
+    assert!(code == Some(1) && said.contains("fail  onnxruntime: "), "{said}");
+
     // The job says it, and the process does not.
     repository.write("environments/dev/job.yaml", job(FIRST, "engine: OnnxRuntime"));
     repository.commit("evaluated by ONNX Runtime");
@@ -265,6 +271,10 @@ fn texts_are_served_by_a_process_that_may_die() {
         code == Some(0) && said.lines().count() == 81 && said.contains("\npos\n"),
         "{said}"
     );
+    eventually("the second version is published", || {
+        let (code, _) = world.says(&["model", "show", "review", SECOND], Some(&library));
+        (code == Some(0)).then_some(())
+    });
     let (code, said) = world.says(
         &["model", "compare", "review", FIRST, SECOND, "--data", &rows],
         Some(&library),

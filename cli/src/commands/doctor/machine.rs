@@ -128,6 +128,21 @@ pub(super) fn place(arguments: &DoctorArguments, checks: &mut Vec<Check>) {
     });
     checks.push(registry(arguments, &data_dir));
     checks.extend(ports(arguments, life));
+    checks.extend(onnx_runtime(arguments));
+}
+
+/// Starts ONNX Runtime as a model would, where there is one.
+fn onnx_runtime(arguments: &DoctorArguments) -> Option<Check> {
+    let (runtime, library) = arguments.onnx_runtime.runtime()?;
+    let subject = "onnxruntime";
+    Some(match runtime.try_start() {
+        Ok(()) => Check::ok(subject, format!("{} can be loaded", library.display())),
+        Err(error) => Check::failed(
+            subject,
+            &Failure::from(error)
+                .hint("name the library of ONNX Runtime 1.24 or newer, and put aurora-ort beside aurora"),
+        ),
+    })
 }
 
 /// Says whether a folder can be written in, and how much fits.
