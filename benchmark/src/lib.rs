@@ -13,6 +13,7 @@ pub mod ground;
 pub mod http;
 pub mod idle;
 pub mod load;
+pub mod memory;
 pub mod predict;
 pub mod predictions;
 pub mod process;

@@ -10,7 +10,8 @@ use benchmark::figures::Report;
 use benchmark::ground::Place;
 use benchmark::swap::Effort;
 use benchmark::{
-    artifact, idle, predict, process, reconcile, scale, server, soak, split, start, status, swap, training,
+    artifact, idle, memory, predict, process, reconcile, scale, server, soak, split, start, status, swap,
+    training,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -72,6 +73,12 @@ enum Command {
         /// How long.
         #[arg(long, default_value_t = 30)]
         seconds: u64,
+    },
+    /// What loaded models take: one of 500 trees beside its file, and a thousand of 100.
+    Memory {
+        /// The one model, as ONNX [default: 500 trees of 31 leaves, as Aurora writes them].
+        #[arg(long)]
+        artifact: Option<PathBuf>,
     },
     /// What an environment of many models costs, and how that grows.
     Scale {
@@ -162,6 +169,7 @@ fn main() -> Result<ExitCode> {
         Command::Split => split::run(&place)?,
         Command::Swap { runs, commits, load } => swap::run(&place, Effort { runs, commits, load })?,
         Command::Idle { seconds } => idle::run(&place, Duration::from_secs(seconds))?,
+        Command::Memory { artifact } => memory::run(&place, artifact.as_deref(), &say)?,
         Command::Scale {
             models,
             seeded,
