@@ -18,6 +18,7 @@ pub mod predict;
 pub mod predictions;
 pub mod process;
 pub mod processor;
+pub mod pushed;
 pub mod reconcile;
 pub mod replies;
 pub mod scale;

@@ -112,6 +112,9 @@ enum Command {
     },
     /// Single-row inference beside a bare echo.
     Server {
+        /// The library of ONNX Runtime, beside which the engine is measured too: aurora-ort has to lie beside aurora.
+        #[arg(long, env = "AURORA_ONNXRUNTIME")]
+        onnxruntime: Option<PathBuf>,
         /// How often.
         #[arg(long, default_value_t = 5)]
         rounds: usize,
@@ -194,7 +197,7 @@ fn main() -> Result<ExitCode> {
             let time = Duration::try_from_secs_f64(minutes * 60.0).context("--minutes")?;
             soak::run(&place, soak::Effort { time, rate }, &say)?
         }
-        Command::Server { rounds } => server::run(&place, rounds)?,
+        Command::Server { onnxruntime, rounds } => server::run(&place, onnxruntime.as_deref(), rounds)?,
         Command::Status { models } => status::run(&place, models)?,
         Command::Artifact { rounds } => artifact::run(&place, rounds)?,
         Command::Training { rounds } => training::run(&place, rounds)?,

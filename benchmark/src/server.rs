@@ -17,6 +17,7 @@ use crate::ground::{Ground, Place};
 use crate::load::{Load, Until};
 use crate::predictions::Example;
 use crate::processor::{self, LOAD_CORE, SERVER_CORE};
+use crate::pushed::{Pushed, VERSION, serve, trees};
 
 const CONNECTIONS: usize = 64;
 
@@ -29,8 +30,12 @@ pub(crate) struct Echo {
     pub(crate) address: SocketAddr,
 }
 
-/// Measures both `rounds` times.
-pub fn run(place: &Place, rounds: usize) -> Result<Report> {
+/// What both engines evaluate where one of them is ONNX Runtime.
+const TREES: usize = 100;
+
+/// Measures both `rounds` times; with the library of ONNX Runtime, a model that a process of its own evaluates by it too, beside
+/// the same model in the engine.
+pub fn run(place: &Place, onnxruntime: Option<&Path>, rounds: usize) -> Result<Report> {
     processor::pin(LOAD_CORE)?;
     let ground = Ground::new(place)?;
     let mut aurora = ground.start(Some(SERVER_CORE))?;
@@ -55,7 +60,52 @@ pub fn run(place: &Place, rounds: usize) -> Result<Report> {
     report.figure("inference / echo", "", Limit::None, &ratios);
     #[expect(clippy::cast_precision_loss, reason = "a count that should be 0")]
     report.figure("failed requests", "", Limit::AtMost(0.0), &[failed as f64]);
+    if let Some(library) = onnxruntime {
+        foreign(&mut report, place, library, rounds)?;
+    }
     Ok(report)
+}
+
+fn foreign(report: &mut Report, place: &Place, library: &Path, rounds: usize) -> Result<()> {
+    let library = std::path::absolute(library)?;
+    let pushed = |name: &str, engine| -> Result<Pushed> {
+        Ok(Pushed {
+            name: name.to_owned(),
+            artifact: trees(TREES, 0)?,
+            engine,
+        })
+    };
+    let models = [pushed("own", "Aurora")?, pushed("foreign", "OnnxRuntime")?];
+    let variables = [format!("AURORA_ONNXRUNTIME={}", library.display())];
+    let serving = serve(place, &models, Some(SERVER_CORE), &variables)?;
+    let example = |name| Example::read(&serving.registry, name, VERSION).context("there is no example");
+    let (own, foreign) = (example("own")?, example("foreign")?);
+    let (mut owns, mut foreigns, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    let mut failed = 0;
+    for _ in 0..rounds {
+        let by_engine = rate(&own, serving.aurora.inference, &mut failed)?;
+        let by_runtime = rate(&foreign, serving.aurora.inference, &mut failed)?;
+        owns.push(by_engine);
+        foreigns.push(by_runtime);
+        ratios.push(by_runtime / by_engine);
+    }
+    serving.aurora.stop()?;
+    report.figure(format!("{TREES} trees by the engine"), "/s", Limit::None, &owns);
+    report.figure(
+        format!("{TREES} trees by ONNX Runtime in a process of its own"),
+        "/s",
+        Limit::None,
+        &foreigns,
+    );
+    report.figure("ONNX Runtime / engine", "", Limit::None, &ratios);
+    #[expect(clippy::cast_precision_loss, reason = "a count that should be 0")]
+    report.figure(
+        "failed requests of both",
+        "",
+        Limit::AtMost(0.0),
+        &[failed as f64],
+    );
+    Ok(())
 }
 
 /// Returns how many requests a second a server answers in a closed loop, and counts those that failed.
