@@ -1,6 +1,7 @@
 //! What evaluates a model.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -27,5 +28,21 @@ impl fmt::Display for Engine {
             Self::Aurora => "Aurora",
             Self::OnnxRuntime => "OnnxRuntime",
         })
+    }
+}
+
+/// Says that a text names no engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("Aurora or OnnxRuntime is expected")]
+pub struct NotAnEngine;
+
+impl FromStr for Engine {
+    type Err = NotAnEngine;
+
+    fn from_str(text: &str) -> Result<Self, NotAnEngine> {
+        [Self::Aurora, Self::OnnxRuntime]
+            .into_iter()
+            .find(|engine| engine.to_string() == text)
+            .ok_or(NotAnEngine)
     }
 }

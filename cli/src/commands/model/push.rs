@@ -46,7 +46,7 @@ pub(crate) struct PushArguments {
     #[arg(long, value_name = "OUTPUT", requires = "label")]
     probabilities: Option<String>,
     /// What checks it, and is to serve it: Aurora or OnnxRuntime, with --onnxruntime
-    #[arg(long, value_name = "ENGINE", default_value_t = Engine::Aurora, value_parser = engine)]
+    #[arg(long, value_name = "ENGINE", default_value_t = Engine::Aurora)]
     engine: Engine,
     #[command(flatten)]
     onnx_runtime: OnnxRuntimeArguments,
@@ -54,14 +54,6 @@ pub(crate) struct PushArguments {
     store: StoreArguments,
     #[command(flatten)]
     output: OutputArguments,
-}
-
-fn engine(text: &str) -> Result<Engine, String> {
-    match text {
-        "Aurora" => Ok(Engine::Aurora),
-        "OnnxRuntime" => Ok(Engine::OnnxRuntime),
-        _ => Err("Aurora or OnnxRuntime is expected".to_owned()),
-    }
 }
 
 pub(crate) fn run(arguments: &PushArguments) -> Result<ExitCode, Failure> {
