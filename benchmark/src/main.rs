@@ -74,7 +74,7 @@ enum Command {
         #[arg(long, default_value_t = 30)]
         seconds: u64,
     },
-    /// What loaded models take: one of 500 trees beside its file, and a thousand of 100.
+    /// What loaded models take: one of 500 trees beside its file, told by 20 of them, and a thousand of 100.
     Memory {
         /// The one model, as ONNX [default: 500 trees of 31 leaves, as Aurora writes them].
         #[arg(long)]

@@ -107,7 +107,7 @@ pub fn serve(place: &Place, models: &[Pushed], core: Option<usize>, variables: &
     }
     for Pushed { name, .. } in models {
         let path = format!("/v2/models/{name}/ready");
-        until(&mut aurora, &path, |aurora| {
+        until(&mut aurora, &format!("{path} is not 200"), |aurora| {
             let request = http::get(aurora.inference, &path);
             http::ask(aurora.inference, &request, ANSWER_WAIT_MAX).is_ok_and(|(status, _)| status == 200)
         })?;

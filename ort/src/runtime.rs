@@ -68,8 +68,12 @@ impl OnnxRuntime {
     pub fn try_start(&self) -> Result<(), ArtifactError> {
         // Nothing is no model: only a library that is there can say so.
         match self.start(&[])?.load(&[], self.limits.load) {
+            Ok(Say::Refused(_)) => Ok(()),
             Ok(Say::NotStarted(why)) => Err(ArtifactError::NotStarted(shortened(&why))),
-            Ok(_) => Ok(()),
+            Ok(Say::Loaded(_) | Say::Ran(_)) => {
+                let why = "it answers what was not asked".to_owned();
+                Err(ArtifactError::NotStarted(why))
+            }
             Err(lost) => Err(ArtifactError::NotStarted(lost.to_string())),
         }
     }
