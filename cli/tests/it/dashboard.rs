@@ -16,10 +16,9 @@ use many::{MODELS, Many};
 
 use crate::harness::{FREE_PORTS, Ground, Up, aurora, post, private, run, text, up_command};
 
-/// How soon a page shows what is there, or what a commit changed, at best: others may keep the machine busy.
+/// How soon a page shows what a commit changed, at best: others may keep the machine busy. What it does until it shows what is
+/// there takes no longer either.
 const SOON: Duration = Duration::from_secs(1);
-/// How often it may try.
-const TRIES: usize = 30;
 const IRIS: &str = "environments/dev/iris.yaml";
 const ROW: &str = r#"{"inputs":[[5.1,3.5,1.4,0.2]]}"#;
 
@@ -245,29 +244,19 @@ fn what_was_known_stays_in_sight_and_is_said_to_be_old() {
 }
 
 #[test]
-fn of_a_thousand_models_those_in_sight_are_there_within_a_second() {
+fn of_a_thousand_models_those_in_sight_take_less_than_a_second() {
     let Some(mut browser) = Browser::start() else {
         return;
     };
     let many = Many::start();
     let address = format!("http://{}/", many.address);
-    let mut took = Vec::new();
-    while took.iter().all(|took| *took >= SOON) {
-        assert!(took.len() < TRIES, "{took:?}");
-        let mut page = browser.open(&address, SCREENS[0]);
-        page.until(
-            "the first models are there",
-            "document.querySelector('[data-row]') !== null",
-        );
-        let milliseconds = page.ask("performance.now()").as_f64().expect("a number");
-        took.push(Duration::from_secs_f64(milliseconds / 1000.0));
-        page.close();
-    }
     let mut page = browser.open(&address, SCREENS[0]);
     page.until(
         "the first models are there",
         "document.querySelector('[data-row]') !== null",
     );
+    let busy = page.busy();
+    assert!(busy < SOON, "{busy:?}");
     let chip = page.ask("document.querySelector('.chip b').textContent");
     assert_eq!(
         chip.as_str().map(|shown| shown.replace(',', "")),

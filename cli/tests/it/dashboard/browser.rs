@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -132,6 +133,7 @@ impl Browser {
         for domain in ["Runtime", "Log", "Page"] {
             page.call(&format!("{domain}.enable"), &json!({}));
         }
+        page.call("Performance.enable", &json!({ "timeDomain": "threadTicks" }));
         page.show_on(screen);
         page.call("Page.navigate", &json!({ "url": address }));
         page
@@ -211,6 +213,15 @@ impl Page<'_> {
                 .ok()?;
             (answer["result"]["value"] == json!(true)).then_some(())
         });
+    }
+
+    /// Returns how long a processor has been busy with it, however long others kept it waiting.
+    pub(crate) fn busy(&mut self) -> Duration {
+        let metrics = self.call("Performance.getMetrics", &json!({}));
+        let metrics = metrics["metrics"].as_array().expect("metrics");
+        let tasks = metrics.iter().find(|metric| metric["name"] == "TaskDuration");
+        let seconds = tasks.and_then(|metric| metric["value"].as_f64());
+        Duration::from_secs_f64(seconds.expect("a time"))
     }
 
     /// Loads it again.
