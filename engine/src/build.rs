@@ -1,6 +1,7 @@
 //! Builds a program node by node: every value's type and shape is known when its node has been read, what does not depend
 //! on a request is computed at once, and what nobody uses is left out.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -267,12 +268,20 @@ impl<'a> Builder<'a> {
             buffer.resize(elements);
             out.push(buffer);
         }
+        let refused = Cell::new(None);
         let values = Values {
             slots: &[],
             constants: &self.constants,
             rows: 0,
+            refused: &refused,
         };
         kernel.run(&values, &mut out);
+        if refused.get().is_some() {
+            return Err(Refusal::inconsistent(
+                kernel.place(),
+                "knows no such category as the constant has",
+            ));
+        }
         let shapes = results
             .iter()
             .map(|(_, shape)| shape.iter().map(|dim| dim.at(0)).collect::<Vec<_>>());

@@ -19,6 +19,6 @@ mod types;
 mod wire;
 
 pub use ops::{Supported, supported};
-pub use program::{Label, Program, Scratch, Tensor};
+pub use program::{Label, Program, Scratch, Tensor, UnknownCategory};
 pub use refusal::{Limits, Refusal};
 pub use types::{Buffer, Dim, Symbol, Symbols, Type};

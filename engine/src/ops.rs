@@ -208,7 +208,7 @@ pub(crate) const OPERATORS: &[Operator] = &[
     ml(
         "OneHotEncoder",
         encoders::one_hot,
-        "FP32, FP64, INT64, INT32, BYTES",
+        "FP32, FP64, INT64, INT32, BYTES; with zeros = 0 a row with an unknown category has no answer",
     ),
     ml("SVMClassifier", svm::classifier, NUMBERS),
     ml("SVMRegressor", svm::regressor, NUMBERS),

@@ -1,5 +1,6 @@
 //! A program: a checked model, ready to answer.
 
+use std::cell::Cell;
 use std::fmt;
 
 use crate::build::{Builder, Fact, Slot, Step};
@@ -56,6 +57,16 @@ pub struct Program {
     properties: Vec<(String, String)>,
     row_bytes: usize,
     row_work: usize,
+}
+
+/// Says which row has no answer: the model knows none for what is in it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("row {row} has a category that the model does not know, and its {place} refuses")]
+pub struct UnknownCategory {
+    /// The first such row, counted from 0.
+    pub row: usize,
+    /// The node that refuses it.
+    pub place: String,
 }
 
 /// What a program writes while it answers: one for each answer that is under way, kept between answers so that they
@@ -212,22 +223,41 @@ impl Program {
     /// Answers `rows` rows: one buffer for each input, in the order of [`Self::inputs`], row-major; returns one for each
     /// output. One thread, no waiting.
     ///
+    /// # Errors
+    ///
+    /// A row holds a category that the model does not know, and the model says that it then has no answer.
+    ///
     /// # Panics
     ///
     /// If an input is missing, or has another type or length than its tensor for that many rows.
-    pub fn run(&self, scratch: &mut Scratch, inputs: &[Buffer], rows: usize) -> Vec<Buffer> {
+    pub fn run(
+        &self,
+        scratch: &mut Scratch,
+        inputs: &[Buffer],
+        rows: usize,
+    ) -> Result<Vec<Buffer>, UnknownCategory> {
         let mut outputs = Vec::new();
-        self.run_into(scratch, inputs, rows, &mut outputs);
-        outputs
+        self.run_into(scratch, inputs, rows, &mut outputs)?;
+        Ok(outputs)
     }
 
     /// As [`Self::run`], into the buffers of an earlier answer, whatever they hold: with those of this program and its
     /// scratch nothing is allocated for as many rows.
     ///
+    /// # Errors
+    ///
+    /// As [`Self::run`]; what is in the buffers then is no answer.
+    ///
     /// # Panics
     ///
     /// As [`Self::run`].
-    pub fn run_into(&self, scratch: &mut Scratch, inputs: &[Buffer], rows: usize, outputs: &mut Vec<Buffer>) {
+    pub fn run_into(
+        &self,
+        scratch: &mut Scratch,
+        inputs: &[Buffer],
+        rows: usize,
+        outputs: &mut Vec<Buffer>,
+    ) -> Result<(), UnknownCategory> {
         assert_eq!(inputs.len(), self.inputs.len(), "a buffer for each input");
         for (tensor, buffer) in self.inputs.iter().zip(inputs) {
             assert_eq!(
@@ -256,9 +286,10 @@ impl Program {
         let mut done = 0;
         while done < rows {
             let taken = block.min(rows - done);
-            self.block(scratch, inputs, done, taken, outputs);
+            self.block(scratch, inputs, done, taken, outputs)?;
             done += taken;
         }
+        Ok(())
     }
 
     fn block(
@@ -268,7 +299,8 @@ impl Program {
         start: usize,
         rows: usize,
         outputs: &mut [Buffer],
-    ) {
+    ) -> Result<(), UnknownCategory> {
+        let refused = Cell::new(None);
         for (slot, (tensor, buffer)) in self.inputs.iter().zip(inputs).enumerate() {
             let width = tensor.width();
             scratch.slots[slot].resize(rows * width);
@@ -286,10 +318,17 @@ impl Program {
                 slots,
                 constants: &self.constants,
                 rows,
+                refused: &refused,
             };
             step.kernel.run(&values, written);
             for (slot, buffer) in step.writes.iter().zip(written.drain(..)) {
                 slots[*slot] = buffer;
+            }
+            if let Some(row) = refused.get() {
+                return Err(UnknownCategory {
+                    row: start + row,
+                    place: step.kernel.place().to_owned(),
+                });
             }
         }
         for (tensor, (output, source)) in self.outputs.iter().zip(outputs.iter_mut().zip(&self.results)) {
@@ -307,6 +346,7 @@ impl Program {
                 }
             }
         }
+        Ok(())
     }
 }
 

@@ -1,5 +1,6 @@
 //! Element types, extents of axes, and the values that steps read and write.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -432,12 +433,20 @@ pub(crate) struct Values<'a> {
     pub(crate) constants: &'a [Buffer],
     /// How many rows are under way.
     pub(crate) rows: usize,
+    /// The first of them that the step has no answer to.
+    pub(crate) refused: &'a Cell<Option<usize>>,
 }
 
 impl<'a> Values<'a> {
     /// Returns a value's elements.
     pub(crate) fn of<T: Element>(&self, source: Source) -> &'a [T] {
         T::of(self.buffer(source))
+    }
+
+    /// Says that a row has no answer, whatever is written for it.
+    pub(crate) fn refuse(&self, row: usize) {
+        let first = self.refused.get().map_or(row, |first| first.min(row));
+        self.refused.set(Some(first));
     }
 
     pub(crate) fn buffer(&self, source: Source) -> &'a Buffer {
@@ -462,6 +471,11 @@ pub(crate) enum Missing {
 /// One step of a program: reads values, and writes those that it is given, which have their sizes already.
 pub(crate) trait Kernel: Send + Sync {
     fn run(&self, values: &Values<'_>, out: &mut [Buffer]);
+
+    /// Names the node, where it may refuse a row.
+    fn place(&self) -> &str {
+        ""
+    }
 
     /// About how many operations it costs for one row beside reading and writing what it does.
     fn work(&self) -> usize {

@@ -143,13 +143,14 @@ pub(crate) fn artifact(name: &str, number: &str, track: Track, graph: &Graph) ->
     }
 }
 
-/// A model that an exporter wrote, with an example of zeros and empty texts.
-pub(crate) fn theirs(name: &str, bytes: &[u8]) -> Artifact {
+/// A model that an exporter wrote, with an example of zeros and these texts.
+pub(crate) fn theirs(name: &str, bytes: &[u8], texts: &[&str]) -> Artifact {
     let mut artifact = artifact(name, V1, Track::Stable, &linear(0.0));
     let read = Model::read(bytes, &Limits::default()).expect("what exporters write is read");
     let inputs = read.input_tensors().iter();
-    let zero = |input: &engine::Tensor| match input.element {
-        engine::Type::Text => Cell::Text(String::new()),
+    let mut texts = texts.iter();
+    let mut zero = |input: &engine::Tensor| match input.element {
+        engine::Type::Text => Cell::Text(texts.next().copied().unwrap_or_default().to_owned()),
         _ => Cell::Number(0.0),
     };
     let cells: Vec<Cell> = inputs

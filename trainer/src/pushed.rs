@@ -8,7 +8,9 @@ use planner::engine::Engine;
 use planner::names::{Digest, ModelName, Version};
 use planner::training::{Derivation, Feature, Outputs, Told};
 use registry::Draft;
-use registry::artifact::{ArtifactError, Engines, Model, with_signature};
+use registry::artifact::{
+    ArtifactError, Engines, Model, PredictError, Predictions, Unanswered, with_signature,
+};
 use registry::metadata::{Artifact, Cell, Example, Fit, Labels, Lineage, Roles, Signature, VersionMetadata};
 
 use crate::external::taken;
@@ -16,6 +18,10 @@ use crate::record::trainer;
 
 /// What rows are made of that stand as examples where there is no data: the first for which the model predicts numbers.
 const EXAMPLES: [f64; 3] = [0.0, 1.0, 0.5];
+/// The whole numbers below this are tried in the place of a category that the model refuses.
+const CATEGORIES: u32 = 32;
+/// How many rows are tried for the sake of categories.
+const TRIES: usize = 10_000;
 
 /// Why a model cannot be published.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -33,7 +39,7 @@ pub enum PushError {
     },
     /// No simple row is predicted.
     #[error(
-        "it predicts no finite number for rows of zeros, ones or halves, one of which is to be its example"
+        "it predicts no finite number for rows of zeros, ones or halves, one of which is to be its example, with whatever categories it knows"
     )]
     NoExample,
 }
@@ -222,8 +228,8 @@ fn example(model: &Model) -> Result<Example, PushError> {
                 Type::I32 | Type::I64 => Cell::Number(number.round()),
                 Type::F32 | Type::F64 => Cell::Number(*number),
             };
-            let inputs: Vec<Cell> = types().map(cell).collect();
-            let predictions = model.predict_cells(&inputs).ok()?;
+            let mut inputs: Vec<Cell> = types().map(cell).collect();
+            let predictions = predicted(model, &mut inputs)?;
             let prediction = predictions.numbers().to_vec();
             let is_finite = prediction.iter().all(|number| number.is_finite());
             is_finite.then(|| Example {
@@ -235,6 +241,51 @@ fn example(model: &Model) -> Result<Example, PushError> {
         .ok_or(PushError::NoExample)
 }
 
+/// Predicts a row, with other categories where the model refuses those that it has.
+fn predicted(model: &Model, cells: &mut [Cell]) -> Option<Predictions> {
+    // Which node refuses it, where one does.
+    let predict = |cells: &[Cell]| match model.predict_cells(cells) {
+        Ok(predictions) => Ok(predictions),
+        Err(PredictError::Unanswered(Unanswered::UnknownCategory(unknown))) => Err(Some(unknown.place)),
+        Err(_) => Err(None),
+    };
+    let mut place = match predict(cells) {
+        Ok(predictions) => return Some(predictions),
+        Err(place) => place?,
+    };
+    let mut passed = Vec::new();
+    let mut left = TRIES;
+    'refused: loop {
+        for at in 0..cells.len() {
+            let before = cells[at].clone();
+            for other in others(model, &before) {
+                left = left.checked_sub(1)?;
+                cells[at] = other;
+                match predict(cells) {
+                    Ok(predictions) => return Some(predictions),
+                    // This node takes it, and another one refuses something else.
+                    Err(Some(next)) if next != place && !passed.contains(&next) => {
+                        passed.push(std::mem::replace(&mut place, next));
+                        continue 'refused;
+                    }
+                    Err(_) => {}
+                }
+            }
+            cells[at] = before;
+        }
+        return None;
+    }
+}
+
+/// Returns what may be in a cell's place.
+fn others<'a>(model: &'a Model, cell: &Cell) -> Box<dyn Iterator<Item = Cell> + 'a> {
+    match cell {
+        Cell::Text(_) => Box::new(model.known_texts().map(|text| Cell::Text(text.to_owned()))),
+        Cell::Number(_) => Box::new((0..CATEGORIES).map(|number| Cell::Number(number.into()))),
+        Cell::Bool(_) | Cell::Missing => Box::new(std::iter::empty()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use expect_test::{Expect, expect};
@@ -244,6 +295,7 @@ mod tests {
 
     const SURVIVAL: &[u8] = include_bytes!("../../registry/tests/models/survival.onnx");
     const FOREST: &[u8] = include_bytes!("../../registry/tests/models/forest.onnx");
+    const STRICT: &[u8] = include_bytes!("../../registry/tests/models/strict.onnx");
 
     #[expect(clippy::needless_pass_by_value, reason = "expect! makes a value")]
     fn check(bytes: &[u8], told: Told, expected: Expect) {
@@ -303,6 +355,17 @@ mod tests {
             },
             expect![[
                 r#"age fare of Numbers([]), as it was: false, example {"row":{"age":0.0,"fare":0.0},"inputs":[0.0,0.0],"prediction":[20.23680305480957]}"#
+            ]],
+        );
+    }
+
+    #[test]
+    fn an_example_has_categories_that_the_model_knows() {
+        check(
+            STRICT,
+            Told::default(),
+            expect![[
+                r#"colour town age income height of Numbers([0, 1]), as it was: true, example {"row":{"age":0.0,"colour":"blue","height":0.0,"income":0.0,"town":"town 0"},"inputs":["blue","town 0",0.0,0.0,0.0],"prediction":[0.12803621590137482,0.8719637989997864]}"#
             ]],
         );
     }

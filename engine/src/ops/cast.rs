@@ -1,7 +1,7 @@
 //! `Cast` and `CastLike`.
 //!
-//! Source: <https://onnx.ai/onnx/operators/onnx__Cast.html>. Floats become whole numbers by dropping the fraction; what
-//! does not fit takes the nearest that does, and NaN is 0.
+//! Source: <https://onnx.ai/onnx/operators/onnx__Cast.html>. Floats become whole numbers by dropping the fraction. What
+//! does not fit, and NaN, the specification leaves open: it becomes the smallest number, as onnxruntime has it from x86-64.
 
 use std::marker::PhantomData;
 
@@ -13,15 +13,52 @@ use crate::onnx;
 use crate::refusal::Refusal;
 use crate::types::{Buffer, Element, Kernel, Source, Type, Values, with_number};
 
+/// A number that becomes one of another type.
+trait Becomes<U: Copy + 'static>: Element + AsPrimitive<U> {
+    fn become_other(self) -> U {
+        self.as_()
+    }
+}
+
+macro_rules! becomes {
+    ($($from:ty => $($to:ty),+;)+) => {
+        $($(impl Becomes<$to> for $from {})+)+
+    };
+}
+
+macro_rules! becomes_whole {
+    ($($from:ty => $($to:ty),+;)+) => {
+        $($(impl Becomes<$to> for $from {
+            fn become_other(self) -> $to {
+                let least: $from = <$to>::MIN.as_();
+                // Below the least a cast stops at it by itself.
+                if self < -least { self.as_() } else { <$to>::MIN }
+            }
+        })+)+
+    };
+}
+
+becomes! {
+    f32 => f32, f64;
+    f64 => f32, f64;
+    i32 => f32, f64, i32, i64;
+    i64 => f32, f64, i32, i64;
+}
+
+becomes_whole! {
+    f32 => i32, i64;
+    f64 => i32, i64;
+}
+
 struct Cast<T, U> {
     source: Source,
     types: PhantomData<fn(T) -> U>,
 }
 
-impl<T: Element + AsPrimitive<U>, U: Element> Kernel for Cast<T, U> {
+impl<T: Becomes<U>, U: Element> Kernel for Cast<T, U> {
     fn run(&self, values: &Values<'_>, out: &mut [Buffer]) {
         for (out, entry) in U::of_mut(&mut out[0]).iter_mut().zip(values.of::<T>(self.source)) {
-            *out = entry.as_();
+            *out = entry.become_other();
         }
     }
 }

@@ -225,17 +225,26 @@ struct OneHot<K: Key> {
     source: Source,
     places: HashMap<K::Key, usize>,
     categories: usize,
+    /// The node, where it refuses a category that it does not know; else all columns are 0.
+    refuses: Option<String>,
 }
 
 impl<K: Key> Kernel for OneHot<K> {
     fn run(&self, values: &Values<'_>, out: &mut [Buffer]) {
+        let entries = values.of::<K>(self.source);
         let columns = f32::of_mut(&mut out[0]).chunks_exact_mut(self.categories);
-        for (columns, entry) in columns.zip(values.of::<K>(self.source)) {
+        for (at, (columns, entry)) in columns.zip(entries).enumerate() {
             columns.fill(0.0);
-            if let Some(place) = self.places.get(&entry.key()) {
-                columns[*place] = 1.0;
+            match self.places.get(&entry.key()) {
+                Some(place) => columns[*place] = 1.0,
+                None if self.refuses.is_some() => values.refuse(at * values.rows / entries.len()),
+                None => {}
             }
         }
+    }
+
+    fn place(&self) -> &str {
+        self.refuses.as_deref().unwrap_or_default()
     }
 
     fn kept(&self) -> usize {
@@ -244,12 +253,7 @@ impl<K: Key> Kernel for OneHot<K> {
 }
 
 pub(super) fn one_hot(node: &mut Node<'_, '_>) -> Done {
-    if !node.flag("zeros", true)? {
-        return Err(node.unsupported(
-            "fails on an unknown category (zeros = 0)",
-            "zeros = 1: all columns are 0",
-        ));
-    }
+    let refuses = (!node.flag("zeros", true)?).then(|| node.place.clone());
     let numbers = node.ints("cats_int64s")?;
     let texts = node.texts("cats_strings")?;
     let texts = node.symbols(&texts)?;
@@ -266,6 +270,7 @@ pub(super) fn one_hot(node: &mut Node<'_, '_>) -> Done {
             source: input.source,
             places: places.collect(),
             categories,
+            refuses,
         };
         return node.emit(kernel, Type::F32, shape, &[&input]);
     }
@@ -275,6 +280,7 @@ pub(super) fn one_hot(node: &mut Node<'_, '_>) -> Done {
         source: input.source,
         places: places.collect(),
         categories,
+        refuses,
     };
     node.emit(kernel, Type::F32, shape, &[&input])
 }

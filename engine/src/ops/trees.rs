@@ -8,7 +8,6 @@ mod read;
 mod walk;
 
 use self::flat::{Forest, Threshold};
-use super::elementwise::sigmoid_of;
 use super::linear::{self, Labels};
 use super::transform::Transform;
 use crate::build::Fact;
@@ -101,17 +100,43 @@ impl<T: Threshold> Regression<T> {
     }
 }
 
-/// What two classes are made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Classes {
-    /// A score for each class.
+/// What the scores of classes are made of.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Classes<T> {
+    /// A sum for each class.
     Each,
-    /// One score: above 0.5 it is the second class, whose probability it is.
+    /// Of two classes only one has a sum: above the threshold it is the second one.
+    Two { threshold: T, pair: Pair },
+}
+
+/// What is made of one sum for two classes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pair {
+    /// It is the second one's probability.
     Probability,
-    /// One score: above 0 it is the second class.
-    Margin,
-    /// One score, of which the first class has the opposite.
+    /// The first one has the opposite.
     Opposites,
+    /// It is the first one's, and the second has 0.
+    First,
+    /// It is the second one's, and the first has 0.
+    Second,
+}
+
+impl Pair {
+    /// Returns the scores.
+    fn scores<T: Threshold>(self, sum: T, transform: Transform) -> [T; 2] {
+        let (zero, one) = (T::zero(), T::one());
+        let mut scores = match (self, transform) {
+            (Self::Probability | Self::Opposites, Transform::Logistic) => [-sum, sum],
+            // Nothing else is done to what is made up.
+            (Self::Probability, _) => return [one - sum, sum],
+            (Self::Opposites, _) => return [-sum, sum],
+            (Self::First, _) => [sum, zero],
+            (Self::Second, _) => [zero, sum],
+        };
+        transform.apply(&mut scores);
+        scores
+    }
 }
 
 /// Labels and scores: what `TreeEnsembleClassifier` gives.
@@ -120,7 +145,7 @@ struct Classification<T> {
     width: usize,
     forest: Forest<T>,
     base: Vec<T>,
-    classes: Classes,
+    classes: Classes<T>,
     labels: Labels,
     transform: Transform,
 }
@@ -166,7 +191,6 @@ impl<T: Threshold> Classification<T> {
         for (sum, base) in sums.iter_mut().zip(&self.base) {
             *sum = *sum + *base;
         }
-        let sum = sums[0];
         match self.classes {
             Classes::Each => {
                 let class = linear::largest(sums);
@@ -174,24 +198,9 @@ impl<T: Threshold> Classification<T> {
                 self.transform.apply(scores);
                 class
             }
-            Classes::Opposites => {
-                scores.copy_from_slice(&[-sum, sum]);
-                self.transform.apply(scores);
-                usize::from(sum > T::zero())
-            }
-            Classes::Probability => {
-                scores.copy_from_slice(&[T::one() - sum, sum]);
-                usize::from(sum > T::nearest(0.5))
-            }
-            Classes::Margin => {
-                let is_second = sum > T::zero();
-                let pair = match self.transform {
-                    Transform::Logistic => [sigmoid_of(-sum), sigmoid_of(sum)],
-                    _ if is_second => [-sum, sum],
-                    _ => [sum, -sum],
-                };
-                scores.copy_from_slice(&pair);
-                usize::from(is_second)
+            Classes::Two { threshold, pair } => {
+                scores.copy_from_slice(&pair.scores(sums[0], self.transform));
+                usize::from(sums[0] > threshold)
             }
         }
     }

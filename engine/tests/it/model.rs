@@ -274,7 +274,10 @@ pub(crate) fn answer(model: &Model, rows: usize, given: &[Given]) -> String {
         Err(refusal) => return refusal.to_string(),
     };
     let inputs: Vec<Buffer> = given.iter().map(|given| given.buffer(&program)).collect();
-    let outputs = program.run(&mut Scratch::default(), &inputs, rows);
+    let outputs = match program.run(&mut Scratch::default(), &inputs, rows) {
+        Ok(outputs) => outputs,
+        Err(refused) => return refused.to_string(),
+    };
     let written = program.outputs().iter().zip(&outputs).map(|(tensor, buffer)| {
         let shape: Vec<String> = tensor.shape.iter().map(|dim| dim.at(rows).to_string()).collect();
         format!(

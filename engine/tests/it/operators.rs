@@ -427,6 +427,15 @@ fn texts_are_looked_up_and_an_unknown_one_is_none_of_them() {
             "FP32 [4, 1, 2]: 1 0 0 1 0 0 0 0",
         ),
         (
+            x().node(
+                "ai.onnx.ml.OneHotEncoder",
+                &["x"],
+                &["y"],
+                &[("cats_strings", keys()), ("zeros", Value::Int(0))],
+            ),
+            "row 2 has a category that the model does not know, and its OneHotEncoder \"n0\" refuses",
+        ),
+        (
             x().constant("a", &[1], &Elements::Texts(vec!["blue"]))
                 .node("Equal", &["x", "a"], &["y"], &[]),
             "BOOL [4, 1]: false false true false",

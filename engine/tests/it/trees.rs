@@ -77,7 +77,7 @@ fn what_contradicts_itself_is_refused_by_name() {
         (
             "nodes_truenodeids",
             Value::Ints(vec![0, 0, 3, 0, 0]),
-            "comes to split 0 twice (in tree 0)",
+            "comes back to split 0 (in tree 0)",
         ),
         (
             "nodes_featureids",
@@ -188,8 +188,8 @@ fn trees_are_taken_together_as_the_model_says() {
 
 #[test]
 fn two_classes_of_one_score_are_told_apart_as_their_weights_say() {
-    let model = |weights: [f32; 2], more: &[(&'static str, Value)]| {
-        let mut attributes = vec![
+    let model = |class: i64, weights: [f32; 2], transform: &'static str, base: &[f32]| {
+        let attributes = [
             ("classlabels_int64s", Value::Ints(vec![3, 8])),
             ("nodes_treeids", Value::Ints(vec![0, 0, 0])),
             ("nodes_nodeids", Value::Ints(vec![0, 1, 2])),
@@ -200,10 +200,11 @@ fn two_classes_of_one_score_are_told_apart_as_their_weights_say() {
             ("nodes_falsenodeids", Value::Ints(vec![2, 0, 0])),
             ("class_treeids", Value::Ints(vec![0, 0])),
             ("class_nodeids", Value::Ints(vec![1, 2])),
-            ("class_ids", Value::Ints(vec![0, 0])),
+            ("class_ids", Value::Ints(vec![class, class])),
             ("class_weights", Value::Floats(weights.to_vec())),
+            ("post_transform", Value::Text(transform)),
+            ("base_values", Value::Floats(base.to_vec())),
         ];
-        attributes.extend_from_slice(more);
         Model::new(13, 3)
             .input("x", Type::F32, &[-1, 1])
             .node(
@@ -216,28 +217,134 @@ fn two_classes_of_one_score_are_told_apart_as_their_weights_say() {
             .output("scores")
     };
     let given = [Given::F32(vec![-1.0, 1.0])];
-    let logistic = ("post_transform", Value::Text("LOGISTIC"));
-    for (weights, more, expected) in [
-        // A probability: above one half.
+    let (margins, probabilities) = ([-1.0, 2.0], [0.25, 0.75]);
+    // As onnxruntime 1.32 answers.
+    for (class, weights, transform, base, expected) in [
+        // A probability: above one half it is the second class.
+        (0, probabilities, "NONE", &[][..], "3 8: 0.75 0.25 0.25 0.75"),
+        (0, probabilities, "SOFTMAX", &[], "3 8: 0.75 0.25 0.25 0.75"),
+        (0, probabilities, "NONE", &[0.5], "8 8: 0.25 0.75 -0.25 1.25"),
         (
-            [0.25, 0.75],
-            vec![],
-            "INT64 [2]: 3 8; FP32 [2, 2]: 0.75 0.25 0.25 0.75",
+            0,
+            probabilities,
+            "LOGISTIC",
+            &[],
+            "3 8: 0.4378235 0.5621765 0.3208213 0.6791787",
         ),
         // A margin: above zero.
+        (0, margins, "NONE", &[], "3 8: 1 -1 -2 2"),
+        (0, margins, "SOFTMAX_ZERO", &[], "3 8: 1 -1 -2 2"),
+        (0, margins, "NONE", &[0.5], "3 8: 0.5 -0.5 -2.5 2.5"),
         (
-            [-1.0, 2.0],
-            vec![logistic.clone()],
-            "INT64 [2]: 3 8; FP32 [2, 2]: 0.7310586 0.26894143 0.11920292 0.880797",
+            0,
+            margins,
+            "LOGISTIC",
+            &[],
+            "3 8: 0.7310586 0.26894143 0.11920292 0.880797",
         ),
-        // With a base for each class the second one's counts.
+        // With a base for each that of the first counts, and it keeps the score.
+        (0, margins, "NONE", &[0.5, 3.0], "3 8: -0.5 0 2.5 0"),
         (
-            [-1.0, 2.0],
-            vec![logistic, ("base_values", Value::Floats(vec![0.0, 3.0]))],
-            "INT64 [2]: 8 8; FP32 [2, 2]: 0.11920292 0.880797 0.006692851 0.9933072",
+            0,
+            margins,
+            "LOGISTIC",
+            &[0.5, 3.0],
+            "3 8: 0.37754068 0.5 0.9241418 0.5",
         ),
+        // The score of the second class is its own, and a single base is the first one's.
+        (1, margins, "NONE", &[], "3 8: 0 -1 0 2"),
+        (1, margins, "NONE", &[0.5], "3 8: 0 -1 0 2"),
+        (1, margins, "LOGISTIC", &[], "3 8: 0.5 0.26894143 0.5 0.880797"),
+        (1, probabilities, "NONE", &[], "3 8: 0 0.25 0 0.75"),
+        // By the specification: onnxruntime forgets the weights.
+        (1, margins, "NONE", &[0.5, 3.0], "8 8: 0.5 2 0.5 5"),
     ] {
-        assert_eq!(answer(&model(weights, &more), 2, &given), expected);
+        let (labels, scores) = expected.split_once(':').unwrap();
+        assert_eq!(
+            answer(&model(class, weights, transform, base), 2, &given),
+            format!("INT64 [2]: {labels}; FP32 [2, 2]:{scores}"),
+            "{class} {weights:?} {transform} {base:?}"
+        );
+    }
+    let refusal = model(0, margins, "PROBIT", &[]).read().unwrap_err().to_string();
+    assert!(refusal.contains("PROBIT"), "{refusal}");
+}
+
+/// Splits of which each way leads to a later split or to a leaf: several ways may lead to one.
+fn joined() -> impl Strategy<Value = Vec<(f64, [usize; 2])>> {
+    let split = (-1.0..1.0_f64, [0..8_usize, 0..8_usize]);
+    prop::collection::vec(split, 1..40)
+}
+
+/// Follows the ways of such splits; returns how the walk ended: by which way of which split.
+fn walked(splits: &[(f64, [usize; 2])], row: f64) -> usize {
+    let mut at = 0;
+    loop {
+        let (threshold, ways) = splits[at];
+        let way = usize::from(row > threshold);
+        match at + ways[way] {
+            next if ways[way] > 0 && next < splits.len() => at = next,
+            _ => return 2 * at + way,
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn ways_may_come_together(
+        splits in joined(),
+        rows in prop::collection::vec(-1.0..1.0_f64, 1..40),
+    ) {
+        let number = |value: usize| i64::try_from(value).unwrap();
+        let is_leaf = |at: usize, way: usize| {
+            let next = splits[at].1[way];
+            next == 0 || at + next >= splits.len()
+        };
+        let side = |way: usize| -> (Vec<i64>, Vec<i64>) {
+            let ways = (0..splits.len()).map(|at| match is_leaf(at, way) {
+                true => (number(2 * at + way), 1),
+                false => (number(at + splits[at].1[way]), 0),
+            });
+            ways.unzip()
+        };
+        let (when_true, true_leafs) = side(0);
+        let (when_false, false_leafs) = side(1);
+        let count = number(splits.len());
+        // Each leaf says which one it is.
+        let leaves: Vec<f64> = (0..2 * splits.len()).map(|leaf| f64::from(u32::try_from(leaf).unwrap())).collect();
+        let thresholds = splits.iter().map(|(threshold, _)| *threshold).collect();
+        let attributes = [
+            ("nodes_splits", Value::Tensor(vec![count], Elements::F64(thresholds))),
+            ("nodes_featureids", Value::Ints(vec![0; splits.len()])),
+            ("nodes_modes", Value::Tensor(vec![count], Elements::Bytes(vec![0; splits.len()]))),
+            ("nodes_truenodeids", Value::Ints(when_true)),
+            ("nodes_falsenodeids", Value::Ints(when_false)),
+            ("nodes_trueleafs", Value::Ints(true_leafs)),
+            ("nodes_falseleafs", Value::Ints(false_leafs)),
+            ("leaf_targetids", Value::Ints(vec![0; leaves.len()])),
+            ("leaf_weights", Value::Tensor(vec![2 * count], Elements::F64(leaves))),
+            // A second tree begins in the first one.
+            ("tree_roots", Value::Ints(vec![0, count - 1])),
+        ];
+        let program = Model::new(18, 5)
+            .input("x", Type::F64, &[-1, 1])
+            .node("ai.onnx.ml.TreeEnsemble", &["x"], &["y"], &attributes)
+            .output("y")
+            .read()
+            .unwrap();
+        let last = splits.len() - 1;
+        let expected: Vec<f64> = rows
+            .iter()
+            .map(|row| {
+                let second = 2 * last + usize::from(*row > splits[last].0);
+                f64::from(u32::try_from(walked(&splits, *row) + second).unwrap())
+            })
+            .collect();
+        let mut scratch = Scratch::default();
+        let all = program.run(&mut scratch, &[Buffer::F64(rows.clone())], rows.len()).unwrap();
+        prop_assert_eq!(&all[0], &Buffer::F64(expected.clone()));
+        let alone = program.run(&mut scratch, &[Buffer::F64(vec![rows[0]])], 1).unwrap();
+        prop_assert_eq!(&alone[0], &Buffer::F64(vec![expected[0]]));
     }
 }
 
@@ -249,10 +356,10 @@ proptest! {
     ) {
         let program = stumps(&values, 1).read().unwrap();
         let mut scratch = Scratch::default();
-        let all = program.run(&mut scratch, &[Buffer::F64(rows.clone())], rows.len());
+        let all = program.run(&mut scratch, &[Buffer::F64(rows.clone())], rows.len()).unwrap();
         let alone: Vec<f64> = rows
             .iter()
-            .flat_map(|row| match &program.run(&mut scratch, &[Buffer::F64(vec![*row])], 1)[0] {
+            .flat_map(|row| match &program.run(&mut scratch, &[Buffer::F64(vec![*row])], 1).unwrap()[0] {
                 Buffer::F64(answer) => answer.clone(),
                 other => panic!("{}", other.element()),
             })

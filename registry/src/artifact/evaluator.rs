@@ -42,6 +42,9 @@ pub enum Unanswered {
     /// What evaluates it refuses these rows: another time it would again.
     #[error("{0}")]
     Refused(String),
+    /// A row holds what the model says that it has no answer to.
+    #[error(transparent)]
+    UnknownCategory(#[from] engine::UnknownCategory),
     /// Nothing evaluates it now: a later request may be answered.
     #[error("{0}")]
     Unavailable(String),
@@ -51,7 +54,7 @@ impl Unanswered {
     /// Says what happens next.
     pub const fn disposition(&self) -> Disposition {
         match self {
-            Self::Refused(_) => Disposition::Invalid,
+            Self::Refused(_) | Self::UnknownCategory(_) => Disposition::Invalid,
             Self::Unavailable(_) => Disposition::Transient,
         }
     }

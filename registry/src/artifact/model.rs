@@ -240,6 +240,16 @@ impl Model {
         self.evaluator.text(symbol, symbols)
     }
 
+    /// Returns the texts that it knows; of one that another process evaluates nothing is known.
+    pub fn known_texts(&self) -> impl Iterator<Item = &str> {
+        let program = match &self.evaluator {
+            Evaluator::Program(program) => Some(program),
+            Evaluator::Foreign { .. } => None,
+        };
+        let texts = program.into_iter().flat_map(|program| program.texts());
+        texts.filter_map(|text| std::str::from_utf8(text).ok())
+    }
+
     /// Returns what its outputs mean.
     pub const fn gives(&self) -> Gives {
         self.gives
@@ -273,7 +283,7 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// Another process evaluates it, and gives no answer.
+    /// A row has a category that the model knows no answer to; or another process evaluates it, and gives none.
     ///
     /// # Panics
     ///
@@ -294,7 +304,7 @@ impl Model {
         if kept.len() < KEPT_MAX {
             kept.push(scratch);
         }
-        Ok(answers)
+        Ok(answers?)
     }
 
     fn kept(&self) -> std::sync::MutexGuard<'_, Vec<Scratch>> {
@@ -305,7 +315,7 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// Another process evaluates it, and gives no answer.
+    /// A row has a category that the model knows no answer to; or another process evaluates it, and gives none.
     ///
     /// # Panics
     ///
@@ -336,7 +346,7 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// A cell is none that it takes; or another process evaluates it, and gives no answer.
+    /// A cell is none that it takes; or as for [`Self::answer`].
     pub fn predict_cells(&self, cells: &[Cell]) -> Result<Predictions, PredictError> {
         let inputs = self.inputs(cells)?;
         Ok(self.predictions(&inputs, cells.len() / self.width().max(1))?)
@@ -376,7 +386,7 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// Another process evaluates it, and gives no answer.
+    /// A row has a category that the model knows no answer to; or another process evaluates it, and gives none.
     pub fn predictions(&self, inputs: &Inputs, rows: usize) -> Result<Predictions, Unanswered> {
         let mut symbols = inputs.symbols.clone();
         let mut answers = self.answer(&inputs.buffers, rows, &mut symbols)?;

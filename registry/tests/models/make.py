@@ -1,4 +1,4 @@
-"""Makes the models of this folder: what teams bring, as their exporters write it.
+"""Makes the models of this folder: what teams bring, as their exporters write it. `strict.onnx` is the zoo's `columns-strict-f32`.
 
     pip install scikit-learn==1.9.1 skl2onnx==1.20.0 pandas && python make.py
 """

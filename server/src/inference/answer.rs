@@ -43,10 +43,12 @@ impl Failed {
     pub(super) fn into_parts(self) -> (Outcome, Failure) {
         let failure = match &self {
             Self::Unanswered(Unanswered::Unavailable(why)) => Failure::unavailable(why.clone()),
+            Self::Unanswered(Unanswered::UnknownCategory(_)) => Failure::bad_request(self.to_string()),
             _ => Failure::internal(self.to_string()),
         };
         let outcome = match self {
             Self::NonFinite { .. } => Outcome::NonFinite,
+            Self::Unanswered(Unanswered::UnknownCategory(_)) => Outcome::RejectedInput,
             Self::UnknownText { .. } | Self::Inconsistent | Self::Unanswered(_) => Outcome::Error,
         };
         (outcome, failure)

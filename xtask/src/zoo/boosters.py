@@ -85,6 +85,18 @@ def makers(data):
         full = f"catboost-{kind.replace(' ', '-')}"
         model = catboost.CatBoostClassifier(iterations=20, depth=4, verbose=False, random_seed=0, allow_writing_files=False)
         yield full, partial(of_catboost, full, kind, model, *rest)
+    # Splits by categories, which share what lies below; whole numbers, so that thresholds are met.
+    cx, cy = data["binary"]
+    whole = np.floor(4 + cx).clip(0, 9)
+    convert = onnxmltools.convert_lightgbm
+    full = "lightgbm-categories"
+    model = lightgbm.LGBMClassifier(
+        n_estimators=20, num_leaves=15, verbose=-1, random_state=0, categorical_feature=[0, 1, 2], min_data_per_group=5
+    )
+    yield full, partial(of_onnxmltools, full, "binary", convert, model, whole, cy, True, False)
+    full = "xgboost-hinge"
+    model = xgboost.XGBClassifier(n_estimators=20, max_depth=4, objective="binary:hinge")
+    yield full, partial(of_onnxmltools, full, "binary", onnxmltools.convert_xgboost, model, cx, cy, True, False)
     for depth in (2, 6):
         full = f"catboost-depth-{depth}-regressor"
         model = catboost.CatBoostRegressor(iterations=20, depth=depth, verbose=False, random_seed=0, allow_writing_files=False)

@@ -52,6 +52,7 @@ class Case:
     # What the training library answers to rows, in the order of the graph's outputs.
     library: Callable[[dict[str, np.ndarray]], list[np.ndarray]] | None = None
     takes_missing: bool = False
+    takes_unknown: bool = True
 
 
 def drawn(case, random):
@@ -62,7 +63,8 @@ def drawn(case, random):
         columns = np.arange(shape[1])
         picked = known[random.integers(len(known), size=shape), columns]
         if known.dtype == object:
-            picked[random.random(shape) < 0.05] = "nobody has seen this"
+            if case.takes_unknown:
+                picked[random.random(shape) < 0.05] = "nobody has seen this"
         elif known.dtype.kind == "f":
             spread = np.nanstd(known.astype(np.float64), axis=0)
             picked = (picked + random.normal(size=shape) * 0.3 * spread).astype(known.dtype)
@@ -96,7 +98,7 @@ def edges(case, rows):
     for name, known in case.inputs.items():
         for column in range(min(known.shape[1], 8)):
             if known.dtype == object:
-                odd = ["", "a", "\N{LATIN SMALL LETTER E WITH ACUTE}", "A" * 300]
+                odd = ["", "a", "\N{LATIN SMALL LETTER E WITH ACUTE}", "A" * 300] if case.takes_unknown else []
             elif known.dtype.kind == "f":
                 odd = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1e30, -1e30, 1e-30]
             elif known.dtype.kind == "i":

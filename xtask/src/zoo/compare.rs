@@ -68,7 +68,10 @@ pub(crate) fn compare(case: &Case) -> anyhow::Result<Verdict> {
         };
         inputs.push(buffer);
     }
-    let outputs = program.run(&mut Scratch::default(), &inputs, case.rows);
+    let outputs = match program.run(&mut Scratch::default(), &inputs, case.rows) {
+        Ok(outputs) => outputs,
+        Err(refused) => return Ok(Verdict::Refused(refused.to_string())),
+    };
     if let Err(problem) = alone(&program, case, &inputs, &outputs) {
         return Ok(Verdict::Differs(problem));
     }
@@ -126,7 +129,9 @@ fn alone(program: &Program, case: &Case, inputs: &[Buffer], outputs: &[Buffer]) 
             .iter()
             .map(|buffer| cut(buffer, rows.clone(), case.rows))
             .collect();
-        let answers = program.run(&mut scratch, &given, rows.len());
+        let answers = program
+            .run(&mut scratch, &given, rows.len())
+            .map_err(|refused| format!("alone {refused}"))?;
         for ((tensor, answer), among) in program.outputs().iter().zip(&answers).zip(outputs) {
             if bits(Values::of(answer, program)) != part(among, rows.clone()) {
                 return Err(format!(

@@ -22,7 +22,7 @@ from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor, RadiusN
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import *
-from sklearn.svm import SVC, SVR, LinearSVC, LinearSVR, NuSVC, NuSVR
+from sklearn.svm import SVC, SVR, LinearSVC, LinearSVR, NuSVC, NuSVR, OneClassSVM
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreeClassifier, ExtraTreeRegressor
 
 from cases import Case
@@ -167,13 +167,13 @@ def of_array(name, kind, make, x, y, dtype, is_classifier, takes_missing=False, 
     return Case(name, kind, EXPORTER, onx, {onx.graph.input[0].name: x}, ask, takes_missing)
 
 
-def of_table(name, kind, make, table, y, is_classifier):
+def of_table(name, kind, make, table, y, is_classifier, **more):
     model = make().fit(table, y)
     ask = asked(model, is_classifier)
     onx = to_onnx(model, table[:1])
     inputs = {column: table[[column]].to_numpy() for column in table.columns}
     asked_table = lambda rows: ask({"table": pd.DataFrame({column: of[:, 0] for column, of in rows.items()})})
-    return Case(name, kind, EXPORTER, onx, inputs, asked_table, takes_missing=True)
+    return Case(name, kind, EXPORTER, onx, inputs, asked_table, takes_missing=True, **more)
 
 
 def columns(scale=True, encode=None):
@@ -271,6 +271,13 @@ def makers(data):
         full = f"{name}-without-zipmap"
         options = {"options": {"zipmap": False}}
         yield full, partial(of_array, full, "strings", CLASSIFIERS[name], *data["strings"], np.float32, True, **options)
+    # One score for two classes with something behind it, and a whole number of what is missing.
+    make = partial(GradientBoostingClassifier, loss="exponential", n_estimators=10, random_state=0)
+    full = "gradient-boosting-exponential"
+    yield full, partial(of_array, full, "binary", make, *data["binary"], np.float32, True)
+    full = "one-class-svm"
+    make = lambda: make_pipeline(StandardScaler(), OneClassSVM())
+    yield full, partial(of_array, full, "binary", make, *data["binary"], np.float32, True)
     table, classes, targets = data["table"]
     narrow = table.astype({"income": np.float32, "height": np.float32})
     for short, of in (("f32", narrow), ("f64", table)):
@@ -278,3 +285,7 @@ def makers(data):
             full = f"{name}-{short}"
             y = classes if is_classifier else targets
             yield full, partial(of_table, full, "several inputs", make, of, y, is_classifier)
+        # By default an encoder refuses what it does not know.
+        full = f"columns-strict-{short}"
+        make = lambda: make_pipeline(columns(encode=OneHotEncoder()), LogisticRegression())
+        yield full, partial(of_table, full, "several inputs", make, of, classes, True, takes_unknown=False)

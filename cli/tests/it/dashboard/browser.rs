@@ -250,11 +250,6 @@ impl Page<'_> {
         self.call("Input.insertText", &json!({ "text": text }));
     }
 
-    /// Closes it.
-    pub(crate) fn close(mut self) {
-        self.call("Page.close", &json!({}));
-    }
-
     /// Returns what the page complained of since it was opened.
     pub(crate) fn complaints(&mut self) -> Vec<String> {
         // What was said before this answer has been heard.

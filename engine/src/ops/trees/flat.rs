@@ -2,7 +2,8 @@
 //! in step, so that one does not wait for the memory of another.
 //!
 //! The number of a leaf stands where a split has its threshold. All comparisons are brought to one: `x ≤ threshold`, with a bit that says where a NaN goes. `x < t` is `x ≤ the number
-//! before t`; the opposites swap their ways.
+//! before t`; the opposites swap their ways. Where several ways lead to one split, as those of several categories do, that
+//! node is there again for each, and what lies below it once.
 
 use super::walk::{
     BLOCK, FEATURE, Far, IS_EQUAL, IS_SPLIT, LANES, MISSING_IS_TRUE, Node, Nodes, ragged_down, rows_down,
@@ -123,9 +124,12 @@ impl<T: Threshold> Forest<T> {
             depths: Vec::with_capacity(ensemble.roots.len()),
             ways: Ways::default(),
         };
-        let mut seen = vec![false; ensemble.splits.len()];
+        let mut heights = Heights::new(ensemble, limits.tree_depth_max);
+        let mut known = vec![None; ensemble.splits.len()];
         for (tree, root) in ensemble.roots.iter().enumerate() {
-            laid.add(ensemble, *root, &mut seen, limits)
+            heights
+                .of(*root)
+                .and_then(|height| laid.add(ensemble, *root, height, &mut known))
                 .map_err(|problem| fail(format!("{problem} (in tree {tree})")))?;
         }
         let leaves = laid.keep_leaves(ensemble);
@@ -275,6 +279,82 @@ impl<T: Threshold> Forest<T> {
     }
 }
 
+/// How many splits there are at most on the ways from each split on.
+struct Heights<'a, T> {
+    ensemble: &'a Ensemble<T>,
+    most: usize,
+    known: Vec<Height>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Height {
+    Unknown,
+    /// It lies on the way that is looked at.
+    Open,
+    Known(u32),
+}
+
+impl<'a, T> Heights<'a, T> {
+    fn new(ensemble: &'a Ensemble<T>, most: usize) -> Self {
+        Self {
+            ensemble,
+            most,
+            known: vec![Height::Unknown; ensemble.splits.len()],
+        }
+    }
+
+    /// Returns that of a root; says what is wrong where a way does not end, is too long, or leads to what is not there.
+    fn of(&mut self, root: Child) -> Result<u32, String> {
+        let mut way = Vec::new();
+        let mut height = self.or_open(root, &mut way)?;
+        while let Some(at) = way.last().copied() {
+            let split = &self.ensemble.splits[at];
+            let ways = [split.when_true, split.when_false];
+            let mut longest = Some(0);
+            for child in ways {
+                let below = self.or_open(child, &mut way)?;
+                longest = longest.zip(below).map(|(longest, below)| longest.max(below));
+                if below.is_none() {
+                    break;
+                }
+            }
+            if let Some(longest) = longest {
+                height = Some(longest + 1);
+                self.known[at] = Height::Known(longest + 1);
+                way.pop();
+            }
+            if way.len().max(height.unwrap_or(0) as usize) > self.most {
+                return Err(format!("is deeper than the {} splits allowed", self.most));
+            }
+        }
+        Ok(height.unwrap_or(0))
+    }
+
+    /// Returns the height of a child where it is known; else it is the next on the way.
+    fn or_open(&mut self, child: Child, way: &mut Vec<usize>) -> Result<Option<u32>, String> {
+        match child {
+            Child::Leaf(leaf) if leaf < self.ensemble.leaves.len() => Ok(Some(0)),
+            Child::Leaf(leaf) => Err(format!(
+                "leads to leaf {leaf}, and there are {}",
+                self.ensemble.leaves.len()
+            )),
+            Child::Split(split) => match self.known.get(split) {
+                None => Err(format!(
+                    "leads to split {split}, and there are {}",
+                    self.ensemble.splits.len()
+                )),
+                Some(Height::Known(height)) => Ok(Some(*height)),
+                Some(Height::Open) => Err(format!("comes back to split {split}")),
+                Some(Height::Unknown) => {
+                    self.known[split] = Height::Open;
+                    way.push(split);
+                    Ok(None)
+                }
+            },
+        }
+    }
+}
+
 /// Trees one after the other, while an ensemble is laid out.
 struct LaidOut<T> {
     nodes: Vec<Far<T>>,
@@ -309,30 +389,25 @@ impl Ways {
 }
 
 impl<T: Threshold> LaidOut<T> {
-    /// Lays one tree out, level by level.
+    /// Lays one tree out, level by level; `known` says where each split lies that was laid out before.
     fn add(
         &mut self,
         ensemble: &Ensemble<T>,
         root: Child,
-        seen: &mut [bool],
-        limits: &Limits,
+        height: u32,
+        known: &mut [Option<usize>],
     ) -> Result<(), String> {
         let first = self.nodes.len();
         self.roots.push(index(first)?);
+        self.depths.push(height);
         self.reserve(1);
         let mut open = vec![(root, first)];
-        let mut depth = 0;
+        let mut depth: u32 = 0;
         while !open.is_empty() {
             let mut below = Vec::new();
             for (child, at) in open {
                 match child {
                     Child::Leaf(found) => {
-                        if found >= ensemble.leaves.len() {
-                            return Err(format!(
-                                "leads to leaf {found}, and there are {}",
-                                ensemble.leaves.len()
-                            ));
-                        }
                         self.leaf[at] = index(found)?;
                         self.ways.count += 1;
                         self.ways.splits += u64::from(depth);
@@ -343,30 +418,22 @@ impl<T: Threshold> LaidOut<T> {
                         };
                     }
                     Child::Split(found) => {
-                        let split = ensemble.splits.get(found).ok_or_else(|| {
-                            format!("leads to split {found}, and there are {}", ensemble.splits.len())
-                        })?;
-                        if std::mem::replace(&mut seen[found], true) {
-                            return Err(format!("comes to split {found} twice"));
+                        if let Some(before) = known[found] {
+                            self.nodes[at] = self.nodes[before];
+                            continue;
                         }
+                        known[found] = Some(at);
                         let next = self.nodes.len();
                         self.reserve(2);
-                        let (node, ways) = normal(split, index(next)?)?;
+                        let (node, ways) = normal(&ensemble.splits[found], index(next)?)?;
                         self.nodes[at] = node;
                         below.extend([(ways[0], next), (ways[1], next + 1)]);
                     }
                 }
             }
             open = below;
-            depth += u32::from(!open.is_empty());
-            if depth as usize > limits.tree_depth_max {
-                return Err(format!(
-                    "is deeper than the {} splits allowed",
-                    limits.tree_depth_max
-                ));
-            }
+            depth += 1;
         }
-        self.depths.push(depth);
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use num_traits::AsPrimitive;
 
 use super::flat::{Child, Ensemble, Mode, Split, Threshold};
-use super::{Aggregate, Classes, Transform};
+use super::{Aggregate, Classes, Pair, Transform};
 use crate::node::Node;
 use crate::refusal::{Limits, Refusal};
 use crate::types::Buffer;
@@ -24,7 +24,7 @@ pub(super) struct Classifier<T> {
     pub(super) ensemble: Ensemble<T>,
     /// One for each score that is summed.
     pub(super) base: Vec<T>,
-    pub(super) classes: Classes,
+    pub(super) classes: Classes<T>,
     pub(super) transform: Transform,
 }
 
@@ -339,7 +339,8 @@ pub(super) fn classifier<T: Numbers>(
     let transform = Transform::read(node)?;
     let first = ensemble.weights.first().map(|(class, _)| *class);
     let is_one = ensemble.weights.iter().all(|(class, _)| Some(*class) == first);
-    if labels != 2 || !is_one {
+    // With a base for each the second one's weights count, which onnxruntime forgets.
+    if labels != 2 || !is_one || (first == Some(1) && base.len() == 2) {
         let base = match base.len() {
             0 => vec![T::zero(); labels],
             found if found == labels => base,
@@ -361,16 +362,34 @@ pub(super) fn classifier<T: Numbers>(
     ensemble.weights.iter_mut().for_each(|(class, _)| *class = 0);
     ensemble.targets = 1;
     let is_positive = ensemble.weights.iter().all(|(_, weight)| *weight >= T::zero());
-    let classes = match (base.len(), is_positive) {
-        (2, _) => Classes::Opposites,
-        (_, true) => Classes::Probability,
-        (_, false) => Classes::Margin,
+    let (base, pair) = match *base {
+        // A single base is the first one's.
+        [] | [_] if first == Some(1) => (T::zero(), Pair::Second),
+        [] if is_positive => (T::zero(), Pair::Probability),
+        [] => (T::zero(), Pair::Opposites),
+        [base] if is_positive => (base, Pair::Probability),
+        [base] => (base, Pair::Opposites),
+        [base, _second] => (base, Pair::First),
+        _ => {
+            let problem = format!("has {} entries, and there are {labels} classes", base.len());
+            return Err(Refusal::inconsistent(
+                node.attribute_place("base_values"),
+                problem,
+            ));
+        }
     };
-    let base = base.last().copied().unwrap_or(T::zero());
+    if transform == Transform::Probit && matches!(pair, Pair::Probability | Pair::Opposites) {
+        return Err(Refusal::unsupported(
+            node.attribute_place("post_transform"),
+            "is \"PROBIT\" for two classes of one score",
+            "NONE, LOGISTIC, SOFTMAX, SOFTMAX_ZERO",
+        ));
+    }
+    let threshold = T::nearest(if is_positive { 0.5 } else { 0.0 });
     Ok(Classifier {
         ensemble,
         base: vec![base],
-        classes,
+        classes: Classes::Two { threshold, pair },
         transform,
     })
 }

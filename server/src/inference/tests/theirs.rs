@@ -6,29 +6,38 @@ use super::*;
 use crate::metrics::Metrics;
 use crate::testing::theirs;
 
-const MODELS: [(&str, &[u8]); 4] = [
+const MODELS: [(&str, &[u8], &[&str]); 5] = [
     (
         "survival",
         include_bytes!("../../../../registry/tests/models/survival.onnx"),
+        &[],
     ),
     (
         "forest",
         include_bytes!("../../../../registry/tests/models/forest.onnx"),
+        &[],
     ),
     (
         "both",
         include_bytes!("../../../../registry/tests/models/both.onnx"),
+        &[],
     ),
     (
         "counts",
         include_bytes!("../../../../registry/tests/models/counts.onnx"),
+        &[],
+    ),
+    (
+        "strict",
+        include_bytes!("../../../../registry/tests/models/strict.onnx"),
+        &["red", "town 3"],
     ),
 ];
 
 fn runtime() -> Runtime {
     let runtime = Runtime::new(Metrics::new());
-    for (name, bytes) in MODELS {
-        runtime.load(theirs(name, bytes));
+    for (name, bytes, texts) in MODELS {
+        runtime.load(theirs(name, bytes, texts));
     }
     runtime
 }
@@ -121,6 +130,32 @@ fn rows_name_raw_columns_of_any_type() {
                 expect![[r#"
                 400 aurora-track=stable aurora-model-version=v20260101-000000
                 {"error":"inputs[0]: X_0: got 1e30, expected a number that INT64 holds"}"#]],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn what_a_model_knows_no_answer_to_is_the_clients_fault() {
+    let rows = |colours: [&str; 2]| {
+        let row =
+            |colour| format!(r#"{{"colour":"{colour}","town":"town 3","age":40,"income":3,"height":1.7}}"#);
+        format!(r#"{{"rows":[{},{}]}}"#, row(colours[0]), row(colours[1]))
+    };
+    check_all(
+        "/predict/strict",
+        &[
+            (
+                &rows(["red", "blue"]),
+                expect![[r#"
+                200 aurora-track=stable aurora-model-version=v20260101-000000
+                {"predictions":[1,1]}"#]],
+            ),
+            (
+                &rows(["red", "mauve"]),
+                expect![[r#"
+                400 aurora-track=stable aurora-model-version=v20260101-000000
+                {"error":"row 1 has a category that the model does not know, and its OneHotEncoder \"OneHotEncoder\" refuses"}"#]],
             ),
         ],
     );
