@@ -67,6 +67,37 @@ fn a_row_takes_the_way_that_its_numbers_say() {
 }
 
 #[test]
+fn of_one_target_a_leaf_adds_the_first_of_its_numbers() {
+    let model = |targets: i64, ids: [i64; 4]| {
+        let attributes = [
+            ("n_targets", Value::Int(targets)),
+            ("nodes_treeids", Value::Ints(vec![0, 0, 0])),
+            ("nodes_nodeids", Value::Ints(vec![0, 1, 2])),
+            ("nodes_featureids", Value::Ints(vec![0, 0, 0])),
+            ("nodes_values", Value::Floats(vec![0.0, 0.0, 0.0])),
+            ("nodes_modes", Value::Texts(vec!["BRANCH_LEQ", "LEAF", "LEAF"])),
+            ("nodes_truenodeids", Value::Ints(vec![1, 0, 0])),
+            ("nodes_falsenodeids", Value::Ints(vec![2, 0, 0])),
+            ("target_treeids", Value::Ints(vec![0; 4])),
+            ("target_nodeids", Value::Ints(vec![1, 1, 2, 2])),
+            ("target_ids", Value::Ints(ids.to_vec())),
+            ("target_weights", Value::Floats(vec![5.0, 7.0, 11.0, 13.0])),
+        ];
+        Model::new(13, 3)
+            .input("x", Type::F32, &[-1, 1])
+            .node("ai.onnx.ml.TreeEnsembleRegressor", &["x"], &["y"], &attributes)
+            .output("y")
+    };
+    let given = [Given::F32(vec![-1.0, 1.0])];
+    // As onnxruntime 1.32 answers.
+    assert_eq!(answer(&model(1, [0; 4]), 2, &given), "FP32 [2, 1]: 5 11");
+    assert_eq!(
+        answer(&model(2, [0, 0, 1, 1]), 2, &given),
+        "FP32 [2, 2]: 12 0 0 24"
+    );
+}
+
+#[test]
 fn what_contradicts_itself_is_refused_by_name() {
     for (name, value, expected) in [
         (

@@ -294,7 +294,13 @@ pub(super) fn regressor<T: Numbers>(node: &mut Node<'_, '_>) -> Result<Regressor
     let targets = node.int("n_targets", 1)?;
     let targets = index(node, "n_targets", targets)?.max(1);
     Limits::check("targets of a tree ensemble", targets, 100_000)?;
-    let ensemble = old_ensemble(node, TARGET, targets)?;
+    let mut ensemble = old_ensemble(node, TARGET, targets)?;
+    if targets == 1 {
+        // skl2onnx names a leaf's number once for each class: of one target the first counts, as in onnxruntime.
+        for leaf in &mut ensemble.leaves {
+            leaf.end = leaf.end.min(leaf.start + 1);
+        }
+    }
     let aggregate = match node.text("aggregate_function", "SUM")?.as_str() {
         "SUM" => Aggregate::Sum,
         "AVERAGE" => Aggregate::Average,
