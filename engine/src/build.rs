@@ -278,7 +278,7 @@ impl<'a> Builder<'a> {
         kernel.run(&values, &mut out);
         if refused.get().is_some() {
             return Err(Refusal::inconsistent(
-                kernel.place(),
+                kernel.place().unwrap_or_default(),
                 "knows no such category as the constant has",
             ));
         }

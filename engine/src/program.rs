@@ -327,7 +327,7 @@ impl Program {
             if let Some(row) = refused.get() {
                 return Err(UnknownCategory {
                     row: start + row,
-                    place: step.kernel.place().to_owned(),
+                    place: step.kernel.place().unwrap_or_default().to_owned(),
                 });
             }
         }

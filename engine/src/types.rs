@@ -473,8 +473,8 @@ pub(crate) trait Kernel: Send + Sync {
     fn run(&self, values: &Values<'_>, out: &mut [Buffer]);
 
     /// Names the node, where it may refuse a row.
-    fn place(&self) -> &str {
-        ""
+    fn place(&self) -> Option<&str> {
+        None
     }
 
     /// About how many operations it costs for one row beside reading and writing what it does.

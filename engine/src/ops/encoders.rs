@@ -243,8 +243,8 @@ impl<K: Key> Kernel for OneHot<K> {
         }
     }
 
-    fn place(&self) -> &str {
-        self.refuses.as_deref().unwrap_or_default()
+    fn place(&self) -> Option<&str> {
+        self.refuses.as_deref()
     }
 
     fn kept(&self) -> usize {

@@ -332,9 +332,12 @@ proptest! {
             next == 0 || at + next >= splits.len()
         };
         let side = |way: usize| -> (Vec<i64>, Vec<i64>) {
-            let ways = (0..splits.len()).map(|at| match is_leaf(at, way) {
-                true => (number(2 * at + way), 1),
-                false => (number(at + splits[at].1[way]), 0),
+            let ways = (0..splits.len()).map(|at| {
+                if is_leaf(at, way) {
+                    (number(2 * at + way), 1)
+                } else {
+                    (number(at + splits[at].1[way]), 0)
+                }
             });
             ways.unzip()
         };

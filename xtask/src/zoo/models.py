@@ -11,6 +11,7 @@ from sklearn.datasets import make_classification, make_regression
 
 import boosters
 import networks
+import others
 import scikit
 from cases import write
 
@@ -52,7 +53,7 @@ def main():
     parser.add_argument("--rows", type=int)
     arguments = parser.parse_args()
     made = 0
-    for makers in (scikit.makers, boosters.makers, networks.makers):
+    for makers in (scikit.makers, others.makers, boosters.makers, networks.makers):
         for name, make in makers(data(arguments.seed)):
             if arguments.only not in name:
                 continue

@@ -167,10 +167,10 @@ def of_array(name, kind, make, x, y, dtype, is_classifier, takes_missing=False, 
     return Case(name, kind, EXPORTER, onx, {onx.graph.input[0].name: x}, ask, takes_missing)
 
 
-def of_table(name, kind, make, table, y, is_classifier, **more):
+def of_table(name, kind, make, table, y, is_classifier, export={}, **more):
     model = make().fit(table, y)
     ask = asked(model, is_classifier)
-    onx = to_onnx(model, table[:1])
+    onx = to_onnx(model, table[:1], **export)
     inputs = {column: table[[column]].to_numpy() for column in table.columns}
     asked_table = lambda rows: ask({"table": pd.DataFrame({column: of[:, 0] for column, of in rows.items()})})
     return Case(name, kind, EXPORTER, onx, inputs, asked_table, takes_missing=True, **more)
