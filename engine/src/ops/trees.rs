@@ -1,7 +1,7 @@
 //! Tree ensembles.
 //!
 //! Source: <https://onnx.ai/onnx/operators/onnx_aionnxml_TreeEnsemble.html>, and `TreeEnsembleClassifier` and
-//! `TreeEnsembleRegressor` beside it; labels of two classes are chosen as onnxruntime does, where only one has weights.
+//! `TreeEnsembleRegressor` beside it; labels and scores of two classes are those of onnxruntime, where only one has weights.
 
 mod flat;
 mod read;

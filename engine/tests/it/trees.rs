@@ -66,23 +66,30 @@ fn a_row_takes_the_way_that_its_numbers_say() {
     }
 }
 
+/// The nodes of one tree: at most 0 leads to node 1, all else to node 2.
+fn stump() -> Vec<(&'static str, Value)> {
+    vec![
+        ("nodes_treeids", Value::Ints(vec![0, 0, 0])),
+        ("nodes_nodeids", Value::Ints(vec![0, 1, 2])),
+        ("nodes_featureids", Value::Ints(vec![0, 0, 0])),
+        ("nodes_values", Value::Floats(vec![0.0, 0.0, 0.0])),
+        ("nodes_modes", Value::Texts(vec!["BRANCH_LEQ", "LEAF", "LEAF"])),
+        ("nodes_truenodeids", Value::Ints(vec![1, 0, 0])),
+        ("nodes_falsenodeids", Value::Ints(vec![2, 0, 0])),
+    ]
+}
+
 #[test]
 fn of_one_target_a_leaf_adds_the_first_of_its_numbers() {
     let model = |targets: i64, ids: [i64; 4]| {
-        let attributes = [
+        let mut attributes = stump();
+        attributes.extend([
             ("n_targets", Value::Int(targets)),
-            ("nodes_treeids", Value::Ints(vec![0, 0, 0])),
-            ("nodes_nodeids", Value::Ints(vec![0, 1, 2])),
-            ("nodes_featureids", Value::Ints(vec![0, 0, 0])),
-            ("nodes_values", Value::Floats(vec![0.0, 0.0, 0.0])),
-            ("nodes_modes", Value::Texts(vec!["BRANCH_LEQ", "LEAF", "LEAF"])),
-            ("nodes_truenodeids", Value::Ints(vec![1, 0, 0])),
-            ("nodes_falsenodeids", Value::Ints(vec![2, 0, 0])),
             ("target_treeids", Value::Ints(vec![0; 4])),
             ("target_nodeids", Value::Ints(vec![1, 1, 2, 2])),
             ("target_ids", Value::Ints(ids.to_vec())),
             ("target_weights", Value::Floats(vec![5.0, 7.0, 11.0, 13.0])),
-        ];
+        ]);
         Model::new(13, 3)
             .input("x", Type::F32, &[-1, 1])
             .node("ai.onnx.ml.TreeEnsembleRegressor", &["x"], &["y"], &attributes)
@@ -220,22 +227,16 @@ fn trees_are_taken_together_as_the_model_says() {
 #[test]
 fn two_classes_of_one_score_are_told_apart_as_their_weights_say() {
     let model = |class: i64, weights: [f32; 2], transform: &'static str, base: &[f32]| {
-        let attributes = [
+        let mut attributes = stump();
+        attributes.extend([
             ("classlabels_int64s", Value::Ints(vec![3, 8])),
-            ("nodes_treeids", Value::Ints(vec![0, 0, 0])),
-            ("nodes_nodeids", Value::Ints(vec![0, 1, 2])),
-            ("nodes_featureids", Value::Ints(vec![0, 0, 0])),
-            ("nodes_values", Value::Floats(vec![0.0, 0.0, 0.0])),
-            ("nodes_modes", Value::Texts(vec!["BRANCH_LEQ", "LEAF", "LEAF"])),
-            ("nodes_truenodeids", Value::Ints(vec![1, 0, 0])),
-            ("nodes_falsenodeids", Value::Ints(vec![2, 0, 0])),
             ("class_treeids", Value::Ints(vec![0, 0])),
             ("class_nodeids", Value::Ints(vec![1, 2])),
             ("class_ids", Value::Ints(vec![class, class])),
             ("class_weights", Value::Floats(weights.to_vec())),
             ("post_transform", Value::Text(transform)),
             ("base_values", Value::Floats(base.to_vec())),
-        ];
+        ]);
         Model::new(13, 3)
             .input("x", Type::F32, &[-1, 1])
             .node(
