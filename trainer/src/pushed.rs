@@ -20,8 +20,9 @@ use crate::record::trainer;
 const EXAMPLES: [f64; 3] = [0.0, 1.0, 0.5];
 /// The whole numbers below this are tried in the place of a category that the model refuses.
 const CATEGORIES: u32 = 32;
-/// How many rows are tried for the sake of categories.
+/// How many rows are tried for the sake of categories, and how many operations they may cost: seconds.
 const TRIES: usize = 10_000;
+const TRIES_WORK: usize = 10_000_000_000;
 
 /// Why a model cannot be published.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -254,7 +255,7 @@ fn predicted(model: &Model, cells: &mut [Cell]) -> Option<Predictions> {
         Err(place) => place?,
     };
     let mut passed = Vec::new();
-    let mut left = TRIES;
+    let mut left = TRIES.min(TRIES_WORK / model.row_work().max(1));
     'refused: loop {
         for at in 0..cells.len() {
             let before = cells[at].clone();

@@ -240,6 +240,14 @@ impl Model {
         self.evaluator.text(symbol, symbols)
     }
 
+    /// Returns about how many operations a row costs; 0 where another process evaluates it.
+    pub fn row_work(&self) -> usize {
+        match &self.evaluator {
+            Evaluator::Program(program) => program.row_work(),
+            Evaluator::Foreign { .. } => 0,
+        }
+    }
+
     /// Returns the texts that it knows; of one that another process evaluates nothing is known.
     pub fn known_texts(&self) -> impl Iterator<Item = &str> {
         let program = match &self.evaluator {
